@@ -1,0 +1,76 @@
+"""What ``conf/catalog`` keeps: artefacts, and the store they are made in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+from proml_kedro.artifacts import Artifact, ArtifactStore
+
+
+class StoreDataset(AbstractDataset[None, ArtifactStore]):
+    """The folder that results are made in.
+
+    Args:
+        filepath: The folder.
+        reuse: Whether results of earlier runs are taken over where nothing they depend on has changed.
+    """
+
+    def __init__(self, filepath: str, reuse: bool = True, metadata: Any = None) -> None:
+        self._filepath = Path(filepath)
+        self._reuse = reuse
+        self.metadata = metadata
+
+    def load(self) -> ArtifactStore:
+        """The store."""
+        return ArtifactStore(self._filepath, self._reuse)
+
+    def save(self, data: None) -> None:
+        """Nothing saves a store."""
+        raise DatasetError("the artefact store is read-only as a dataset")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "reuse": self._reuse}
+
+    def _exists(self) -> bool:
+        return True
+
+
+class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
+    """The newest artefact of its sort: a link to its folder, at a path that does not change.
+
+    Args:
+        filepath: Where the link is.
+    """
+
+    def __init__(self, filepath: str, metadata: Any = None) -> None:
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Artifact:
+        """The artefact.
+
+        Raises:
+            DatasetError: There is none yet.
+        """
+        if not self._exists():
+            raise DatasetError(f"nothing at {self._filepath} yet: run the pipeline that makes it first")
+        folder = self._filepath.resolve()
+        return Artifact(folder, folder.name)
+
+    def save(self, data: Artifact) -> None:
+        """Let the link lead to this artefact; at no moment does it lead nowhere."""
+        self._filepath.parent.mkdir(parents=True, exist_ok=True)
+        link = self._filepath.with_name(f".{self._filepath.name}-{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.relpath(data.path, self._filepath.parent), target_is_directory=True)
+        link.replace(self._filepath)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()

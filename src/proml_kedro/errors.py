@@ -1,0 +1,87 @@
+"""Errors that a user can act on: one line a mistake, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import IO, Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing a user wrote that cannot work.
+
+    Attributes:
+        key: Dotted path in the composed configuration, for example ``problem.label.expression``; empty when
+            the mistake belongs to no key.
+        message: What is wrong and what to write instead, on one line.
+        where: ``conf/problem/flights.yaml:7`` or ``override 'model=x'``; None until somebody who knows the
+            files fills it in with :meth:`UserError.locate`.
+    """
+
+    key: str
+    message: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.key, self.message) if part)
+
+
+class UserError(click.ClickException):
+    """All the mistakes found at once. Click prints them and exits with code 2, in every command."""
+
+    exit_code = 2
+
+    def __init__(self, *mistakes: Mistake) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__(str(self))
+
+    @classmethod
+    def at(cls, key: str, message: str) -> UserError:
+        """The error of a single mistake under ``key``."""
+        return cls(Mistake(key, message))
+
+    def locate(self, where: Callable[[str], str | None]) -> None:
+        """Fill in the file and line of each mistake that has a key and no place yet."""
+        self.mistakes = [
+            replace(mistake, where=where(mistake.key)) if mistake.key and mistake.where is None else mistake
+            for mistake in self.mistakes
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.mistakes))
+
+    def format_message(self) -> str:
+        """The text Click shows."""
+        return str(self)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print one line a mistake to standard error, without Click's "Error:" in front."""
+        click.echo(self.format_message(), file=file, err=file is None)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint to append to a message: the nearest known name, or all of them when they are few.
+
+    >>> did_you_mean("learnin_rate", ["learning_rate", "max_depth"])
+    " Did you mean 'learning_rate'?"
+    >>> did_you_mean("zzz", ["b", "a"])
+    ' Known: a, b.'
+    """
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(names)}." if 0 < len(names) <= 15 else ""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that stands for nothing, with a suggestion.
+
+    >>> unknown("table", "flight", ["flights", "weather"])
+    "no table 'flight'. Did you mean 'flights'?"
+    """
+    return f"no {what} '{name}'.{did_you_mean(name, known)}"

@@ -1,0 +1,1 @@
+"""Source tables, windows, training sets that respect time, and online values."""

@@ -1,0 +1,43 @@
+"""One description of the machine, made to hold in every library."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from proml_kedro.spec.hardware import HardwareSpec
+
+
+@contextmanager
+def use(hardware: HardwareSpec) -> Iterator[None]:
+    """Hold BLAS, OpenMP and Arrow to the hardware's threads while the block runs."""
+    import pyarrow as pa
+    from threadpoolctl import threadpool_limits
+
+    before = pa.cpu_count(), pa.io_thread_count()
+    pa.set_cpu_count(hardware.threads)
+    pa.set_io_thread_count(hardware.threads)
+    try:
+        with threadpool_limits(limits=hardware.threads):
+            yield
+    finally:
+        pa.set_cpu_count(before[0])
+        pa.set_io_thread_count(before[1])
+
+
+def limit_environment(hardware: HardwareSpec) -> None:
+    """Hold libraries that are loaded later, and child processes, to the hardware's threads."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ[variable] = str(hardware.threads)
+
+
+def duckdb_settings(hardware: HardwareSpec) -> dict[str, Any]:
+    """Settings of a DuckDB connection."""
+    return {"threads": hardware.threads, "memory_limit": hardware.memory, "TimeZone": "UTC"}
+
+
+def xgboost_settings(hardware: HardwareSpec) -> dict[str, Any]:
+    """Parameters of an XGBoost booster."""
+    return {"nthread": hardware.threads, "device": hardware.device}

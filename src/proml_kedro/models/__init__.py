@@ -1,0 +1,1 @@
+"""Components, and the graph that a model makes of them."""

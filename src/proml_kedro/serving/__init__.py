@@ -1,0 +1,1 @@
+"""The scoring service that a bundle is packaged into."""

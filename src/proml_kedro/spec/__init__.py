@@ -1,0 +1,25 @@
+"""The configuration as checked, frozen objects: one module a file of ``conf``, a field for every YAML key."""
+
+from proml_kedro.spec.base import Spec
+from proml_kedro.spec.evaluation import EvaluationSpec
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.model import ComponentSpec, ModelSpec
+from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.run import RunSpec
+from proml_kedro.spec.serving import ServingSpec
+
+__all__ = [
+    "ComponentSpec",
+    "EvaluationSpec",
+    "FeatureViewSpec",
+    "FeaturesSpec",
+    "HardwareSpec",
+    "ModelSpec",
+    "MonitoringSpec",
+    "ProblemSpec",
+    "RunSpec",
+    "ServingSpec",
+    "Spec",
+]

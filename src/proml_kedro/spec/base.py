@@ -1,0 +1,54 @@
+"""What every part of the configuration is made of."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Spec(BaseModel):
+    """A checked piece of YAML: unknown keys are errors, and nothing changes it afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), validate_default=True)
+
+
+def parse_duration(text: Any) -> Any:
+    """Read ``15m``, ``3h``, ``7d`` into a timedelta; anything that is not text goes on to pydantic.
+
+    Raises:
+        ValueError: The text is not a whole number with one of the units s, m, h, d, w.
+    """
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
+    if not match:
+        raise ValueError(f"cannot read '{text}' as a duration; write a number and a unit: 30s, 15m, 3h, 7d, 2w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest text that :func:`parse_duration` reads back.
+
+    >>> format_duration(timedelta(hours=72)), format_duration(timedelta(minutes=90))
+    ('3d', '90m')
+    """
+    seconds = int(duration.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration, return_type=str)]
+"""A length of time, written ``30s``, ``15m``, ``3h``, ``7d`` or ``2w``."""
+
+Sql = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+"""An expression in DuckDB's SQL. Configuration is trusted like code: it is run, not escaped."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""A name the user chooses, for a table, a view, a feature or a component."""

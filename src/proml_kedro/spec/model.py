@@ -1,0 +1,87 @@
+"""``conf/model/*.yaml``: a model is a graph of named components."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
+
+from proml_kedro.errors import unknown
+from proml_kedro.registry import UnknownNameError, components
+from proml_kedro.spec.base import Name, Spec
+
+
+class ComponentSpec(Spec):
+    """What every component says; each kind adds its own keys in a subclass.
+
+    Attributes:
+        kind: Which kind of component it is.
+        inputs: Features, as ``view.feature`` or with ``*``, and outputs of other components, as
+            ``component.output``.
+    """
+
+    kind: str
+    inputs: Annotated[list[str], Field(min_length=1)]
+
+
+def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(value, dict):
+        return handler(value)
+    kind = value.get("kind")
+    if kind is None:
+        raise PydanticCustomError("kind", "kind is missing; known: {known}", {"known": ", ".join(components.names())})
+    try:
+        component = components.get(str(kind))
+    except UnknownNameError as error:
+        raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from error
+    return component.Spec.model_validate(value)
+
+
+AnyComponent = Annotated[SerializeAsAny[ComponentSpec], WrapValidator(_pick_kind)]
+
+
+class CrossFitSpec(Spec):
+    """How components that feed others score the rows they would otherwise have been trained on.
+
+    Attributes:
+        folds: Number of parts; each part is scored by a component trained on the others.
+        group: Column of the examples whose equal values stay in one part; rows are dealt out singly when left out.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=20)] = 3
+    group: str | None = None
+
+
+class TrainingSpec(Spec):
+    """How the graph is trained.
+
+    Attributes:
+        objective: Each example for itself.
+        cross_fit: Out-of-fold outputs for components that others build on.
+    """
+
+    objective: Literal["pointwise"] = "pointwise"
+    cross_fit: CrossFitSpec = CrossFitSpec()
+
+
+class ModelSpec(Spec):
+    """A model.
+
+    Attributes:
+        name: Set from the file's name.
+        components: The nodes of the graph; their names are the user's own.
+        score: The component whose probability is the model's.
+    """
+
+    name: Name
+    description: str = ""
+    components: Annotated[dict[Name, AnyComponent], Field(min_length=1)]
+    score: Name
+    training: TrainingSpec = TrainingSpec()
+
+    @model_validator(mode="after")
+    def _score_exists(self) -> Self:
+        if self.score not in self.components:
+            raise ValueError(f"score: {unknown('component', self.score, self.components)}")
+        return self

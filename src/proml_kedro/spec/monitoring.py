@@ -1,0 +1,93 @@
+"""``conf/monitoring/*.yaml``: which data is compared with which, and when that is drift."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from proml_kedro.spec.base import Duration, Spec
+
+Check = Literal["schema", "nulls", "scale", "new_values", "distribution"]
+
+
+class ReferenceSpec(Spec):
+    """The data that counts as normal.
+
+    Attributes:
+        split: Part of the training set.
+        last: Only the end of it, of this length.
+    """
+
+    split: Literal["train", "validation", "test"] = "train"
+    last: Duration | None = None
+
+
+class CurrentSpec(Spec):
+    """The data that is checked: the end of a split, or a file of rows with the same columns.
+
+    Attributes:
+        split: Part of the training set.
+        last: Only the end of it, of this length.
+        path: A Parquet or CSV file with a column for each feature, instead of a split.
+    """
+
+    split: Literal["train", "validation", "test"] = "test"
+    last: Duration | None = timedelta(days=7)
+    path: str | None = None
+
+
+class GateSpec(Spec):
+    """When a difference is drift.
+
+    A column's distribution has drifted when the difference is significant (a two-sample G-test, Benjamini and
+    Hochberg's procedure over all columns at level ``alpha``) and also large: its population stability index (PSI), less what
+    chance alone adds, is at least ``psi``.
+
+    Attributes:
+        alpha: Level of significance over all columns.
+        psi: Smallest PSI that counts, or ``calibrated``: ``psi_floor``, or ``psi_margin`` times the largest one seen
+            between earlier periods of the reference, whichever is larger.
+        null_change: Smallest change in the share of nulls that counts.
+        scale: Factor by which the size of the numbers must change to count (a change of unit).
+        new_values: Smallest share of unexpected new categories that counts.
+        min_rows: With fewer current rows there is no verdict.
+        fail_on: Checks of which one column is enough for drift; the others warn.
+        fail_share: Share of columns with any finding that is drift in itself.
+        columns: PSI for single columns, by name.
+    """
+
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
+    psi: Annotated[float, Field(gt=0)] | Literal["calibrated"] = "calibrated"
+    psi_floor: Annotated[float, Field(gt=0)] = 0.05
+    psi_margin: Annotated[float, Field(ge=1)] = 1.2
+    null_change: Annotated[float, Field(gt=0, le=1)] = 0.05
+    scale: Annotated[float, Field(gt=1)] = 10.0
+    new_values: Annotated[float, Field(gt=0, le=1)] = 0.01
+    min_rows: Annotated[int, Field(ge=30)] = 500
+    fail_on: list[Check] = ["schema", "scale"]
+    fail_share: Annotated[float, Field(gt=0, le=1)] = 0.34
+    columns: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+
+class MonitoringSpec(Spec):
+    """What is compared, and the gate.
+
+    Attributes:
+        report_rows: Most rows of each side that Evidently's report is made from.
+    """
+
+    reference: ReferenceSpec = ReferenceSpec()
+    current: CurrentSpec = CurrentSpec()
+    gate: GateSpec = GateSpec()
+    report_rows: Annotated[int, Field(ge=100, le=200_000)] = 10_000
+
+    @model_validator(mode="after")
+    def _two_different_sides(self) -> Self:
+        if self.current.path is None and (self.current.split, self.current.last) == (
+            self.reference.split,
+            self.reference.last,
+        ):
+            raise ValueError("reference and current are the same rows")
+        return self

@@ -1,0 +1,110 @@
+"""``conf/problem/*.yaml``: what is predicted, from which tables, learned and tested on which time."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, model_validator
+
+from proml_kedro.errors import unknown
+from proml_kedro.spec.base import Duration, Name, Spec, Sql
+
+
+class TableSpec(Spec):
+    """One source table.
+
+    Attributes:
+        source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
+            to the folder that holds ``conf``; or ``package:NAME/PATH`` for a file inside an installed package.
+        types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
+        columns: Further columns as SQL expressions over the others, in order.
+    """
+
+    source: str
+    types: dict[str, str] = {}
+    columns: dict[Name, Sql] = {}
+
+
+class ExamplesSpec(Spec):
+    """The rows to learn from: one for each thing that is predicted.
+
+    Attributes:
+        table: The table that holds them.
+        entities: Columns that say whom or what a row is about; feature views are keyed by them.
+        timestamp: Column with the moment the example is about, for example the scheduled departure.
+        lead_time: How long before ``timestamp`` the prediction is made. Features are read as of
+            ``timestamp - lead_time``; nothing known later can reach them.
+    """
+
+    table: Name
+    entities: Annotated[list[Name], Field(min_length=1)]
+    timestamp: Name
+    lead_time: Duration = timedelta(0)
+
+
+class LabelSpec(Spec):
+    """What is predicted.
+
+    Attributes:
+        expression: SQL over the examples' columns; for ``binary`` a truth value.
+        task: What sort of label it is.
+        drop_when: SQL; rows for which it holds have no label and are left out of training and evaluation.
+    """
+
+    expression: Sql
+    task: Literal["binary"] = "binary"
+    drop_when: Sql | None = None
+
+
+def _known_timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(unknown("time zone", name, available_timezones()))
+    return name
+
+
+class SplitSpec(Spec):
+    """Which examples train, which choose (validation) and which judge (test), by time.
+
+    Attributes:
+        validation_from: First day (or moment) of the validation period; examples before it train.
+        test_from: First day (or moment) of the test period.
+        timezone: In which days begin, by IANA name.
+    """
+
+    by: Literal["time"] = "time"
+    validation_from: datetime | date
+    test_from: datetime | date
+    timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.boundaries[0] >= self.boundaries[1]:
+            raise ValueError(f"validation_from {self.validation_from} is not before test_from {self.test_from}")
+        return self
+
+    @property
+    def boundaries(self) -> tuple[datetime, datetime]:
+        """The first moments of validation and of test, with their time zone."""
+        return self._moment(self.validation_from), self._moment(self.test_from)
+
+    def _moment(self, value: datetime | date) -> datetime:
+        if not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
+        return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(self.timezone))
+
+
+class ProblemSpec(Spec):
+    """A prediction problem.
+
+    Attributes:
+        name: Set from the file's name.
+    """
+
+    name: Name
+    description: str = ""
+    tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
+    examples: ExamplesSpec
+    label: LabelSpec
+    split: SplitSpec

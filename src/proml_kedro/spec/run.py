@@ -1,0 +1,118 @@
+"""The whole configuration of a run, and what its parts demand of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from pydantic import Field
+
+from proml_kedro.errors import Mistake, unknown
+from proml_kedro.registry import components
+from proml_kedro.spec.base import Spec
+from proml_kedro.spec.evaluation import EvaluationSpec
+from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.model import ModelSpec
+from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.serving import ServingSpec
+
+
+class RunSpec(Spec):
+    """Everything ``conf/config.yaml`` composes, except the catalog.
+
+    Attributes:
+        config_version: The defaults this configuration was written for.
+        seed: Of every random choice.
+        reuse: Take results over from earlier runs where nothing they depend on has changed.
+        data_dir: Where results are kept.
+        extensions: Modules to import first, for the components they register.
+    """
+
+    config_version: int = Field(1, ge=1, le=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    reuse: bool = True
+    data_dir: str = "data"
+    extensions: list[str] = []
+    problem: ProblemSpec
+    features: FeaturesSpec
+    model: ModelSpec
+    hardware: HardwareSpec = HardwareSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    serving: ServingSpec = ServingSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
+
+
+def check(run: RunSpec) -> list[Mistake]:
+    """What no single file can know: names in one that must exist in another."""
+    return [
+        *_check_problem(run.problem),
+        *_check_features(run.problem, run.features),
+        *_check_model("model", run.model, run.features),
+        *(
+            _check_model("evaluation.baseline", run.evaluation.baseline, run.features)
+            if run.evaluation.baseline
+            else ()
+        ),
+        *_check_cluster(run),
+    ]
+
+
+def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
+    if problem.examples.table not in problem.tables:
+        yield Mistake("problem.examples.table", unknown("table", problem.examples.table, problem.tables))
+
+
+def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
+    for name, view in features.views.items():
+        for entity in view.key:
+            if entity not in problem.examples.entities:
+                yield Mistake(f"features.{name}.key", unknown("entity", entity, problem.examples.entities))
+        if view.source != "request" and view.source.table not in problem.tables:
+            yield Mistake(f"features.{name}.source.table", unknown("table", view.source.table, problem.tables))
+
+
+def _check_model(key: str, model: ModelSpec, features: FeaturesSpec) -> Iterator[Mistake]:
+    outputs = {
+        f"{name}.{output}" for name, spec in model.components.items() for output in components.get(spec.kind).outputs
+    }
+    known = [*features.columns(), *sorted(outputs)]
+    for name, spec in model.components.items():
+        for position, pattern in enumerate(spec.inputs):
+            # A pattern names features only: `*` must not tie a component to its own output.
+            names = features.columns() if "*" in pattern else known
+            if not any(fnmatchcase(one, pattern) for one in names):
+                yield Mistake(
+                    f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
+                )
+    cycle = _cycle(model)
+    if cycle:
+        yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
+
+
+def _cycle(model: ModelSpec) -> list[str]:
+    """A path of components that ends where it starts; empty when there is none."""
+    needs = {
+        name: [one.partition(".")[0] for one in spec.inputs if one.partition(".")[0] in model.components]
+        for name, spec in model.components.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name not in done:
+            for other in needs[name]:
+                if found := visit(other, [*path, name]):
+                    return found
+            done.add(name)
+        return []
+
+    return next((found for name in needs if (found := visit(name, []))), [])
+
+
+def _check_cluster(run: RunSpec) -> Iterator[Mistake]:
+    known = ["day", "row", *run.problem.examples.entities]
+    if run.evaluation.compare.cluster_by not in known:
+        yield Mistake("evaluation.compare.cluster_by", unknown("cluster", run.evaluation.compare.cluster_by, known))

@@ -1,0 +1,30 @@
+"""``conf/serving/*.yaml``: the service that a bundle is packaged into."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from proml_kedro.spec.base import Duration, Spec
+
+
+class ServingSpec(Spec):
+    """The scoring service.
+
+    Attributes:
+        max_rows: Most rows one request may hold.
+        max_body_bytes: Largest request body that is read.
+        workers: Processes; each scores with one thread.
+        timeout: After which a request is given up.
+        golden_rows: Test rows stored with their scores, to prove every copy of the model against.
+        tolerance: Largest difference of a golden row's probability.
+    """
+
+    max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    timeout: Duration = timedelta(seconds=30)
+    golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
+    tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6
