@@ -42,8 +42,8 @@ class GateSpec(Spec):
     """When a difference is drift.
 
     A column's distribution has drifted when the difference is significant (a two-sample G-test, Benjamini and
-    Hochberg's procedure over all columns at level ``alpha``) and also large: its population stability index (PSI), less what
-    chance alone adds, is at least ``psi``.
+    Hochberg's procedure over all columns at level ``alpha``) and also large: its population stability index (PSI),
+    less what chance alone adds, is at least ``psi``.
 
     Attributes:
         alpha: Level of significance over all columns.
