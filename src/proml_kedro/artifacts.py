@@ -1,6 +1,6 @@
 """Results on disk, addressed by what they were made from.
 
-A result is a folder ``<root>/<name>/<fingerprint>``, written under a temporary name and renamed when it is
+A result is a folder ``<data>/store/<name>/<fingerprint>``, written under a temporary name and renamed when it is
 complete. So a folder with a fingerprint for a name is whole, a killed run leaves nothing that a later one could
 mistake for a result, and what was finished is found again.
 """
@@ -53,15 +53,15 @@ class Artifact:
 
 
 class ArtifactStore:
-    """A folder of results.
+    """Where results are made: the folder ``store`` below the data folder.
 
     Args:
-        root: The folder; made on first use.
+        data_dir: The data folder; made on first use.
         reuse: Whether a result that is already there is taken over.
     """
 
-    def __init__(self, root: Path, reuse: bool = True) -> None:
-        self.root = root
+    def __init__(self, data_dir: Path, reuse: bool = True) -> None:
+        self.data_dir = data_dir
         self.reuse = reuse
 
     def build(
@@ -70,7 +70,7 @@ class ArtifactStore:
         """The result called ``name`` made from ``inputs``: found when there is one, otherwise written.
 
         Args:
-            name: Where it goes under the root, with slashes.
+            name: Where it goes below the store, with slashes.
             inputs: What it depends on: artefacts, specs and plain values.
             write: Fills the empty folder it is given.
             code: Modules and packages below ``proml_kedro`` whose source it depends on.
@@ -79,7 +79,7 @@ class ArtifactStore:
             UserError: No space is left on the disk. Whatever ``write`` raises goes through; nothing stays behind.
         """
         digest = fingerprint({"name": name, "inputs": inputs, "code": [code_fingerprint(module) for module in code]})
-        folder = self.root / name / digest
+        folder = self.data_dir / "store" / name / digest
         if folder.is_dir() and self.reuse:
             logger.info("%s: unchanged, taken over", name)
         else:
@@ -105,6 +105,30 @@ class ArtifactStore:
             raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+class Stamp:
+    """Remembers what a place that changes, such as a registry, was last made from.
+
+    Args:
+        file: Where that is written; beside the place, so that both go together.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def matches(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether the place was last made from these inputs."""
+        return self._file.is_file() and self._file.read_text() == fingerprint(inputs)
+
+    def write(self, inputs: Mapping[str, Any]) -> None:
+        """Say that the place is now made from these inputs."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(fingerprint(inputs))
+
+    def remove(self) -> None:
+        """Say that nothing is known, before the place is changed."""
+        self._file.unlink(missing_ok=True)
 
 
 def _remove_abandoned(folder: Path) -> None:

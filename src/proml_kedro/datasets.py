@@ -12,10 +12,10 @@ from proml_kedro.artifacts import Artifact, ArtifactStore
 
 
 class StoreDataset(AbstractDataset[None, ArtifactStore]):
-    """The folder that results are made in.
+    """Where results are made.
 
     Args:
-        filepath: The folder.
+        filepath: The data folder.
         reuse: Whether results of earlier runs are taken over where nothing they depend on has changed.
     """
 

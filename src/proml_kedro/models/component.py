@@ -63,6 +63,11 @@ class Examples:
         """The rows at these positions, or where this mask is true."""
         return Examples({name: values[rows] for name, values in self.columns.items()}, self.label[rows])
 
+    def join(self, other: Examples) -> Examples:
+        """These rows and then the other ones."""
+        columns = {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()}
+        return Examples(columns, np.concatenate([self.label, other.label]))
+
 
 @dataclass(frozen=True)
 class FitContext:
@@ -71,10 +76,15 @@ class FitContext:
     Attributes:
         hardware: The machine; a component takes its thread count from here.
         seed: For every random choice.
+        key: Where the component stands in the configuration, for errors.
+        final: Whether no other component learns from this one's outputs. Only then may it learn from the validation
+            period too, after that has chosen.
     """
 
     hardware: HardwareSpec
     seed: int
+    key: str = "model"
+    final: bool = True
 
 
 class Component(ABC):

@@ -55,7 +55,7 @@ def check(run: RunSpec) -> list[Mistake]:
             if run.evaluation.baseline
             else ()
         ),
-        *_check_cluster(run),
+        *_check_columns(run),
     ]
 
 
@@ -78,6 +78,8 @@ def _check_model(key: str, model: ModelSpec, features: FeaturesSpec) -> Iterator
         f"{name}.{output}" for name, spec in model.components.items() for output in components.get(spec.kind).outputs
     }
     known = [*features.columns(), *sorted(outputs)]
+    for name in sorted(set(model.components) & set(features.views)):
+        yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
         for position, pattern in enumerate(spec.inputs):
             # A pattern names features only: `*` must not tie a component to its own output.
@@ -112,7 +114,11 @@ def _cycle(model: ModelSpec) -> list[str]:
     return next((found for name in needs if (found := visit(name, []))), [])
 
 
-def _check_cluster(run: RunSpec) -> Iterator[Mistake]:
-    known = ["day", "row", *run.problem.examples.entities]
-    if run.evaluation.compare.cluster_by not in known:
-        yield Mistake("evaluation.compare.cluster_by", unknown("cluster", run.evaluation.compare.cluster_by, known))
+def _check_columns(run: RunSpec) -> Iterator[Mistake]:
+    """Columns of the training set that other settings name."""
+    columns = ["day", *run.problem.examples.entities]
+    cluster, group = run.evaluation.compare.cluster_by, run.model.training.cross_fit.group
+    if cluster not in [*columns, "row"]:
+        yield Mistake("evaluation.compare.cluster_by", unknown("cluster", cluster, [*columns, "row"]))
+    if group is not None and group not in columns:
+        yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))

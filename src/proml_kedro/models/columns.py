@@ -1,0 +1,97 @@
+"""Columns: from Parquet files to what components read, and from there to matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.component import Array, Columns, Input
+
+
+def read_columns(path: Path, inputs: Sequence[Input], split: str | None = None, precision: str = "float32") -> Columns:
+    """Read columns of a Parquet file.
+
+    Args:
+        path: The file; its columns carry the inputs' names.
+        inputs: What to read.
+        split: Only rows whose ``split`` column has this value.
+        precision: Floating point type of numeric columns.
+
+    Returns:
+        Numeric columns as floating point with NaN for null, categorical ones as objects with None for null.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows = (pc.field("split") == split) if split else None
+    table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
+    return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+
+
+def _as_array(column: Any, one: Input, precision: str) -> Array:
+    import pyarrow as pa
+
+    if one.is_categorical:
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=precision)
+
+
+def row_count(columns: Columns) -> int:
+    """How many rows the columns have.
+
+    Raises:
+        ValueError: They differ in length.
+    """
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise ValueError(f"columns differ in length: {sorted(lengths)}")
+    return lengths.pop() if lengths else 0
+
+
+class Vocabulary:
+    """The known categories of one input, numbered from 0 in sorted order."""
+
+    def __init__(self, categories: Iterable[str]) -> None:
+        self.categories = tuple(categories)
+        self._codes = {category: code for code, category in enumerate(self.categories)}
+
+    @classmethod
+    def of(cls, values: Array) -> Vocabulary:
+        """The vocabulary of the values that occur."""
+        return cls(sorted({value for value in values if value is not None}))
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    def encode(self, values: Array) -> npt.NDArray[np.float32]:
+        """Numbers of the categories, NaN for missing and for unknown ones; shape (n,)."""
+        missing = float("nan")
+        codes = (self._codes.get(value, missing) for value in values)
+        return np.fromiter(codes, np.float32, len(values))
+
+
+def learn_vocabularies(columns: Columns, inputs: Sequence[Input]) -> dict[str, Vocabulary]:
+    """The vocabulary of each categorical input."""
+    return {one.name: Vocabulary.of(columns[one.name]) for one in inputs if one.is_categorical}
+
+
+def to_matrix(
+    columns: Columns, inputs: Sequence[Input], vocabularies: Mapping[str, Vocabulary]
+) -> npt.NDArray[np.float32]:
+    """The inputs side by side, categories by their numbers; float32 of shape (n, inputs)."""
+    matrix = np.empty((row_count(columns), len(inputs)), np.float32)
+    for position, one in enumerate(inputs):
+        values = columns[one.name]
+        matrix[:, position] = vocabularies[one.name].encode(values) if one.is_categorical else values
+    return matrix
+
+
+def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
+    """Log-odds to probability, in float64."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp

@@ -1,0 +1,161 @@
+"""A model: components in a graph, fitted in order, each on what the ones before it say."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.errors import UserError
+from proml_kedro.hardware import use
+from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.registry import components
+from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.model import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+
+class ModelGraph:
+    """The components of a model, in an order in which each comes after those it needs.
+
+    Args:
+        spec: The model, as declared.
+        dtypes: The features there are, ``view.feature`` to type.
+
+    Raises:
+        UserError: The component that gives the model's score has no output ``probability``.
+    """
+
+    def __init__(self, spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> None:
+        self.spec = spec
+        self._reads = {name: _resolve(one.inputs, spec, dtypes) for name, one in spec.components.items()}
+        self._parents = {
+            name: {one.name.partition(".")[0] for one in reads if one.name not in dtypes}
+            for name, reads in self._reads.items()
+        }
+        self._order = tuple(TopologicalSorter(self._parents).static_order())
+        self.components: dict[str, Component] = {name: self._new(name) for name in self._order}
+        if "probability" not in self.components[spec.score].outputs:
+            raise UserError.at("model.score", f"'{spec.score}' gives no probability")
+        self.inputs: tuple[Input, ...] = tuple(
+            dict.fromkeys(one for name in spec.components for one in self._reads[name] if one.name in dtypes)
+        )
+
+    def _new(self, name: str) -> Component:
+        spec = self.spec.components[name]
+        component: Component = components.get(spec.kind)(spec, self._reads[name])
+        return component
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext, groups: Array | None = None) -> None:
+        """Fit every component.
+
+        What a component learns from another one's outputs, it learns from out-of-fold outputs: each row is scored
+        by a copy that has not seen it. Otherwise an overfitted component looks better than it is to those after it.
+
+        Args:
+            train: To learn from; :attr:`inputs` are its columns.
+            validation: To choose by.
+            context: Hardware and seed; its ``key`` is the model's place in the configuration.
+            groups: Shape (n,); rows of ``train`` with equal values are never split between folds.
+        """
+        learned, chosen = dict(train.columns), dict(validation.columns)
+        needed = set().union(*self._parents.values())
+        with use(context.hardware):
+            for name in self._order:
+                final = name not in needed
+                here = FitContext(context.hardware, context.seed, f"{context.key}.components.{name}", final)
+                rows, chooser = self._examples(name, learned, train), self._examples(name, chosen, validation)
+                self._fit_one(self.components[name], name, rows, chooser, here)
+                if not final:
+                    learned.update(self._out_of_fold(name, rows, chooser, here, groups))
+                    chosen.update(self._named_outputs(name, chosen))
+
+    def _examples(self, name: str, columns: Columns, like: Examples) -> Examples:
+        return Examples({one.name: columns[one.name] for one in self._reads[name]}, like.label)
+
+    def _fit_one(self, component: Component, name: str, train: Examples, check: Examples, here: FitContext) -> None:
+        start = time.perf_counter()
+        component.fit(train, check, here)
+        facts = ", ".join(f"{value} {fact}" for fact, value in component.summary().items())
+        logger.info("%s: fitted on %s rows in %.1f s: %s", name, f"{len(train):,}", time.perf_counter() - start, facts)
+
+    def _out_of_fold(
+        self, name: str, train: Examples, validation: Examples, here: FitContext, groups: Array | None
+    ) -> dict[str, Array]:
+        """The component's outputs for its training rows, each from a copy that was fitted without that row."""
+        folds = _folds(len(train), self.spec.training.cross_fit.folds, here.seed, groups)
+        outputs: dict[str, Array] = {}
+        for fold in range(self.spec.training.cross_fit.folds):
+            held_out = folds == fold
+            copy = self._new(name)
+            self._fit_one(copy, f"{name} (fold {fold + 1})", train.take(~held_out), validation, here)
+            for output, values in copy.score(train.take(held_out).columns).items():
+                outputs.setdefault(f"{name}.{output}", np.empty(len(train)))[held_out] = values
+        return outputs
+
+    def _named_outputs(self, name: str, columns: Columns) -> dict[str, Array]:
+        reads = {one.name: columns[one.name] for one in self._reads[name]}
+        return {f"{name}.{output}": values for output, values in self.components[name].score(reads).items()}
+
+    def outputs(self, columns: Columns) -> dict[str, Array]:
+        """Every component's outputs, ``component.output`` to an array of shape (n,)."""
+        known = dict(columns)
+        for name in self._order:
+            known.update(self._named_outputs(name, known))
+        return {name: values for name, values in known.items() if name not in columns}
+
+    def score(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """The model's probability, shape (n,)."""
+        return np.asarray(self.outputs(columns)[f"{self.spec.score}.probability"], np.float64)
+
+    def importance(self) -> dict[str, float]:
+        """How much each input contributes to the component that gives the score."""
+        return self.components[self.spec.score].importance()
+
+    def summary(self) -> dict[str, dict[str, Any]]:
+        """Facts about each component's fit."""
+        return {name: component.summary() for name, component in self.components.items()}
+
+    def save(self, folder: Path) -> None:
+        """Each component into a folder of its name."""
+        for name, component in self.components.items():
+            (folder / name).mkdir(parents=True)
+            component.save(folder / name)
+
+    @classmethod
+    def load(cls, spec: ModelSpec, dtypes: Mapping[str, Dtype], folder: Path) -> Self:
+        """What :meth:`save` wrote; every component scores with one thread."""
+        graph = cls(spec, dtypes)
+        for name, component in graph.components.items():
+            graph.components[name] = type(component).load(component.spec, component.inputs, folder / name)
+        return graph
+
+
+def _resolve(patterns: list[str], spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> tuple[Input, ...]:
+    """What a component reads: features that match its patterns, and outputs of other components."""
+
+    def matches(pattern: str) -> Iterator[Input]:
+        component, _, output = pattern.partition(".")
+        if component in spec.components and output:
+            yield Input(pattern, "float")
+        else:
+            yield from (Input(name, dtype) for name, dtype in dtypes.items() if fnmatchcase(name, pattern))
+
+    return tuple(dict.fromkeys(one for pattern in patterns for one in matches(pattern)))
+
+
+def _folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:
+    """The fold of each row, shape (rows,); equal groups share a fold."""
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        return generator.permutation(rows) % folds
+    _, codes = np.unique(groups, return_inverse=True)
+    return (generator.permutation(codes.max() + 1) % folds)[codes]

@@ -1,0 +1,198 @@
+"""``kind: xgboost``: gradient-boosted trees (Chen and Guestrin, KDD 2016)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt, model_validator
+
+from proml_kedro.errors import UserError
+from proml_kedro.hardware import xgboost_settings
+from proml_kedro.models.columns import Vocabulary, learn_vocabularies, sigmoid, to_matrix
+from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.progress import progress
+from proml_kedro.spec.base import Spec
+from proml_kedro.spec.model import ComponentSpec
+
+_ALIASES = {"eta": "learning_rate", "lambda": "reg_lambda", "alpha": "reg_alpha", "min_split_loss": "gamma"}
+
+Share = Annotated[float, Field(gt=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class XGBoostParams(Spec):
+    """XGBoost's own parameters for trees, by its own names; one left out has XGBoost's default.
+
+    Threads, device, seed and objective are not here: they come from ``hardware``, ``seed`` and the problem's task.
+    """
+
+    learning_rate: Share | None = None
+    gamma: NotNegative | None = None
+    max_depth: Annotated[int, Field(ge=0, le=64)] | None = None
+    max_leaves: Annotated[int, Field(ge=0)] | None = None
+    max_bin: Annotated[int, Field(ge=2)] | None = None
+    max_cat_to_onehot: PositiveInt | None = None
+    max_cat_threshold: PositiveInt | None = None
+    max_delta_step: NotNegative | None = None
+    min_child_weight: NotNegative | None = None
+    subsample: Share | None = None
+    sampling_method: Literal["uniform", "gradient_based"] | None = None
+    colsample_bytree: Share | None = None
+    colsample_bylevel: Share | None = None
+    colsample_bynode: Share | None = None
+    reg_lambda: NotNegative | None = None
+    reg_alpha: NotNegative | None = None
+    scale_pos_weight: NotNegative | None = None
+    base_score: Annotated[float, Field(gt=0, lt=1)] | None = None
+    tree_method: Literal["hist", "approx"] = "hist"
+    grow_policy: Literal["depthwise", "lossguide"] | None = None
+    num_parallel_tree: PositiveInt | None = None
+    monotone_constraints: dict[str, Literal[-1, 0, 1]] | None = None
+    interaction_constraints: list[list[str]] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_aliases(cls, value: Any) -> Any:
+        return {_ALIASES.get(key, key): one for key, one in value.items()} if isinstance(value, dict) else value
+
+
+class XGBoostSpec(ComponentSpec):
+    """Gradient-boosted trees.
+
+    Attributes:
+        num_boost_round: Most trees there can be.
+        early_stopping_rounds: Stop when the validation period has not improved for so many trees; 0 for never.
+        eval_metric: By which the validation period is judged.
+        refit: Train again on training and validation period together, with the number of trees that was found.
+        params: XGBoost's own parameters.
+    """
+
+    kind: Literal["xgboost"]
+    num_boost_round: Annotated[int, Field(ge=1, le=100_000)] = 100
+    early_stopping_rounds: Annotated[int, Field(ge=0)] = 0
+    eval_metric: Literal["logloss", "auc", "aucpr", "error"] = "logloss"
+    refit: bool = True
+    params: XGBoostParams = XGBoostParams()
+
+
+class XGBoost(Component):
+    """Gradient-boosted trees over numbers and categories; missing values and unknown categories go their own way."""
+
+    Spec: ClassVar[type[ComponentSpec]] = XGBoostSpec
+    spec: XGBoostSpec
+
+    def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
+        super().__init__(spec, inputs)
+        self._vocabularies: dict[str, Vocabulary] = {}
+        self._booster: Any = None
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
+        """Grow trees until the validation period stops improving, then refit on both periods if that is asked for.
+
+        Raises:
+            UserError: XGBoost does not know a parameter, or refuses its value.
+        """
+        self._vocabularies = learn_vocabularies(train.columns, self.inputs)
+        params = self._params(context)
+        rounds = self.spec.num_boost_round
+        self._booster = self._train(params, train, validation, rounds, context)
+        if self.spec.refit and context.final and self.spec.early_stopping_rounds:
+            both = train.join(validation)
+            self._vocabularies = learn_vocabularies(both.columns, self.inputs)
+            self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
+
+    def _params(self, context: FitContext) -> dict[str, Any]:
+        return {
+            **self.spec.params.model_dump(exclude_none=True),
+            **xgboost_settings(context.hardware),
+            "objective": "binary:logistic",
+            "eval_metric": self.spec.eval_metric,
+            "seed": context.seed,
+        }
+
+    def _train(
+        self, params: dict[str, Any], train: Examples, validation: Examples | None, rounds: int, context: FitContext
+    ) -> Any:
+        import xgboost
+
+        data = self._quantiles(train, params)
+        watched = [(self._quantiles(validation, params, data), "validation")] if validation else []
+        with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
+            warnings.simplefilter("always")
+            callbacks = [_bar(advance)]
+            if validation and self.spec.early_stopping_rounds:
+                callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
+            try:
+                booster = xgboost.train(params, data, rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
+            except (xgboost.core.XGBoostError, ValueError) as error:
+                reason = str(error).partition("Stack trace")[0].strip().splitlines()[-1]
+                raise UserError.at(f"{context.key}.params", f"XGBoost refuses them: {reason}") from error
+        unused = [str(one.message) for one in caught if "are not used" in str(one.message)]
+        if unused:  # XGBoost only warns of a parameter that it ignores
+            raise UserError.at(f"{context.key}.params", " ".join(unused[0].split()))
+        return booster
+
+    def _quantiles(self, examples: Examples, params: dict[str, Any], reference: Any = None) -> Any:
+        import xgboost
+
+        return xgboost.QuantileDMatrix(
+            to_matrix(examples.columns, self.inputs, self._vocabularies),
+            examples.label,
+            feature_names=[one.name for one in self.inputs],
+            feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            max_bin=params.get("max_bin", 256),
+            ref=reference,
+            nthread=params["nthread"],
+            enable_categorical=True,
+        )
+
+    def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
+        """Margin (log-odds) and probability."""
+        matrix = to_matrix(columns, self.inputs, self._vocabularies)
+        margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
+        return {"margin": margin.astype(np.float64), "probability": sigmoid(margin)}
+
+    def save(self, folder: Path) -> None:
+        """``model.ubj`` in XGBoost's binary JSON, and ``categories.json``."""
+        self._booster.save_model(folder / "model.ubj")
+        categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
+        (folder / "categories.json").write_text(json.dumps(categories))
+
+    @classmethod
+    def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
+        """What :meth:`save` wrote; scores with one thread."""
+        import xgboost
+
+        component = cls(spec, inputs)
+        component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
+        categories = json.loads((folder / "categories.json").read_text())
+        component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
+        return component
+
+    def importance(self) -> dict[str, float]:
+        """Share of the gain in the objective that splits on each input brought."""
+        gain = self._booster.get_score(importance_type="total_gain")
+        total = sum(gain.values()) or 1.0
+        return {one.name: gain.get(one.name, 0.0) / total for one in self.inputs}
+
+    def summary(self) -> dict[str, Any]:
+        """How many trees there are."""
+        return {"trees": self._booster.num_boosted_rounds()}
+
+
+def _bar(advance: Callable[[], None]) -> Any:
+    """An XGBoost callback that advances a progress bar by one for each tree."""
+    import xgboost
+
+    class Bar(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            advance()
+            return False
+
+    return Bar()

@@ -1,0 +1,1 @@
+"""The steps of a run as Kedro pipelines: thin, static, one module each."""

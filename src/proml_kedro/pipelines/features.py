@@ -1,0 +1,133 @@
+"""Tables → feature tables → registry → training set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kedro.pipeline import Node, Pipeline
+
+from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
+from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.spec.features import Dtype
+
+
+def create_pipeline() -> Pipeline:
+    """From the sources to a training set in which nothing is from the future."""
+    return Pipeline(
+        [
+            Node(
+                ingest_tables,
+                ["store", "params:problem", "params:base_path", "params:hardware"],
+                "tables",
+                name="ingest_tables",
+            ),
+            Node(
+                compute_features,
+                ["store", "tables", "params:problem", "params:features", "params:hardware"],
+                "feature_tables",
+                name="compute_features",
+            ),
+            Node(
+                build_training_set,
+                [
+                    "store",
+                    "tables",
+                    "feature_tables",
+                    "params:problem",
+                    "params:features",
+                    "params:model",
+                    "params:evaluation",
+                    "params:hardware",
+                ],
+                "training_set",
+                name="build_training_set",
+            ),
+        ]
+    )
+
+
+def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, hardware: HardwareSpec) -> Artifact:
+    """Read every source table into Parquet, with the columns derived from it."""
+    from proml_kedro.features.tables import read_tables, source_fingerprint
+
+    base = Path(base_path)
+    inputs = {
+        "tables": problem.tables,
+        "examples": problem.examples,
+        "sources": {name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items()},
+    }
+    return store.build(
+        f"{problem.name}/tables",
+        inputs,
+        lambda folder: read_tables(problem, base, hardware, folder),
+        code=("features.tables", "==duckdb"),
+    )
+
+
+def compute_features(
+    store: ArtifactStore, tables: Artifact, problem: ProblemSpec, features: FeaturesSpec, hardware: HardwareSpec
+) -> Artifact:
+    """Compute the values of every feature view, with the time from which each is known."""
+    from proml_kedro.features.views import compute_views
+
+    return store.build(
+        f"{problem.name}/feature_tables",
+        {"tables": tables, "features": features},
+        lambda folder: compute_views(problem, features, tables.path, hardware, folder),
+        code=("features.views", "features.windows", "==duckdb"),
+    )
+
+
+def build_training_set(
+    store: ArtifactStore,
+    tables: Artifact,
+    feature_tables: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    evaluation: EvaluationSpec,
+    hardware: HardwareSpec,
+) -> Artifact:
+    """Register the features with Feast, and join to each example what was known when it was to be predicted."""
+    columns = columns_of(features, model, evaluation.baseline)
+    registry = Stamp(store.data_dir / "feature_store" / problem.name / "registered")
+    registered = {"features": features, "columns": columns, "service": service_name(problem, model)}
+
+    def repository() -> object:
+        from proml_kedro.features.repository import open_repository
+
+        return open_repository(problem, features, store.data_dir, hardware)
+
+    def register() -> None:
+        from proml_kedro.features.repository import register as apply
+
+        registry.remove()
+        apply(repository(), problem, features, service_name(problem, model), columns)
+        registry.write(registered)
+
+    def write(folder: Path) -> None:
+        from proml_kedro.features.training_set import build_training_set as build
+
+        build(problem, features, columns, tables.path, repository(), hardware, folder)
+
+    if not registry.matches(registered):
+        register()
+    return store.build(
+        f"{problem.name}/training_set",
+        {"tables": tables, "feature_tables": feature_tables, "problem": problem, "columns": columns},
+        write,
+        code=("features.training_set", "features.asof_store", "==duckdb", "==feast"),
+    )
+
+
+def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]:
+    """The features that the models read, each once, with their types; in declared order."""
+    patterns = [pattern for model in models if model for spec in model.components.values() for pattern in spec.inputs]
+    read = features.select(patterns)
+    return {name: dtype for name, dtype in features.columns().items() if name in read}
+
+
+def service_name(problem: ProblemSpec, model: ModelSpec) -> str:
+    """The name of the model's feature service in the registry."""
+    return f"{problem.name}_{model.name}"

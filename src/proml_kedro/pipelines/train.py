@@ -1,0 +1,106 @@
+"""Training set → fitted model, and a fitted baseline to judge it by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kedro.pipeline import Node, Pipeline
+
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.pipelines.features import columns_of
+from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+
+
+def create_pipeline() -> Pipeline:
+    """Fit the model and its baseline on the same examples."""
+    common = ["store", "training_set", "params:problem", "params:features"]
+    return Pipeline(
+        [
+            Node(
+                train_model,
+                [*common, "params:model", "params:hardware", "params:seed"],
+                "trained_model",
+                name="train_model",
+            ),
+            Node(
+                train_baseline,
+                [*common, "params:evaluation", "params:hardware", "params:seed"],
+                "trained_baseline",
+                name="train_baseline",
+            ),
+        ]
+    )
+
+
+def train_model(
+    store: ArtifactStore,
+    training_set: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    hardware: HardwareSpec,
+    seed: int,
+) -> Artifact:
+    """Fit the model."""
+    return _train(store, training_set, problem, features, model, hardware, seed, "model")
+
+
+def train_baseline(
+    store: ArtifactStore,
+    training_set: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    evaluation: EvaluationSpec,
+    hardware: HardwareSpec,
+    seed: int,
+) -> Artifact:
+    """Fit the baseline; without one, the result is an empty folder."""
+    if evaluation.baseline is None:
+        return store.build(f"{problem.name}/no_baseline", {}, lambda folder: None)
+    return _train(store, training_set, problem, features, evaluation.baseline, hardware, seed, "evaluation.baseline")
+
+
+def _train(
+    store: ArtifactStore,
+    training_set: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    hardware: HardwareSpec,
+    seed: int,
+    key: str,
+) -> Artifact:
+    from proml_kedro.models.columns import read_columns
+    from proml_kedro.models.component import Examples, FitContext, Input
+    from proml_kedro.models.graph import ModelGraph
+
+    rows = training_set.file("training_set.parquet")
+
+    def write(folder: Path) -> None:
+        graph = ModelGraph(model, features.columns())
+        label = Input("label", "float")
+        group = model.training.cross_fit.group
+
+        def examples(split: str) -> Examples:
+            columns = dict(read_columns(rows, [*graph.inputs, label], split, hardware.precision))
+            return Examples(columns, columns.pop("label").astype("float32"))
+
+        groups = read_columns(rows, [Input(group, "str")], "train")[group] if group else None
+        graph.fit(examples("train"), examples("validation"), FitContext(hardware, seed, key), groups)
+        graph.save(folder)
+        (folder / "summary.json").write_text(json.dumps(graph.summary()))
+
+    return store.build(
+        f"{problem.name}/trained_model",
+        {
+            "training_set": training_set,
+            "model": model,
+            "columns": columns_of(features, model),
+            "seed": seed,
+            "precision": hardware.precision,
+            "device": hardware.device,
+        },
+        write,
+        code=("models", "==xgboost", "==scikit-learn"),
+    )

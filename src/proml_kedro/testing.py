@@ -1,0 +1,126 @@
+"""The laws that every component obeys, to be proved by whoever writes one.
+
+In a test of your own::
+
+    def test_my_kind(tmp_path):
+        check_component({"kind": "my_kind", "depth": 3}, tmp_path)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.registry import components
+from proml_kedro.spec.hardware import HardwareSpec
+
+INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
+"""Two numbers and a category, with missing values in each."""
+
+
+def make_examples(rows: int, seed: int = 0) -> Examples:
+    """Examples of :data:`INPUTS` whose label depends on all three."""
+    generator = np.random.default_rng(seed)
+    price, visits = generator.normal(20, 5, rows), generator.poisson(3, rows).astype(np.float64)
+    city = generator.choice(np.array(["Bern", "Lima", "Oslo"], dtype=object), rows)
+    margin = (price - 20) / 5 + 0.3 * (visits - 3) + np.where(city == "Lima", 1.5, -0.5)
+    label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
+    for values, nothing in ((price, np.nan), (visits, np.nan), (city, None)):
+        values[generator.random(rows) < 0.05] = nothing
+    columns = {"shop.price": price.astype(np.float32), "shop.visits": visits.astype(np.float32), "shop.city": city}
+    return Examples(columns, label)
+
+
+def check_component(config: Mapping[str, Any], folder: Path) -> None:
+    """Prove the laws for one configured component.
+
+    Args:
+        config: Its YAML as a mapping; ``inputs`` is filled in.
+        folder: An empty folder to save into.
+
+    Raises:
+        AssertionError: A law is broken; the message names it.
+    """
+    kind = components.get(config["kind"])
+    spec = kind.Spec.model_validate({**config, "inputs": [one.name for one in INPUTS]})
+    train, check, fresh = make_examples(600, 1), make_examples(300, 2), make_examples(200, 3)
+    context = FitContext(HardwareSpec(threads=1), seed=7)
+
+    def fitted() -> Component:
+        component: Component = kind(spec, INPUTS)
+        component.fit(train, check, context)
+        return component
+
+    component = fitted()
+    scores = component.score(fresh.columns)
+    _check_outputs(component, scores, len(fresh))
+    _check_learns(scores, fresh.label)
+    _same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
+    _check_rows_are_scored_alone(component, fresh.columns, scores)
+    _check_unknown_values(component, fresh.columns)
+    _check_examples_untouched(train)
+    component.save(folder)
+    loaded = kind.load(spec, INPUTS, folder)
+    _same("a saved component scores as before", scores, loaded.score(fresh.columns))
+    _check_no_pickle(folder)
+
+
+def _check_outputs(component: Component, scores: Mapping[str, Array], rows: int) -> None:
+    assert set(scores) == set(component.outputs), f"score gives {sorted(scores)}, declared are {component.outputs}"
+    for name, values in scores.items():
+        assert values.shape == (rows,), f"output '{name}' has shape {values.shape} for {rows} rows"
+        assert np.isfinite(values).all(), f"output '{name}' is not finite for every row"
+    if "probability" in scores:
+        inside = (scores["probability"] >= 0) & (scores["probability"] <= 1)
+        assert inside.all(), "a probability lies outside of 0 and 1"
+
+
+def _check_learns(scores: Mapping[str, Array], label: Array) -> None:
+    values = scores.get("probability", next(iter(scores.values())))
+    assert values[label == 1].mean() > values[label == 0].mean(), "it learns nothing from an easy problem"
+
+
+def _check_rows_are_scored_alone(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:
+    rows = len(next(iter(columns.values())))
+    for part in (slice(0, 1), slice(0, 7), slice(None, None, -1)):
+        some = {name: values[part] for name, values in columns.items()}
+        expected = {name: values[part] for name, values in scores.items()}
+        _same(
+            f"a row's score does not depend on the rows beside it ({part} of {rows})", expected, component.score(some)
+        )
+
+
+def _check_unknown_values(component: Component, columns: Columns) -> None:
+    one = {name: values[:3].copy() for name, values in columns.items()}
+    for name, values in one.items():
+        values[:] = [None, "nowhere", "Bern"] if name == "shop.city" else [np.nan, 1e30, -1e30]
+    for name, values in component.score(one).items():
+        assert np.isfinite(values).all(), f"output '{name}' is not finite for missing, unknown or huge values"
+
+
+def _check_examples_untouched(train: Examples) -> None:
+    again = make_examples(600, 1)
+    for name, values in train.columns.items():
+        assert _equal(values, again.columns[name]), f"fitting changed the column '{name}' it was given"
+
+
+def _check_no_pickle(folder: Path) -> None:
+    for file in folder.rglob("*"):
+        start = file.read_bytes()[:2] if file.is_file() else b""
+        assert start[:1] != b"\x80", f"{file.name} looks like a pickle; components are saved as data"
+
+
+def _equal(left: Array, right: Array) -> bool:
+    if left.dtype == object:
+        return bool((left == right).all())
+    return bool(np.array_equal(left, right, equal_nan=True))
+
+
+def _same(law: str, expected: Mapping[str, Array], actual: Mapping[str, Array]) -> None:
+    for name, values in expected.items():
+        difference = float(np.abs(values - actual[name]).max())
+        assert difference <= 1e-6, f"broken: {law}: output '{name}' differs by {difference:.3g}"

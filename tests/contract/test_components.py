@@ -1,0 +1,81 @@
+"""Every component that is shipped proves the laws."""
+
+import pytest
+
+from proml_kedro.models.component import Component
+from proml_kedro.registry import components
+from proml_kedro.testing import check_component, make_examples
+
+CONFIGS = [
+    {"kind": "logistic"},
+    {"kind": "logistic", "penalty": 100.0},
+    {"kind": "xgboost", "num_boost_round": 20},
+    {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "refit": False},
+    {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "params": {"subsample": 0.5, "eta": 0.2}},
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=str)
+def test_component_obeys_the_laws(config, tmp_path):
+    check_component(config, tmp_path)
+
+
+def test_every_shipped_kind_is_proved():
+    assert {config["kind"] for config in CONFIGS} >= set(components.names()) - {"broken"}
+
+
+@pytest.mark.parametrize(
+    ("flaw", "law"),
+    [
+        ({"ignores_seed": True}, "fitting twice"),
+        ({"batch_mean": True}, "rows beside it"),
+        ({"forgets": True}, "saved component"),
+        ({"not_finite": True}, "not finite"),
+    ],
+)
+def test_the_laws_catch_a_component_that_breaks_them(flaw, law, tmp_path):
+    broken = _broken(**flaw)
+    components._objects["broken"] = broken
+    try:
+        with pytest.raises(AssertionError, match=law):
+            check_component({"kind": "broken"}, tmp_path)
+    finally:
+        del components._objects["broken"]
+
+
+def _broken(ignores_seed=False, batch_mean=False, forgets=False, not_finite=False):
+    import numpy as np
+
+    from proml_kedro.models.columns import sigmoid
+    from proml_kedro.spec.model import ComponentSpec
+
+    class Broken(Component):
+        Spec = ComponentSpec
+        outputs = ("probability",)
+
+        def fit(self, train, validation, context):
+            self.slope = 0.1 + (np.random.default_rng().random() if ignores_seed else 0.0)
+
+        def score(self, columns):
+            price = columns["shop.price"].astype(float)
+            price = np.where(np.isfinite(price) | not_finite, price, 20.0)
+            shift = np.nanmean(price) if batch_mean else 20.0
+            return {"probability": sigmoid(self.slope * (price - shift))}
+
+        def save(self, folder):
+            (folder / "slope.txt").write_text(str(self.slope))
+
+        @classmethod
+        def load(cls, spec, inputs, folder):
+            component = cls(spec, inputs)
+            component.slope = 0.9 if forgets else float((folder / "slope.txt").read_text())
+            return component
+
+    return Broken
+
+
+def test_made_examples_hold_missing_values_in_every_column():
+    import pandas as pd
+
+    examples = make_examples(500)
+    assert all(pd.isna(values).any() for values in examples.columns.values())

@@ -1,0 +1,195 @@
+"""What each YAML file may say, and what they demand of each other."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from proml_kedro.spec import (
+    FeaturesSpec,
+    FeatureViewSpec,
+    HardwareSpec,
+    ModelSpec,
+    MonitoringSpec,
+    ProblemSpec,
+    RunSpec,
+)
+from proml_kedro.spec.base import format_duration, parse_duration
+from proml_kedro.spec.hardware import usable_cpus
+from proml_kedro.spec.run import check
+
+PROBLEM = {
+    "name": "shop",
+    "tables": {"visits": {"source": "visits.csv"}, "orders": {"source": "orders.csv"}},
+    "examples": {"table": "visits", "entities": ["customer"], "timestamp": "at"},
+    "label": {"expression": "bought"},
+    "split": {"validation_from": "2024-02-01", "test_from": "2024-03-01", "timezone": "Europe/Zurich"},
+}
+FEATURES = {
+    "visit": {"source": "request", "features": {"pages": {"dtype": "int"}}},
+    "orders": {
+        "key": "customer",
+        "source": {"table": "orders", "event_time": "at"},
+        "features": {
+            "spent": {"agg": "sum", "expression": "amount", "windows": ["24h", "7d", "all"]},
+            "orders": {"agg": "count", "windows": ["7d"]},
+        },
+    },
+}
+MODEL = {"name": "m", "components": {"one": {"kind": "logistic", "inputs": ["*"]}}, "score": "one"}
+
+
+def run_of(**changes):
+    return RunSpec.model_validate({"problem": PROBLEM, "features": FEATURES, "model": MODEL, **changes})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("30s", 30), ("15m", 900), ("3h", 10800), ("7d", 604800), ("2w", 1209600)]
+)
+def test_durations_are_read(text, seconds):
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "h", "3", "3x", "1.5h", "-1h", "3h2m"])
+def test_what_is_no_duration_says_how_to_write_one(text):
+    with pytest.raises(ValueError, match="write a number and a unit"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["30s", "15m", "3h", "7d", "90m", "14d"])
+def test_durations_are_written_as_they_are_read(text):
+    assert format_duration(parse_duration(text)) == text
+
+
+def test_features_are_named_as_their_windows_are_written():
+    assert FeaturesSpec.model_validate(FEATURES).columns() == {
+        "visit.pages": "int",
+        "orders.spent_24h": "float",
+        "orders.spent_7d": "float",
+        "orders.spent_all": "float",
+        "orders.orders_7d": "int",
+    }
+
+
+def test_patterns_select_in_their_order_and_once():
+    features = FeaturesSpec.model_validate(FEATURES)
+    assert list(features.select(["orders.*_7d", "*"]))[:3] == ["orders.spent_7d", "orders.orders_7d", "visit.pages"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key": []}, "key is missing"),
+        ({"source": "request"}, "no key and no windows"),
+        ({"source": {"table": "orders"}}, "need source.event_time"),
+        ({"snapshot": "5h"}, "window 24h of 'spent' is not a multiple of snapshot 5h"),
+        ({"features": {"x": {"agg": "mean", "windows": ["1d"]}}}, "agg 'mean' needs an expression"),
+        ({"features": {"x": {"agg": "count", "windows": ["1 fortnight"]}}}, "cannot read '1 fortnight'"),
+        ({"features": {**FEATURES["orders"]["features"], "y": {"dtype": "int"}}}, "put them into two views"),
+    ],
+)
+def test_a_view_that_cannot_work_says_why(change, message):
+    with pytest.raises(ValidationError, match=message):
+        FeatureViewSpec.model_validate({**FEATURES["orders"], **change})
+
+
+def test_days_begin_in_the_split_time_zone():
+    validation, test = ProblemSpec.model_validate(PROBLEM).split.boundaries
+    assert validation.astimezone(UTC) == datetime(2024, 1, 31, 23, tzinfo=UTC)
+    assert test.astimezone(UTC) == datetime(2024, 2, 29, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_from": "2024-01-01"}, "is not before test_from"),
+        ({"timezone": "Europe/Zuerich"}, "Did you mean 'Europe/Zurich'?"),
+    ],
+)
+def test_a_split_that_cannot_work_says_why(change, message):
+    with pytest.raises(ValidationError, match=message):
+        ProblemSpec.model_validate({**PROBLEM, "split": {**PROBLEM["split"], **change}})
+
+
+def test_threads_leave_one_processor_to_the_system():
+    assert HardwareSpec().threads == max(1, usable_cpus() - 1)
+    assert HardwareSpec(threads=3).threads == 3
+
+
+def test_a_kind_brings_its_own_keys():
+    with pytest.raises(ValidationError, match="no kind of component 'xgbost'. Did you mean 'xgboost'"):
+        ModelSpec.model_validate({**MODEL, "components": {"one": {"kind": "xgbost", "inputs": ["*"]}}})
+    with pytest.raises(ValidationError, match="num_boost_round"):
+        ModelSpec.model_validate(
+            {**MODEL, "components": {"one": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 0}}}
+        )
+
+
+def test_a_model_survives_being_written_and_read():
+    spec = run_of().model
+    assert ModelSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_reference_and_current_differ():
+    side = {"split": "test", "last": "7d"}
+    with pytest.raises(ValidationError, match="the same rows"):
+        MonitoringSpec.model_validate({"reference": side, "current": side})
+
+
+def test_a_run_that_fits_together_has_no_mistakes():
+    assert check(run_of()) == []
+
+
+def components(**inputs):
+    return {**MODEL, "components": {name: {"kind": "logistic", "inputs": one} for name, one in inputs.items()}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "mistake"),
+    [
+        (
+            {"problem": {**PROBLEM, "examples": {**PROBLEM["examples"], "table": "visit"}}},
+            "problem.examples.table: no table 'visit'. Did you mean 'visits'?",
+        ),
+        (
+            {"features": {**FEATURES, "orders": {**FEATURES["orders"], "key": "client"}}},
+            "features.orders.key: no entity 'client'. Known: customer.",
+        ),
+        (
+            {"features": {**FEATURES, "orders": {**FEATURES["orders"], "source": {"table": "o", "event_time": "at"}}}},
+            "features.orders.source.table: no table 'o'. Known: orders, visits.",
+        ),
+        (
+            {"model": components(one=["visit.pges"])},
+            "model.components.one.inputs.0: no feature or output 'visit.pges'. Did you mean 'visit.pages'?",
+        ),
+        (
+            {"model": components(one=["*", "two.margn"], two=["*"])},
+            "model.components.one.inputs.1: no feature or output 'two.margn'. Did you mean 'two.margin'?",
+        ),
+        (
+            {"model": components(one=["two.margin"], two=["one.margin"])},
+            "model.components: components need each other in a circle: one -> two -> one",
+        ),
+        (
+            {"model": {**components(one=["*"], visit=["*"])}},
+            "model.components.visit: a feature view has this name too; call the component something else",
+        ),
+        (
+            {"evaluation": {"compare": {"cluster_by": "dya"}}},
+            "evaluation.compare.cluster_by: no cluster 'dya'. Did you mean 'day'?",
+        ),
+        (
+            {"model": {**MODEL, "training": {"cross_fit": {"group": "custmer"}}}},
+            "model.training.cross_fit.group: no column 'custmer'. Did you mean 'customer'?",
+        ),
+        (
+            {"evaluation": {"baseline": components(one=["nothing.*"])}},
+            "evaluation.baseline.components.one.inputs.0: no feature or output 'nothing.*'.",
+        ),
+    ],
+)
+def test_names_must_exist_where_they_point(changes, mistake):
+    assert any(str(one).startswith(mistake) for one in check(run_of(**changes))), list(
+        map(str, check(run_of(**changes)))
+    )

@@ -1,0 +1,139 @@
+"""Results are whole or absent, found again when nothing changed, made again when something did."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint, fingerprint
+from proml_kedro.errors import UserError
+from proml_kedro.spec import HardwareSpec
+
+
+def write(text):
+    return lambda folder: (folder / "value.txt").write_text(text)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path)
+
+
+def test_a_result_is_written_once(store):
+    first = store.build("tables", {"a": 1}, write("first"))
+    second = store.build("tables", {"a": 1}, write("second"))
+    assert first == second
+    assert second.file("value.txt").read_text() == "first"
+
+
+def test_reuse_can_be_turned_off(tmp_path):
+    ArtifactStore(tmp_path).build("tables", {"a": 1}, write("first"))
+    again = ArtifactStore(tmp_path, reuse=False).build("tables", {"a": 1}, write("second"))
+    assert again.file("value.txt").read_text() == "second"
+
+
+@pytest.mark.parametrize("change", [{"a": 2}, {"a": 1, "b": None}, {"a": HardwareSpec(threads=2)}])
+def test_other_inputs_are_another_result(store, change):
+    assert store.build("x", {"a": 1}, write("")) != store.build("x", change, write(""))
+
+
+def test_other_code_is_another_result(store):
+    assert store.build("x", {}, write(""), code=("errors",)) != store.build("x", {}, write(""), code=("registry",))
+
+
+def test_an_upstream_result_counts_by_its_fingerprint(store, tmp_path):
+    one, other = Artifact(tmp_path / "a", "1"), Artifact(tmp_path / "a", "2")
+    assert store.build("x", {"up": one}, write("")) != store.build("x", {"up": other}, write(""))
+
+
+def test_a_failure_leaves_nothing(store, tmp_path):
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError, match="boom"):
+        store.build("x", {}, fail)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_in_one_line(store, tmp_path, code):
+    def fail(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise RuntimeError(f"IO Error: could not write: {os.strerror(code)}")
+
+    with pytest.raises(UserError, match="data_dir: no space left on the disk") as caught:
+        store.build("x", {}, fail)
+    assert "\n" not in str(caught.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_real_full_file_system(tmp_path):
+    """A process that may write no more than 64 kB gets the same one line."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from proml_kedro.artifacts import ArtifactStore
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, lambda folder: (folder / "big").write_bytes(bytes(1 << 20)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "UserError: data_dir: no space left on the disk" in done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_killed_writer_leaves_nothing_behind_for_the_next(store, tmp_path):
+    script = f"""
+import time; from pathlib import Path
+from proml_kedro.artifacts import ArtifactStore
+def slow(folder):
+    (folder / "half").write_text("x")
+    print("writing", flush=True)
+    time.sleep(60)
+ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, slow)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "writing\n"
+    assert list(tmp_path.rglob("half"))
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    result = store.build("x", {}, write("whole"))
+    assert result.file("value.txt").read_text() == "whole"
+    assert not list(tmp_path.rglob("half"))
+
+
+def test_what_another_living_process_writes_is_left_alone(store, tmp_path):
+    other = tmp_path / "store" / "x" / f".writing-abc-{os.getppid()}"
+    other.mkdir(parents=True)
+    store.build("x", {}, write(""))
+    assert other.is_dir()
+
+
+def test_fingerprint_ignores_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": [timedelta(hours=1)]}) == fingerprint({"b": [timedelta(minutes=60)], "a": 1})
+
+
+def test_fingerprint_refuses_what_has_no_stable_form():
+    with pytest.raises(TypeError, match="cannot depend on a object"):
+        fingerprint({"a": object()})
+
+
+def test_code_is_a_module_a_package_or_an_installed_one():
+    prints = {code_fingerprint(name) for name in ("errors", "spec", "models.xgboost", "==numpy")}
+    assert len(prints) == 4
+
+
+def test_a_stamp_knows_what_it_was_written_for(tmp_path):
+    stamp = Stamp(tmp_path / "feature_store" / "stamp")
+    assert not stamp.matches({"a": 1})
+    stamp.write({"a": 1})
+    assert stamp.matches({"a": 1})
+    assert not stamp.matches({"a": 2})
+    stamp.remove()
+    assert not stamp.matches({"a": 1})

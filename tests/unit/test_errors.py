@@ -1,0 +1,37 @@
+"""Errors name the place, the key and a way out."""
+
+import click
+from click.testing import CliRunner
+
+from proml_kedro.errors import Mistake, UserError, did_you_mean, unknown
+
+
+def test_a_mistake_reads_as_one_line():
+    mistake = Mistake("model.score", "no component 'tree'", "conf/model/x.yaml:3")
+    assert str(mistake) == "conf/model/x.yaml:3: model.score: no component 'tree'"
+    assert str(Mistake("", "no such folder")) == "no such folder"
+
+
+def test_all_mistakes_are_shown_and_the_exit_code_is_2():
+    @click.command()
+    def command():
+        raise UserError(Mistake("a", "first"), Mistake("b", "second"))
+
+    outcome = CliRunner().invoke(command)
+    assert outcome.exit_code == 2
+    assert outcome.stderr == "a: first\nb: second\n"
+    assert outcome.stdout == ""
+
+
+def test_locating_fills_in_only_what_is_not_known_yet():
+    error = UserError(Mistake("a", "first"), Mistake("b", "second", "there:1"), Mistake("", "third"))
+    error.locate(lambda key: f"conf/{key}.yaml:7")
+    assert [mistake.where for mistake in error.mistakes] == ["conf/a.yaml:7", "there:1", None]
+    assert str(error).startswith("conf/a.yaml:7: a: first")
+
+
+def test_suggestions():
+    assert did_you_mean("learnin_rate", ["learning_rate", "max_depth"]) == " Did you mean 'learning_rate'?"
+    assert did_you_mean("zzz", ["b", "a"]) == " Known: a, b."
+    assert did_you_mean("zzz", map(str, range(100))) == ""
+    assert unknown("table", "flight", ["flights"]) == "no table 'flight'. Did you mean 'flights'?"
