@@ -12,24 +12,29 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array, Columns, Input
 
 
-def read_columns(path: Path, inputs: Sequence[Input], split: str | None = None, precision: str = "float32") -> Columns:
+def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precision: str = "float32") -> Columns:
     """Read columns of a Parquet file.
 
     Args:
         path: The file; its columns carry the inputs' names.
         inputs: What to read.
-        split: Only rows whose ``split`` column has this value.
+        rows: A ``pyarrow.dataset.Expression`` that holds for the rows to read, such as :func:`in_split`; None for all.
         precision: Floating point type of numeric columns.
 
     Returns:
         Numeric columns as floating point with NaN for null, categorical ones as objects with None for null.
     """
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    rows = (pc.field("split") == split) if split else None
     table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
     return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+
+
+def in_split(split: str) -> Any:
+    """The rows of a training set that belong to ``train``, ``validation`` or ``test``."""
+    import pyarrow.compute as pc
+
+    return pc.field("split") == split
 
 
 def _as_array(column: Any, one: Input, precision: str) -> Array:

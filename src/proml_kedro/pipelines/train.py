@@ -71,7 +71,7 @@ def _train(
     seed: int,
     key: str,
 ) -> Artifact:
-    from proml_kedro.models.columns import read_columns
+    from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.component import Examples, FitContext, Input
     from proml_kedro.models.graph import ModelGraph
 
@@ -83,10 +83,10 @@ def _train(
         group = model.training.cross_fit.group
 
         def examples(split: str) -> Examples:
-            columns = dict(read_columns(rows, [*graph.inputs, label], split, hardware.precision))
+            columns = dict(read_columns(rows, [*graph.inputs, label], in_split(split), hardware.precision))
             return Examples(columns, columns.pop("label").astype("float32"))
 
-        groups = read_columns(rows, [Input(group, "str")], "train")[group] if group else None
+        groups = read_columns(rows, [Input(group, "str")], in_split("train"))[group] if group else None
         graph.fit(examples("train"), examples("validation"), FitContext(hardware, seed, key), groups)
         graph.save(folder)
         (folder / "summary.json").write_text(json.dumps(graph.summary()))

@@ -1,0 +1,189 @@
+"""What a request to the service costs, beside a bare web server that has no model.
+
+Both servers run one process on 127.0.0.1 and are asked by one client, in turns, so that a busy machine slows both.
+Processor time is counted, not elapsed time. The floor parses the same JSON with orjson and answers as many numbers.
+
+    python benchmarks/serving.py                    # a small model that is trained here
+    python benchmarks/serving.py --bundle FOLDER    # a bundle of yours
+
+Takes about a minute. Prints a table; the last line is the figures as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from proml_kedro.bundle import Bundle
+from proml_kedro.serving.check import golden_rows
+from proml_kedro.serving.package import build_bento
+
+ROUNDS = 7
+REQUESTS = {1: 300, 100: 100}  # a round's requests, by rows in each
+READY_SECONDS = 90
+
+FLOOR = """
+import sys
+import orjson, uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+async def ready(request):
+    return Response(b"")
+
+async def predict(request):
+    rows = orjson.loads(await request.body())["instances"]
+    return Response(orjson.dumps({"probabilities": [0.5] * len(rows), "model": "none"}), media_type="application/json")
+
+routes = [Route("/readyz", ready), Route("/predict", predict, methods=["POST"])]
+uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=int(sys.argv[1]), access_log=False)
+"""
+
+
+@dataclass
+class Server:
+    """A server process with its children."""
+
+    process: subprocess.Popen[bytes]
+    connection: http.client.HTTPConnection
+
+    def post(self, body: bytes) -> None:
+        """Send one request over the connection that is kept."""
+        self.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        answer = self.connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise SystemExit(f"status {answer.status}: {text[:300]!r}")
+
+    def cpu_seconds(self) -> float:
+        """Processor time used so far, by the system on its behalf too."""
+        top = psutil.Process(self.process.pid)
+        times = [one.cpu_times() for one in (top, *top.children(recursive=True))]
+        ended = top.cpu_times()
+        return sum(one.user + one.system for one in times) + ended.children_user + ended.children_system
+
+    def memory(self) -> float:
+        """Resident memory in megabytes."""
+        top = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in (top, *top.children(recursive=True))) / 1e6
+
+    def is_ready(self) -> bool:
+        """Whether it answers its probe."""
+        try:
+            self.connection.request("GET", "/readyz")
+            answer = self.connection.getresponse()
+            answer.read()
+            return answer.status == 200
+        except (OSError, http.client.HTTPException):
+            self.connection.close()
+            return False
+
+
+@contextmanager
+def started(command: list[str], scratch: Path) -> Iterator[Server]:
+    """Run a server, its port as the last word of the command, until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "BENTOML_HOME": str(scratch), "BENTOML_DO_NOT_TRACK": "True"}
+    environment.pop("PROML_API_TOKEN", None)
+    process = subprocess.Popen(
+        [*command, str(port)],
+        cwd=scratch,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    server = Server(process, http.client.HTTPConnection("127.0.0.1", port, timeout=30))
+    try:
+        end = time.monotonic() + READY_SECONDS
+        while not server.is_ready():
+            if time.monotonic() > end or process.poll() is not None:
+                raise SystemExit(f"not ready within {READY_SECONDS} s: {' '.join(command)}")
+            time.sleep(0.1)
+        yield server
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def cost(server: Server, body: bytes, requests: int) -> float:
+    """Processor time of one request, in microseconds."""
+    before = server.cpu_seconds()
+    for _ in range(requests):
+        server.post(body)
+    return (server.cpu_seconds() - before) / requests * 1e6
+
+
+def measure(service: Server, floor: Server, row: dict[str, object]) -> dict[str, float]:
+    """Cost of requests to both, and the median of the ratio over the rounds."""
+    figures: dict[str, float] = {}
+    print(f"{'rows':>5} {'service µs':>11} {'floor µs':>9} {'ratio':>6}   (ratio of each round)")
+    for rows, requests in REQUESTS.items():
+        body = json.dumps({"instances": [row] * rows}).encode()
+        for server in (service, floor):
+            cost(server, body, 50)
+        pairs = [(cost(service, body, requests), cost(floor, body, requests)) for _ in range(ROUNDS)]
+        ratios = [one / other for one, other in pairs]
+        mine, bare = (statistics.median(values) for values in zip(*pairs, strict=True))
+        ratio = statistics.median(ratios)
+        print(f"{rows:>5} {mine:>11.0f} {bare:>9.0f} {ratio:>6.2f}   {' '.join(f'{one:.2f}' for one in ratios)}")
+        figures |= {
+            f"service_us_{rows}": round(mine),
+            f"floor_us_{rows}": round(bare),
+            f"ratio_{rows}": round(ratio, 2),
+        }
+    return figures
+
+
+def small_bundle(folder: Path) -> Path:
+    """Train a small model."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from small import make_bundle
+
+    return make_bundle(folder, max_rows=1000, max_body_bytes=1 << 20)
+
+
+def main() -> None:
+    """Build a Bento, serve it beside the floor, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    with TemporaryDirectory() as temporary, ExitStack() as servers:
+        scratch = Path(temporary)
+        bundle = Bundle.load(parser.parse_args().bundle or small_bundle(scratch))
+        bento = scratch / "bento"
+        build_bento(bundle.path, bento)
+        serve = [sys.executable, "-m", "bentoml", "serve", str(bento), "--host", "127.0.0.1", "--port"]
+        service = servers.enter_context(started(serve, scratch))
+        start_up, memory = service.cpu_seconds(), service.memory()
+        floor = servers.enter_context(started([sys.executable, "-c", FLOOR], scratch))
+        print(
+            f"model {bundle.manifest.tag}, {len(bundle.inputs)} features, {bundle.manifest.serving.workers} worker(s)"
+        )
+        print(f"start-up {start_up:.1f} processor seconds, {memory:.0f} MB resident")
+        figures = measure(service, floor, golden_rows(bundle.path, bundle.manifest)[0])
+    print(json.dumps({"features": len(bundle.inputs), "start_up_cpu_s": round(start_up, 1), **figures}))
+
+
+if __name__ == "__main__":
+    main()

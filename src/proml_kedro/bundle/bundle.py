@@ -1,0 +1,160 @@
+"""A bundle: everything a trained model needs to be served, judged and repeated, in one folder without any pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from proml_kedro.bundle.card import read_periods, write_card
+from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
+from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
+from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
+from proml_kedro.models.component import Columns, Input
+from proml_kedro.models.graph import ModelGraph
+from proml_kedro.spec import FeaturesSpec
+from proml_kedro.spec.problem import ExamplesSpec
+
+COMPONENTS = "components"
+METRICS = "metrics.json"
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    graph: ModelGraph,
+    config: Mapping[str, Any],
+    training_set: Path,
+    metrics: Mapping[str, Any],
+    lineage: Mapping[str, Any],
+    name: str,
+    version: str,
+    shown_at: Path,
+) -> None:
+    """Write a bundle, then load it again and prove that it scores the golden rows.
+
+    Args:
+        folder: An empty folder.
+        graph: The fitted model.
+        config: The resolved configuration of the run as plain values, by the keys of ``RunSpec``.
+        training_set: The Parquet file of the training set; golden rows come from its test period.
+        metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
+        lineage: What the bundle was made from, as plain values.
+        name: Letters, digits, ``_ - .``; at most 63.
+        version: The same.
+        shown_at: The folder in which the user will see the bundle; ``run.yml`` points there.
+
+    Raises:
+        IntegrityError: The saved model does not score as the fitted one does.
+    """
+    rows = _schema(graph, config, training_set)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        description=config["problem"].get("description", ""),
+        created=now(),
+        score=f"{graph.spec.score}.probability",
+        rows=rows,
+        lineage=dict(lineage),
+        config=dict(config),
+    )
+    manifest.write(folder)
+    (folder / COMPONENTS).mkdir()
+    graph.save(folder / COMPONENTS)
+    columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
+    golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
+    write_golden(folder, golden, graph, rows.precision)
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+    write_card(folder, manifest, read_periods(training_set), metrics, shown_at / "run.yml")
+    (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
+    write_checksums(folder)
+    Bundle.load(folder)
+
+
+def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) -> Schema:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    examples = ExamplesSpec.model_validate(config["problem"]["examples"])
+    features = FeaturesSpec.model_validate(config["features"])
+    types = pq.read_schema(training_set)
+    entities = {name: "int" if pa.types.is_integer(types.field(name).type) else "str" for name in examples.entities}
+    return Schema(
+        inputs=describe_inputs({one.name: one.dtype for one in graph.inputs}, features, entities),
+        entities=entities,
+        timestamp=examples.timestamp,
+        lead_time=examples.lead_time,
+        precision=config.get("hardware", {}).get("precision", "float32"),
+    )
+
+
+class Bundle:
+    """A bundle that was read and proved.
+
+    Attributes:
+        path: Its folder.
+        manifest: The content of ``proml.yaml``.
+        digest: SHA-256 of ``SHA256SUMS``: one digest for all of it.
+        graph: The model.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str, graph: ModelGraph) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = digest
+        self.graph = graph
+
+    @classmethod
+    def load(cls, path: Path, check_golden_rows: bool = True) -> Self:
+        """Verify the checksums, load the weights, and score the golden rows.
+
+        Args:
+            path: The bundle's folder.
+            check_golden_rows: Whether to score them; their checksum is verified in any case.
+
+        Raises:
+            IntegrityError: The folder is not what was written, or does not score as it did.
+        """
+        folder = path.resolve()
+        verify(folder)
+        manifest = Manifest.read(folder)
+        graph = ModelGraph.load(manifest.model, manifest.features.columns(), folder / COMPONENTS)
+        if [one.name for one in graph.inputs] != [one.name for one in manifest.rows.inputs]:
+            raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
+        if check_golden_rows:
+            check_golden(folder, graph, manifest.rows.precision, manifest.serving.tolerance)
+        return cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return self.manifest.version
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The features that the model reads."""
+        return self.graph.inputs
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``."""
+        content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
+        return content
+
+    def score(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """Probabilities, float64 of shape (n,).
+
+        Args:
+            columns: Each input, n rows: floating point with NaN for missing, or objects with None for missing.
+        """
+        return self.graph.score(columns)

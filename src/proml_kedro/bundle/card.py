@@ -1,0 +1,154 @@
+"""``card.md``: a model card, after Mitchell et al. 2019, "Model Cards for Model Reporting"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from proml_kedro.bundle.manifest import InputField, Manifest
+from proml_kedro.spec.base import format_duration
+
+
+@dataclass(frozen=True)
+class Period:
+    """One part of the training set.
+
+    Attributes:
+        split: ``train``, ``validation`` or ``test``.
+        rows: How many examples.
+        positive: Share of positive labels.
+        first: Moment of the first example.
+        last: Moment of the last example.
+    """
+
+    split: str
+    rows: int
+    positive: float
+    first: datetime
+    last: datetime
+
+
+def read_periods(training_set: Path) -> list[Period]:
+    """The parts of a training set, in order of time."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(training_set, columns=["split", "label", "timestamp"])
+    groups = table.group_by("split").aggregate(
+        [("label", "count"), ("label", "mean"), ("timestamp", "min"), ("timestamp", "max")]
+    )
+    periods = [
+        Period(row["split"], row["label_count"], row["label_mean"], row["timestamp_min"], row["timestamp_max"])
+        for row in groups.to_pylist()
+    ]
+    return sorted(periods, key=lambda period: period.first)
+
+
+def write_card(
+    folder: Path, manifest: Manifest, periods: list[Period], metrics: Mapping[str, Any], run_file: Path
+) -> None:
+    """Write ``card.md``.
+
+    Args:
+        folder: The bundle.
+        manifest: Its manifest.
+        periods: What it learned from and was judged on.
+        metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
+        run_file: The ``run.yml`` that repeats the run, at the path where the user will see it.
+    """
+    sections = [
+        _head(manifest),
+        _prediction(manifest),
+        "## Data\n\n" + "\n".join(_data(periods)),
+        "## Quality on the test period\n\n" + "\n".join(_quality(metrics)),
+        "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
+        "## Limits\n\n" + "\n".join(_limits(manifest, periods)),
+        _serving(manifest),
+        f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```",
+    ]
+    (folder / "card.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _head(manifest: Manifest) -> str:
+    kinds = {name: spec["kind"] for name, spec in manifest.config["model"]["components"].items()}
+    graph = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+    return (
+        f"# {manifest.name}\n\n"
+        f"Version {manifest.version}, written {manifest.created.isoformat()}. "
+        f"Components: {graph}. Score: `{manifest.score}`."
+    )
+
+
+def _prediction(manifest: Manifest) -> str:
+    problem = manifest.config["problem"]
+    text = problem.get("description") or problem["name"]
+    lead = format_duration(manifest.rows.lead_time)
+    when = f"{lead} before" if manifest.rows.lead_time else "at"
+    return (
+        f"## What it predicts\n\nThe probability of: {text} (`{problem['label']['expression']}`). "
+        f"It is made {when} `{manifest.rows.timestamp}`, from what is known then."
+    )
+
+
+def _data(periods: list[Period]) -> Iterator[str]:
+    yield "| period | from | to | examples | positive |"
+    yield "|---|---|---|--:|--:|"
+    for one in periods:
+        yield f"| {one.split} | {_minute(one.first)} | {_minute(one.last)} | {one.rows:,} | {one.positive:.1%} |"
+
+
+def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:
+    candidate = metrics.get("candidate") or {}
+    if not candidate:
+        yield "Not evaluated."
+        return
+    baseline, differences = metrics.get("baseline") or {}, metrics.get("differences") or {}
+    yield "| metric | model | baseline | difference | interval |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, value in candidate.items():
+        difference = differences.get(name) or {}
+        interval = f"{_number(difference.get('low'))} … {_number(difference.get('high'))}" if difference else ""
+        yield (
+            f"| {name} | {_number(value)} | {_number(baseline.get(name))} "
+            f"| {_number(difference.get('difference'))} | {interval} |"
+        )
+
+
+def _inputs(inputs: list[InputField]) -> Iterator[str]:
+    yield "| feature | type | from | meaning |"
+    yield "|---|---|---|---|"
+    for one in inputs:
+        source = "request" if one.request else "online store"
+        yield f"| `{one.name}` | {one.dtype} | {source} | {one.description.replace('|', '/')} |"
+
+
+def _limits(manifest: Manifest, periods: list[Period]) -> Iterator[str]:
+    if periods:
+        yield f"- Learned and judged on {_minute(periods[0].first)} to {_minute(periods[-1].last)} only."
+    yield "- Missing values and categories that did not occur in training are scored as missing, not refused."
+    yield "- Good for the entities and the time described above; nothing is known about its fairness or its causes."
+    yield "- It describes the past: watch drift (`kedro run --pipelines=monitor`) and train again when it fails."
+    if manifest.rows.lead_time:
+        yield "- Features read later than the lead time allows make scores better here than they were in the test."
+
+
+def _serving(manifest: Manifest) -> str:
+    row = {one.name: None for one in manifest.rows.inputs}
+    body = json.dumps({"instances": [row]})
+    return (
+        "## Serve it\n\n`kedro run --pipelines=package` makes a Bento of it and prints its folder.\n\n"
+        "```console\n$ bentoml serve BENTO_FOLDER\n"
+        f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
+        "Every feature has to be there; null says that its value is missing."
+    )
+
+
+def _minute(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

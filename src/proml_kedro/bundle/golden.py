@@ -1,0 +1,94 @@
+"""Golden rows: examples stored with their scores, to prove every copy of a model against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from proml_kedro.bundle.integrity import IntegrityError
+from proml_kedro.models.columns import in_split, read_columns
+from proml_kedro.models.component import Input
+
+if TYPE_CHECKING:
+    from proml_kedro.models.graph import ModelGraph
+
+GOLDEN = "golden.parquet"
+
+
+def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any:
+    """Rows of the test period at even distances in the order of the examples.
+
+    Args:
+        training_set: The Parquet file of the training set.
+        columns: What to take of each row.
+        count: How many rows; fewer when the test period has fewer.
+
+    Returns:
+        A ``pyarrow.Table``.
+
+    Raises:
+        ValueError: There are no test rows.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    is_test = in_split("test")
+    ids = np.sort(pq.read_table(training_set, columns=["example_id"], filters=is_test)["example_id"].to_numpy())
+    if not len(ids):
+        raise ValueError("the training set has no test rows to take golden rows from")
+    chosen = ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
+    return pq.read_table(training_set, columns=list(columns), filters=is_test & pc.field("example_id").isin(chosen))
+
+
+def write_golden(folder: Path, rows: Any, graph: ModelGraph, precision: str) -> None:
+    """Write ``golden.parquet``: the rows as they are, and ``probability`` as float64.
+
+    Args:
+        folder: Where to.
+        rows: A ``pyarrow.Table`` with the graph's inputs among its columns.
+        graph: Gives the scores.
+        precision: Floating point type of the numbers that the model is given.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder / GOLDEN
+    pq.write_table(rows, file)
+    probability = graph.score(read_columns(file, graph.inputs, precision=precision))
+    pq.write_table(rows.append_column("probability", pa.array(probability, pa.float64())), file)
+
+
+def check_golden(folder: Path, graph: ModelGraph, precision: str, tolerance: float) -> None:
+    """Prove that the graph scores the golden rows as it did when they were written.
+
+    Raises:
+        IntegrityError: A probability differs by more than the tolerance.
+    """
+    actual = graph.score(read_columns(folder / GOLDEN, graph.inputs, precision=precision))
+    compare(folder, actual, read_probability(folder), tolerance)
+
+
+def compare(folder: Path, actual: Any, expected: Any, tolerance: float) -> None:
+    """Prove that two arrays of probabilities, shape (n,), are equal within a tolerance.
+
+    Raises:
+        IntegrityError: They are not; NaN equals nothing.
+    """
+    if len(actual) != len(expected):
+        raise IntegrityError.of(folder, f"{len(actual)} scores for {len(expected)} golden rows")
+    difference = np.abs(np.asarray(actual) - expected)
+    wrong = int((~(difference <= tolerance)).sum())
+    if wrong:
+        raise IntegrityError.of(
+            folder,
+            f"{wrong} of {len(expected)} golden rows do not score as they did when the bundle was written: largest "
+            f"difference {float(np.max(difference)):.3g}, tolerated {tolerance:g}; is a library of another version?",
+        )
+
+
+def read_probability(folder: Path) -> Any:
+    """The golden rows' probabilities, float64 of shape (n,)."""
+    return read_columns(folder / GOLDEN, [Input("probability", "float")], precision="float64")["probability"]

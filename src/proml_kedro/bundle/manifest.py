@@ -1,0 +1,170 @@
+"""``proml.yaml``: what a bundle is, in one file that people and programs read."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, ValidationError
+
+from proml_kedro.bundle.integrity import IntegrityError
+from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
+from proml_kedro.spec.base import Duration, Spec
+from proml_kedro.spec.features import ColumnFeature, Dtype
+
+MANIFEST = "proml.yaml"
+FORMAT = "proml-bundle/1"
+
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=63)]
+"""A name or version; the same letters are good in a Bento's tag, a folder and an image."""
+
+
+class InputField(Spec):
+    """A feature that the model reads.
+
+    Attributes:
+        name: ``view.feature``.
+        request: Whether it is sent with every request; otherwise it is looked up in the online store.
+        entity: The key that is the same column of the examples, where there is one.
+    """
+
+    name: str
+    dtype: Dtype
+    view: str
+    request: bool = False
+    entity: str | None = None
+    description: str = ""
+
+
+class Schema(Spec):
+    """What a row consists of.
+
+    Attributes:
+        entities: Key columns with their types, for looking features up.
+        timestamp: Name, in the examples table, of the moment that a row is about.
+        lead_time: How long before that moment the prediction is made.
+        precision: Floating point type of the numbers that the model is given.
+    """
+
+    inputs: list[InputField]
+    entities: dict[str, Literal["int", "str"]]
+    timestamp: str
+    lead_time: Duration
+    precision: Literal["float32", "float64"] = "float32"
+
+
+class Manifest(Spec):
+    """The content of ``proml.yaml``.
+
+    Attributes:
+        format: Version of this layout.
+        created: When the bundle was written.
+        score: The output that is the model's probability, ``component.probability``.
+        rows: What a row consists of; in the file under ``schema``.
+        lineage: What the bundle was made from.
+        config: The resolved configuration of the run.
+    """
+
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    format: Literal["proml-bundle/1"] = "proml-bundle/1"
+    name: Label
+    version: Label
+    description: str = ""
+    created: AwareDatetime
+    score: str
+    rows: Schema = Field(alias="schema")
+    lineage: dict[str, Any] = {}
+    config: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The manifest of a bundle.
+
+        Raises:
+            IntegrityError: There is none, or it is not one that this version reads.
+        """
+        file = folder / MANIFEST
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise IntegrityError.of(folder, f"cannot read {MANIFEST}: {type(error).__name__}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise IntegrityError.of(folder, f"{MANIFEST} does not have the format {FORMAT} that this version reads")
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            lines = [
+                f"{MANIFEST}: {'.'.join(map(str, one['loc']))}: {one['msg']}"
+                for one in error.errors(include_url=False, include_input=False)
+            ]
+            raise IntegrityError.of(folder, *lines) from error
+
+    def write(self, folder: Path) -> None:
+        """Write ``proml.yaml``."""
+        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+    @property
+    def tag(self) -> str:
+        """``name:version``."""
+        return f"{self.name}:{self.version}"
+
+    @property
+    def serving(self) -> ServingSpec:
+        """How the bundle is to be served."""
+        return ServingSpec.model_validate(self.config.get("serving", {}))
+
+    @property
+    def features(self) -> FeaturesSpec:
+        """The declared feature views."""
+        return FeaturesSpec.model_validate(self.config["features"])
+
+    @property
+    def model(self) -> ModelSpec:
+        """The declared model; imports the extensions that register its components first."""
+        for module in self.config.get("extensions", []):
+            importlib.import_module(module)
+        return ModelSpec.model_validate(self.config["model"])
+
+
+def describe_inputs(
+    names: Mapping[str, Dtype], features: FeaturesSpec, entities: Mapping[str, str]
+) -> list[InputField]:
+    """The inputs with what their views say of them."""
+    return [_describe(name, dtype, features, entities) for name, dtype in names.items()]
+
+
+def _describe(name: str, dtype: Dtype, features: FeaturesSpec, entities: Mapping[str, str]) -> InputField:
+    view, _, column = name.partition(".")
+    spec = features.views[view]
+    feature = spec.features.get(column)
+    as_it_is = isinstance(feature, ColumnFeature) and feature.expression in (None, column)
+    return InputField(
+        name=name,
+        dtype=dtype,
+        view=view,
+        request=spec.is_request,
+        entity=column if spec.is_request and as_it_is and entities.get(column) == dtype else None,
+        description=_description(spec, column),
+    )
+
+
+def _description(view: FeatureViewSpec, column: str) -> str:
+    for name, feature in view.features.items():
+        if isinstance(feature, ColumnFeature):
+            if name == column:
+                return feature.description
+        elif window := next((one for one in feature.windows if f"{name}_{one}" == column), None):
+            words = feature.description or f"{feature.agg} of {name}"
+            return f"{words}, {'all time' if window == 'all' else f'last {window}'}"
+    return ""
+
+
+def now() -> datetime:
+    """This moment in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)

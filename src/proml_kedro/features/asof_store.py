@@ -1,0 +1,294 @@
+"""An offline store for Feast that joins point in time by DuckDB's ASOF JOIN, within a given amount of memory.
+
+In ``feature_store.yaml``::
+
+    offline_store:
+      type: proml_kedro.features.asof_store.AsofOfflineStore
+      threads: 2
+      memory: 4GB
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from feast.errors import FeastEntityDFMissingColumnsError, SavedDatasetLocationAlreadyExists
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.offline_stores.file_source import FileSource, SavedDatasetFileStorage
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.repo_config import FeastConfigBaseModel
+
+from proml_kedro.features.asof_sql import AsofView, join_sql, latest_sql, pull_sql
+from proml_kedro.features.sql import connect, describe, is_moment, literal, quote
+from proml_kedro.spec.hardware import HardwareSpec
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import pyarrow as pa
+    from feast.data_source import DataSource
+    from feast.feature_view import FeatureView
+    from feast.repo_config import RepoConfig
+    from feast.saved_dataset import SavedDatasetStorage
+
+_ENTITIES = "entity_rows"
+
+
+class AsofOfflineStoreConfig(FeastConfigBaseModel):
+    """Settings under ``offline_store``.
+
+    Attributes:
+        threads: Threads of DuckDB.
+        memory: Above which DuckDB uses the disk.
+    """
+
+    type: Literal["proml_kedro.features.asof_store.AsofOfflineStore"] = (
+        "proml_kedro.features.asof_store.AsofOfflineStore"
+    )
+    threads: int = 1
+    memory: str = "2GB"
+
+
+class AsofRetrievalJob(RetrievalJob):
+    """A query that runs when its result is asked for.
+
+    Args:
+        sql: The query.
+        hardware: What it may use.
+        entities: The entity rows that the query reads, unless they are part of it.
+        full_feature_names: Whether features carry their view's name.
+        on_demand_feature_views: What Feast computes from the result.
+        metadata: What was asked for.
+    """
+
+    def __init__(
+        self,
+        sql: str,
+        hardware: HardwareSpec,
+        entities: pd.DataFrame | None = None,
+        full_feature_names: bool = False,
+        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
+        metadata: RetrievalMetadata | None = None,
+    ) -> None:
+        self._sql = sql
+        self._hardware = hardware
+        self._entities = entities
+        self._full_feature_names = full_feature_names
+        self._on_demand_feature_views = on_demand_feature_views or []
+        self._metadata = metadata
+
+    @property
+    def full_feature_names(self) -> bool:
+        """Whether features carry their view's name."""
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """What Feast computes from the result."""
+        return self._on_demand_feature_views
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        """What was asked for."""
+        return self._metadata
+
+    def to_sql(self) -> str:
+        """The query."""
+        return self._sql
+
+    def write_parquet(self, path: Path, columns: Mapping[str, str] | None = None, order_by: str | None = None) -> int:
+        """Write the result to a Parquet file, without ever holding it in memory.
+
+        On-demand feature views are not computed.
+
+        Args:
+            path: The file.
+            columns: Name → SQL expression over the result's columns; all of them as they are when left out.
+            order_by: A column of the result.
+
+        Returns:
+            The number of rows.
+        """
+        names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
+        order = f"ORDER BY {quote(order_by)}" if order_by else ""
+        with _opened(self._hardware, self._entities, path.parent) as connection:
+            written = connection.execute(
+                f"COPY (SELECT {names} FROM ({self._sql}) {order}) TO {literal(str(path))} "
+                "(FORMAT parquet, COMPRESSION zstd)"
+            ).fetchall()
+        return int(written[0][0])
+
+    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
+        """Write the result to a Parquet file for Feast's saved datasets."""
+        if not isinstance(storage, SavedDatasetFileStorage):
+            raise ValueError(f"this store writes Parquet files, not to a {type(storage).__name__}")
+        path = Path(storage.file_options.uri)
+        if path.exists() and not allow_overwrite:
+            raise SavedDatasetLocationAlreadyExists(location=str(path))
+        self.write_parquet(path)
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        with _opened(self._hardware, self._entities) as connection:
+            return connection.execute(self._sql).to_arrow_table()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
+
+
+class AsofOfflineStore(OfflineStore):
+    """Point-in-time joins over Parquet files. No row of the entities is lost or doubled."""
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        **options: Any,
+    ) -> AsofRetrievalJob:
+        """The features as they were known at each entity row's moment; see Feast's base class.
+
+        Args:
+            config: The repository's configuration.
+            feature_views: Views to join.
+            feature_refs: ``view:feature`` of what is asked for.
+            entity_df: The entity rows, or a query in DuckDB's SQL for them. Their moment is the column
+                ``event_timestamp``, otherwise their only timestamp; without a zone it is UTC.
+            registry: The registry.
+            project: Its project.
+            full_feature_names: Whether features are called ``view__feature``.
+            options: None is supported.
+
+        Raises:
+            ValueError: There are no entity rows, or their moment is unclear.
+            FeastEntityDFMissingColumnsError: A key is not among the entity rows' columns.
+        """
+        if entity_df is None or any(options.values()):
+            raise ValueError("this store joins features to entity rows: entity_df is needed, and no dates")
+        hardware = _hardware(config)
+        frame = None if isinstance(entity_df, str) else entity_df
+        relation = f"({entity_df}\n)" if isinstance(entity_df, str) else _ENTITIES
+        with _opened(hardware, frame) as connection:
+            columns = describe(connection, relation)
+        views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
+        missing = {key for view in views for key in view.keys} - set(columns)
+        if missing:
+            raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
+        moment = _moment_column(columns)
+        return AsofRetrievalJob(
+            join_sql(relation, list(columns), moment, views),
+            hardware,
+            frame,
+            full_feature_names,
+            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> AsofRetrievalJob:
+        """The last row of each key from ``start_date`` to ``end_date``; see Feast's base class."""
+        created = [created_timestamp_column] if created_timestamp_column else []
+        rows = pull_sql(
+            _path(config, data_source),
+            join_key_columns,
+            [*feature_name_columns, *created],
+            timestamp_field,
+            start_date,
+            end_date,
+        )
+        return AsofRetrievalJob(
+            _with_dummy(latest_sql(rows, join_key_columns, [timestamp_field, *created]), join_key_columns),
+            _hardware(config),
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> AsofRetrievalJob:
+        """Every row from ``start_date`` to ``end_date``; see Feast's base class."""
+        created = [created_timestamp_column] if created_timestamp_column else []
+        columns = [*feature_name_columns, *created]
+        path = _path(config, data_source)
+        sql = pull_sql(path, join_key_columns, columns, timestamp_field, start_date, end_date)
+        return AsofRetrievalJob(_with_dummy(sql, join_key_columns), _hardware(config))
+
+
+def _hardware(config: RepoConfig) -> HardwareSpec:
+    return HardwareSpec(threads=config.offline_store.threads, memory=config.offline_store.memory)
+
+
+@contextmanager
+def _opened(
+    hardware: HardwareSpec, entities: pd.DataFrame | None, folder: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect(hardware, folder) as connection:
+        if entities is not None:
+            connection.register(_ENTITIES, entities)
+        yield connection
+
+
+def _path(config: RepoConfig, source: Any) -> str:
+    if not isinstance(source, FileSource):
+        raise ValueError(f"this store reads Parquet files; '{source.name}' is a {type(source).__name__}")
+    return FileSource.get_uri_for_file_path(config.repo_path, source.path)
+
+
+def _asof_view(config: RepoConfig, view: FeatureView, feature_refs: list[str], full_names: bool) -> AsofView:
+    """A feature view, with what is asked of it, as the join sees it."""
+    source: Any = view.batch_source
+    name = str(view.projection.name_to_use())  # type: ignore[no-untyped-call]
+    in_file = _names_in_file(source.field_mapping)
+    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    wanted = [feature for one, _, feature in (ref.partition(":") for ref in feature_refs) if one == name]
+    return AsofView(
+        path=_path(config, source),
+        keys={view.projection.join_key_map.get(key, key): in_file(key) for key in keys},
+        features={f"{name}__{one}" if full_names else one: in_file(one) for one in wanted},
+        timestamp=source.timestamp_field,
+        created=source.created_timestamp_column or None,
+        ttl=view.ttl or None,
+    )
+
+
+def _names_in_file(field_mapping: Mapping[str, str]) -> Callable[[str], str]:
+    columns = {feature: column for column, feature in field_mapping.items()}
+    return lambda name: columns.get(name, name)
+
+
+def _moment_column(columns: Mapping[str, str]) -> str:
+    moments = [name for name, type_ in columns.items() if is_moment(type_)]
+    if "event_timestamp" in moments:
+        return "event_timestamp"
+    if len(moments) != 1:
+        raise ValueError("which column is the entity rows' moment? Call it event_timestamp")
+    return moments[0]
+
+
+def _with_dummy(sql: str, keys: list[str]) -> str:
+    """Views without a key are stored by Feast under a key of its own."""
+    return sql if keys else f"SELECT *, {literal(DUMMY_ENTITY_VAL)} AS {quote(DUMMY_ENTITY_ID)} FROM ({sql})"

@@ -1,0 +1,154 @@
+"""Features of given keys from the online store, with the same meaning as in a training set."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.features.training_set import zero_when_empty
+from proml_kedro.spec.features import Dtype, FeaturesSpec, FeatureViewSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+Array = npt.NDArray[Any]
+
+_START = datetime(1900, 1, 1, tzinfo=UTC)
+_ROWS_PER_READ = 10_000
+"""SQLite takes some 30,000 keys in one query."""
+
+
+def materialize(store: FeatureStore, end: datetime, service_name: str | None = None) -> None:
+    """Put the values as of a moment into the online store.
+
+    Args:
+        store: The repository.
+        end: The moment; values known at it are included.
+        service_name: Only the views of this feature service; all views when left out or when there is no such service.
+    """
+    services = {one.name: one for one in store.list_feature_services()}
+    service = services.get(service_name or "")
+    views = [one.name for one in service.feature_view_projections] if service else None
+    # Feast reports its progress on standard output.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        store.materialize(_START, end, feature_views=views)
+
+
+class OnlineFeatures:
+    """Reads features by key.
+
+    Feast keeps the latest value that was materialized, however old. Here a value older than its view's TTL is
+    missing, as it is in a training set; so is one from after the moment that is asked for.
+
+    Args:
+        store: The repository.
+        features: The problem's features.
+        columns: Those to read, as ``view.feature``; request features among them are left out.
+    """
+
+    def __init__(self, store: FeatureStore, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
+        self._store = store
+        self._views = {
+            name: view
+            for name, view in features.views.items()
+            if not view.is_request and any(column.partition(".")[0] == name for column in columns)
+        }
+        self._columns = {name: dtype for name, dtype in columns.items() if name.partition(".")[0] in self._views}
+        self._keys = {
+            key: store.get_entity(key).value_type.name == "INT64" for view in self._views.values() for key in view.key
+        }
+
+    def read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> dict[str, Array]:
+        """The features of each row.
+
+        Args:
+            entity_rows: n rows with the keys; what else is in them does not matter. A missing key is None.
+            as_of: The moment, or one for each row; with a time zone.
+
+        Returns:
+            For each feature an array of shape (n,): float64 with NaN for missing, or objects of str with None.
+
+        Raises:
+            ValueError: A key cannot be of its type, or there are more moments than rows or fewer.
+        """
+        n = len(entity_rows)
+        moments = [as_of] * n if isinstance(as_of, datetime) else list(as_of)
+        if len(moments) != n:
+            raise ValueError(f"{n} rows and {len(moments)} moments")
+        seconds = np.array([moment.timestamp() for moment in moments], np.float64)
+        if not n:
+            return {name: _empty(dtype, 0) for name, dtype in self._columns.items()}
+        parts = [
+            self._read(entity_rows[start : start + _ROWS_PER_READ], seconds[start : start + _ROWS_PER_READ])
+            for start in range(0, n, _ROWS_PER_READ)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._columns}
+
+    def _read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Array) -> dict[str, Array]:
+        if not self._columns:
+            return {}
+        keys = {name: [self._key(name, row.get(name)) for row in entity_rows] for name in self._keys}
+        # Feast cannot look for a key that is missing: it gets a stand-in, and the answer is not used.
+        asked = {
+            name: [(0 if self._keys[name] else "") if one is None else one for one in values]
+            for name, values in keys.items()
+        }
+        response = self._store.get_online_features(
+            features=[name.replace(".", ":", 1) for name in self._columns], entity_rows=asked, full_feature_names=True
+        ).proto
+        vectors = dict(zip(response.metadata.feature_names.val, response.results, strict=True))
+        known = {
+            name: np.array([all(keys[key][row] is not None for key in view.key) for row in range(len(as_of))])
+            for name, view in self._views.items()
+        }
+        return {
+            name: self._values(name, dtype, vectors[name.replace(".", "__", 1)], known[name.partition(".")[0]], as_of)
+            for name, dtype in self._columns.items()
+        }
+
+    def _key(self, name: str, value: Any) -> int | str | None:
+        if value is None or value != value:
+            return None
+        if not self._keys[name]:
+            return str(value)
+        try:
+            return int(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"'{name}' is not a whole number") from error
+
+    def _values(self, name: str, dtype: Dtype, vector: Any, known: Array, as_of: Array) -> Array:
+        """One feature's values; ``known`` says for which rows the key is there."""
+        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+        view_name, _, column = name.partition(".")
+        view = self._views[view_name]
+        moments = np.array([one.seconds + one.nanos / 1e9 for one in vector.event_timestamps], np.float64)
+        found = np.array([status == FieldStatus.PRESENT for status in vector.statuses])
+        valid = known & found & _holds(view, moments, as_of)
+        result = _empty(dtype, len(as_of))
+        for row in np.flatnonzero(valid):
+            field = vector.values[row].WhichOneof("val")
+            if field is not None:
+                result[row] = getattr(vector.values[row], field)
+        if column in zero_when_empty(view):
+            result[known & ~found] = 0
+        return result
+
+
+def _holds(view: FeatureViewSpec, moments: Array, as_of: Array) -> Array:
+    if view.source == "request":
+        return np.zeros(len(as_of), bool)
+    holds: Array = moments <= as_of
+    if view.source.ttl is not None:
+        holds &= as_of - moments <= view.source.ttl.total_seconds()
+    return holds
+
+
+def _empty(dtype: Dtype, n: int) -> Array:
+    return np.full(n, None, object) if dtype == "str" else np.full(n, np.nan)

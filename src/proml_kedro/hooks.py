@@ -1,0 +1,80 @@
+"""What happens around a run: limits before it, places of mistakes in it, a summary after it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from proml_kedro.datasets import ArtifactDataset
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.hardware import limit_environment
+from proml_kedro.spec import HardwareSpec
+
+DRIFTED = 1
+"""Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
+
+
+class ProjectHooks:
+    """The project's hooks; Kedro calls them."""
+
+    def __init__(self) -> None:
+        self._where: Callable[[str], str | None] = lambda key: None
+        self._started: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Remember who knows the configuration's files and lines."""
+        self._where = getattr(context.config_loader, "where", self._where)
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Hold every library to the hardware's threads, and see that what the run starts from is there.
+
+        Raises:
+            UserError: Results that an earlier pipeline makes are missing.
+        """
+        limit_environment(HardwareSpec.model_validate(catalog.load("parameters")["hardware"]))
+        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]
+        if missing:
+            raise UserError(
+                *(Mistake("", f"there is no '{name}' yet for this problem and model: `kedro run`") for name in missing)
+            )
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Note the time."""
+        self._started[node.name] = time.perf_counter()
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        """Note how long it took."""
+        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Say in which file, on which line, the user finds what is wrong."""
+        if isinstance(error, UserError):
+            error.locate(self._where)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Print the summary. A run of the monitor alone is a gate: it ends with exit code 1 on drift."""
+        from proml_kedro import summary
+
+        results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
+        summary.show(results, catalog.load("parameters"), self._seconds)
+        alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
+        if alone and results["drift"].json("drift.json")["verdict"] == "drift":
+            sys.exit(DRIFTED)
+
+
+def _is_missing(dataset: Any) -> bool:
+    return isinstance(dataset, ArtifactDataset) and not dataset.exists()

@@ -1,0 +1,141 @@
+"""Fitted model → bundle → online values → Bento."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+from pydantic import BaseModel
+
+from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
+from proml_kedro.pipelines.features import service_name
+from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec, ServingSpec
+
+
+def create_pipeline() -> Pipeline:
+    """Everything that is needed to score elsewhere."""
+    return Pipeline(
+        [
+            Node(
+                write_bundle,
+                [
+                    "store",
+                    "training_set",
+                    "trained_model",
+                    "evaluation",
+                    "params:problem",
+                    "params:features",
+                    "params:model",
+                    "parameters",
+                ],
+                "bundle",
+                name="write_bundle",
+            ),
+            Node(
+                materialize_features,
+                [
+                    "store",
+                    "training_set",
+                    "feature_tables",
+                    "params:problem",
+                    "params:features",
+                    "params:model",
+                    "params:hardware",
+                ],
+                None,
+                name="materialize_features",
+            ),
+            Node(
+                build_bento,
+                ["store", "bundle", "params:problem", "params:serving"],
+                "bento",
+                name="build_bento",
+            ),
+        ]
+    )
+
+
+def write_bundle(
+    store: ArtifactStore,
+    training_set: Artifact,
+    trained_model: Artifact,
+    evaluation: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    parameters: Mapping[str, Any],
+) -> Artifact:
+    """Put the model, what it is, where it comes from and how good it is into one folder."""
+    config = {key: _plain(value) for key, value in parameters.items() if key != "base_path"}
+
+    def write(folder: Path) -> None:
+        from proml_kedro.bundle import write_bundle as write_files
+        from proml_kedro.models.graph import ModelGraph
+
+        write_files(
+            folder,
+            graph=ModelGraph.load(model, features.columns(), trained_model.path),
+            config=config,
+            training_set=training_set.file("training_set.parquet"),
+            metrics=evaluation.json("metrics.json"),
+            lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            name=f"{problem.name}-{model.name}",
+            version=trained_model.fingerprint[:12],
+            shown_at=Path(config["data_dir"]) / problem.name / model.name / "bundle",
+        )
+
+    return store.build(
+        f"{problem.name}/bundle",
+        {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation, "config": config},
+        write,
+        code=("bundle", "models"),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def materialize_features(
+    store: ArtifactStore,
+    training_set: Artifact,
+    feature_tables: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    hardware: HardwareSpec,
+) -> None:
+    """Put the values as of the newest example into the online store, for scoring by entity keys."""
+    place = store.data_dir / "feature_store" / problem.name
+    stamp = Stamp(place / f"materialized_{model.name}")
+    inputs = {"training_set": training_set, "feature_tables": feature_tables, "service": service_name(problem, model)}
+    if stamp.matches(inputs):
+        return
+    from proml_kedro.features.online import materialize
+    from proml_kedro.features.repository import open_repository
+    from proml_kedro.features.training_set import newest_moment
+
+    stamp.remove()
+    repository = open_repository(problem, features, store.data_dir, hardware)
+    materialize(repository, newest_moment(training_set.file("training_set.parquet")), service_name(problem, model))
+    stamp.write(inputs)
+
+
+def build_bento(store: ArtifactStore, bundle: Artifact, problem: ProblemSpec, serving: ServingSpec) -> Artifact:
+    """Build the Bento, then prove in a fresh process that it scores the golden rows as they were scored."""
+
+    def write(folder: Path) -> None:
+        from proml_kedro.serving.package import build_bento as build
+        from proml_kedro.serving.package import check_bento
+
+        build(bundle.path, folder, serving)
+        check_bento(folder)
+
+    return store.build(
+        f"{problem.name}/bento",
+        {"bundle": bundle, "serving": serving},
+        write,
+        code=("serving", "bundle", "models", "features", "spec", "==bentoml"),
+    )

@@ -1,0 +1,105 @@
+"""What a Bento needs: the project's own modules that serving a model runs, and pins for what those import."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+from proml_kedro.bundle import Manifest
+from proml_kedro.registry import components
+
+PACKAGE = "proml_kedro"
+
+# What is loaded by name and so imported nowhere.
+_SERVICE = ("proml_kedro.serving.service", "proml_kedro.serving.scorer", "pyarrow")
+_ONLINE = ("proml_kedro.features.online", "proml_kedro.features.asof_store", "feast")
+
+
+def needed_modules(manifest: Manifest) -> set[str]:
+    """Every module that serving a bundle may import, found by reading source, without importing anything heavy.
+
+    Own code (this package and the run's extensions) is followed; of other packages only the top-level name is given.
+    """
+    looks_up = any(not one.request for one in manifest.rows.inputs)
+    kinds = [components.get(spec.kind).__module__ for spec in manifest.model.components.values()]
+    extensions = manifest.config.get("extensions", [])
+    own = {PACKAGE, *(module.partition(".")[0] for module in [*kinds, *extensions] if not _is_installed(module))}
+    found: set[str] = set()
+    pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *kinds, *extensions]
+    while pending:
+        module = pending.pop()
+        top = module.partition(".")[0]
+        if top not in own:
+            module = top
+        elif not looks_up and module.startswith(f"{PACKAGE}.features"):
+            continue
+        if module in found:
+            continue
+        found.add(module)
+        if top in own:
+            pending.extend(_imports_of(module))
+    return found
+
+
+def pins(modules: Iterable[str]) -> list[str]:
+    """``distribution==version`` for each module of an installed distribution, sorted."""
+    known = packages_distributions()
+    tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {PACKAGE}
+    names = {name for top in tops for name in known.get(top, [])[:1]}
+    return [f"{name}=={version(name)}" for name in sorted(names, key=str.lower)]
+
+
+def own_sources(modules: Iterable[str]) -> dict[str, Path]:
+    """The files and folders to copy, by the name they have to have: this package, and extensions of the project."""
+    tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+    sources = {PACKAGE: Path(__file__).parents[1]}
+    for top in tops - {PACKAGE}:
+        file = _file_of(top)
+        if file is not None and not _is_installed(top):
+            source = file.parent if file.name == "__init__.py" else file
+            sources[source.name] = source
+    return sources
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a package index has it: extensions of the project itself are copied instead."""
+    return module.partition(".")[0] in packages_distributions()
+
+
+def _imports_of(module: str) -> Iterator[str]:
+    file = _file_of(module)
+    if file is None:
+        return
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in _runtime_nodes(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield base
+            yield from (name for alias in node.names if _is_module(name := f"{base}.{alias.name}"))
+
+
+def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker sees."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        yield from _runtime_nodes(node)
+
+
+def _is_module(name: str) -> bool:
+    return name.startswith(f"{PACKAGE}.") and _file_of(name) is not None
+
+
+def _file_of(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None

@@ -1,0 +1,144 @@
+"""Requests and responses of the service, as pydantic types made from a bundle's manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NotRequired
+
+import numpy as np
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, with_config
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict
+
+from proml_kedro.bundle import InputField, Schema
+from proml_kedro.errors import did_you_mean
+from proml_kedro.models.component import Columns
+from proml_kedro.spec.features import Dtype
+
+Row = dict[str, Any]
+Problem = dict[str, Any]
+
+MAX_TEXT = 1000  # characters of a category or key
+MAX_PROBLEMS = 20
+
+# The largest float32 number: a larger one would reach the model as infinity.
+_LARGEST = float(np.finfo(np.float32).max)
+_VALUES: dict[Dtype, Any] = {
+    "float": Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)],
+    "int": Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST, multiple_of=1)],
+    "bool": Annotated[bool, Field(strict=True)],
+    "str": Annotated[str, Field(strict=True, max_length=MAX_TEXT)],
+}
+_KEYS = {
+    "int": Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)],
+    "str": Annotated[str, Field(strict=True, max_length=MAX_TEXT)],
+}
+_WORDS = {
+    "missing": "is missing; send null when there is no value",
+    "multiple_of": "is not a whole number",
+    "finite_number": "is not a finite number",
+}
+
+
+def row_type(name: str, rows: Schema) -> Any:
+    """A type for a row of feature values: every feature has to be there, null stands for a missing value.
+
+    Args:
+        name: The type's name in the service's documentation.
+        rows: What a row consists of.
+    """
+    return _dict_type(name, {one.name: _value(one) for one in rows.inputs})
+
+
+def online_row_type(name: str, rows: Schema) -> Any:
+    """A type for a row whose features are looked up: keys, request features, and as of when.
+
+    Args:
+        name: The type's name in the service's documentation.
+        rows: What a row consists of.
+    """
+    moment = Annotated[
+        AwareDatetime | None, Field(description="moment of the prediction, with offset; now if left out")
+    ]
+    return _dict_type(
+        name,
+        {
+            **{key: Annotated[_KEYS[dtype] | None, Field(description="key")] for key, dtype in rows.entities.items()},
+            **{one.name: _brought_value(one) for one in rows.inputs if one.request},
+            "timestamp": NotRequired[moment],
+        },
+    )
+
+
+def rows_field(row: Any, max_rows: int) -> Any:
+    """The type of a body's ``instances``: from one row to ``max_rows``."""
+    return Annotated[list[row], Field(min_length=1, max_length=max_rows)]
+
+
+def _value(one: InputField) -> Any:
+    return Annotated[_VALUES[one.dtype] | None, Field(description=one.description or None)]
+
+
+def _brought_value(one: InputField) -> Any:
+    if one.entity is None:
+        return _value(one)
+    words = f"{one.description}; the value of {one.entity} if left out".removeprefix("; ")
+    return NotRequired[Annotated[_VALUES[one.dtype] | None, Field(description=words)]]
+
+
+def _dict_type(name: str, fields: Mapping[str, Any]) -> Any:
+    # A dict, not an object: its keys may hold dots, and it takes half as long to check and to read.
+    return with_config(ConfigDict(extra="forbid"))(TypedDict(name, dict(fields)))  # type: ignore[operator]
+
+
+def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str) -> Columns:
+    """Checked rows as columns.
+
+    Args:
+        rows: n rows; a value may be None.
+        inputs: What to take from each row.
+        precision: Floating point type of numbers.
+
+    Returns:
+        An array of shape (n,) for each input: NaN for a missing number, None for a missing category.
+    """
+    return {
+        one.name: np.array([_take(row, one) for row in rows], object if one.dtype == "str" else precision)
+        for one in inputs
+    }
+
+
+def _take(row: Row, one: InputField) -> Any:
+    return row[one.name] if one.entity is None or one.name in row else row[one.entity]
+
+
+def describe_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]:
+    """What is wrong with a body, for its sender: where and why, never with which value.
+
+    Args:
+        error: What pydantic found.
+        known: The keys that a row may have.
+
+    Returns:
+        At most :data:`MAX_PROBLEMS`, each with ``row`` and ``field`` where it has them, and ``problem``.
+    """
+    errors = error.errors(include_url=False, include_input=False)
+    return [_problem(one, known) for one in errors[:MAX_PROBLEMS]]
+
+
+def is_not_json(error: ValidationError) -> bool:
+    """Whether the body was not JSON at all."""
+    return error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
+
+
+def _problem(error: ErrorDetails, known: Sequence[str]) -> Problem:
+    kind, place = error["type"], error["loc"]
+    message = _WORDS.get(kind) or error["msg"].replace("Input should", "should").replace(" after validation", "")
+    if kind == "extra_forbidden":
+        message = "is unknown." + did_you_mean(str(place[-1])[:100], known if len(place) > 1 else ["instances"])
+    problem: Problem = {"problem": message}
+    if len(place) > 1:
+        problem["row"] = place[1]
+    if len(place) != 2:
+        problem["field"] = str(place[-1])[:100] if place else "body"
+    return problem

@@ -1,0 +1,8 @@
+"""The project's settings, as Kedro reads them."""
+
+from proml_kedro.config import HydraConfigLoader
+from proml_kedro.hooks import ProjectHooks
+
+CONFIG_LOADER_CLASS = HydraConfigLoader
+HOOKS = (ProjectHooks(),)
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)

@@ -1,0 +1,105 @@
+"""What a run says at its end: how good, how sure, where things lie, what to do next."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from proml_kedro.artifacts import Artifact
+
+_REPORTS = {
+    "evaluation": ("Evaluation", "report.md"),
+    "bundle": ("Model card", "card.md"),
+    "drift": ("Drift", "drift.html"),
+}
+
+
+def show(results: Mapping[str, Artifact], parameters: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+    """Print the summary to standard output.
+
+    Args:
+        results: The artefacts of this run, by dataset name.
+        parameters: The run's parameters.
+        seconds: How long each node took.
+    """
+    console = Console(soft_wrap=True, highlight=False)
+    problem, model = parameters["problem"]["name"], parameters["model"]["name"]
+    console.print(f"\n[bold]{problem}[/bold] · model [bold]{model}[/bold]")
+    if "evaluation" in results:
+        console.print(_metrics(results["evaluation"], model))
+    if "drift" in results:
+        console.print(_drift(results["drift"]))
+    places = Path(parameters["data_dir"]) / problem / model
+    for line in (*_reports(results, places), *_next(results, places, problem, model)):
+        console.print(line)
+    console.print(_cost(seconds), style="dim")
+
+
+def _metrics(evaluation: Artifact, model: str) -> Table:
+    """The metrics of the model and its baseline on the test period, with the difference and its interval."""
+    result = evaluation.json("metrics.json")
+    table = Table(title=f"Test period, {result['rows']:,} rows", title_justify="left", box=None, pad_edge=False)
+    table.add_column("metric")
+    table.add_column(model, justify="right")
+    if result["baseline"] is None:
+        for name, value in result["candidate"].items():
+            table.add_row(name, f"{value:.4f}")
+        return table
+    interval = f"{result['compare']['confidence']:.0%} interval, by {result['compare']['cluster_by']}"
+    for heading in (result["baseline_name"], "difference", interval):
+        table.add_column(heading, justify="right")
+    for name, value in result["candidate"].items():
+        difference = result["differences"][name]
+        low, high = difference["interval"]
+        table.add_row(
+            name,
+            f"{value:.4f}",
+            f"{result['baseline'][name]:.4f}",
+            f"{difference['difference']:+.4f}",
+            f"{low:+.4f} … {high:+.4f}",
+        )
+    return table
+
+
+def _drift(drift: Artifact) -> str:
+    result = drift.json("drift.json")
+    flagged = [column["name"] for column in result["columns"] if column["verdict"] != "ok"]
+    colour = {"ok": "green", "warn": "yellow", "drift": "red"}.get(result["verdict"], "default")
+    text = f"Drift verdict: [{colour}]{result['verdict']}[/{colour}]"
+    if flagged:
+        text += f" ({len(flagged)} of {len(result['columns'])} columns differ: {', '.join(flagged[:5])}"
+        text += ", …)" if len(flagged) > 5 else ")"
+    return text
+
+
+def _reports(results: Mapping[str, Artifact], places: Path) -> Iterator[str]:
+    for name, (title, file) in _REPORTS.items():
+        if name in results:
+            yield f"{title + ':':<12} {places / name / file}"
+
+
+def _next(results: Mapping[str, Artifact], places: Path, problem: str, model: str) -> Iterator[str]:
+    """What to do next, as lines to copy."""
+    yield "[bold]Next[/bold]"
+    command = "kedro run" if os.environ.get("VIRTUAL_ENV") else ".venv/bin/kedro run"
+    if "bento" in results:
+        yield f"  serve it          {command.replace('kedro run', 'bentoml serve')} {places / 'bento'}"
+    yield (
+        f"  change the model  {command} model.components.trees.params.max_depth=4"
+        if model == "xgboost"
+        else (f"  other settings    {command.replace('run', 'config show')}")
+    )
+    yield f"  check for drift   {command} --pipelines=monitor"
+
+
+def _cost(seconds: Mapping[str, float]) -> str:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = usage.ru_utime + usage.ru_stime
+    steps = " · ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
+    return f"CPU {cpu:.1f} s, peak memory {usage.ru_maxrss / 1024:.0f} MB; seconds: {steps or 'nothing to do'}"

@@ -1,0 +1,229 @@
+"""`kedro run` on a problem of one's own: YAML only, outside of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_problem_of_ones_own_needs_yaml_only(finished_shop):
+    metrics = json.loads((finished_shop.result("evaluation") / "metrics.json").read_text())
+    assert metrics["candidate"]["auc"] > 0.65
+    assert metrics["rows"] > 800
+    for file in ("bundle/proml.yaml", "bundle/card.md", "bundle/SHA256SUMS", "drift/drift.html", "drift/drift.json"):
+        assert (finished_shop.result(file)).is_file(), file
+
+
+def test_the_summary_says_how_good_where_and_what_next(finished_shop):
+    output = finished_shop.environment["FINISHED_OUTPUT"]
+    for words in ("shop · model xgboost", "auc", "logistic", "interval, by day", "Drift verdict", "bentoml serve"):
+        assert words in output, words
+    assert "\x1b[" not in output, "colours belong to terminals"
+
+
+def test_a_repeated_run_takes_everything_over(finished_shop, files):
+    before = {
+        path: os.stat(finished_shop.data / path).st_mtime_ns
+        for path in files(finished_shop.data / "store")
+        if (finished_shop.data / path).exists()
+    }
+    done = finished_shop.run()
+    assert done.returncode == 0, done.stderr
+    after = {path: os.stat(finished_shop.data / path).st_mtime_ns for path in before}
+    assert before == after
+    assert "computing" not in done.stderr
+
+
+def test_the_run_in_a_bundle_can_be_repeated(finished_shop, tmp_path):
+    bundle = finished_shop.result("bundle").resolve()
+    command = [
+        *finished_shop.command()[:2],
+        "--conf-source",
+        str(finished_shop.conf),
+        "--config",
+        str(bundle / "run.yml"),
+    ]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert finished_shop.result("bundle").resolve() == bundle
+
+
+def test_the_monitor_is_a_gate(finished_shop, tmp_path):
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(finished_shop.result("training_set") / "training_set.parquet")
+    test = rows.filter(pc.equal(rows["split"], "test"))
+    pq.write_table(test, tmp_path / "same.parquet")
+    position = test.schema.get_field_index("visit.pages")
+    shifted = test.set_column(position, "visit.pages", pc.multiply(test["visit.pages"], 100))
+    pq.write_table(shifted, tmp_path / "shifted.parquet")
+
+    same = finished_shop.run("--pipelines=monitor", f"monitoring.current.path={tmp_path / 'same.parquet'}")
+    assert same.returncode == 0, same.stdout + same.stderr
+    drifted = finished_shop.run("--pipelines=monitor", f"monitoring.current.path={tmp_path / 'shifted.parquet'}")
+    assert drifted.returncode == 1, drifted.stdout + drifted.stderr
+    verdict = json.loads((finished_shop.result("drift") / "drift.json").read_text())
+    assert verdict["verdict"] == "drift"
+    assert "visit.pages" in drifted.stdout
+    assert (finished_shop.result("drift") / "drift.html").stat().st_size > 100_000
+
+
+def test_the_monitor_needs_a_finished_run(shop):
+    done = shop.run("--pipelines=monitor")
+    assert done.returncode == 2
+    assert "there is no 'training_set' yet for this problem and model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+BAD_INPUT = [
+    pytest.param(
+        [("conf/problem/shop.yaml", "visits.csv", "visit.csv")],
+        "conf/problem/shop.yaml:2: problem.tables.visits.source:",
+        "visits.csv",
+        id="missing file",
+    ),
+    pytest.param(
+        [("conf/problem/shop.yaml", "ordered = 1", "orderd = 1")],
+        "conf/problem/shop.yaml:8: problem.label.expression:",
+        "Did you mean 'ordered'?",
+        id="wrong column in the label",
+    ),
+    pytest.param(
+        [("conf/features/shop.yaml", "expression: amount", "expression: amuont")],
+        "conf/features/shop.yaml:11: features.orders.features.spent.expression:",
+        "Did you mean 'amount'?",
+        id="wrong column in a feature",
+    ),
+    pytest.param(
+        [("conf/problem/shop.yaml", "timestamp: at", "timestamp: att")],
+        "conf/problem/shop.yaml:7: problem.examples.timestamp:",
+        "Did you mean 'at'?",
+        id="wrong timestamp",
+    ),
+    pytest.param(
+        [("visits.csv", "2024-01-01T00:29:00+00:00", "2024-13-41")],
+        "conf/problem/shop.yaml:",
+        "at",
+        id="unparsable date",
+    ),
+    pytest.param(
+        [("conf/problem/shop.yaml", "ordered = 1", "ordered >= 0")],
+        "conf/problem/shop.yaml:8: problem.label.expression:",
+        "class",
+        id="one class",
+    ),
+    pytest.param(
+        [("conf/problem/shop.yaml", "test_from: 2024-04-01", "test_from: 2025-04-01")],
+        "conf/problem/shop.yaml:9: problem.split.test_from:",
+        "test",
+        id="empty split",
+    ),
+]
+
+
+@pytest.mark.parametrize(("edits", "place", "words"), BAD_INPUT)
+def test_bad_input_is_one_line_and_leaves_nothing(shop, files, edits, place, words):
+    for edit in edits:
+        shop.edit(*edit)
+    done = shop.run("--pipelines=features")
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if place in line]
+    assert lines, done.stderr
+    assert any(words in line for line in lines), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "training_set.parquet" not in {Path(file).name for file in files(shop.folder)}
+    assert not list(shop.folder.rglob(".writing-*"))
+
+
+def test_an_unknown_feature_is_found_before_anything_runs(shop):
+    done = shop.run("model.components.trees.inputs=[orders.spent_7dd]")
+    assert done.returncode == 2
+    assert done.stderr.startswith("override 'model.components.trees.inputs=[orders.spent_7dd]'")
+    assert "Did you mean 'orders.spent_7d'?" in done.stderr
+    assert not shop.data.exists()
+
+
+def test_a_killed_run_goes_on_where_it_was(shop):
+    process = subprocess.Popen(
+        shop.command("--pipelines=features,train"),
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "trained_model: computing" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert shop.data.joinpath("shop", "tables").exists()
+    done = shop.run("--pipelines=features,train")
+    assert done.returncode == 0, done.stderr
+    assert "tables: unchanged, taken over" in done.stderr
+    assert "trained_model: computing" in done.stderr
+    assert not list(shop.folder.rglob(".writing-*"))
+
+
+def test_a_changed_source_file_is_noticed(shop):
+    assert shop.run("--pipelines=features").returncode == 0
+    shop.edit("orders.csv", ",2024-01-0", ",2024-01-0")
+    assert "computing" not in shop.run("--pipelines=features").stderr
+    with (shop.folder / "orders.csv").open("a") as stream:
+        stream.write("c1,2024-02-02T00:00:00+00:00,10.0\n")
+    assert "tables: computing" in shop.run("--pipelines=features").stderr
+
+
+def test_nothing_calls_home(shop, tmp_path):
+    """Every connection that leaves the process is refused and written down; a whole run makes none."""
+    log = tmp_path / "connections"
+    (tmp_path / "sitecustomize.py").write_text(
+        textwrap.dedent(f"""
+        import socket
+
+        def refuse(self, address, *rest):
+            if self.family != socket.AF_UNIX and not str(address[0]).startswith("127."):
+                with open({str(log)!r}, "a") as stream:
+                    stream.write(f"{{address}}\\n")
+                raise OSError("refused by the test")
+            return connect(self, address, *rest)
+
+        connect = socket.socket.connect
+        socket.socket.connect = refuse
+        resolve = socket.getaddrinfo
+
+        def lookup(host, *rest, **more):
+            if host not in (None, "localhost", "127.0.0.1"):
+                with open({str(log)!r}, "a") as stream:
+                    stream.write(f"{{host}}\\n")
+                raise OSError("refused by the test")
+            return resolve(host, *rest, **more)
+
+        socket.getaddrinfo = lookup
+        """)
+    )
+    shop.environment["PYTHONPATH"] = str(tmp_path)
+    probe = subprocess.run(
+        [sys.executable, "-c", "import urllib.request as r; r.urlopen('http://example.com')"],
+        env={**os.environ, **shop.environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "refused by the test" in probe.stderr
+    log.unlink()
+    done = shop.run()
+    assert done.returncode == 0, done.stderr
+    time.sleep(1)
+    assert not log.exists(), log.read_text()

@@ -1,0 +1,55 @@
+"""What goes into a Bento is found by reading the source."""
+
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from proml_kedro.bundle import Manifest
+from proml_kedro.serving.requirements import needed_modules, own_sources, pins
+from small import make_bundle, make_config
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return Manifest.read(make_bundle(tmp_path_factory.mktemp("requirements")))
+
+
+def _with(manifest, **config):
+    return manifest.model_copy(update={"config": {**manifest.config, **config}})
+
+
+def test_a_model_brings_its_own_library_and_no_other(manifest):
+    found = needed_modules(manifest)
+    assert {"bentoml", "xgboost", "numpy", "pyarrow", "yaml", "proml_kedro.models.graph"} <= found
+    assert found.isdisjoint({"kedro", "hydra", "omegaconf", "evidently", "sklearn", "matplotlib"})
+    linear = make_config({"linear": {"kind": "logistic", "inputs": ["*"]}})
+    assert "sklearn" in needed_modules(_with(manifest, model=linear["model"]))
+
+
+def test_looking_features_up_brings_feast(manifest):
+    assert "feast" in needed_modules(manifest)
+    rows = manifest.rows
+    brought = [one for one in rows.inputs if one.request]
+    alone = manifest.model_copy(update={"rows": rows.model_copy(update={"inputs": brought})})
+    assert "feast" not in needed_modules(alone)
+    assert not any(name.startswith("proml_kedro.features.") for name in needed_modules(alone))
+
+
+def test_pins_are_of_distributions():
+    assert pins({"yaml", "json", "proml_kedro.bundle", "numpy.linalg"}) == [
+        f"numpy=={version('numpy')}",
+        f"PyYAML=={version('PyYAML')}",
+    ]
+
+
+def test_an_extension_of_the_project_is_copied_and_followed(manifest, tmp_path, monkeypatch):
+    (tmp_path / "my_extension.py").write_text(
+        "from typing import TYPE_CHECKING\nimport rich\nif TYPE_CHECKING:\n    import hydra\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_extension", raising=False)
+    found = needed_modules(_with(manifest, extensions=["my_extension"]))
+    assert {"my_extension", "rich"} <= found
+    assert "hydra" not in found
+    assert own_sources(found)["my_extension.py"] == tmp_path / "my_extension.py"

@@ -1,0 +1,251 @@
+"""A bundle is what was written, or it is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from proml_kedro.bundle import Bundle, IntegrityError, Manifest, write_bundle
+from proml_kedro.bundle.golden import compare
+from proml_kedro.bundle.integrity import CHECKSUMS, verify, write_checksums
+from proml_kedro.models.columns import read_columns
+from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def bundle(original, tmp_path):
+    return shutil.copytree(original, tmp_path / "bundle")
+
+
+def test_loads_and_scores_its_golden_rows(bundle):
+    loaded = Bundle.load(bundle)
+    golden = pq.read_table(bundle / "golden.parquet")
+    scores = loaded.score(read_columns(bundle / "golden.parquet", loaded.inputs))
+    np.testing.assert_allclose(scores, golden["probability"].to_numpy(), rtol=0, atol=1e-9)
+    assert golden.num_rows == 20
+    assert scores.dtype == np.float64
+    assert {"shop", "timestamp", "event_timestamp"} < set(golden.column_names)
+    assert (loaded.name, loaded.version, loaded.metrics) == ("sales-xgboost", "v1", METRICS)
+
+
+def test_golden_rows_are_test_rows(bundle):
+    assert pq.read_table(bundle / "golden.parquet")["timestamp"].to_pylist()[0].isoformat() >= "2024-03-01"
+
+
+def test_sha256sum_agrees(bundle):
+    result = subprocess.run(["sha256sum", "--strict", "-c", CHECKSUMS], cwd=bundle, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": OK") == len([file for file in bundle.rglob("*") if file.is_file()]) - 1
+
+
+def test_no_file_is_a_pickle(bundle):
+    assert all(file.read_bytes()[:1] != b"\x80" for file in bundle.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["components/trees/model.ubj", "components/trees/categories.json", "proml.yaml", "golden.parquet", "run.yml"],
+)
+def test_one_changed_byte_is_refused(bundle, name):
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    with pytest.raises(IntegrityError, match=f"{name} was changed"):
+        Bundle.load(bundle)
+
+
+def test_all_differences_are_named_at_once(bundle):
+    (bundle / "card.md").unlink()
+    (bundle / "components" / "trees" / "evil.py").write_text("print(1)")
+    (bundle / "metrics.json").write_text("{}")
+    with pytest.raises(IntegrityError) as caught:
+        Bundle.load(bundle)
+    text = str(caught.value)
+    assert len(caught.value.mistakes) == 3
+    assert "card.md is missing" in text
+    assert "components/trees/evil.py is not listed" in text
+    assert "metrics.json was changed" in text
+
+
+def test_a_link_is_refused_though_its_content_fits(bundle, tmp_path):
+    outside = tmp_path / "outside.md"
+    (bundle / "card.md").rename(outside)
+    (bundle / "card.md").symlink_to(outside)
+    with pytest.raises(IntegrityError, match=r"card\.md is a link"):
+        Bundle.load(bundle)
+
+
+def test_a_linked_folder_is_refused(bundle, tmp_path):
+    (bundle / "components" / "trees").rename(tmp_path / "trees")
+    (bundle / "components" / "trees").symlink_to(tmp_path / "trees")
+    with pytest.raises(IntegrityError, match="components/trees is a link"):
+        Bundle.load(bundle)
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(bundle):
+    os.mkfifo(bundle / "pipe")
+    with pytest.raises(IntegrityError, match="pipe is a link or a device"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "./card.md", "SHA256SUMS", "a//b"])
+def test_a_listed_path_stays_inside(bundle, name):
+    with (bundle / CHECKSUMS).open("a") as file:
+        file.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(IntegrityError, match="not a digest and a path below the folder"):
+        Bundle.load(bundle)
+
+
+def test_a_link_to_the_whole_bundle_is_fine(bundle, tmp_path):
+    link = tmp_path / "newest"
+    link.symlink_to(bundle)
+    assert Bundle.load(link).version == "v1"
+
+
+def test_no_bundle_at_all(tmp_path):
+    with pytest.raises(IntegrityError, match="no such bundle"):
+        Bundle.load(tmp_path / "nothing")
+    with pytest.raises(IntegrityError, match="no SHA256SUMS"):
+        Bundle.load(tmp_path)
+
+
+def _rewrite_golden(bundle, change):
+    table = pq.read_table(bundle / "golden.parquet")
+    position = table.schema.get_field_index("probability")
+    values = change(table["probability"].to_numpy().copy())
+    pq.write_table(table.set_column(position, "probability", pa.array(values)), bundle / "golden.parquet")
+    write_checksums(bundle)
+
+
+def test_golden_rows_that_score_otherwise_are_refused_though_the_checksums_fit(bundle):
+    def change(values):
+        values[3] += 1e-5
+        return values
+
+    _rewrite_golden(bundle, change)
+    with pytest.raises(IntegrityError, match=r"1 of 20 golden rows .* largest difference 1e-05, tolerated 1e-06"):
+        Bundle.load(bundle)
+    assert Bundle.load(bundle, check_golden_rows=False).version == "v1"
+
+
+def test_a_golden_score_of_nan_equals_nothing(bundle):
+    _rewrite_golden(bundle, lambda values: np.full_like(values, np.nan))
+    with pytest.raises(IntegrityError, match="20 of 20 golden rows"):
+        Bundle.load(bundle)
+
+
+def test_compare_refuses_another_number_of_scores(tmp_path):
+    with pytest.raises(IntegrityError, match="1 scores for 2"):
+        compare(tmp_path, [0.5], np.array([0.5, 0.5]), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "cannot read proml.yaml"),
+        ("[]", "does not have the format"),
+        ("format: proml-bundle/2", "does not have the format"),
+        ("format: proml-bundle/1\nname: a b", "name: String should match"),
+        ("!!python/object/apply:os.system ['true']", "cannot read proml.yaml: ConstructorError"),
+    ],
+)
+def test_an_unreadable_manifest_is_explained(bundle, text, message):
+    (bundle / "proml.yaml").write_text(text)
+    write_checksums(bundle)
+    with pytest.raises(IntegrityError, match=message):
+        Bundle.load(bundle)
+
+
+def test_the_manifest_describes_every_input(bundle):
+    rows = Manifest.read(bundle).rows
+    assert rows.entities == {"shop": "int"}
+    described = {one.name: (one.dtype, one.request, one.entity, one.description) for one in rows.inputs}
+    assert described == {
+        "visit.shop": ("int", True, "shop", ""),
+        "visit.city": ("str", True, None, "where the visitor is"),
+        "visit.price": ("float", True, None, "in euros"),
+        "visit.items": ("int", True, None, ""),
+        "visit.member": ("bool", True, None, ""),
+        "traffic.visits_3h": ("int", False, None, "visits, last 3h"),
+        "traffic.visits_all": ("int", False, None, "visits, all time"),
+    }
+
+
+def test_the_configuration_comes_back_as_it_was_given(bundle):
+    assert yaml.safe_load((bundle / "proml.yaml").read_text())["config"] == make_config()
+    assert yaml.safe_load((bundle / "run.yml").read_text()) == {
+        "run": {"params": {"resolved": "data/sales/xgboost/bundle/proml.yaml"}}
+    }
+
+
+def test_the_card_says_what_it_is(bundle):
+    card = (bundle / "card.md").read_text()
+    for part in (
+        "A visit ends in a sale (`amount > 0`)",
+        "1h before `visited_at`",
+        "| auc | 0.8000 | 0.7000 | 0.1000 | 0.0500 … 0.1500 |",
+        "| `visit.price` | float | request | in euros |",
+        "| test | 2024-03-01",
+        "kedro run --config data/sales/xgboost/bundle/run.yml",
+    ):
+        assert part in card, part
+
+
+def test_the_card_holds_no_row(bundle):
+    card = (bundle / "card.md").read_text()
+    assert not any(city in card for city in CITIES)
+
+
+def test_a_model_of_several_components_comes_back(tmp_path):
+    components = {
+        "linear": {"kind": "logistic", "inputs": ["traffic.visits_3h", "visit.price"]},
+        "trees": {"kind": "xgboost", "inputs": ["linear.margin", "*"], "num_boost_round": 5},
+    }
+    config = make_config(components)
+    training_set = write_training_set(tmp_path / "training_set.parquet")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    graph = fit(config, training_set)
+    write_bundle(
+        folder,
+        graph=graph,
+        config=config,
+        training_set=training_set,
+        metrics={},
+        lineage={},
+        name="sales",
+        version="1",
+        shown_at=folder,
+    )
+    columns = read_columns(training_set, graph.inputs)
+    np.testing.assert_allclose(Bundle.load(folder).score(columns), graph.score(columns), rtol=0, atol=1e-9)
+    assert "Not evaluated." in (folder / "card.md").read_text()
+
+
+@pytest.mark.parametrize("version", ["", "a b", "-v", "x" * 64, "v:1"])
+def test_a_version_that_makes_no_tag_is_refused(tmp_path, original, version):
+    content = yaml.safe_load((original / "proml.yaml").read_text())
+    (tmp_path / "proml.yaml").write_text(json.dumps({**content, "version": version}))
+    with pytest.raises(IntegrityError, match="version"):
+        Manifest.read(tmp_path)
+
+
+def test_names_that_a_line_cannot_hold_are_not_written(tmp_path):
+    (tmp_path / "two\nlines").write_text("")
+    with pytest.raises(ValueError, match="a line cannot hold"):
+        write_checksums(tmp_path)
+
+
+def test_verify_gives_the_digests(bundle):
+    assert verify(bundle).keys() >= {"proml.yaml", "components/trees/model.ubj"}
