@@ -15,7 +15,7 @@ from kedro.pipeline.node import Node
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import limit_environment
-from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec import RunSpec
 
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
@@ -41,7 +41,7 @@ class ProjectHooks:
         Raises:
             UserError: Results that an earlier pipeline makes are missing.
         """
-        limit_environment(HardwareSpec.model_validate(catalog.load("parameters")["hardware"]))
+        limit_environment(_run_spec(catalog).hardware)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]
         if missing:
             raise UserError(
@@ -65,15 +65,23 @@ class ProjectHooks:
             error.locate(self._where)
 
     @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         """Print the summary. A run of the monitor alone is a gate: it ends with exit code 1 on drift."""
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
-        summary.show(results, catalog.load("parameters"), self._seconds)
+        summary.show(results, _run_spec(catalog), self._seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
         if alone and results["drift"].json("drift.json")["verdict"] == "drift":
             sys.exit(DRIFTED)
+
+
+def _run_spec(catalog: CatalogProtocol[Any, Any]) -> RunSpec:
+    """The run's parameters, of which Kedro has made specs of those that its nodes take."""
+    parameters = catalog.load("parameters")
+    return RunSpec.model_validate({name: value for name, value in parameters.items() if name != "base_path"})
 
 
 def _is_missing(dataset: Any) -> bool:

@@ -6,12 +6,12 @@ import os
 import resource
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.spec import RunSpec
 
 _REPORTS = {
     "evaluation": ("Evaluation", "report.md"),
@@ -20,22 +20,22 @@ _REPORTS = {
 }
 
 
-def show(results: Mapping[str, Artifact], parameters: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, float]) -> None:
     """Print the summary to standard output.
 
     Args:
         results: The artefacts of this run, by dataset name.
-        parameters: The run's parameters.
+        run: What was run.
         seconds: How long each node took.
     """
     console = Console(soft_wrap=True, highlight=False)
-    problem, model = parameters["problem"]["name"], parameters["model"]["name"]
+    problem, model = run.problem.name, run.model.name
     console.print(f"\n[bold]{problem}[/bold] · model [bold]{model}[/bold]")
     if "evaluation" in results:
         console.print(_metrics(results["evaluation"], model))
     if "drift" in results:
         console.print(_drift(results["drift"]))
-    places = Path(parameters["data_dir"]) / problem / model
+    places = Path(run.data_dir) / problem / model
     for line in (*_reports(results, places), *_next(results, places, problem, model)):
         console.print(line)
     console.print(_cost(seconds), style="dim")
@@ -51,18 +51,17 @@ def _metrics(evaluation: Artifact, model: str) -> Table:
         for name, value in result["candidate"].items():
             table.add_row(name, f"{value:.4f}")
         return table
-    interval = f"{result['compare']['confidence']:.0%} interval, by {result['compare']['cluster_by']}"
+    interval = f"{result['confidence']:.0%} interval, by {result['cluster_by']}"
     for heading in (result["baseline_name"], "difference", interval):
         table.add_column(heading, justify="right")
     for name, value in result["candidate"].items():
         difference = result["differences"][name]
-        low, high = difference["interval"]
         table.add_row(
             name,
             f"{value:.4f}",
             f"{result['baseline'][name]:.4f}",
             f"{difference['difference']:+.4f}",
-            f"{low:+.4f} … {high:+.4f}",
+            f"{difference['low']:+.4f} … {difference['high']:+.4f}",
         )
     return table
 
@@ -89,7 +88,7 @@ def _next(results: Mapping[str, Artifact], places: Path, problem: str, model: st
     yield "[bold]Next[/bold]"
     command = "kedro run" if os.environ.get("VIRTUAL_ENV") else ".venv/bin/kedro run"
     if "bento" in results:
-        yield f"  serve it          {command.replace('kedro run', 'bentoml serve')} {places / 'bento'}"
+        yield f"  serve it          {command.replace('kedro run', 'bentoml serve')} {(places / 'bento').absolute()}"
     yield (
         f"  change the model  {command} model.components.trees.params.max_depth=4"
         if model == "xgboost"

@@ -26,6 +26,7 @@ from proml_kedro.bundle import Bundle, IntegrityError
 from proml_kedro.serving.check import golden_rows
 from proml_kedro.serving.guard import TOKEN_VARIABLE
 from proml_kedro.serving.package import build_bento, check_bento
+from proml_kedro.spec import ServingSpec
 from small import make_bundle
 
 pytestmark = pytest.mark.e2e
@@ -45,7 +46,7 @@ def bundle(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bento(bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bento")
-    build_bento(bundle, folder)
+    build_bento(bundle, folder, ServingSpec(max_rows=40, max_body_bytes=20_000))
     return folder
 
 
@@ -228,6 +229,11 @@ def test_served_scores_are_the_stored_ones(server, bundle, rows):
     expected = pq.read_table(bundle / "golden.parquet")["probability"].to_numpy()
     np.testing.assert_allclose(answer["probabilities"], expected, rtol=0, atol=1e-6)
     assert answer["model"] == "sales-xgboost:v1"
+
+
+def test_limits_are_those_it_was_built_with(server, rows):
+    assert server.predict((rows * 3)[:40])[0] == 200
+    assert server.predict((rows * 3)[:41])[0] == 422
 
 
 def test_missing_values_and_unknown_categories_are_served(server, rows):

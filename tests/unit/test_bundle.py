@@ -222,7 +222,7 @@ def test_a_model_of_several_components_comes_back(tmp_path):
         graph=graph,
         config=config,
         training_set=training_set,
-        metrics={},
+        metrics={"candidate": {"auc": float("nan"), "brier": 0.25}, "baseline": None, "differences": {}},
         lineage={},
         name="sales",
         version="1",
@@ -230,7 +230,8 @@ def test_a_model_of_several_components_comes_back(tmp_path):
     )
     columns = read_columns(training_set, graph.inputs)
     np.testing.assert_allclose(Bundle.load(folder).score(columns), graph.score(columns), rtol=0, atol=1e-9)
-    assert "Not evaluated." in (folder / "card.md").read_text()
+    assert Bundle.load(folder).metrics["candidate"] == {"auc": None, "brier": 0.25}
+    assert "| brier | 0.2500 |  |  |  |" in (folder / "card.md").read_text()
 
 
 @pytest.mark.parametrize("version", ["", "a b", "-v", "x" * 64, "v:1"])

@@ -26,7 +26,7 @@ def test_a_name_is_given_once():
 def test_an_unknown_name_gets_a_suggestion():
     registry: Registry[object] = Registry("shape")
     registry.register("round")(object())
-    with pytest.raises(UnknownNameError, match="no shape 'rund'. Did you mean 'round'?"):
+    with pytest.raises(UnknownNameError, match="Did you mean 'round'"):
         registry.get("rund")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -69,11 +70,21 @@ def write_bundle(
     columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, graph, rows.precision)
-    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
-    write_card(folder, manifest, read_periods(training_set), metrics, shown_at / "run.yml")
+    figures = _without_nan(metrics)
+    (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     write_checksums(folder)
     Bundle.load(folder)
+
+
+def _without_nan(value: Any) -> Any:
+    """Plain values with null where a metric is not defined: JSON has no other word for it."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) -> Schema:

@@ -34,8 +34,12 @@ class AsofView:
     ttl: timedelta | None = None
 
 
+ENTITY_ORDER = "ORDER BY __row"
+"""What brings the rows of :func:`join_sql` into the order of the entity rows."""
+
+
 def join_sql(entities: str, columns: Sequence[str], timestamp: str, views: Sequence[AsofView]) -> str:
-    """Each row of ``entities`` once, in its order, with the latest values at its moment or before.
+    """Each row of ``entities`` once, in no order, with the latest values at its moment or before.
 
     Where a key is null, no value is known or the value is older than the view's TTL, its features are null.
 
@@ -45,15 +49,28 @@ def join_sql(entities: str, columns: Sequence[str], timestamp: str, views: Seque
         timestamp: The one with the moment.
         views: What to join.
     """
+    rows = (
+        f"SELECT *, CAST({quote(timestamp)} AS TIMESTAMPTZ) AS __moment, row_number() OVER () AS __row FROM {entities}"
+    )
+    # Only keys and moments are sorted for each view; the wide rows are put together at the end, by number. A chain of
+    # joins would sort ever wider rows: over seven views it took twice the time and half as much memory again.
+    parts = [f"entity AS MATERIALIZED ({rows})"]
     results = [f"entity.{quote(name)}" for name in columns]
-    joins = []
     for position, view in enumerate(views):
-        name = f"view{position}"
-        joins.append(f"ASOF LEFT JOIN ({_latest_created_sql(view)}) {name} ON {_condition(name, view)}")
-        results += [f"{_value(name, source, view)} AS {quote(result)}" for result, source in view.features.items()]
+        parts.append(f"joined{position} AS ({_joined_sql(view)})")
+        results += [f"joined{position}.{quote(name)}" for name in view.features]
+    joins = "".join(f"\nLEFT JOIN joined{position} USING (__row)" for position in range(len(views)))
+    return f"WITH {', '.join(parts)}\nSELECT {', '.join(results)} FROM entity{joins}"
+
+
+def _joined_sql(view: AsofView) -> str:
+    """The numbers of the entity rows that have values, with those."""
+    keys = "".join(f", {quote(name)}" for name in view.keys)
+    values = ", ".join(f"{_value(source, view)} AS {quote(name)}" for name, source in view.features.items())
+    same = "".join(f"entity.{quote(ours)} = known.{quote(theirs)} AND " for ours, theirs in view.keys.items())
     return (
-        f"SELECT {', '.join(results)} FROM (SELECT *, CAST({quote(timestamp)} AS TIMESTAMPTZ) AS __moment, "
-        f"row_number() OVER () AS __row FROM {entities}) entity\n" + "\n".join(joins) + "\nORDER BY __row"
+        f"SELECT __row, {values} FROM (SELECT __row, __moment{keys} FROM entity) entity "
+        f"ASOF JOIN ({_latest_created_sql(view)}) known ON {same}entity.__moment >= known.__moment"
     )
 
 
@@ -66,24 +83,16 @@ def _latest_created_sql(view: AsofView) -> str:
     )
     if view.created is None:
         return query
-    by = ", ".join(map(quote, view.keys.values()))
-    return (
-        f"{query} QUALIFY row_number() OVER "
-        f"(PARTITION BY {by}, {quote(view.timestamp)} ORDER BY {quote(view.created)} DESC NULLS LAST) = 1"
-    )
+    by = ", ".join(map(quote, [*view.keys.values(), view.timestamp]))
+    return f"{query} QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY {quote(view.created)} DESC NULLS LAST) = 1"
 
 
-def _condition(name: str, view: AsofView) -> str:
-    keys = [f"entity.{quote(ours)} = {name}.{quote(theirs)}" for ours, theirs in view.keys.items()]
-    return " AND ".join([*keys, f"entity.__moment >= {name}.__moment"])
-
-
-def _value(name: str, source: str, view: AsofView) -> str:
-    value = f"{name}.{quote(source)}"
+def _value(source: str, view: AsofView) -> str:
+    value = f"known.{quote(source)}"
     if view.ttl is None:
         return value
     limit = f"to_microseconds({microseconds(view.ttl)})"
-    return f"CASE WHEN entity.__moment <= {name}.__moment + {limit} THEN {value} END"
+    return f"CASE WHEN entity.__moment <= known.__moment + {limit} THEN {value} END"
 
 
 def pull_sql(

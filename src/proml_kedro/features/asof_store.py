@@ -23,7 +23,7 @@ from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob,
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
-from proml_kedro.features.asof_sql import AsofView, join_sql, latest_sql, pull_sql
+from proml_kedro.features.asof_sql import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
 from proml_kedro.features.sql import connect, describe, is_moment, literal, quote
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -58,12 +58,13 @@ class AsofRetrievalJob(RetrievalJob):
     """A query that runs when its result is asked for.
 
     Args:
-        sql: The query.
+        sql: The query, in no order.
         hardware: What it may use.
         entities: The entity rows that the query reads, unless they are part of it.
         full_feature_names: Whether features carry their view's name.
         on_demand_feature_views: What Feast computes from the result.
         metadata: What was asked for.
+        order: ORDER BY of the result, unless another order is asked for.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class AsofRetrievalJob(RetrievalJob):
         full_feature_names: bool = False,
         on_demand_feature_views: list[OnDemandFeatureView] | None = None,
         metadata: RetrievalMetadata | None = None,
+        order: str = "",
     ) -> None:
         self._sql = sql
         self._hardware = hardware
@@ -81,6 +83,7 @@ class AsofRetrievalJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = on_demand_feature_views or []
         self._metadata = metadata
+        self._order = order
 
     @property
     def full_feature_names(self) -> bool:
@@ -99,7 +102,7 @@ class AsofRetrievalJob(RetrievalJob):
 
     def to_sql(self) -> str:
         """The query."""
-        return self._sql
+        return f"{self._sql}\n{self._order}"
 
     def write_parquet(self, path: Path, columns: Mapping[str, str] | None = None, order_by: str | None = None) -> int:
         """Write the result to a Parquet file, without ever holding it in memory.
@@ -115,11 +118,10 @@ class AsofRetrievalJob(RetrievalJob):
             The number of rows.
         """
         names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
-        order = f"ORDER BY {quote(order_by)}" if order_by else ""
+        query = f"{self._sql}\n) ORDER BY {quote(order_by)}" if order_by else f"{self.to_sql()}\n)"
         with _opened(self._hardware, self._entities, path.parent) as connection:
             written = connection.execute(
-                f"COPY (SELECT {names} FROM ({self._sql}) {order}) TO {literal(str(path))} "
-                "(FORMAT parquet, COMPRESSION zstd)"
+                f"COPY (SELECT {names} FROM ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchall()
         return int(written[0][0])
 
@@ -134,7 +136,7 @@ class AsofRetrievalJob(RetrievalJob):
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         with _opened(self._hardware, self._entities) as connection:
-            return connection.execute(self._sql).to_arrow_table()
+            return connection.sql(self.to_sql()).to_arrow_table()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
@@ -191,6 +193,7 @@ class AsofOfflineStore(OfflineStore):
             full_feature_names,
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
+            ENTITY_ORDER,
         )
 
     @staticmethod

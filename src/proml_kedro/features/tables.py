@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.features.csv_files import broken_line, column_names, csv_sql
 from proml_kedro.features.sources import source_files, source_fingerprint
 from proml_kedro.features.sql import (
     TYPES,
@@ -40,8 +41,8 @@ _COMMON_TYPES = [*TYPES.values(), "TIMESTAMPTZ", "TIMESTAMP", "DATE", "INTEGER",
 def read_tables(problem: ProblemSpec, base_path: Path, hardware: HardwareSpec, folder: Path) -> None:
     """Read every table of a problem into ``<table>.parquet``.
 
-    In CSV files, empty fields and ``NA`` are null, and column types are read off the whole file. Derived columns are
-    added in order. The examples' timestamp becomes ``TIMESTAMPTZ``; without a zone it is UTC.
+    In CSV files, empty fields and ``NA`` are null, and column types are read off the whole file. Not-a-number is null
+    too. Derived columns are added in order. The examples' timestamp becomes ``TIMESTAMPTZ``; without a zone it is UTC.
 
     Args:
         problem: The problem.
@@ -93,7 +94,7 @@ class _Reader:
         try:
             self._write(self._relation([unpacked] if unpacked else files))
         except duckdb.Error as error:
-            raise UserError.at(*self._blame(error)) from error
+            raise UserError.at(*self._blame(error, unpacked or files[0])) from error
         finally:
             if unpacked:
                 unpacked.unlink()
@@ -127,22 +128,19 @@ class _Reader:
     def _relation(self, files: list[Path]) -> str:
         """The files as a table in SQL, each column with its final type."""
         if files[0].suffix.lower() == ".parquet":
-            found = describe(self._connection, parquet(*files, options=", union_by_name = true"))
-            self._check_typed_columns(found)
+            relation = parquet(*files, options=", union_by_name = true")
+            self._check_typed_columns(describe(self._connection, relation))
             casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self._table.types.items()]
-            replaced = f"REPLACE ({', '.join(casts)})" if casts else ""
-            return f"(SELECT * {replaced} FROM {parquet(*files, options=', union_by_name = true')})"
-        self._check_typed_columns(describe(self._connection, self._csv(files[0], {}, sample=1)))
-        types = describe(self._connection, self._csv(files[0], self._table.types, sample=-1))
-        return self._csv(files[0], types)
+            return self._without_nan(_replace(casts, relation))
+        self._check_typed_columns(dict.fromkeys(column_names(files[0]), "VARCHAR"))
+        types = describe(self._connection, csv_sql(files[0], self._table.types, whole=True))
+        return self._without_nan(csv_sql(files[0], types))
 
-    def _csv(self, file: Path, types: dict[str, str], sample: int = 20480) -> str:
-        declared = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in types.items())
-        return (
-            f"read_csv({literal(str(file))}, header = true, nullstr = ['', 'NA'], sample_size = {sample}"
-            + (f", types = {{{declared}}}" if declared else "")
-            + ")"
-        )
+    def _without_nan(self, relation: str) -> str:
+        """Not-a-number is how other tools write a missing number."""
+        columns = describe(self._connection, relation)
+        numbers = [quote(name) for name, type_ in columns.items() if type_ in ("DOUBLE", "FLOAT")]
+        return _replace([f"nullif({name}, 'nan') AS {name}" for name in numbers], relation)
 
     def _check_typed_columns(self, columns: dict[str, str]) -> None:
         mistakes = [
@@ -156,6 +154,8 @@ class _Reader:
     def _write(self, relation: str) -> None:
         # Expressions are checked on an empty copy, so that a file's types are worked out only once.
         self._source = relation
+        if not self._connection.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall():
+            raise UserError.at(f"{self._key}.source", f"'{self._table.source}' has no rows")
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE empty AS SELECT * FROM {relation} LIMIT 0")
         self._check_derived_columns()
         derived = self._derived(relation)
@@ -163,13 +163,11 @@ class _Reader:
         moment = self._problem.examples.timestamp
         if self._name == self._problem.examples.table:
             self._check_examples(columns, derived)
-            derived = f"(SELECT * REPLACE (CAST({quote(moment)} AS TIMESTAMPTZ) AS {quote(moment)}) FROM {derived})"
+            derived = _replace([f"CAST({quote(moment)} AS TIMESTAMPTZ) AS {quote(moment)}"], derived)
         target = self._folder / f"{self._name}.parquet"
         copied = self._connection.execute(
             f"COPY (SELECT * FROM {derived}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
         ).fetchall()
-        if not copied[0][0]:
-            raise UserError.at(f"{self._key}.source", f"'{self._table.source}' has no rows")
         logger.info("table %s: %s rows", self._name, f"{copied[0][0]:,}")
 
     def _derived(self, relation: str) -> str:
@@ -224,7 +222,7 @@ class _Reader:
             return key, f"'{column}' is not a timestamp: {bad:,} values cannot be read as one, the first in row {first}"
         return key, f"'{column}' is text; write types: {{{column}: TIMESTAMPTZ}}"
 
-    def _blame(self, error: duckdb.Error) -> tuple[str, str]:
+    def _blame(self, error: duckdb.Error, file: Path) -> tuple[str, str]:
         """Key and message of what DuckDB found only while it read."""
         text = str(error)
         line, column = re.search(r"on Line: (\d+)", text), re.search(r'when converting column "(.+?)"', text)
@@ -234,8 +232,9 @@ class _Reader:
                 f"{self._key}.types.{column[1]}",
                 f"line {line[1]}: the value of '{column[1]}' is no {type_[1] if type_ else 'such type'}",
             )
-        if line:
-            return f"{self._key}.source", f"line {line[1]}: not the number of fields that the header names"
+        broken = broken_line(self._connection, file) if "CSV" in text and ".csv" in file.name else None
+        if broken:
+            return f"{self._key}.source", broken
         failed = next((name for name in self._table.columns if self._fails(name)), None)
         return f"{self._key}.columns.{failed}" if failed else f"{self._key}.source", explain(error)
 
@@ -248,3 +247,8 @@ class _Reader:
         except duckdb.Error:
             return True
         return False
+
+
+def _replace(columns: list[str], relation: str) -> str:
+    """A table with some of its columns computed anew, each given as ``expression AS name``."""
+    return f"(SELECT * REPLACE ({', '.join(columns)}) FROM {relation})" if columns else relation

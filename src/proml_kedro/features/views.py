@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_WHOLE = r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT"
 _ALWAYS = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 """From when the values of a table that does not change are known."""
 
@@ -67,7 +69,10 @@ def compute_views(
 def key_types(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, tables: Path) -> dict[str, str]:
     """The SQL type that each entity's key has everywhere: whole numbers ``BIGINT``, all else ``VARCHAR``."""
     columns = describe(connection, parquet(tables / f"{problem.examples.table}.parquet"))
-    return {name: "BIGINT" if "INT" in (find(name, columns) or "") else "VARCHAR" for name in problem.examples.entities}
+    return {
+        name: "BIGINT" if re.fullmatch(_WHOLE, find(name, columns) or "") else "VARCHAR"
+        for name in problem.examples.entities
+    }
 
 
 def _source(view: FeatureViewSpec) -> FeatureSource:

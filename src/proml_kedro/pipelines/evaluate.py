@@ -65,22 +65,21 @@ def evaluate(
             other = ModelGraph.load(evaluation.baseline, features.columns(), trained_baseline.path)
             baseline = other.score(read_columns(rows, other.inputs, test, hardware.precision))
         cluster = evaluation.compare.cluster_by
-        wanted = [Input("label", "float"), Input("day", "str")]
-        if cluster not in ("day", "row"):
-            wanted.append(Input(cluster, "str"))
-        columns = read_columns(rows, wanted, test)
-        result = judge(
-            columns["label"], candidate, baseline, columns.get(cluster), columns["day"], evaluation, seed=seed
-        )
+        wanted = dict.fromkeys(["label", "day", *([cluster] if cluster != "row" else [])])
+        columns = read_columns(rows, [Input(name, "float" if name == "label" else "str") for name in wanted], test)
+        result = judge(columns["label"], candidate, baseline, columns.get(cluster), evaluation, seed)
         write_report(
-            result,
             folder,
-            names=(model.name, evaluation.baseline.name if evaluation.baseline else None),
-            importance=graph.importance(),
+            result,
+            columns["label"],
+            columns["day"],
+            (model.name, candidate),
+            (evaluation.baseline.name, baseline) if evaluation.baseline and baseline is not None else None,
+            graph.importance(),
         )
 
     return store.build(
-        f"{problem.name}/evaluation",
+        f"{problem.name}/{model.name}/evaluation",
         {
             "training_set": training_set,
             "model": trained_model,
@@ -89,5 +88,5 @@ def evaluate(
             "seed": seed,
         },
         write,
-        code=("evaluation", "models"),
+        code=("evaluation", "models", "plots"),
     )

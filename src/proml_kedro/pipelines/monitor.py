@@ -2,9 +2,86 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline
+from pathlib import Path
+
+from kedro.pipeline import Node, Pipeline
+
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, MonitoringSpec, ProblemSpec
 
 
 def create_pipeline() -> Pipeline:
     """Compare current data with the reference."""
-    return Pipeline([])
+    return Pipeline(
+        [
+            Node(
+                check_drift,
+                [
+                    "store",
+                    "training_set",
+                    "trained_model",
+                    "params:problem",
+                    "params:features",
+                    "params:model",
+                    "params:monitoring",
+                    "params:hardware",
+                    "params:base_path",
+                    "params:seed",
+                ],
+                "drift",
+                name="check_drift",
+            )
+        ]
+    )
+
+
+def check_drift(
+    store: ArtifactStore,
+    training_set: Artifact,
+    trained_model: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    monitoring: MonitoringSpec,
+    hardware: HardwareSpec,
+    base_path: str,
+    seed: int,
+) -> Artifact:
+    """Check every input of the model and its score, and write the verdict beside Evidently's report."""
+    from proml_kedro.health.current import file_fingerprint
+
+    path = Path(base_path, monitoring.current.path) if monitoring.current.path else None
+
+    def write(folder: Path) -> None:
+        from proml_kedro.health.current import read_current
+        from proml_kedro.health.drift import calibrate
+        from proml_kedro.health.drift import check_drift as check
+        from proml_kedro.health.evidently_report import write_report
+        from proml_kedro.health.history import History
+        from proml_kedro.health.write import write_result
+        from proml_kedro.models.graph import ModelGraph
+
+        graph = ModelGraph.load(model, features.columns(), trained_model.path)
+        past = History(training_set.file("training_set.parquet"), graph)
+        reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
+        if path:
+            current = past.with_score(read_current(path, graph.inputs, hardware))
+        else:
+            current = past.end_of(monitoring.current.split, monitoring.current.last)
+        periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
+        result = check(reference, current, past.inputs, monitoring.gate, calibrate(periods, past.inputs))
+        write_result(folder, result, f"{problem.name} · {model.name}")
+        write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, seed)
+
+    return store.build(
+        f"{problem.name}/{model.name}/drift",
+        {
+            "training_set": training_set,
+            "model": trained_model,
+            "monitoring": monitoring,
+            "current": file_fingerprint(path) if path else None,
+            "seed": seed,
+        },
+        write,
+        code=("health", "models", "plots", "pipelines.monitor", "==evidently"),
+    )

@@ -87,7 +87,7 @@ def write_bundle(
         )
 
     return store.build(
-        f"{problem.name}/bundle",
+        f"{problem.name}/{model.name}/bundle",
         {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation, "config": config},
         write,
         code=("bundle", "models"),

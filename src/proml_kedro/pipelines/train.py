@@ -92,7 +92,7 @@ def _train(
         (folder / "summary.json").write_text(json.dumps(graph.summary()))
 
     return store.build(
-        f"{problem.name}/trained_model",
+        f"{problem.name}/{model.name}/trained_model",
         {
             "training_set": training_set,
             "model": model,

@@ -12,26 +12,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
+
 from proml_kedro import __version__
 from proml_kedro.bundle import IntegrityError, Manifest
 from proml_kedro.errors import UserError
 from proml_kedro.serving.guard import TOKEN_VARIABLE
 from proml_kedro.serving.requirements import PACKAGE, needed_modules, own_sources, pins
+from proml_kedro.spec import ServingSpec
 
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 _BUILD_SECONDS = 300
 _CHECK_SECONDS = 300
 
 
-def build_bento(bundle: Path, folder: Path) -> None:
+def build_bento(bundle: Path, folder: Path, spec: ServingSpec | None = None) -> None:
     """Build a Bento without a network: nothing is locked, resolved or downloaded.
 
-    The Bento holds the bundle, this package's source and pins of what serving needs. How it is served (workers,
-    limits) stands in the bundle's configuration.
+    The Bento holds the bundle, this package's source and pins of what serving needs. Workers and limits stand in its
+    ``src/serving.yaml``, which may be changed: it is no part of the bundle.
 
     Args:
         bundle: The bundle's folder.
         folder: An empty folder; becomes the Bento.
+        spec: How to serve it; as the run that made the bundle was configured when None.
 
     Raises:
         IntegrityError: The bundle cannot be read.
@@ -40,7 +44,7 @@ def build_bento(bundle: Path, folder: Path) -> None:
     manifest = Manifest.read(bundle)
     with TemporaryDirectory() as temporary:
         context = Path(temporary, "context")
-        _write_context(bundle, manifest, context)
+        _write_context(bundle, manifest, spec or manifest.serving, context)
         home = Path(temporary, "home")  # of its own: the user's store of Bentos is not ours to fill
         command = [sys.executable, "-m", "bentoml", "build", ".", "--output", "tag"]
         command += ["--name", manifest.name.lower(), "--version", manifest.version.lower()]
@@ -51,10 +55,11 @@ def build_bento(bundle: Path, folder: Path) -> None:
         shutil.copytree(built[0], folder, dirs_exist_ok=True)
 
 
-def _write_context(bundle: Path, manifest: Manifest, context: Path) -> None:
+def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context: Path) -> None:
     """What the Bento is built from: the service's two files, and beside them all that they need."""
     shutil.copytree(_template(), context)
     shutil.copytree(bundle.resolve(), context / "bundle")
+    (context / "serving.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
     modules = needed_modules(manifest)
     for name, source in own_sources(modules).items():
         if source.is_dir():

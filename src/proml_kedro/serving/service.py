@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import bentoml
+import yaml
 from pydantic import ConfigDict, ValidationError, create_model
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,6 +37,7 @@ from proml_kedro.serving.schema import (
     row_type,
     rows_field,
 )
+from proml_kedro.spec import ServingSpec
 
 if TYPE_CHECKING:
     from proml_kedro.serving.scorer import Scorer
@@ -92,7 +94,16 @@ class Scores(bentoml.IODescriptor):  # type: ignore[misc]
     model: str
 
 
-def make_service(bundle: Path, metrics: bool = True) -> Any:
+def read_spec(file: Path) -> ServingSpec:
+    """How to serve, from a YAML file with the keys of ``conf/serving``.
+
+    Raises:
+        pydantic.ValidationError: It is not what ``ServingSpec`` describes.
+    """
+    return ServingSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = True) -> Any:
     """A BentoML service for a bundle.
 
     Only the manifest is read here: the server's supervisor imports the service too. The bundle is verified, loaded
@@ -100,6 +111,7 @@ def make_service(bundle: Path, metrics: bool = True) -> Any:
 
     Args:
         bundle: The bundle's folder.
+        spec: How to serve it; as the run that made the bundle was configured when None.
         metrics: Whether to offer Prometheus metrics; a process can hold only one service that does.
 
     Returns:
@@ -109,7 +121,7 @@ def make_service(bundle: Path, metrics: bool = True) -> Any:
         IntegrityError: The bundle has no manifest that this version reads.
     """
     manifest = Manifest.read(bundle)
-    spec = manifest.serving
+    spec = spec or manifest.serving
     predict_body = _body("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows)
     online_body = _body("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows)
 

@@ -1,0 +1,140 @@
+"""Metrics equal scikit-learn's; the bootstrap is as wide as it should be."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+
+from proml_kedro.evaluation.compare import evaluate
+from proml_kedro.evaluation.metrics import Judged, metrics
+from proml_kedro.spec import EvaluationSpec
+
+ALL = ["auc", "average_precision", "logloss", "brier", "calibration_error"]
+REFERENCE = {
+    "auc": roc_auc_score,
+    "average_precision": average_precision_score,
+    "logloss": log_loss,
+    "brier": brier_score_loss,
+}
+
+
+def sample(rows, seed=0, ties=False):
+    generator = np.random.default_rng(seed)
+    probability = generator.uniform(0.01, 0.99, rows)
+    if ties:
+        probability = probability.round(1).clip(0.05, 0.95)
+    return (generator.random(rows) < probability).astype(float), probability
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCE))
+@pytest.mark.parametrize("ties", [False, True])
+def test_metrics_equal_scikit_learn(name, ties):
+    label, probability = sample(3000, ties=ties)
+    weight = np.random.default_rng(1).integers(0, 4, 3000).astype(float)
+    judged = Judged(label, probability)
+    assert judged.measure([name])[name] == pytest.approx(REFERENCE[name](label, probability), rel=1e-9)
+    weighted = REFERENCE[name](label, probability, sample_weight=weight)
+    assert judged.measure([name], weight)[name] == pytest.approx(weighted, rel=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 40), st.integers(0, 10_000))
+def test_a_weight_of_two_is_the_row_twice(rows, seed):
+    label, probability = sample(rows, seed, ties=True)
+    weight = np.random.default_rng(seed).integers(1, 3, rows)
+    twice = np.repeat(np.arange(rows), weight)
+    for name in ("auc", "average_precision", "logloss", "brier"):
+        weighted = Judged(label, probability).measure([name], weight.astype(float))[name]
+        repeated = Judged(label[twice], probability[twice]).measure([name])[name]
+        assert weighted == pytest.approx(repeated, nan_ok=True)
+
+
+def test_one_class_has_no_auc():
+    assert np.isnan(Judged(np.ones(5), np.linspace(0, 1, 5)).measure(["auc"])["auc"])
+    assert np.isnan(Judged(np.zeros(5), np.linspace(0, 1, 5)).measure(["average_precision"])["average_precision"])
+
+
+def test_calibration_error_is_the_gap():
+    label, probability = sample(60_000)
+    assert Judged(label, probability).measure(["calibration_error"])["calibration_error"] < 0.01
+    off = np.clip(probability + 0.1, 0, 1)
+    assert Judged(label, off).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_every_metric_of_the_spec_is_registered():
+    assert sorted(metrics.names()) == sorted(ALL)
+
+
+def spec(**compare):
+    return EvaluationSpec.model_validate({"metrics": ["auc", "logloss"], "compare": {"resamples": 300, **compare}})
+
+
+def test_a_better_model_is_found_and_an_equal_one_is_not():
+    label, probability = sample(4000)
+    noisy = np.clip(probability + np.random.default_rng(5).normal(0, 0.25, 4000), 0.01, 0.99)
+    better = evaluate(label, probability, noisy, None, spec()).differences["auc"]
+    assert better.low > 0
+    assert better.p_value < 0.02
+    same = evaluate(label, noisy, noisy, None, spec()).differences["auc"]
+    assert same.difference == same.low == same.high == 0
+    assert same.p_value == 1
+
+
+def delong_standard_error(label, one, other):
+    """Of a difference in AUC (DeLong, DeLong and Clarke-Pearson 1988), from its definition."""
+
+    def placements(score):
+        wins = (score[label == 1][:, None] > score[label == 0][None, :]).astype(float)
+        return wins.mean(axis=1), wins.mean(axis=0)
+
+    (pos_a, neg_a), (pos_b, neg_b) = placements(one), placements(other)
+    return np.sqrt(np.var(pos_a - pos_b, ddof=1) / len(pos_a) + np.var(neg_a - neg_b, ddof=1) / len(neg_a))
+
+
+def test_the_row_bootstrap_agrees_with_delong():
+    label, probability = sample(3000)
+    noisy = np.clip(probability + np.random.default_rng(5).normal(0, 0.2, 3000), 0.01, 0.99)
+    found = evaluate(label, probability, noisy, None, spec(resamples=800)).differences["auc"].standard_error
+    assert found == pytest.approx(delong_standard_error(label, probability, noisy), rel=0.15)
+
+
+def test_rows_that_move_together_make_the_interval_wider():
+    generator = np.random.default_rng(3)
+    days = np.repeat(np.arange(60), 100)
+    shock = generator.normal(0, 1.5, 60)[days]
+    label = (generator.random(6000) < 1 / (1 + np.exp(-shock))).astype(float)
+    blind, knowing = np.full(6000, 0.5), np.clip(0.5 + 0.15 * shock, 0.05, 0.95)
+    by_row = evaluate(label, knowing, blind, None, spec()).differences["logloss"]
+    by_day = evaluate(label, knowing, blind, days, spec()).differences["logloss"]
+    assert by_day.standard_error > 2 * by_row.standard_error
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    """An interval of 90 % for a known difference, over many samples; the bound is three standard errors wide."""
+    covered = 0
+    for seed in range(60):
+        label, probability = sample(400, seed)
+        shifted = np.clip(probability + 0.1, 0.01, 0.99)
+        clear = evaluate(label, shifted, probability, None, spec(resamples=120, confidence=0.9)).differences["logloss"]
+        covered += clear.low <= TRUE_LOSS_OF_SHIFT <= clear.high
+    assert 0.9 - 3 * 0.039 <= covered / 60 <= 1
+
+
+def _expected_loss(shift):
+    p = np.linspace(0.01, 0.99, 200_001)
+    q = np.clip(p + shift, 0.01, 0.99)
+    return float(np.mean(-(p * np.log(q) + (1 - p) * np.log(1 - q))))
+
+
+TRUE_LOSS_OF_SHIFT = _expected_loss(0.1) - _expected_loss(0.0)
+
+
+def test_the_result_is_plain_and_repeatable():
+    import json
+
+    label, probability = sample(500)
+    first = evaluate(label, probability, probability[::-1], None, spec(), seed=4)
+    assert first == evaluate(label, probability, probability[::-1], None, spec(), seed=4)
+    assert json.loads(json.dumps(first.as_dict()))["clusters"] == 500
+    assert evaluate(label, probability, None, None, spec()).differences == {}

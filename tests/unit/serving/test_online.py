@@ -1,0 +1,129 @@
+"""Looking features up in a real online store gives what training had."""
+
+import os
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proml_kedro.bundle import write_bundle
+from proml_kedro.serving.online import STORE_VARIABLE
+from proml_kedro.serving.service import make_service
+from proml_kedro.spec.run import RunSpec
+from small import CITIES, fit, make_config
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*httpx.*")
+
+REQUEST = ["visit.shop", "visit.city", "visit.price", "visit.items", "visit.member"]
+
+
+def write_visits(folder, rows=1500):
+    generator = np.random.default_rng(11)
+    minutes = np.sort(generator.choice(90 * 1440, rows, replace=False))
+    price = generator.normal(20, 5, rows)
+    table = pa.table(
+        {
+            "visited_at": pa.array(np.datetime64("2024-01-01T00:00", "us") + minutes * np.timedelta64(1, "m")),
+            "shop": generator.integers(0, 5, rows),
+            "city": generator.choice(CITIES, rows),
+            "price": price,
+            "items": generator.poisson(3, rows),
+            "member": generator.random(rows) < 0.3,
+            "amount": np.where(generator.random(rows) < 1 / (1 + np.exp(-(price - 20) / 3)), price, 0.0),
+        }
+    )
+    pq.write_table(table, folder / "visits.parquet")
+    pq.write_table(pa.table({"shop": np.arange(5)}), folder / "shops.parquet")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data folder as a run leaves it, with values as of its newest example; and that example."""
+    from proml_kedro.features.online import materialize
+    from proml_kedro.features.repository import open_repository, register
+    from proml_kedro.features.tables import read_tables
+    from proml_kedro.features.training_set import build_training_set, newest_moment
+    from proml_kedro.features.views import compute_views
+
+    base = tmp_path_factory.mktemp("online")
+    write_visits(base)
+    config = make_config()
+    run = RunSpec.model_validate(config)
+    data = base / "data"
+    tables, views, training = base / "tables", data / "sales" / "feature_tables", base / "training"
+    for folder in (tables, views, training):
+        folder.mkdir(parents=True)
+    columns = run.features.columns()
+    read_tables(run.problem, base, run.hardware, tables)
+    compute_views(run.problem, run.features, tables, run.hardware, views)
+    repository = open_repository(run.problem, run.features, data, run.hardware)
+    register(repository, run.problem, run.features, "sales_xgboost", columns)
+    build_training_set(run.problem, run.features, columns, tables, repository, run.hardware, training)
+    training_set = training / "training_set.parquet"
+    materialize(repository, newest_moment(training_set), "sales_xgboost")
+    bundle = data / "store" / "bundle"
+    bundle.mkdir(parents=True)
+    write_bundle(
+        bundle,
+        graph=fit(config, training_set),
+        config=config,
+        training_set=training_set,
+        metrics={},
+        lineage={},
+        name="sales",
+        version="1",
+        shown_at=bundle,
+    )
+    newest = pq.read_table(training_set).sort_by("event_timestamp").to_pylist()[-1]
+    return data, bundle, newest, list(columns)
+
+
+@contextmanager
+def serving(bundle):
+    from starlette.testclient import TestClient
+
+    with TestClient(make_service(bundle, metrics=False).to_asgi()) as client:
+        yield client
+
+
+def post(client, path, row):
+    return client.post(path, json={"instances": [row]})
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch, named):
+    data, bundle, newest, columns = made
+    if named:
+        monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
+    asked = {
+        "shop": newest["shop"],
+        **{name: newest[name] for name in REQUEST if name != "visit.shop"},
+        "timestamp": newest["event_timestamp"].isoformat(),
+    }
+    sent = {name: newest[name] for name in columns}
+    assert sent["traffic.visits_all"] > 100
+    with serving(bundle) as client:
+        online, offline = post(client, "/predict_online", asked), post(client, "/predict", sent)
+        assert (online.status_code, offline.status_code) == (200, 200)
+        assert online.json() == offline.json()
+        nowhere = {**asked, "shop": 999}
+        empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
+        assert post(client, "/predict_online", nowhere).json() == post(client, "/predict", empty).json()
+        assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
+
+
+def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, caplog):
+    _, bundle, newest, _ = made
+    broken = tmp_path / "feature_store" / "sales"
+    broken.mkdir(parents=True)
+    (broken / "online.db").write_text("this is no database")
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(tmp_path))
+    asked = {"shop": newest["shop"], **{name: newest[name] for name in REQUEST}}
+    with serving(bundle) as client:
+        answer = post(client, "/predict_online", asked)
+        assert answer.status_code == 503
+        assert os.fspath(tmp_path) not in answer.text
+        assert client.get("/readyz").status_code == 200
+    assert "cannot be opened" in caplog.text
