@@ -1,18 +1,23 @@
-"""`python -m proml_kedro`: the project as an installed package, without its checkout."""
+"""The project as a program: `python -m proml_kedro run …`, `proml_kedro config show …`, without its checkout."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from kedro.framework.project import configure_project
+from proml_kedro.config.folders import shipped
 
 
 def main() -> None:
-    """Run the pipelines; options and overrides are those of `kedro run`."""
-    configure_project(Path(__file__).parent.name)
-    from proml_kedro.cli import run
+    """Run a command; the configuration is `conf` of the working directory, or what `--conf-source` says."""
+    if not Path("conf/logging.yml").is_file():  # Kedro reads this when it is imported
+        os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(shipped() / "logging.yml"))
+    from kedro.framework.project import configure_project
 
-    run(prog_name="proml_kedro")
+    configure_project(Path(__file__).parent.name)
+    from proml_kedro.cli import cli
+
+    cli(prog_name="proml_kedro")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ class ProjectHooks:
         Raises:
             UserError: Results that an earlier pipeline makes are missing.
         """
+        warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
         limit_environment(_run_spec(catalog).hardware)
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]
         if missing:

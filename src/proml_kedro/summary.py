@@ -49,7 +49,7 @@ def _metrics(evaluation: Artifact, model: str) -> Table:
     table.add_column(model, justify="right")
     if result["baseline"] is None:
         for name, value in result["candidate"].items():
-            table.add_row(name, f"{value:.4f}")
+            table.add_row(name, _number(value))
         return table
     interval = f"{result['confidence']:.0%} interval, by {result['cluster_by']}"
     for heading in (result["baseline_name"], "difference", interval):
@@ -58,12 +58,16 @@ def _metrics(evaluation: Artifact, model: str) -> Table:
         difference = result["differences"][name]
         table.add_row(
             name,
-            f"{value:.4f}",
-            f"{result['baseline'][name]:.4f}",
-            f"{difference['difference']:+.4f}",
-            f"{difference['low']:+.4f} … {difference['high']:+.4f}",
+            _number(value),
+            _number(result["baseline"][name]),
+            _number(difference["difference"], "+"),
+            f"{_number(difference['low'], '+')} … {_number(difference['high'], '+')}",
         )
     return table
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "undefined" if value is None else f"{value:{sign}.4f}"
 
 
 def _drift(drift: Artifact) -> str:

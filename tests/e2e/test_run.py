@@ -120,7 +120,7 @@ BAD_INPUT = [
     pytest.param(
         [("conf/problem/shop.yaml", "ordered = 1", "ordered >= 0")],
         "conf/problem/shop.yaml:8: problem.label.expression:",
-        "class",
+        "is true for all",
         id="one class",
     ),
     pytest.param(

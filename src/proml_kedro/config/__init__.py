@@ -1,5 +1,8 @@
-"""The configuration: composed by Hydra, served to Kedro, checked by the specs. Nothing else imports Hydra."""
+"""The configuration: Hydra's composition of ``conf``, checked against the specs, served to Kedro.
 
-from proml_kedro.config.loader import OVERRIDES, HydraConfigLoader
+This package alone knows Hydra, and imports it only when something is composed.
+"""
 
-__all__ = ["OVERRIDES", "HydraConfigLoader"]
+from proml_kedro.config.loader import HydraConfigLoader
+
+__all__ = ["HydraConfigLoader"]

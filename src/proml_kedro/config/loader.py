@@ -1,58 +1,65 @@
-"""Kedro's configuration as one Hydra composition, checked before anything runs."""
+"""Kedro's configuration loader, by Hydra."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
 from kedro.config import AbstractConfigLoader, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
-from proml_kedro.config.checks import find_targets, import_extensions
-from proml_kedro.config.folder import open_conf, shipped_conf
-from proml_kedro.config.hydra_errors import explain
-from proml_kedro.config.mistakes import read
-from proml_kedro.config.overrides import as_overrides
-from proml_kedro.config.provenance import Provenance, Source
-from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.spec.run import RunSpec, check
+from proml_kedro.config.changes import Change, from_params, parse
+from proml_kedro.config.folders import ConfSource, Folders
+from proml_kedro.config.trust import refuse_from_requests, refuse_other_types
+from proml_kedro.errors import Mistake, UserError
 
-# The group whose chosen file gives its name to the node at this path.
-_NAMED = {"problem": "problem", "model": "model", "model@evaluation.baseline": "evaluation.baseline"}
+if TYPE_CHECKING:
+    from proml_kedro.config.composition import Composition
+    from proml_kedro.spec.run import RunSpec
 
 OVERRIDES = "overrides"
-"""Kedro's runtime parameter that holds Hydra's overrides, word for word."""
+"""The runtime parameter under which the command line passes overrides, as they were written."""
 
 RESOLVED = "resolved"
-"""Kedro's runtime parameter that names a file with a resolved configuration, to be used instead of a composition."""
+"""The runtime parameter with a YAML file whose configuration is used instead of a composition."""
 
-_CONFIG = "config"
-_NOT_PARAMETERS = frozenset({"catalog"})
-_HYDRA = threading.RLock()  # Hydra composes through process-wide singletons
+_KEYS = ("catalog", "parameters", "credentials")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A composition that was found sound.
+
+    Attributes:
+        composition: The values as written, with their origins.
+        values: The plain values, interpolations resolved.
+        run: The checked configuration.
+    """
+
+    composition: Composition
+    values: dict[str, Any]
+    run: RunSpec
 
 
 class HydraConfigLoader(AbstractConfigLoader):
-    """Composes ``config.yaml`` and serves it under Kedro's keys.
+    """Compose ``config.yaml`` of a ``conf`` folder and serve it under Kedro's keys.
 
-    ``catalog`` is the node of that name and ``parameters`` every other node. ``credentials`` come from
-    ``<conf>/<env>/credentials.yml``, outside of the composition, so that no printed or stored one holds a secret.
+    ``catalog`` is the node of that name, ``parameters`` every other node, and ``credentials`` are read from
+    ``<env>/credentials.yml``, outside the composition, so that nothing printed or stored holds a secret.
 
     Args:
-        conf_source: The folder, or an archive of it.
-        env: Option of the group ``env``; the one in the defaults list when None.
-        runtime_params: Values to change, nested; ``overrides`` holds such as Hydra writes them.
-        default_run_env: Where credentials are when no ``env`` is given.
-        restrict_runtime_params_type_selection: Whether the parameters come from a request, which may not choose
-            datasets or settings of Hydra.
+        conf_source: The folder, or a ``.tar.gz`` or ``.zip`` file of one.
+        env: File of the group ``env`` to compose.
+        runtime_params: Values to change: nested, or under ``overrides`` in Hydra's grammar, or ``resolved``: the path
+            of a file with a whole resolved configuration.
+        default_run_env: Whose credentials are used when no environment is given.
+        restrict_runtime_params_type_selection: Whether the parameters come from a request, to be trusted less.
+
+    Raises:
+        UserError: On first use of a key, with everything that is wrong.
     """
 
     def __init__(
@@ -63,172 +70,170 @@ class HydraConfigLoader(AbstractConfigLoader):
         *,
         default_run_env: str = "local",
         restrict_runtime_params_type_selection: bool = False,
-        **_: Any,
     ) -> None:
         super().__init__(str(conf_source), env, dict(runtime_params or {}))
-        self.default_run_env = default_run_env
-        self._restricted = restrict_runtime_params_type_selection
-        self._folder: Path | None = None
-        self._config: dict[str, Any] | None = None
-        self._provenance: Provenance | None = None
+        self._default_env = default_run_env
+        self._untrusted = restrict_runtime_params_type_selection
+        self._lock = threading.Lock()
+        self._source: ConfSource | None = None
+        self._loaded: Loaded | None = None
 
     @property
-    def folder(self) -> Path:
-        """The folder of the configuration; an archive is unpacked into a temporary one."""
-        if self._folder is None:
-            self._folder = open_conf(self.conf_source)
-        return self._folder
+    def loaded(self) -> Loaded:
+        """The composed and checked configuration; composed on first use.
+
+        Raises:
+            UserError: With everything that is wrong.
+        """
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
 
     @property
     def config(self) -> dict[str, Any]:
-        """The composition with its interpolations resolved, composed and checked on first use.
-
-        Raises:
-            UserError: Something in it cannot work; all such things at once.
-        """
-        if self._config is None:
-            self._config = self._resolved() or self._compose()
-        return self._config
+        """The plain values, interpolations resolved; do not change them."""
+        return self.loaded.values
 
     def where(self, key: str) -> str | None:
-        """File and line, or override, that a key came from; of its nearest parent when nobody wrote the key itself."""
-        return self._provenance.where(key) if self._provenance else None
+        """``conf/problem/flights.yaml:7`` or ``override 'seed=x'``: where a key, or its nearest parent, was written.
 
-    def __getitem__(self, key: str) -> dict[str, Any]:
-        """``catalog``, ``parameters``, ``credentials``, or a node of the composition.
+        Args:
+            key: Dotted path; None comes back for the empty one.
+        """
+        return self.loaded.composition.origins.where(key)
+
+    def __getitem__(self, key: str) -> Any:
+        """What Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.
 
         Raises:
-            KeyError: There is no such node.
-            MissingConfigException: There are no credentials.
-            UserError: The configuration cannot work.
+            KeyError: There is no such key.
+            MissingConfigException: There are no credentials for the environment.
+            UserError: The configuration is not sound.
         """
         if key in self.data:  # set by hand, in a notebook or a test
-            return dict(super().__getitem__(key))
+            return self.data[key]
         if key == "credentials":
             return self._credentials()
+        values = self.loaded.values
         if key == "parameters":
-            nodes = {name: value for name, value in self.config.items() if name not in _NOT_PARAMETERS}
-            return {**nodes, "base_path": str(self._base_path())}
-        if key not in self.config:
-            raise KeyError(f"No '{key}' in the configuration composed from {self.conf_source}")
-        node: dict[str, Any] = self.config[key]
-        return node
+            parameters = {name: value for name, value in values.items() if name != "catalog"}
+            return {**deepcopy(parameters), "base_path": str(self._conf.base_path)}
+        if key == "catalog":
+            return deepcopy(values.get("catalog") or {})
+        return deepcopy(values[key])
 
-    def keys(self) -> list[str]:  # type: ignore[override]
-        """What Kedro may ask for."""
-        return ["catalog", "parameters", "credentials"]
+    def keys(self) -> KeysView[str]:
+        """The keys that Kedro asks for."""
+        return dict.fromkeys((*_KEYS, *self.data)).keys()
 
     def __repr__(self) -> str:
         return f"HydraConfigLoader(conf_source={self.conf_source!r}, env={self.env!r})"
 
-    def _base_path(self) -> Path:
-        """The folder beside the configuration: relative paths of tables begin there."""
-        return Path(self.conf_source).resolve().parent
+    @property
+    def _conf(self) -> ConfSource:
+        if self._source is None:
+            self._source = ConfSource(str(self.conf_source))
+        return self._source
 
-    def _overrides(self) -> list[str]:
-        """Every override of this run, in the order in which they hold."""
-        params = {name: value for name, value in self.runtime_params.items() if name not in (OVERRIDES, RESOLVED)}
-        overrides = [*self.runtime_params.get(OVERRIDES, []), *as_overrides(params)]
-        if self._restricted:
-            self._refuse_untrusted(overrides)
-        return [*([f"env={self.env}"] if self.env else []), *overrides]
+    def _load(self) -> Loaded:
+        # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
+        from proml_kedro.config.composition import compose
+        from proml_kedro.config.resolved import read_resolved
 
-    @staticmethod
-    def _refuse_untrusted(overrides: Sequence[str]) -> None:
-        forbidden = {*_NOT_PARAMETERS, "hydra", "extensions"}
-        refused = [one for one in overrides if one.lstrip("+~").split("=")[0].split(".")[0].split("@")[0] in forbidden]
-        refused += [one for one in overrides if "${" in one]
-        if refused:
-            raise UserError(*(Mistake("", "a request may not set this", f"override '{one}'") for one in refused))
+        folders = Folders.of(self._conf.folder)
+        if RESOLVED in self.runtime_params:
+            file = self._resolved_file()
+            return _check(read_resolved(file, folders), self._conf.base_path)
+        changes, mistakes = self._changes()
+        try:
+            composition = compose(folders, changes)
+        except UserError as error:
+            raise UserError(*mistakes, *error.mistakes) from error
+        loaded = _check(composition, self._conf.base_path, mistakes)
+        if self._untrusted:
+            trusted = _check(compose(folders, self._env_choice()), self._conf.base_path)
+            refuse_other_types(loaded.values, trusted.values)
+        return loaded
 
-    def _compose(self) -> dict[str, Any]:
-        overrides, folders = self._overrides(), list(dict.fromkeys([self.folder, shipped_conf()]))
-        search = [f"hydra.searchpath=[{','.join(f'file://{one}' for one in folders[1:])}]"]
-        with _HYDRA, initialize_config_dir(str(self.folder), version_base="1.3", job_name=_CONFIG):
-            loader = GlobalHydra.instance().config_loader()
-            try:
-                composed = compose(_CONFIG, overrides=[*overrides, *search], return_hydra_config=True)
-                self._check_env(loader, composed)
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-                raise UserError(*explain(error, loader, _CONFIG, overrides, folders)) from error
-            self._provenance = Provenance.of(loader, folders, _CONFIG, [*overrides, *search])
-        config = self._plain(composed)
-        self._check(config)
-        return config
+    def _changes(self) -> tuple[list[Change], list[Mistake]]:
+        params = dict(self.runtime_params)
+        written = params.pop(OVERRIDES, None) or []
+        changes, mistakes = parse([written] if isinstance(written, str) else map(str, written))
+        more, wrong = from_params(params)
+        changes = [*changes, *more]
+        if self._untrusted and (refused := refuse_from_requests(changes)):
+            raise UserError(*refused)
+        return [*self._env_choice(), *changes], [*mistakes, *wrong]
 
-    def _check_env(self, loader: ConfigLoader, composed: DictConfig) -> None:
-        """Hydra skips an optional default that is missing in silence, and the group ``env`` is one."""
-        chosen, known = composed.hydra.runtime.choices.get("env"), loader.get_group_options("env")
-        if chosen and chosen not in known:
-            where = f"option '--env={chosen}'" if chosen == self.env else f"override 'env={chosen}'"
-            raise UserError(Mistake("", unknown("env", chosen, known), where))
+    def _env_choice(self) -> list[Change]:
+        return [Change("env", self.env, f"--env {self.env}")] if self.env else []
 
-    def _plain(self, composed: DictConfig) -> dict[str, Any]:
-        """Plain values, with the names that follow from the files chosen, and without Hydra's own part."""
-        for group, path in _NAMED.items():
-            node, choice = OmegaConf.select(composed, path), composed.hydra.runtime.choices.get(group)
-            if isinstance(node, DictConfig) and "name" not in node and choice:
-                OmegaConf.update(composed, f"{path}.name", Path(choice).name, force_add=True)
-        mistakes, config = [], {}
-        for name in map(str, composed):
-            if name == "hydra":
-                continue
-            try:
-                node = composed._get_node(name)
-                is_node = OmegaConf.is_config(node)
-                config[name] = (
-                    OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if is_node else composed[name]
-                )
-            except OmegaConfBaseException as error:
-                mistakes.append(Mistake(error.full_key or name, str(error).splitlines()[0]))
-        self._raise(mistakes)
-        return config
-
-    def _resolved(self) -> dict[str, Any] | None:
-        """The configuration of an earlier run, when a runtime parameter names one.
-
-        Raises:
-            UserError: The file cannot be read, or there are overrides beside it.
-        """
-        file = self.runtime_params.get(RESOLVED)
+    def _resolved_file(self) -> Path:
+        name = str(self.runtime_params[RESOLVED])
+        where = f"override '{RESOLVED}={name}'"
+        if self._untrusted:
+            raise UserError(Mistake("", "not allowed in a request", where))
+        if len(self.runtime_params) > 1:
+            others = ", ".join(sorted(set(self.runtime_params) - {RESOLVED}))
+            raise UserError(Mistake("", f"a resolved configuration is taken whole; leave out {others}", where))
+        candidates = [Path(name).expanduser(), self._conf.base_path / name]
+        file = next((one for one in candidates if one.is_file()), None)
         if file is None:
-            return None
-        others = sorted(set(self.runtime_params) - {RESOLVED})
-        if others or self.env:
-            raise UserError(Mistake("", "a run is repeated as it was, without overrides, parameters and --env", file))
-        try:
-            content = yaml.safe_load(Path(file).read_text())
-            config: dict[str, Any] = content["config"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise UserError(Mistake("", f"holds no configuration to repeat ({error})", str(file))) from error
-        self._provenance = Provenance([Source(Path(file), str(file), (), ("config",))], [])
-        self._check(config)
-        return config
-
-    def _check(self, config: dict[str, Any]) -> None:
-        """Check every value, then what the parts demand of each other.
-
-        Raises:
-            UserError: All that is wrong.
-        """
-        self._raise(find_targets(config))
-        self._raise(import_extensions(config.get("extensions") or []))
-        content = {name: value for name, value in config.items() if name not in _NOT_PARAMETERS}
-        try:
-            run = RunSpec.model_validate(content)
-        except ValidationError as error:
-            self._raise(list(read(error, content, RunSpec)))
-            raise
-        self._raise(check(run))
-
-    def _raise(self, mistakes: Sequence[Mistake]) -> None:
-        if mistakes:
-            error = UserError(*mistakes)
-            error.locate(self.where)
-            raise error
+            raise UserError(Mistake("", f"there is no file {name}", where))
+        return file
 
     def _credentials(self) -> dict[str, Any]:
-        file = self.folder / (self.env or self.default_run_env) / "credentials.yml"
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+
+        file = self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml"
         if not file.is_file():
-            raise MissingConfigException(f"No credentials in {file}")
-        return dict(yaml.safe_load(file.read_text()) or {})
+            raise MissingConfigException(f"there is no file {file}")
+        try:
+            content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+            # The error's own text may quote the file.
+            mark = getattr(error, "problem_mark", None)
+            where = f"{file.parent.name}/{file.name}:{mark.line + 1 if mark else 1}"
+            raise UserError(Mistake("", "not valid YAML, or an interpolation that leads nowhere", where)) from None
+        if not isinstance(content, dict):
+            raise UserError(Mistake("", "must hold keys and values", f"{file.parent.name}/{file.name}:1"))
+        return {str(name): value for name, value in content.items()}
+
+    def _chosen_env(self) -> str | None:
+        written = self.runtime_params.get(OVERRIDES) or []
+        changes, _ = parse([one for one in map(str, written) if one.startswith("env=")])
+        return str(changes[-1].value) if changes else self.env
+
+
+def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Loaded:
+    """Resolve and validate a composition.
+
+    Args:
+        composition: What to check.
+        base_path: The folder that holds ``conf``.
+        mistakes: Those found before.
+
+    Raises:
+        UserError: With all that is wrong, each located.
+    """
+    from proml_kedro.config.resolve import resolve
+    from proml_kedro.config.validation import import_extensions, refuse_targets, validate
+
+    values, unresolved, consequences = resolve(composition.config)
+    found = [*unresolved, *refuse_targets(values), *import_extensions(values.get("extensions"), base_path)]
+    run, invalid = validate({name: value for name, value in values.items() if name != "catalog"})
+    known = {mistake.key for mistake in (*found, *consequences)}
+    found += [mistake for mistake in invalid if mistake.key not in known]
+    found = [*mistakes, *composition.mistakes, *_not_in(composition.doubtful, found)]
+    error = UserError(*(found or consequences))
+    error.locate(composition.origins.where)
+    if run is None or error.mistakes:
+        raise error
+    return Loaded(composition, values, run)
+
+
+def _not_in(groups: frozenset[str], mistakes: list[Mistake]) -> list[Mistake]:
+    return [mistake for mistake in mistakes if mistake.key.partition(".")[0] not in groups]

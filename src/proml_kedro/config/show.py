@@ -1,44 +1,58 @@
-"""The composed configuration as text."""
+"""The configuration as text, for `kedro config show`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from proml_kedro.config.loader import HydraConfigLoader
-from proml_kedro.spec.run import RunSpec
+from proml_kedro.config.composition import NAMED
+from proml_kedro.config.loader import Loaded
+
+_NAMES = frozenset(".".join((*path, "name")) for path in NAMED.values())
 
 
-def as_yaml(loader: HydraConfigLoader, resolved: bool = False) -> str:
+def as_yaml(loaded: Loaded, resolved: bool = False) -> str:
     """The configuration as YAML.
 
     Args:
-        loader: Composes it.
-        resolved: Whether what nobody wrote is filled in with its default.
+        loaded: What was composed.
+        resolved: Whether interpolations are resolved, and what nobody wrote has the specs' defaults.
     """
-    return yaml.safe_dump(_content(loader, resolved), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(_content(loaded, resolved), sort_keys=False, allow_unicode=True, width=100)
 
 
-def with_origins(loader: HydraConfigLoader, resolved: bool = False) -> str:
-    """Each value on a line of its own, behind the place where it was written."""
-    lines = [(loader.where(key) or "default", key, value) for key, value in _leaves(_content(loader, resolved))]
-    width = max(len(place) for place, _, _ in lines)
-    return "".join(f"{place:<{width}}  {key}: {value!r}\n" for place, key, value in lines)
+def with_origins(loaded: Loaded, resolved: bool = False) -> str:
+    """A line for each value, with the place where it was written behind it; still YAML."""
+    lines = []
+    for path, value in _leaves(_content(loaded, resolved)):
+        place = _place(loaded, path)
+        lines.append((f"{path}: {json.dumps(value, ensure_ascii=False, default=str)}", place))
+    width = min(100, max(len(text) for text, _ in lines))
+    return "".join(f"{text:<{width}}  # {place}\n" for text, place in lines)
 
 
-def _content(loader: HydraConfigLoader, resolved: bool) -> dict[str, Any]:
-    config = dict(loader.config)
-    if resolved:
-        catalog = config.pop("catalog", {})
-        config = {**RunSpec.model_validate(config).model_dump(mode="json"), "catalog": catalog}
-    return config
+def _place(loaded: Loaded, path: str) -> str:
+    origins = loaded.composition.origins
+    if path in _NAMES:  # the name of the file
+        return origins.where(path) or "default"
+    return origins.written(path) or "default"
 
 
-def _leaves(config: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(config, dict) and config:
-        for name, value in config.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+def _content(loaded: Loaded, resolved: bool) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    if not resolved:
+        written = OmegaConf.to_container(loaded.composition.config, resolve=False)
+        return {str(name): value for name, value in written.items()} if isinstance(written, dict) else {}
+    return {**loaded.run.model_dump(mode="json", by_alias=True), "catalog": loaded.values.get("catalog")}
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from _leaves(value, f"{path}.{name}" if path else str(name))
     else:
-        yield key, config
+        yield path, node

@@ -30,6 +30,8 @@ class Difference:
         high: Upper end.
         standard_error: Standard deviation over resamples.
         p_value: Two-sided, that there is no difference: twice the share of resamples on the far side of zero.
+
+    All but the difference are NaN when there is a single cluster.
     """
 
     difference: float
@@ -66,8 +68,15 @@ class Evaluation:
     confidence: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``metrics.json`` holds them."""
-        return asdict(self)
+        """Plain values, as ``metrics.json`` holds them; None for what is not defined."""
+        plain: dict[str, Any] = _without_nan(asdict(self))
+        return plain
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def evaluate(
@@ -111,7 +120,7 @@ def _differences(
     generator = np.random.default_rng(seed)
     clusters = int(codes.max()) + 1
     drawn: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(spec.resamples):
+    for _ in range(spec.resamples if clusters > 1 else 0):  # one cluster alone says nothing about another one
         times = np.bincount(generator.integers(0, clusters, clusters), minlength=clusters)
         weight = times[codes].astype(np.float64)
         a, b = ours.measure(names, weight), theirs.measure(names, weight)
@@ -123,7 +132,7 @@ def _differences(
 
 def _summarise(difference: float, drawn: AnyArray, confidence: float) -> Difference:
     drawn = drawn[np.isfinite(drawn)]  # a resample can lack one class
-    if not len(drawn):
+    if len(drawn) < 2:
         return Difference(difference, *[float("nan")] * 4)
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     beyond = min((drawn <= 0).mean(), (drawn >= 0).mean())

@@ -10,33 +10,27 @@ In ``feature_store.yaml``::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from feast.errors import FeastEntityDFMissingColumnsError, SavedDatasetLocationAlreadyExists
+from feast.errors import FeastEntityDFMissingColumnsError
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
-from feast.infra.offline_stores.file_source import FileSource, SavedDatasetFileStorage
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
+from proml_kedro.features.asof_job import ENTITIES, AsofRetrievalJob, opened
 from proml_kedro.features.asof_sql import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
-from proml_kedro.features.sql import connect, describe, is_moment, literal, quote
+from proml_kedro.features.sql import describe, is_moment, literal, quote
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
-    import pyarrow as pa
     from feast.data_source import DataSource
     from feast.feature_view import FeatureView
     from feast.repo_config import RepoConfig
-    from feast.saved_dataset import SavedDatasetStorage
-
-_ENTITIES = "entity_rows"
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
@@ -52,95 +46,6 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):
     )
     threads: int = 1
     memory: str = "2GB"
-
-
-class AsofRetrievalJob(RetrievalJob):
-    """A query that runs when its result is asked for.
-
-    Args:
-        sql: The query, in no order.
-        hardware: What it may use.
-        entities: The entity rows that the query reads, unless they are part of it.
-        full_feature_names: Whether features carry their view's name.
-        on_demand_feature_views: What Feast computes from the result.
-        metadata: What was asked for.
-        order: ORDER BY of the result, unless another order is asked for.
-    """
-
-    def __init__(
-        self,
-        sql: str,
-        hardware: HardwareSpec,
-        entities: pd.DataFrame | None = None,
-        full_feature_names: bool = False,
-        on_demand_feature_views: list[OnDemandFeatureView] | None = None,
-        metadata: RetrievalMetadata | None = None,
-        order: str = "",
-    ) -> None:
-        self._sql = sql
-        self._hardware = hardware
-        self._entities = entities
-        self._full_feature_names = full_feature_names
-        self._on_demand_feature_views = on_demand_feature_views or []
-        self._metadata = metadata
-        self._order = order
-
-    @property
-    def full_feature_names(self) -> bool:
-        """Whether features carry their view's name."""
-        return self._full_feature_names
-
-    @property
-    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """What Feast computes from the result."""
-        return self._on_demand_feature_views
-
-    @property
-    def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for."""
-        return self._metadata
-
-    def to_sql(self) -> str:
-        """The query."""
-        return f"{self._sql}\n{self._order}"
-
-    def write_parquet(self, path: Path, columns: Mapping[str, str] | None = None, order_by: str | None = None) -> int:
-        """Write the result to a Parquet file, without ever holding it in memory.
-
-        On-demand feature views are not computed.
-
-        Args:
-            path: The file.
-            columns: Name → SQL expression over the result's columns; all of them as they are when left out.
-            order_by: A column of the result.
-
-        Returns:
-            The number of rows.
-        """
-        names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
-        query = f"{self._sql}\n) ORDER BY {quote(order_by)}" if order_by else f"{self.to_sql()}\n)"
-        with _opened(self._hardware, self._entities, path.parent) as connection:
-            written = connection.execute(
-                f"COPY (SELECT {names} FROM ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchall()
-        return int(written[0][0])
-
-    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
-        """Write the result to a Parquet file for Feast's saved datasets."""
-        if not isinstance(storage, SavedDatasetFileStorage):
-            raise ValueError(f"this store writes Parquet files, not to a {type(storage).__name__}")
-        path = Path(storage.file_options.uri)
-        if path.exists() and not allow_overwrite:
-            raise SavedDatasetLocationAlreadyExists(location=str(path))
-        self.write_parquet(path)
-
-    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        with _opened(self._hardware, self._entities) as connection:
-            return connection.sql(self.to_sql()).to_arrow_table()
-
-    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
-        return frame
 
 
 class AsofOfflineStore(OfflineStore):
@@ -178,8 +83,8 @@ class AsofOfflineStore(OfflineStore):
             raise ValueError("this store joins features to entity rows: entity_df is needed, and no dates")
         hardware = _hardware(config)
         frame = None if isinstance(entity_df, str) else entity_df
-        relation = f"({entity_df}\n)" if isinstance(entity_df, str) else _ENTITIES
-        with _opened(hardware, frame) as connection:
+        relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
+        with opened(hardware, frame) as connection:
             columns = describe(connection, relation)
         views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
         missing = {key for view in views for key in view.keys} - set(columns)
@@ -243,16 +148,6 @@ class AsofOfflineStore(OfflineStore):
 
 def _hardware(config: RepoConfig) -> HardwareSpec:
     return HardwareSpec(threads=config.offline_store.threads, memory=config.offline_store.memory)
-
-
-@contextmanager
-def _opened(
-    hardware: HardwareSpec, entities: pd.DataFrame | None, folder: Path | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    with connect(hardware, folder) as connection:
-        if entities is not None:
-            connection.register(_ENTITIES, entities)
-        yield connection
 
 
 def _path(config: RepoConfig, source: Any) -> str:

@@ -66,6 +66,8 @@ def _delimiter(header: str) -> str:
 
 
 def _first_line(file: Path) -> str:
-    opened = gzip.open(file, "rt", encoding="utf-8-sig") if file.suffix.lower() == ".gz" else None
-    with opened or file.open(encoding="utf-8-sig") as text:
-        return str(text.readline()).rstrip("\r\n")
+    if file.suffix.lower() == ".gz":
+        with gzip.open(file, "rt", encoding="utf-8-sig") as unpacked:
+            return unpacked.readline().rstrip("\r\n")
+    with file.open(encoding="utf-8-sig") as text:
+        return text.readline().rstrip("\r\n")

@@ -187,10 +187,10 @@ def read_facts(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, tabl
     try:
         rows = connection.execute(
             f"""
-            SELECT coalesce({_split_sql(problem)}, 'none') AS split, count(*), count(label), count(*) FILTER (label),
+            SELECT {_split_sql(problem)}, count(*), count(__label), count(*) FILTER (__label),
                 min({moment}), max({moment}), count({moment})
-            FROM (SELECT *, {enclosed(problem.label.expression)} AS label FROM {table} WHERE {_kept(problem)})
-            GROUP BY split"""
+            FROM (SELECT *, {enclosed(problem.label.expression)} AS __label FROM {table} WHERE {_kept(problem)})
+            GROUP BY 1"""
         ).fetchall()
         total = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
     except duckdb.Error as error:

@@ -54,11 +54,11 @@ def open_repository(
         online_store={"type": "sqlite", "path": str(place / problem.name / "online.db")},
         entity_key_serialization_version=3,
     )
-    return FeatureStore(config=config)
+    return FeatureStore(repo_path=str(place), config=config)
 
 
 def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) -> list[Any]:
-    """The entities, sources and views of a problem, as Feast declares them.
+    """The project, entities, sources and views of a problem, as Feast declares them.
 
     Args:
         problem: The problem.
@@ -68,22 +68,21 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) 
     Raises:
         UserError: There are no feature tables yet.
     """
+    from feast import Project
+
     folder = feature_tables_folder(problem, data_dir)
-    missing = [
-        name
-        for name, view in features.views.items()
-        if not view.is_request and not (folder / f"{name}.parquet").exists()
-    ]
+    computed = [name for name, view in features.views.items() if not view.is_request]
+    missing = [name for name in computed if not (folder / f"{name}.parquet").exists()]
     if missing:
         raise UserError.at("", f"no feature table for '{missing[0]}' yet: `kedro run --pipelines=features` makes them")
     entities = {entity.name: entity for entity in _entities(features, folder)}
-    views: list[Any] = [
-        _request_source(problem, name, view)
-        if view.is_request
-        else _feature_view(problem, name, view, entities, folder)
-        for name, view in features.views.items()
-    ]
-    return [*entities.values(), *views]
+    objects: list[Any] = [Project(name=problem.name, description=problem.description), *entities.values()]
+    for name, view in features.views.items():
+        if view.is_request:
+            objects.append(_request_source(problem, name, view))
+        else:
+            objects.append(_feature_view(problem, name, view, entities, folder))
+    return objects
 
 
 def feature_service(

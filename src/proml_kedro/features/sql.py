@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proml_kedro.errors import Mistake, unknown
+from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.hardware import duckdb_settings
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -29,6 +29,9 @@ def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[duck
     Args:
         hardware: The machine.
         folder: Where a temporary folder is made, and removed at the end; the system's place when left out.
+
+    Raises:
+        UserError: The memory does not suffice, even with the disk.
     """
     import duckdb
 
@@ -39,6 +42,8 @@ def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[duck
             for name, value in {**duckdb_settings(hardware), "temp_directory": spill}.items():
                 connection.execute(f"SET {name} = {literal(str(value))}")
             yield connection
+    except duckdb.OutOfMemoryException as error:
+        raise UserError.at("hardware.memory", f"{hardware.memory} is too little for this much data") from error
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
@@ -113,6 +118,13 @@ def check_expression(
     except duckdb.Error as error:
         return None, Mistake(key, explain(error, describe(connection, relation)))
     return str(rows[0][1]), None
+
+
+def is_machine_trouble(error: Exception) -> bool:
+    """Whether it is the memory or the disk that fails, rather than what the user wrote."""
+    import duckdb
+
+    return isinstance(error, duckdb.OutOfMemoryException | duckdb.IOException)
 
 
 def explain(error: Exception, columns: Mapping[str, str] | None = None) -> str:

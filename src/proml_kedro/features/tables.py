@@ -20,6 +20,7 @@ from proml_kedro.features.sql import (
     enclosed,
     explain,
     find,
+    is_machine_trouble,
     is_moment,
     literal,
     parquet,
@@ -94,6 +95,8 @@ class _Reader:
         try:
             self._write(self._relation([unpacked] if unpacked else files))
         except duckdb.Error as error:
+            if is_machine_trouble(error):
+                raise
             raise UserError.at(*self._blame(error, unpacked or files[0])) from error
         finally:
             if unpacked:

@@ -80,7 +80,7 @@ def newest_moment(training_set: Path) -> datetime:
 
 
 def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: HardwareSpec) -> Any:
-    from proml_kedro.features.asof_store import AsofRetrievalJob
+    from proml_kedro.features.asof_job import AsofRetrievalJob
 
     if not joined:
         return AsofRetrievalJob(query, hardware)

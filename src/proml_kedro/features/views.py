@@ -16,6 +16,7 @@ from proml_kedro.features.sql import (
     describe,
     explain,
     find,
+    is_machine_trouble,
     is_moment,
     literal,
     number,
@@ -129,6 +130,8 @@ def _write(
             f"TO {literal(str(folder / f'{name}.parquet'))} (FORMAT parquet, COMPRESSION zstd)"
         ).fetchall()[0][0]
     except duckdb.Error as error:
+        if is_machine_trouble(error):
+            raise
         raise _blame(connection, name, view, parquet(file), error) from error
     logger.info("feature view %s: %s rows", name, f"{rows:,}")
 

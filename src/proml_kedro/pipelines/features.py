@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.features import Dtype
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 
 def create_pipeline() -> Pipeline:
@@ -61,7 +65,7 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
         f"{problem.name}/tables",
         inputs,
         lambda folder: read_tables(problem, base, hardware, folder),
-        code=("features.tables", "==duckdb"),
+        code=("features", "==duckdb"),
     )
 
 
@@ -75,7 +79,7 @@ def compute_features(
         f"{problem.name}/feature_tables",
         {"tables": tables, "features": features},
         lambda folder: compute_views(problem, features, tables.path, hardware, folder),
-        code=("features.views", "features.windows", "==duckdb"),
+        code=("features", "==duckdb"),
     )
 
 
@@ -94,7 +98,7 @@ def build_training_set(
     registry = Stamp(store.data_dir / "feature_store" / problem.name / "registered")
     registered = {"features": features, "columns": columns, "service": service_name(problem, model)}
 
-    def repository() -> object:
+    def repository() -> FeatureStore:
         from proml_kedro.features.repository import open_repository
 
         return open_repository(problem, features, store.data_dir, hardware)
@@ -117,7 +121,7 @@ def build_training_set(
         f"{problem.name}/training_set",
         {"tables": tables, "feature_tables": feature_tables, "problem": problem, "columns": columns},
         write,
-        code=("features.training_set", "features.asof_store", "==duckdb", "==feast"),
+        code=("features", "==duckdb", "==feast"),
     )
 
 

@@ -143,6 +143,11 @@ class FeatureViewSpec(Spec):
             raise ValueError(f"'{windowed[0]}' is windowed and others are not: put them into two views")
         if windowed and self.source.event_time is None:
             raise ValueError("windowed features need source.event_time: when did each event happen?")
+        if windowed and self.source.ttl is not None:
+            raise ValueError("windowed features need no source.ttl: the window says how far back they reach")
+        taken = sorted({*self.key, "event_timestamp", "created_timestamp"} & set(self.columns()))
+        if taken:
+            raise ValueError(f"a feature cannot be called '{taken[0]}', like the view's key or its times")
         self._check_windows()
         return self
 

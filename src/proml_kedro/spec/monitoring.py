@@ -49,7 +49,7 @@ class GateSpec(Spec):
         alpha: Level of significance over all columns.
         psi: Smallest PSI that counts, or ``calibrated``: ``psi_floor``, or ``psi_margin`` times the largest one seen
             between earlier periods of the reference, whichever is larger.
-        null_change: Smallest change in the share of nulls that counts.
+        null_change: Smallest change in the share of nulls that counts; calibrated together with ``psi``.
         scale: Factor by which the size of the numbers must change to count (a change of unit).
         new_values: Smallest share of unexpected new categories that counts.
         min_rows: With fewer current rows there is no verdict.

@@ -122,3 +122,7 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
         yield Mistake("evaluation.compare.cluster_by", unknown("cluster", cluster, [*columns, "row"]))
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
+    watched = [*run.features.columns(), "score"]
+    for name in run.monitoring.gate.columns:
+        if name not in watched:
+            yield Mistake(f"monitoring.gate.columns.{name}", unknown("feature", name, watched))

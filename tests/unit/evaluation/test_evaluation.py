@@ -138,3 +138,24 @@ def test_the_result_is_plain_and_repeatable():
     assert first == evaluate(label, probability, probability[::-1], None, spec(), seed=4)
     assert json.loads(json.dumps(first.as_dict()))["clusters"] == 500
     assert evaluate(label, probability, None, None, spec()).differences == {}
+
+
+def test_a_single_cluster_gives_no_interval():
+    import json
+
+    label, probability = sample(500)
+    result = evaluate(label, probability, probability[::-1], np.zeros(500), spec())
+    assert result.differences["auc"].difference > 0
+    assert np.isnan([result.differences["auc"].low, result.differences["auc"].p_value]).all()
+    content = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert content["differences"]["auc"]["low"] is None
+
+
+def test_rows_of_one_class_give_plain_json():
+    import json
+
+    _, probability = sample(50)
+    result = evaluate(np.zeros(50), probability, probability[::-1], None, spec())
+    content = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+    assert content["candidate"]["auc"] is None
+    assert content["candidate"]["logloss"] > 0

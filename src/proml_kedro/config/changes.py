@@ -1,0 +1,130 @@
+"""What a user asks for besides the files: override arguments, and the parameters of Kedro's entry points."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal
+
+from proml_kedro.errors import Mistake
+
+Mode = Literal["set", "add", "force", "delete"]
+
+_MODES: dict[str, Mode] = {"+": "add", "++": "force", "~": "delete"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One override.
+
+    Attributes:
+        key: Dotted path in the composition, or a group of files.
+        value: What it is to be.
+        where: What to call it in messages.
+        mode: ``KEY=``, ``+KEY=``, ``++KEY=`` or ``~KEY``.
+        package: The part behind ``@`` of a group: where its content goes.
+    """
+
+    key: str
+    value: Any
+    where: str
+    mode: Mode = "set"
+    package: str | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The key's parts."""
+        return tuple(self.key.split("."))
+
+    @property
+    def group(self) -> str:
+        """Group and package, as a defaults list writes them."""
+        return f"{self.key}@{self.package}" if self.package else self.key
+
+
+def parse(arguments: Iterable[str]) -> tuple[list[Change], list[Mistake]]:
+    """Read arguments in Hydra's override grammar.
+
+    Args:
+        arguments: ``model=logistic``, ``seed=3``, ``+problem.tables.x={source: x.csv}``, ``~evaluation.baseline``.
+
+    Returns:
+        The changes, and a mistake for each argument that is none.
+    """
+    changes: list[Change] = []
+    mistakes: list[Mistake] = []
+    for argument in arguments:
+        result = _parse_one(argument)
+        (changes if isinstance(result, Change) else mistakes).append(result)  # type: ignore[arg-type]
+    return changes, mistakes
+
+
+def _parse_one(argument: str) -> Change | Mistake:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import OverrideType
+    from hydra.errors import HydraException
+
+    where = f"override '{argument}'"
+    if "=" not in argument and not argument.startswith("~"):
+        return Mistake("", "cannot read it; write KEY=VALUE, or GROUP=NAME", where)
+    try:
+        override = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return Mistake("", "cannot read it; put text with spaces, commas or brackets in quotes: KEY='a, b'", where)
+    if override.is_sweep_override():
+        return Mistake("", "a run takes one value, not several; write a list as KEY=[a,b], text as KEY='a,b'", where)
+    modes: dict[OverrideType, Mode] = {
+        OverrideType.CHANGE: "set",
+        OverrideType.ADD: "add",
+        OverrideType.FORCE_ADD: "force",
+        OverrideType.DEL: "delete",
+    }
+    return Change(override.key_or_group, override.value(), where, modes[override.type], override.package)
+
+
+def from_params(params: Mapping[str, Any]) -> tuple[list[Change], list[Mistake]]:
+    """Read nested parameters as Kedro passes them; a key may begin with ``+``, ``++`` or ``~`` here too.
+
+    Returns:
+        A change for each leaf, and a mistake for each value that YAML could not hold.
+    """
+    changes: list[Change] = []
+    mistakes: list[Mistake] = []
+    for change in _leaves(params, ""):
+        mark = change.key[: len(change.key) - len(change.key.lstrip("+~"))]
+        mode = _MODES.get(mark, "set")
+        try:
+            value = _plain(change.value)
+        except TypeError as error:
+            mistakes.append(Mistake(change.key, str(error), change.where))
+        else:
+            key, _, package = change.key[len(mark) :].partition("@")
+            changes.append(replace(change, key=key, value=value, mode=mode, package=package or None))
+    return changes, mistakes
+
+
+def _leaves(params: Mapping[str, Any], prefix: str) -> Iterator[Change]:
+    for name, value in params.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{key}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            yield Change(key, value, f"override '{key}={text}'")
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    raise TypeError(f"a {type(value).__name__} cannot stand in a configuration")

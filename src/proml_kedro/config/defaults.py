@@ -1,0 +1,98 @@
+"""The defaults list of ``config.yaml``: which file of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from proml_kedro.config.folders import MAIN, Folders
+from proml_kedro.errors import Mistake, unknown
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of a defaults list.
+
+    Attributes:
+        group: Group with its package, as written behind ``optional`` or ``override``.
+        option: Name of the file; None for none.
+        line: Where the entry stands.
+    """
+
+    group: str
+    option: str | None
+    line: int
+    optional: bool = False
+
+    @property
+    def folder(self) -> str:
+        """The group without its package."""
+        return self.group.partition("@")[0].lstrip("/")
+
+
+@dataclass(frozen=True)
+class Main:
+    """What is read of ``config.yaml`` before it is composed."""
+
+    entries: list[Choice] = field(default_factory=list)
+
+    @property
+    def choices(self) -> dict[str, str | None]:
+        """The file chosen of each group."""
+        return {entry.group: entry.option for entry in self.entries}
+
+
+def read_main(folders: Folders) -> Main:
+    """The entries of ``config.yaml``; none when the file cannot be read, which composing it will say better."""
+    try:
+        return Main(list(read_choices(folders.own / MAIN)))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return Main()
+
+
+def read_choices(file: Path) -> Iterator[Choice]:
+    """The entries of a file's defaults list.
+
+    Raises:
+        yaml.YAMLError: The file is not YAML.
+    """
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
+    items = root.value if isinstance(root, yaml.MappingNode) else []
+    for key, value in items:
+        if key.value == "defaults" and isinstance(value, yaml.SequenceNode):
+            for entry in value.value:
+                yield from _choices(entry)
+
+
+def _choices(entry: yaml.Node) -> Iterator[Choice]:
+    for key, value in entry.value if isinstance(entry, yaml.MappingNode) else ():
+        words = str(key.value).split()
+        option = None if value.tag == "tag:yaml.org,2002:null" else _text(value.value)
+        yield Choice(words[-1], option, key.start_mark.line + 1, "optional" in words[:-1])
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def check_defaults(main: Main, folders: Folders, overridden: set[str]) -> list[Mistake]:
+    """Groups and files that ``config.yaml`` names and nobody has, all at once."""
+    label = folders.label(folders.own / MAIN)
+    mistakes = []
+    for entry in main.entries:
+        if entry.group in overridden or entry.optional or entry.option is None or "${" in entry.option:
+            continue
+        if entry.folder not in folders.groups:
+            message = unknown("group", entry.folder, folders.groups)
+        elif entry.option not in folders.options(entry.folder):
+            message = unknown(entry.folder, entry.option, folders.options(entry.folder))
+        else:
+            continue
+        mistakes.append(Mistake("", message, f"{label}:{entry.line}"))
+    return mistakes

@@ -1,0 +1,109 @@
+"""What the specs say about a place in the configuration: its keys, and whether names there are the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Discriminator, RootModel, Tag
+
+from proml_kedro.registry import UnknownNameError, components
+from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.run import RunSpec
+
+
+def known_keys(path: Sequence[str], config: Any) -> list[str]:
+    """The keys that may stand at a place; none where names are the user's own, or there is only a value.
+
+    Args:
+        path: Parts of the key, from the top.
+        config: The whole configuration as plain values: the kind of a component decides about its keys.
+    """
+    return [key for kind in _kinds_at(path, config) if _is_model(kind) for key in _keys_of(kind)]
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def is_free(path: Sequence[str], config: Any) -> bool:
+    """Whether names at this place are the user's own, as those of tables are."""
+    return any(get_origin(kind) is dict for kind in _kinds_at(path, config))
+
+
+def choices_at(path: Sequence[str], config: Any) -> list[str]:
+    """The values that a key may have, as YAML has them, where the specs list them."""
+    found: list[str] = []
+    for kind in _kinds_at(path, config):
+        if get_origin(kind) is Literal:
+            found += map(str, get_args(kind))
+        elif kind is bool:
+            found += ["true", "false"]
+    return found
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _kinds_at(path: Sequence[str], config: Any) -> list[Any]:
+    kinds: list[Any] = [RunSpec]
+    value = config
+    for part in path:
+        value = _child(value, part)
+        kinds = [kind for parent in kinds for below in _step(parent, part) for kind in _take_apart(below, value)]
+    return kinds
+
+
+def _child(value: Any, part: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(part)
+    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+        return value[int(part)]
+    return None
+
+
+def _step(kind: Any, part: str) -> Iterator[Any]:
+    if _is_model(kind):
+        yield from (field.annotation for name, field in kind.model_fields.items() if part in (name, field.alias))
+    elif get_origin(kind) is dict:
+        yield get_args(kind)[1]
+    elif get_origin(kind) is list:
+        yield get_args(kind)[0]
+
+
+def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
+    """The plain types behind ``Annotated``, unions, root models and kinds of component, given the value there."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        inner, *notes = get_args(kind)
+        yield from _take_apart(_discriminated(inner, notes, value), value)
+    elif origin in (Union, UnionType):
+        for member in get_args(kind):
+            yield from _take_apart(member, value)
+    elif _is_model(kind) and issubclass(kind, RootModel):
+        yield from _take_apart(kind.model_fields["root"].annotation, value)
+    elif _is_model(kind) and issubclass(kind, ComponentSpec) and isinstance(value, Mapping):
+        yield _component(kind, value)
+    else:
+        yield kind
+
+
+def _component(kind: type[ComponentSpec], value: Mapping[str, Any]) -> Any:
+    try:
+        return components.get(str(value.get("kind"))).Spec
+    except UnknownNameError:
+        return kind
+
+
+def _discriminated(kind: Any, notes: list[Any], value: Any) -> Any:
+    """The member of a union that the value asks for; the union itself when it does not say."""
+    chooser = next((note.discriminator for note in notes if isinstance(note, Discriminator)), None)
+    if not callable(chooser) or value is None:
+        return kind
+    tag = chooser(value)
+    for member in get_args(kind):
+        if get_origin(member) is Annotated and Tag(str(tag)) in get_args(member)[1:]:
+            return member
+    return kind

@@ -1,0 +1,66 @@
+"""What a drift check says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from proml_kedro.spec.monitoring import Check
+
+ColumnVerdict = Literal["ok", "warn", "drift"]
+Verdict = Literal["ok", "warn", "drift", "insufficient"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found in one column.
+
+    Attributes:
+        name: Of the column.
+        verdict: ``drift`` when a reason is one of the gate's ``fail_on``, ``warn`` when none is.
+        reasons: Checks that found something.
+        message: The same in words; empty when all is well.
+        psi: Population stability index, less what chance adds; None when there is nothing to compare.
+        threshold: From where on it counts.
+        p_value: Of the G-test over the same bins.
+        nulls: Share of rows without a value, in the reference and in the current data.
+        scale: Factor by which the size of the numbers changed; 1 for categories.
+        new_values: Share of current values that are categories the reference does not have.
+    """
+
+    name: str
+    verdict: ColumnVerdict
+    reasons: tuple[Check, ...] = ()
+    message: str = ""
+    psi: float | None = None
+    threshold: float | None = None
+    p_value: float | None = None
+    nulls: tuple[float, float] | None = None
+    scale: float | None = None
+    new_values: float | None = None
+
+
+@dataclass(frozen=True)
+class DriftResult:
+    """What was found overall.
+
+    Attributes:
+        verdict: ``drift`` when a column's is, or when the share of columns with a finding reaches the gate's
+            ``fail_share``; ``warn`` with any other finding; ``insufficient`` with too few rows to tell.
+        reference_rows: Rows of the reference.
+        current_rows: Rows of the current data.
+        flagged_share: Share of the checked columns with a finding.
+        notices: What was not checked, and why.
+        columns: What was found in each checked column, the worst first.
+    """
+
+    verdict: Verdict
+    reference_rows: int
+    current_rows: int
+    flagged_share: float
+    notices: tuple[str, ...]
+    columns: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``drift.json`` holds them."""
+        return asdict(self)

@@ -1,0 +1,145 @@
+"""How different two samples of a column are: counts in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+"""Rows in each bin, shape (bins,)."""
+
+_LEAST_EXPECTED = 5.0  # Cochran's rule: below it the chi-square approximation of a cell is poor
+_NEW_VALUE_ERRORS = 4.0
+
+
+def pool_sparse_bins(reference: Counts, current: Counts) -> tuple[Counts, Counts]:
+    """Merge the bins in which fewer than five rows of the smaller sample are to be expected.
+
+    Args:
+        reference: Rows in each bin, shape (bins,).
+        current: The same bins of the other sample.
+
+    Returns:
+        Both samples over the same, possibly fewer, bins; empty bins are left out.
+    """
+    total = reference + current
+    smaller = min(reference.sum(), current.sum())
+    sparse = total * smaller < _LEAST_EXPECTED * total.sum()
+    pooled = [np.append(counts[~sparse], counts[sparse].sum()) for counts in (reference, current)]
+    occupied = pooled[0] + pooled[1] > 0
+    return pooled[0][occupied], pooled[1][occupied]
+
+
+def stability_index(reference: Counts, current: Counts) -> float:
+    """Population stability index (PSI) less what chance alone is expected to add.
+
+    Between samples of n and m rows of one distribution over B bins, the PSI is (1/n + 1/m) times a chi-square
+    variable with B - 1 degrees of freedom (Yurdakul and Naranjo 2020, "Statistical properties of the population
+    stability index", Journal of Risk Model Validation 14(4)). Its mean is subtracted here, so that one threshold
+    suits samples of every size. Half a row is added to each bin, since an empty one would make the index infinite.
+
+    Returns:
+        At least 0; NaN when a sample is empty.
+    """
+    n, m, bins = int(reference.sum()), int(current.sum()), len(reference)
+    if n == 0 or m == 0:
+        return math.nan
+    p = (reference + 0.5) / (n + 0.5 * bins)
+    q = (current + 0.5) / (m + 0.5 * bins)
+    raw = float(np.sum((q - p) * np.log(q / p)))
+    return max(0.0, raw - (bins - 1) * (1 / n + 1 / m))
+
+
+def g_test(reference: Counts, current: Counts) -> float:
+    """p-value of the two-sample G-test (likelihood ratio test of homogeneity; Sokal and Rohlf, "Biometry", ch. 17).
+
+    Both samples vary by chance. A chi-square test that takes the reference for exact does not allow for that and
+    finds differences between samples of the same thing.
+
+    Returns:
+        NaN when a sample is empty; 1 when there is only one bin.
+    """
+    from scipy.special import gammaincc
+
+    table = np.stack([reference, current]).astype(np.float64)
+    if (table.sum(axis=1) == 0).any():
+        return math.nan
+    if table.shape[1] < 2:
+        return 1.0
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+    terms = table * np.log(np.where(table > 0, table, 1) / expected)
+    statistic = max(0.0, 2 * float(np.where(table > 0, terms, 0).sum()))
+    return float(gammaincc((table.shape[1] - 1) / 2, statistic / 2))
+
+
+def proportion_test(count_a: int, rows_a: int, count_b: int, rows_b: int) -> float:
+    """Two-sided p-value of the pooled z-test for equal proportions, such as shares of nulls; 1 without rows."""
+    if min(rows_a, rows_b) == 0:
+        return 1.0
+    pooled = (count_a + count_b) / (rows_a + rows_b)
+    variance = pooled * (1 - pooled) * (1 / rows_a + 1 / rows_b)
+    if variance == 0:
+        return 1.0
+    return math.erfc(abs(count_a / rows_a - count_b / rows_b) / math.sqrt(2 * variance))
+
+
+def scale_ratio(reference: Sequence[float], current: Sequence[float]) -> float:
+    """By what factor the size of the numbers changed, as far as all their quantiles agree.
+
+    A change of unit multiplies every quantile by the same factor; an unusual week moves some of them.
+
+    Args:
+        reference: Quantiles of the absolute values that are not zero; empty when there are too few.
+        current: The same quantiles of the other sample.
+
+    Returns:
+        The quantiles' ratio that is nearest to 1; 1 when they disagree about the direction.
+    """
+    if not len(reference) or not len(current):
+        return 1.0
+    ratios = np.asarray(current, np.float64) / np.asarray(reference, np.float64)
+    if (ratios > 1).all():
+        return float(ratios.min())
+    return float(ratios.max()) if (ratios < 1).all() else 1.0
+
+
+def new_value_excess(new: int, rows: int, unseen: float, reference_rows: int) -> float:
+    """Share of new categories beyond what is to be expected of a sample of the same distribution.
+
+    Good and Turing's estimate of the mass of categories that a sample has not seen is the share of those it has
+    seen once (Good 1953, "The population frequencies of species", Biometrika 40). Four standard errors are granted.
+
+    Args:
+        new: Current rows whose category is not in the reference.
+        rows: Current rows with a category.
+        unseen: Good and Turing's estimate from the reference.
+        reference_rows: Reference rows with a category.
+    """
+    if rows == 0 or reference_rows == 0:
+        return 0.0
+    error = math.sqrt(max(unseen, 1 / reference_rows) * (1 / rows + 1 / reference_rows))
+    return max(0.0, new / rows - unseen - _NEW_VALUE_ERRORS * error)
+
+
+def benjamini_hochberg(p_values: npt.ArrayLike, alpha: float) -> npt.NDArray[np.bool_]:
+    """Which of several tests are significant with a false discovery rate of at most ``alpha``.
+
+    Benjamini and Hochberg 1995, "Controlling the false discovery rate", JRSS B 57(1).
+
+    Args:
+        p_values: Shape (tests,); NaN stands for a test that could not be made.
+        alpha: The rate.
+
+    Returns:
+        Shape (tests,); False for NaN.
+    """
+    p = np.asarray(p_values, np.float64)
+    ordered = np.sort(p[~np.isnan(p)])
+    passed = np.flatnonzero(ordered <= alpha * np.arange(1, len(ordered) + 1) / max(1, len(ordered)))
+    threshold = ordered[passed[-1]] if len(passed) else -1.0
+    significant: npt.NDArray[Any] = p <= threshold
+    return significant

@@ -1,0 +1,93 @@
+"""The verdict as files: for programs, for CI, and for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+from proml_kedro.health.result import DriftResult
+from proml_kedro.plots import GREEN, GREY, ORANGE, RED, figure
+
+_COLOURS = {"ok": GREEN, "warn": ORANGE, "drift": RED}
+_MEANINGS = {"ok": "like the reference", "warn": "differs", "drift": "drifted"}
+_LEAST_SHOWN = 0.001
+
+
+def write_result(folder: Path, result: DriftResult, name: str) -> None:
+    """Write ``drift.json``, ``drift.md``, ``drift.xml`` (JUnit) and ``drift.png``.
+
+    Where a CI job offers a page for its summary (``$GITHUB_STEP_SUMMARY``), the Markdown is added to it.
+
+    Args:
+        folder: Where to.
+        result: The verdict.
+        name: What was checked.
+    """
+    (folder / "drift.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
+    markdown = "\n".join(_markdown(result, name)) + "\n"
+    (folder / "drift.md").write_text(markdown)
+    _write_junit(folder / "drift.xml", result, name)
+    if result.columns:
+        _plot(folder / "drift.png", result)
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a") as stream:
+            stream.write(markdown)
+
+
+def _markdown(result: DriftResult, name: str) -> Iterator[str]:
+    yield f"## Drift of {name}: **{result.verdict}**\n"
+    yield (
+        f"{result.current_rows:,} current rows against {result.reference_rows:,} of the reference; "
+        f"{result.flagged_share:.0%} of {len(result.columns)} columns differ.\n"
+    )
+    yield from (f"- {notice}" for notice in result.notices)
+    if result.columns:
+        yield "\n| column | verdict | reasons | what was measured |\n|---|---|---|---|"
+        for one in result.columns:
+            yield f"| {one.name} | {one.verdict} | {', '.join(one.reasons)} | {one.message} |"
+
+
+def _write_junit(file: Path, result: DriftResult, name: str) -> None:
+    failures = sum(one.verdict == "drift" for one in result.columns)
+    suite = ET.Element("testsuite", name=f"drift.{name}", tests=str(len(result.columns)), failures=str(failures))
+    for one in result.columns:
+        case = ET.SubElement(suite, "testcase", classname=f"drift.{name}", name=one.name)
+        if one.verdict == "drift":
+            ET.SubElement(case, "failure", message=one.message, type=",".join(one.reasons))
+        elif one.verdict == "warn":
+            ET.SubElement(case, "system-out").text = f"{', '.join(one.reasons)}: {one.message}"
+    ET.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
+
+
+def _plot(file: Path, result: DriftResult) -> None:
+    """One line a column, the worst on top: its change as a dot, coloured by verdict, and where change begins to count.
+
+    The scale is logarithmic, because thresholds of stable columns and of weather are a factor of 100 apart.
+    """
+    findings = list(reversed(result.columns))
+    with figure(file, height=1.4 + 0.24 * len(findings)) as axes:
+        rows = range(len(findings))
+        for verdict, words in _MEANINGS.items():
+            chosen = [row for row in rows if findings[row].verdict == verdict and findings[row].psi is not None]
+            shown = [_on_scale(findings[row].psi) for row in chosen]
+            axes.plot(shown, chosen, "o", markersize=6, color=_COLOURS[verdict], label=words, clip_on=False)
+        thresholds = [row for row in rows if findings[row].threshold is not None]
+        values = [_on_scale(findings[row].threshold) for row in thresholds]
+        axes.plot(values, thresholds, "|", markersize=10, markeredgewidth=2, color=GREY, label="limit")
+        for row in rows:
+            reasons = ", ".join(findings[row].reasons)
+            axes.annotate(reasons, (1.01, row), xycoords=("axes fraction", "data"), fontsize=9, va="center")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_yticks(rows, [one.name for one in findings])
+        axes.set(xlim=(_LEAST_SHOWN, None), ylim=(-0.7, len(findings) - 0.3))
+        axes.set_title(f"Drift of each column: {result.verdict}", pad=24)
+        axes.set_xlabel(f"population stability index less what chance adds (at least {_LEAST_SHOWN})")
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, fontsize=9, handletextpad=0.3)
+
+
+def _on_scale(psi: float | None) -> float:
+    return max(psi or 0.0, _LEAST_SHOWN)

@@ -1,0 +1,112 @@
+"""Feast's own commands inside ``feature_repo``, on the real flights."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from proml_kedro.config import HydraConfigLoader
+from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.tables import read_tables
+from proml_kedro.features.views import compute_views
+from proml_kedro.pipelines.features import columns_of, service_name
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+ROOT = Path(__file__).parents[2]
+FEAST = str(Path(sys.executable).with_name("feast"))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose features are not computed yet."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("conf", "feature_repo"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def computed(project: Path) -> Path:
+    """The project after its features were computed, without a registry."""
+    run = HydraConfigLoader(project / "conf").loaded.run
+    tables, views = project / "tables", project / "data" / "flight_delays" / "feature_tables"
+    for one in (tables, views):
+        one.mkdir(parents=True)
+    read_tables(run.problem, project, run.hardware, tables)
+    compute_views(run.problem, run.features, tables, run.hardware, views)
+    return project
+
+
+def feast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_without_feature_tables_it_says_what_to_do(project: Path) -> None:
+    result = feast(project, "plan")
+    assert result.returncode == 2
+    assert "`kedro run --pipelines=features`" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_apply_list_and_nothing_left_to_do(computed: Path) -> None:
+    applied = feast(computed, "apply")
+    assert applied.returncode == 0, applied.stderr
+    assert "Created feature service flight_delays_xgboost" in applied.stdout
+    views = feast(computed, "feature-views", "list").stdout
+    assert all(name in views for name in ("weather", "plane_delays", "carrier_origin_delays"))
+    entities = feast(computed, "entities", "list").stdout
+    assert all(name in entities for name in ("tailnum", "carrier", "origin", "dest"))
+    assert "No changes to registry" in feast(computed, "plan").stdout
+
+
+def test_a_run_registers_the_same(computed: Path) -> None:
+    run = HydraConfigLoader(computed / "conf").loaded.run
+    shutil.rmtree(computed / "data" / "feature_store", ignore_errors=True)
+    store = open_repository(run.problem, run.features, computed / "data", run.hardware)
+    columns = columns_of(run.features, run.model, run.evaluation.baseline)
+    register(store, run.problem, run.features, service_name(run.problem, run.model), columns)
+    assert "No changes to registry" in feast(computed, "plan").stdout
+
+
+def test_ui_on_this_machine_only(computed: Path) -> None:
+    pytest.importorskip("grpc_health", reason="`feast ui` needs the extra feast[grpcio]")
+    feast(computed, "apply")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [FEAST, "ui", "--host", "127.0.0.1", "--port", str(port)],
+        cwd=computed / "feature_repo",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert b"<html" in fetch(server, f"http://127.0.0.1:{port}/").lower()
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def fetch(server: subprocess.Popen[bytes], url: str) -> bytes:
+    """The page, as soon as the server answers."""
+    deadline = time.monotonic() + 90
+    while True:
+        assert server.poll() is None, "the server has stopped"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return bytes(response.read())
+        except OSError:
+            assert time.monotonic() < deadline, "no answer"
+            time.sleep(0.5)

@@ -1,0 +1,40 @@
+"""What the shell offers behind `kedro run`."""
+
+from __future__ import annotations
+
+import pytest
+
+from proml_kedro.config.completion import complete
+
+CASES = [
+    ((), "mod", ["model.", "model="]),
+    ((), "experi", ["experiment=deep"]),
+    ((), "model=", ["model=forest", "model=logistic", "model=xgboost"]),
+    ((), "model=f", ["model=forest"]),
+    (("seed=3",), "model=f", ["model=forest"]),
+    ((), "model.components.", ["model.components.trees.early_stopping_rounds="]),
+    ((), "model.components.trees.params.max_d", ["model.components.trees.params.max_delta_step="]),
+    (("model=logistic",), "model.components.linear.pen", ["model.components.linear.penalty=1.0"]),
+    ((), "reuse=", ["reuse=false", "reuse=true"]),
+    ((), "see", ["seed=7"]),
+    ((), "hardware.precision=", ["hardware.precision=float32", "hardware.precision=float64"]),
+    ((), "experiment=", ["experiment=deep"]),
+    ((), "env=", ["env=local", "env=prod"]),
+    ((), "~model.sc", ["~model.score=trees"]),
+    ((), "nothing", []),
+    # bash breaks words at "="
+    (("model",), "", ["forest", "logistic", "xgboost"]),
+    (("model", "="), "f", ["forest"]),
+    (("model", "=", "logistic"), "model.components.linear.pen", ["model.components.linear.penalty=1.0"]),
+]
+
+
+@pytest.mark.parametrize(("before", "word", "expected"), CASES)
+def test_completion(conf, before, word, expected):
+    found = complete(conf, word, before)
+    assert set(expected) <= set(found), found
+    assert len(found) == len(expected) or len(expected) == 1
+
+
+def test_a_line_that_cannot_work_yet_is_completed_as_well(conf):
+    assert complete(conf, "model=f", ["model=nope", "seed=x"]) == ["model=forest"]

@@ -1,0 +1,229 @@
+"""What the user reads when something in the configuration cannot work: every mistake, one line each."""
+
+from __future__ import annotations
+
+import pytest
+
+from proml_kedro.config import HydraConfigLoader
+from proml_kedro.errors import UserError
+
+OVERRIDES = [
+    ("model=forst", "override 'model=forst': no model 'forst'. Did you mean 'forest'?"),
+    ("modle=forest", "override 'modle=forest': modle: unknown key. Did you mean 'model'?"),
+    ("experiment=dep", "override 'experiment=dep': no experiment 'dep'. Did you mean 'deep'?"),
+    ("env=prd", "override 'env=prd': no env 'prd'. Did you mean 'prod'?"),
+    ("model@evaluation.baselin=forest", "conf/config.yaml lists no 'model@evaluation.baselin' under defaults"),
+    ("mode@evaluation=x", "no group 'mode'. Did you mean 'model'?"),
+    ("model=forest,logistic", "a run takes one value, not several"),
+    ("seed=1,2", "a run takes one value, not several"),
+    ("seed", "cannot read it; write KEY=VALUE"),
+    ("seed=[1", "cannot read it; put text with spaces, commas or brackets in quotes"),
+    ("seed=x", "override 'seed=x': seed: must be a whole number, not 'x'"),
+    ("seed=-1", "override 'seed=-1': seed: must be at least 0, not -1"),
+    ("seed=null", "override 'seed=null': seed: must be a whole number, not null"),
+    ("reuse=maybe", "reuse: must be true or false, not 'maybe'"),
+    ("config_version=9", "config_version: version 9 is unknown to this proml_kedro; it knows version 1"),
+    (
+        "model.components.trees.params.max_dept=4",
+        "override 'model.components.trees.params.max_dept=4': model.components.trees.params.max_dept: unknown key. "
+        "Did you mean 'max_depth'?",
+    ),
+    ("model.components.trees.params.max_depth=deep", "max_depth: must be a whole number, not 'deep'"),
+    ("model.components.trees.params.max_depth=65", "max_depth: must be at most 64, not 65"),
+    ("model.components.trees.params.max_depth=2.5", "max_depth: must be a whole number, not 2.5"),
+    ("model.components.trees.kind=xgbost", "no kind of component 'xgbost'. Did you mean 'xgboost'?"),
+    ("model.components.tree.params.max_depth=4", "no 'tree' here. Did you mean 'trees'?"),
+    ("model.components.trees.inputs=[visit.pagse]", "inputs.0: no feature or output 'visit.pagse'. Did you mean"),
+    ("model.components.trees.inputs=[]", "model.components.trees.inputs: must not be empty"),
+    ("model.components.trees.inputs=visit.pages", "model.components.trees.inputs: must be a list, not 'visit.pages'"),
+    ("model.score=tree", "override 'model.score=tree': model.score: no component 'tree'. Did you mean 'trees'?"),
+    ("model.components.trees=5", "model.components.trees: must be keys and values, not 5"),
+    ("+model.seed=1", "override '+model.seed=1': model.seed: unknown key."),
+    ("+seed=1", "override '+seed=1': seed: is there already; write it without +"),
+    ("~seeed", "override '~seeed': seeed: is not there"),
+    ("~problem.label", "override '~problem.label': problem.label: is missing"),
+    ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
+    ("evaluation.metrics=[aucc]", "evaluation.metrics.0: must be 'auc', 'average_precision', 'logloss', 'brier' or"),
+    ("hardware.precision=float16", "must be 'float32' or 'float64', not 'float16'. Did you mean 'float"),
+    ("monitoring.gate.psi=calibratd", "must be a number or 'calibrated', not 'calibratd'. Did you mean 'calibrated'?"),
+    ("monitoring.gate.psi=-1", "monitoring.gate.psi: must be more than 0, not -1"),
+    ("serving.timeout=soon", "serving.timeout: cannot read 'soon' as a duration; write a number and a unit"),
+    ("problem.split.test_from=tomorrow", "problem.split.test_from: must be a date or moment, such as 2013-09-01"),
+    ("problem.split.test_from=2023-01-01", "problem.split: validation_from 2024-02-01"),
+    ("problem.examples.table=visit", "problem.examples.table: no table 'visit'. Did you mean 'visits'?"),
+    ("features.visit.source=requst", "features.visit.source: must be keys and values or 'request', not 'requst'."),
+    ("features.customer.source.tabel=x", "features.customer.source.tabel: unknown key. Did you mean 'table'?"),
+    (
+        "features.visit.features.pages.dtyp=int",
+        "features.visit.features.pages.dtyp: unknown key. Did you mean 'dtype'?",
+    ),
+    ("features.customer.features.visits.window=[1d]", "visits.window: unknown key. Did you mean 'windows'?"),
+    ("+problem.tables.a-b={source: x}", "problem.tables.a-b: 'a-b' is not a name: letters, digits and _"),
+    ("+model._target_=os.system", "model._target_: not allowed: nothing is called by name"),
+    ("+catalog.store._target_=os.system", "catalog.store._target_: not allowed: nothing is called by name"),
+    ("extensions=[no_such_module_anywhere]", "extensions.0: cannot import 'no_such_module_anywhere': ModuleNotFound"),
+    ("data_dir=${dat}", "data_dir: ${dat} leads nowhere: no key 'dat'."),
+    ("problem.description=${nope:1}", "problem.description: unknown resolver 'nope'"),
+    ("problem.description=${oc.env:NO_SUCH_VARIABLE}", "environment variable 'NO_SUCH_VARIABLE' is not set"),
+    ("problem.description='${'", "problem.description: cannot be set to this value"),
+    ("problem.description=???", "problem.description: must be given; nothing sets it yet"),
+    ("problem.description=${problem.description}", "problem.description: leads back to itself"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), OVERRIDES, ids=[one for one, _ in OVERRIDES])
+def test_one_override_that_is_wrong_is_one_line(lines, override, message):
+    found = lines(override)
+    assert len(found) == 1, found
+    assert message in found[0]
+    assert found[0].startswith((f"override '{override}'", "conf/")), found[0]
+
+
+def test_all_mistakes_are_told_at_once(lines):
+    wrong = ["seed", "model=forst", "seed=x", "reuse=maybe", "hardware.threads=none", "problem.label.task=x", "foo=1"]
+    found = lines(*wrong)
+    assert len(found) == len(wrong)
+    assert {line.split(": ")[0] for line in found} == {f"override '{override}'" for override in wrong}
+
+
+def test_nothing_is_said_about_values_of_a_file_that_was_not_found(lines):
+    assert len(lines("model=logstic", "model.components.linear.penalty=2")) == 1
+
+
+def test_parameters_of_kedro_are_checked_as_strictly(lines):
+    assert lines(model={"components": {"trees": {"params": {"max_dept": 4}}}}) == [
+        "override 'model.components.trees.params.max_dept=4': model.components.trees.params.max_dept: unknown key. "
+        "Did you mean 'max_depth'?"
+    ]
+    assert lines(model="forst")[0].startswith("override 'model=forst': no model 'forst'.")
+
+
+def test_an_unknown_env(lines):
+    assert lines(env="prd") == ["--env prd: no env 'prd'. Did you mean 'prod'?"]
+
+
+FILES = [
+    (
+        {"model__forest": "components:\n  trees: {kind: xgboost, inputs: ['*'], param: {}}\nscore: trees\n"},
+        ["conf/model/forest.yaml:2: model.components.trees.param: unknown key. Did you mean 'params'?"],
+    ),
+    (
+        {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
+        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: logistic, xgboost"],
+    ),
+    (
+        {"model__forest": "components:\n\ttrees: 1\n"},
+        ["conf/model/forest.yaml:2: not valid YAML: found character '\\t' that cannot start any token"],
+    ),
+    (
+        {"model__forest": "score: a\nscore: b\n", "problem__shop": "tables: [\n"},
+        [
+            "conf/model/forest.yaml:2: not valid YAML: found duplicate key score",
+            "conf/problem/shop.yaml:2: not valid YAML: expected the node content, but found '<stream end>'",
+        ],
+    ),
+    ({"problem__shop": "- a\n- b\n"}, ["conf/problem/shop.yaml:1: problem: must be keys and values, not a list"]),
+    (
+        {"model__forest": "description: ${a\ncomponents: {}\nscore: a\n"},
+        ["conf/model/forest.yaml:1: cannot read an interpolation:"],
+    ),
+    (
+        {"config": "defaults:\n  - problem: shp\n  - model: forst\n  - serving: nope\n  - _self_\n"},
+        [
+            "conf/config.yaml:2: no problem 'shp'. Did you mean 'shop'?",
+            "conf/config.yaml:3: no model 'forst'. Did you mean 'forest'?",
+            "conf/config.yaml:4: no serving 'nope'. Known: default.",
+        ],
+    ),
+    (
+        {"evaluation__small": "defaults:\n  - /model@baseline: logstic\n"},
+        ["conf/evaluation/small.yaml:2: no model 'logstic'. Did you mean 'logistic'?"],
+    ),
+    (
+        {"env__local": "seed: 3\n"},
+        ["conf/env/local.yaml:1: env: unknown key. The first line of a file in conf/env must be '# @package"],
+    ),
+    (
+        {"catalog__here": 'store: {type: a, filepath: "${dat_dir}/x"}\n'},
+        ["conf/catalog/here.yaml:1: catalog.store.filepath: ${dat_dir} leads nowhere: no key 'dat_dir'. Did you mean"],
+    ),
+    (
+        {"problem__shop": "tables: {visits: {source: 3}}\n"},
+        [
+            "conf/problem/shop.yaml:1: problem.tables.visits.source: must be text, not 3",
+            "conf/problem/shop.yaml:1: problem.examples: is missing",
+            "conf/problem/shop.yaml:1: problem.label: is missing",
+            "conf/problem/shop.yaml:1: problem.split: is missing",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"), FILES, ids=["+".join(files) + f"-{i}" for i, (files, _) in enumerate(FILES)]
+)
+def test_mistakes_in_files(lines, edit, files, expected):
+    edit(**files)
+    found = lines()
+    assert len(found) == len(expected), found
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)
+
+
+def test_features_follow_the_problem(lines, edit):
+    edit(problem__other="tables: {}\n")
+    assert lines("problem=other") == ["conf/config.yaml:3: no features 'other'. Known: flight_delays, shop."]
+
+
+def test_a_file_that_is_no_text(lines, conf):
+    (conf / "model" / "forest.yaml").write_bytes(b"\xff\xfe\x00")
+    assert lines() == ["conf/model/forest.yaml:1: not a text file in UTF-8"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere", "there is no folder"),
+        ("s3://bucket/conf", "is not on this machine"),
+        (".", "there is no config.yaml in"),
+        ("file.txt", "is neither a folder nor a .tar.gz or .zip file"),
+    ],
+)
+def test_there_is_no_configuration(tmp_path, source, message):
+    (tmp_path / "file.txt").write_text("x")
+    with pytest.raises(UserError, match=message) as caught:
+        HydraConfigLoader(source if "://" in source else tmp_path / source).loaded  # noqa: B018
+    assert len(str(caught.value).splitlines()) == 1
+
+
+RESOLVED = [
+    ({"resolved": "nowhere.yaml"}, "override 'resolved=nowhere.yaml': there is no file nowhere.yaml"),
+    ({"resolved": "conf/config.yaml", "seed": 1}, "a resolved configuration is taken whole; leave out seed"),
+    ({"resolved": "conf/config.yaml", "overrides": ["seed=1"]}, "leave out overrides"),
+    ({"resolved": "list.yaml"}, "list.yaml:1: must hold keys and values"),
+    ({"resolved": "broken.yaml"}, "broken.yaml:2: not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("params", "message"), RESOLVED, ids=str)
+def test_a_resolved_configuration_that_is_none(lines, conf, params, message):
+    (conf.parent / "list.yaml").write_text("- a\n")
+    (conf.parent / "broken.yaml").write_text("a: [\n")
+    found = lines(**params)
+    assert len(found) == 1
+    assert message in found[0]
+
+
+def test_mistakes_in_a_resolved_configuration_have_their_lines(lines, conf):
+    (conf.parent / "old.yaml").write_text("name: x\nconfig:\n  config_version: 3\n  sed: 4\n")
+    found = lines(resolved="old.yaml")
+    file = conf.parent / "old.yaml"
+    assert f"{file}:3: config_version: version 3 is unknown to this proml_kedro; it knows version 1" in found
+    assert f"{file}:4: sed: unknown key. Did you mean 'seed'?" in found
+
+
+def test_an_extension_that_fails_is_a_mistake(lines, conf):
+    (conf.parent / "extension_that_fails.py").write_text("1 / 0\n")
+    found = lines("extensions=[extension_that_fails]")
+    assert len(found) == 1
+    assert "cannot import 'extension_that_fails': ZeroDivisionError: division by zero" in found[0]

@@ -1,0 +1,222 @@
+"""Training sets against a plain loop over the tables, and what is said when there cannot be one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proml_kedro.errors import UserError
+from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.training_set import build_training_set, newest_moment
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.problem import ProblemSpec
+from shop import HARDWARE, PROBLEM, Shop
+
+HALF_HOUR = timedelta(minutes=30)
+
+
+def build(shop: Shop, folder: Path, hardware: HardwareSpec = HARDWARE, **changes: Any) -> pa.Table:
+    problem = changed(**changes)
+    store = open_repository(problem, shop.features, shop.data, hardware)
+    columns = shop.features.columns()
+    register(store, problem, shop.features, "shop_all", columns)
+    folder.mkdir(exist_ok=True)
+    build_training_set(problem, shop.features, columns, shop.tables, store, hardware, folder)
+    assert sorted(file.name for file in folder.iterdir()) == ["training_set.json", "training_set.parquet"]
+    return pq.read_table(folder / "training_set.parquet")
+
+
+def changed(**changes: Any) -> ProblemSpec:
+    problem: dict[str, Any] = copy.deepcopy(PROBLEM)
+    for key, value in changes.items():
+        part, _, name = key.partition("__")
+        problem[part][name] = value
+    return ProblemSpec.model_validate(problem)
+
+
+@pytest.fixture(scope="module")
+def training_set(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+    return build(shop, tmp_path_factory.mktemp("training") / "set")
+
+
+def test_layout(shop: Shop, training_set: pa.Table) -> None:
+    zoned = pa.timestamp("us", "UTC")
+    fixed = {
+        "example_id": pa.int64(),
+        "user": pa.int64(),
+        "item": pa.string(),
+        "timestamp": zoned,
+        "event_timestamp": zoned,
+        "day": pa.date32(),
+        "split": pa.string(),
+        "label": pa.float32(),
+    }
+    types = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+    expected = {**fixed, **{name: types[dtype] for name, dtype in shop.features.columns().items()}}
+    assert dict(zip(training_set.column_names, training_set.schema.types, strict=True)) == expected
+
+
+def test_examples_label_and_split(shop: Shop, training_set: pa.Table) -> None:
+    visits = pq.read_table(shop.folder / "visits.parquet").to_pylist()
+    kept = [one for one in visits if one["amount"] is not None]
+    assert 0 < len(kept) < len(visits)
+    rows = training_set.to_pylist()
+    assert len(rows) == len(kept)
+    for number, (row, visit) in enumerate(zip(rows, kept, strict=True)):
+        seen = visit["seen_at"]
+        assert row["example_id"] == number
+        assert (row["user"], row["item"], row["timestamp"]) == (visit["user"], visit["item"], seen)
+        assert row["event_timestamp"] == seen - HALF_HOUR
+        assert row["label"] == float(visit["amount"] > 10)
+        assert row["day"] == seen.date()
+        first, second = datetime(2024, 3, 20, tzinfo=UTC), datetime(2024, 3, 26, tzinfo=UTC)
+        assert row["split"] == ("train" if seen < first else "validation" if seen < second else "test")
+        assert row["visit.hour"] == seen.hour
+        assert row["visit.is_big"] == (visit["amount"] > 12)
+
+
+def test_features_as_a_loop_finds_them(shop: Shop, training_set: pa.Table) -> None:
+    visits = pq.read_table(shop.folder / "visits.parquet").to_pylist()
+    prices = pq.read_table(shop.tables / "prices.parquet").to_pylist()
+    rows = training_set.to_pylist()
+    seen_price, seen_count = 0, 0
+    for row in rows[::7]:
+        as_of = row["event_timestamp"]
+        # Later rows of one moment count, so the last of the latest.
+        known = [
+            (one["valid_from"].replace(tzinfo=UTC) + timedelta(minutes=10), position, one)
+            for position, one in enumerate(prices)
+            if one["item"] == row["item"]
+        ]
+        latest = max((one for one in known if one[0] <= as_of), default=None, key=lambda one: one[:2])
+        if latest is None or as_of - latest[0] > timedelta(days=2):
+            assert row["price.price"] is None
+            assert row["price.label"] is None
+        else:
+            seen_price += 1
+            assert row["price.price"] == latest[2]["price"]
+            assert row["price.label"] == (latest[2]["tag"] or "").upper() or latest[2]["tag"] is None
+        if row["user"] is None:
+            assert row["spending.visits_1d"] is None, "whose visits?"
+            continue
+        minutes = as_of - datetime(1970, 1, 1, tzinfo=UTC)
+        tick = as_of - minutes % HALF_HOUR
+        inside = [
+            one["amount"]
+            for one in visits
+            if (one["user"], one["item"]) == (row["user"], row["item"])
+            and tick - timedelta(days=1) <= one["seen_at"] + timedelta(hours=1) < tick
+        ]
+        amounts = [one for one in inside if one is not None]
+        seen_count += len(inside)
+        assert row["spending.visits_1d"] == len(inside), "0 also when nothing ever happened"
+        assert row["spending.total_1d"] == pytest.approx(sum(amounts))
+        assert row["spending.least_1d"] == (min(amounts) if amounts else None)
+    assert seen_price > 50
+    assert seen_count > 50
+
+
+def test_figures(shop: Shop, tmp_path: Path) -> None:
+    table = build(shop, tmp_path / "set")
+    figures = json.loads((tmp_path / "set" / "training_set.json").read_text())
+    assert figures["rows"] == len(table)
+    assert figures["rows"] + figures["dropped"] == 3000
+    train = table.filter(pa.compute.field("split") == "train")
+    assert figures["splits"]["train"]["rows"] == len(train)
+    assert figures["splits"]["train"]["label_rate"] == pytest.approx(pa.compute.mean(train["label"]).as_py())
+    assert list(figures["splits"]) == ["train", "validation", "test"]
+    nulls = table["price.price"].null_count / len(table)
+    assert figures["null_share"]["price.price"] == pytest.approx(nulls)
+    newest = newest_moment(tmp_path / "set" / "training_set.parquet")
+    assert newest == max(table["event_timestamp"].to_pylist())
+
+
+def test_threads_do_not_matter(shop: Shop, training_set: pa.Table, tmp_path: Path) -> None:
+    other = build(shop, tmp_path / "set", HardwareSpec(threads=2, memory="200MB"))
+    assert other.drop_columns(["spending.amount_2h", "spending.amount_all", "spending.total_1d"]).equals(
+        training_set.drop_columns(["spending.amount_2h", "spending.amount_all", "spending.total_1d"])
+    )
+
+
+def test_days_begin_in_the_time_zone(shop: Shop, tmp_path: Path) -> None:
+    table = build(shop, tmp_path / "set", split__timezone="Asia/Tokyo")
+    tokyo = ZoneInfo("Asia/Tokyo")
+    for row in table.select(["timestamp", "day", "split"]).to_pylist():
+        local = row["timestamp"].astimezone(tokyo).date()
+        assert row["day"] == local
+        assert (row["split"] == "test") == (local >= date(2024, 3, 26))
+
+
+def test_request_features_alone_need_no_store(shop: Shop, tmp_path: Path) -> None:
+    build_training_set(shop.problem, shop.features, {"visit.hour": "int"}, shop.tables, None, HARDWARE, tmp_path)
+    table = pq.read_table(tmp_path / "training_set.parquet")
+    assert table.column_names[-2:] == ["label", "visit.hour"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"label__expression": "amout > 10"}, "label.expression", "no column 'amout'. Did you mean 'amount'?"),
+        ({"label__expression": "amount"}, "label.expression", "is DOUBLE, not true or false"),
+        ({"label__expression": "amount > 1000"}, "label.expression", "is false for all 1,"),
+        ({"label__drop_when": "amount"}, "label.drop_when", "is DOUBLE, not true or false"),
+        ({"label__drop_when": "true"}, "label.drop_when", "drops every example"),
+        ({"label__drop_when": None}, "label.expression", "of 3,000 examples; leave them out with drop_when"),
+        (
+            {"split__test_from": "2025-01-01"},
+            "split.test_from",
+            "no example is in the test period; the data goes from 2024",
+        ),
+        ({"split__validation_from": "2023-01-01"}, "split.validation_from", "no example is in the train period"),
+        ({"examples__timestamp": "seen"}, "examples.timestamp", "no column 'seen'. Did you mean 'seen_at'?"),
+        ({"examples__timestamp": "amount"}, "examples.timestamp", "'amount' is DOUBLE, not a timestamp"),
+        ({"examples__entities": ["user", "itm"]}, "examples.entities.1", "no column 'itm'. Did you mean 'item'?"),
+        ({"examples__entities": ["label"]}, "examples.entities.0", "'label' is a column of every training set"),
+    ],
+)
+def test_mistakes(shop: Shop, tmp_path: Path, changes: dict[str, Any], key: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        build_training_set(
+            changed(**changes), shop.features, {"visit.hour": "int"}, shop.tables, None, HARDWARE, tmp_path
+        )
+    assert any(one.key == f"problem.{key}" and message in one.message for one in caught.value.mistakes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_moments_that_are_missing_are_counted(tmp_path: Path) -> None:
+    def forget(columns: dict[str, Any]) -> None:
+        columns["seen_at"] = [None if position % 10 == 0 else one for position, one in enumerate(columns["seen_at"])]
+        columns["amount"] = [11.0] * len(columns["amount"])
+
+    shop = Shop(tmp_path, change=forget)
+    with pytest.raises(UserError, match="'seen_at' is null in 300 of 3,000 examples"):
+        build_training_set(shop.problem, shop.features, {"visit.hour": "int"}, shop.tables, None, HARDWARE, tmp_path)
+
+
+@pytest.mark.parametrize(("later", "differs"), [(True, False), (False, True)], ids=["future", "past"])
+def test_nothing_from_the_future_reaches_an_example(shop: Shop, tmp_path: Path, later: bool, differs: bool) -> None:
+    """Change every fact known from a moment on: no example as of that moment or before may notice."""
+    moment = datetime(2024, 3, 15, 12, 10, tzinfo=UTC)
+
+    def change(columns: dict[str, Any]) -> None:
+        known = [one + timedelta(hours=1) for one in columns["seen_at"]]
+        columns["amount"] = [
+            one if one is None or (at >= moment) != later else one + 0.5
+            for one, at in zip(columns["amount"], known, strict=True)
+        ]
+
+    other = Shop(tmp_path, change=change)
+    cut = pa.compute.field("event_timestamp") <= moment
+    names = [name for name in shop.features.columns() if name.startswith("spending")]
+    before = build(shop, tmp_path / "a").filter(cut).select(names)
+    after = build(other, tmp_path / "b").filter(cut).select(names)
+    assert len(before) > 500
+    assert before.equals(after) != differs

@@ -1,0 +1,109 @@
+"""Where reference and current data come from: a user's file, or periods of the training set."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proml_kedro.errors import UserError
+from proml_kedro.health.current import file_fingerprint, read_current
+from proml_kedro.health.history import SCORE, History
+from proml_kedro.models.component import Input
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.monitoring import MonitoringSpec
+from small import fit, make_config, write_training_set
+
+HARDWARE = HardwareSpec(threads=1)
+INPUTS = [Input("a.number", "float"), Input("a.text", "str"), Input("a.flag", "bool"), Input("a.gone", "float")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_is_read_as_it_is(tmp_path, suffix):
+    file = tmp_path / f"rows.{suffix}"
+    if suffix == "csv":
+        file.write_text("other,a.number,a.text,a.flag\nx,1.5,7,true\ny,,,\nz,3,8,false\n")
+    else:
+        table = {
+            "other": [1, 2, 3],
+            "a.number": [1.5, None, 3],
+            "a.text": ["7", None, "8"],
+            "a.flag": [True, None, False],
+        }
+        pq.write_table(pa.table(table), file)
+    columns = read_current(file, INPUTS, HARDWARE)
+    assert list(columns) == ["a.number", "a.text", "a.flag"]
+    assert columns["a.text"].tolist() == ["7", None, "8"]
+    np.testing.assert_array_equal(columns["a.number"], [1.5, np.nan, 3])
+    np.testing.assert_array_equal(columns["a.flag"], [1, np.nan, 0])
+
+
+def test_other_types_are_kept_for_the_gate_to_judge(tmp_path):
+    table = pa.table(
+        {
+            "a.number": ["1.5", "x"],
+            "a.text": pa.array(["p", None]).dictionary_encode(),
+            "a.flag": pa.nulls(2),
+            "a.gone": [Decimal("1.5"), None],
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    columns = read_current(tmp_path / "rows.parquet", INPUTS, HARDWARE)
+    assert columns["a.number"].tolist() == ["1.5", "x"]
+    assert columns["a.text"].tolist() == ["p", None]
+    assert np.isnan(columns["a.flag"]).all()
+    assert columns["a.gone"].dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("rows.parquet", "hello", "cannot read"),
+        ("rows.csv", "b,c\n1,2\n", "none of the model's features, such as 'a.number'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_the_users_mistake(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=words) as error:
+        read_current(tmp_path / name, INPUTS, HARDWARE)
+    assert error.value.mistakes[0].key == "monitoring.current.path"
+    with pytest.raises(UserError, match="no file"):
+        file_fingerprint(tmp_path / "nothing.csv")
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    """90 days of 1,500 rows; training ends after 31, validation after 60."""
+    file = write_training_set(tmp_path_factory.mktemp("history") / "training_set.parquet")
+    return History(file, fit(make_config(), file))
+
+
+def test_the_score_is_watched_like_a_column(history):
+    whole = history.end_of("train", None)
+    assert [one.name for one in history.inputs][-1] == SCORE
+    assert ((whole[SCORE] > 0) & (whole[SCORE] < 1)).all()
+    broken = {name: values for name, values in whole.items() if name not in (SCORE, "visit.price")}
+    assert SCORE not in history.with_score(broken)
+    retyped = {**broken, "visit.price": np.full(len(whole[SCORE]), "x", object)}
+    assert SCORE not in history.with_score(retyped)
+
+
+def test_the_end_of_a_split(history):
+    rows = len(history.end_of("train", None)[SCORE])
+    assert rows == 520
+    assert len(history.end_of("train", timedelta(days=3))[SCORE]) == pytest.approx(3 * rows / 31, abs=1)
+    assert len(history.end_of("train", timedelta(days=999))[SCORE]) == rows
+
+
+def test_earlier_periods_are_as_long_as_what_is_compared(history):
+    spec = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "7d"}})
+    sizes = [(len(before[SCORE]), len(after[SCORE])) for before, after in history.periods(spec)]
+    a_day = 520 / 31
+    expected = [(14, 7), (14, 7), (10, 7)]  # the last one reaches the beginning of the data
+    assert len(sizes) == len(expected)
+    for found, days in zip(sizes, expected, strict=True):
+        assert found == pytest.approx([day * a_day for day in days], abs=2)
+    too_long = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "30d"}})
+    assert list(history.periods(too_long)) == []

@@ -1,0 +1,166 @@
+"""The commands as a user types them: what they print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KEDRO = Path(sys.executable).with_name("kedro")
+
+
+def kedro(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(KEDRO), *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_help_shows_overrides_and_kedros_options():
+    done = kedro("run", "--help")
+    assert done.returncode == 0
+    for words in ("[KEY=VALUE]...", "--pipelines", "--params", "--config", "--conf-source", "model=logistic"):
+        assert words in done.stdout
+    assert "--async" not in done.stdout, "deprecated options are accepted, not advertised"
+    assert done.stderr == ""
+
+
+MISTAKES = [
+    (["run", "model=xgbost"], "override 'model=xgbost': no model 'xgbost'. Did you mean 'xgboost'?"),
+    (["run", "--params", "seed=x"], "override 'seed=x': seed: must be a whole number, not 'x'"),
+    (["run", "--params", "seed"], "Invalid format of `params` option"),
+    (["run", "--env", "prd"], "--env prd: no env 'prd'. Did you mean 'prod'?"),
+    (["run", "--pipelines=traim"], "option --pipelines: no pipeline 'traim'. Did you mean 'train'?"),
+    (["run", "--nodes=nope"], "nope"),
+    (["run", "--runner=NoRunner"], "option --runner: no runner 'NoRunner'."),
+    (["run", "--load-versions=nope"], "Expected the form of 'load_versions'"),
+    (["run", "--conf-source", "/no/such/folder"], "Invalid value for '--conf-source'"),
+    (["run", "--nope"], "No such option"),
+    (["config", "show", "seed=x"], "override 'seed=x': seed: must be a whole number, not 'x'"),
+    (["config", "show", "--origin", "foo"], "override 'foo': cannot read it"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(arguments, message):
+    done = kedro(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["catalog", "list-patterns"], ["catalog", "describe-datasets"], ["run"], ["config", "show"]],
+    ids=" ".join,
+)
+def test_every_command_that_reads_the_configuration_answers_alike(command):
+    done = kedro(*command, KEDRO_ENV="prd")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "--env prd: no env 'prd'. Did you mean 'prod'?\n"
+
+
+def test_pipelines_are_listed():
+    done = kedro("registry", "list")
+    assert done.returncode == 0, done.stderr
+    assert set(yaml.safe_load(done.stdout)) >= {"features", "train", "evaluate", "package", "monitor", "__default__"}
+
+
+def test_the_catalog_is_listed():
+    done = kedro("catalog", "describe-datasets")
+    assert done.returncode == 0, done.stderr
+    assert "training_set" in done.stdout
+
+
+def test_show_prints_yaml():
+    done = kedro("config", "show", "seed=3")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = yaml.safe_load(done.stdout)
+    assert shown["seed"] == 3
+    assert shown["catalog"]["store"]["filepath"] == "${data_dir}"
+
+
+def test_show_resolved_fills_in_defaults():
+    shown = yaml.safe_load(kedro("config", "show", "--resolved", "--env", "prod").stdout)
+    assert shown["catalog"]["store"]["filepath"] == "data"
+    assert shown["serving"]["workers"] == 2
+    assert shown["model"]["training"]["cross_fit"]["folds"] == 3
+
+
+def test_a_run_file_that_is_none(tmp_path):
+    for content, words in {
+        "run: [": "not valid YAML",
+        "- a": "must hold the key 'run'",
+        "run: {pipline: x}": "no option 'pipline'. Did you mean 'pipeline'?",
+        "run: {params: {resolved: nowhere.yaml}}": "there is no file nowhere.yaml",
+        "run: {params: {sed: 1}}": "override 'sed=1': sed: unknown key. Did you mean 'seed'?",
+    }.items():
+        file = tmp_path / "run.yml"
+        file.write_text(content)
+        done = kedro("run", "--config", str(file))
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "index", "expected"),
+    [
+        ("kedro run model=", "2", {"model=xgboost", "model=logistic"}),
+        ("kedro config show model=", "3", {"model=xgboost", "model=logistic"}),
+        ("kedro run hardware.pre", "2", {"hardware.precision=float32", "hardware.precision=float64"}),
+        ("kedro run model = ", "4", {"xgboost", "logistic"}),
+    ],
+)
+def test_completion_in_bash(typed, index, expected):
+    done = kedro(_KEDRO_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=index)
+    assert done.returncode == 0, done.stderr
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} >= expected
+
+
+def test_the_package_is_a_program_of_its_own(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "proml_kedro", "run", "--conf-source", str(ROOT / "conf"), "model=xgbost"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr == "override 'model=xgbost': no model 'xgbost'. Did you mean 'xgboost'?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ratio"),
+    [(["run", "--help"], 1.35), (["run", "model=xgbost"], 2.2)],
+    ids=["help", "a mistake"],
+)
+def test_answers_come_quickly(arguments, ratio):
+    """Against bare Kedro on the same machine: what is ours may cost so much more and not an import of pandas."""
+
+    def cpu_seconds(*command: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        kedro(*command)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    bare = min(cpu_seconds("--version") for _ in range(3))
+    ours = min(cpu_seconds(*arguments) for _ in range(3))
+    assert ours < ratio * bare, f"{ours:.2f} CPU seconds against {bare:.2f} of `kedro --version`"
+
+
+def test_logs_go_to_stderr_below_the_projects_folder_too():
+    done = kedro("run", "model=xgbost", cwd=ROOT / "src")
+    assert done.returncode == 2
+    assert done.stderr == "override 'model=xgbost': no model 'xgbost'. Did you mean 'xgboost'?\n"
