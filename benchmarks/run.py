@@ -45,7 +45,8 @@ def median(name: str, *arguments: str) -> dict[str, float]:
 
 def row(name: str, figures: dict[str, float]) -> dict[str, float]:
     """Print one row of the table."""
-    print(f"{name:<28} {figures['cpu']:>8.1f} {figures['wall']:>8.1f} {figures['memory']:>10.0f} {figures['exit']:>5.0f}")
+    cells = (f"{figures['cpu']:>8.1f}", f"{figures['wall']:>8.1f}", f"{figures['memory']:>10.0f}")
+    print(f"{name:<28} {' '.join(cells)} {figures['exit']:>5.0f}")
     return figures
 
 

@@ -19,22 +19,23 @@ _LEAST_SHOWN = 0.001
 def write_result(folder: Path, result: DriftResult, name: str) -> None:
     """Write ``drift.json``, ``drift.md``, ``drift.xml`` (JUnit) and ``drift.png``.
 
-    Where a CI job offers a page for its summary (``$GITHUB_STEP_SUMMARY``), the Markdown is added to it.
-
     Args:
         folder: Where to.
         result: The verdict.
         name: What was checked.
     """
     (folder / "drift.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
-    markdown = "\n".join(_markdown(result, name)) + "\n"
-    (folder / "drift.md").write_text(markdown)
+    (folder / "drift.md").write_text("\n".join(_markdown(result, name)) + "\n")
     _write_junit(folder / "drift.xml", result, name)
     if result.columns:
         _plot(folder / "drift.png", result)
+
+
+def show_in_ci(markdown: Path) -> None:
+    """Add a file to the page that a CI job offers for its summary, where there is one (``$GITHUB_STEP_SUMMARY``)."""
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a") as stream:
-            stream.write(markdown)
+            stream.write(markdown.read_text())
 
 
 def _markdown(result: DriftResult, name: str) -> Iterator[str]:

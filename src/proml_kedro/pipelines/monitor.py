@@ -49,6 +49,7 @@ def check_drift(
 ) -> Artifact:
     """Check every input of the model and its score, and write the verdict beside Evidently's report."""
     from proml_kedro.health.current import file_fingerprint
+    from proml_kedro.health.write import show_in_ci
 
     path = Path(base_path, monitoring.current.path) if monitoring.current.path else None
 
@@ -73,7 +74,7 @@ def check_drift(
         write_result(folder, result, f"{problem.name} · {model.name}")
         write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, seed)
 
-    return store.build(
+    drift = store.build(
         f"{problem.name}/{model.name}/drift",
         {
             "training_set": training_set,
@@ -85,3 +86,5 @@ def check_drift(
         write,
         code=("health", "models", "plots", "pipelines.monitor", "==evidently"),
     )
+    show_in_ci(drift.file("drift.md"))
+    return drift

@@ -218,7 +218,7 @@ VALUES = st.recursive(
 
 
 @given(value=VALUES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_runtime_parameter_survives(load, value):
     """The catalog may hold anything, so it shows what arrived."""
     loader = load(catalog={"probe": {"value": value}})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proml_kedro.health.drift import check_drift
-from proml_kedro.health.write import write_result
+from proml_kedro.health.write import show_in_ci, write_result
 from proml_kedro.models.component import Input
 from proml_kedro.spec.monitoring import GateSpec
 
@@ -54,6 +54,7 @@ def test_markdown_and_the_page_of_a_ci_job(result, tmp_path, monkeypatch):
     page.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     write_result(tmp_path, result, "sales")
+    show_in_ci(tmp_path / "drift.md")
     markdown = (tmp_path / "drift.md").read_text()
     assert page.read_text() == "before\n" + markdown
     assert "**drift**" in markdown

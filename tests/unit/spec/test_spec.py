@@ -187,6 +187,10 @@ def components(**inputs):
             {"evaluation": {"baseline": components(one=["nothing.*"])}},
             "evaluation.baseline.components.one.inputs.0: no feature or output 'nothing.*'.",
         ),
+        (
+            {"monitoring": {"gate": {"columns": {"scor": 0.2}}}},
+            "monitoring.gate.columns.scor: no feature 'scor'. Did you mean 'score'?",
+        ),
     ],
 )
 def test_names_must_exist_where_they_point(changes, mistake):
