@@ -33,5 +33,5 @@ def test_its_mistake_is_answered_as_it_says(conf):
     file = conf / "features" / "shop.yaml"
     file.write_text(file.read_text().replace("expression", "expresion"))
     with pytest.raises(UserError) as caught:
-        HydraConfigLoader(conf).loaded
+        _ = HydraConfigLoader(conf).loaded
     assert str(caught.value) == re.search(r"```\n(conf/features/.*)\n```", TUTORIAL.read_text())[1]
