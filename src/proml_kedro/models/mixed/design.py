@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from proml_kedro.models.component import Array
 
+_MOST_DENSE = 512  # columns: inverting the matrix then takes 30 ms
+_PAIRS_A_ROW = 300
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -75,6 +78,8 @@ class Rows:
         groups: The columns after the first ``fixed``.
         bounds: int64: where the groups begin among a row's m entries, and where the last one ends.
         fixed: Number of fixed effects that are numbers, the intercept first.
+        dense: Number of leading columns, in whole groups, few enough to be solved for directly.
+        dense_entries: How many of a row's entries stand in these columns.
         width: Number of columns.
         label: float32 of shape (n,).
         offset: float32 of shape (n,).
@@ -89,12 +94,19 @@ class Rows:
     groups: tuple[Group, ...]
     bounds: npt.NDArray[np.int64]
     fixed: int
+    dense: int
+    dense_entries: int
     width: int
     label: npt.NDArray[np.float32]
     offset: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def dense_groups(self) -> int:
+        """How many of the groups are dense."""
+        return sum(group.columns.stop <= self.dense for group in self.groups)
 
 
 def arrange(
@@ -119,19 +131,15 @@ def arrange(
     groups: list[Group] = []
     index = [np.broadcast_to(np.arange(numbers.shape[1], dtype=np.int32), numbers.shape)]
     value = [numbers[order].astype(np.float32)]
-    width = numbers.shape[1]
-    others: list[tuple[Effect, int | None]] = [
-        *((Effect(one.codes, np.ones((len(label), 1), np.float32), one.levels), None) for one in categories),
-        *((one, k) for k, one in enumerate(effects) if k != eliminated),
-    ]
-    for one, k in others:
-        group = Group(width, one.levels, one.dimension, k)
+    for one, k in _smallest_first(len(label), categories, effects, eliminated):
+        group = Group(groups[-1].columns.stop if groups else numbers.shape[1], one.levels, one.dimension, k)
         codes = one.entities[order]
-        known = np.maximum(codes, 0)[:, None]
-        index.append((width + known * one.dimension + np.arange(one.dimension)).astype(np.int32))
+        columns = group.start + np.maximum(codes, 0)[:, None] * one.dimension + np.arange(one.dimension)
+        index.append(columns.astype(np.int32))
         value.append(np.where(codes[:, None] < 0, 0, one.slopes[order]).astype(np.float32))
         groups.append(group)
-        width = group.columns.stop
+    bounds = np.cumsum([numbers.shape[1], *(group.dimension for group in groups)])
+    dense, dense_entries = _dense_part(numbers.shape, groups, chief.levels)
     return Rows(
         eliminated,
         chief.levels,
@@ -140,9 +148,36 @@ def arrange(
         np.ascontiguousarray(np.concatenate(index, axis=1)),
         np.ascontiguousarray(np.concatenate(value, axis=1)),
         tuple(groups),
-        np.cumsum([numbers.shape[1], *(group.dimension for group in groups)]),
+        bounds,
         numbers.shape[1],
-        width,
+        dense,
+        dense_entries,
+        groups[-1].columns.stop if groups else numbers.shape[1],
         label[order].astype(np.float32),
         offset[order].astype(np.float32),
     )
+
+
+def _smallest_first(
+    rows: int, categories: Sequence[Category], effects: Sequence[Effect], eliminated: int
+) -> list[tuple[Effect, int | None]]:
+    """Categorical fixed effects, and then the random effects that are not eliminated by their number of columns."""
+    ones = np.ones((rows, 1), np.float32)
+    others = [(one, k) for k, one in enumerate(effects) if k != eliminated]
+    others.sort(key=lambda pair: pair[0].levels * pair[0].dimension)
+    return [*((Effect(one.codes, ones, one.levels), None) for one in categories), *others]
+
+
+def _dense_part(shape: tuple[int, int], groups: Sequence[Group], entities: int) -> tuple[int, int]:
+    """How many leading columns are worth a matrix of their own, and how many entries of a row stand in them.
+
+    Building it costs a multiplication for each pair of entries in a row, and for each pair of columns in an entity.
+    """
+    rows, entries = shape
+    columns, budget = entries, _PAIRS_A_ROW * rows
+    for group in groups:
+        wider = group.columns.stop
+        if wider > _MOST_DENSE or entities * wider**2 > budget:
+            break
+        columns, entries = wider, entries + group.dimension
+    return columns, entries

@@ -6,10 +6,9 @@ together. For a row i of entity e the model is
     eta_i = o_i + a_i'x + z_i'u_e
 
 with the offset o, the slopes z (n, d) of the eliminated effect, and a_i the row of a sparse matrix that holds every
-other coefficient x: entry j of the row is ``value[i, j]`` in column ``index[i, j]``. The first p entries, the
-intercept and the numbers, are the same columns in every row. The others come in groups (``groups`` are their bounds):
-the levels of a categorical fixed effect, or the slopes of one entity of another random effect; the columns of a group
-follow one another.
+other coefficient x: entry j of the row is ``value[i, j]`` in column ``index[i, j]``. The first entries, the intercept
+and the numbers, are the same columns in every row. The others come in groups, whose bounds among a row's entries are
+``groups``: the level of a categorical fixed effect, or the slopes of one entity of another random effect.
 
 Data are float32 and sums float64. Nothing here starts threads: the functions release the interpreter's lock, and
 whoever calls them gives each thread its own entities and its own sums. Compiling all of them costs about
@@ -22,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -31,8 +30,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _compiled(function: Function) -> Function:
-    compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @_compiled
@@ -102,32 +100,53 @@ def eliminate(first, last, starts, z, index, value, groups, residual, weight, in
 
 
 @_compiled
-def fixed_information(first, last, starts, z, value, weight, inverse, information) -> None:  # noqa: C901
-    """The Schur complement of the first p columns, exactly: sum w_i f_i f_i' - sum_e C_e' V_e C_e.
+def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
+    """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
+    for i in range(starts[first], starts[last]):
+        for j in range(entries):
+            scaled = weight[i] * value[i, j]
+            if scaled != 0.0:
+                for m in range(j + 1):
+                    information[index[i, j], index[i, m]] += scaled * value[i, m]
 
-    f_i are the row's first p values, and C_e = sum w_i z_i f_i' has shape (d, p).
+
+@_compiled
+def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
+    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
+
+    Only columns that occur in an entity's rows are visited; ``touched`` lists them.
     """
     d = z.shape[1]
-    p = information.shape[0]
-    cross = np.empty((d, p))
-    solved = np.empty(p)
+    width = information.shape[0]
+    cross = np.zeros((width, d))
+    touched = np.empty(width, np.int64)
+    is_touched = np.zeros(width, np.bool_)
+    solved = np.empty(d)
     for e in range(first, last):
-        cross[:] = 0.0
+        count = 0
         for i in range(starts[e], starts[e + 1]):
-            for j in range(p):
+            for j in range(entries):
                 scaled = weight[i] * value[i, j]
-                for m in range(p):
-                    information[j, m] += scaled * value[i, m]
+                column = index[i, j]
+                if scaled != 0.0 and not is_touched[column]:
+                    is_touched[column] = True
+                    touched[count] = column
+                    count += 1
                 for a in range(d):
-                    cross[a, j] += scaled * z[i, a]
-        for a in range(d):
-            solved[:] = 0.0
-            for b in range(d):
-                for j in range(p):
-                    solved[j] += inverse[e, a, b] * cross[b, j]
-            for j in range(p):
-                for m in range(p):
-                    information[j, m] -= cross[a, j] * solved[m]
+                    cross[column, a] += scaled * z[i, a]
+        for s in range(count):
+            row = touched[s]
+            for a in range(d):
+                solved[a] = 0.0
+                for b in range(d):
+                    solved[a] += inverse[e, a, b] * cross[row, b]
+            for t in range(count):
+                if touched[t] <= row:
+                    for a in range(d):
+                        information[row, touched[t]] -= solved[a] * cross[touched[t], a]
+        for s in range(count):
+            cross[touched[s]] = 0.0
+            is_touched[touched[s]] = False
 
 
 @_compiled

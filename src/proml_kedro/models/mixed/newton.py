@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.design import Rows
+from proml_kedro.models.mixed.design import Group, Rows
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes
 
 _MOST_ITERATIONS = 200  # of conjugate gradients; the preconditioner leaves far fewer
@@ -52,18 +52,25 @@ class Prior:
     category_penalty: float
     precisions: Sequence[Array]
 
-    def of_group(self, rows: Rows, position: int) -> Array:
+    def of_group(self, group: Group) -> Array:
         """The precision of one level of a group."""
-        effect = rows.groups[position].effect
-        return np.array([[self.category_penalty]]) if effect is None else self.precisions[effect]
+        return np.array([[self.category_penalty]]) if group.effect is None else self.precisions[group.effect]
+
+    def of_dense(self, rows: Rows) -> Array:
+        """The precision of the dense columns, shape (dense, dense)."""
+        matrix = np.zeros((rows.dense, rows.dense))
+        matrix[: rows.fixed, : rows.fixed] = np.diag(self.penalty)
+        for group in rows.groups[: rows.dense_groups]:
+            matrix[group.columns, group.columns] = np.kron(np.eye(group.levels), self.of_group(group))
+        return matrix
 
     def on_rest(self, rows: Rows, x: Floats) -> Floats:
         """The precision matrix of all but the eliminated effect times x."""
         product = np.empty_like(x)
         product[: rows.fixed] = self.penalty * x[: rows.fixed]
-        for position, group in enumerate(rows.groups):
+        for group in rows.groups:
             part = x[group.columns].reshape(-1, group.dimension)
-            product[group.columns] = (part @ self.of_group(rows, position)).ravel()
+            product[group.columns] = (part @ self.of_group(group)).ravel()
         return product
 
     def inner(self, rows: Rows, left: Coefficients, right: Coefficients) -> float:
@@ -105,14 +112,14 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     """
     rows = passes.rows
     precision = prior.precisions[rows.eliminated]
-    inverse: Floats = np.linalg.inv(at.information + precision)
+    inverse = np.asarray(np.linalg.inv(at.information + precision), np.float64)
     gradient = at.gradient - now.u @ precision
     alone = np.einsum("eab,eb->ea", inverse, gradient)
     right, blocks = passes.eliminate(at, inverse, alone)
     right -= prior.on_rest(rows, now.x)
 
     solvers = _level_inverses(rows, prior, blocks)
-    dense = np.linalg.inv(passes.fixed_information(at, inverse) + np.diag(prior.penalty))
+    dense = np.linalg.inv(passes.dense_information(at, inverse) + prior.of_dense(rows))
     x, products = _conjugate_gradients(
         lambda v: passes.schur_product(at, inverse, v) + prior.on_rest(rows, v),
         lambda v: _precondition(rows, dense, solvers, v),
@@ -122,33 +129,43 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     u, direction = passes.substitute(at, inverse, gradient, x)
     # g_u'du + g_x'dx, with the part of g_x that eliminating u has moved put back.
     decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x)
-    return Step(Coefficients(u, x), direction, decrement, inverse, _as_rows(rows, solvers, blocks.shape), products)
+    return Step(
+        Coefficients(u, x), direction, decrement, inverse, _variances(rows, dense, solvers, blocks.shape), products
+    )
 
 
 def _level_inverses(rows: Rows, prior: Prior, blocks: Floats) -> list[Floats]:
-    """For each group the inverse of every level's own block, shape (levels, d, d)."""
+    """For each group that is not dense the inverse of every level's own block, shape (levels, d, d)."""
     inverses: list[Floats] = []
-    for position, group in enumerate(rows.groups):
+    for group in rows.groups[rows.dense_groups :]:
         own = blocks[group.columns, : group.dimension].reshape(group.levels, group.dimension, group.dimension)
-        inverses.append(np.linalg.inv(own + prior.of_group(rows, position)))
+        inverses.append(np.asarray(np.linalg.inv(own + prior.of_group(group)), np.float64))
     return inverses
 
 
-def _as_rows(rows: Rows, inverses: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
+def _precondition(rows: Rows, dense: Floats, inverses: Sequence[Floats], x: Floats) -> Floats:
+    solved = np.empty_like(x)
+    solved[: rows.dense] = dense @ x[: rows.dense]
+    for group, inverse in zip(rows.groups[rows.dense_groups :], inverses, strict=True):
+        part = x[group.columns].reshape(-1, group.dimension)
+        solved[group.columns] = np.einsum("lab,lb->la", inverse, part).ravel()
+    return solved
+
+
+def _variances(rows: Rows, dense: Floats, inverses: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
+    """Each level's own block of the posterior covariance: of the whole inverse for dense groups."""
     variances = np.zeros(shape)
-    for group, inverse in zip(rows.groups, inverses, strict=True):
+    found = [*(_diagonal_blocks(dense, group) for group in rows.groups[: rows.dense_groups]), *inverses]
+    for group, inverse in zip(rows.groups, found, strict=True):
         if group.effect is not None:
             variances[group.columns, : group.dimension] = inverse.reshape(-1, group.dimension)
     return variances
 
 
-def _precondition(rows: Rows, dense: Floats, inverses: Sequence[Floats], x: Floats) -> Floats:
-    solved = np.empty_like(x)
-    solved[: rows.fixed] = dense @ x[: rows.fixed]
-    for group, inverse in zip(rows.groups, inverses, strict=True):
-        part = x[group.columns].reshape(-1, group.dimension)
-        solved[group.columns] = np.einsum("lab,lb->la", inverse, part).ravel()
-    return solved
+def _diagonal_blocks(matrix: Floats, group: Group) -> Floats:
+    starts = np.arange(group.start, group.columns.stop, group.dimension)[:, None]
+    within = starts + np.arange(group.dimension)
+    return matrix[within[:, :, None], within[:, None, :]]
 
 
 def _conjugate_gradients(

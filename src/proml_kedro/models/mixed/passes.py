@@ -94,16 +94,19 @@ class Passes:
         gradients, blocks = zip(*self._run(work), strict=True)
         return _total(gradients), _total(blocks)
 
-    def fixed_information(self, at: Linearisation, inverse: Floats) -> Floats:
-        """Shape (fixed, fixed)."""
+    def dense_information(self, at: Linearisation, inverse: Floats) -> Floats:
+        """The Schur complement of the first ``rows.dense`` columns, without priors; shape (dense, dense)."""
         rows = self.rows
 
         def work(first: int, last: int) -> Floats:
-            total = np.zeros((rows.fixed, rows.fixed))
-            kernels.fixed_information(first, last, rows.starts, rows.z, rows.value, at.weight, inverse, total)
+            total = np.zeros((rows.dense, rows.dense))
+            sparse = (rows.index, rows.value, rows.dense_entries, at.weight)
+            kernels.add_outer_products(first, last, rows.starts, *sparse, total)
+            kernels.subtract_eliminated(first, last, rows.starts, rows.z, *sparse, inverse, total)
             return total
 
-        return _total(self._run(work))
+        lower = _total(self._run(work))
+        return np.asarray(lower + np.tril(lower, -1).T)
 
     def schur_product(self, at: Linearisation, inverse: Floats, x: Floats) -> Floats:
         """Shape (width,)."""
