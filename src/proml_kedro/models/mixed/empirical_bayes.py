@@ -11,7 +11,11 @@ from proml_kedro.models.component import Array
 FLOOR = 1e-6
 """Smallest variance there can be, in squared log-odds: an effect of nothing, and still a matrix with an inverse."""
 
+CEILING = 100.0
+"""Largest variance there can be. Where an entity tells the label for certain the likelihood knows no bound."""
+
 _LARGEST_STEP = 1.5  # of the logarithm of a variance in one update: a factor of 4.5
+_LONGEST = 8.0  # multiple of a plain step
 _NEGLIGIBLE = 0.01  # variances below it count as this large when their change is judged
 
 
@@ -34,7 +38,8 @@ class Covariance:
         self.value = np.array(start, np.float64)
         self._estimate = estimate
         self._diagonal = diagonal
-        self._last: Array | None = None  # the last step, when it was not lengthened
+        self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before it was lengthened
+        self._longest = _LONGEST
 
     @property
     def precision(self) -> Array:
@@ -58,17 +63,23 @@ class Covariance:
         size = np.abs(np.linalg.eigvalsh(step)).max()
         step *= min(1.0, _LARGEST_STEP / max(size, FLOOR))
         length = self._lengthening(step)
-        self._last = step if length == 1.0 else None
-        new = _on_spectrum(_on_spectrum(old, np.log) + length * step, np.exp)
+        self._last, self._last_length = step, length
+        new = _on_spectrum(_on_spectrum(old, np.log) + length * step, _bounded_exp)
         self.value = (new + new.T) / 2
         return float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
 
     def _lengthening(self, step: Array) -> float:
         """1 / (1 - ratio) of two plain steps in a row: where a geometric series of such steps would lead."""
-        if self._last is None or not self._last.any():
+        along = float((step * self._last).sum())
+        if self._last_length > 1.0:
+            if along < 0:  # it led too far
+                self._longest = max(1.0, self._longest / 2)
             return 1.0
-        ratio = float((step * self._last).sum() / (self._last**2).sum())
-        return min(1.0 / (1.0 - ratio), 5.0) if 0.2 < ratio < 0.97 else 1.0
+        size, last_size = float(np.linalg.norm(step)), float(np.linalg.norm(self._last))
+        if along < 0.9 * size * last_size or size < 0.2 * last_size or last_size == 0:
+            return 1.0
+        longest = min(self._longest, max(1.0, _LARGEST_STEP / size))
+        return min(1.0 / (1.0 - size / last_size), longest) if size < last_size else longest
 
 
 def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: bool) -> Array:
@@ -79,7 +90,11 @@ def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: 
     new = root @ middle @ inverse @ moment @ inverse @ middle @ root
     if diagonal:
         new = np.diag(np.diag(new))
-    return np.asarray((new + new.T) / 2 + FLOOR * np.eye(len(new)))
+    return np.asarray(new + FLOOR * np.eye(len(new)))
+
+
+def _bounded_exp(values: Array) -> Array:
+    return np.asarray(np.exp(np.clip(values, np.log(FLOOR), np.log(CEILING))))
 
 
 def _on_spectrum(matrix: Array, function: Callable[[Array], Array]) -> Array:

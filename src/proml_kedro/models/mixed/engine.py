@@ -79,19 +79,23 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
     """
     now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
     now.x[0] = _first_intercept(rows)
-    kappa = np.ones(len(rows))
+    variance = np.zeros(len(rows))
+    share = 1.0  # of new variances in those that weigh rows
     step_size, history, converged = math.inf, [], False
     with passes_over(rows, threads) as passes:
         for iteration in range(settings.max_iterations):
             prior = _prior(rows, covariances, settings)
+            kappa = 1.0 / np.sqrt(1.0 + math.pi / 8.0 * variance)
             at = passes.linearise(kappa, now.u, now.x)
             step = newton_step(passes, at, now, prior, accuracy=min(0.1, math.sqrt(step_size)))
             length, loss = _line_search(passes, at, now, step, prior, kappa)
             now = now.moved(step.change, length)
-            step_size = _size(rows, step.change)
+            last_size, step_size = step_size, _size(rows, step.change)
             if settings.variational:
-                variance = passes.row_variance(step.inverse, step.variances)
-                kappa = 1.0 / np.sqrt(1.0 + math.pi / 8.0 * variance)
+                fresh = passes.row_variance(step.inverse, step.variances)
+                # Where entities tell the label for certain, means and variances would chase each other in a circle.
+                share = min(1.0, 1.2 * share) if step_size < 0.9 * last_size else max(0.1, share / 2)
+                variance = share * fresh + (1 - share) * variance
             change = _update(rows, covariances, now, step) if iteration >= _WARM_UP else math.inf
             history.append({"loss": loss, "step": step_size, "change": change, "products": step.products})
             logger.debug("step %d: loss %.6g, step %.2g, covariances %.2g", iteration + 1, loss, step_size, change)

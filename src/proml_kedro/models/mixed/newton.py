@@ -119,7 +119,7 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     right -= prior.on_rest(rows, now.x)
 
     solvers = _level_inverses(rows, prior, blocks)
-    dense = np.linalg.inv(passes.dense_information(at, inverse) + prior.of_dense(rows))
+    dense = np.asarray(np.linalg.inv(passes.dense_information(at, inverse) + prior.of_dense(rows)), np.float64)
     x, products = _conjugate_gradients(
         lambda v: passes.schur_product(at, inverse, v) + prior.on_rest(rows, v),
         lambda v: _precondition(rows, dense, solvers, v),
