@@ -68,7 +68,7 @@ class Levels:
         distinct = [value for value in set(values) if value is not None]
         codes: dict[str | None, int] = dict(zip(distinct, self._find(distinct), strict=True))
         codes[None] = -1
-        return np.fromiter((codes[value] for value in values), np.int32, len(values))
+        return np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
 
     def _find(self, distinct: list[str]) -> list[int]:
         if not len(self.keys):

@@ -80,7 +80,7 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
     now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
     now.x[0] = _first_intercept(rows)
     variance = np.zeros(len(rows))
-    share = 1.0  # of new variances in those that weigh rows
+    share, last_direction = 1.0, np.zeros(len(rows))  # the share of new variances in those that weigh rows
     step_size, history, converged = math.inf, [], False
     with passes_over(rows, threads) as passes:
         for iteration in range(settings.max_iterations):
@@ -90,11 +90,12 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
             step = newton_step(passes, at, now, prior, accuracy=min(0.1, math.sqrt(step_size)))
             length, loss = _line_search(passes, at, now, step, prior, kappa)
             now = now.moved(step.change, length)
-            last_size, step_size = step_size, _size(rows, step.change)
+            step_size = _size(rows, step.change)
             if settings.variational:
                 fresh = passes.row_variance(step.inverse, step.variances)
                 # Where entities tell the label for certain, means and variances would chase each other in a circle.
-                share = min(1.0, 1.2 * share) if step_size < 0.9 * last_size else max(0.1, share / 2)
+                share = max(0.1, share / 2) if step.direction @ last_direction < 0 else min(1.0, 2 * share)
+                last_direction = step.direction
                 variance = share * fresh + (1 - share) * variance
             change = _update(rows, covariances, now, step) if iteration >= _WARM_UP else math.inf
             history.append({"loss": loss, "step": step_size, "change": change, "products": step.products})
