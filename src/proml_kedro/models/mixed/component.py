@@ -97,11 +97,10 @@ class Mixed(Component):
             "passes": found.passes,
             "converged": found.converged,
             "entities": sum(len(one) for one in found.effects),
-            "deviations": {
-                one.title: dict(zip(one.features, np.sqrt(np.diag(covariance)).round(4).tolist(), strict=True))
-                for one, covariance in zip(self._terms.effects, found.covariances, strict=True)
-            },
         }
+        for one, covariance in zip(self._terms.effects, found.covariances, strict=True):
+            for feature, variance in zip(one.features, np.diag(covariance), strict=True):
+                self._facts[f"deviation of {one.title} {feature}"] = round(math.sqrt(variance), 4)
 
     def _contributions(self, columns: Columns) -> Iterator[tuple[Sequence[str], Array]]:
         """What each term adds to the log-odds, shape (n,), and the inputs that it comes from."""

@@ -76,9 +76,9 @@ def test_summary_says_what_was_estimated(personal):
     facts = personal.summary()
     assert facts["converged"]
     assert facts["entities"] == 240
-    assert facts["deviations"]["member.id"]["intercept"] == pytest.approx(0.8**0.5, abs=0.15)
-    assert facts["deviations"]["member.id"]["job.remote"] == pytest.approx(0.5**0.5, abs=0.15)
-    assert facts["deviations"]["job.id"]["intercept"] == pytest.approx(0.6, abs=0.2)
+    assert facts["deviation of member.id intercept"] == pytest.approx(0.8**0.5, abs=0.15)
+    assert facts["deviation of member.id job.remote"] == pytest.approx(0.5**0.5, abs=0.15)
+    assert facts["deviation of job.id intercept"] == pytest.approx(0.6, abs=0.2)
 
 
 def test_importance_is_of_what_the_effects_come_from(personal):
@@ -143,7 +143,7 @@ def test_several_inputs_make_one_entity():
     config = {"random_effects": [{"entity": ["member.id", "job.id"]}]}
     component = fitted(config)
     assert component.summary()["entities"] > 1000
-    assert list(component.summary()["deviations"]) == ["member.id x job.id"]
+    assert "deviation of member.id x job.id intercept" in component.summary()
     fresh = make_visits(200, seed=5)
     fresh.columns["job.id"][:] = None
     assert len(set(component.score(fresh.columns)["margin"])) == 1
