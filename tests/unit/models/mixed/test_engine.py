@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from direct import dense_design, dense_precision, make_problem, penalised_newton
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dense_mixed import dense_design, dense_precision, make_problem, penalised_newton
 from proml_kedro.models.mixed import design
 from proml_kedro.models.mixed.design import Category, Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance

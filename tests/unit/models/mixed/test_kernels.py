@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from direct import make_problem
 
+from dense_mixed import make_problem
 from proml_kedro.models.mixed import kernels
 from proml_kedro.models.mixed.design import arrange
 
