@@ -109,7 +109,7 @@ def materialize_features(
 ) -> None:
     """Put the values as of the newest example into the online store, for scoring by entity keys."""
     place = store.data_dir / "feature_store" / problem.name
-    stamp = Stamp(place / f"materialized_{model.name}")
+    stamp = Stamp(place / "materialized", place=place / "online.db")
     inputs = {"training_set": training_set, "feature_tables": feature_tables, "service": service_name(problem, model)}
     if stamp.matches(inputs):
         return

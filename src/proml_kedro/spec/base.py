@@ -28,7 +28,10 @@ def parse_duration(text: Any) -> Any:
     match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not match:
         raise ValueError(f"cannot read '{text}' as a duration; write a number and a unit: 30s, 15m, 3h, 7d, 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise ValueError(f"'{text}' is longer than any calendar; write 'all' for a window without limit") from None
 
 
 def format_duration(duration: timedelta) -> str:

@@ -46,7 +46,7 @@ class CrossFitSpec(Spec):
 
     Attributes:
         folds: Number of parts; each part is scored by a component trained on the others.
-        group: Column of the examples whose equal values stay in one part; rows are dealt out singly when left out.
+        group: An entity, or ``day``: rows with equal values stay in one part. Rows are dealt out singly when left out.
     """
 
     folds: Annotated[int, Field(ge=2, le=20)] = 3
