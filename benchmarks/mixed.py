@@ -237,7 +237,7 @@ def compare(rounds: int) -> None:
     print(f"ten times the rows: {figures['mixed_cpu_10x_rows']:.2f} CPU s, {facts['passes']} passes")
     print(
         f"compiling: {figures['compile_cpu']:.1f} CPU s once; a process with one small fit takes "
-        f"{figures['process_first_wall']:.1f} s of waiting the first time and {figures['process_again_wall']:.1f} s after"
+        f"{figures['process_first_wall']:.1f} s of waiting the first time, {figures['process_again_wall']:.1f} s after"
     )
     print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
 

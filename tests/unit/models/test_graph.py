@@ -146,7 +146,7 @@ def test_a_class_too_rare_for_folds_is_said_in_one_line():
     train = make_examples(200, 1)
     train.label[:] = 0
     train.label[0] = 1
-    with pytest.raises(UserError, match="model.training.cross_fit: without fold"):
+    with pytest.raises(UserError, match="cross_fit: without fold"):
         graph_of(STACKED, "final").fit(train, make_examples(100, 2), CONTEXT)
 
 
