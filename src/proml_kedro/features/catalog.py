@@ -10,8 +10,8 @@ from typing import Any
 from proml_kedro.spec.base import format_duration, parse_duration
 from proml_kedro.spec.features import (
     ColumnFeature,
-    FeaturesSpec,
     FeatureSource,
+    FeaturesSpec,
     FeatureViewSpec,
     WindowFeature,
     window_length,
@@ -34,7 +34,7 @@ class Entry:
         window_seconds: Length of the window: 0 without one, -1 for ``all``.
         source: File that the table is read from.
         place: File and line that declare it.
-        models: Models in the configuration that read it, as ``problem/model``, joined by commas.
+        models: Models in the configuration that read it, joined by commas.
         bundles: Bundles on disk that read it, joined by commas.
         null_share: Share of examples that lack it; None when there is no training set with it.
         importance: Its largest share in a model; None when no evaluation has it.
@@ -154,9 +154,7 @@ def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str
     return common
 
 
-def _of_feature(
-    name: str, view: FeatureViewSpec, feature: ColumnFeature | WindowFeature
-) -> Iterator[dict[str, Any]]:
+def _of_feature(name: str, view: FeatureViewSpec, feature: ColumnFeature | WindowFeature) -> Iterator[dict[str, Any]]:
     """What each column of a feature has of its own; ``column`` is its name in the view."""
     own = {
         "dtype": feature.dtype,

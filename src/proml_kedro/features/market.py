@@ -71,7 +71,7 @@ class Market:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}-{os.getpid()}")
         temporary.unlink(missing_ok=True)
-        connection = sqlite3.connect(temporary)
+        connection, done = sqlite3.connect(temporary), False
         try:
             connection.executescript(
                 "PRAGMA journal_mode = off; PRAGMA synchronous = off;"
@@ -89,8 +89,11 @@ class Market:
             connection.execute("INSERT INTO text (text) VALUES ('optimize')")
             connection.execute("CREATE INDEX feature_name ON feature (name)")
             connection.commit()
+            done = True
         finally:
             connection.close()
+            if not done:
+                temporary.unlink(missing_ok=True)
         temporary.replace(file)
         return cls(file)
 
@@ -125,10 +128,7 @@ class Market:
         for name, value in (filters or {}).items():
             matching &= self._has(name, value)
         hits = np.flatnonzero(matching)
-        if words:
-            first = hits[np.argsort(-score[hits], kind="stable")[:limit]]
-        else:
-            first = hits[:limit]
+        first = hits[np.argsort(-score[hits], kind="stable")[:limit]] if words else hits[:limit]
         entries = self._entries(first.tolist())
         return Found(len(hits), entries, self._count(hits), time.perf_counter() - started)
 
@@ -140,6 +140,14 @@ class Market:
     def names(self) -> list[str]:
         """The names of all features, sorted."""
         return [row[0] for row in self._connection.execute("SELECT DISTINCT name FROM feature ORDER BY name")]
+
+    def values(self, column: str) -> list[Any]:
+        """The different values of a column.
+
+        Raises:
+            KeyError: There is no such column.
+        """
+        return self._facet(column)[0]
 
     def all(self) -> list[Entry]:
         """Every feature, the most used first."""
