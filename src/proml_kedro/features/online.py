@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_START = datetime(1900, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 _ROWS_PER_READ = 10_000
 """SQLite takes some 30,000 keys in one query."""
 
@@ -32,12 +32,22 @@ def materialize(store: FeatureStore, end: datetime, service_name: str | None = N
         end: The moment; values known at it are included.
         service_name: Only the views of this feature service; all views when left out or when there is no such service.
     """
-    services = {one.name: one for one in store.list_feature_services()}
-    service = services.get(service_name or "")
-    views = [one.name for one in service.feature_view_projections] if service else None
+    materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
+
+
+def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
+    """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
     # Feast reports its progress on standard output.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        store.materialize(_START, end, feature_views=views)
+        store.materialize(start, end, feature_views=list(views))
+
+
+def views_of(store: FeatureStore, service_name: str) -> list[str]:
+    """The views that a feature service reads; all views when there is no such service."""
+    services = {one.name: one for one in store.list_feature_services()}
+    if service_name in services:
+        return [one.name for one in services[service_name].feature_view_projections]
+    return [one.name for one in store.list_feature_views()]
 
 
 class OnlineFeatures:

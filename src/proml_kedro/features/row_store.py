@@ -1,0 +1,237 @@
+"""An online store for Feast in SQLite: one row for each entity, and no older row ever replaces a newer one.
+
+Feast's own SQLite store keeps a row for each *feature*, and takes whatever was written last, also when it is older.
+
+In ``feature_store.yaml``::
+
+    online_store:
+      type: proml_kedro.features.row_store.RowOnlineStore
+      path: data/online.db
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.online_store import OnlineStore
+from feast.protos.feast.types.Value_pb2 import RepeatedValue
+from feast.repo_config import FeastConfigBaseModel
+
+from proml_kedro.features.sql import quote
+
+if TYPE_CHECKING:
+    from feast.feature_view import FeatureView
+    from feast.repo_config import RepoConfig
+
+    Row = tuple[Any, dict[str, Any], datetime, datetime | None]
+    Answer = tuple[datetime | None, dict[str, Any] | None]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KEYS_PER_QUERY = 30_000
+"""SQLite takes 32,766 parameters."""
+_BUSY_SECONDS = 30.0
+
+
+class RowOnlineStoreConfig(FeastConfigBaseModel):
+    """Settings under ``online_store``.
+
+    Attributes:
+        path: The database file; a relative one from the repository's folder.
+    """
+
+    type: Literal["proml_kedro.features.row_store.RowOnlineStore"] = "proml_kedro.features.row_store.RowOnlineStore"
+    path: str = "data/online.db"
+
+
+class RowOnlineStore(OnlineStore):
+    """Values of an entity in one row, as one Protobuf message; the list of their names is stored once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._local = threading.local()  # a connection for each thread: one must not read within another's write
+        self._names: dict[int, tuple[str, ...]] = {}
+
+    def online_write_batch(
+        self, config: RepoConfig, table: FeatureView, data: Sequence[Row], progress: Callable[[int], Any] | None
+    ) -> None:
+        """Write rows, but none that is older than what is there; see Feast's base class.
+
+        Of two rows with the same event timestamp, the one that was created later counts; of two that are equal in
+        this too, the one that is written later.
+        """
+        connection = self._connection(config)
+        name, version = _table(config, table), config.entity_key_serialization_version
+        with connection:
+            ids = {names: _names_id(connection, names) for names in {tuple(values) for _, values, _, _ in data}}
+            rows = [
+                (
+                    serialize_entity_key(key, entity_key_serialization_version=version),
+                    _microseconds(moment),
+                    _microseconds(created) if created else 0,
+                    ids[tuple(values)],
+                    RepeatedValue(val=values.values()).SerializeToString(),
+                )
+                for key, values, moment, created in data
+            ]
+            connection.executemany(
+                f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET moment = "
+                "excluded.moment, created = excluded.created, names = excluded.names, content = excluded.content "
+                "WHERE (excluded.moment, excluded.created) >= (moment, created)",
+                rows,
+            )
+        if progress:
+            progress(len(rows))
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: Sequence[Any],
+        requested_features: list[str] | None = None,
+    ) -> list[Answer]:
+        """The moment and the values of each entity, or a pair of None; see Feast's base class."""
+        connection = self._connection(config)
+        version = config.entity_key_serialization_version
+        keys = [serialize_entity_key(key, entity_key_serialization_version=version) for key in entity_keys]
+        found: dict[bytes, Answer] = {}
+        different = list(dict.fromkeys(keys))
+        for start in range(0, len(different), _KEYS_PER_QUERY):
+            part = different[start : start + _KEYS_PER_QUERY]
+            query = f"SELECT * FROM {_table(config, table)} WHERE entity IN ({', '.join('?' * len(part))})"
+            for key, moment, _, names, content in connection.execute(query, part):
+                values = RepeatedValue.FromString(content).val
+                by_name = dict(zip(self._names_of(connection, names), values, strict=True))
+                found[key] = _EPOCH + timedelta(microseconds=moment), by_name
+        return [found.get(key, (None, None)) for key in keys]
+
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Any],
+        entities_to_keep: Sequence[Any],
+        partial: bool,
+    ) -> None:
+        """Make a table for each view, and remove those of views that are gone."""
+        path = _path(config)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = self._connection(config)
+        connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+        with connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, names TEXT UNIQUE NOT NULL)")
+            for view in tables_to_keep:
+                connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {_table(config, view)} (entity BLOB PRIMARY KEY, moment INTEGER NOT "
+                    "NULL, created INTEGER NOT NULL, names INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
+                )
+            for view in tables_to_delete:
+                connection.execute(f"DROP TABLE IF EXISTS {_table(config, view)}")
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Any]) -> None:
+        """Remove the views' tables."""
+        self.update(config, tables, [], entities, [], partial=False)
+
+    def _connection(self, config: RepoConfig) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(_path(config), timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = normal")
+            self._local.connection = connection
+        return connection
+
+    def _names_of(self, connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
+        if number not in self._names:
+            text = connection.execute("SELECT names FROM names WHERE id = ?", [number]).fetchone()[0]
+            self._names[number] = tuple(json.loads(text))
+        return self._names[number]
+
+
+def forget(file: Path, project: str, view: str, until: datetime) -> int:
+    """Remove a view's rows up to a moment; how many there were.
+
+    Args:
+        file: The database.
+        project: Feast's project.
+        view: The view.
+        until: Newer rows stay.
+    """
+    name = quote(f"{project}.{view}")
+    with _opened(file) as connection:
+        return connection.execute(f"DELETE FROM {name} WHERE moment <= ?", [_microseconds(until)]).rowcount
+
+
+class Ledger:
+    """Up to which moment each view was put into a store, in the store's own file: both go together.
+
+    Args:
+        file: The database.
+        project: Feast's project.
+    """
+
+    def __init__(self, file: Path, project: str) -> None:
+        self._file = file
+        self._project = project
+        with _opened(file) as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS ledger (project TEXT, view TEXT, until INTEGER, history TEXT, "
+                "PRIMARY KEY (project, view)) WITHOUT ROWID"
+            )
+
+    def read(self, view: str) -> tuple[datetime, str] | None:
+        """The moment, and a digest of what was known at it; None when the view was never written to its end."""
+        query = "SELECT until, history FROM ledger WHERE (project, view) = (?, ?)"
+        with _opened(self._file) as connection:
+            row = connection.execute(query, [self._project, view]).fetchone()
+        return (_EPOCH + timedelta(microseconds=row[0]), row[1]) if row else None
+
+    def write(self, view: str, until: datetime, history: str) -> None:
+        """Note that everything up to a moment is there."""
+        with _opened(self._file) as connection:
+            row = (self._project, view, _microseconds(until), history)
+            connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
+
+    def remove(self, view: str) -> None:
+        """Note that nothing is certain."""
+        with _opened(self._file) as connection:
+            connection.execute("DELETE FROM ledger WHERE (project, view) = (?, ?)", [self._project, view])
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for one transaction, closed at its end."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS)
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def _names_id(connection: sqlite3.Connection, names: tuple[str, ...]) -> int:
+    text = json.dumps(names)
+    connection.execute("INSERT OR IGNORE INTO names (names) VALUES (?)", [text])
+    return int(connection.execute("SELECT id FROM names WHERE names = ?", [text]).fetchone()[0])
+
+
+def _path(config: RepoConfig) -> Path:
+    path = Path(config.online_store.path)
+    return path if path.is_absolute() or not config.repo_path else Path(config.repo_path) / path
+
+
+def _table(config: RepoConfig, view: FeatureView) -> str:
+    return quote(f"{config.project}.{view.name}")
+
+
+def _microseconds(moment: datetime) -> int:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
