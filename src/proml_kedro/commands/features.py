@@ -52,6 +52,22 @@ def make_group(
         [click.Argument(["name"]), overrides(), click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
         "Say what a feature is, where it comes from, who reads it, and which others are like it.",
     )
+    add(
+        "get",
+        _get,
+        [
+            _words("KEY=VALUE"),
+            click.Option(["--at"], help="As of this moment, for example 2013-12-31T20:00Z; now when left out."),
+            click.Option(["--features", "patterns"], multiple=True, help="Only these; * stands for any text."),
+            click.Option(["--key", "keys"], multiple=True, metavar="NAME=VALUE", help="A key named like a setting."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        """Read features of an entity from the online store.
+
+        KEY is an entity of the problem: 'origin=JFK' 'carrier=B6'. Anything with a dot, and names of settings such as
+        problem= and data_dir=, change the configuration instead.
+        """,
+    )
     return group
 
 
@@ -122,3 +138,23 @@ def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | N
     for entry in entries:
         table = place.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
         click.echo(show(entry, freshness(table), market.similar(entry)))
+
+
+def _get(
+    words: tuple[str, ...],
+    at: str | None,
+    patterns: tuple[str, ...],
+    keys: tuple[str, ...],
+    as_json: bool,
+    env: str | None,
+    conf_source: str,
+) -> None:
+    from proml_kedro.commands.entity import parse_moment, read_entity, split_words
+    from proml_kedro.commands.place import Place
+    from proml_kedro.commands.show import values_as_json, values_as_text
+
+    moment = parse_moment(at)
+    entity, overrides = split_words(words, keys)
+    place = Place(conf_source, overrides, env)
+    values = read_entity(place, entity, moment, list(patterns) or ["*"])
+    click.echo((values_as_json if as_json else values_as_text)(values, moment))

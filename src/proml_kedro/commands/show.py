@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.catalog import REQUEST, Entry
 from proml_kedro.features.freshness import Freshness
 from proml_kedro.features.market import Found
+
+if TYPE_CHECKING:
+    from proml_kedro.features.online import OnlineValue
 
 _SHOWN_FACETS = 5
 
@@ -108,3 +111,38 @@ def description_as_json(entry: Entry, fresh: Freshness | None, similar: Sequence
         {"name": one.name, "problem": one.problem, "likeness": round(likeness, 3)} for likeness, one in similar
     ]
     return json.dumps(content, ensure_ascii=False)
+
+
+def values_as_text(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
+    """Online values with the moments they are from, and how old they are."""
+    notes = {"good": "", "expired": "expired", "later": "not known yet then", "unknown": "nothing stored"}
+    rows = [("feature", "value", "known since", "age", "")]
+    for name, one in values.items():
+        since = moment(one.moment) if one.moment else "-"
+        age = duration((as_of - one.moment).total_seconds()) if one.moment and one.state != "later" else "-"
+        rows.append((name, "-" if one.value is None else str(one.value), since, age, notes[one.state]))
+    return f"{table(rows)}\n\nas of {moment(as_of)}"
+
+
+def values_as_json(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
+    """The same for programs."""
+    content = {
+        name: {"value": one.value, "moment": one.moment.isoformat() if one.moment else None, "state": one.state}
+        for name, one in values.items()
+    }
+    return json.dumps({"as_of": as_of.isoformat(), "features": content}, ensure_ascii=False, default=float)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units.
+
+    >>> duration(93784)
+    '1 d 2 h'
+    """
+    parts: list[str] = []
+    rest = int(seconds)
+    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count or (name == "s" and not parts):
+            parts.append(f"{count} {name}")
+    return " ".join(parts[:2])

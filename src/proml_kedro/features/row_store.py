@@ -69,6 +69,7 @@ class RowOnlineStore(OnlineStore):
         """
         connection = self._connection(config)
         name, version = _table(config, table), config.entity_key_serialization_version
+        _make_tables(connection, [name])  # the file may have been removed since the view was registered
         with connection:
             ids = {names: _names_id(connection, names) for names in {tuple(values) for _, values, _, _ in data}}
             rows = [
@@ -125,14 +126,8 @@ class RowOnlineStore(OnlineStore):
         path = _path(config)
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = self._connection(config)
-        connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+        _make_tables(connection, [_table(config, view) for view in tables_to_keep])
         with connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, names TEXT UNIQUE NOT NULL)")
-            for view in tables_to_keep:
-                connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {_table(config, view)} (entity BLOB PRIMARY KEY, moment INTEGER NOT "
-                    "NULL, created INTEGER NOT NULL, names INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
-                )
             for view in tables_to_delete:
                 connection.execute(f"DROP TABLE IF EXISTS {_table(config, view)}")
 
@@ -198,6 +193,8 @@ class Ledger:
         with _opened(self._file) as connection:
             row = (self._project, view, _microseconds(until), history)
             connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
+        with _opened(self._file) as connection:  # so that the file alone, when it is copied, holds everything
+            connection.execute("PRAGMA wal_checkpoint(truncate)")
 
     def remove(self, view: str) -> None:
         """Note that nothing is certain."""
@@ -215,6 +212,18 @@ def _opened(file: Path) -> Iterator[sqlite3.Connection]:
             yield connection
     finally:
         connection.close()
+
+
+def _make_tables(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+    """Make the tables that are not there."""
+    connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+    with connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, names TEXT UNIQUE NOT NULL)")
+        for name in names:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {name} (entity BLOB PRIMARY KEY, moment INTEGER NOT NULL, "
+                "created INTEGER NOT NULL, names INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
+            )
 
 
 def _names_id(connection: sqlite3.Connection, names: tuple[str, ...]) -> int:

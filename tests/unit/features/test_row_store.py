@@ -175,9 +175,7 @@ def test_the_ledger_goes_with_the_store(online: Online) -> None:
     online.file.unlink()
     for rest in online.file.parent.glob("online.db-*"):
         rest.unlink()
-    again = open_repository(online.shop.problem, online.shop.features, online.shop.data, HARDWARE)
-    register(again, online.shop.problem, online.shop.features, "shop_all", online.shop.features.columns())
-    online.store = again
+    online.store = open_repository(online.shop.problem, online.shop.features, online.shop.data, HARDWARE)
     assert online.fill(END) == dict.fromkeys(VIEWS, "written anew")
 
 
