@@ -1,16 +1,20 @@
-"""Online values of one entity, for `kedro features get`."""
+"""What the online store holds: of one entity for `kedro features get`, beside the offline store for `check`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from proml_kedro.commands.place import Place
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec.features import Dtype, FeatureViewSpec
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
+
     from proml_kedro.features.online import OnlineValue
 
 
@@ -83,8 +87,7 @@ def read_entity(
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    if not (place.data_dir / "feature_store" / run.problem.name / "online.db").is_file():
-        raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
+    _online_file(place)
     return _look(place, entity, as_of, readable)
 
 
@@ -106,22 +109,71 @@ def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], sto
         raise UserError(*mistakes)
 
 
-def _look(
-    place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
-) -> dict[str, OnlineValue]:
+def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
+    """Online values beside offline ones, as of the moment each view was materialized for.
+
+    Args:
+        place: What the command works on.
+        rows: How many keys of each view.
+        tolerance: Relative difference of two numbers that counts as none.
+
+    Raises:
+        UserError: There is no online store, or nothing in it.
+    """
+    from proml_kedro.features.ledger import Ledger
+
+    run, file = place.run, _online_file(place)
+    held = {name: until for name, (until, _) in Ledger(file, run.problem.name).all().items()}
+    moments = {name: until for name, until in held.items() if name in run.features.views}
+    if not moments:
+        raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
+    from proml_kedro.features.consistency import as_result, check_consistency
+    from proml_kedro.features.repository import feature_tables_folder
+
+    store = _open(place)
+    tables = feature_tables_folder(run.problem, place.data_dir)
+    with _answering():
+        columns = run.features.columns()
+        found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
+    return as_result(found)
+
+
+def _online_file(place: Place) -> Path:
+    file = place.data_dir / "feature_store" / place.run.problem.name / "online.db"
+    if not file.is_file():
+        raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
+    return file
+
+
+def _open(place: Place) -> FeatureStore:
+    from proml_kedro.features.repository import open_repository
+
+    run = place.run
+    return open_repository(run.problem, run.features, place.data_dir, run.hardware)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What a store that is behind the configuration answers, as one line."""
     import sqlite3
 
     from feast.errors import FeastObjectNotFoundException
 
-    from proml_kedro.features.online import OnlineFeatures
-    from proml_kedro.features.repository import open_repository
-
-    run = place.run
-    store = open_repository(run.problem, run.features, place.data_dir, run.hardware)
     try:
-        return OnlineFeatures(store, run.features, columns).look(entity, as_of)
-    except ValueError as error:
-        raise UserError(Mistake("", str(error))) from error
+        yield
     except (FeastObjectNotFoundException, sqlite3.OperationalError) as error:
         message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
         raise UserError(Mistake("", message)) from error
+
+
+def _look(
+    place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
+) -> dict[str, OnlineValue]:
+    from proml_kedro.features.online import OnlineFeatures
+
+    store = _open(place)
+    try:
+        with _answering():
+            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
+    except ValueError as error:
+        raise UserError(Mistake("", str(error))) from error

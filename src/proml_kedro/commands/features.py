@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import click
 from proml_kedro.errors import Mistake, UserError, unknown
 
 TYPES = ("numerical", "categorical")
+FOUND = 1
+"""Exit code of a command that looked for something wrong, and found it."""
 
 
 def make_group(
@@ -66,6 +69,37 @@ def make_group(
 
         KEY is an entity of the problem: 'origin=JFK' 'carrier=B6'. Anything with a dot, and names of settings such as
         problem= and data_dir=, change the configuration instead.
+        """,
+    )
+    add(
+        "validate",
+        _validate,
+        [overrides()],
+        """Look for features that are undocumented, unused, dead, or not of their type.
+
+        One line for each finding; exit code 1 when there are errors among them.
+        """,
+    )
+    add(
+        "check",
+        _check,
+        [
+            overrides(),
+            click.Option(
+                ["--rows"], type=click.IntRange(1, 100_000), default=500, show_default=True, help="Keys of each view."
+            ),
+            click.Option(
+                ["--tolerance"],
+                type=click.FloatRange(0),
+                default=1e-9,
+                show_default=True,
+                help="Relative difference of numbers that counts as none.",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        """Compare the values that training reads with those that serving reads.
+
+        Offline values are read as of the moment the online store was filled for. Exit code 1 when any differs.
         """,
     )
     return group
@@ -158,3 +192,31 @@ def _get(
     place = Place(conf_source, overrides, env)
     values = read_entity(place, entity, moment, list(patterns) or ["*"])
     click.echo((values_as_json if as_json else values_as_text)(values, moment))
+
+
+def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
+    from proml_kedro.features.validation import validate
+
+    place, market = _market(conf_source, overrides, env)
+    findings = validate(market.all(), place.data_dir, place.run.hardware)
+    for finding in findings:
+        click.echo(str(finding))
+    errors = sum(finding.level == "error" for finding in findings)
+    click.echo(f"{len(market)} features: {errors} errors, {len(findings) - errors} warnings")
+    if errors:
+        sys.exit(FOUND)
+
+
+def _check(
+    overrides: tuple[str, ...], rows: int, tolerance: float, as_json: bool, env: str | None, conf_source: str
+) -> None:
+    import json
+
+    from proml_kedro.commands.entity import compare_values
+    from proml_kedro.commands.place import Place
+    from proml_kedro.commands.show import consistency_as_text
+
+    result = compare_values(Place(conf_source, overrides, env), rows, tolerance)
+    click.echo(json.dumps(result) if as_json else consistency_as_text(result))
+    if result["mismatches"]:
+        sys.exit(FOUND)

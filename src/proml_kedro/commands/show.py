@@ -133,6 +133,19 @@ def values_as_json(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
     return json.dumps({"as_of": as_of.isoformat(), "features": content}, ensure_ascii=False, default=float)
 
 
+def consistency_as_text(result: Mapping[str, Any]) -> str:
+    """How each feature compares; the worst keys by their digest only."""
+    rows = [("feature", "as of", "keys", "differ", "only offline", "only online", "worst keys: relative difference")]
+    for one in result["comparisons"]:
+        worst = ", ".join(
+            f"{key}: {value if isinstance(value, str) else f'{value:.2g}'}" for key, value in one["worst"].items()
+        )
+        counts = (one["cells"], one["mismatches"], one["only_offline"], one["only_online"])
+        rows.append((one["feature"], one["as_of"], *map(str, counts), worst))
+    sums = f"{result['mismatches']:,} of {result['cells']:,} values differ, in {result['features']} features"
+    return f"{table(rows)}\n\n{sums}"
+
+
 def duration(seconds: float) -> str:
     """A length of time in its two largest units.
 

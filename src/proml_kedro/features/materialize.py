@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.features.asof_sql import moment_literal
+from proml_kedro.features.ledger import Ledger, forget
 from proml_kedro.features.online import BEGINNING, materialize_views
-from proml_kedro.features.row_store import Ledger, forget
 from proml_kedro.features.sql import connect, parquet
 from proml_kedro.spec.hardware import HardwareSpec
 

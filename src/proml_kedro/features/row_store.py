@@ -14,9 +14,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +24,7 @@ from feast.infra.online_stores.online_store import OnlineStore
 from feast.protos.feast.types.Value_pb2 import RepeatedValue
 from feast.repo_config import FeastConfigBaseModel
 
+from proml_kedro.features.ledger import BUSY_SECONDS, EPOCH, Ledger, to_microseconds
 from proml_kedro.features.sql import quote
 
 if TYPE_CHECKING:
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     Row = tuple[Any, dict[str, Any], datetime, datetime | None]
     Answer = tuple[datetime | None, dict[str, Any] | None]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEYS_PER_QUERY = 30_000
 """SQLite takes 32,766 parameters."""
-_BUSY_SECONDS = 30.0
 
 
 class RowOnlineStoreConfig(FeastConfigBaseModel):
@@ -75,8 +73,8 @@ class RowOnlineStore(OnlineStore):
             rows = [
                 (
                     serialize_entity_key(key, entity_key_serialization_version=version),
-                    _microseconds(moment),
-                    _microseconds(created) if created else 0,
+                    to_microseconds(moment),
+                    to_microseconds(created) if created else 0,
                     ids[tuple(values)],
                     RepeatedValue(val=values.values()).SerializeToString(),
                 )
@@ -110,7 +108,7 @@ class RowOnlineStore(OnlineStore):
             for key, moment, _, names, content in connection.execute(query, part):
                 values = RepeatedValue.FromString(content).val
                 by_name = dict(zip(self._names_of(connection, names), values, strict=True))
-                found[key] = _EPOCH + timedelta(microseconds=moment), by_name
+                found[key] = EPOCH + timedelta(microseconds=moment), by_name
         return [found.get(key, (None, None)) for key in keys]
 
     def update(
@@ -130,6 +128,9 @@ class RowOnlineStore(OnlineStore):
         with connection:
             for view in tables_to_delete:
                 connection.execute(f"DROP TABLE IF EXISTS {_table(config, view)}")
+        ledger = Ledger(path, config.project)
+        for view in tables_to_delete:
+            ledger.remove(view.name)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Any]) -> None:
         """Remove the views' tables."""
@@ -138,7 +139,7 @@ class RowOnlineStore(OnlineStore):
     def _connection(self, config: RepoConfig) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(_path(config), timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection = sqlite3.connect(_path(config), timeout=BUSY_SECONDS, check_same_thread=False)
             connection.execute("PRAGMA synchronous = normal")
             self._local.connection = connection
         return connection
@@ -148,70 +149,6 @@ class RowOnlineStore(OnlineStore):
             text = connection.execute("SELECT names FROM names WHERE id = ?", [number]).fetchone()[0]
             self._names[number] = tuple(json.loads(text))
         return self._names[number]
-
-
-def forget(file: Path, project: str, view: str, until: datetime) -> int:
-    """Remove a view's rows up to a moment; how many there were.
-
-    Args:
-        file: The database.
-        project: Feast's project.
-        view: The view.
-        until: Newer rows stay.
-    """
-    name = quote(f"{project}.{view}")
-    with _opened(file) as connection:
-        return connection.execute(f"DELETE FROM {name} WHERE moment <= ?", [_microseconds(until)]).rowcount
-
-
-class Ledger:
-    """Up to which moment each view was put into a store, in the store's own file: both go together.
-
-    Args:
-        file: The database.
-        project: Feast's project.
-    """
-
-    def __init__(self, file: Path, project: str) -> None:
-        self._file = file
-        self._project = project
-        with _opened(file) as connection:
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS ledger (project TEXT, view TEXT, until INTEGER, history TEXT, "
-                "PRIMARY KEY (project, view)) WITHOUT ROWID"
-            )
-
-    def read(self, view: str) -> tuple[datetime, str] | None:
-        """The moment, and a digest of what was known at it; None when the view was never written to its end."""
-        query = "SELECT until, history FROM ledger WHERE (project, view) = (?, ?)"
-        with _opened(self._file) as connection:
-            row = connection.execute(query, [self._project, view]).fetchone()
-        return (_EPOCH + timedelta(microseconds=row[0]), row[1]) if row else None
-
-    def write(self, view: str, until: datetime, history: str) -> None:
-        """Note that everything up to a moment is there."""
-        with _opened(self._file) as connection:
-            row = (self._project, view, _microseconds(until), history)
-            connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
-        with _opened(self._file) as connection:  # so that the file alone, when it is copied, holds everything
-            connection.execute("PRAGMA wal_checkpoint(truncate)")
-
-    def remove(self, view: str) -> None:
-        """Note that nothing is certain."""
-        with _opened(self._file) as connection:
-            connection.execute("DELETE FROM ledger WHERE (project, view) = (?, ?)", [self._project, view])
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for one transaction, closed at its end."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS)
-    try:
-        with connection:
-            yield connection
-    finally:
-        connection.close()
 
 
 def _make_tables(connection: sqlite3.Connection, names: Sequence[str]) -> None:
@@ -239,8 +176,3 @@ def _path(config: RepoConfig) -> Path:
 
 def _table(config: RepoConfig, view: FeatureView) -> str:
     return quote(f"{config.project}.{view.name}")
-
-
-def _microseconds(moment: datetime) -> int:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
