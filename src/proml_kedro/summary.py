@@ -86,7 +86,7 @@ def _drift(drift: Artifact) -> str:
 def _consistency(consistency: Artifact) -> str:
     result = consistency.json("consistency.json")
     wrong = [one["feature"] for one in result["comparisons"] if one["mismatches"]]
-    text = f"Online values: {result['mismatches']:,} of {result['cells']:,} differ from those for training"
+    text = f"Online values: {result['mismatches']:,} of {result['present']:,} differ from those for training"
     more = ", …" if len(wrong) > 5 else ""
     return f"[red]{text}[/red] ({', '.join(wrong[:5])}{more}): `kedro features check`" if wrong else text
 

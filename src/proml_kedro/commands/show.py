@@ -135,14 +135,25 @@ def values_as_json(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
 
 def consistency_as_text(result: Mapping[str, Any]) -> str:
     """How each feature compares; the worst keys by their digest only."""
-    rows = [("feature", "as of", "keys", "differ", "only offline", "only online", "worst keys: relative difference")]
+    rows = [
+        (
+            "feature",
+            "as of",
+            "keys",
+            "values",
+            "differ",
+            "only offline",
+            "only online",
+            "worst keys: relative difference",
+        )
+    ]
     for one in result["comparisons"]:
         worst = ", ".join(
             f"{key}: {value if isinstance(value, str) else f'{value:.2g}'}" for key, value in one["worst"].items()
         )
-        counts = (one["cells"], one["mismatches"], one["only_offline"], one["only_online"])
+        counts = (one["cells"], one["present"], one["mismatches"], one["only_offline"], one["only_online"])
         rows.append((one["feature"], one["as_of"], *map(str, counts), worst))
-    sums = f"{result['mismatches']:,} of {result['cells']:,} values differ, in {result['features']} features"
+    sums = f"{result['mismatches']:,} of {result['present']:,} values differ, in {result['features']} features"
     return f"{table(rows)}\n\n{sums}"
 
 

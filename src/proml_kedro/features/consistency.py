@@ -34,6 +34,7 @@ class Comparison:
         feature: ``view.feature``.
         as_of: The moment, in ISO format.
         cells: How many keys were looked at.
+        present: For how many of them at least one side has a value.
         mismatches: How many of them differ.
         only_offline: How many of these have a value in the feature table but none online.
         only_online: The reverse.
@@ -44,6 +45,7 @@ class Comparison:
     feature: str
     as_of: str
     cells: int
+    present: int
     mismatches: int
     only_offline: int
     only_online: int
@@ -86,6 +88,7 @@ def as_result(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "features": len(comparisons),
         "cells": sum(one.cells for one in comparisons),
+        "present": sum(one.present for one in comparisons),
         "mismatches": sum(one.mismatches for one in comparisons),
         "comparisons": [
             {**asdict(one), "worst": {key: _plain(value) for key, value in one.worst.items()}} for one in comparisons
@@ -122,7 +125,7 @@ def _compare_view(
 
     online = OnlineFeatures(store, features, columns).read(keys, moment)
     if not keys:
-        return [Comparison(name, moment.isoformat(), 0, 0, 0, 0, {}) for name in columns]
+        return [Comparison(name, moment.isoformat(), 0, 0, 0, 0, 0, {}) for name in columns]
     frame = pd.DataFrame(keys).assign(event_timestamp=pd.Timestamp(moment), __row=range(len(keys)))
     refs = [name.replace(".", ":", 1) for name in columns]
     offline = store.get_historical_features(frame, refs, full_feature_names=True).to_arrow().sort_by("__row")
@@ -156,6 +159,7 @@ def _compare(
         name,
         moment.isoformat(),
         len(digests),
+        int((~no_offline | ~no_online).sum()),
         int(wrong.sum()),
         int((~no_offline & no_online).sum()),
         int((no_offline & ~no_online).sum()),
