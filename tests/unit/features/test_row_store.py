@@ -16,6 +16,7 @@ import pytest
 from proml_kedro.features.materialize import materialize_new
 from proml_kedro.features.online import OnlineFeatures, materialize
 from proml_kedro.features.repository import open_repository, register
+from proml_kedro.spec.features import FeaturesSpec
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -177,6 +178,15 @@ def test_the_ledger_goes_with_the_store(online: Online) -> None:
         rest.unlink()
     online.store = open_repository(online.shop.problem, online.shop.features, online.shop.data, HARDWARE)
     assert online.fill(END) == dict.fromkeys(VIEWS, "written anew")
+
+
+def test_a_view_that_was_removed_and_comes_back_is_written_again(online: Online) -> None:
+    online.fill(END)
+    fewer = FeaturesSpec({name: view for name, view in online.shop.features.views.items() if name != "price"})
+    register(online.store, online.shop.problem, fewer, "shop_all", fewer.columns())
+    register(online.store, online.shop.problem, online.shop.features, "shop_all", online.shop.features.columns())
+    assert online.fill(END) == {"price": "written anew", "region": "unchanged", "spending": "unchanged"}
+    assert any(len(rows) > 3 for view, rows in online.rows().items() if view == "price")
 
 
 def test_many_threads_read_while_one_writes(online: Online) -> None:
