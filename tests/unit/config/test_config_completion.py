@@ -9,7 +9,7 @@ from proml_kedro.config.completion import complete
 CASES = [
     ((), "mod", ["model.", "model="]),
     ((), "experi", ["experiment=deep"]),
-    ((), "model=", ["model=forest", "model=logistic", "model=xgboost"]),
+    ((), "model=", ["model=forest", "model=logistic", "model=mixed", "model=xgboost"]),
     ((), "model=f", ["model=forest"]),
     (("seed=3",), "model=f", ["model=forest"]),
     ((), "model.components.", ["model.components.trees.early_stopping_rounds="]),
@@ -23,7 +23,7 @@ CASES = [
     ((), "~model.sc", ["~model.score=trees"]),
     ((), "nothing", []),
     # bash breaks words at "="
-    (("model",), "", ["forest", "logistic", "xgboost"]),
+    (("model",), "", ["forest", "logistic", "mixed", "xgboost"]),
     (("model", "="), "f", ["forest"]),
     (("model", "=", "logistic"), "model.components.linear.pen", ["model.components.linear.penalty=1.0"]),
 ]
