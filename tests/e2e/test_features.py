@@ -23,7 +23,7 @@ KEDRO = Path(sys.executable).with_name("kedro")
 def features(shop, *arguments):
     options = ["--conf-source", str(shop.conf), f"data_dir={shop.data}"]
     return subprocess.run(
-        [str(KEDRO), "features", arguments[0], *options, *arguments[1:]],
+        [str(KEDRO), "features", *arguments, *options],
         cwd=ROOT,
         env={**os.environ, **shop.environment},
         capture_output=True,
@@ -102,9 +102,9 @@ def test_materializing_goes_on_where_it_was(shop):
     newest = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=29 * 5999)
     later = newest + timedelta(days=1)
     with (shop.folder / "visits.csv").open("a") as stream:
-        stream.write(f"6000,c1,{(later + timedelta(hours=2)).isoformat()},3,phone,0\n")
+        stream.write(f"6000,c1,{(later + timedelta(hours=2)).isoformat()},3,phone,0\r\n")
     with (shop.folder / "orders.csv").open("a") as stream:
-        stream.write(f"c1,{later.isoformat()},1000000\n")
+        stream.write(f"c1,{later.isoformat()},1000000\r\n")
     moved = run()
     assert "online store: orders moved on" in moved.stderr
     assert held()[0][1] > before[0][1]

@@ -41,6 +41,8 @@ def search_as_text(found: Found, of: int) -> str:
             shown = [f"{value or '-'} {number}" for value, number in list(counts.items())[:_SHOWN_FACETS]]
             more = ", …" if len(counts) > _SHOWN_FACETS else ""
             parts.append(f"{name.replace('_', ' ') + ':':<14} {', '.join(shown)}{more}")
+    if len(found.alone) > 1:
+        parts.append(f"not together; alone: {', '.join(f'{word} {count}' for word, count in found.alone.items())}")
     shown_of = f", {len(found.entries)} shown" if len(found.entries) < found.total else ""
     parts.append(f"{found.total:,} of {of:,} features{shown_of}, {found.seconds * 1e3:.1f} ms")
     return "\n".join(parts)

@@ -13,7 +13,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -45,12 +45,14 @@ class Found:
         entries: The first of them.
         facets: For each facet its values with how many of the matching features have them, most frequent first.
         seconds: How long the search took.
+        alone: When nothing has all the words, how many features have each of them.
     """
 
     total: int
     entries: list[Entry]
     facets: dict[str, dict[str, int]]
     seconds: float
+    alone: dict[str, int] = field(default_factory=dict)
 
 
 class Market:
@@ -130,7 +132,8 @@ class Market:
         hits = np.flatnonzero(matching)
         first = hits[np.argsort(-score[hits], kind="stable")[:limit]] if words else hits[:limit]
         entries = self._entries(first.tolist())
-        return Found(len(hits), entries, self._count(hits), time.perf_counter() - started)
+        alone = {} if len(hits) else {word: int(self._words(word)[0].sum()) for word in words}
+        return Found(len(hits), entries, self._count(hits), time.perf_counter() - started, alone)
 
     def get(self, name: str, problem: str | None = None) -> list[Entry]:
         """The features of this name, one for each problem that declares it."""

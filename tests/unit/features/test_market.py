@@ -111,6 +111,12 @@ def test_facets_count_what_was_found(market: Market, entries: list[Entry]) -> No
             assert found.facets[facet] == {one: values.count(one) for one in values}, facet
 
 
+def test_when_nothing_has_all_words_each_is_counted_alone(market: Market) -> None:
+    found = market.search("amount zzz area")
+    assert (found.total, found.alone) == (0, {"amount": 2, "zzz": 0, "area": 1})
+    assert market.search("amount").alone == {}
+
+
 def test_limit_and_total(market: Market, entries: list[Entry]) -> None:
     found = market.search("", limit=3)
     assert (len(found.entries), found.total, len(market)) == (3, len(entries), len(entries))
