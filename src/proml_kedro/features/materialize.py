@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from proml_kedro.features.asof_sql import moment_literal
 from proml_kedro.features.ledger import Ledger, forget
 from proml_kedro.features.online import BEGINNING, materialize_views
-from proml_kedro.features.sql import connect, parquet
+from proml_kedro.features.sql import connect, describe, parquet, quote
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
@@ -72,14 +72,23 @@ def materialize_new(
 def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:
     """A digest of the rows of a feature table up to a moment, in whatever order they are.
 
+    Floating point values count in single precision: sums over windows may differ in their last bits when other rows
+    are added to the table, and that is no change of history.
+
     Args:
         table: The Parquet file.
         until: The moment; rows of it are included.
         hardware: The machine.
     """
-    query = (
-        f"SELECT count(*), bit_xor(hash(one)), sum(hash(one)::HUGEINT % 1000000007) FROM (SELECT * FROM "
-        f"{parquet(table)} WHERE CAST(event_timestamp AS TIMESTAMPTZ) <= {moment_literal(until)}) AS one"
-    )
+    relation = parquet(table)
     with connect(hardware) as connection:
-        return "-".join(str(one) for one in connection.execute(query).fetchall()[0])
+        columns = describe(connection, relation)
+        names = ", ".join(
+            f"CAST({quote(name)} AS FLOAT) AS {quote(name)}" if type_ == "DOUBLE" else quote(name)
+            for name, type_ in columns.items()
+        )
+        row = connection.execute(
+            f"SELECT count(*), bit_xor(hash(one)), sum(hash(one)::HUGEINT % 1000000007) FROM (SELECT {names} FROM "
+            f"{relation} WHERE CAST(event_timestamp AS TIMESTAMPTZ) <= {moment_literal(until)}) AS one"
+        ).fetchall()[0]
+    return "-".join(map(str, row))
