@@ -14,6 +14,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 
+from proml_kedro.commands.features import make_group
 from proml_kedro.config.folders import shipped
 from proml_kedro.errors import Mistake, UserError, unknown
 
@@ -238,3 +239,5 @@ config.add_command(
         help="Print the configuration that a run with the same KEY=VALUE would use.",
     )
 )
+
+cli.add_command(make_group(_Command, _overrides, _conf_of_project))

@@ -37,6 +37,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
         console.print(_metrics(results["evaluation"], model))
     if "drift" in results:
         console.print(_drift(results["drift"]))
+    if "consistency" in results:
+        console.print(_consistency(results["consistency"]))
     places = Path(run.data_dir) / problem / model
     for line in (*_reports(results, places), *_next(results, places, model)):
         console.print(line)
@@ -81,6 +83,14 @@ def _drift(drift: Artifact) -> str:
         text += f" ({len(flagged)} of {len(result['columns'])} columns differ: {', '.join(flagged[:5])}"
         text += ", …)" if len(flagged) > 5 else ")"
     return text
+
+
+def _consistency(consistency: Artifact) -> str:
+    result = consistency.json("consistency.json")
+    wrong = [one["feature"] for one in result["comparisons"] if one["mismatches"]]
+    text = f"Online values: {result['mismatches']:,} of {result['present']:,} differ from those for training"
+    more = ", …" if len(wrong) > 5 else ""
+    return f"[red]{text}[/red] ({', '.join(wrong[:5])}{more}): `kedro features check`" if wrong else text
 
 
 def _reports(results: Mapping[str, Artifact], places: Path) -> Iterator[str]:

@@ -69,6 +69,7 @@ def write_report(
     _plot_scores(folder / "scores.png", label, models[0])
     _plot_weeks(folder / "weeks.png", label, days, models, next(iter(result.candidate)))
     if importance:
+        (folder / "importance.json").write_text(json.dumps(dict(importance), indent=2) + "\n")
         _plot_importance(folder / "importance.png", importance)
     (folder / "report.md").write_text("\n".join(_markdown(result, content, bool(importance))) + "\n")
 
