@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from proml_kedro.spec.hardware import HardwareSpec
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -41,3 +44,15 @@ def duckdb_settings(hardware: HardwareSpec) -> dict[str, Any]:
 def xgboost_settings(hardware: HardwareSpec) -> dict[str, Any]:
     """Parameters of an XGBoost booster."""
     return {"nthread": hardware.threads, "device": hardware.device}
+
+
+def limit_tensorflow(threads: int) -> None:
+    """Hold TensorFlow to so many threads. It can be told once a process: later calls change nothing."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it tells every user about instruction sets otherwise
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        logger.debug("TensorFlow runs already; it keeps the threads it has")

@@ -1,0 +1,122 @@
+"""``kind: deep`` as a component: learns statistics, builds the network, trains it, saves it as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.hardware import limit_tensorflow
+from proml_kedro.models.columns import sigmoid
+from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.deep.check import check
+from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.spec import DeepSpec
+from proml_kedro.models.deep.statistics import Encoder, Statistics, learn
+from proml_kedro.spec.model import ComponentSpec
+
+
+class Deep(Component):
+    """A neural network over scaled numbers and embedded categories."""
+
+    Spec: ClassVar[type[ComponentSpec]] = DeepSpec
+    spec: DeepSpec
+
+    def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
+        super().__init__(spec, inputs)
+        self._layout = lay_out(self.spec.features, {one.name: one.dtype for one in inputs})
+        self._statistics: Statistics | None = None
+        self._encoder: Encoder | None = None
+        self._model: Any = None
+        self._scorer: Any = None
+        self._epochs = 0
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
+        """Train until the validation period stops improving, then refit on both periods if that is asked for.
+
+        Raises:
+            UserError: The configuration has a mistake, Keras refuses a layer, a table stays without categories, or
+                the validation period cannot be judged by AUC.
+        """
+        self._check(validation, context.key)
+        limit_tensorflow(context.hardware.threads)
+        history = self._fit(train, validation, self.spec.training.epochs, context)
+        if history:
+            from proml_kedro.models.deep.train import best_epoch
+
+            self._epochs = best_epoch(history)
+            if self.spec.training.refit and context.final:
+                self._fit(train.join(validation), None, self._epochs, context)
+
+    def _check(self, validation: Examples, key: str) -> None:
+        mistakes = check(self.spec, {one.name: one.dtype for one in self.inputs})
+        stopping = self.spec.training.early_stopping
+        if stopping and stopping.metric == "auc" and not 0 < validation.label.mean() < 1:
+            message = "the validation period has one class only; write logloss"
+            mistakes.append(Mistake("training.early_stopping.metric", message))
+        if mistakes:
+            raise UserError(*(replace(one, key=f"{key}.{one.key}") for one in mistakes))
+
+    def _fit(self, train: Examples, validation: Examples | None, epochs: int, context: FitContext) -> list[float]:
+        import keras
+
+        from proml_kedro.models.deep.train import Packed, train as train_model
+
+        statistics = learn(train.columns, self._layout, context.key)
+        keras.utils.set_random_seed(context.seed)
+        rate = float(np.clip(train.label.mean(), 1e-6, 1 - 1e-6))
+        self._set(statistics, float(np.log(rate / (1 - rate))), context.key)
+        encoder = self._encoder
+        assert encoder is not None
+
+        def pack(examples: Examples) -> Packed:
+            return Packed(encoder.numbers(examples.columns), encoder.ids(examples.columns), examples.label)
+
+        watched = pack(validation) if validation else None
+        self._epochs = epochs
+        return train_model(self._model, pack(train), watched, self.spec.training, epochs, context.seed)
+
+    def _set(self, statistics: Statistics, prior: float, key: str) -> None:
+        from proml_kedro.models.deep.build import build
+        from proml_kedro.models.deep.train import Scorer
+
+        self._statistics = statistics
+        self._encoder = Encoder(self._layout, statistics)
+        self._model = build(self.spec, self._layout, statistics, prior, key)
+        self._scorer = Scorer(self._model)
+
+    def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
+        """Margin (log-odds) and probability."""
+        assert self._encoder is not None
+        margin = self._scorer(self._encoder.numbers(columns), self._encoder.ids(columns))
+        return {"margin": margin, "probability": sigmoid(margin)}
+
+    def save(self, folder: Path) -> None:
+        """``weights.npz``, arrays in the order in which the network is built, and ``statistics.json``."""
+        assert self._statistics is not None
+        weights = {str(position): values for position, values in enumerate(self._model.get_weights())}
+        np.savez(folder / "weights.npz", **weights)
+        learned = {"epochs": self._epochs, **self._statistics.as_json()}
+        (folder / "statistics.json").write_text(json.dumps(learned))
+
+    @classmethod
+    def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
+        """What :meth:`save` wrote: the network is built again from its declaration. It scores with one thread."""
+        limit_tensorflow(1)
+        component = cls(spec, inputs)
+        learned = json.loads((folder / "statistics.json").read_text())
+        component._epochs = learned.pop("epochs")
+        component._set(Statistics(**learned), 0.0, "model")
+        with np.load(folder / "weights.npz", allow_pickle=False) as weights:
+            component._model.set_weights([weights[str(position)] for position in range(len(weights.files))])
+        return component
+
+    def summary(self) -> dict[str, Any]:
+        """How many weights there are, and how often each example was seen."""
+        return {"weights": self._model.count_params(), "epochs": self._epochs}
