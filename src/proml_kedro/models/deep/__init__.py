@@ -1,4 +1,4 @@
 """``kind: deep``: Keras networks declared as features, a graph of blocks, and a head.
 
-Only ``build``, ``train`` and ``component``, and the ``build`` methods of blocks, import TensorFlow, and only when called.
+TensorFlow takes seconds to import: only functions that build, train or score a network do so.
 """

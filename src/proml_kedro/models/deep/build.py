@@ -59,7 +59,7 @@ def _guarded(key: str, make: Callable[[], Any]) -> Any:
     """
     try:
         made = make()
-    except Exception as error:  # noqa: BLE001 (Keras raises many kinds for a bad argument)
+    except Exception as error:  # Keras raises many kinds for a bad argument
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError.at(key, reason if len(reason) <= 300 else f"{reason[:299]}…") from error
     if isinstance(made, list | tuple | dict) or len(made.shape) != 2 or made.shape[-1] is None:

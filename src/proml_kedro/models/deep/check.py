@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from proml_kedro.errors import Mistake, unknown
@@ -33,11 +33,8 @@ def order(spec: DeepSpec) -> list[str]:
     Raises:
         CycleError: They need each other in a circle.
     """
-    return list(TopologicalSorter({name: _parents(spec, block.of) for name, block in spec.graph.items()}).static_order())
-
-
-def _parents(spec: DeepSpec, references: Sequence[str]) -> list[str]:
-    return [one for one in references if one in spec.graph]
+    parents = {name: [one for one in block.of if one in spec.graph] for name, block in spec.graph.items()}
+    return list(TopologicalSorter(parents).static_order())
 
 
 def _readers(spec: DeepSpec) -> Iterator[tuple[str, list[str], bool]]:
@@ -54,8 +51,7 @@ def _check_names(spec: DeepSpec) -> Iterator[Mistake]:
 
 
 def _check_references(spec: DeepSpec, layout: Layout) -> Iterator[Mistake]:
-    names = [one.name for one in (*layout.numbers, *layout.categoricals)]
-    known = [*spec.graph, *GROUPS, *names]
+    known = [*spec.graph, *GROUPS, *(one.name for one in layout.numbers), *(one.name for one in layout.categoricals)]
     for key, references, reads_categories in _readers(spec):
         for position, reference in enumerate(references):
             here = f"{key}.of.{position}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,11 +15,30 @@ from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import limit_tensorflow
 from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.deep.check import check
+from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Encoder, Statistics, learn
+from proml_kedro.models.deep.train import Packed, Scorer, best_epoch
+from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.spec.model import ComponentSpec
+
+
+@dataclass(frozen=True)
+class _Network:
+    """Everything that was learned.
+
+    Attributes:
+        statistics: Of the inputs.
+        encoder: Columns to matrices, by the statistics.
+        model: ``keras.Model`` from the matrices to the margin.
+        scorer: The model as one traced function.
+    """
+
+    statistics: Statistics
+    encoder: Encoder
+    model: Any
+    scorer: Scorer
 
 
 class Deep(Component):
@@ -27,14 +46,11 @@ class Deep(Component):
 
     Spec: ClassVar[type[ComponentSpec]] = DeepSpec
     spec: DeepSpec
+    _network: _Network
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         super().__init__(spec, inputs)
         self._layout = lay_out(self.spec.features, {one.name: one.dtype for one in inputs})
-        self._statistics: Statistics | None = None
-        self._encoder: Encoder | None = None
-        self._model: Any = None
-        self._scorer: Any = None
         self._epochs = 0
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -46,16 +62,14 @@ class Deep(Component):
         """
         self._check(validation, context.key)
         limit_tensorflow(context.hardware.threads)
-        history = self._fit(train, validation, self.spec.training.epochs, context)
-        if history:
-            from proml_kedro.models.deep.train import best_epoch
-
-            self._epochs = best_epoch(history)
-            if self.spec.training.refit and context.final:
-                self._fit(train.join(validation), None, self._epochs, context)
+        training = self.spec.training
+        history = self._fit(train, validation, training.epochs, context)
+        self._epochs = best_epoch(history) if history else training.epochs
+        if training.refit and context.final and history:
+            self._fit(train.join(validation), None, self._epochs, context)
 
     def _check(self, validation: Examples, key: str) -> None:
-        mistakes = check(self.spec, {one.name: one.dtype for one in self.inputs})
+        mistakes = self.spec.check({one.name: one.dtype for one in self.inputs})
         stopping = self.spec.training.early_stopping
         if stopping and stopping.metric == "auc" and not 0 < validation.label.mean() < 1:
             message = "the validation period has one class only; write logloss"
@@ -66,43 +80,33 @@ class Deep(Component):
     def _fit(self, train: Examples, validation: Examples | None, epochs: int, context: FitContext) -> list[float]:
         import keras
 
-        from proml_kedro.models.deep.train import Packed, train as train_model
-
         statistics = learn(train.columns, self._layout, context.key)
         keras.utils.set_random_seed(context.seed)
         rate = float(np.clip(train.label.mean(), 1e-6, 1 - 1e-6))
-        self._set(statistics, float(np.log(rate / (1 - rate))), context.key)
-        encoder = self._encoder
-        assert encoder is not None
+        self._network = network = self._build(statistics, float(np.log(rate / (1 - rate))), context.key)
 
         def pack(examples: Examples) -> Packed:
+            encoder = network.encoder
             return Packed(encoder.numbers(examples.columns), encoder.ids(examples.columns), examples.label)
 
         watched = pack(validation) if validation else None
-        self._epochs = epochs
-        return train_model(self._model, pack(train), watched, self.spec.training, epochs, context.seed)
+        return train_network(network.model, pack(train), watched, self.spec.training, epochs, context.seed)
 
-    def _set(self, statistics: Statistics, prior: float, key: str) -> None:
-        from proml_kedro.models.deep.build import build
-        from proml_kedro.models.deep.train import Scorer
-
-        self._statistics = statistics
-        self._encoder = Encoder(self._layout, statistics)
-        self._model = build(self.spec, self._layout, statistics, prior, key)
-        self._scorer = Scorer(self._model)
+    def _build(self, statistics: Statistics, prior: float, key: str) -> _Network:
+        model = build(self.spec, self._layout, statistics, prior, key)
+        return _Network(statistics, Encoder(self._layout, statistics), model, Scorer(model))
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Margin (log-odds) and probability."""
-        assert self._encoder is not None
-        margin = self._scorer(self._encoder.numbers(columns), self._encoder.ids(columns))
+        network = self._network
+        margin = network.scorer(network.encoder.numbers(columns), network.encoder.ids(columns))
         return {"margin": margin, "probability": sigmoid(margin)}
 
     def save(self, folder: Path) -> None:
         """``weights.npz``, arrays in the order in which the network is built, and ``statistics.json``."""
-        assert self._statistics is not None
-        weights = {str(position): values for position, values in enumerate(self._model.get_weights())}
+        weights = {str(position): values for position, values in enumerate(self._network.model.get_weights())}
         np.savez(folder / "weights.npz", **weights)
-        learned = {"epochs": self._epochs, **self._statistics.as_json()}
+        learned = {"epochs": self._epochs, **self._network.statistics.as_json()}
         (folder / "statistics.json").write_text(json.dumps(learned))
 
     @classmethod
@@ -112,11 +116,11 @@ class Deep(Component):
         component = cls(spec, inputs)
         learned = json.loads((folder / "statistics.json").read_text())
         component._epochs = learned.pop("epochs")
-        component._set(Statistics(**learned), 0.0, "model")
+        component._network = component._build(Statistics(**learned), 0.0, "model")
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
-            component._model.set_weights([weights[str(position)] for position in range(len(weights.files))])
+            component._network.model.set_weights([weights[str(position)] for position in range(len(weights.files))])
         return component
 
     def summary(self) -> dict[str, Any]:
         """How many weights there are, and how often each example was seen."""
-        return {"weights": self._model.count_params(), "epochs": self._epochs}
+        return {"weights": self._network.model.count_params(), "epochs": self._epochs}

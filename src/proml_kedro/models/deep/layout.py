@@ -11,7 +11,8 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.spec import DeepFeaturesSpec, DeepSpec, Numeric
 from proml_kedro.spec.features import Dtype
 
-T = TypeVar("T")
+T = TypeVar("T", int, Numeric)
+D = TypeVar("D")
 
 GROUPS = ("numbers", "embeddings", "categories")
 
@@ -106,7 +107,7 @@ def matching(patterns: Sequence[str], names: Mapping[str, object]) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _setting(value: T | Mapping[str, T], name: str, default: T) -> T:
+def _setting(value: T | Mapping[str, T], name: str, default: D) -> T | D:
     if not isinstance(value, Mapping):
         return value
     found = [one for pattern, one in value.items() if fnmatchcase(name, pattern)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from proml_kedro.errors import Mistake
 from proml_kedro.models.deep.blocks import AnyBlock, References
 from proml_kedro.spec.base import Name, Spec
+from proml_kedro.spec.features import Dtype
 from proml_kedro.spec.model import ComponentSpec
 
 Numeric = Literal["standardize", "log", "quantile"]
@@ -93,3 +96,9 @@ class DeepSpec(ComponentSpec):
     graph: Annotated[dict[Name, AnyBlock], Field(min_length=1)]
     head: HeadSpec
     training: DeepTrainingSpec = DeepTrainingSpec()
+
+    def check(self, inputs: Mapping[str, Dtype]) -> list[Mistake]:
+        """Whatever is wrong with features, graph and head that can be found without data and TensorFlow."""
+        from proml_kedro.models.deep.check import check  # it needs this module
+
+        return check(self, inputs)

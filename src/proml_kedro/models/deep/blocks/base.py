@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
@@ -73,31 +73,33 @@ class Block(Spec):
         """
 
     @classmethod
-    def for_value(cls, value: Any) -> type[Self]:
-        """The class of the kind that a piece of YAML asks for; this class when it does not say."""
-        if not isinstance(value, dict):
-            return cls
+    def for_value(cls, value: Any) -> type[Spec]:
+        """What a block of this kind may say."""
         try:
-            return blocks.get("layer" if "layer" in value else str(value.get("block")))
+            chosen: type[Spec] = blocks.get(_kind(value)) if isinstance(value, dict) else cls
         except UnknownNameError:
             return cls
+        return chosen
 
 
 blocks: Registry[Any] = Registry("block", "proml_kedro.blocks")
 """Classes that implement :class:`Block`."""
 
 
+def _kind(value: dict[str, Any]) -> str:
+    return "layer" if "layer" in value else str(value.get("block"))
+
+
 def _pick_block(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     if not isinstance(value, dict):
         return handler(value)
-    if "layer" not in value:
-        if value.get("block") is None:
-            known = ", ".join(blocks.names())
-            raise PydanticCustomError("block", "block: is missing; known: {known}", {"known": known})
-        try:
-            blocks.get(str(value["block"]))
-        except UnknownNameError as error:
-            raise PydanticCustomError("block", "block: {message}", {"message": str(error)}) from error
+    if value.get("block") is None and "layer" not in value:
+        known = ", ".join(blocks.names())
+        raise PydanticCustomError("block", "block is missing; known: {known}", {"known": known})
+    try:
+        blocks.get(_kind(value))
+    except UnknownNameError as error:
+        raise PydanticCustomError("block", "{message}", {"message": str(error)}) from error
     return Block.for_value(value).model_validate(value)
 
 
