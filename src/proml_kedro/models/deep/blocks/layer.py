@@ -22,16 +22,18 @@ def _allowed(name: str) -> str:
 
 @blocks.register("layer")
 class Layer(Block):
-    """A layer of Keras by its class name. It gets one vector for each thing it reads, and several as a list.
+    """A layer of Keras by its class name, applied to everything it reads, side by side.
 
     Attributes:
         layer: Its class in ``keras.layers``.
         config: Its arguments: plain values and lists of them.
+        as_list: Give it the vectors as a list instead, as ``Multiply`` and other layers that merge want them.
     """
 
     block: Literal["layer"] = "layer"
     layer: Annotated[str, AfterValidator(_allowed)]
     config: dict[str, bool | int | float | str | list[int] | None] = {}
+    as_list: bool = False
 
     def width(self, parts: Sequence[Part]) -> Part:
         """Only Keras knows."""
@@ -49,5 +51,4 @@ class Layer(Block):
         if self.layer not in known:
             raise ValueError(unknown("Keras layer", self.layer, known))
         layer = getattr(keras.layers, self.layer)(**{**self.config, "name": name})
-        vectors = [flat([value]) for value in values]
-        return layer(vectors[0] if len(vectors) == 1 else vectors)
+        return layer([flat([value]) for value in values] if self.as_list else flat(values))
