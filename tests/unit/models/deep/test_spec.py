@@ -9,9 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from proml_kedro.config.schema import known_keys
-from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.spec import DeepSpec
-from proml_kedro.registry import components
 
 INPUTS = {"shop.price": "float", "shop.visits": "int", "shop.city": "str", "shop.country": "str"}
 
@@ -108,8 +106,7 @@ def test_mistakes_in_a_block_are_found_by_its_kind(graph, where, message):
     assert any(one["loc"][: len(where)] == where and message in one["msg"] for one in caught.value.errors())
 
 
-def test_keys_of_a_block_are_known_to_the_configuration(monkeypatch):
-    monkeypatch.setitem(components._objects, "deep", Deep)
+def test_keys_of_a_block_are_known_to_the_configuration():
     config = {"model": {"components": {"t": {"kind": "deep", "graph": {"d": {"block": "mlp"}, "l": {"layer": "X"}}}}}}
     path = ["model", "components", "t", "graph"]
     assert {"units", "dropout"} <= set(known_keys([*path, "d"], config))
