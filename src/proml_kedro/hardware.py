@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -48,11 +49,31 @@ def xgboost_settings(hardware: HardwareSpec) -> dict[str, Any]:
 
 def limit_tensorflow(threads: int) -> None:
     """Hold TensorFlow to so many threads. It can be told once a process: later calls change nothing."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # it tells every user about instruction sets otherwise
-    import tensorflow as tf
-
+    with _quiet_import("tensorflow"):
+        import tensorflow as tf
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
         logger.debug("TensorFlow runs already; it keeps the threads it has")
+
+
+@contextmanager
+def _quiet_import(package: str) -> Iterator[None]:
+    """Keep the remarks to itself that TensorFlow's native code makes about the machine when it is loaded.
+
+    They go past Python to standard error; what goes wrong is an exception and is still seen.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if package in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

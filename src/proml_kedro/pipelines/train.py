@@ -102,5 +102,5 @@ def _train(
             "device": hardware.device,
         },
         write,
-        code=("models", "==xgboost", "==scikit-learn"),
+        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )

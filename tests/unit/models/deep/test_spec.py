@@ -90,8 +90,8 @@ def test_mistakes_are_told_with_their_key(changes, expected):
 @pytest.mark.parametrize(
     ("graph", "where", "message"),
     [
-        ({"block": "mpl", "of": "numbers"}, ("graph", "x"), "no block 'mpl'. Did you mean 'mlp'?"),
-        ({"of": "numbers"}, ("graph", "x"), "block is missing; known: add, concat, cross"),
+        ({"block": "mpl", "of": "numbers"}, ("graph", "x"), "block: no block 'mpl'. Did you mean 'mlp'?"),
+        ({"of": "numbers"}, ("graph", "x"), "block: is missing; known: add, concat, cross"),
         ({"block": "mlp", "of": "numbers"}, ("graph", "x", "units"), "Field required"),
         ({"block": "mlp", "of": "numbers", "units": [0]}, ("graph", "x", "units", 0), "greater than 0"),
         ({"block": "mlp", "of": "numbers", "unit": [4]}, ("graph", "x", "units"), "Field required"),

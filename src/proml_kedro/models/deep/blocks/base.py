@@ -95,11 +95,11 @@ def _pick_block(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         return handler(value)
     if value.get("block") is None and "layer" not in value:
         known = ", ".join(blocks.names())
-        raise PydanticCustomError("block", "block is missing; known: {known}", {"known": known})
+        raise PydanticCustomError("block", "block: is missing; known: {known}", {"known": known})
     try:
         blocks.get(_kind(value))
     except UnknownNameError as error:
-        raise PydanticCustomError("block", "{message}", {"message": str(error)}) from error
+        raise PydanticCustomError("block", "block: {message}", {"message": str(error)}) from error
     return Block.for_value(value).model_validate(value)
 
 
