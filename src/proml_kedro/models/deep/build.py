@@ -95,6 +95,9 @@ def _bias_layer(prior: float) -> Any:
         def call(self, x: Any) -> Any:
             return x + self.bias
 
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape  # Keras cannot infer it behind operations that are no layers
+
     return Bias(name="head_bias")
 
 
