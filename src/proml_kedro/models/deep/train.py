@@ -58,13 +58,12 @@ def train(
         What early stopping goes by after each epoch, higher is better; empty without ``validation``.
     """
     judge = _judge(model, validation, spec)
-    run, batch = _stepper(model, examples, spec)
-    generator = np.random.default_rng(seed)
+    trainer = Trainer(model, examples, spec, seed)
     history: list[float] = []
     best: list[Array] = []
     with progress("epochs", epochs) as advance:
         for epoch in range(epochs):
-            loss = _run_epoch(run, generator.permutation(len(examples)).astype(np.int32), batch)
+            loss = trainer.epoch()
             advance()
             if judge is None:
                 continue
@@ -84,23 +83,41 @@ def best_epoch(history: list[float]) -> int:
     return int(np.argmax(history)) + 1
 
 
-def _run_epoch(run: Callable[..., Any], rows: npt.NDArray[np.int32], batch: int) -> float:
-    steps = max(1, len(rows) // batch)
-    loss = 0.0
-    for start in range(0, steps, _STEPS):
-        these = min(_STEPS, steps - start)
-        loss = float(run(rows[start * batch : (start + these) * batch].reshape(these, -1)))
-    if not math.isfinite(loss):
-        logger.warning("the loss is no longer finite; a smaller learning rate may help")
-    return loss
+class Trainer:
+    """Epochs of a model.
 
+    The matrices stay in TensorFlow: each step gathers its rows from them, several steps to a call from Python.
 
-def _stepper(model: Any, examples: Packed, spec: DeepTrainingSpec) -> tuple[Callable[..., Any], int]:
-    """A function that trains on given rows, and the batch size.
-
-    The matrices are constants inside of it: each step gathers its rows from them, which costs a small part of what
-    slicing, shuffling and batching single examples does.
+    Args:
+        model: From the two matrices to the margin.
+        examples: To learn from.
+        spec: Of the optimiser.
+        seed: Of the order in which the examples come.
     """
+
+    def __init__(self, model: Any, examples: Packed, spec: DeepTrainingSpec, seed: int) -> None:
+        self._rows = len(examples)
+        self._batch = min(spec.batch_size, self._rows)
+        self._generator = np.random.default_rng(seed)
+        self._run = _steps(model, examples, spec)
+
+    def epoch(self) -> float:
+        """See each example once, but for those that are left over from the last whole batch.
+
+        Returns:
+            The loss of the last batch.
+        """
+        batches = self._rows // self._batch
+        rows = self._generator.permutation(self._rows)[: batches * self._batch].astype(np.int32)
+        rows = rows.reshape(batches, self._batch)
+        losses = [float(self._run(rows[start : start + _STEPS])) for start in range(0, batches, _STEPS)]
+        if not math.isfinite(losses[-1]):
+            logger.warning("the loss is no longer finite; a smaller learning rate may help")
+        return losses[-1]
+
+
+def _steps(model: Any, examples: Packed, spec: DeepTrainingSpec) -> Callable[[Array], Any]:
+    """A function that takes a step for each line of row numbers, and returns the last loss."""
     import keras
     import tensorflow as tf
 
@@ -125,7 +142,7 @@ def _stepper(model: Any, examples: Packed, spec: DeepTrainingSpec) -> tuple[Call
             loss = step(batches[position])
         return loss
 
-    return lambda rows: run(tf.constant(rows)), min(spec.batch_size, len(examples))
+    return lambda batches: run(tf.constant(batches))
 
 
 def _judge(model: Any, validation: Packed | None, spec: DeepTrainingSpec) -> Callable[[], float] | None:

@@ -97,7 +97,11 @@ def test_mistakes_are_told_with_their_key(changes, expected):
         ({"block": "mlp", "of": "numbers", "unit": [4]}, ("graph", "x", "units"), "Field required"),
         ({"block": "fm", "of": []}, ("graph", "x", "of"), "at least 1"),
         ({"layer": "Lambda", "of": "deep"}, ("graph", "x", "layer"), "'Lambda' is not allowed"),
-        ({"layer": "Dense", "of": "deep", "config": {"a": {"class_name": "B"}}}, ("graph", "x", "config", "a"), "valid"),
+        (
+            {"layer": "Dense", "of": "deep", "config": {"a": {"class_name": "B"}}},
+            ("graph", "x", "config", "a"),
+            "valid",
+        ),
     ],
 )
 def test_mistakes_in_a_block_are_found_by_its_kind(graph, where, message):
