@@ -9,6 +9,26 @@ from proml_kedro.testing import check_component, make_examples
 CONFIGS = [
     {"kind": "logistic"},
     {"kind": "logistic", "penalty": 100.0},
+    {"kind": "mixed", "random_effects": [{"entity": "shop.city"}]},
+    {
+        "kind": "mixed",
+        "fixed": ["shop.*"],
+        "random_effects": [{"entity": "shop.city", "features": ["intercept", "shop.price"]}],
+    },
+    {
+        "kind": "mixed",
+        "offset": "shop.price",
+        "method": "pql",
+        "random_effects": [{"entity": "shop.city", "features": ["shop.visits"], "variance": 0.3}],
+    },
+    {
+        "kind": "mixed",
+        "fixed": ["shop.city", "shop.price"],
+        "random_effects": [
+            {"entity": "shop.city", "features": ["intercept", "shop.visits"], "covariance": "diagonal"},
+            {"entity": ["shop.city"], "features": ["shop.price"]},
+        ],
+    },
     {"kind": "xgboost", "num_boost_round": 20},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "refit": False},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "params": {"subsample": 0.5, "eta": 0.2}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -51,7 +52,11 @@ class ModelGraph:
 
     def _new(self, name: str) -> Component:
         spec = self.spec.components[name]
-        component: Component = components.get(spec.kind)(spec, self._reads[name])
+        try:
+            component: Component = components.get(spec.kind)(spec, self._reads[name])
+        except UserError as error:  # a component does not know where it stands
+            here = f"model.components.{name}"
+            raise UserError(*(replace(one, key=f"{here}.{one.key}") for one in error.mistakes)) from error
         return component
 
     def fit(self, train: Examples, validation: Examples, context: FitContext, groups: Array | None = None) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import UserError
 from proml_kedro.hardware import limit_tensorflow
 from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
@@ -42,7 +42,11 @@ class _Network:
 
 
 class Deep(Component):
-    """A neural network over scaled numbers and embedded categories."""
+    """A neural network over scaled numbers and embedded categories.
+
+    Raises:
+        UserError: The configuration has mistakes that show without data; their keys begin inside of the component.
+    """
 
     Spec: ClassVar[type[ComponentSpec]] = DeepSpec
     spec: DeepSpec
@@ -50,17 +54,20 @@ class Deep(Component):
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         super().__init__(spec, inputs)
-        self._layout = lay_out(self.spec.features, {one.name: one.dtype for one in inputs})
+        dtypes = {one.name: one.dtype for one in inputs}
+        if mistakes := self.spec.check(dtypes):
+            raise UserError(*mistakes)
+        self._layout = lay_out(self.spec.features, dtypes)
         self._epochs = 0
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
         """Train until the validation period stops improving, then refit on both periods if that is asked for.
 
         Raises:
-            UserError: The configuration has a mistake, Keras refuses a layer, a table stays without categories, or
-                the validation period cannot be judged by AUC.
+            UserError: Keras refuses a layer, a table stays without categories, or the validation period cannot be
+                judged by AUC.
         """
-        self._check(validation, context.key)
+        self._check_metric(validation, context.key)
         limit_tensorflow(context.hardware.threads)
         training = self.spec.training
         history = self._fit(train, validation, training.epochs, context)
@@ -68,14 +75,11 @@ class Deep(Component):
         if training.refit and context.final and history:
             self._fit(train.join(validation), None, self._epochs, context)
 
-    def _check(self, validation: Examples, key: str) -> None:
-        mistakes = self.spec.check({one.name: one.dtype for one in self.inputs})
+    def _check_metric(self, validation: Examples, key: str) -> None:
         stopping = self.spec.training.early_stopping
         if stopping and stopping.metric == "auc" and not 0 < validation.label.mean() < 1:
             message = "the validation period has one class only; write logloss"
-            mistakes.append(Mistake("training.early_stopping.metric", message))
-        if mistakes:
-            raise UserError(*(replace(one, key=f"{key}.{one.key}") for one in mistakes))
+            raise UserError.at(f"{key}.training.early_stopping.metric", message)
 
     def _fit(self, train: Examples, validation: Examples | None, epochs: int, context: FitContext) -> list[float]:
         import keras
