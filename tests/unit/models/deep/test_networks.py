@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from pydantic import ValidationError
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import FitContext
+from proml_kedro.models.deep.blocks import blocks
 from proml_kedro.models.deep.component import Deep
-from proml_kedro.spec import HardwareSpec
+from proml_kedro.models.graph import ModelGraph
+from proml_kedro.spec import HardwareSpec, ModelSpec
 from proml_kedro.testing import INPUTS, make_examples
 
 CONTEXT = FitContext(HardwareSpec(threads=1), seed=3, key="model.components.net")
@@ -173,6 +177,75 @@ def test_what_keras_refuses_is_one_line(layer, message):
     assert str(caught.value).startswith("model.components.net.graph.x: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def plain_config(**training):
+    return {
+        "kind": "deep",
+        "inputs": ["*"],
+        "features": {"embed": 4},
+        "graph": {"deep": {"block": "mlp", "of": ["numbers", "embeddings"], "units": [32, 16]}},
+        "head": {"of": "deep"},
+        "training": {"batch_size": 64, "learning_rate": 0.02, **training},
+    }
+
+
+def test_training_stops_and_the_best_weights_are_kept():
+    """A network that overfits: the longer it is trained, the worse it is, unless it is stopped."""
+    stopping = {"metric": "logloss", "patience": 3}
+    stopped = fitted(plain_config(epochs=60, early_stopping=stopping), rows=300)
+    epochs = stopped.summary()["epochs"]
+    assert 0 < epochs < 57
+    check = make_examples(64, 2)  # the validation period that it stopped by
+    exactly = fitted(plain_config(epochs=epochs), rows=300)
+    assert stopped.score(check.columns)["margin"] == pytest.approx(exactly.score(check.columns)["margin"], abs=1e-5)
+    longest = fitted(plain_config(epochs=60), rows=300)
+    assert log_loss(check, stopped) < 0.9 * log_loss(check, longest)
+
+
+def test_refit_learns_from_the_validation_period_too():
+    stopping = {"metric": "auc"}
+    kept, again = (fitted(plain_config(epochs=10, early_stopping=stopping, refit=refit)) for refit in (False, True))
+    assert kept.summary() == again.summary()
+    fresh = make_examples(50, 5).columns
+    assert np.abs(kept.score(fresh)["margin"] - again.score(fresh)["margin"]).max() > 1e-3
+
+
+def log_loss(examples, component):
+    probability = component.score(examples.columns)["probability"]
+    return -np.mean(np.where(examples.label == 1, np.log(probability), np.log1p(-probability)))
+
+
+def test_a_network_feeds_other_components(tmp_path):
+    components = {
+        "trees": {"kind": "xgboost", "inputs": ["tower.margin", "shop.visits"], "num_boost_round": 5},
+        "tower": plain_config(epochs=2),
+    }
+    dtypes = {one.name: one.dtype for one in INPUTS}
+    graph = ModelGraph(ModelSpec(name="m", components=components, score="trees"), dtypes)
+    graph.fit(make_examples(200, 1), make_examples(64, 2), CONTEXT)
+    graph.save(tmp_path)
+    fresh = make_examples(30, 3).columns
+    assert np.abs(ModelGraph.load(graph.spec, dtypes, tmp_path).score(fresh) - graph.score(fresh)).max() < 1e-6
+
+
+def test_a_mistake_names_its_place_in_the_model():
+    components = {"tower": {**plain_config(), "head": {"of": "dep"}}}
+    with pytest.raises(UserError, match=r"^model\.components\.tower\.head\.of\.0: no block or input 'dep'"):
+        ModelGraph(ModelSpec(name="m", components=components, score="tower"), {one.name: one.dtype for one in INPUTS})
+
+
+def test_the_block_of_the_documentation_works():
+    text = (Path(__file__).parents[4] / "docs/explanation/deep-models.md").read_text()
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    try:
+        exec(compile(source, "deep-models.md", "exec"), {"__name__": "my_blocks"})
+        config = plain_config(epochs=1)
+        config["graph"] |= {"gated": {"block": "gate", "of": ["embeddings", "deep"]}}
+        config["head"] = {"of": "gated"}
+        assert np.isfinite(fitted(config).score(make_examples(5).columns)["margin"]).all()
+    finally:
+        blocks._objects.pop("gate", None)
 
 
 def test_a_vocabulary_without_categories_is_refused():
