@@ -48,10 +48,16 @@ def xgboost_settings(hardware: HardwareSpec) -> dict[str, Any]:
 
 
 def limit_tensorflow(threads: int) -> None:
-    """Hold TensorFlow to so many threads. It can be told once a process: later calls change nothing."""
+    """Hold TensorFlow to the CPU and so many threads, and Keras to TensorFlow; to be called before either is used.
+
+    TensorFlow can be told once a process: later calls change nothing.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
     with _quiet_import("tensorflow"):
         import tensorflow as tf
     try:
+        tf.config.set_visible_devices([], "GPU")  # otherwise it takes all memory of any that is there
+        tf.config.experimental.enable_op_determinism()  # one seed, one model, also with several threads
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
