@@ -1,6 +1,8 @@
 """Every library takes its threads from the hardware's description."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -52,3 +54,21 @@ def test_what_is_loaded_later_is_held_by_its_environment(monkeypatch):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     limit_environment(HardwareSpec(threads=2))
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"2"}
+
+
+def test_tensorflow_is_held_and_loads_in_silence():
+    code = """
+from proml_kedro.hardware import limit_tensorflow
+limit_tensorflow(1)
+import tensorflow as tf
+threads = tf.config.threading
+assert (threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads()) == (1, 1)
+tf.constant(1) + 1
+limit_tensorflow(3)  # too late, and no reason to fail
+assert threads.get_intra_op_parallelism_threads() == 1
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -115,5 +115,5 @@ def _train(
             "own_code": own_code(model),
         },
         write,
-        code=("models", "==xgboost", "==scikit-learn"),
+        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )

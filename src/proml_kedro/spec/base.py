@@ -16,6 +16,11 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), validate_default=True)
 
+    @classmethod
+    def for_value(cls, value: Any) -> type[Spec]:
+        """The class that checks this piece of YAML: itself, unless its kind decides which subclass does."""
+        return cls
+
 
 def parse_duration(text: Any) -> Any:
     """Read ``15m``, ``3h``, ``7d`` into a timedelta; anything that is not text goes on to pydantic.

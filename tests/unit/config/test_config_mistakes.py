@@ -109,7 +109,7 @@ FILES = [
     ),
     (
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
-        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: logistic, mixed, xgboost"],
+        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: deep, logistic, mixed, xgboost"],
     ),
     (
         {"model__forest": "components:\n\ttrees: 1\n"},
