@@ -52,6 +52,21 @@ FEATURES: dict[str, Any] = {
             "least": {"agg": "min", "expression": "amount", "windows": ["1d"]},
         },
     },
+    "habits": {
+        "key": ["user", "item"],
+        "source": {"table": "visits", "event_time": "seen_at", "delay": "1h"},
+        "snapshot": "1h",
+        "defaults": {"windows": ["1d", "all"]},
+        "features": {
+            "spread": {"agg": "std", "expression": "amount"},
+            "latest": {"agg": "last", "expression": "amount"},
+            "size": {"agg": "last", "expression": "if(amount > 10, 'large', 'small')", "dtype": "str"},
+            "different_hours": {"agg": "count_distinct", "expression": "hour(seen_at)"},
+            "large": {"agg": "rate", "expression": "amount > 10"},
+            "upper": {"agg": "quantile", "q": 0.9, "expression": "amount"},
+            "faded": {"agg": "decay", "half_life": "6h", "expression": "amount"},
+        },
+    },
 }
 
 

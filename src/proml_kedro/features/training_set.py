@@ -114,7 +114,7 @@ def zero_when_empty(view: FeatureViewSpec) -> set[str]:
     return {
         f"{name}_{window}"
         for name, feature in view.features.items()
-        if isinstance(feature, WindowFeature) and feature.agg in ("count", "sum")
+        if isinstance(feature, WindowFeature) and feature.is_zero_when_empty
         for window in feature.windows
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.features.aggregates import value_sql, value_type
 from proml_kedro.features.sql import (
     TYPES,
     check_expression,
@@ -23,7 +24,7 @@ from proml_kedro.features.sql import (
     parquet,
     quote,
 )
-from proml_kedro.features.windows import known_at, snapshot_sql, value_sql
+from proml_kedro.features.windows import known_at, needs_order, snapshot_sql
 from proml_kedro.spec.features import ColumnFeature, FeatureSource, FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -96,9 +97,16 @@ def _check(connection: duckdb.DuckDBPyConnection, name: str, view: FeatureViewSp
             yield Mistake(f"{key}.source.event_time", f"'{source.event_time}' is {type_}, not a timestamp")
     for field, feature in view.features.items():
         for part, expression in _expressions(field, feature):
-            _, mistake = check_expression(connection, relation, expression, f"{key}.features.{field}{part}")
+            place = f"{key}.features.{field}{part}"
+            type_, mistake = check_expression(connection, relation, expression, place)
             if mistake:
                 yield mistake
+            elif part == ".expression" and _is_rate(feature) and type_ != "BOOLEAN":
+                yield Mistake(place, f"is {type_}, not true or false, so no share of events; compare it with something")
+
+
+def _is_rate(feature: ColumnFeature | WindowFeature) -> bool:
+    return isinstance(feature, WindowFeature) and feature.agg == "rate"
 
 
 def _expressions(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, str]]:
@@ -122,7 +130,11 @@ def _write(
     import duckdb
 
     file = tables / f"{_source(view).table}.parquet"
-    query = snapshot_sql(view, parquet(file), keys) if view.is_windowed else _columns_sql(view, file, keys)
+    if view.is_windowed:
+        options = ", file_row_number = true" if needs_order(view) else ""
+        query = snapshot_sql(view, parquet(file, options=options), keys)
+    else:
+        query = _columns_sql(view, file, keys)
     order = ", ".join([*map(quote, keys), "event_timestamp"])
     try:
         rows = connection.execute(
@@ -169,9 +181,8 @@ def _blame(
         try:
             connection.execute(f"SELECT count({_column_sql(field, feature)}) FROM {relation}").fetchall()
         except duckdb.Error as own:
-            wanted = TYPES[feature.dtype] if isinstance(feature, ColumnFeature) else "DOUBLE"
+            wanted = TYPES[feature.dtype] if isinstance(feature, ColumnFeature) else value_type(feature)
             part = ".expression" if feature.expression else ""
-            mistakes.append(
-                Mistake(f"features.{name}.features.{field}{part}", f"cannot be computed as {wanted}: {explain(own)}")
-            )
+            failed = f"cannot be computed{f' as {wanted}' if wanted else ''}"
+            mistakes.append(Mistake(f"features.{name}.features.{field}{part}", f"{failed}: {explain(own)}"))
     return UserError(*mistakes or [Mistake(f"features.{name}", explain(error))])

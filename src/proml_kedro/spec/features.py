@@ -16,7 +16,9 @@ from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model
 from proml_kedro.spec.base import Duration, Name, Spec, Sql, format_duration, parse_duration
 
 Dtype = Literal["float", "int", "bool", "str"]
-Aggregate = Literal["count", "sum", "mean", "min", "max"]
+Aggregate = Literal["count", "sum", "mean", "min", "max", "std", "last", "count_distinct", "rate", "quantile", "decay"]
+_ZERO_WHEN_EMPTY = ("count", "count_distinct", "sum", "decay")
+_OPTIONS = {"q": "quantile", "half_life": "decay"}
 
 
 def window_length(window: str) -> timedelta | None:
@@ -51,31 +53,59 @@ class WindowFeature(Spec):
     """An aggregate of events over windows: one feature ``NAME_WINDOW`` for each window.
 
     The value at time t aggregates the events with ``t - window <= known_at < t``, where known_at is the
-    event's time plus the source's delay. An empty window counts 0 and sums 0; its mean, min and max are null.
+    event's time plus the source's delay. Events whose value is null take no part. An empty window counts 0 and sums 0;
+    any other aggregate of it is null.
 
     Attributes:
-        agg: The aggregate.
+        agg: The aggregate. `std` is the sample standard deviation; `last` the value known last; `rate` the share of
+            events for which the expression is true; `decay` a sum in which an event counts half after each half-life.
         expression: SQL over the table's columns for what is aggregated; not needed to count rows.
         filter: SQL; only events for which it holds take part.
+        windows: How far back to look; those of the view's `defaults` when left out, or `all` for a decayed sum.
+        q: For `quantile`, which one: 0.5 is the median. Between two values it is interpolated.
+        half_life: For `decay`, after how long an event counts half.
+        dtype: For `last`, the type of the value; every other aggregate has its own.
     """
 
     agg: Aggregate
     expression: Sql | None = None
     filter: Sql | None = None
     windows: Annotated[list[Window], Field(min_length=1)]
+    q: Annotated[float, Field(ge=0, le=1)] | None = None
+    half_life: Duration | None = None
+    dtype: Dtype = "float"
     description: str = ""
     tags: dict[str, str] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        implied: dict[str, Any] = {"windows": ["all"]} if value.get("agg") == "decay" else {}
+        if value.get("agg") in ("count", "count_distinct"):
+            implied["dtype"] = "int"
+        return {**implied, **value}
+
     @model_validator(mode="after")
-    def _has_something_to_aggregate(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.agg != "count" and self.expression is None:
             raise ValueError(f"agg '{self.agg}' needs an expression: what to take the {self.agg} of")
+        for option, agg in _OPTIONS.items():
+            given = getattr(self, option) is not None
+            if given and self.agg != agg:
+                raise ValueError(f"{option} belongs to agg '{agg}', not to '{self.agg}'")
+            if self.agg == agg and not given:
+                raise ValueError(f"agg '{agg}' needs {option}")
+        own = "int" if self.agg in ("count", "count_distinct") else "float"
+        if self.agg != "last" and self.dtype != own:
+            raise ValueError(f"a {self.agg} is {own}, not {self.dtype}; only agg 'last' has a dtype to choose")
         return self
 
     @property
-    def dtype(self) -> Dtype:
-        """Counts are int, everything else is float."""
-        return "int" if self.agg == "count" else "float"
+    def is_zero_when_empty(self) -> bool:
+        """Whether the value is 0, rather than null, when no event takes part."""
+        return self.agg in _ZERO_WHEN_EMPTY
 
 
 def _sort_of_feature(value: Any) -> str:
@@ -106,6 +136,16 @@ class FeatureSource(Spec):
     ttl: Duration | None = None
 
 
+class FeatureDefaults(Spec):
+    """What the features of a view have in common.
+
+    Attributes:
+        windows: Windows of every aggregate that names none itself; a decayed sum keeps to its own.
+    """
+
+    windows: list[Window] = []
+
+
 class FeatureViewSpec(Spec):
     """Features that share a source and a key.
 
@@ -113,11 +153,13 @@ class FeatureViewSpec(Spec):
         key: Entity, or entities, of the problem that the values belong to; none for request features.
         source: A table, or ``request``: columns of the example itself, sent with every scoring request.
         snapshot: Step of the clock on which windowed features change; their windows are multiples of it.
+        defaults: What the view's features have in common.
     """
 
     key: list[Name] = []
     source: FeatureSource | Literal["request"]
     snapshot: Duration = timedelta(hours=1)
+    defaults: FeatureDefaults = FeatureDefaults()
     owner: str = ""
     tags: dict[str, str] = {}
     description: str = ""
@@ -129,6 +171,23 @@ class FeatureViewSpec(Spec):
         if isinstance(value, dict) and isinstance(value.get("key"), str):
             return {**value, "key": [value["key"]]}
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _share_windows(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or not isinstance(value.get("features"), dict):
+            return value
+        defaults = value.get("defaults")
+        windows = defaults.get("windows") if isinstance(defaults, dict) else getattr(defaults, "windows", None)
+        if not windows:
+            return value
+        features = {
+            name: {"windows": windows, **feature}
+            if isinstance(feature, dict) and "agg" in feature and feature["agg"] != "decay"
+            else feature
+            for name, feature in value["features"].items()
+        }
+        return {**value, "features": features}
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -148,11 +207,19 @@ class FeatureViewSpec(Spec):
         taken = sorted({*self.key, "event_timestamp", "created_timestamp"} & set(self.columns()))
         if taken:
             raise ValueError(f"a feature cannot be called '{taken[0]}', like the view's key or its times")
+        if self.defaults.windows and not windowed:
+            raise ValueError("defaults.windows is for aggregates, and none of the features is one")
         self._check_windows()
         return self
 
     def _check_windows(self) -> None:
         for name, feature in self.features.items():
+            half_life = feature.half_life if isinstance(feature, WindowFeature) else None
+            if half_life is not None and half_life < self.snapshot:
+                raise ValueError(
+                    f"half_life {format_duration(half_life)} of '{name}' is shorter than snapshot "
+                    f"{format_duration(self.snapshot)}"
+                )
             for window in feature.windows if isinstance(feature, WindowFeature) else ():
                 length = window_length(window)
                 if length is not None and (length % self.snapshot or not length):

@@ -52,7 +52,7 @@ def test_agrees_with_the_offline_store(online: tuple[Shop, Any, OnlineFeatures],
     for name in names:
         expected = offline[name.replace(".", "__")]
         # A key that nothing has happened to yet has no row; see test_training_set for the zeros.
-        if name.split(".")[1].startswith(("visits", "total", "big")):
+        if name.split(".")[1].startswith(("visits", "total", "big", "different_hours", "faded")):
             known_key = frame["user"].notna() & frame["item"].notna()
             expected = expected.where(~(known_key & expected.isna()), 0)
         for got, wanted in zip(values[name], expected, strict=True):

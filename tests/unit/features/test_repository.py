@@ -25,7 +25,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any]:
 
 def test_views(registered: tuple[Shop, Any]) -> None:
     views = {view.name: view for view in registered[1].list_feature_views()}
-    assert set(views) == {"price", "region", "spending"}
+    assert set(views) == {"price", "region", "spending", "habits"}
     assert views["price"].ttl == timedelta(days=2)
     assert views["spending"].ttl == timedelta(0)
     assert views["spending"].owner == "shop@example.com"
@@ -92,9 +92,9 @@ def test_what_is_no_longer_declared_goes(tmp_path: Path) -> None:
     del fewer["price"], fewer["visit"]
     register(store, shop.problem, FeaturesSpec.model_validate(fewer), "shop_two", {"region.area": "str"})
     after = snapshot(store)
-    assert set(after["views"]) == {"region", "spending"}
+    assert set(after["views"]) == {"region", "spending", "habits"}
     assert set(after["services"]) == {"shop_two"}, "the other one read what is gone"
-    assert set(after["sources"]) == {"region_table", "spending_table"}
+    assert set(after["sources"]) == {"region_table", "spending_table", "habits_table"}
 
 
 def test_feature_tables_come_first(shop: Shop, tmp_path: Path) -> None:

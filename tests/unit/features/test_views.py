@@ -20,7 +20,8 @@ from shop import FEATURES, HARDWARE, PROBLEM, Shop
 
 
 def test_every_view_but_request_views_has_a_table(shop: Shop) -> None:
-    assert sorted(file.name for file in shop.views.iterdir()) == ["price.parquet", "region.parquet", "spending.parquet"]
+    names = ["habits.parquet", "price.parquet", "region.parquet", "spending.parquet"]
+    assert sorted(file.name for file in shop.views.iterdir()) == names
 
 
 def test_types_are_those_declared(shop: Shop) -> None:
@@ -87,6 +88,21 @@ def changed(path: str, value: Any) -> FeaturesSpec:
         ("price.key", "user", "price.key", "in table 'prices': no column 'user'."),
         ("spending.features.big.filter", "amout > 1", "spending.features.big.filter", "Did you mean 'amount'?"),
         ("spending.features.least.expression", "item", "spending.features.least.expression", "computed as DOUBLE"),
+        (
+            "habits.features.large.expression",
+            "amount",
+            "habits.features.large.expression",
+            "is DOUBLE, not true or false",
+        ),
+        ("habits.features.upper.expression", "item", "habits.features.upper.expression", "computed as DOUBLE"),
+        ("habits.features.size.dtype", "int", "habits.features.size.expression", "computed as BIGINT"),
+        ("habits.features.different_hours.filter", "itm = ''", "habits.features.different_hours.filter", "'item'"),
+        (
+            "habits.features.different_hours.expression",
+            "item::INT",
+            "habits.features.different_hours.expression",
+            "cannot be computed: ",
+        ),
     ],
 )
 def test_mistakes(shop: Shop, tmp_path: Path, path: str, value: Any, key: str, message: str) -> None:

@@ -36,6 +36,7 @@ FEATURES = {
         },
     },
 }
+QUANTILE = {"expression": "amount", "windows": ["1d"]}
 MODEL = {"name": "m", "components": {"one": {"kind": "logistic", "inputs": ["*"]}}, "score": "one"}
 
 
@@ -86,11 +87,48 @@ def test_patterns_select_in_their_order_and_once():
         ({"features": {"x": {"agg": "mean", "windows": ["1d"]}}}, "agg 'mean' needs an expression"),
         ({"features": {"x": {"agg": "count", "windows": ["1 fortnight"]}}}, "cannot read '1 fortnight'"),
         ({"features": {**FEATURES["orders"]["features"], "y": {"dtype": "int"}}}, "put them into two views"),
+        ({"features": {"x": {**QUANTILE, "agg": "quantile"}}}, "agg 'quantile' needs q"),
+        ({"features": {"x": {**QUANTILE, "agg": "mean", "q": 0.5}}}, "q belongs to agg 'quantile', not to 'mean'"),
+        ({"features": {"x": {**QUANTILE, "agg": "quantile", "q": 1.1}}}, "less than or equal to 1"),
+        ({"features": {"x": {"agg": "decay", "expression": "a"}}}, "agg 'decay' needs half_life"),
+        (
+            {"features": {"x": {"agg": "decay", "expression": "a", "half_life": "30m"}}},
+            "half_life 30m of 'x' is shorter than snapshot 1h",
+        ),
+        ({"features": {"x": {**QUANTILE, "agg": "rate", "dtype": "int"}}}, "a rate is float, not int"),
+        ({"defaults": {"windows": ["90m"]}, "features": {"x": {"agg": "count"}}}, "window 90m of 'x' is not a mult"),
+        ({"defaults": {"window": ["1d"]}}, "Extra inputs"),
+        (
+            {"defaults": {"windows": ["1d"]}, "features": {"x": {"dtype": "int"}}},
+            "defaults.windows is for aggregates",
+        ),
+        ({"features": {"x": {"agg": "count"}}}, "windows"),
     ],
 )
 def test_a_view_that_cannot_work_says_why(change, message):
     with pytest.raises(ValidationError, match=message):
         FeatureViewSpec.model_validate({**FEATURES["orders"], **change})
+
+
+def test_windows_are_written_once_for_a_view():
+    features = {
+        "spent": {"agg": "sum", "expression": "amount"},
+        "orders": {"agg": "count", "windows": ["all"]},
+        "faded": {"agg": "decay", "expression": "amount", "half_life": "3h"},
+        "shop": {"agg": "last", "expression": "shop", "dtype": "str"},
+    }
+    view = FeatureViewSpec.model_validate(
+        {**FEATURES["orders"], "defaults": {"windows": ["24h", "7d"]}, "features": features}
+    )
+    assert view.columns() == {
+        "spent_24h": "float",
+        "spent_7d": "float",
+        "orders_all": "int",
+        "faded_all": "float",
+        "shop_24h": "str",
+        "shop_7d": "str",
+    }
+    assert FeatureViewSpec.model_validate(view.model_dump(mode="json")) == view
 
 
 def test_days_begin_in_the_split_time_zone():
