@@ -95,7 +95,7 @@ def test_words_in_the_name_come_first_then_what_is_used(market: Market) -> None:
 def test_filters(market: Market) -> None:
     assert names(market, window_seconds=86400, feature_type="numerical", aggregate="sum") == ["spending.total_1d"]
     assert set(names(market, entity="item")) >= {"price.price", "spending.amount_2h"}, "a part of a composite key"
-    assert names(market, entity="user,item", dtype="int", window="all") == ["spending.big_all"]
+    assert names(market, entity="user,item", dtype="int", aggregate="count", window="all") == ["spending.big_all"]
     assert names(market, entity="nobody") == []
     with pytest.raises(KeyError):
         market.search("", {"nope; drop table feature": 1})
