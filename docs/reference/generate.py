@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
+from proml_kedro.models.deep.blocks import blocks
 from proml_kedro.registry import components
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
@@ -32,6 +33,8 @@ def main() -> None:
     print("\n".join(section("conf/config.yaml", RunSpec, shown)))
     for name in components.names():
         print("\n".join(section(f"kind: {name}", components.get(name).Spec, shown)))
+    for name in blocks.names():
+        print("\n".join(section(f"block: {name}", blocks.get(name), shown)))
 
 
 def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Results on disk, addressed by what they were made from.
 
 A result is a folder ``<data>/store/<name>/<fingerprint>``, written under a temporary name and renamed when it is
-complete. So a folder with a fingerprint for a name is whole, a killed run leaves nothing that a later one could
-mistake for a result, and what was finished is found again.
+complete; a file beside it lists what is in it. So a killed run leaves nothing that a later one could mistake for a
+result, a result of which something was deleted is made again, and what was finished is found.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import BaseModel
 
@@ -76,50 +78,114 @@ class ArtifactStore:
             code: Modules and packages below ``proml_kedro`` whose source it depends on.
 
         Raises:
-            UserError: No space is left on the disk. Whatever ``write`` raises goes through; nothing stays behind.
+            UserError: Nothing can be written there, or no space is left on the disk. Whatever ``write`` raises goes
+                through; nothing stays behind.
         """
         digest = fingerprint({"name": name, "inputs": inputs, "code": [code_fingerprint(module) for module in code]})
         folder = self.data_dir / "store" / name / digest
-        if folder.is_dir() and self.reuse:
+        if self.reuse and _is_whole(folder):
             logger.info("%s: unchanged, taken over", name)
         else:
             logger.info("%s: computing", name)
-            with self._replacing(folder) as temporary:
+            with _replacing(folder) as temporary:
                 write(temporary)
         return Artifact(folder, digest)
 
-    @contextmanager
-    def _replacing(self, folder: Path) -> Iterator[Path]:
-        temporary = folder.parent / f".writing-{folder.name}-{os.getpid()}"
-        try:
-            _remove_abandoned(folder.parent)
+    def remove_abandoned(self) -> None:
+        """Remove what processes of this machine that are gone have left half-written."""
+        for left in (self.data_dir / "store").glob("**/.writing-*"):
+            host, _, pid = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
+            if host == socket.gethostname() and not _is_running(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when it is complete."""
+    temporary, old = _temporary(folder), _temporary(folder)
+    try:
+        with _cannot_write(folder):
             temporary.mkdir(parents=True)
+        with _disk_full(folder):
             yield temporary
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
-        except Exception as error:
-            if _is_disk_full(error):
-                raise UserError(
-                    Mistake("data_dir", f"no space left on the disk while writing {folder.parent}; nothing was kept")
-                ) from error
+            content = json.dumps(_sizes(temporary))
+            with suppress(FileNotFoundError):
+                folder.rename(old)
+            _rename_unless_there(temporary, folder)
+            _listing(folder).write_text(content)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _rename_unless_there(temporary: Path, folder: Path) -> None:
+    """Another thread may have been faster; it has made the same result."""
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(folder: Path) -> Path:
+    """A name of its own beside a folder, that tells on which machine it is written and by which process."""
+    return folder.parent / f".writing-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+
+
+def _listing(folder: Path) -> Path:
+    """The file beside a result that says what is in it; a result without one is not whole."""
+    return folder.with_name(f"{folder.name}.files")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a result is there with every file that was written."""
+    listing = _listing(folder)
+    if not (folder.is_dir() and listing.is_file()):
+        return False
+    found = _sizes(folder)
+    return all(found.get(name) == size for name, size in json.loads(listing.read_text()).items())
+
+
+@contextmanager
+def _disk_full(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            message = f"no space left on the disk while writing {folder.parent}; nothing was kept"
+            raise UserError(Mistake("data_dir", message)) from error
+        raise
+
+
+@contextmanager
+def _cannot_write(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if _is_disk_full(error):
+            raise UserError(Mistake("data_dir", f"no space left on the disk for {folder.parent}")) from error
+        raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {error.strerror}")) from error
 
 
 class Stamp:
     """Remembers what a place that changes, such as a registry, was last made from.
 
     Args:
-        file: Where that is written; beside the place, so that both go together.
+        file: Where that is written.
+        place: What it is about; when that is gone, nothing is remembered.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, place: Path) -> None:
         self._file = file
+        self._place = place
 
     def matches(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the place was last made from these inputs."""
-        return self._file.is_file() and self._file.read_text() == fingerprint(inputs)
+        return self._place.exists() and self._file.is_file() and self._file.read_text() == fingerprint(inputs)
 
     def write(self, inputs: Mapping[str, Any]) -> None:
         """Say that the place is now made from these inputs."""
@@ -129,13 +195,6 @@ class Stamp:
     def remove(self) -> None:
         """Say that nothing is known, before the place is changed."""
         self._file.unlink(missing_ok=True)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove what processes that are gone left half-written."""
-    for left in folder.glob(".writing-*"):
-        if not _is_running(int(left.name.rpartition("-")[2])):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_running(pid: int) -> bool:

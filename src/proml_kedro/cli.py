@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,17 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 
+from proml_kedro.commands.features import make_group
 from proml_kedro.config.folders import shipped
 from proml_kedro.errors import Mistake, UserError, unknown
 
 OVERRIDES = "overrides"
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+FAULT = 70
+"""Exit code after an error that is not the user's (EX_SOFTWARE)."""
 
 
 def _use_shipped_logging() -> None:
@@ -49,9 +58,18 @@ class _Command(click.Command):
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        with _in_one_line():
-            return super().invoke(ctx)
+        """Run the command. Exit code 1 says that data has drifted, so nothing else may end with it."""
+        try:
+            with _in_one_line():
+                return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was finished is kept", err=True)
+            sys.exit(INTERRUPTED)
+        except Exception:  # noqa: BLE001 - a fault of ours, shown whole
+            traceback.print_exc()
+            sys.exit(FAULT)
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -221,3 +239,5 @@ config.add_command(
         help="Print the configuration that a run with the same KEY=VALUE would use.",
     )
 )
+
+cli.add_command(make_group(_Command, _overrides, _conf_of_project))

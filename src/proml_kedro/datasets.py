@@ -42,12 +42,15 @@ class StoreDataset(AbstractDataset[None, ArtifactStore]):
 class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
     """The newest artefact of its sort: a link to its folder, at a path that does not change.
 
+    Within a run the artefact that the run itself has made is loaded, whatever another run makes of the link meanwhile.
+
     Args:
         filepath: Where the link is.
     """
 
     def __init__(self, filepath: str, metadata: Any = None) -> None:
         self._filepath = Path(filepath)
+        self._saved: Artifact | None = None
         self.metadata = metadata
 
     def load(self) -> Artifact:
@@ -56,6 +59,8 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         Raises:
             DatasetError: There is none yet.
         """
+        if self._saved is not None:
+            return self._saved
         if not self._exists():
             raise DatasetError(f"nothing at {self._filepath} yet: run the pipeline that makes it first")
         folder = self._filepath.resolve()
@@ -68,6 +73,7 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.relpath(data.path, self._filepath.parent), target_is_directory=True)
         link.replace(self._filepath)
+        self._saved = data
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from tempfile import TemporaryFile
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -13,6 +14,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import limit_environment
@@ -40,10 +42,12 @@ class ProjectHooks:
         """Hold every library to the hardware's threads, and see that what the run starts from is there.
 
         Raises:
-            UserError: Results that an earlier pipeline makes are missing.
+            UserError: Nothing can be written to the data folder, or results that an earlier pipeline makes are missing.
         """
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
         limit_environment(_run_spec(catalog).hardware)
+        if "store" in pipeline.inputs():
+            _prepare(catalog.load("store"))
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]
         if missing:
             raise UserError(
@@ -84,6 +88,21 @@ def _run_spec(catalog: CatalogProtocol[Any, Any]) -> RunSpec:
     """The run's parameters, of which Kedro has made specs of those that its nodes take."""
     parameters = catalog.load("parameters")
     return RunSpec.model_validate({name: value for name, value in parameters.items() if name != "base_path"})
+
+
+def _prepare(store: ArtifactStore) -> None:
+    """See that results can be written, and clear away what killed runs have left.
+
+    Raises:
+        UserError: They cannot.
+    """
+    try:
+        store.data_dir.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=store.data_dir):
+            pass
+    except OSError as error:
+        raise UserError.at("data_dir", f"cannot write to {store.data_dir}: {error.strerror}") from error
+    store.remove_abandoned()
 
 
 def _is_missing(dataset: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
-from proml_kedro.pipelines import evaluate, features, monitor, package, train
+from proml_kedro.pipelines import evaluate, features, materialize, monitor, package, train
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -14,6 +14,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "train": train.create_pipeline(),
         "evaluate": evaluate.create_pipeline(),
         "package": package.create_pipeline(),
+        "materialize": materialize.create_pipeline(),
         "monitor": monitor.create_pipeline(),
     }
     return {**pipelines, "__default__": sum(pipelines.values(), Pipeline([]))}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,8 +37,10 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
         console.print(_metrics(results["evaluation"], model))
     if "drift" in results:
         console.print(_drift(results["drift"]))
+    if "consistency" in results:
+        console.print(_consistency(results["consistency"]))
     places = Path(run.data_dir) / problem / model
-    for line in (*_reports(results, places), *_next(results, places, problem, model)):
+    for line in (*_reports(results, places), *_next(results, places, model)):
         console.print(line)
     console.print(_cost(seconds), style="dim")
 
@@ -81,24 +85,44 @@ def _drift(drift: Artifact) -> str:
     return text
 
 
+def _consistency(consistency: Artifact) -> str:
+    result = consistency.json("consistency.json")
+    wrong = [one["feature"] for one in result["comparisons"] if one["mismatches"]]
+    text = f"Online values: {result['mismatches']:,} of {result['present']:,} differ from those for training"
+    more = ", …" if len(wrong) > 5 else ""
+    return f"[red]{text}[/red] ({', '.join(wrong[:5])}{more}): `kedro features check`" if wrong else text
+
+
 def _reports(results: Mapping[str, Artifact], places: Path) -> Iterator[str]:
     for name, (title, file) in _REPORTS.items():
         if name in results:
             yield f"{title + ':':<12} {places / name / file}"
 
 
-def _next(results: Mapping[str, Artifact], places: Path, problem: str, model: str) -> Iterator[str]:
+def _next(results: Mapping[str, Artifact], places: Path, model: str) -> Iterator[str]:
     """What to do next, as lines to copy."""
     yield "[bold]Next[/bold]"
-    command = "kedro run" if os.environ.get("VIRTUAL_ENV") else ".venv/bin/kedro run"
+    again = _as_typed()
     if "bento" in results:
-        yield f"  serve it          {command.replace('kedro run', 'bentoml serve')} {(places / 'bento').absolute()}"
-    yield (
-        f"  change the model  {command} model.components.trees.params.max_depth=4"
-        if model == "xgboost"
-        else (f"  other settings    {command.replace('run', 'config show')}")
-    )
-    yield f"  check for drift   {command} --pipelines=monitor"
+        yield f"  serve it          {_program('bentoml')} serve {(places / 'bento').absolute()}"
+    if model == "xgboost":
+        yield f"  change the model  {again} model.components.trees.params.max_depth=4"
+    yield f"  check for drift   {again} --pipelines=monitor"
+
+
+def _as_typed() -> str:
+    """The command of this run, to be added to: with all that was typed but the choice of pipelines."""
+    arguments = sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
+    kept = [
+        one
+        for before, one in zip(["", *arguments], arguments, strict=False)
+        if not one.startswith("--pipelines") and before != "--pipelines"
+    ]
+    return shlex.join([_program("kedro"), "run", *kept])
+
+
+def _program(name: str) -> str:
+    return name if os.environ.get("VIRTUAL_ENV") else f".venv/bin/{name}"
 
 
 def _cost(seconds: Mapping[str, float]) -> str:

@@ -9,9 +9,67 @@ from proml_kedro.testing import check_component, make_examples
 CONFIGS = [
     {"kind": "logistic"},
     {"kind": "logistic", "penalty": 100.0},
+    {"kind": "mixed", "random_effects": [{"entity": "shop.city"}]},
+    {
+        "kind": "mixed",
+        "fixed": ["shop.*"],
+        "random_effects": [{"entity": "shop.city", "features": ["intercept", "shop.price"]}],
+    },
+    {
+        "kind": "mixed",
+        "offset": "shop.price",
+        "method": "pql",
+        "random_effects": [{"entity": "shop.city", "features": ["shop.visits"], "variance": 0.3}],
+    },
+    {
+        "kind": "mixed",
+        "fixed": ["shop.city", "shop.price"],
+        "random_effects": [
+            {"entity": "shop.city", "features": ["intercept", "shop.visits"], "covariance": "diagonal"},
+            {"entity": ["shop.city"], "features": ["shop.price"]},
+        ],
+    },
     {"kind": "xgboost", "num_boost_round": 20},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "refit": False},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "params": {"subsample": 0.5, "eta": 0.2}},
+]
+
+EVERYTHING = ["numbers", "embeddings"]
+TRAINING = {"epochs": 15, "batch_size": 128, "learning_rate": 0.01, "early_stopping": {"metric": "auc"}}
+CONFIGS += [
+    {
+        "kind": "deep",
+        "features": {"embed": 4},
+        "graph": {
+            "wide": {"block": "linear", "of": ["categories", "numbers"]},
+            "deep": {"block": "mlp", "of": EVERYTHING, "units": [16, 8], "dropout": 0.1, "batch_norm": True},
+            "crossed": {"block": "cross", "of": EVERYTHING, "rank": 3},
+        },
+        "head": {"of": ["wide", "deep", "crossed"]},
+        "training": TRAINING,
+    },
+    {
+        "kind": "deep",  # DeepFM
+        "features": {"embed": 4, "buckets": {"*": 8}, "min_count": 5},
+        "graph": {
+            "first": {"block": "linear", "of": "categories"},
+            "pairs": {"block": "fm", "of": "embeddings"},
+            "deep": {"block": "mlp", "of": "embeddings", "units": [8]},
+        },
+        "head": {"of": ["first", "pairs", "deep"]},
+        "training": {**TRAINING, "refit": True, "weight_decay": 0.01},
+    },
+    {
+        "kind": "deep",  # DLRM
+        "features": {"embed": 4, "numeric": "quantile", "missing": "mean"},
+        "graph": {
+            "bottom": {"block": "mlp", "of": "numbers", "units": [8, 4]},
+            "pairs": {"block": "dot_interaction", "of": ["bottom", "embeddings"]},
+            "normal": {"layer": "LayerNormalization", "of": ["bottom", "pairs"]},
+        },
+        "head": {"of": "normal"},
+        "training": TRAINING,
+    },
 ]
 
 

@@ -178,7 +178,7 @@ def test_a_killed_run_goes_on_where_it_was(shop):
 
 def test_a_changed_source_file_is_noticed(shop):
     assert shop.run("--pipelines=features").returncode == 0
-    shop.edit("orders.csv", ",2024-01-0", ",2024-01-0")
+    (shop.folder / "orders.csv").touch()
     assert "computing" not in shop.run("--pipelines=features").stderr
     with (shop.folder / "orders.csv").open("a") as stream:
         stream.write("c1,2024-02-02T00:00:00+00:00,10.0\n")
@@ -227,3 +227,46 @@ def test_nothing_calls_home(shop, tmp_path):
     assert done.returncode == 0, done.stderr
     time.sleep(1)
     assert not log.exists(), log.read_text()
+
+
+def test_an_interrupted_run_ends_with_130(shop):
+    process = subprocess.Popen(
+        shop.command(), cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "feature_tables: computing" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert not list(shop.folder.rglob(".writing-*"))
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(shop):
+    (shop.folder / "taken").write_text("")
+    done = shop.run(f"data_dir={shop.folder / 'taken'}")
+    assert done.returncode == 2
+    assert "data_dir: cannot write to" in done.stderr
+    assert "computing" not in done.stderr
+
+
+def test_changed_code_of_ones_own_component_trains_again(shop):
+    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-component.md").read_text()
+    source = how_to.partition("```python\n")[2].partition("```")[0]
+    (shop.folder / "my_components.py").write_text(source)
+    (shop.conf / "model").mkdir()
+    (shop.conf / "model" / "by_device.yaml").write_text(
+        "components:\n  rate: {kind: frequency, inputs: [visit.device], smoothing: 50}\nscore: rate\n"
+    )
+    arguments = ["--pipelines=features,train", "model=by_device", "extensions=[my_components]"]
+    first = shop.run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "by_device/trained_model: unchanged" in shop.run(*arguments).stderr
+    shop.edit("my_components.py", "label.mean()", "label.mean() / 2")
+    assert "by_device/trained_model: computing" in shop.run(*arguments).stderr
+    shop.edit("my_components.py", "weight = self.spec.smoothing", "weight = [][0]")
+    faulty = shop.run(*arguments)
+    assert faulty.returncode == 70, "1 is for drift, 2 for mistakes in the configuration"
+    assert "IndexError" in faulty.stderr

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 from datetime import timedelta
@@ -103,15 +104,17 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, slow)
     assert list(tmp_path.rglob("half"))
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=10)
+    store.remove_abandoned()
     result = store.build("x", {}, write("whole"))
     assert result.file("value.txt").read_text() == "whole"
     assert not list(tmp_path.rglob("half"))
 
 
-def test_what_another_living_process_writes_is_left_alone(store, tmp_path):
-    other = tmp_path / "store" / "x" / f".writing-abc-{os.getppid()}"
+@pytest.mark.parametrize(("host", "pid"), [(socket.gethostname(), os.getppid()), ("elsewhere", 999_999)])
+def test_what_another_living_process_writes_is_left_alone(store, tmp_path, host, pid):
+    other = tmp_path / "store" / "x" / f".writing-{host}-{pid}-0123abcd"
     other.mkdir(parents=True)
-    store.build("x", {}, write(""))
+    store.remove_abandoned()
     assert other.is_dir()
 
 
@@ -130,10 +133,64 @@ def test_code_is_a_module_a_package_or_an_installed_one():
 
 
 def test_a_stamp_knows_what_it_was_written_for(tmp_path):
-    stamp = Stamp(tmp_path / "feature_store" / "stamp")
+    (tmp_path / "place").mkdir()
+    stamp = Stamp(tmp_path / "feature_store" / "stamp", tmp_path / "place")
     assert not stamp.matches({"a": 1})
     stamp.write({"a": 1})
     assert stamp.matches({"a": 1})
     assert not stamp.matches({"a": 2})
     stamp.remove()
+    assert not stamp.matches({"a": 1})
+
+
+def test_a_result_of_which_something_was_deleted_is_made_again(store):
+    first = store.build("x", {}, write("whole"))
+    first.file("value.txt").unlink()
+    assert store.build("x", {}, write("again")).file("value.txt").read_text() == "again"
+    first.file("value.txt").write_text("")
+    assert store.build("x", {}, write("third")).file("value.txt").read_text() == "third"
+
+
+def test_a_kill_between_folder_and_listing_is_no_result(store):
+    first = store.build("x", {}, write("whole"))
+    first.path.with_name(f"{first.path.name}.files").unlink()
+    assert store.build("x", {}, write("again")).file("value.txt").read_text() == "again"
+
+
+def test_a_result_is_replaced_in_one_step(tmp_path):
+    """While a result is written anew, the old one is there."""
+    old = ArtifactStore(tmp_path).build("x", {}, write("old"))
+
+    def look(folder: Path) -> None:
+        assert old.file("value.txt").read_text() == "old"
+        (folder / "value.txt").write_text("new")
+
+    new = ArtifactStore(tmp_path, reuse=False).build("x", {}, look)
+    assert new.file("value.txt").read_text() == "new"
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_threads_may_make_the_same_result(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = ArtifactStore(tmp_path, reuse=False)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: store.build("x", {}, write("same")), range(40)))
+    assert {one.file("value.txt").read_text() for one in made} == {"same"}
+    assert not list(tmp_path.rglob(".writing-*"))
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="data_dir: cannot write to"):
+        ArtifactStore(tmp_path / "file").build("x", {}, write(""))
+
+
+def test_a_stamp_forgets_when_its_place_is_gone(tmp_path):
+    place = tmp_path / "place"
+    place.write_text("")
+    stamp = Stamp(tmp_path / "stamp", place)
+    stamp.write({"a": 1})
+    assert stamp.matches({"a": 1})
+    place.unlink()
     assert not stamp.matches({"a": 1})

@@ -88,7 +88,10 @@ def _without_foreign_files(main: Any, folders: Folders) -> list[Change]:
     return [
         Change(group, None, "")
         for group, option in main.choices.items()
-        if group in PERSONAL and option is not None and option not in folders.options(group)
+        if group in PERSONAL
+        and option is not None
+        and option not in folders.options(group)
+        and folders.file(f"{group}/{option}")  # Hydra leaves out by itself what is nowhere, and cannot do it twice
     ]
 
 

@@ -150,6 +150,9 @@ class HydraConfigLoader(AbstractConfigLoader):
             composition = compose(folders, changes)
         except UserError as error:
             raise UserError(*mistakes, *error.mistakes) from error
+        except RecursionError:
+            mistake = Mistake("", "an alias holds itself: `&name` around `*name`", "configuration")
+            raise UserError(*mistakes, mistake) from None
         loaded = _check(composition, self._conf.base_path, mistakes)
         if self._untrusted:
             trusted = _check(compose(folders, self._env_choice()), self._conf.base_path)

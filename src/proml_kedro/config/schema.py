@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, RootModel, Tag
 
-from proml_kedro.registry import UnknownNameError, components
-from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.base import Spec
 from proml_kedro.spec.run import RunSpec
 
 
@@ -74,7 +73,7 @@ def _step(kind: Any, part: str) -> Iterator[Any]:
 
 
 def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
-    """The plain types behind ``Annotated``, unions, root models and kinds of component, given the value there."""
+    """The plain types behind ``Annotated``, unions, root models and kinds, given the value there."""
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *notes = get_args(kind)
@@ -84,17 +83,10 @@ def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
             yield from _take_apart(member, value)
     elif _is_model(kind) and issubclass(kind, RootModel):
         yield from _take_apart(kind.model_fields["root"].annotation, value)
-    elif _is_model(kind) and issubclass(kind, ComponentSpec) and isinstance(value, Mapping):
-        yield _component(kind, value)
+    elif _is_model(kind) and issubclass(kind, Spec):
+        yield kind.for_value(value)
     else:
         yield kind
-
-
-def _component(kind: type[ComponentSpec], value: Mapping[str, Any]) -> Any:
-    try:
-        return components.get(str(value.get("kind"))).Spec
-    except UnknownNameError:
-        return kind
 
 
 def _discriminated(kind: Any, notes: list[Any], value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ def write_report(
     _plot_scores(folder / "scores.png", label, models[0])
     _plot_weeks(folder / "weeks.png", label, days, models, next(iter(result.candidate)))
     if importance:
+        (folder / "importance.json").write_text(json.dumps(dict(importance), indent=2) + "\n")
         _plot_importance(folder / "importance.png", importance)
     (folder / "report.md").write_text("\n".join(_markdown(result, content, bool(importance))) + "\n")
 
@@ -144,14 +146,18 @@ def _markdown(result: Evaluation, content: Mapping[str, Any], has_importance: bo
 def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
     if not result.baseline:
         yield f"| metric | {content['candidate_name']} | |\n|---|--:|---|"
-        yield from (f"| {name} | {value:.4f} | {_MEANINGS[name]} |" for name, value in result.candidate.items())
+        yield from (f"| {name} | {_number(value)} | {_MEANINGS[name]} |" for name, value in result.candidate.items())
         return
     yield f"| metric | {content['candidate_name']} | {content['baseline_name']} | difference | interval | p | better |"
     yield "|---|--:|--:|--:|--:|--:|---|"
     for name, value in result.candidate.items():
         one = result.differences[name]
         yield (
-            f"| {name} | {value:.4f} | {result.baseline[name]:.4f} | {one.difference:+.4f} "
-            f"| {one.low:+.4f} … {one.high:+.4f} | {one.p_value:.3f} "
+            f"| {name} | {_number(value)} | {_number(result.baseline[name])} | {_number(one.difference, '+')} "
+            f"| {_number(one.low, '+')} … {_number(one.high, '+')} | {_number(one.p_value)} "
             f"| {'higher' if metrics.get(name).higher_is_better else 'lower'}: {_MEANINGS[name]} |"
         )
+
+
+def _number(value: float, sign: str = "") -> str:
+    return "undefined" if math.isnan(value) else f"{value:{sign}.4f}"

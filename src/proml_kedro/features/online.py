@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_START = datetime(1900, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 _ROWS_PER_READ = 10_000
 """SQLite takes some 30,000 keys in one query."""
 
@@ -32,12 +33,41 @@ def materialize(store: FeatureStore, end: datetime, service_name: str | None = N
         end: The moment; values known at it are included.
         service_name: Only the views of this feature service; all views when left out or when there is no such service.
     """
-    services = {one.name: one for one in store.list_feature_services()}
-    service = services.get(service_name or "")
-    views = [one.name for one in service.feature_view_projections] if service else None
+    materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
+
+
+def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
+    """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
     # Feast reports its progress on standard output.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        store.materialize(_START, end, feature_views=views)
+        store.materialize(start, end, feature_views=list(views))
+
+
+def views_of(store: FeatureStore, service_name: str) -> list[str]:
+    """The views that a feature service reads; all views when there is no such service."""
+    services = {one.name: one for one in store.list_feature_services()}
+    if service_name in services:
+        return [one.name for one in services[service_name].feature_view_projections]
+    return [one.name for one in store.list_feature_views()]
+
+
+State = Literal["good", "expired", "later", "unknown"]
+
+
+@dataclass(frozen=True)
+class OnlineValue:
+    """What the online store has of a feature.
+
+    Attributes:
+        value: As a reader gets it; None when it is missing.
+        moment: When it became known; None when the store has nothing for the key.
+        state: ``good``; ``expired`` when it is older than its view's TTL; ``later`` when it is from after the moment
+            that is asked for; ``unknown`` when there is nothing.
+    """
+
+    value: Any
+    moment: datetime | None
+    state: State
 
 
 class OnlineFeatures:
@@ -90,10 +120,48 @@ class OnlineFeatures:
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._columns}
 
+    def look(self, entity_row: Mapping[str, Any], as_of: datetime) -> dict[str, OnlineValue]:
+        """The features of one row with the moments they are from, also of those that do not count.
+
+        Args:
+            entity_row: The keys; a feature is left out when one of its keys is.
+            as_of: The moment, with a time zone.
+
+        Raises:
+            ValueError: A key cannot be of its type.
+        """
+        keys = {name: [self._key(name, entity_row.get(name))] for name in self._keys}
+        names = [name for name in self._columns if all(keys[key][0] is not None for key in self._view(name).key)]
+        vectors = self._ask(keys)
+        as_of_row = np.array([as_of.timestamp()])
+        found = {}
+        for name in names:
+            vector, view = vectors[name], self._view(name)
+            value = self._values(name, self._columns[name], vector, np.ones(1, bool), as_of_row)[0]
+            moment = _moments(vector)[0] if _found(vector)[0] else None
+            alive = moment is None or bool(_holds(view, np.array([moment]), as_of_row)[0])
+            late = moment is not None and moment > as_of.timestamp()
+            state: State = "unknown" if moment is None else "good" if alive else "later" if late else "expired"
+            plain = None if value is None or value != value else value
+            found[name] = OnlineValue(plain, None if moment is None else datetime.fromtimestamp(moment, UTC), state)
+        return found
+
     def _read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Array) -> dict[str, Array]:
         if not self._columns:
             return {}
         keys = {name: [self._key(name, row.get(name)) for row in entity_rows] for name in self._keys}
+        vectors = self._ask(keys)
+        known = {
+            name: np.array([all(keys[key][row] is not None for key in view.key) for row in range(len(as_of))])
+            for name, view in self._views.items()
+        }
+        return {
+            name: self._values(name, dtype, vectors[name], known[name.partition(".")[0]], as_of)
+            for name, dtype in self._columns.items()
+        }
+
+    def _ask(self, keys: Mapping[str, list[Any]]) -> dict[str, Any]:
+        """Feast's answer for each feature."""
         # Feast cannot look for a key that is missing: it gets a stand-in, and the answer is not used.
         asked = {
             name: [(0 if self._keys[name] else "") if one is None else one for one in values]
@@ -103,14 +171,10 @@ class OnlineFeatures:
             features=[name.replace(".", ":", 1) for name in self._columns], entity_rows=asked, full_feature_names=True
         ).proto
         vectors = dict(zip(response.metadata.feature_names.val, response.results, strict=True))
-        known = {
-            name: np.array([all(keys[key][row] is not None for key in view.key) for row in range(len(as_of))])
-            for name, view in self._views.items()
-        }
-        return {
-            name: self._values(name, dtype, vectors[name.replace(".", "__", 1)], known[name.partition(".")[0]], as_of)
-            for name, dtype in self._columns.items()
-        }
+        return {name: vectors[name.replace(".", "__", 1)] for name in self._columns}
+
+    def _view(self, name: str) -> FeatureViewSpec:
+        return self._views[name.partition(".")[0]]
 
     def _key(self, name: str, value: Any) -> int | str | None:
         if value is None or value != value:
@@ -124,13 +188,10 @@ class OnlineFeatures:
 
     def _values(self, name: str, dtype: Dtype, vector: Any, known: Array, as_of: Array) -> Array:
         """One feature's values; ``known`` says for which rows the key is there."""
-        from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
         view_name, _, column = name.partition(".")
         view = self._views[view_name]
-        moments = np.array([one.seconds + one.nanos / 1e9 for one in vector.event_timestamps], np.float64)
-        found = np.array([status == FieldStatus.PRESENT for status in vector.statuses])
-        valid = known & found & _holds(view, moments, as_of)
+        found = _found(vector)
+        valid = known & found & _holds(view, _moments(vector), as_of)
         result = _empty(dtype, len(as_of))
         for row in np.flatnonzero(valid):
             field = vector.values[row].WhichOneof("val")
@@ -139,6 +200,16 @@ class OnlineFeatures:
         if column in zero_when_empty(view):
             result[known & ~found] = 0
         return result
+
+
+def _found(vector: Any) -> Array:
+    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+
+    return np.array([status == FieldStatus.PRESENT for status in vector.statuses])
+
+
+def _moments(vector: Any) -> Array:
+    return np.array([one.seconds + one.nanos / 1e9 for one in vector.event_timestamps], np.float64)
 
 
 def _holds(view: FeatureViewSpec, moments: Array, as_of: Array) -> Array:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STORE = "proml_kedro.features.asof_store.AsofOfflineStore"
+_ONLINE_STORE = "proml_kedro.features.row_store.RowOnlineStore"
 
 
 def feature_tables_folder(problem: ProblemSpec, data_dir: Path) -> Path:
@@ -51,7 +52,7 @@ def open_repository(
         repo_path=place,
         registry={"registry_type": "file", "path": str(place / "registry.db"), "cache_ttl_seconds": 60},
         offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
-        online_store={"type": "sqlite", "path": str(place / problem.name / "online.db")},
+        online_store={"type": _ONLINE_STORE, "path": str(place / problem.name / "online.db")},
         entity_key_serialization_version=3,
     )
     return FeatureStore(repo_path=str(place), config=config)

@@ -44,7 +44,15 @@ def _as_array(column: Any, one: Input, precision: str) -> Array:
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=precision)
+    return as_numbers(column.to_numpy(zero_copy_only=False), precision)
+
+
+def as_numbers(values: Array, precision: str) -> Array:
+    """Numbers as models are given them: floating point, NaN for what is missing, infinite, or too large for that."""
+    with np.errstate(over="ignore"):
+        numbers = np.array(values, dtype=precision)
+    numbers[np.isinf(numbers)] = np.nan
+    return numbers
 
 
 def row_count(columns: Columns) -> int:

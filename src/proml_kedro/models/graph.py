@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -51,7 +52,11 @@ class ModelGraph:
 
     def _new(self, name: str) -> Component:
         spec = self.spec.components[name]
-        component: Component = components.get(spec.kind)(spec, self._reads[name])
+        try:
+            component: Component = components.get(spec.kind)(spec, self._reads[name])
+        except UserError as error:  # a component does not know where it stands
+            here = f"model.components.{name}"
+            raise UserError(*(replace(one, key=f"{here}.{one.key}") for one in error.mistakes)) from error
         return component
 
     def fit(self, train: Examples, validation: Examples, context: FitContext, groups: Array | None = None) -> None:
@@ -92,6 +97,8 @@ class ModelGraph:
     ) -> dict[str, Array]:
         """The component's outputs for its training rows, each from a copy that was fitted without that row."""
         folds = _folds(len(train), self.spec.training.cross_fit.folds, here.seed, groups)
+        model_key = here.key.partition(".components.")[0]
+        _check_folds(folds, train.label, self.spec.training.cross_fit.folds, model_key)
         outputs: dict[str, Array] = {}
         for fold in range(self.spec.training.cross_fit.folds):
             held_out = folds == fold
@@ -153,9 +160,24 @@ def _resolve(patterns: list[str], spec: ModelSpec, dtypes: Mapping[str, Dtype]) 
 
 
 def _folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:
-    """The fold of each row, shape (rows,); equal groups share a fold."""
+    """The fold of each row, shape (rows,); equal groups share a fold, and a row without a group is one of its own."""
     generator = np.random.default_rng(seed)
     if groups is None:
         return generator.permutation(rows) % folds
-    _, codes = np.unique(groups, return_inverse=True)
+    names = [f"row {row}" if group is None else f"group {group}" for row, group in enumerate(groups.tolist())]
+    _, codes = np.unique(names, return_inverse=True)
     return (generator.permutation(codes.max() + 1) % folds)[codes]
+
+
+def _check_folds(folds: npt.NDArray[np.int64], label: Array, count: int, key: str) -> None:
+    """See that a copy can be fitted without each fold.
+
+    Raises:
+        UserError: What is left without a fold holds no row, or rows of one class only.
+    """
+    for fold in range(count):
+        if len(np.unique(label[folds != fold])) < 2:
+            raise UserError.at(
+                f"{key}.training.cross_fit",
+                f"without fold {fold + 1} of {count} the training period holds one class only; use fewer folds",
+            )

@@ -95,7 +95,8 @@ def build_training_set(
 ) -> Artifact:
     """Register the features with Feast, and join to each example what was known when it was to be predicted."""
     columns = columns_of(features, model, evaluation.baseline)
-    registry = Stamp(store.data_dir / "feature_store" / problem.name / "registered")
+    feast = store.data_dir / "feature_store"
+    registry = Stamp(feast / problem.name / "registered", place=feast / "registry.db")
     place = str(store.data_dir.resolve())  # the registry holds absolute paths
     registered = {"features": features, "columns": columns, "service": service_name(problem, model), "place": place}
 

@@ -9,14 +9,14 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 from pydantic import BaseModel
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
-from proml_kedro.pipelines.features import service_name
-from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec, ServingSpec
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.pipelines import materialize
+from proml_kedro.spec import FeaturesSpec, ModelSpec, ProblemSpec, ServingSpec
 
 
 def create_pipeline() -> Pipeline:
     """Everything that is needed to score elsewhere."""
-    return Pipeline(
+    own = Pipeline(
         [
             Node(
                 write_bundle,
@@ -34,20 +34,6 @@ def create_pipeline() -> Pipeline:
                 name="write_bundle",
             ),
             Node(
-                materialize_features,
-                [
-                    "store",
-                    "training_set",
-                    "feature_tables",
-                    "params:problem",
-                    "params:features",
-                    "params:model",
-                    "params:hardware",
-                ],
-                None,
-                name="materialize_features",
-            ),
-            Node(
                 build_bento,
                 ["store", "bundle", "params:problem", "params:serving"],
                 "bento",
@@ -55,6 +41,7 @@ def create_pipeline() -> Pipeline:
             ),
         ]
     )
+    return own + materialize.create_pipeline()
 
 
 def write_bundle(
@@ -96,31 +83,6 @@ def write_bundle(
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-
-
-def materialize_features(
-    store: ArtifactStore,
-    training_set: Artifact,
-    feature_tables: Artifact,
-    problem: ProblemSpec,
-    features: FeaturesSpec,
-    model: ModelSpec,
-    hardware: HardwareSpec,
-) -> None:
-    """Put the values as of the newest example into the online store, for scoring by entity keys."""
-    place = store.data_dir / "feature_store" / problem.name
-    stamp = Stamp(place / f"materialized_{model.name}")
-    inputs = {"training_set": training_set, "feature_tables": feature_tables, "service": service_name(problem, model)}
-    if stamp.matches(inputs):
-        return
-    from proml_kedro.features.online import materialize
-    from proml_kedro.features.repository import open_repository
-    from proml_kedro.features.training_set import newest_moment
-
-    stamp.remove()
-    repository = open_repository(problem, features, store.data_dir, hardware)
-    materialize(repository, newest_moment(training_set.file("training_set.parquet")), service_name(problem, model))
-    stamp.write(inputs)
 
 
 def build_bento(store: ArtifactStore, bundle: Artifact, problem: ProblemSpec, serving: ServingSpec) -> Artifact:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.artifacts import Artifact, ArtifactStore, fingerprint
 from proml_kedro.pipelines.features import columns_of
+from proml_kedro.registry import components
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 
 
@@ -61,6 +63,16 @@ def train_baseline(
     return _train(store, training_set, problem, features, evaluation.baseline, hardware, seed, "evaluation.baseline")
 
 
+def own_code(model: ModelSpec) -> dict[str, str]:
+    """A digest of the source of each kind of component that does not come with proml_kedro, by kind."""
+    sources = {
+        spec.kind: inspect.getsourcefile(components.get(spec.kind))
+        for spec in model.components.values()
+        if not components.get(spec.kind).__module__.startswith("proml_kedro.")
+    }
+    return {kind: fingerprint(Path(file).read_text()) for kind, file in sources.items() if file}
+
+
 def _train(
     store: ArtifactStore,
     training_set: Artifact,
@@ -100,7 +112,8 @@ def _train(
             "seed": seed,
             "precision": hardware.precision,
             "device": hardware.device,
+            "own_code": own_code(model),
         },
         write,
-        code=("models", "==xgboost", "==scikit-learn"),
+        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )

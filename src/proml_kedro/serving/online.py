@@ -100,7 +100,7 @@ class OnlineLookup:
                 return folder
         where = f"{STORE_VARIABLE} names no folder with one" if named else f"set {STORE_VARIABLE} to a data folder"
         raise StoreUnavailableError(
-            f"no online feature store: {where}; it is filled by `kedro run --pipelines=features`. "
+            f"no online feature store: {where}; it is filled by `kedro run --pipelines=package`. "
             "POST /predict with all features needs none."
         )
 

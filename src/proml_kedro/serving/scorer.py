@@ -9,6 +9,7 @@ from typing import Any
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
+from proml_kedro.models.columns import as_numbers
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.online import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
@@ -50,7 +51,8 @@ class Scorer:
     def _as_stored(self, columns: Columns) -> Columns:
         precision = self.bundle.manifest.rows.precision
         return {
-            name: values if values.dtype == object else values.astype(precision) for name, values in columns.items()
+            name: values if values.dtype == object else as_numbers(values, precision)
+            for name, values in columns.items()
         }
 
     def _score(self, columns: Columns) -> list[float]:

@@ -16,6 +16,11 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), validate_default=True)
 
+    @classmethod
+    def for_value(cls, value: Any) -> type[Spec]:
+        """The class that checks this piece of YAML: itself, unless its kind decides which subclass does."""
+        return cls
+
 
 def parse_duration(text: Any) -> Any:
     """Read ``15m``, ``3h``, ``7d`` into a timedelta; anything that is not text goes on to pydantic.
@@ -28,7 +33,10 @@ def parse_duration(text: Any) -> Any:
     match = re.fullmatch(r"(\d+)\s*([smhdw])", text.strip())
     if not match:
         raise ValueError(f"cannot read '{text}' as a duration; write a number and a unit: 30s, 15m, 3h, 7d, 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise ValueError(f"'{text}' is longer than any calendar; write 'all' for a window without limit") from None
 
 
 def format_duration(duration: timedelta) -> str:

@@ -34,7 +34,7 @@ class HardwareSpec(Spec):
         device: Where models are trained.
         threads: Threads for each library that computes; ``auto`` is one fewer than the processors at hand.
         memory: Upper bound for joins and aggregates; beyond it they use the disk.
-        precision: Floating point type of the numbers that models are given.
+        precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
     device: Literal["cpu"] = "cpu"

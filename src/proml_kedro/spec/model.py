@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from proml_kedro.errors import unknown
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import UnknownNameError, components
 from proml_kedro.spec.base import Name, Spec
+from proml_kedro.spec.features import Dtype
 
 
 class ComponentSpec(Spec):
@@ -23,6 +25,26 @@ class ComponentSpec(Spec):
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
+
+    @classmethod
+    def for_value(cls, value: Any) -> type[Spec]:
+        """What the component of this kind may say."""
+        try:
+            chosen: type[Spec] = components.get(str(value.get("kind"))).Spec if isinstance(value, dict) else cls
+        except UnknownNameError:
+            return cls
+        return chosen
+
+    def check(self, inputs: Mapping[str, Dtype]) -> list[Mistake]:
+        """Mistakes that show once it is known what the component reads.
+
+        Args:
+            inputs: Its inputs by name.
+
+        Returns:
+            Their keys begin inside of the component.
+        """
+        return []
 
 
 def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -46,7 +68,7 @@ class CrossFitSpec(Spec):
 
     Attributes:
         folds: Number of parts; each part is scored by a component trained on the others.
-        group: Column of the examples whose equal values stay in one part; rows are dealt out singly when left out.
+        group: An entity, or ``day``: rows with equal values stay in one part. Rows are dealt out singly when left out.
     """
 
     folds: Annotated[int, Field(ge=2, le=20)] = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from pydantic import Field
@@ -11,9 +11,9 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import components
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.features import Dtype, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.model import ModelSpec
+from proml_kedro.spec.model import ComponentSpec, ModelSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
@@ -88,9 +88,22 @@ def _check_model(key: str, model: ModelSpec, features: FeaturesSpec) -> Iterator
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
+        for mistake in spec.check(_read_by(spec, features, outputs)):
+            yield Mistake(f"{key}.components.{name}.{mistake.key}", mistake.message)
     cycle = _cycle(model)
     if cycle:
         yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
+
+
+def _read_by(spec: ComponentSpec, features: FeaturesSpec, outputs: Iterable[str]) -> dict[str, Dtype]:
+    """What a component reads, in its order; what other components give are numbers."""
+    dtypes = features.columns()
+    read: dict[str, Dtype] = {}
+    for pattern in spec.inputs:
+        read.update({name: dtype for name, dtype in dtypes.items() if fnmatchcase(name, pattern)})
+        if pattern in outputs:
+            read[pattern] = "float"
+    return read
 
 
 def _cycle(model: ModelSpec) -> list[str]:

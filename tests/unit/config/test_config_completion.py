@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from proml_kedro.config.completion import complete
+from proml_kedro.config.folders import shipped
 
+MODELS = sorted({"forest", *(file.stem for file in (shipped() / "model").glob("*.yaml"))})
 CASES = [
     ((), "mod", ["model.", "model="]),
     ((), "experi", ["experiment=deep"]),
-    ((), "model=", ["model=forest", "model=logistic", "model=xgboost"]),
+    ((), "model=", [f"model={name}" for name in MODELS]),
     ((), "model=f", ["model=forest"]),
     (("seed=3",), "model=f", ["model=forest"]),
     ((), "model.components.", ["model.components.trees.early_stopping_rounds="]),
@@ -23,7 +25,7 @@ CASES = [
     ((), "~model.sc", ["~model.score=trees"]),
     ((), "nothing", []),
     # bash breaks words at "="
-    (("model",), "", ["forest", "logistic", "xgboost"]),
+    (("model",), "", MODELS),
     (("model", "="), "f", ["forest"]),
     (("model", "=", "logistic"), "model.components.linear.pen", ["model.components.linear.penalty=1.0"]),
 ]

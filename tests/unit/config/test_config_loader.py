@@ -347,3 +347,15 @@ score: trees
 def test_a_request_may_choose_and_change_values(load):
     parameters = load(untrusted=True, model="logistic", seed=9)["parameters"]
     assert (parameters["model"]["name"], parameters["seed"]) == ("logistic", 9)
+
+
+def test_an_optional_environment_may_be_nowhere(tmp_path, monkeypatch):
+    """An installed package ships no environments; a project's config.yaml may name one all the same."""
+    import shutil
+
+    from proml_kedro.config import folders
+
+    shutil.copytree(folders.shipped(), tmp_path / "shipped", ignore=shutil.ignore_patterns("env", "local"))
+    shutil.copytree(folders.shipped(), tmp_path / "conf", ignore=shutil.ignore_patterns("env", "local"))
+    monkeypatch.setattr(folders, "shipped", lambda: tmp_path / "shipped")
+    assert HydraConfigLoader(tmp_path / "conf").loaded.run.problem.name == "flight_delays"

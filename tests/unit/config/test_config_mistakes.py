@@ -109,7 +109,7 @@ FILES = [
     ),
     (
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
-        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: logistic, xgboost"],
+        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: deep, logistic, mixed, xgboost"],
     ),
     (
         {"model__forest": "components:\n\ttrees: 1\n"},
@@ -227,3 +227,17 @@ def test_an_extension_that_fails_is_a_mistake(lines, conf):
     found = lines("extensions=[extension_that_fails]")
     assert len(found) == 1
     assert "cannot import 'extension_that_fails': ZeroDivisionError: division by zero" in found[0]
+
+
+def test_an_alias_that_holds_itself_is_a_mistake(tmp_path):
+    import shutil
+
+    from proml_kedro.config import HydraConfigLoader
+    from proml_kedro.config.folders import shipped
+    from proml_kedro.errors import UserError
+
+    shutil.copytree(shipped(), tmp_path / "conf")
+    file = tmp_path / "conf" / "evaluation" / "default.yaml"
+    file.write_text(file.read_text() + "\nnames: &a [*a]\n")
+    with pytest.raises(UserError, match="an alias holds itself"):
+        _ = HydraConfigLoader(tmp_path / "conf").loaded

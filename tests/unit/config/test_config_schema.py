@@ -25,7 +25,7 @@ CONFIG = {
         ("model.components.c", "kind", "params"),
         ("features.v", "snapshot", "agg"),
         ("features.v.source", "ttl", "agg"),
-        ("features.v.features.w", "windows", "dtype"),
+        ("features.v.features.w", "windows", "snapshot"),
         ("features.v.features.c", "dtype", "windows"),
         ("evaluation.baseline", "score", "metrics"),
         ("seed", None, "seed"),

@@ -133,3 +133,26 @@ def test_early_stopping_chooses_and_refit_uses_both_periods():
 def log_loss(label, probability):
     probability = np.clip(probability, 1e-7, 1 - 1e-7)
     return float(-np.mean(label * np.log(probability) + (1 - label) * np.log(1 - probability)))
+
+
+def test_rows_without_a_group_are_dealt_out_singly():
+    groups = np.array([None, "a", None, "a", None] * 20, dtype=object)
+    folds = _folds(100, 3, seed=1, groups=groups)
+    assert len(set(folds[groups == "a"])) == 1
+    assert len(set(folds[np.equal(groups, None)])) == 3
+
+
+def test_a_class_too_rare_for_folds_is_said_in_one_line():
+    train = make_examples(200, 1)
+    train.label[:] = 0
+    train.label[0] = 1
+    with pytest.raises(UserError, match="cross_fit: without fold"):
+        graph_of(STACKED, "final").fit(train, make_examples(100, 2), CONTEXT)
+
+
+def test_infinite_and_huge_numbers_count_as_missing():
+    from proml_kedro.models.columns import as_numbers
+
+    numbers = as_numbers(np.array([1.0, np.inf, -np.inf, np.nan, 1e300]), "float32")
+    assert numbers.dtype == np.float32
+    assert np.isnan(numbers).tolist() == [False, True, True, True, True]

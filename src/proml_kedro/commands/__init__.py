@@ -1,0 +1,1 @@
+"""Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""

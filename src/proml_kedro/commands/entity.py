@@ -1,0 +1,179 @@
+"""What the online store holds: of one entity for `kedro features get`, beside the offline store for `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proml_kedro.commands.place import Place
+from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.spec.features import Dtype, FeatureViewSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from proml_kedro.features.online import OnlineValue
+
+
+def parse_moment(text: str | None) -> datetime:
+    """The moment that is meant; without a time zone it is UTC, and now when nothing is said.
+
+    Raises:
+        UserError: It is no moment.
+    """
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"cannot read '{text}'; write it like 2013-12-31T20:00Z"
+        raise UserError(Mistake("", message, "option --at")) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def split_words(words: Sequence[str], keys: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Keys of an entity, and overrides of the configuration.
+
+    Args:
+        words: KEY=VALUE, as written; an override has a dot, @ or / in its key, starts with + or ~, or names a setting
+            or group of ``conf``.
+        keys: KEY=VALUE of keys that would be taken for overrides.
+
+    Raises:
+        UserError: A word is no KEY=VALUE.
+    """
+    from proml_kedro.spec import RunSpec
+
+    settings = {*RunSpec.model_fields, "env", "experiment", "catalog"}
+    entity: dict[str, str] = {}
+    overrides, mistakes = [], []
+    for word in (*words, *keys):
+        name, equals, value = word.partition("=")
+        if word not in keys and (name in settings or set(name) & set("./@+~")):
+            overrides.append(word)
+        elif not equals:
+            mistakes.append(Mistake("", f"'{word}' is no KEY=VALUE; a key is written origin=JFK"))
+        else:
+            entity[name] = value
+    if mistakes:
+        raise UserError(*mistakes)
+    return entity, overrides
+
+
+def read_entity(
+    place: Place, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
+) -> dict[str, OnlineValue]:
+    """The features whose keys are given.
+
+    Args:
+        place: What the command works on.
+        entity: The keys.
+        as_of: The moment.
+        patterns: Which features, with ``*`` for any text.
+
+    Raises:
+        UserError: An unknown key or feature, a key that misses others, no store, or one that lacks a view.
+    """
+    run = place.run
+    stored = {name: one for name, one in run.features.columns().items() if not _view(place, name).is_request}
+    chosen = {name: stored[name] for name in run.features.select(list(patterns)) if name in stored}
+    _check(place, entity, patterns, stored)
+    readable = {name: one for name, one in chosen.items() if set(_view(place, name).key) <= set(entity)}
+    if not readable:
+        wanted = sorted({",".join(_view(place, name).key) for name in chosen})
+        raise UserError(
+            Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
+        )
+    _online_file(place)
+    return _look(place, entity, as_of, readable)
+
+
+def _view(place: Place, feature: str) -> FeatureViewSpec:
+    return place.run.features.views[feature.partition(".")[0]]
+
+
+def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
+    from fnmatch import fnmatchcase
+
+    known = place.run.problem.examples.entities
+    mistakes = [Mistake("", unknown("entity", name, known)) for name in entity if name not in known]
+    mistakes += [
+        Mistake("", unknown("stored feature", pattern, stored), "option --features")
+        for pattern in patterns
+        if not any(fnmatchcase(name, pattern) for name in stored)
+    ]
+    if mistakes:
+        raise UserError(*mistakes)
+
+
+def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
+    """Online values beside offline ones, as of the moment each view was materialized for.
+
+    Args:
+        place: What the command works on.
+        rows: How many keys of each view.
+        tolerance: Relative difference of two numbers that counts as none.
+
+    Raises:
+        UserError: There is no online store, or nothing in it.
+    """
+    from proml_kedro.features.ledger import Ledger
+
+    run, file = place.run, _online_file(place)
+    held = {name: until for name, (until, _) in Ledger(file, run.problem.name).all().items()}
+    moments = {name: until for name, until in held.items() if name in run.features.views}
+    if not moments:
+        raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
+    from proml_kedro.features.consistency import as_result, check_consistency
+    from proml_kedro.features.repository import feature_tables_folder
+
+    store = _open(place)
+    tables = feature_tables_folder(run.problem, place.data_dir)
+    with _answering():
+        columns = run.features.columns()
+        found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
+    return as_result(found)
+
+
+def _online_file(place: Place) -> Path:
+    file = place.data_dir / "feature_store" / place.run.problem.name / "online.db"
+    if not file.is_file():
+        raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
+    return file
+
+
+def _open(place: Place) -> FeatureStore:
+    from proml_kedro.features.repository import open_repository
+
+    run = place.run
+    return open_repository(run.problem, run.features, place.data_dir, run.hardware)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What a store that is behind the configuration answers, as one line."""
+    import sqlite3
+
+    from feast.errors import FeastObjectNotFoundException
+
+    try:
+        yield
+    except (FeastObjectNotFoundException, sqlite3.OperationalError) as error:
+        message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
+        raise UserError(Mistake("", message)) from error
+
+
+def _look(
+    place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
+) -> dict[str, OnlineValue]:
+    from proml_kedro.features.online import OnlineFeatures
+
+    store = _open(place)
+    try:
+        with _answering():
+            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
+    except ValueError as error:
+        raise UserError(Mistake("", str(error))) from error

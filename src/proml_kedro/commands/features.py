@@ -1,0 +1,222 @@
+"""`kedro features …`: find, understand and read declared features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from proml_kedro.errors import Mistake, UserError, unknown
+
+TYPES = ("numerical", "categorical")
+FOUND = 1
+"""Exit code of a command that looked for something wrong, and found it."""
+
+
+def make_group(
+    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
+) -> click.Group:
+    """The group `features`.
+
+    Args:
+        command: The class of the project's commands: one that answers every mistake in one line.
+        overrides: Makes the argument that takes KEY=VALUE.
+        conf_of_project: Where the configuration lies when no option says so.
+    """
+
+    def add(name: str, callback: Callable[..., Any], params: list[click.Parameter], text: str) -> None:
+        options = [
+            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
+            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
+        ]
+        group.add_command(command(name, callback=callback, params=[*params, *options], help=text))
+
+    group = click.Group("features", help="Find, understand and read features.")
+    add(
+        "search",
+        _search,
+        [
+            _words("WORDS or KEY=VALUE"),
+            click.Option(["--entity"], help="Only features of this key, or `request`."),
+            click.Option(["--type", "feature_type"], type=click.Choice(TYPES), help="Only this type."),
+            click.Option(["--dtype"], help="Only this data type: float, int, bool or str."),
+            click.Option(["--window"], help="Only aggregates over this window: 24h, 7d, all."),
+            click.Option(["--owner"], help="Only features of this owner."),
+            click.Option(["--limit"], type=click.IntRange(1, 1000), default=20, show_default=True, help="At most."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        "Find features by beginnings of words in their name, description, owner, key or tags.",
+    )
+    add(
+        "describe",
+        _describe,
+        [click.Argument(["name"]), overrides(), click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
+        "Say what a feature is, where it comes from, who reads it, and which others are like it.",
+    )
+    add(
+        "get",
+        _get,
+        [
+            _words("KEY=VALUE"),
+            click.Option(["--at"], help="As of this moment, for example 2013-12-31T20:00Z; now when left out."),
+            click.Option(["--features", "patterns"], multiple=True, help="Only these; * stands for any text."),
+            click.Option(["--key", "keys"], multiple=True, metavar="NAME=VALUE", help="A key named like a setting."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        """Read features of an entity from the online store.
+
+        KEY is an entity of the problem: 'origin=JFK' 'carrier=B6'. Anything with a dot, and names of settings such as
+        problem= and data_dir=, change the configuration instead.
+        """,
+    )
+    add(
+        "validate",
+        _validate,
+        [overrides()],
+        """Look for features that are undocumented, unused, dead, or not of their type.
+
+        One line for each finding; exit code 1 when there are errors among them.
+        """,
+    )
+    add(
+        "check",
+        _check,
+        [
+            overrides(),
+            click.Option(
+                ["--rows"], type=click.IntRange(1, 100_000), default=500, show_default=True, help="Keys of each view."
+            ),
+            click.Option(
+                ["--tolerance"],
+                type=click.FloatRange(0),
+                default=1e-9,
+                show_default=True,
+                help="Relative difference of numbers that counts as none.",
+            ),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        """Compare the values that training reads with those that serving reads.
+
+        Offline values are read as of the moment the online store was filled for. Exit code 1 when any differs.
+        """,
+    )
+    return group
+
+
+def _words(metavar: str) -> click.Argument:
+    return click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar=f"[{metavar}]...")
+
+
+def _market(conf_source: str, overrides: tuple[str, ...], env: str | None) -> tuple[Any, Any]:
+    from proml_kedro.commands.marketplace import open_market
+    from proml_kedro.commands.place import Place
+
+    place = Place(conf_source, overrides, env)
+    market, notices = open_market(place)
+    for notice in notices:
+        click.echo(notice, err=True)
+    return place, market
+
+
+def _search(
+    words: tuple[str, ...], limit: int, as_json: bool, env: str | None, conf_source: str, **filters: str | None
+) -> None:
+    from proml_kedro.commands.show import search_as_json, search_as_text
+
+    query = " ".join(one for one in words if "=" not in one)
+    _, market = _market(conf_source, tuple(one for one in words if "=" in one), env)
+    found = market.search(query, _checked_filters(market, filters), limit)
+    click.echo(search_as_json(found) if as_json else search_as_text(found, len(market)))
+
+
+def _checked_filters(market: Any, filters: dict[str, str | None]) -> dict[str, str | int]:
+    """The filters that were given, as the index takes them.
+
+    Raises:
+        UserError: No feature has such a value.
+    """
+    from proml_kedro.features.catalog import seconds
+    from proml_kedro.spec.features import window_length
+
+    checked: dict[str, str | int] = {}
+    mistakes = []
+    for name, value in sorted(filters.items()):
+        if value is None:
+            continue
+        known = {part for one in market.values(name) for part in (one, *one.split(","))} - {""}
+        if name == "window":
+            try:
+                checked["window_seconds"] = seconds(window_length(value))
+            except ValueError as error:
+                mistakes.append(Mistake("", str(error), "option --window"))
+        elif value not in known:
+            mistakes.append(Mistake("", unknown(name, value, known), f"option --{name}"))
+        else:
+            checked[name] = value
+    if mistakes:
+        raise UserError(*mistakes)
+    return checked
+
+
+def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
+    from proml_kedro.commands.show import description_as_json, description_as_text
+    from proml_kedro.features.freshness import freshness
+
+    place, market = _market(conf_source, overrides, env)
+    entries = market.get(name)
+    if not entries:
+        raise UserError(Mistake("", unknown("feature", name, market.names())))
+    show = description_as_json if as_json else description_as_text
+    for entry in entries:
+        table = place.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
+        click.echo(show(entry, freshness(table), market.similar(entry)))
+
+
+def _get(
+    words: tuple[str, ...],
+    at: str | None,
+    patterns: tuple[str, ...],
+    keys: tuple[str, ...],
+    as_json: bool,
+    env: str | None,
+    conf_source: str,
+) -> None:
+    from proml_kedro.commands.entity import parse_moment, read_entity, split_words
+    from proml_kedro.commands.place import Place
+    from proml_kedro.commands.show import values_as_json, values_as_text
+
+    moment = parse_moment(at)
+    entity, overrides = split_words(words, keys)
+    place = Place(conf_source, overrides, env)
+    values = read_entity(place, entity, moment, list(patterns) or ["*"])
+    click.echo((values_as_json if as_json else values_as_text)(values, moment))
+
+
+def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
+    from proml_kedro.features.validation import validate
+
+    place, market = _market(conf_source, overrides, env)
+    findings = validate(market.all(), place.data_dir, place.run.hardware)
+    for finding in findings:
+        click.echo(str(finding))
+    errors = sum(finding.level == "error" for finding in findings)
+    click.echo(f"{len(market)} features: {errors} errors, {len(findings) - errors} warnings")
+    if errors:
+        sys.exit(FOUND)
+
+
+def _check(
+    overrides: tuple[str, ...], rows: int, tolerance: float, as_json: bool, env: str | None, conf_source: str
+) -> None:
+    import json
+
+    from proml_kedro.commands.entity import compare_values
+    from proml_kedro.commands.place import Place
+    from proml_kedro.commands.show import consistency_as_text
+
+    result = compare_values(Place(conf_source, overrides, env), rows, tolerance)
+    click.echo(json.dumps(result) if as_json else consistency_as_text(result))
+    if result["mismatches"]:
+        sys.exit(FOUND)

@@ -1,0 +1,122 @@
+"""Features that deserve a second look: undocumented, unused, dead, or not of the type they are declared as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from proml_kedro.features.catalog import REQUEST, Entry
+from proml_kedro.features.sql import TYPES, connect, describe, enclosed, find, parquet, quote
+from proml_kedro.spec.hardware import HardwareSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        level: ``error`` for what cannot be of use as it is.
+        place: File and line.
+        feature: ``view.feature``.
+    """
+
+    level: Literal["error", "warning"]
+    place: str
+    feature: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.level}: {self.feature}: {self.message}"
+
+
+def validate(entries: Iterable[Entry], data_dir: Path, hardware: HardwareSpec) -> list[Finding]:
+    """Look at every feature, in the order of their declaration.
+
+    What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
+    all missing, that never change, or that lose their fractions in the declared type.
+
+    Args:
+        entries: The features.
+        data_dir: Where results are kept.
+        hardware: The machine.
+    """
+    ordered = sorted(entries, key=lambda one: (one.problem, one.view))
+    findings = [finding for one in ordered for finding in _declared(one)]
+    with connect(hardware) as connection:
+        for (problem, view), group in groupby(ordered, key=lambda one: (one.problem, one.view)):
+            features = [one for one in group if one.entity != REQUEST]
+            table = data_dir / problem / "feature_tables" / f"{view}.parquet"
+            if features and table.is_file():
+                findings += _in_table(connection, features, parquet(table))
+                findings += _in_source(connection, features, data_dir / problem / "tables")
+    return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
+
+
+def _line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (place, 0)
+
+
+def _declared(entry: Entry) -> Iterator[Finding]:
+    if not entry.description:
+        yield Finding("warning", entry.place, entry.name, "has no description")
+    if not entry.models and not entry.bundles:
+        yield Finding("warning", entry.place, entry.name, "no model reads it")
+    if entry.null_share == 1.0:
+        yield Finding("error", entry.place, entry.name, "missing in every example")
+
+
+def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str) -> Iterator[Finding]:
+    """What a view's feature table says of its columns."""
+    columns = describe(connection, relation)
+    there = []
+    for entry in entries:
+        column = entry.name.partition(".")[2]
+        stored = find(column, columns)
+        if stored == TYPES[entry.dtype]:
+            there.append((entry, column))
+        else:
+            what = "lacks it" if stored is None else f"holds {stored}, not {TYPES[entry.dtype]}"
+            message = f"the feature table {what}: `kedro run --pipelines=features`"
+            yield Finding("error", entry.place, entry.name, message)
+    if not there:
+        return
+    sums = ", ".join(f"count({quote(one)}), min({quote(one)}) = max({quote(one)})" for _, one in there)
+    row = connection.execute(f"SELECT count(*), {sums} FROM {relation}").fetchall()[0]
+    for position, (entry, _) in enumerate(there):
+        present, constant = row[1 + 2 * position : 3 + 2 * position]
+        if not present:
+            yield Finding("error", entry.place, entry.name, "has no value in any row")
+        elif constant and row[0] > 1:
+            rest = "" if present == row[0] else ", where it has one"
+            yield Finding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
+
+
+def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
+    """Values whose fractions are lost by the declared type."""
+    for entry in entries:
+        file = tables / f"{entry.table}.parquet"
+        if entry.dtype != "int" or entry.aggregate or not file.is_file():
+            continue
+        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
+        query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {parquet(file)}"
+        lost, present = _counts(connection, query)
+        if lost:
+            message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
+            yield Finding("error", entry.place, entry.name, message)
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
+    import duckdb
+
+    try:
+        row = connection.execute(query).fetchall()[0]
+    except duckdb.Error:  # an expression that does not work is for a run to explain, with file and line
+        return 0, 0
+    return int(row[0]), int(row[1])

@@ -1,0 +1,38 @@
+"""``block: dot_interaction``: dot products of pairs (Naumov et al., DLRM, arXiv:1906.00091, 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from proml_kedro.models.deep.blocks.base import Block, Part, blocks, same_width, stacked
+
+
+@blocks.register("dot_interaction")
+class DotInteraction(Block):
+    """The dot product of every pair of vectors, side by side."""
+
+    block: Literal["dot_interaction"]
+
+    def width(self, parts: Sequence[Part]) -> Part:
+        """The number of pairs.
+
+        Raises:
+            ValueError: There are fewer than two vectors, or they differ in width.
+        """
+        if len(parts) < 2:
+            raise ValueError("dot_interaction needs at least two vectors to pair")
+        same_width(parts, "dot_interaction")
+        return len(parts) * (len(parts) - 1) // 2
+
+    def build(self, name: str, values: Sequence[Any]) -> Any:
+        """The part of the Gram matrix below its diagonal."""
+        from keras import ops
+
+        vectors = stacked(values)
+        count = vectors.shape[1]
+        gram = ops.matmul(vectors, ops.transpose(vectors, (0, 2, 1)))
+        row, column = np.tril_indices(count, k=-1)
+        return ops.take(ops.reshape(gram, (-1, count * count)), (row * count + column).astype(np.int32), axis=1)

@@ -1,0 +1,34 @@
+"""``block: fm``: second-order factorisation machine (Rendle, ICDM 2010; Guo et al., DeepFM, IJCAI 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from proml_kedro.models.deep.blocks.base import Block, Part, blocks, same_width, stacked
+
+
+@blocks.register("fm")
+class Fm(Block):
+    """The sum of the dot products of all pairs of vectors."""
+
+    block: Literal["fm"]
+
+    def width(self, parts: Sequence[Part]) -> Part:
+        """One: its output is part of the margin.
+
+        Raises:
+            ValueError: There are fewer than two vectors, or they differ in width.
+        """
+        if len(parts) < 2:
+            raise ValueError("fm needs at least two vectors to pair")
+        same_width(parts, "fm")
+        return 1
+
+    def build(self, name: str, values: Sequence[Any]) -> Any:
+        """Half of (square of the sum - sum of the squares): linear in the number of vectors, not quadratic."""
+        from keras import ops
+
+        vectors = stacked(values)
+        pairs = ops.square(ops.sum(vectors, axis=1)) - ops.sum(ops.square(vectors), axis=1)
+        return 0.5 * ops.sum(pairs, axis=-1, keepdims=True)

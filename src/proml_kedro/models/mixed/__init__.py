@@ -1,0 +1,1 @@
+"""``kind: mixed``: generalized linear mixed models (GLMix)."""

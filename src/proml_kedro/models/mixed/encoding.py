@@ -1,0 +1,87 @@
+"""From columns to what the equations take: standardised numbers, and entities by number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.component import Array, Columns
+
+_SEPARATOR = "\x1f"  # between the parts of a combined entity
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one number is standardised.
+
+    Attributes:
+        mean: Over the training rows; a missing value takes its place.
+        deviation: Standard deviation; 1 for a constant.
+        missing: Whether some training rows lack it, so that lacking it has a coefficient.
+        constant: Whether it says nothing.
+    """
+
+    mean: float
+    deviation: float
+    missing: bool
+    constant: bool
+
+    @classmethod
+    def of(cls, values: Array) -> Scale:
+        """The scale of a column; NaN and infinity count as missing."""
+        known = values[np.isfinite(values)].astype(np.float64)
+        deviation = float(known.std()) if len(known) else 0.0
+        mean = float(known.mean()) if len(known) else 0.0
+        constant = deviation <= 1e-7 * abs(mean)  # what is left is rounding
+        return cls(mean, 1.0 if constant else deviation, 0 < len(known) < len(values), constant)
+
+    def apply(self, values: Array) -> npt.NDArray[np.float64]:
+        """Standardised, 0 where missing; shape (n,)."""
+        scaled = (values.astype(np.float64) - self.mean) / self.deviation
+        return np.where(np.isfinite(scaled), scaled, 0.0)
+
+
+class Levels:
+    """Known entities, numbered from 0 in the order of their UTF-8 bytes.
+
+    Args:
+        keys: Sorted fixed-width bytes, shape (levels,). They may be memory-mapped: only what is looked up is read.
+    """
+
+    def __init__(self, keys: Array) -> None:
+        self.keys = keys
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Levels:
+        """The values that occur."""
+        known = sorted(value.encode() for value in set(values) if value is not None)
+        return cls(np.array(known, dtype=bytes) if known else np.zeros(0, "S1"))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
+        """Numbers of the values, -1 for missing and for unknown ones; shape (n,)."""
+        distinct = [value for value in set(values) if value is not None]
+        codes: dict[str | None, int] = dict(zip(distinct, self._find(distinct), strict=True))
+        codes[None] = -1
+        return np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
+
+    def _find(self, distinct: list[str]) -> list[int]:
+        if not len(self.keys):
+            return [-1] * len(distinct)
+        wanted = np.array([value.encode() for value in distinct], dtype=bytes)
+        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        found: list[int] = np.where(self.keys[places] == wanted, places, -1).tolist()
+        return found
+
+
+def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:
+    """The entity of each row: a categorical column, or several joined, missing where one of them is."""
+    if len(names) == 1:
+        return list(columns[names[0]])
+    parts = zip(*(columns[name] for name in names), strict=True)
+    return [None if None in part else _SEPARATOR.join(part) for part in parts]

@@ -1,0 +1,239 @@
+"""Compiled passes over the rows: one equation each, the same loops that one would write on paper.
+
+Every function walks the entities ``first`` to ``last`` of the eliminated effect, and within each its rows, which lie
+together. For a row i of entity e the model is
+
+    eta_i = o_i + a_i'x + z_i'u_e
+
+with the offset o, the slopes z (n, d) of the eliminated effect, and a_i the row of a sparse matrix that holds every
+other coefficient x: entry j of the row is ``value[i, j]`` in column ``index[i, j]``. The first entries, the intercept
+and the numbers, are the same columns in every row. The others come in groups, whose bounds among a row's entries are
+``groups``: the level of a categorical fixed effect, or the slopes of one entity of another random effect.
+
+Data are float32 and sums float64. Nothing here starts threads: the functions release the interpreter's lock, and
+whoever calls them gives each thread its own entities and its own sums. Compiling all of them costs about
+10 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _compiled(function: Function) -> Function:
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@_compiled
+def linearise(
+    first, last, starts, z, index, value, offset, label, kappa, u, x, eta, residual, weight, gradient, information
+) -> float:
+    """Gradient and curvature of the log likelihood.
+
+    p_i = sigma(k_i eta_i), r_i = y_i - p_i, w_i = k_i p_i (1 - p_i); g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
+    With k_i = 1 this is logistic regression; with k_i = 1 / sqrt(1 + pi v_i / 8), p_i is the mean of sigma over a
+    normal distribution of variance v_i (MacKay, 1992).
+
+    Returns:
+        sum of log(1 + exp(k_i eta_i)) / k_i - y_i eta_i, whose derivative in eta_i is -r_i.
+    """
+    d = z.shape[1]
+    total = 0.0
+    for e in range(first, last):
+        for i in range(starts[e], starts[e + 1]):
+            margin = float(offset[i])
+            for j in range(index.shape[1]):
+                margin += value[i, j] * x[index[i, j]]
+            for a in range(d):
+                margin += z[i, a] * u[e, a]
+            scaled = kappa[i] * margin
+            tail = math.exp(-abs(scaled))
+            p = 1.0 / (1.0 + tail)
+            total += (max(scaled, 0.0) - math.log(p)) / kappa[i] - label[i] * margin
+            if scaled < 0.0:
+                p = tail * p
+            eta[i] = margin
+            residual[i] = label[i] - p
+            weight[i] = kappa[i] * tail / ((1.0 + tail) * (1.0 + tail))
+            for a in range(d):
+                gradient[e, a] += residual[i] * z[i, a]
+                for b in range(d):
+                    information[e, a, b] += weight[i] * z[i, a] * z[i, b]
+    return total
+
+
+@_compiled
+def eliminate(first, last, starts, z, index, value, groups, residual, weight, inverse, step, gradient, blocks) -> None:
+    """What is left for x once each entity has taken its own best step q_e: g_x = sum a_i (r_i - w_i z_i'q_e).
+
+    Also the diagonal blocks of each group's curvature. Of the Schur complement they hold what a row takes away from
+    itself, w_i (1 - w_i z_i' V_e z_i); what rows of one entity take from each other is left to the iterations.
+    """
+    d = z.shape[1]
+    p = groups[0]
+    for e in range(first, last):
+        for i in range(starts[e], starts[e + 1]):
+            along = 0.0
+            leverage = 0.0
+            for a in range(d):
+                along += z[i, a] * step[e, a]
+                for b in range(d):
+                    leverage += z[i, a] * inverse[e, a, b] * z[i, b]
+            r = residual[i] - weight[i] * along
+            w = weight[i] * max(1.0 - weight[i] * leverage, 0.02)
+            for j in range(p):
+                gradient[index[i, j]] += r * value[i, j]
+            for k in range(groups.size - 1):
+                for j in range(groups[k], groups[k + 1]):
+                    gradient[index[i, j]] += r * value[i, j]
+                    for m in range(groups[k], groups[k + 1]):
+                        blocks[index[i, j], m - groups[k]] += w * value[i, j] * value[i, m]
+
+
+@_compiled
+def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
+    """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
+    for i in range(starts[first], starts[last]):
+        for j in range(entries):
+            scaled = weight[i] * value[i, j]
+            if scaled != 0.0:
+                for m in range(j + 1):
+                    information[index[i, j], index[i, m]] += scaled * value[i, m]
+
+
+@_compiled
+def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
+    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
+
+    Only columns that occur in an entity's rows are visited; ``touched`` lists them.
+    """
+    d = z.shape[1]
+    width = information.shape[0]
+    cross = np.zeros((width, d))
+    touched = np.empty(width, np.int64)
+    is_touched = np.zeros(width, np.bool_)
+    solved = np.empty(d)
+    for e in range(first, last):
+        count = 0
+        for i in range(starts[e], starts[e + 1]):
+            for j in range(entries):
+                scaled = weight[i] * value[i, j]
+                column = index[i, j]
+                if scaled != 0.0 and not is_touched[column]:
+                    is_touched[column] = True
+                    touched[count] = column
+                    count += 1
+                for a in range(d):
+                    cross[column, a] += scaled * z[i, a]
+        for s in range(count):
+            row = touched[s]
+            for a in range(d):
+                solved[a] = 0.0
+                for b in range(d):
+                    solved[a] += inverse[e, a, b] * cross[row, b]
+            for t in range(count):
+                if touched[t] <= row:
+                    for a in range(d):
+                        information[row, touched[t]] -= solved[a] * cross[touched[t], a]
+        for s in range(count):
+            cross[touched[s]] = 0.0
+            is_touched[touched[s]] = False
+
+
+@_compiled
+def schur_product(first, last, starts, z, index, value, weight, inverse, x, row, product) -> None:
+    """(A'WA - A'WZ V Z'WA) x in one pass: the sum of a_i (t_i - w_i z_i'q_e).
+
+    With t_i = w_i a_i'x, and q_e = V_e times the sum of t_i z_i over the entity's rows.
+    ``row`` (n,) is scratch space: it holds t_i while an entity's rows are still in the cache.
+    """
+    d = z.shape[1]
+    s = np.empty(d)
+    q = np.empty(d)
+    for e in range(first, last):
+        s[:] = 0.0
+        for i in range(starts[e], starts[e + 1]):
+            t = 0.0
+            for j in range(index.shape[1]):
+                t += value[i, j] * x[index[i, j]]
+            row[i] = weight[i] * t
+            for a in range(d):
+                s[a] += row[i] * z[i, a]
+        for a in range(d):
+            q[a] = 0.0
+            for b in range(d):
+                q[a] += inverse[e, a, b] * s[b]
+        for i in range(starts[e], starts[e + 1]):
+            along = 0.0
+            for a in range(d):
+                along += z[i, a] * q[a]
+            t = row[i] - weight[i] * along
+            for j in range(index.shape[1]):
+                product[index[i, j]] += t * value[i, j]
+
+
+@_compiled
+def substitute(first, last, starts, z, index, value, weight, inverse, gradient, x, step, direction) -> None:
+    """Each entity's step given the step x of the rest, q_e = V_e (g_e - sum w_i z_i a_i'x), and each row's change.
+
+    The change of eta_i is a_i'x + z_i'q_e.
+    """
+    d = z.shape[1]
+    s = np.empty(d)
+    for e in range(first, last):
+        for a in range(d):
+            s[a] = gradient[e, a]
+        for i in range(starts[e], starts[e + 1]):
+            t = 0.0
+            for j in range(index.shape[1]):
+                t += value[i, j] * x[index[i, j]]
+            direction[i] = t
+            for a in range(d):
+                s[a] -= weight[i] * t * z[i, a]
+        for a in range(d):
+            step[e, a] = 0.0
+            for b in range(d):
+                step[e, a] += inverse[e, a, b] * s[b]
+        for i in range(starts[e], starts[e + 1]):
+            for a in range(d):
+                direction[i] += z[i, a] * step[e, a]
+
+
+@_compiled
+def loss_along(first, last, eta, direction, length, kappa, label) -> float:
+    """The loss of :func:`linearise` for the rows ``first`` to ``last`` at eta + length * direction."""
+    total = 0.0
+    for i in range(first, last):
+        margin = eta[i] + length * direction[i]
+        scaled = kappa[i] * margin
+        total += (max(scaled, 0.0) + math.log1p(math.exp(-abs(scaled)))) / kappa[i] - label[i] * margin
+    return total
+
+
+@_compiled
+def row_variance(first, last, starts, z, index, value, groups, inverse, variances, variance) -> None:
+    """Posterior variance of each margin, effects taken as independent: v_i = z_i'V_e z_i + sum over groups s_i'V s_i.
+
+    ``variances`` holds row c of the posterior covariance of column c's group, as ``blocks`` in :func:`eliminate`.
+    """
+    d = z.shape[1]
+    for e in range(first, last):
+        for i in range(starts[e], starts[e + 1]):
+            v = 0.0
+            for a in range(d):
+                for b in range(d):
+                    v += z[i, a] * inverse[e, a, b] * z[i, b]
+            for k in range(groups.size - 1):
+                for j in range(groups[k], groups[k + 1]):
+                    for m in range(groups[k], groups[k + 1]):
+                        v += value[i, j] * variances[index[i, j], m - groups[k]] * value[i, m]
+            variance[i] = v

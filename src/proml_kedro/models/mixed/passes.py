@@ -1,0 +1,166 @@
+"""The kernels over all rows: each thread has a share of the entities and its own sums, added up in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.mixed import kernels
+from proml_kedro.models.mixed.design import Rows
+
+T = TypeVar("T")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class Linearisation:
+    """The log likelihood around one set of coefficients.
+
+    Attributes:
+        loss: What is minimised, without the priors.
+        eta: Margins, shape (n,).
+        residual: Shape (n,).
+        weight: Shape (n,).
+        gradient: Of the log likelihood by the eliminated effect, shape (entities + 1, d).
+        information: Its curvature, shape (entities + 1, d, d).
+    """
+
+    loss: float
+    eta: Floats
+    residual: Floats
+    weight: Floats
+    gradient: Floats
+    information: Floats
+
+
+class Passes:
+    """Runs the kernels on ``rows``.
+
+    Args:
+        rows: The data.
+        threads: How many share the work.
+    """
+
+    def __init__(self, rows: Rows, threads: int, pool: ThreadPoolExecutor) -> None:
+        self.rows = rows
+        self.count = 0
+        wanted = np.linspace(0, len(rows), threads + 1)
+        cuts = np.searchsorted(rows.starts, wanted)
+        cuts[0], cuts[-1] = 0, rows.entities + 1
+        self._shares = [(int(a), int(b)) for a, b in pairwise(cuts) if b > a]
+        self._pool = pool
+        self._scratch = np.empty(len(rows))
+
+    def _run(self, work: Callable[[int, int], T]) -> list[T]:
+        self.count += 1
+        if len(self._shares) == 1:
+            return [work(*self._shares[0])]
+        return list(self._pool.map(lambda share: work(*share), self._shares))
+
+    def linearise(self, kappa: Floats, u: Floats, x: Floats) -> Linearisation:
+        """See :func:`.kernels.linearise`."""
+        rows, d = self.rows, self.rows.z.shape[1]
+        eta, residual, weight = (np.empty(len(rows)) for _ in range(3))
+        gradient, information = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
+
+        def work(first: int, last: int) -> float:
+            data = (rows.starts, rows.z, rows.index, rows.value, rows.offset, rows.label)
+            return float(
+                kernels.linearise(first, last, *data, kappa, u, x, eta, residual, weight, gradient, information)
+            )
+
+        return Linearisation(sum(self._run(work)), eta, residual, weight, gradient, information)
+
+    def eliminate(self, at: Linearisation, inverse: Floats, step: Floats) -> tuple[Floats, Floats]:
+        """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group)."""
+        rows = self.rows
+        widest = max([group.dimension for group in rows.groups], default=1)
+
+        def work(first: int, last: int) -> tuple[Floats, Floats]:
+            sums = np.zeros(rows.width), np.zeros((rows.width, widest))
+            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds, at.residual, at.weight)
+            kernels.eliminate(first, last, *data, inverse, step, *sums)
+            return sums
+
+        gradients, blocks = zip(*self._run(work), strict=True)
+        return _total(gradients), _total(blocks)
+
+    def dense_information(self, at: Linearisation, inverse: Floats) -> Floats:
+        """The Schur complement of the first ``rows.dense`` columns, without priors; shape (dense, dense)."""
+        rows = self.rows
+
+        def work(first: int, last: int) -> Floats:
+            total = np.zeros((rows.dense, rows.dense))
+            sparse = (rows.index, rows.value, rows.dense_entries, at.weight)
+            kernels.add_outer_products(first, last, rows.starts, *sparse, total)
+            kernels.subtract_eliminated(first, last, rows.starts, rows.z, *sparse, inverse, total)
+            return total
+
+        lower = _total(self._run(work))
+        return np.asarray(lower + np.tril(lower, -1).T)
+
+    def schur_product(self, at: Linearisation, inverse: Floats, x: Floats) -> Floats:
+        """Shape (width,)."""
+        rows = self.rows
+
+        def work(first: int, last: int) -> Floats:
+            total = np.zeros(rows.width)
+            data = (rows.starts, rows.z, rows.index, rows.value, at.weight)
+            kernels.schur_product(first, last, *data, inverse, x, self._scratch, total)
+            return total
+
+        return _total(self._run(work))
+
+    def substitute(self, at: Linearisation, inverse: Floats, gradient: Floats, x: Floats) -> tuple[Floats, Floats]:
+        """The step of the eliminated effect, shape (entities + 1, d), and the change of each margin, shape (n,)."""
+        rows = self.rows
+        step, direction = np.empty_like(gradient), np.empty(len(rows))
+
+        def work(first: int, last: int) -> None:
+            data = (rows.starts, rows.z, rows.index, rows.value, at.weight)
+            kernels.substitute(first, last, *data, inverse, gradient, x, step, direction)
+
+        self._run(work)
+        return step, direction
+
+    def loss_along(self, eta: Floats, direction: Floats, length: float, kappa: Floats) -> float:
+        """The loss a way along a direction."""
+        rows = self.rows
+
+        def work(first: int, last: int) -> float:
+            start, stop = rows.starts[first], rows.starts[last]
+            return float(kernels.loss_along(start, stop, eta, direction, length, kappa, rows.label))
+
+        return sum(self._run(work))
+
+    def row_variance(self, inverse: Floats, variances: Floats) -> Floats:
+        """Shape (n,)."""
+        rows = self.rows
+        variance = np.empty(len(rows))
+
+        def work(first: int, last: int) -> None:
+            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds)
+            kernels.row_variance(first, last, *data, inverse, variances, variance)
+
+        self._run(work)
+        return variance
+
+
+@contextmanager
+def passes_over(rows: Rows, threads: int) -> Iterator[Passes]:
+    """The passes, with threads that live as long as the block."""
+    with ThreadPoolExecutor(threads) as pool:
+        yield Passes(rows, threads, pool)
+
+
+def _total(parts: Sequence[Any]) -> Array:
+    return np.asarray(sum(parts[1:], parts[0]))

@@ -1,0 +1,152 @@
+"""What a mixed model's YAML stands for once its inputs are known, and how columns become its terms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.models.columns import row_count
+from proml_kedro.models.component import Columns, Input
+from proml_kedro.models.mixed.encoding import Levels, Scale, combine
+from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+
+
+class Terms:
+    """The terms of the model, and the encoding of each that training data teach.
+
+    Attributes:
+        numbers: Fixed effects that are numbers.
+        categories: Fixed effects that are categories.
+        effects: The random effects.
+
+    Args:
+        spec: The component.
+        inputs: What it reads.
+
+    Raises:
+        UserError: A term names no input, or one of the wrong type; keys are relative to the component.
+    """
+
+    def __init__(self, spec: MixedSpec, inputs: Sequence[Input]) -> None:
+        categorical = {one.name: one.is_categorical for one in inputs}
+        mistakes = list(_mistakes(spec, categorical))
+        if mistakes:
+            raise UserError(*mistakes)
+        fixed = _expand(spec, categorical)
+        self._offset = spec.offset
+        self.numbers = [name for name in fixed if not categorical[name]]
+        self.categories = [name for name in fixed if categorical[name]]
+        self.effects = spec.random_effects
+        self._scales: dict[str, Scale] = {}
+        self._category_levels: list[Levels] = []
+        self._effect_levels: list[Levels] = []
+
+    def learn(self, columns: Columns) -> list[str]:
+        """Learn scales and levels; the numbers that are constant and so have no slope."""
+        names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
+        self._scales = {name: Scale.of(columns[name]) for name in names}
+        self._category_levels = [Levels.of(columns[name].tolist()) for name in self.categories]
+        self._effect_levels = [Levels.of(combine(columns, one.entity)) for one in self.effects]
+        return [name for name, scale in self._scales.items() if scale.constant]
+
+    def offset(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """The offset, 0 where there is none; shape (n,)."""
+        if self._offset is None:
+            return np.zeros(row_count(columns))
+        values = columns[self._offset].astype(np.float64)
+        return np.where(np.isfinite(values), values, 0.0)
+
+    @property
+    def fixed_names(self) -> list[str]:
+        """The number behind each column of :meth:`fixed` after the intercept."""
+        return [*self.numbers, *(name for name in self.numbers if self._scales[name].missing)]
+
+    def fixed(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """Ones, standardised numbers, and indicators of those that are missing; shape (n, 1 + fixed names)."""
+        ones = np.ones(row_count(columns))
+        numbers = [self._scales[name].apply(columns[name]) for name in self.numbers]
+        lacking = [~np.isfinite(columns[name]) for name in self.numbers if self._scales[name].missing]
+        return np.column_stack([ones, *numbers, *lacking])
+
+    def category_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
+        """For each categorical fixed effect the level of each row, -1 for none, and the number of levels."""
+        for name, levels in zip(self.categories, self._category_levels, strict=True):
+            yield levels.encode(columns[name].tolist()), len(levels)
+
+    def effect_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
+        """For each random effect the entity of each row, -1 for none, and the number of entities."""
+        for one, levels in zip(self.effects, self._effect_levels, strict=True):
+            yield levels.encode(combine(columns, one.entity)), len(levels)
+
+    def slopes(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.float64]:
+        """What an entity's coefficients multiply; shape (n, features)."""
+        ones = np.ones(row_count(columns))
+        return np.column_stack(
+            [ones if name == INTERCEPT else self._scales[name].apply(columns[name]) for name in effect.features]
+        )
+
+    def save(self, folder: Path) -> None:
+        """``scales.json``, and the sorted names of the levels of each term."""
+        scales = {name: asdict(scale) for name, scale in self._scales.items()}
+        (folder / "scales.json").write_text(json.dumps(scales))
+        for kind, known in (("category", self._category_levels), ("effect", self._effect_levels)):
+            for position, levels in enumerate(known):
+                np.save(folder / f"{kind}_{position}.levels.npy", levels.keys, allow_pickle=False)
+
+    def load(self, folder: Path) -> None:
+        """Take over what :meth:`save` wrote; levels stay on disk until they are looked up."""
+        scales = json.loads((folder / "scales.json").read_text())
+        self._scales = {name: Scale(**one) for name, one in scales.items()}
+        self._category_levels = [_read(folder, "category", k) for k in range(len(self.categories))]
+        self._effect_levels = [_read(folder, "effect", k) for k in range(len(self.effects))]
+
+
+def _read(folder: Path, kind: str, position: int) -> Levels:
+    return Levels(np.load(folder / f"{kind}_{position}.levels.npy", mmap_mode="r", allow_pickle=False))
+
+
+def _slopes_of(effect: RandomEffectSpec) -> list[str]:
+    return [name for name in effect.features if name != INTERCEPT]
+
+
+def _expand(spec: MixedSpec, known: dict[str, bool]) -> list[str]:
+    """The inputs that ``fixed`` names, each once."""
+    taken = {spec.offset, *(name for one in spec.random_effects for name in one.entity)}
+    found: dict[str, None] = {}
+    for pattern in spec.fixed:
+        exact = pattern in known
+        found.update(
+            (name, None)
+            for name in known
+            if name == pattern or (not exact and name not in taken and fnmatchcase(name, pattern))
+        )
+    return list(found)
+
+
+def _mistakes(spec: MixedSpec, known: dict[str, bool]) -> Iterator[Mistake]:
+    numbers = [name for name, is_category in known.items() if not is_category]
+    texts = [name for name, is_category in known.items() if is_category]
+    if spec.offset is not None:
+        yield from _one_of("offset", spec.offset, numbers, "numeric")
+    for position, pattern in enumerate(spec.fixed):
+        if not any(fnmatchcase(name, pattern) for name in known):
+            yield Mistake(f"fixed.{position}", unknown("input", pattern, known))
+    for position, effect in enumerate(spec.random_effects):
+        key = f"random_effects.{position}"
+        for name in effect.entity:
+            yield from _one_of(f"{key}.entity", name, texts, "text")
+        for feature, name in enumerate(effect.features):
+            if name != INTERCEPT:
+                yield from _one_of(f"{key}.features.{feature}", name, numbers, "numeric")
+
+
+def _one_of(key: str, name: str, known: Sequence[str], sort: str) -> Iterator[Mistake]:
+    if name not in known:
+        yield Mistake(key, unknown(f"{sort} input", name, known))

@@ -1,0 +1,67 @@
+"""The same model without any of the engine's ideas: dense matrices, plain Newton steps, and each kernel in NumPy."""
+
+import numpy as np
+
+from proml_kedro.models.mixed.design import Category, Effect
+
+
+def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1):
+    """Label, offset, numbers with a column of ones first, one categorical fixed effect, and random effects."""
+    generator = np.random.default_rng(seed)
+    fixed = np.column_stack([np.ones(rows), generator.normal(size=(rows, numbers))]).astype(np.float32)
+    offset = generator.normal(0, 0.5, rows).astype(np.float32)
+    category = Category(_codes(generator, rows, 4, missing), 4)
+    effects, margin = [], offset + fixed @ generator.normal(0, 0.5, numbers + 1)
+    for levels, d in zip(entities, dimensions, strict=True):
+        slopes = np.column_stack([np.ones(rows), generator.normal(size=(rows, d - 1))]).astype(np.float32)
+        codes = _codes(generator, rows, levels, missing)
+        effects.append(Effect(codes, slopes, levels))
+        coefficients = generator.normal(0, 0.8, (levels, d))
+        margin = margin + np.where(codes < 0, 0, (slopes * coefficients[codes]).sum(1))
+    label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
+    return label, offset, fixed, [category], effects
+
+
+def _codes(generator, rows, levels, missing):
+    codes = generator.integers(0, levels, rows)
+    return np.where(generator.random(rows) < missing, -1, codes).astype(np.int32)
+
+
+def dense_design(fixed, categories, effects):
+    """All columns: numbers, categories, and effects in their order."""
+    columns = [fixed.astype(np.float64)]
+    columns += [_one_hot(one.codes, one.levels) for one in categories]
+    for one in effects:
+        hot = _one_hot(one.entities, one.levels)
+        columns.append((hot[:, :, None] * one.slopes[:, None, :]).reshape(len(hot), -1))
+    return np.concatenate(columns, axis=1)
+
+
+def _one_hot(codes, levels):
+    return (codes[:, None] == np.arange(levels)).astype(np.float64)
+
+
+def dense_precision(fixed, categories, covariances, effects, penalty):
+    """The diagonal blocks of the prior's precision."""
+    blocks = [np.diag([1e-4] + [penalty] * (fixed.shape[1] - 1))]
+    blocks += [np.eye(one.levels) * penalty for one in categories]
+    blocks += [np.kron(np.eye(e.levels), np.linalg.inv(c)) for e, c in zip(effects, covariances, strict=True)]
+    size = sum(len(block) for block in blocks)
+    matrix, start = np.zeros((size, size)), 0
+    for block in blocks:
+        matrix[start : start + len(block), start : start + len(block)] = block
+        start += len(block)
+    return matrix
+
+
+def penalised_newton(design, label, offset, precision):
+    """The coefficients at which the gradient of the penalised logistic likelihood is zero, and the curvature there."""
+    x = np.zeros(design.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-(offset + design @ x)))
+        curvature = design.T @ (design * (p * (1 - p))[:, None]) + precision
+        step = np.linalg.solve(curvature, design.T @ (label - p) - precision @ x)
+        x += step
+        if np.abs(step).max() < 1e-12:
+            break
+    return x, curvature

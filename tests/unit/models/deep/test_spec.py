@@ -1,0 +1,128 @@
+"""Every mistake in a deep component is one line with its key, before any data is read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from proml_kedro.config.schema import known_keys
+from proml_kedro.models.deep.spec import DeepSpec
+
+INPUTS = {"shop.price": "float", "shop.visits": "int", "shop.city": "str", "shop.country": "str"}
+
+
+def make(features=None, head="deep", **graph):
+    deep = {"block": "mlp", "of": ["numbers", "embeddings"], "units": [4]}
+    return DeepSpec.model_validate(
+        {
+            "kind": "deep",
+            "inputs": ["*"],
+            "features": features or {},
+            "graph": {"deep": deep, **graph},
+            "head": {"of": head},
+        }
+    )
+
+
+def mistakes(spec, inputs=INPUTS):
+    return [f"{one.key}: {one.message}" for one in spec.check(inputs)]
+
+
+def test_a_sound_component_has_no_mistake():
+    features = {
+        "embed": {"*": 8, "shop.visits": 4},
+        "numeric": {"*": "log"},
+        "buckets": {"shop.visits": 5},
+        "tables": {"places": ["shop.city", "shop.country"]},
+    }
+    wide = {"block": "linear", "of": ["categories", "shop.price"]}
+    assert mistakes(make(features, ["deep", "wide", "pairs"], wide=wide, pairs={"block": "fm", "of": "shop.c*"})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"x": {"block": "add", "of": "dep"}}, "graph.x.of.0: no block or input 'dep'. Did you mean 'deep'?"),
+        ({"head": "shop.prise"}, "head.of.0: no block or input 'shop.prise'. Did you mean 'shop.price'?"),
+        ({"head": ["deep", "categories"]}, "head.of.1: only a 'linear' block reads categories"),
+        ({"numbers": {"block": "add", "of": "deep"}}, "graph.numbers: the name stands for inputs"),
+        ({"x": {"block": "add", "of": "deep"}}, "graph.x: neither another block nor the head reads it"),
+        (
+            {"x": {"block": "add", "of": "y"}, "y": {"block": "add", "of": "x"}, "head": "y"},
+            "graph: blocks need each other in a circle: x -> y -> x",
+        ),
+        (
+            {"x": {"block": "fm", "of": "embeddings"}, "features": {"embed": {"*": 8, "shop.city": 4}}},
+            "graph.x.of: fm needs vectors of one width, not of 4, 8",
+        ),
+        ({"x": {"block": "fm", "of": ["embeddings", "deep"]}}, "graph.x.of: fm needs vectors of one width"),
+        ({"x": {"block": "dot_interaction", "of": "shop.city"}}, "graph.x.of: dot_interaction needs at least two"),
+        ({"x": {"block": "add", "of": ["deep", "embeddings"]}}, "graph.x.of: add needs vectors of one width"),
+        ({"deep": {"block": "mlp", "of": "numbers", "units": [4]}}, "inputs: no block reads shop.city, shop.country"),
+        ({"features": {"embed": {"shop.citty": 4}}}, "features.embed.shop.citty: no feature among the inputs"),
+        ({"features": {"buckets": {"shop.city": 4}}}, "features.buckets.shop.city: no number among the inputs"),
+        ({"features": {"min_count": {"*price": 4}}}, "features.min_count.*price: no text among the inputs"),
+        ({"features": {"numeric": {"shop.city": "log"}}}, "features.numeric.shop.city: no number among"),
+        ({"features": {"tables": {"t": ["shop.price"]}}}, "features.tables.t.0: no text among the inputs 'shop.price'"),
+        (
+            {"features": {"tables": {"t": ["shop.city"], "u": ["shop.*"]}}},
+            "features.tables.u.0: 'shop.city' has the table 't' already",
+        ),
+        (
+            {"features": {"tables": {"t": ["shop.c*"]}, "embed": {"*": 8, "shop.city": 4}}},
+            "features.tables.t: embed and min_count must be equal for shop.city, shop.country",
+        ),
+        (
+            {"features": {"buckets": {"*": 4}}},
+            "graph.deep.of.0: there are no numbers: no input is a number that is not bucketed",
+        ),
+    ],
+)
+def test_mistakes_are_told_with_their_key(changes, expected):
+    (found,) = mistakes(make(**changes))[:1]
+    assert found.startswith(expected)
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("graph", "where", "message"),
+    [
+        ({"block": "mpl", "of": "numbers"}, ("graph", "x"), "block: no block 'mpl'. Did you mean 'mlp'?"),
+        ({"of": "numbers"}, ("graph", "x"), "block: is missing; known: add, concat, cross"),
+        ({"block": "mlp", "of": "numbers"}, ("graph", "x", "units"), "Field required"),
+        ({"block": "mlp", "of": "numbers", "units": [0]}, ("graph", "x", "units", 0), "greater than 0"),
+        ({"block": "mlp", "of": "numbers", "unit": [4]}, ("graph", "x", "units"), "Field required"),
+        ({"block": "fm", "of": []}, ("graph", "x", "of"), "at least 1"),
+        ({"layer": "Lambda", "of": "deep"}, ("graph", "x", "layer"), "'Lambda' is not allowed"),
+        (
+            {"layer": "Dense", "of": "deep", "config": {"a": {"class_name": "B"}}},
+            ("graph", "x", "config", "a"),
+            "valid",
+        ),
+    ],
+)
+def test_mistakes_in_a_block_are_found_by_its_kind(graph, where, message):
+    with pytest.raises(ValidationError) as caught:
+        make(x=graph)
+    assert any(one["loc"][: len(where)] == where and message in one["msg"] for one in caught.value.errors())
+
+
+def test_keys_of_a_block_are_known_to_the_configuration():
+    config = {"model": {"components": {"t": {"kind": "deep", "graph": {"d": {"block": "mlp"}, "l": {"layer": "X"}}}}}}
+    path = ["model", "components", "t", "graph"]
+    assert {"units", "dropout"} <= set(known_keys([*path, "d"], config))
+    assert "config" in known_keys([*path, "l"], config)
+
+
+def test_checking_needs_no_tensorflow():
+    code = (
+        "import sys; from proml_kedro.models.deep.component import Deep; "
+        "spec = Deep.Spec.model_validate({'kind': 'deep', 'inputs': ['*'], 'head': {'of': 'a'},"
+        " 'graph': {'a': {'block': 'cross', 'of': 'numbers'}}}); "
+        "assert spec.check({'x.y': 'float'}) == []; "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

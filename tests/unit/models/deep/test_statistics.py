@@ -1,0 +1,105 @@
+"""What is learned about inputs, and the matrices made by it, on values small enough to check by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.spec import DeepFeaturesSpec
+from proml_kedro.models.deep.statistics import MISSING, UNKNOWN, Encoder, Statistics, learn
+
+DTYPES = {"a.x": "float", "a.home": "str", "a.away": "str"}
+
+
+def column(*values):
+    kind = object if any(isinstance(value, str) for value in values) else np.float32
+    return np.array([np.nan if value is None and kind is not object else value for value in values], kind)
+
+
+def make(columns, dtypes, **features):
+    layout = lay_out(DeepFeaturesSpec(**features), dtypes)
+    statistics = learn(columns, layout, "model.components.net")
+    return layout, statistics, Encoder(layout, statistics)
+
+
+def test_ids_count_missing_unknown_and_known_categories_by_frequency():
+    train = {"a.home": column("Rome", "Bern", "Bern", "Oslo", None)}
+    layout, statistics, encoder = make(train, {"a.home": "str"})
+    assert list(statistics.vocabularies["a.home"]) == ["Bern", "Oslo", "Rome"]
+    assert statistics.size_of(layout.categoricals[0]) == 5
+    ids = encoder.ids({"a.home": column(None, "Lima", "Bern", "Oslo", "Rome")})
+    assert ids[:, 0].tolist() == [MISSING, UNKNOWN, 2, 3, 4]
+    assert ids.dtype == np.int32
+
+
+def test_rare_categories_are_unknown():
+    train = {"a.home": column("Rome", "Bern", "Bern")}
+    _, statistics, encoder = make(train, {"a.home": "str"}, min_count=2)
+    assert list(statistics.vocabularies["a.home"]) == ["Bern"]
+    assert encoder.ids(train)[:, 0].tolist() == [UNKNOWN, 2, 2]
+
+
+def test_inputs_that_share_a_table_share_its_vocabulary():
+    """Each with its own, one id would mean Bern in one column and Rome in the other."""
+    train = {"a.home": column("Rome", "Bern", "Rome"), "a.away": column("Oslo", "Rome", None)}
+    dtypes = {"a.home": "str", "a.away": "str"}
+    layout, statistics, encoder = make(train, dtypes, tables={"places": ["a.*"]})
+    assert dict(statistics.vocabularies) == {"places": ["Rome", "Bern", "Oslo"]}
+    assert [one.table for one in layout.categoricals] == ["places", "places"]
+    assert encoder.ids(train).tolist() == [[2, 4], [3, 2], [2, MISSING]]
+
+
+def test_numbers_are_standardised_and_missing_ones_marked():
+    train = {"a.x": column(1, 3, None, 5)}
+    _, statistics, encoder = make(train, {"a.x": "float"})
+    assert statistics.scales["a.x"] == pytest.approx([3, np.sqrt(8 / 3)])
+    matrix = encoder.numbers({"a.x": column(3, None, 3 + np.sqrt(8 / 3), 1e30, -np.inf)})
+    assert matrix.dtype == np.float32
+    assert matrix[:, 0] == pytest.approx([0, 0, 1, 10, -10], abs=1e-6)
+    assert matrix[:, 1].tolist() == [0, 1, 0, 0, 0]
+
+
+def test_numbers_by_logarithm_and_by_rank():
+    train = {"a.x": column(0, 1, 10, 100, 1000)}
+    _, _, log = make(train, {"a.x": "float"}, numeric="log", missing="mean")
+    logs = np.log1p(train["a.x"])
+    assert log.numbers(train)[:, 0] == pytest.approx((logs - logs.mean()) / logs.std(), abs=1e-5)
+    _, _, rank = make(train, {"a.x": "float"}, numeric="quantile", missing="mean")
+    assert rank.numbers(train)[:, 0] == pytest.approx([-1, -0.5, 0, 0.5, 1], abs=1e-5)
+    assert rank.numbers({"a.x": column(-5, 1e6, None)})[:, 0].tolist() == [-1, 1, 0]
+
+
+def test_buckets_hold_equal_counts_and_nothing_has_its_own():
+    train = {"a.x": column(*range(1, 101))}
+    layout, statistics, encoder = make(train, {"a.x": "float"}, buckets={"a.x": 4})
+    ids = encoder.ids(train)[:, 0]
+    assert np.bincount(ids)[2:].tolist() == [25, 25, 25, 25]
+    assert encoder.ids({"a.x": column(None, -1e30, 1e30)})[:, 0].tolist() == [MISSING, 2, 5]
+    assert statistics.size_of(layout.categoricals[0]) == 6
+
+
+@pytest.mark.parametrize("values", [[7, 7, 7], [None, None, None]])
+@pytest.mark.parametrize("features", [{"buckets": {"*": 5}}, {"numeric": "quantile"}, {"numeric": "log"}, {}])
+def test_a_number_that_says_nothing_is_harmless(values, features):
+    train = {"a.x": column(*values).astype(np.float32)}
+    _, _, encoder = make(train, {"a.x": "float"}, **features)
+    other = {"a.x": column(None, 7, 8, 1e30)}
+    assert np.isfinite(encoder.numbers(other)).all()
+    assert (encoder.ids(other) <= 3).all()
+
+
+def test_statistics_survive_json():
+    train = {"a.x": column(1, 2, 4), "a.home": column("a", "b", "b"), "a.away": column("c", None, "b")}
+    layout, statistics, encoder = make(train, DTYPES, buckets={"a.x": 2})
+    again = Encoder(layout, Statistics(**json.loads(json.dumps(statistics.as_json()))))
+    assert (again.ids(train) == encoder.ids(train)).all()
+    assert (again.numbers(train) == encoder.numbers(train)).all()
+
+
+def test_of_two_patterns_the_last_that_matches_holds():
+    layout = lay_out(DeepFeaturesSpec(embed={"*": 8, "a.away": 4}, numeric={"b.*": "log"}), DTYPES)
+    assert {one.name: one.dimension for one in layout.categoricals} == {"a.home": 8, "a.away": 4}
+    assert layout.numbers[0].scaling == "standardize"

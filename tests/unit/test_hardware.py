@@ -1,0 +1,74 @@
+"""Every library takes its threads from the hardware's description."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import threadpoolctl
+
+from proml_kedro.features.sql import connect
+from proml_kedro.hardware import duckdb_settings, limit_environment, use, xgboost_settings
+from proml_kedro.models.component import FitContext
+from proml_kedro.registry import components
+from proml_kedro.spec import HardwareSpec
+from proml_kedro.testing import INPUTS, make_examples
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_blas_and_arrow_are_held_and_let_go(threads):
+    np.ones((4, 4)) @ np.ones((4, 4))  # loads BLAS
+    before = pa.cpu_count(), pa.io_thread_count(), _pools()
+    with use(HardwareSpec(threads=threads)):
+        assert (pa.cpu_count(), pa.io_thread_count()) == (threads, threads)
+        assert set(_pools()) <= set(range(1, threads + 1))
+    assert (pa.cpu_count(), pa.io_thread_count(), _pools()) == before
+
+
+def _pools():
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_duckdb_is_held(threads):
+    hardware = HardwareSpec(threads=threads, memory="300MB")
+    assert duckdb_settings(hardware)["threads"] == threads
+    with connect(hardware) as connection:
+        found = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchall()
+    assert found[0][0] == threads
+    assert found[0][1].startswith("286")  # MiB
+
+
+def test_xgboost_is_held():
+    assert xgboost_settings(HardwareSpec(threads=2)) == {"nthread": 2, "device": "cpu"}
+    kind = components.get("xgboost")
+    spec = kind.Spec.model_validate({"kind": "xgboost", "inputs": ["*"], "num_boost_round": 2})
+    component = kind(spec, INPUTS)
+    component.fit(make_examples(100), make_examples(50), FitContext(HardwareSpec(threads=1), seed=0))
+    assert '"nthread":"1"' in component._booster.save_config().replace(" ", "")
+
+
+def test_what_is_loaded_later_is_held_by_its_environment(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    limit_environment(HardwareSpec(threads=2))
+    assert {os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"2"}
+
+
+def test_tensorflow_is_held_and_loads_in_silence():
+    code = """
+from proml_kedro.hardware import limit_tensorflow
+limit_tensorflow(1)
+import tensorflow as tf
+threads = tf.config.threading
+assert (threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads()) == (1, 1)
+tf.constant(1) + 1
+limit_tensorflow(3)  # too late, and no reason to fail
+assert threads.get_intra_op_parallelism_threads() == 1
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
