@@ -2,9 +2,9 @@
 
 Most aggregates are combined from one row a tick. Three need more:
 
-* ``count_distinct`` counts each value at its latest occurrence, so that a window is a running sum of +1 (a value
-  appears) and -1 (it appears again, or leaves the window). All of it is sorting and adding up, which DuckDB does on
-  disk when memory is short. Costs a row for each distinct value and tick, and one more for each window.
+* ``count_distinct`` is a running sum of changes: +1 where a value comes into a window, -1 where it leaves it because
+  it was not seen again. All of it is sorting and adding up, which DuckDB does on disk when memory is short. Costs a row
+  for each distinct value and tick, and one more for each window that it leaves.
 * ``quantile`` and ``std`` are computed from the values themselves by DuckDB's window operator: the first by a
   sorted tree over a key's events, the second by combining count, mean and sum of squared differences (Chan, Golub and
   LeVeque, 1979), which loses no digits when the mean is far from 0. Costs a row for each event.
@@ -164,14 +164,19 @@ def distinct_sql(i: int, frames: Sequence[tuple[str, timedelta | None]], by: str
         CTEs that read ``events`` and have the keys, ``__tick`` and for each window an integer ``__d{i}_{frame}``.
     """
     names = [name for name, _ in frames]
-    parts = [f"SELECT {by}, __tick, {', '.join(f'1 AS {name}' for name in names)} FROM seen{i}"]
+    # A value that is seen again while it still is in a window changes nothing there.
+    news = {name: "(__last IS NULL)" for name, _ in frames}
+    news |= {one: f"(__last IS NULL OR __last + {microseconds(length)} < __tick)" for one, length in frames if length}
+    parts = [f"SELECT {by}, __tick, {', '.join(f'{sql}::TINYINT AS {one}' for one, sql in news.items())} FROM seen{i}"]
     for name, length in frames:
-        # A value that is seen again is counted there, so it goes here, if it has not left the window before.
-        gone = "__next" if length is None else f"least(__next, __tick + {microseconds(length)})"
-        changes = ", ".join(f"{-1 if one == name else 0} AS {one}" for one in names)
-        parts.append(f"SELECT {by}, {gone}, {changes} FROM seen{i} WHERE {gone} IS NOT NULL")
+        if length:
+            gone = f"__tick + {microseconds(length)}"
+            changes = ", ".join(f"{-1 if one == name else 0}::TINYINT AS {one}" for one in names)
+            alone = f"__next IS NULL OR {gone} < __next"
+            parts.append(f"SELECT {by}, {gone} AS __tick, {changes} FROM seen{i} WHERE {alone}")
     sums = ", ".join(f"sum({name}) AS __d{i}_{name}" for name in names)
     return f"""
-seen{i} AS (SELECT {by}, __tick, lead(__tick) OVER (PARTITION BY {by}, __value ORDER BY __tick) AS __next
-    FROM (SELECT DISTINCT {by}, __tick, __v{i} AS __value FROM events WHERE __v{i} IS NOT NULL)),
+seen{i} AS (SELECT {by}, __tick, lag(__tick) OVER same AS __last, lead(__tick) OVER same AS __next
+    FROM (SELECT DISTINCT {by}, __tick, __v{i} AS __value FROM events WHERE __v{i} IS NOT NULL)
+    WINDOW same AS (PARTITION BY {by}, __value ORDER BY __tick)),
 changes{i} AS (SELECT {by}, __tick, {sums} FROM ({" UNION ALL ".join(parts)}) GROUP BY {by}, __tick)"""
