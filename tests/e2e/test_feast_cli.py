@@ -62,7 +62,7 @@ def test_without_feature_tables_it_says_what_to_do(project: Path) -> None:
 def test_apply_list_and_nothing_left_to_do(computed: Path) -> None:
     applied = feast(computed, "apply")
     assert applied.returncode == 0, applied.stderr
-    assert "Created feature service flight_delays_xgboost" in applied.stdout
+    assert "flight_delays_xgboost" in feast(computed, "feature-services", "list").stdout
     views = feast(computed, "feature-views", "list").stdout
     assert all(name in views for name in ("weather", "plane_delays", "carrier_origin_delays"))
     entities = feast(computed, "entities", "list").stdout

@@ -231,7 +231,13 @@ def test_nothing_calls_home(shop, tmp_path):
 
 def test_an_interrupted_run_ends_with_130(shop):
     process = subprocess.Popen(
-        shop.command(), cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        shop.command(),
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever started the tests in the background may have had Ctrl-C ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     for line in process.stderr:

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from proml_kedro.errors import Mistake, UserError
 
@@ -119,7 +120,8 @@ def _unpack(archive: Path, folder: Path) -> Path:
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
                 _check_size(sum(member.size for member in tar.getmembers()), archive)
-                tar.extractall(folder, filter="data")
+                _check_members(tar, folder)
+                tar.extractall(folder, **_FILTER)
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 _check_size(sum(member.file_size for member in zipped.infolist()), archive)
@@ -129,6 +131,23 @@ def _unpack(archive: Path, folder: Path) -> Path:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, shutil.Error, OSError) as error:
         raise _error(f"cannot unpack {archive}: {error}") from error
     return next((one.parent for one in sorted(folder.glob(f"**/{MAIN}"), key=lambda one: len(one.parts))), folder)
+
+
+# The same rule from Python itself, where it is new enough to have it and would warn without.
+_FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
+def _check_members(tar: tarfile.TarFile, folder: Path) -> None:
+    """Let only files and folders through that stay inside; Python before 3.11.4 does not look itself.
+
+    Raises:
+        tarfile.TarError: There is something else in the archive.
+    """
+    for member in tar.getmembers():
+        if not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+        if not (folder / member.name).resolve().is_relative_to(folder.resolve()):
+            raise tarfile.TarError(f"{member.name} would be outside of the folder")
 
 
 def _check_size(size: int, archive: Path) -> None:
