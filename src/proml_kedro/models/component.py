@@ -15,15 +15,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.model import ComponentSpec
 
 Array = npt.NDArray[Any]
 
 Columns = Mapping[str, Array]
-"""Equally long one-dimensional arrays by name. Numbers are floating point with NaN for missing; text is an object
-array of ``str`` with None for missing."""
+"""Equally long arrays by name. Numbers are floating point of shape (n,) with NaN for missing; text is an object array
+of ``str`` of shape (n,) with None for missing; vectors are floating point of shape (n, size) with a row of NaN for
+missing, and only components whose ``Spec.takes_vectors`` is true are given any."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Input:
 
     Attributes:
         name: ``view.feature`` or ``component.output``.
-        dtype: ``str`` columns are categories, all others numbers.
+        dtype: ``str`` columns are categories, ``vector[N]`` columns vectors, all others numbers.
     """
 
     name: str
@@ -42,6 +43,11 @@ class Input:
     def is_categorical(self) -> bool:
         """Whether values are categories."""
         return self.dtype == "str"
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers a value of a vector has; None for numbers and categories."""
+        return vector_size(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.registry import components
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ModelSpec
 
 logger = logging.getLogger(__name__)

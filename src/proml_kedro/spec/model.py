@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import UnknownNameError, components
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 
 
 class ComponentSpec(Spec):
@@ -22,6 +22,9 @@ class ComponentSpec(Spec):
         inputs: Features, as ``view.feature`` or with ``*``, and outputs of other components, as
             ``component.output``.
     """
+
+    takes_vectors: ClassVar[bool] = False
+    """Whether a component of this kind can read features of dtype ``vector[N]``."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]

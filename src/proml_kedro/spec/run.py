@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from pydantic import Field
@@ -10,8 +10,9 @@ from pydantic import Field
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import components
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import Dtype, FeaturesSpec
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.model import ComponentSpec, ModelSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
@@ -88,11 +89,26 @@ def _check_model(key: str, model: ModelSpec, features: FeaturesSpec) -> Iterator
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
-        for mistake in spec.check(_read_by(spec, features, outputs)):
-            yield Mistake(f"{key}.components.{name}.{mistake.key}", mistake.message)
+        read = _read_by(spec, features, outputs)
+        here = f"{key}.components.{name}"
+        mistakes = [*_check_vectors(spec, read), *spec.check(read)]
+        yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
     cycle = _cycle(model)
     if cycle:
         yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
+
+
+def _check_vectors(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mistake]:
+    """Vectors are for the kinds that can read them."""
+    vectors = [name for name, dtype in read.items() if vector_size(dtype) is not None]
+    if vectors and not spec.takes_vectors:
+        name = vectors[0]
+        pattern = next(position for position, one in enumerate(spec.inputs) if fnmatchcase(name, one))
+        yield Mistake(
+            f"inputs.{pattern}",
+            f"'{name}' is a {read[name]}, which kind '{spec.kind}' cannot read; leave it out, make a number of it with "
+            "an on-demand feature such as cosine_similarity(a, b), or give it to kind 'deep'",
+        )
 
 
 def _read_by(spec: ComponentSpec, features: FeaturesSpec, outputs: Iterable[str]) -> dict[str, Dtype]:
