@@ -18,7 +18,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input, LazyColumns
 from proml_kedro.registry import components
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import select
 from proml_kedro.spec.model import ModelSpec, score_output
 from proml_kedro.spec.problem import Task

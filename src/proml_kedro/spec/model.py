@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import UnknownNameError, component_specs, components
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -26,6 +26,9 @@ class ComponentSpec(Spec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     """The tasks that a component of this kind can learn."""
+
+    takes_vectors: ClassVar[bool] = False
+    """Whether a component of this kind can read features of dtype ``vector[N]``."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
