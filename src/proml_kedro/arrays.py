@@ -40,7 +40,11 @@ def as_vectors(column: Any, size: int, precision: str) -> Array:
 
 
 def as_texts(column: Any) -> Array:
-    """A text column of Arrow as an object array with None for null."""
+    """A column of Arrow as text: an object array with None for null. The key of an entity may be a number."""
+    import pyarrow as pa
+
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        column = column.cast(pa.string())
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
 
 

@@ -10,7 +10,6 @@ from proml_kedro.features.on_demand import OnDemand
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
-from proml_kedro.spec.on_demand import bases
 
 
 class RowScorer:
@@ -30,10 +29,9 @@ class RowScorer:
         self._graph = graph
         self._on_demand = OnDemand(features, names)
         self._precision = precision
-        given = bases(features, names)
-        # In the order of the model: on-demand features are replaced by what comes last.
-        order = dict.fromkeys([name for name in names if name in given] + list(given))
-        self.inputs = tuple(Input(name, given[name]) for name in order)
+        read = [one for one in graph.inputs if one.name not in self._on_demand.dtypes]
+        more = [Input(name, dtype) for name, dtype in self._on_demand.needs.items()]
+        self.inputs = tuple(dict.fromkeys([*read, *more]))
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Probabilities, shape (n,).

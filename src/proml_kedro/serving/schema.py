@@ -64,7 +64,7 @@ def online_row_type(name: str, rows: Schema) -> Any:
         name,
         {
             **{key: Annotated[_KEYS[dtype] | None, Field(description="key")] for key, dtype in rows.entities.items()},
-            **{one.name: _brought_value(one) for one in rows.inputs if one.request},
+            **{one.name: _brought_value(one) for one in rows.inputs if one.request and not one.is_key},
             "timestamp": NotRequired[moment],
         },
     )
@@ -76,6 +76,8 @@ def rows_field(row: Any, max_rows: int) -> Any:
 
 
 def _value(one: InputField) -> Any:
+    if one.is_key:
+        return Annotated[_KEYS[one.dtype] | None, Field(description=one.description)]
     return Annotated[_type(one.dtype) | None, Field(description=one.description or None)]
 
 
@@ -111,20 +113,21 @@ def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str
         An array of shape (n,) for each input: NaN for a missing number, None for a missing category. Of a vector an
         array of shape (n, size), with a row of NaN where it is missing.
     """
-    return {one.name: _column([_take(row, one) for row in rows], one.dtype, precision) for one in inputs}
+    return {one.name: _column([_take(row, one) for row in rows], one, precision) for one in inputs}
 
 
-def _column(values: list[Any], dtype: Dtype, precision: str) -> Array:
-    size = vector_size(dtype)
+def _column(values: list[Any], one: InputField, precision: str) -> Array:
+    size = vector_size(one.dtype)
     if size is not None:
         nothing = [np.nan] * size
-        values = [nothing if one is None else one for one in values]
+        values = [nothing if value is None else value for value in values]
         return np.array(values, precision).reshape(len(values), size)
-    return np.array(values, object if dtype == "str" else precision)
+    return np.array(values, object if one.is_text else precision)
 
 
 def _take(row: Row, one: InputField) -> Any:
-    return row[one.name] if one.entity is None or one.name in row else row[one.entity]
+    value = row[one.name] if one.entity is None or one.name in row else row[one.entity]
+    return str(value) if one.is_key and value is not None else value
 
 
 def describe_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]:
