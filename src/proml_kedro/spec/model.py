@@ -28,7 +28,7 @@ class ComponentSpec(Spec):
     """The tasks that a component of this kind can learn."""
 
     takes_vectors: ClassVar[bool] = False
-    """Whether a component of this kind can read features of dtype ``vector[N]``."""
+    """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]

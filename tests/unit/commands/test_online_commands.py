@@ -58,7 +58,7 @@ def test_values_of_an_entity_with_their_moments(filled):
 
 def test_only_features_whose_keys_are_given(filled):
     assert set(get(filled, "user=1", "--at", AT)["features"]) == {"region.area"}
-    assert set(get(filled, "item=i1", "--at", AT)["features"]) == {"price.price", "price.label"}
+    assert set(get(filled, "item=i1", "--at", AT)["features"]) == {"price.price", "price.label", "taste.embedding"}
     chosen = get(filled, "user=1", "item=i1", "--features", "price.*", "--features", "*.area", "--at", AT)
     assert set(chosen["features"]) == {"price.price", "price.label", "region.area"}
 
