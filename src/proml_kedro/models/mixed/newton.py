@@ -87,8 +87,10 @@ class Step:
         change: Of the coefficients.
         direction: Of the margins, shape (n,).
         decrement: Gradient times change: twice the fall of the objective if it were quadratic.
-        inverse: Posterior covariance of each entity of the eliminated effect, shape (entities + 1, d, d).
+        inverse: Posterior covariance of each entity of the eliminated effect were all else known, shape
+            (entities + 1, d, d).
         variances: That of each level of the other random effects, shape (width, largest dimension); 0 for fixed ones.
+        dense: Posterior covariance of the dense columns, shape (dense, dense).
         products: Products with the Schur complement that it took.
     """
 
@@ -97,6 +99,7 @@ class Step:
     decrement: float
     inverse: Floats
     variances: Floats
+    dense: Floats
     products: int
 
 
@@ -129,9 +132,8 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     u, direction = passes.substitute(at, inverse, gradient, x)
     # g_u'du + g_x'dx, with the part of g_x that eliminating u has moved put back.
     decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x)
-    return Step(
-        Coefficients(u, x), direction, decrement, inverse, _variances(rows, dense, solvers, blocks.shape), products
-    )
+    variances = _variances(rows, dense, solvers, blocks.shape)
+    return Step(Coefficients(u, x), direction, decrement, inverse, variances, dense, products)
 
 
 def _level_inverses(rows: Rows, prior: Prior, blocks: Floats) -> list[Floats]:
