@@ -71,7 +71,8 @@ def check_component(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def _check_outputs(component: Component, scores: Mapping[str, Array], rows: int) -> None:
-    assert set(scores) == set(component.outputs), f"score gives {sorted(scores)}, declared are {component.outputs}"
+    declared = component.spec.outputs("binary")
+    assert set(scores) == set(declared), f"score gives {sorted(scores)}, declared are {declared}"
     for name, values in scores.items():
         assert values.shape == (rows,), f"output '{name}' has shape {values.shape} for {rows} rows"
         assert np.isfinite(values).all(), f"output '{name}' is not finite for every row"

@@ -67,6 +67,6 @@ def _values(column: Any, one: Input, is_csv: bool) -> Array:
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if is_csv and one.is_categorical and is_number:  # categories that look like numbers; CSV does not say
+    if one.is_categorical and is_number and (is_csv or one.is_entity):  # CSV does not say that it is a category
         column, is_number = column.cast(pa.string()), False
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64 if is_number else object)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,53 @@ def in_split(split: str) -> Any:
     return pc.field("split") == split
 
 
+@dataclass(frozen=True)
+class ParquetRows:
+    """Rows of a Parquet file that are read when they are needed.
+
+    Attributes:
+        path: The file.
+        split: The split of a training set that the rows belong to.
+        precision: Floating point type of numeric columns.
+    """
+
+    path: Path
+    split: str
+    precision: str = "float32"
+
+    def __len__(self) -> int:
+        return _count_rows(self.path, self.split)
+
+    def read(self, inputs: Sequence[Input]) -> Columns:
+        """All rows, as :func:`read_columns` gives them."""
+        return read_columns(self.path, inputs, in_split(self.split), self.precision)
+
+    def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
+        """The inputs in the order of the file, at most ``rows`` rows at a time."""
+        import pyarrow.dataset as ds
+
+        names = [one.name for one in inputs]
+        scanner = ds.dataset(self.path).scanner(
+            columns=names, filter=in_split(self.split), batch_size=rows, use_threads=False, fragment_readahead=1
+        )
+        for batch in scanner.to_batches():
+            if batch.num_rows:
+                yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+
+
+@cache
+def _count_rows(path: Path, split: str) -> int:
+    import pyarrow.dataset as ds
+
+    return int(ds.dataset(path).count_rows(filter=in_split(split)))
+
+
 def _as_array(column: Any, one: Input, precision: str) -> Array:
     import pyarrow as pa
 
     if one.is_categorical:
+        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+            column = column.cast(pa.string())  # the key of an entity may be a number
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())

@@ -12,6 +12,7 @@ from proml_kedro.artifacts import Artifact, ArtifactStore, fingerprint
 from proml_kedro.pipelines.features import columns_of
 from proml_kedro.registry import components
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.spec.inputs import input_types
 
 
 def create_pipeline() -> Pipeline:
@@ -84,26 +85,25 @@ def _train(
     key: str,
 ) -> Artifact:
     from proml_kedro.models.columns import in_split, read_columns
-    from proml_kedro.models.component import Examples, FitContext, Input
+    from proml_kedro.models.component import FitContext, Input
+    from proml_kedro.models.examples import read_examples
     from proml_kedro.models.graph import ModelGraph
 
     rows = training_set.file("training_set.parquet")
+    task = problem.label.task
 
-    def write(folder: Path) -> None:
-        graph = ModelGraph(model, features.columns())
-        label = Input("label", "float")
-        group = model.training.cross_fit.group
-
-        def examples(split: str) -> Examples:
-            columns = dict(read_columns(rows, [*graph.inputs, label], in_split(split), hardware.precision))
-            return Examples(columns, columns.pop("label").astype("float32"))
-
-        groups = read_columns(rows, [Input(group, "str")], in_split("train"))[group] if group else None
-        graph.fit(examples("train"), examples("validation"), FitContext(hardware, seed, key), groups)
+    def write(folder: Path, checkpoints: Path) -> None:
+        graph = ModelGraph(model, input_types(problem, features), task)
+        together = model.training.cross_fit.group
+        folds = read_columns(rows, [Input(together, "str")], in_split("train"))[together] if together else None
+        train, validation = (
+            read_examples(rows, split, graph.inputs, problem, hardware.precision) for split in ("train", "validation")
+        )
+        graph.fit(train, validation, FitContext(hardware, seed, key, task=task, checkpoints=checkpoints), folds)
         graph.save(folder)
         (folder / "summary.json").write_text(json.dumps(graph.summary()))
 
-    return store.build(
+    return store.build_resumably(
         f"{problem.name}/{model.name}/trained_model",
         {
             "training_set": training_set,

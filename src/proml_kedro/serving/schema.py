@@ -64,7 +64,7 @@ def online_row_type(name: str, rows: Schema) -> Any:
         name,
         {
             **{key: Annotated[_KEYS[dtype] | None, Field(description="key")] for key, dtype in rows.entities.items()},
-            **{one.name: _brought_value(one) for one in rows.inputs if one.request},
+            **{one.name: _brought_value(one) for one in rows.inputs if one.request and not one.is_key},
             "timestamp": NotRequired[moment],
         },
     )
@@ -76,6 +76,8 @@ def rows_field(row: Any, max_rows: int) -> Any:
 
 
 def _value(one: InputField) -> Any:
+    if one.is_key:
+        return Annotated[_KEYS[one.dtype] | None, Field(description=one.description)]
     return Annotated[_VALUES[one.dtype] | None, Field(description=one.description or None)]
 
 
@@ -103,13 +105,13 @@ def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str
         An array of shape (n,) for each input: NaN for a missing number, None for a missing category.
     """
     return {
-        one.name: np.array([_take(row, one) for row in rows], object if one.dtype == "str" else precision)
-        for one in inputs
+        one.name: np.array([_take(row, one) for row in rows], object if one.is_text else precision) for one in inputs
     }
 
 
 def _take(row: Row, one: InputField) -> Any:
-    return row[one.name] if one.entity is None or one.name in row else row[one.entity]
+    value = row[one.name] if one.entity is None or one.name in row else row[one.entity]
+    return str(value) if one.is_key and value is not None else value
 
 
 def describe_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]:

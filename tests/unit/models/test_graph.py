@@ -69,9 +69,12 @@ def test_the_score_must_be_a_probability():
     from proml_kedro.registry import components
     from proml_kedro.spec.model import ComponentSpec
 
+    class EmbeddingSpec(ComponentSpec):
+        def outputs(self, task):
+            return ("embedding",)
+
     class NoProbability(Component):
-        Spec = ComponentSpec
-        outputs = ("embedding",)
+        Spec = EmbeddingSpec
         fit = score = save = load = None
 
     components._objects["no_probability"] = NoProbability
