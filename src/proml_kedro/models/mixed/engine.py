@@ -13,9 +13,11 @@ import numpy as np
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.losses import Loss, averaging, first_intercept
+from proml_kedro.models.mixed.evidence import log_marginal_likelihood
+from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
+from proml_kedro.models.mixed.spec import Loss
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Settings:
         loss: What is minimised. For ``linear``, labels have a standard deviation of about 1.
         variational: Weigh rows by the mean of the likelihood over the posterior, not by its value at the mode.
         penalty: Precision of the fixed effects' prior.
+        l1: Times their absolute values is added to the loss.
         tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at.
         covariance_tolerance: Largest relative change of a covariance, or of the dispersion, to stop at.
         max_iterations: Of Newton steps.
@@ -40,6 +43,7 @@ class Settings:
     loss: Loss = "logistic"
     variational: bool = True
     penalty: float = 1.0
+    l1: float = 0.0
     tolerance: float = 1e-3
     covariance_tolerance: float = 5e-3
     max_iterations: int = 50
@@ -58,7 +62,9 @@ class Fit:
         dispersion: Variance of a label around its mean, for the linear loss; else 1.
         iterations: Newton steps taken.
         passes: Passes over the rows, all together.
+        rows: How many rows there were, by weight.
         converged: Whether tolerances were reached.
+        log_likelihood: Of the labels whatever the random effects, see :mod:`.evidence`.
         history: One entry a step: loss with priors, step size, relative change of the covariances.
     """
 
@@ -70,7 +76,9 @@ class Fit:
     dispersion: float = 1.0
     iterations: int = 0
     passes: int = 0
+    rows: float = 0.0
     converged: bool = False
+    log_likelihood: float = math.nan
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -110,13 +118,16 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
         state = _start(passes, covariances, settings)
         converged = False
         while not converged:
-            at, step = _iterate(passes, state, covariances, settings)
+            prior = _prior(rows, covariances, settings)
+            at, step = _iterate(passes, state, prior, covariances, settings)
             last = state.history[-1]
             logger.debug("step %d: %s", len(state.history), last)
             converged = last["step"] < settings.tolerance and last["change"] < settings.covariance_tolerance
             if len(state.history) >= settings.max_iterations:
                 break
-        return _collect(passes, state, at, step, covariances, converged)
+        found = _collect(passes, state, at, step, covariances, converged)
+        found.log_likelihood = log_marginal_likelihood(passes, state.now, step, prior, 1.0 / passes.scale)
+        return found
 
 
 def _start(passes: Passes, covariances: Sequence[Covariance], settings: Settings) -> State:
@@ -148,12 +159,11 @@ def _nearer_to_counts(passes: Passes, now: Coefficients, prior: Prior) -> Coeffi
 
 
 def _iterate(
-    passes: Passes, state: State, covariances: Sequence[Covariance], settings: Settings
+    passes: Passes, state: State, prior: Prior, covariances: Sequence[Covariance], settings: Settings
 ) -> tuple[Linearisation, Step]:
     """One Newton step, and one update of everything else."""
     rows = passes.rows
     passes.scale = 1.0 / state.dispersion
-    prior = _prior(rows, covariances, settings)
     kappa = averaging(settings.loss, state.variance)
     at = passes.linearise(kappa, state.now.u, state.now.x)
     step = newton_step(passes, at, state.now, prior, accuracy=min(0.1, math.sqrt(state.step_size)))
@@ -177,7 +187,8 @@ def _iterate(
 def _prior(rows: Rows, covariances: Sequence[Covariance], settings: Settings) -> Prior:
     penalty = np.full(rows.fixed, max(settings.penalty, _INTERCEPT_PENALTY))
     penalty[:1] = _INTERCEPT_PENALTY
-    return Prior(penalty, max(settings.penalty, _INTERCEPT_PENALTY), [one.precision for one in covariances])
+    least = max(settings.penalty, _INTERCEPT_PENALTY)
+    return Prior(penalty, least, [one.precision for one in covariances], settings.l1)
 
 
 def _line_search(
@@ -191,7 +202,7 @@ def _line_search(
     length = 1.0
     for _ in range(30):
         loss = passes.loss_along(at.eta, step.direction, length, kappa) + here / 2
-        loss += length * cross + length**2 * square / 2
+        loss += length * (cross + step.absolute) + length**2 * square / 2
         if loss <= start - 1e-4 * length * step.decrement + 1e-9 * abs(start):  # the last term is for rounding
             break
         length /= 2
@@ -231,7 +242,7 @@ def _update(
 def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Floats]) -> float:
     """Rows less the coefficients that the data determine: trace(H^-1 A'WA) = coefficients - trace(H^-1 precision)."""
     bound = np.trace(step.dense @ prior.of_dense(rows)) if rows.dense else 0.0
-    determined = rows.dense - float(bound)
+    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # what is held at zero has no variance
     dense = {group.effect for group in rows.groups[: rows.dense_groups]}
     for group in rows.groups[rows.dense_groups :]:
         if group.effect is None:  # a categorical fixed effect that is too wide: as if independent of all else
@@ -284,6 +295,7 @@ def _collect(
         state.dispersion,
         len(state.history),
         passes.count,
+        float(rows.weight.sum()),
         converged,
-        state.history,
+        history=state.history,
     )

@@ -31,7 +31,8 @@ from proml_kedro.models.mixed.losses import CODES
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _compiled(function: Function) -> Function:
+def compiled(function: Function) -> Function:
+    """The function, compiled when it is first called and kept for the next process."""
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
@@ -39,7 +40,7 @@ LINEAR, POISSON = CODES["linear"], CODES["poisson"]
 _LARGEST_EXPONENT = 80.0  # a mean of 5e34: larger only on the way, and without infinity a line search leads back
 
 
-@_compiled
+@compiled
 def likelihood(loss, margin, label, k):
     """One row's negative log likelihood without its constant, minus its derivative, and its curvature in the margin.
 
@@ -62,7 +63,7 @@ def likelihood(loss, margin, label, k):
     return lost, label - p, k * tail / ((1.0 + tail) * (1.0 + tail))
 
 
-@_compiled
+@compiled
 def linearise(
     first, last, starts, z, index, value, offset, label, weights, loss, scale, kappa, u, x,
     eta, residual, weight, gradient, information,
@@ -96,7 +97,7 @@ def linearise(
     return total
 
 
-@_compiled
+@compiled
 def eliminate(first, last, starts, z, index, value, groups, residual, weight, inverse, step, gradient, blocks) -> None:
     """What is left for x once each entity has taken its own best step q_e: g_x = sum a_i (r_i - w_i z_i'q_e).
 
@@ -124,7 +125,7 @@ def eliminate(first, last, starts, z, index, value, groups, residual, weight, in
                         blocks[index[i, j], m - groups[k]] += w * value[i, j] * value[i, m]
 
 
-@_compiled
+@compiled
 def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
     """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
     for i in range(starts[first], starts[last]):
@@ -135,7 +136,7 @@ def add_outer_products(first, last, starts, index, value, entries, weight, infor
                     information[index[i, j], index[i, m]] += scaled * value[i, m]
 
 
-@_compiled
+@compiled
 def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
     """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
 
@@ -174,7 +175,7 @@ def subtract_eliminated(first, last, starts, z, index, value, entries, weight, i
             is_touched[touched[s]] = False
 
 
-@_compiled
+@compiled
 def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:  # noqa: C901
     """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, C_e as in the function above.
 
@@ -220,7 +221,7 @@ def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weigh
             is_touched[touched[s]] = False
 
 
-@_compiled
+@compiled
 def schur_product(first, last, starts, z, index, value, weight, inverse, x, row, product) -> None:
     """(A'WA - A'WZ V Z'WA) x in one pass: the sum of a_i (t_i - w_i z_i'q_e).
 
@@ -252,7 +253,7 @@ def schur_product(first, last, starts, z, index, value, weight, inverse, x, row,
                 product[index[i, j]] += t * value[i, j]
 
 
-@_compiled
+@compiled
 def substitute(first, last, starts, z, index, value, weight, inverse, gradient, x, step, direction) -> None:
     """Each entity's step given the step x of the rest, q_e = V_e (g_e - sum w_i z_i a_i'x), and each row's change.
 
@@ -279,7 +280,7 @@ def substitute(first, last, starts, z, index, value, weight, inverse, gradient, 
                 direction[i] += z[i, a] * step[e, a]
 
 
-@_compiled
+@compiled
 def loss_along(first, last, eta, direction, length, kappa, label, weights, loss, scale) -> float:
     """What :func:`linearise` returns, for the rows ``first`` to ``last`` at eta + length * direction."""
     total = 0.0
@@ -290,7 +291,7 @@ def loss_along(first, last, eta, direction, length, kappa, label, weights, loss,
     return total
 
 
-@_compiled
+@compiled
 def row_variance(first, last, starts, z, index, value, groups, inverse, variances, variance) -> None:
     """Posterior variance of each margin, effects taken as independent: v_i = z_i'V_e z_i + sum over groups s_i'V s_i.
 

@@ -12,14 +12,12 @@ The passes multiply it by ``scale`` and by the row's weight; the scale is 1 / ph
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
-
-Loss = Literal["logistic", "linear", "poisson"]
+from proml_kedro.models.mixed.spec import Loss
 
 CODES: dict[Loss, int] = {"logistic": 0, "linear": 1, "poisson": 2}
 """Of the losses in :func:`.kernels.likelihood`."""
@@ -91,7 +89,7 @@ def predict(loss: Loss, eta: Array, variance: Array, dispersion: float) -> dict[
         return {"margin": eta / np.sqrt(1.0 + math.pi / 8.0 * variance)}
     if loss == "linear":
         return {"margin": eta, "mean": eta, "variance": variance + dispersion}
-    margin = np.clip(eta + variance / 2, -LARGEST, LARGEST / 2)  # half: the variance is of the size of a mean squared
+    margin = np.clip(eta + variance / 2, -LARGEST, LARGEST / 3)  # a third: the variance is a product of three such
     mean = np.exp(margin)
-    spread = np.expm1(np.minimum(variance, LARGEST / 2))
-    return {"margin": margin, "mean": mean, "variance": np.minimum(mean * (1 + mean * spread), np.exp(LARGEST))}
+    spread = np.expm1(np.minimum(variance, LARGEST / 3))
+    return {"margin": margin, "mean": mean, "variance": mean * (1 + mean * spread)}

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed import kernels
 from proml_kedro.models.mixed.design import Rows
-from proml_kedro.models.mixed.losses import CODES, Loss
+from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.spec import Loss
 
 T = TypeVar("T")
 

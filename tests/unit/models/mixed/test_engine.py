@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dense_mixed import dense_design, dense_precision, draw, make_problem, penalised_newton
+from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_problem, penalised_newton
 from proml_kedro.models.mixed import design
 from proml_kedro.models.mixed.design import Category, Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
@@ -62,6 +62,26 @@ def test_equals_a_direct_dense_solution(entities, dimensions, most_dense, loss, 
             residual = label - offset - columns @ coefficients(found)
             free = weight.sum() - np.trace(inverse @ (curvature / phi - precision))
             assert phi == pytest.approx(weight @ residual**2 / free, rel=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "l1"), [("logistic", 4.0), ("poisson", 40.0)])
+@pytest.mark.parametrize("most_dense", [0, 512])
+def test_the_elastic_net_equals_proximal_gradient_descent(loss, l1, most_dense, monkeypatch):
+    monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+    problem = make_problem(rows=250, numbers=8, loss=loss)
+    problem[2][:, 4:] = np.random.default_rng(9).normal(size=(250, 5))  # what says nothing
+    label, offset, fixed, categories, effects = problem
+    covariances = fixed_covariances(effects)
+    found = fit(arrange(*problem), covariances, replace(EXACT, loss=loss, l1=l1))
+    precision = dense_precision(fixed, categories, [one.value for one in covariances], effects, EXACT.penalty)
+    rates = np.zeros(len(precision))
+    rates[1 : fixed.shape[1] + categories[0].levels] = l1
+    expected = elastic_net(dense_design(fixed, categories, effects), label, offset, precision, rates, loss)
+    assert found.converged
+    np.testing.assert_allclose(coefficients(found), expected, atol=1e-5)
+    zero = coefficients(found)[rates > 0] == 0
+    assert zero.any()
+    assert not zero.all()
 
 
 def test_a_small_effects_uncertainty_is_marginal():
