@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt, field_validator
 
 from proml_kedro.errors import Mistake
 from proml_kedro.spec.base import Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 
