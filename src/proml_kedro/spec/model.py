@@ -27,6 +27,9 @@ class ComponentSpec(Spec):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     """The tasks that a component of this kind can learn."""
 
+    warm_starts: ClassVar[bool] = False
+    """Whether a component of this kind can start from what an earlier one has learned."""
+
     takes_vectors: ClassVar[bool] = False
     """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
 
@@ -114,10 +117,13 @@ class TrainingSpec(Spec):
     Attributes:
         objective: Each example for itself.
         cross_fit: Out-of-fold outputs for components that others build on.
+        warm_start: Folder of an earlier bundle, relative to the folder that holds ``conf``; components of the same name
+            and kind start from what they had learned there.
     """
 
     objective: Literal["pointwise"] = "pointwise"
     cross_fit: CrossFitSpec = CrossFitSpec()
+    warm_start: str | None = None
 
 
 class ModelSpec(Spec):

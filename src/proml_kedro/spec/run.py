@@ -103,6 +103,8 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         read = _read_by(spec, types, outputs)
         mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
+    if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
+        yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     cycle = _cycle(model)
     if cycle:
         yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
