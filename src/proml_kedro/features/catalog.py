@@ -153,7 +153,7 @@ def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str
     if view.is_on_demand:
         common["table"] = ""
     table = problem.tables.get(common["table"])
-    common["source"] = table.source if table else ""
+    common["source"] = (table.source or table.query or "") if table else ""
     return common
 
 

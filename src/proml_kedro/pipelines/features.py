@@ -61,7 +61,9 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
     inputs = {
         "tables": problem.tables,
         "examples": problem.examples,
-        "sources": {name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items()},
+        "sources": {
+            name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items() if table.source
+        },
     }
     return store.build(
         f"{problem.name}/tables",
