@@ -75,7 +75,7 @@ def make_group(
         "validate",
         _validate,
         [overrides()],
-        """Look for features that are undocumented, unused, dead, or not of their type.
+        """Look for features that are undocumented, unused, dead, leaky, or not of their type.
 
         One line for each finding; exit code 1 when there are errors among them.
         """,
@@ -198,7 +198,8 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
     from proml_kedro.features.validation import validate
 
     place, market = _market(conf_source, overrides, env)
-    findings = validate(market.all(), place.data_dir, place.run.hardware)
+    declared = [(one.problem, one.features) for one in place.problems()[0]]
+    findings = validate(market.all(), place.data_dir, place.run.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)

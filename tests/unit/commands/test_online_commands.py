@@ -148,13 +148,17 @@ def test_check_agrees_then_finds_what_is_wrong(filled, tmp_path: Path):
 
 
 def test_validate_exits_by_level(filled):
-    done = filled.features("validate")
+    known = filled.features("validate")
+    assert known.exit_code == 1
+    assert "error: visit.is_big: is computed from 'amount', and so is the label" in known.stdout
+    sound = "problem.tables.visits.columns.is_big='hour(seen_at) > 12'"
+    done = filled.features("validate", sound)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert "conf/features/shop.yaml:" in lines[0]
     assert any("warning: visit.hour: has no description" in line for line in lines)
     assert lines[-1].startswith(f"{len(FeaturesSpec.model_validate(FEATURES).columns())} features: 0 errors, ")
-    wrong = filled.features("validate", "+features.price.features.late={dtype: int, expression: price}")
+    wrong = filled.features("validate", sound, "+features.price.features.late={dtype: int, expression: price}")
     assert wrong.exit_code == 1
     assert "error: price.late: the feature table lacks it: `kedro run --pipelines=features`" in wrong.stdout
     assert "error: price.late: declared int, but " in wrong.stdout
