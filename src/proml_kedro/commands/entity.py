@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.commands.place import Place
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from proml_kedro.features.online import OnlineValue
+    from proml_kedro.features.rows import Rows
 
 
 def parse_moment(text: str | None) -> datetime:
@@ -88,7 +88,6 @@ def read_entity(
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    _online_file(place)
     return _look(place, entity, as_of, readable)
 
 
@@ -121,11 +120,8 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     Raises:
         UserError: There is no online store, or nothing in it.
     """
-    from proml_kedro.features.ledger import Ledger
-
-    run, file = place.run, _online_file(place)
-    held = {name: until for name, (until, _) in Ledger(file, run.problem.name).all().items()}
-    moments = {name: until for name, until in held.items() if name in run.features.views}
+    run = place.run
+    moments = {name: until for name, (until, _) in open_rows(place).held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.consistency import as_result, check_consistency
@@ -139,30 +135,39 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     return as_result(found)
 
 
-def _online_file(place: Place) -> Path:
-    file = place.data_dir / "feature_store" / place.run.problem.name / "online.db"
-    if not file.is_file():
+def open_rows(place: Place) -> Rows:
+    """The online store.
+
+    Raises:
+        UserError: There is none yet, or it cannot be reached.
+    """
+    from proml_kedro.features.rows import online_place, rows_at
+
+    run = place.run
+    rows = rows_at(online_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    if not rows.is_there():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
-    return file
+    return rows
 
 
 def _open(place: Place) -> FeatureStore:
     from proml_kedro.features.repository import open_repository
 
     run = place.run
-    return open_repository(run.problem, run.features, place.data_dir, run.hardware)
+    return open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store)
 
 
 @contextmanager
 def _answering() -> Iterator[None]:
     """What a store that is behind the configuration answers, as one line."""
-    import sqlite3
-
-    from feast.errors import FeastObjectNotFoundException
+    from proml_kedro.features.rows import NotStoredError
 
     try:
         yield
-    except (FeastObjectNotFoundException, sqlite3.OperationalError) as error:
+    except Exception as error:
+        # Feast's own error is known by its name: to import it takes seconds, and looking up does without Feast.
+        if not isinstance(error, NotStoredError) and type(error).__name__ != "FeatureViewNotFoundException":
+            raise
         message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
         raise UserError(Mistake("", message)) from error
 
@@ -172,9 +177,9 @@ def _look(
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online import OnlineFeatures
 
-    store = _open(place)
+    rows = open_rows(place)
     try:
         with _answering():
-            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
+            return OnlineFeatures(rows, place.run.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -14,6 +14,7 @@ import numpy as np
 
 from proml_kedro.arrays import as_vectors
 from proml_kedro.features.online import Array, OnlineFeatures
+from proml_kedro.features.rows import rows_at
 from proml_kedro.features.sql import connect, literal, parquet, quote
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec
@@ -125,7 +126,8 @@ def _compare_view(
 ) -> list[Comparison]:
     import pandas as pd
 
-    online = OnlineFeatures(store, features, columns).read(keys, moment)
+    rows = rows_at(store.config.online_store.path, store.project)
+    online = OnlineFeatures(rows, features, columns).read(keys, moment)
     if not keys:
         return [Comparison(name, moment.isoformat(), 0, 0, 0, 0, 0, {}) for name in columns]
     frame = pd.DataFrame(keys).assign(event_timestamp=pd.Timestamp(moment), __row=range(len(keys)))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.features.consistency import _compare, as_result, check_consistency
-from proml_kedro.features.online import materialize
+from proml_kedro.features.materialize import materialize
 from proml_kedro.features.repository import open_repository, register
 from shop import HARDWARE, Shop
 

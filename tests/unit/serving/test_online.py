@@ -41,7 +41,7 @@ def write_visits(folder, rows=1500):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A data folder as a run leaves it, with values as of its newest example; and that example."""
-    from proml_kedro.features.online import materialize
+    from proml_kedro.features.materialize import materialize
     from proml_kedro.features.repository import open_repository, register
     from proml_kedro.features.tables import read_tables
     from proml_kedro.features.training_set import build_training_set, newest_moment
@@ -126,4 +126,4 @@ def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, 
         assert answer.status_code == 503
         assert os.fspath(tmp_path) not in answer.text
         assert client.get("/readyz").status_code == 200
-    assert "cannot be opened" in caplog.text
+    assert "the online feature store cannot be read" in caplog.text
