@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.commands.place import Place
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from proml_kedro.features.online import OnlineValue
+    from proml_kedro.features.push import Pushed
     from proml_kedro.features.rows import Rows
 
 
@@ -133,6 +137,30 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
         columns = run.features.columns()
         found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
     return as_result(found)
+
+
+def push_file(place: Place, view: str, file: Path) -> Pushed:
+    """Put the rows of a file into the online store.
+
+    Args:
+        place: What the command works on.
+        view: Which view's rows.
+        file: CSV or Parquet; ``-`` for CSV from standard input.
+
+    Raises:
+        UserError: No such view, no store, or rows that do not fit; nothing is written then.
+    """
+    from proml_kedro.features.push import push_rows
+
+    stored = {name: one for name, one in place.run.features.views.items() if one.is_stored}
+    if view not in stored:
+        raise UserError(Mistake("", unknown("stored feature view", view, stored)))
+    rows = open_rows(place)
+    with tempfile.TemporaryDirectory() as folder, _answering():
+        if str(file) == "-":
+            file = Path(folder) / "standard input.csv"
+            file.write_bytes(sys.stdin.buffer.read())
+        return push_rows(rows, view, stored[view], file, place.run.hardware)
 
 
 def open_rows(place: Place) -> Rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -78,6 +79,20 @@ def make_group(
         """Look for features that are undocumented, unused, dead, leaky, or not of their type.
 
         One line for each finding; exit code 1 when there are errors among them.
+        """,
+    )
+    add(
+        "push",
+        _push,
+        [
+            click.Argument(["view"]),
+            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)),
+            overrides(),
+        ],
+        """Put fresh rows of VIEW into the online store.
+
+        FILE is CSV or Parquet with the view's key, event_timestamp and every feature; - reads CSV from standard input.
+        A row that is older than what is there changes nothing; when a value is wrong, nothing is written at all.
         """,
     )
     add(
@@ -206,6 +221,15 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
     click.echo(f"{len(market)} features: {errors} errors, {len(findings) - errors} warnings")
     if errors:
         sys.exit(FOUND)
+
+
+def _push(view: str, file: Path, overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
+    from proml_kedro.commands.entity import push_file
+    from proml_kedro.commands.place import Place
+
+    pushed = push_file(Place(conf_source, overrides, env), view, file)
+    late = f", {pushed.late} of them older than what is there" if pushed.late else ""
+    click.echo(f"{view}: {pushed.rows} row{'' if pushed.rows == 1 else 's'}{late}")
 
 
 def _check(
