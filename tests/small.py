@@ -14,6 +14,7 @@ from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.run import RunSpec
 
 XGBOOST = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 20}}
@@ -100,7 +101,7 @@ def write_training_set(file: Path, rows: int = 1500) -> Path:
 def fit(config: dict[str, Any], training_set: Path) -> ModelGraph:
     """The model of a configuration, fitted."""
     run = RunSpec.model_validate(config)
-    graph = ModelGraph(run.model, run.features.columns())
+    graph = ModelGraph(run.model, input_types(run.problem, run.features))
 
     def examples(split: str) -> Examples:
         columns = dict(read_columns(training_set, [*graph.inputs, Input("label", "float")], in_split(split)))

@@ -20,6 +20,7 @@ from proml_kedro.registry import components
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
+from proml_kedro.spec.model import spec_of
 
 _BASIC = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "duration"}
 
@@ -32,7 +33,7 @@ def main() -> None:
     shown: set[type[BaseModel]] = set()
     print("\n".join(section("conf/config.yaml", RunSpec, shown)))
     for name in components.names():
-        print("\n".join(section(f"kind: {name}", components.get(name).Spec, shown)))
+        print("\n".join(section(f"kind: {name}", spec_of(name), shown)))
     for name in blocks.names():
         print("\n".join(section(f"block: {name}", blocks.get(name), shown)))
 

@@ -81,15 +81,38 @@ class ArtifactStore:
             UserError: Nothing can be written there, or no space is left on the disk. Whatever ``write`` raises goes
                 through; nothing stays behind.
         """
-        digest = fingerprint({"name": name, "inputs": inputs, "code": [code_fingerprint(module) for module in code]})
-        folder = self.data_dir / "store" / name / digest
+        folder = self._folder(name, inputs, code)
         if self.reuse and _is_whole(folder):
             logger.info("%s: unchanged, taken over", name)
         else:
             logger.info("%s: computing", name)
             with _replacing(folder) as temporary:
                 write(temporary)
-        return Artifact(folder, digest)
+        return Artifact(folder, folder.name)
+
+    def build_resumably(
+        self, name: str, inputs: Mapping[str, Any], write: Callable[[Path, Path], None], code: tuple[str, ...] = ()
+    ) -> Artifact:
+        """As :meth:`build`, for long work that goes on where a killed process has left it.
+
+        Args:
+            name: Where it goes below the store, with slashes.
+            inputs: What it depends on.
+            write: Fills the empty folder it is given. The second folder is for checkpoints: it is the same one every
+                time the same result is tried, and is removed once that is complete. It may not exist yet.
+            code: Modules and packages whose source it depends on.
+        """
+        folder = self._folder(name, inputs, code)
+        checkpoints = folder.with_name(f"{folder.name}.unfinished")
+        if not self.reuse:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        artifact = self.build(name, inputs, lambda temporary: write(temporary, checkpoints), code)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return artifact
+
+    def _folder(self, name: str, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
+        digest = fingerprint({"name": name, "inputs": inputs, "code": [code_fingerprint(module) for module in code]})
+        return self.data_dir / "store" / name / digest
 
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written."""
@@ -232,7 +255,7 @@ def code_fingerprint(module: str) -> str:
     """A digest of the source of a module or package below ``proml_kedro``, or the version of an installed package.
 
     Args:
-        module: ``features``, ``models.xgboost``, or ``==xgboost`` for an installed package.
+        module: ``features``, ``models.columns``, or ``==xgboost`` for an installed package.
     """
     if module.startswith("=="):
         return version(module[2:])

@@ -83,3 +83,6 @@ class Registry(Generic[T]):
 
 components: Registry[Any] = Registry("kind of component", "proml_kedro.components")
 """Classes that implement :class:`proml_kedro.models.component.Component`."""
+
+component_specs: Registry[Any] = Registry("kind of component", "proml_kedro.component_specs")
+"""What the YAML of a kind may say, where that can be had without importing the component and its libraries."""

@@ -107,9 +107,12 @@ def _broken(ignores_seed=False, batch_mean=False, forgets=False, not_finite=Fals
     from proml_kedro.models.columns import sigmoid
     from proml_kedro.spec.model import ComponentSpec
 
+    class BrokenSpec(ComponentSpec):
+        def outputs(self, task):
+            return ("probability",)
+
     class Broken(Component):
-        Spec = ComponentSpec
-        outputs = ("probability",)
+        Spec = BrokenSpec
 
         def fit(self, train, validation, context):
             self.slope = 0.1 + (np.random.default_rng().random() if ignores_seed else 0.0)

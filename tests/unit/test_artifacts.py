@@ -128,7 +128,7 @@ def test_fingerprint_refuses_what_has_no_stable_form():
 
 
 def test_code_is_a_module_a_package_or_an_installed_one():
-    prints = {code_fingerprint(name) for name in ("errors", "spec", "models.xgboost", "==numpy")}
+    prints = {code_fingerprint(name) for name in ("errors", "spec", "models.columns", "==numpy")}
     assert len(prints) == 4
 
 
@@ -194,3 +194,49 @@ def test_a_stamp_forgets_when_its_place_is_gone(tmp_path):
     assert stamp.matches({"a": 1})
     place.unlink()
     assert not stamp.matches({"a": 1})
+
+
+def test_long_work_goes_on_where_it_was_left(store):
+    def first(folder, checkpoints):
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "step").write_text("3")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.build_resumably("long", {"a": 1}, first)
+    seen = []
+
+    def second(folder, checkpoints):
+        seen.append((checkpoints / "step").read_text())
+        (folder / "result").write_text("done")
+
+    assert not seen
+    artifact = store.build_resumably("long", {"a": 1}, second)
+    assert seen == ["3"]
+    assert artifact.file("result").read_text() == "done"
+    assert [one.name for one in artifact.path.parent.iterdir() if "unfinished" in one.name] == []
+
+
+def test_other_work_does_not_find_those_checkpoints(store):
+    found = []
+    for value in (1, 2):
+
+        def write(folder, checkpoints):
+            found.append(checkpoints.exists())
+            checkpoints.mkdir(parents=True)
+            raise ValueError
+
+        with pytest.raises(ValueError):
+            store.build_resumably("long", {"a": value}, write)
+    assert found == [False, False]
+
+
+def test_without_reuse_long_work_begins_afresh(tmp_path):
+    def write(folder, checkpoints):
+        assert not checkpoints.exists()
+        checkpoints.mkdir(parents=True)
+        raise ValueError
+
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            ArtifactStore(tmp_path, reuse=False).build_resumably("long", {}, write)

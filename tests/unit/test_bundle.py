@@ -15,6 +15,9 @@ from proml_kedro.bundle import Bundle, IntegrityError, Manifest, write_bundle
 from proml_kedro.bundle.golden import compare
 from proml_kedro.bundle.integrity import CHECKSUMS, verify, write_checksums
 from proml_kedro.models.columns import read_columns
+from proml_kedro.models.graph import ModelGraph
+from proml_kedro.spec.inputs import input_types
+from proml_kedro.spec.run import RunSpec
 from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set
 
 
@@ -250,3 +253,37 @@ def test_names_that_a_line_cannot_hold_are_not_written(tmp_path):
 
 def test_verify_gives_the_digests(bundle):
     assert verify(bundle).keys() >= {"proml.yaml", "components/trees/model.ubj"}
+
+
+def test_a_model_may_read_a_key(tmp_path):
+    from proml_kedro.serving.scorer import Scorer
+
+    components = {"trees": {"kind": "xgboost", "inputs": ["visit.price", "shop"], "num_boost_round": 5}}
+    config = make_config(components)
+    training_set = write_training_set(tmp_path / "training_set.parquet")
+    (tmp_path / "bundle").mkdir()
+    graph = fit(config, training_set)
+    assert [(one.name, one.dtype) for one in graph.inputs] == [("visit.price", "float"), ("shop", "str")]
+    write_bundle(
+        tmp_path / "bundle",
+        graph=graph,
+        config=config,
+        training_set=training_set,
+        metrics=METRICS,
+        lineage={},
+        name="sales",
+        version="v1",
+        shown_at=tmp_path,
+    )
+    scorer = Scorer(tmp_path / "bundle")
+    expected = graph.score(
+        {"visit.price": np.array([20.0, 20.0, 30.0]), "shop": np.array(["7", None, "nobody"], object)}
+    )
+    rows = [{"visit.price": 20.0, "shop": 7}, {"visit.price": 20.0, "shop": None}, {"visit.price": 30.0, "shop": -1}]
+    assert scorer.score(rows) == pytest.approx(expected)
+    assert scorer.score_online(rows) == pytest.approx(expected)
+
+
+def test_a_pattern_reads_no_key():
+    run = RunSpec.model_validate(make_config())
+    assert "shop" not in [one.name for one in ModelGraph(run.model, input_types(run.problem, run.features)).inputs]

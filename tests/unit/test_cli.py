@@ -142,8 +142,14 @@ def test_the_package_is_a_program_of_its_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
-    [(["run", "--help"], {"hydra", "numpy"}), (["run", "model=xgbost"], set())],
-    ids=["help", "a mistake"],
+    [
+        (["run", "--help"], {"hydra", "numpy"}),
+        (["run", "model=xgbost"], {"numpy"}),
+        (["run", "model.components.trees.params.learnin_rate=1"], {"numpy"}),
+        (["run", "model=mixed", "seed=-1"], {"numpy"}),
+        (["run", "model=deep_wide", "seed=-1"], {"numpy"}),
+    ],
+    ids=["help", "an unknown model", "an unknown key", "a mistake beside a mixed model", "or a deep one"],
 )
 def test_answers_need_no_heavy_library(arguments, unwanted):
     """What these cost is measured by benchmarks/run.py; here, that nothing slow to import is imported."""

@@ -19,6 +19,7 @@ from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inp
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
+from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
 
 COMPONENTS = "components"
@@ -59,7 +60,7 @@ def write_bundle(
         version=version,
         description=config["problem"].get("description", ""),
         created=now(),
-        score=f"{graph.spec.score}.probability",
+        score=f"{graph.spec.score}.{graph.score_output}",
         rows=rows,
         lineage=dict(lineage),
         config=dict(config),
@@ -134,7 +135,8 @@ class Bundle:
         folder = path.resolve()
         verify(folder)
         manifest = Manifest.read(folder)
-        graph = ModelGraph.load(manifest.model, manifest.features.columns(), folder / COMPONENTS)
+        types = input_types(manifest.problem, manifest.features)
+        graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
         if [one.name for one in graph.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
@@ -163,7 +165,7 @@ class Bundle:
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities, float64 of shape (n,).
+        """Probabilities, or means for other tasks than binary; float64 of shape (n,).
 
         Args:
             columns: Each input, n rows: floating point with NaN for missing, or objects with None for missing.

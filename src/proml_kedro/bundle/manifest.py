@@ -14,7 +14,10 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, Valida
 from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
 from proml_kedro.spec.base import Duration, Spec
-from proml_kedro.spec.features import ColumnFeature, Dtype
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import ColumnFeature
+from proml_kedro.spec.inputs import is_entity
+from proml_kedro.spec.problem import ProblemSpec
 
 MANIFEST = "proml.yaml"
 FORMAT = "proml-bundle/1"
@@ -27,7 +30,8 @@ class InputField(Spec):
     """A feature that the model reads.
 
     Attributes:
-        name: ``view.feature``.
+        name: ``view.feature``, or a key of the examples.
+        view: Its feature view; empty for a key.
         request: Whether it is sent with every request; otherwise it is looked up in the online store.
         entity: The key that is the same column of the examples, where there is one.
     """
@@ -38,6 +42,16 @@ class InputField(Spec):
     request: bool = False
     entity: str | None = None
     description: str = ""
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a key of the examples; the model takes it for a category, whatever its type is."""
+        return not self.view
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the model reads it as a category."""
+        return self.is_key or self.dtype == "str"
 
 
 class Schema(Spec):
@@ -63,7 +77,7 @@ class Manifest(Spec):
     Attributes:
         format: Version of this layout.
         created: When the bundle was written.
-        score: The output that is the model's probability, ``component.probability``.
+        score: The output that is the model's score, such as ``component.probability``.
         rows: What a row consists of; in the file under ``schema``.
         lineage: What the bundle was made from.
         config: The resolved configuration of the run.
@@ -125,6 +139,11 @@ class Manifest(Spec):
         return FeaturesSpec.model_validate(self.config["features"])
 
     @property
+    def problem(self) -> ProblemSpec:
+        """The declared problem."""
+        return ProblemSpec.model_validate(self.config["problem"])
+
+    @property
     def model(self) -> ModelSpec:
         """The declared model; imports the extensions that register its components first."""
         for module in self.config.get("extensions", []):
@@ -140,6 +159,9 @@ def describe_inputs(
 
 
 def _describe(name: str, dtype: Dtype, features: FeaturesSpec, entities: Mapping[str, str]) -> InputField:
+    if is_entity(name):
+        key_dtype: Dtype = "int" if entities[name] == "int" else "str"
+        return InputField(name=name, dtype=key_dtype, view="", request=True, entity=name, description="key")
     view, _, column = name.partition(".")
     spec = features.views[view]
     feature = spec.features.get(column)

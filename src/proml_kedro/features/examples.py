@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.asof_sql import moment_literal
+from proml_kedro.features.labels import check_labels, label_columns
 from proml_kedro.features.sql import (
     check_expression,
     describe,
@@ -29,8 +30,11 @@ from proml_kedro.spec.problem import ProblemSpec
 if TYPE_CHECKING:
     import duckdb
 
-RESERVED = ("example_id", "timestamp", "event_timestamp", "day", "split", "label")
+RESERVED = ("example_id", "timestamp", "event_timestamp", "day", "split", "label", "weight", "group")
 """Columns of a training set that are neither entities nor features."""
+
+MOMENTS = ("timestamp", "event_timestamp", "day", "split")
+"""Those of them that say when and where to an example belongs."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -42,7 +46,7 @@ class Facts:
     Attributes:
         rows: Examples with a label.
         dropped: Those without one.
-        splits: For each split its rows, label rate and first and last moment.
+        splits: For each split its rows, mean label and first and last moment.
     """
 
     rows: int
@@ -70,9 +74,10 @@ def check_examples(
         UserError: All that is wrong.
     """
     relation = parquet(tables / f"{problem.examples.table}.parquet")
+    columns = describe(connection, relation)
     mistakes = [
-        *_check_columns(problem, describe(connection, relation)),
-        *_check_label(connection, problem, relation),
+        *_check_columns(problem, columns),
+        *check_labels(connection, problem, relation, columns),
         *_check_requested(connection, features, requested, relation),
     ]
     if mistakes:
@@ -92,19 +97,6 @@ def _check_columns(problem: ProblemSpec, columns: dict[str, str]) -> Iterator[Mi
         yield Mistake("problem.examples.timestamp", unknown("column", examples.timestamp, columns))
     elif not is_moment(type_):
         yield Mistake("problem.examples.timestamp", f"'{examples.timestamp}' is {type_}, not a timestamp")
-
-
-def _check_label(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, relation: str) -> Iterator[Mistake]:
-    parts = {"expression": problem.label.expression, "drop_when": problem.label.drop_when}
-    for part, expression in parts.items():
-        if expression is None:
-            continue
-        key = f"problem.label.{part}"
-        type_, mistake = check_expression(connection, relation, expression, key)
-        if mistake:
-            yield mistake
-        elif type_ != "BOOLEAN":
-            yield Mistake(key, f"is {type_}, not true or false; compare it with something, as in `({expression}) > 0`")
 
 
 def _check_requested(
@@ -146,7 +138,7 @@ def examples_sql(
         f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS event_timestamp",
         f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS day",
         f"{_split_sql(problem)} AS split",
-        f"CAST({enclosed(problem.label.expression)} AS FLOAT) AS label",
+        *(f"{expression} AS {quote(name)}" for name, expression in label_columns(problem).items()),
         *_requested_sql(features, requested),
     ]
     return f"SELECT {', '.join(selected)} FROM {table} WHERE {_kept(problem)}"
@@ -179,56 +171,75 @@ def read_facts(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, tabl
         table: The examples' table, as it stands after FROM.
 
     Raises:
-        UserError: Moments or labels are missing, a split has no rows, or only one class.
+        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split has
+            no rows, or only one label.
     """
     import duckdb
 
     moment = quote(problem.examples.timestamp)
+    weight = enclosed(problem.examples.weight or "1")
     try:
         rows = connection.execute(
             f"""
-            SELECT {_split_sql(problem)}, count(*), count(__label), count(*) FILTER (__label),
-                min({moment}), max({moment}), count({moment})
-            FROM (SELECT *, {enclosed(problem.label.expression)} AS __label FROM {table} WHERE {_kept(problem)})
+            SELECT {_split_sql(problem)} AS split, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
+                avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
+                count(*) FILTER ({moment} IS NULL) AS no_moment,
+                count(*) FILTER (__label IS NULL OR isnan(__label)) AS no_label,
+                count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
+                count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
+            FROM (
+                SELECT *, CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label,
+                    CAST({weight} AS DOUBLE) AS __weight
+                FROM {table} WHERE {_kept(problem)})
             GROUP BY 1"""
-        ).fetchall()
+        )
+        names = [column[0] for column in rows.description or ()]
+        splits = {row[0]: dict(zip(names, row, strict=True)) for row in rows.fetchall()}
         total = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
     except duckdb.Error as error:
         raise UserError.at("problem.label.expression", explain(error)) from error
-    kept = sum(row[1] for row in rows)
-    _check_complete(problem, kept, kept - sum(row[6] for row in rows), kept - sum(row[2] for row in rows))
-    splits = {
-        name: {"rows": n, "label_rate": positive / n, "from": first.isoformat(), "to": last.isoformat()}
-        for name, n, _, positive, first, last, _ in sorted(rows, key=lambda row: SPLITS.index(row[0]))
-    }
-    mistakes = list(_check_splits(problem, splits))
+    mistakes = [*_check_complete(problem, splits)] or [*_check_splits(problem, splits)]
     if mistakes:
         raise UserError(*mistakes)
-    return Facts(kept, total - kept, splits)
+    kept = sum(one["rows"] for one in splits.values())
+    return Facts(kept, total - kept, {name: _facts_of(splits[name]) for name in SPLITS})
 
 
-def _check_complete(problem: ProblemSpec, kept: int, no_moment: int, no_label: int) -> None:
-    mistakes = []
+def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
+    first, last = split["first"].isoformat(), split["last"].isoformat()
+    return {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+
+
+def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    kept, no_moment, no_label, no_count, no_weight = (
+        sum(one[name] for one in splits.values()) for name in ("rows", "no_moment", "no_label", "no_count", "no_weight")
+    )
     if not kept:
-        mistakes.append(Mistake("problem.label.drop_when", "drops every example"))
+        yield Mistake("problem.label.drop_when", "drops every example")
     if no_moment:
         message = f"'{problem.examples.timestamp}' is null in {no_moment:,} of {kept:,} examples; leave them out"
-        mistakes.append(Mistake("problem.examples.timestamp", f"{message} with label.drop_when"))
+        yield Mistake("problem.examples.timestamp", f"{message} with label.drop_when")
     if no_label:
         message = f"is null for {no_label:,} of {kept:,} examples; leave them out with drop_when"
-        mistakes.append(Mistake("problem.label.expression", message))
-    if mistakes:
-        raise UserError(*mistakes)
+        yield Mistake("problem.label.expression", message)
+    if no_count and problem.label.task == "count":
+        message = f"is negative or not a whole number for {no_count:,} of {kept:,} examples; is the task 'regression'?"
+        yield Mistake("problem.label.expression", message)
+    if no_weight:
+        message = f"is negative, null or infinite for {no_weight:,} of {kept:,} examples"
+        yield Mistake("problem.examples.weight", message)
 
 
-def _check_splits(problem: ProblemSpec, splits: dict[str, dict[str, Any]]) -> Iterator[Mistake]:
-    period = f"{min(one['from'] for one in splits.values())} to {max(one['to'] for one in splits.values())}"
+def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    first, last = min(one["first"] for one in splits.values()), max(one["last"] for one in splits.values())
     for name in SPLITS:
         if name not in splits:
             key = "problem.split.test_from" if name == "test" else "problem.split.validation_from"
+            period = f"{first.isoformat()} to {last.isoformat()}"
             yield Mistake(key, f"no example is in the {name} period; the data goes from {period}")
-        elif splits[name]["label_rate"] in (0.0, 1.0):
-            label = "true" if splits[name]["label_rate"] else "false"
+        elif splits[name]["least"] == splits[name]["most"]:
+            value = splits[name]["least"]
+            label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"
             yield Mistake(
                 "problem.label.expression", f"is {label} for all {splits[name]['rows']:,} examples of the {name} period"
             )

@@ -95,6 +95,11 @@ def find(name: str, columns: Mapping[str, str]) -> str | None:
     return next((type_ for column, type_ in columns.items() if column.lower() == name.lower()), None)
 
 
+def is_number(type_: str) -> bool:
+    """Whether values of a SQL type are numbers."""
+    return type_.startswith(("DECIMAL", "FLOAT", "DOUBLE", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U"))
+
+
 def is_moment(type_: str) -> bool:
     """Whether values of a SQL type are moments."""
     return type_ == "DATE" or type_.startswith("TIMESTAMP")

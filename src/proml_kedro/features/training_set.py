@@ -9,9 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.features.examples import RESERVED, Facts, check_examples, examples_sql, read_facts
+from proml_kedro.features.examples import MOMENTS, Facts, check_examples, examples_sql, read_facts
+from proml_kedro.features.labels import label_columns
 from proml_kedro.features.sql import TYPES, connect, parquet, quote
-from proml_kedro.spec.features import Dtype, FeaturesSpec, FeatureViewSpec, WindowFeature
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 
@@ -36,8 +38,9 @@ def build_training_set(
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
     0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
-    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature. Rows
-    are streamed; no more than the hardware's memory is used.
+    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature. Where
+    the problem has them there are ``weight`` (float32), ``group``, and ``label.name`` (float32) for each auxiliary
+    label. Rows are streamed; no more than the hardware's memory is used.
 
     Args:
         problem: The problem.
@@ -92,7 +95,7 @@ def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: Ha
 
 def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> dict[str, str]:
     """Name → SQL of the training set's columns, from those that the join results in."""
-    names = ["example_id", *problem.examples.entities, *(name for name in RESERVED if name != "example_id")]
+    names = ["example_id", *problem.examples.entities, *MOMENTS, *label_columns(problem)]
     result = {name: quote(name) for name in names}
     for name, dtype in columns.items():
         view, _, feature = name.partition(".")

@@ -11,6 +11,7 @@ import numpy as np
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.sql import connect, quote
+from proml_kedro.models.columns import as_vectors
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -60,6 +61,8 @@ def read_current(path: Path, inputs: Sequence[Input], hardware: HardwareSpec) ->
 def _values(column: Any, one: Input, is_csv: bool) -> Array:
     import pyarrow as pa
 
+    if one.size is not None:
+        return as_vectors(column, one.size, "float64")
     if column.null_count == len(column):  # of no type at all, so of the right one
         return np.full(len(column), None, object) if one.is_categorical else np.full(len(column), np.nan)
     if pa.types.is_boolean(column.type):
@@ -67,6 +70,6 @@ def _values(column: Any, one: Input, is_csv: bool) -> Array:
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if is_csv and one.is_categorical and is_number:  # categories that look like numbers; CSV does not say
+    if one.is_categorical and is_number and (is_csv or one.is_entity):  # CSV does not say that it is a category
         column, is_number = column.cast(pa.string()), False
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64 if is_number else object)

@@ -25,14 +25,15 @@ class History:
 
     Args:
         file: ``training_set.parquet``.
-        graph: The fitted model; its inputs are the columns that are watched.
+        graph: The fitted model; the features among its inputs are the columns that are watched.
     """
 
     def __init__(self, file: Path, graph: ModelGraph) -> None:
         self._file = file
         self._graph = graph
         self._split = cache(self._read)
-        self.inputs = (*graph.inputs, Input(SCORE, "float"))
+        # A key says who a row is about: that other members come tomorrow is no drift.
+        self.inputs = (*(one for one in graph.inputs if not one.is_entity), Input(SCORE, "float"))
 
     def end_of(self, split: str, last: timedelta | None) -> Columns:
         """The last part of a split, of this length; all of it when None."""

@@ -7,23 +7,26 @@ seeds, checks and error messages. :func:`proml_kedro.testing.check_component` pr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.problem import Task
 
 Array = npt.NDArray[Any]
 
 Columns = Mapping[str, Array]
-"""Equally long one-dimensional arrays by name. Numbers are floating point with NaN for missing; text is an object
-array of ``str`` with None for missing."""
+"""Equally long arrays by name. Numbers are floating point of shape (n,) with NaN for missing; text is an object array
+of ``str`` of shape (n,) with None for missing; vectors are floating point of shape (n, size) with a row of NaN for
+missing, and only components whose ``Spec.takes_vectors`` is true are given any."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Input:
     """A column that a component reads.
 
     Attributes:
-        name: ``view.feature`` or ``component.output``.
-        dtype: ``str`` columns are categories, all others numbers.
+        name: ``view.feature``, ``component.output``, or an entity of the problem.
+        dtype: ``str`` columns are categories, ``vector[N]`` columns vectors, all others numbers.
     """
 
     name: str
@@ -43,6 +46,53 @@ class Input:
         """Whether values are categories."""
         return self.dtype == "str"
 
+    @property
+    def is_entity(self) -> bool:
+        """Whether it is a key of the examples and no feature."""
+        return is_entity(self.name)
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers a value of a vector has; None for numbers and categories."""
+        return vector_size(self.dtype)
+
+
+class LazyColumns(Mapping[str, Array]):
+    """Columns that are read together when the first one is asked for; whoever asks for none needs no memory.
+
+    Args:
+        names: Of the columns.
+        read: Reads all of them; called once.
+    """
+
+    def __init__(self, names: Iterable[str], read: Callable[[], Columns]) -> None:
+        self._names = dict.fromkeys(names)
+        self._read = read
+        self._found: Columns | None = None
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(name)
+        if self._found is None:
+            self._found = self._read()
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class RowSource(Protocol):
+    """Where rows can be read again and again, a part at a time."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
+        """The inputs in the order of the rows, at most ``rows`` of them at a time."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -51,22 +101,51 @@ class Examples:
     Attributes:
         columns: The inputs, n rows each.
         label: float32 of shape (n,); 0 or 1 for a binary task.
+        weight: float32 of shape (n,), how much each row counts; None when all count 1.
+        group: int64 of shape (n,); rows with equal numbers are alternatives to each other. None when there are none.
+        labels: The problem's auxiliary labels by name, float32 of shape (n,) with NaN where not known.
+        source: Where the same rows, in the same order, can be read in parts: every input that is no output of another
+            component, ``label``, ``weight`` and ``label.name``. None where there is no such place. A component that
+            reads from there and never looks into ``columns`` needs no memory for them.
     """
 
     columns: Columns
     label: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32] | None = None
+    group: npt.NDArray[np.int64] | None = None
+    labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    source: RowSource | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
     def take(self, rows: Array) -> Examples:
         """The rows at these positions, or where this mask is true."""
-        return Examples({name: values[rows] for name, values in self.columns.items()}, self.label[rows])
+        return Examples(
+            {name: values[rows] for name, values in self.columns.items()},
+            self.label[rows],
+            None if self.weight is None else self.weight[rows],
+            None if self.group is None else self.group[rows],
+            {name: values[rows] for name, values in self.labels.items()},
+        )
 
     def join(self, other: Examples) -> Examples:
-        """These rows and then the other ones."""
-        columns = {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()}
-        return Examples(columns, np.concatenate([self.label, other.label]))
+        """These rows and then the other ones, whose groups are different ones."""
+        return Examples(
+            {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()},
+            np.concatenate([self.label, other.label]),
+            _joined(self.weight, other.weight),
+            _joined(self.group, None if other.group is None else other.group + _next_number(self.group)),
+            {name: np.concatenate([values, other.labels[name]]) for name, values in self.labels.items()},
+        )
+
+
+def _joined(these: Array | None, others: Array | None) -> Array | None:
+    return None if these is None or others is None else np.concatenate([these, others])
+
+
+def _next_number(group: npt.NDArray[np.int64] | None) -> int:
+    return 0 if group is None or not len(group) else int(group.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -79,24 +158,29 @@ class FitContext:
         key: Where the component stands in the configuration, for errors.
         final: Whether no other component learns from this one's outputs. Only then may it learn from the validation
             period too, after that has chosen.
+        task: What sort of label is predicted.
+        checkpoints: A folder that outlives a run that is killed, and is there for the next one that fits the same
+            component on the same examples; it may not exist yet. None when nothing is to be kept.
+        previous: The same component as an earlier model has it, to start from; None to start afresh.
     """
 
     hardware: HardwareSpec
     seed: int
     key: str = "model"
     final: bool = True
+    task: Task = "binary"
+    checkpoints: Path | None = None
+    previous: Component | None = None
 
 
 class Component(ABC):
     """A part of a model that learns from examples and scores rows.
 
     Attributes:
-        Spec: What its YAML may say.
-        outputs: Names of the arrays that :meth:`score` returns. ``probability`` makes it fit to be a model's score.
+        Spec: What its YAML may say, and which outputs :meth:`score` gives.
     """
 
     Spec: ClassVar[type[ComponentSpec]]
-    outputs: ClassVar[tuple[str, ...]] = ("margin", "probability")
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         self.spec = spec
@@ -108,7 +192,7 @@ class Component(ABC):
 
     @abstractmethod
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """An array of shape (n,) for each output. Missing values and unknown categories are scored too."""
+        """An array of shape (n,) for each of the spec's outputs. Missing and unknown values are scored too."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

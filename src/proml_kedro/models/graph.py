@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Self
@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import use
-from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input, LazyColumns
 from proml_kedro.registry import components
-from proml_kedro.spec.features import Dtype
-from proml_kedro.spec.model import ModelSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import select
+from proml_kedro.spec.model import ModelSpec, score_output
+from proml_kedro.spec.problem import Task
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +31,21 @@ class ModelGraph:
 
     Args:
         spec: The model, as declared.
-        dtypes: The features there are, ``view.feature`` to type.
+        dtypes: The features and entities there are, to their types.
+        task: What sort of label is predicted.
+
+    Attributes:
+        inputs: The features and entities that the model reads.
+        score_output: The output of :attr:`spec`'s ``score`` that is the model's.
 
     Raises:
-        UserError: The component that gives the model's score has no output ``probability``.
+        UserError: The component that gives the model's score does not have that output.
     """
 
-    def __init__(self, spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> None:
+    def __init__(self, spec: ModelSpec, dtypes: Mapping[str, Dtype], task: Task = "binary") -> None:
         self.spec = spec
+        self.task = task
+        self.score_output = score_output(task)
         self._reads = {name: _resolve(one.inputs, spec, dtypes) for name, one in spec.components.items()}
         self._parents = {
             name: {one.name.partition(".")[0] for one in reads if one.name not in dtypes}
@@ -44,8 +53,8 @@ class ModelGraph:
         }
         self._order = tuple(TopologicalSorter(self._parents).static_order())
         self.components: dict[str, Component] = {name: self._new(name) for name in self._order}
-        if "probability" not in self.components[spec.score].outputs:
-            raise UserError.at("model.score", f"'{spec.score}' gives no probability")
+        if self.score_output not in spec.components[spec.score].outputs(task):
+            raise UserError.at("model.score", f"'{spec.score}' gives no {self.score_output}")
         self.inputs: tuple[Input, ...] = tuple(
             dict.fromkeys(one for name in spec.components for one in self._reads[name] if one.name in dtypes)
         )
@@ -59,7 +68,14 @@ class ModelGraph:
             raise UserError(*(replace(one, key=f"{here}.{one.key}") for one in error.mistakes)) from error
         return component
 
-    def fit(self, train: Examples, validation: Examples, context: FitContext, groups: Array | None = None) -> None:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        context: FitContext,
+        groups: Array | None = None,
+        previous: ModelGraph | None = None,
+    ) -> None:
         """Fit every component.
 
         What a component learns from another one's outputs, it learns from out-of-fold outputs: each row is scored
@@ -70,21 +86,37 @@ class ModelGraph:
             validation: To choose by.
             context: Hardware and seed; its ``key`` is the model's place in the configuration.
             groups: Shape (n,); rows of ``train`` with equal values are never split between folds.
+            previous: An earlier model; a component starts from the one of its name and kind.
         """
-        learned, chosen = dict(train.columns), dict(validation.columns)
+        learned, chosen = ChainMap[str, Array]({}, train.columns), ChainMap[str, Array]({}, validation.columns)  # type: ignore[arg-type]
         needed = set().union(*self._parents.values())
         with use(context.hardware):
             for name in self._order:
                 final = name not in needed
-                here = FitContext(context.hardware, context.seed, f"{context.key}.components.{name}", final)
+                here = replace(
+                    context,
+                    key=f"{context.key}.components.{name}",
+                    final=final,
+                    checkpoints=context.checkpoints and context.checkpoints / name,
+                    previous=self._same_component(name, previous),
+                )
                 rows, chooser = self._examples(name, learned, train), self._examples(name, chosen, validation)
                 self._fit_one(self.components[name], name, rows, chooser, here)
                 if not final:
                     learned.update(self._out_of_fold(name, rows, chooser, here, groups))
                     chosen.update(self._named_outputs(name, chosen))
 
+    def _same_component(self, name: str, previous: ModelGraph | None) -> Component | None:
+        if previous is None or name not in previous.components or not self.spec.components[name].warm_starts:
+            return None
+        found = previous.components[name]
+        return found if found.spec.kind == self.spec.components[name].kind else None
+
     def _examples(self, name: str, columns: Columns, like: Examples) -> Examples:
-        return Examples({one.name: columns[one.name] for one in self._reads[name]}, like.label)
+        """The examples as a component sees them; nothing is read before it looks."""
+        names = [one.name for one in self._reads[name]]
+        own = LazyColumns(names, lambda: {one: columns[one] for one in names})
+        return replace(like, columns=own, source=None if self._parents[name] else like.source)
 
     def _fit_one(self, component: Component, name: str, train: Examples, check: Examples, here: FitContext) -> None:
         start = time.perf_counter()
@@ -98,12 +130,14 @@ class ModelGraph:
         """The component's outputs for its training rows, each from a copy that was fitted without that row."""
         folds = _folds(len(train), self.spec.training.cross_fit.folds, here.seed, groups)
         model_key = here.key.partition(".components.")[0]
-        _check_folds(folds, train.label, self.spec.training.cross_fit.folds, model_key)
+        if self.task == "binary":
+            _check_folds(folds, train.label, self.spec.training.cross_fit.folds, model_key)
         outputs: dict[str, Array] = {}
         for fold in range(self.spec.training.cross_fit.folds):
             held_out = folds == fold
             copy = self._new(name)
-            self._fit_one(copy, f"{name} (fold {fold + 1})", train.take(~held_out), validation, here)
+            there = replace(here, checkpoints=here.checkpoints and here.checkpoints / f"fold_{fold + 1}", previous=None)
+            self._fit_one(copy, f"{name} (fold {fold + 1})", train.take(~held_out), validation, there)
             for output, values in copy.score(train.take(held_out).columns).items():
                 outputs.setdefault(f"{name}.{output}", np.empty(len(train)))[held_out] = values
         return outputs
@@ -120,8 +154,8 @@ class ModelGraph:
         return {name: values for name, values in known.items() if name not in columns}
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """The model's probability, shape (n,)."""
-        return np.asarray(self.outputs(columns)[f"{self.spec.score}.probability"], np.float64)
+        """The model's score, shape (n,): the probability, or for other tasks the mean of what is predicted."""
+        return np.asarray(self.outputs(columns)[f"{self.spec.score}.{self.score_output}"], np.float64)
 
     def importance(self) -> dict[str, float]:
         """How much each input contributes to the component that gives the score."""
@@ -138,25 +172,21 @@ class ModelGraph:
             component.save(folder / name)
 
     @classmethod
-    def load(cls, spec: ModelSpec, dtypes: Mapping[str, Dtype], folder: Path) -> Self:
+    def load(cls, spec: ModelSpec, dtypes: Mapping[str, Dtype], folder: Path, task: Task = "binary") -> Self:
         """What :meth:`save` wrote; every component scores with one thread."""
-        graph = cls(spec, dtypes)
+        graph = cls(spec, dtypes, task)
         for name, component in graph.components.items():
             graph.components[name] = type(component).load(component.spec, component.inputs, folder / name)
         return graph
 
 
 def _resolve(patterns: list[str], spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> tuple[Input, ...]:
-    """What a component reads: features that match its patterns, and outputs of other components."""
-
-    def matches(pattern: str) -> Iterator[Input]:
+    """What a component reads: features that match its patterns, entities, and outputs of other components."""
+    read: dict[str, Dtype] = {}
+    for pattern in patterns:
         component, _, output = pattern.partition(".")
-        if component in spec.components and output:
-            yield Input(pattern, "float")
-        else:
-            yield from (Input(name, dtype) for name, dtype in dtypes.items() if fnmatchcase(name, pattern))
-
-    return tuple(dict.fromkeys(one for pattern in patterns for one in matches(pattern)))
+        read.update({pattern: "float"} if component in spec.components and output else select([pattern], dtypes))
+    return tuple(Input(name, dtype) for name, dtype in read.items())
 
 
 def _folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:

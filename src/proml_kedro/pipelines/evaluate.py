@@ -8,6 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.spec.inputs import input_types
 
 
 def create_pipeline() -> Pipeline:
@@ -57,12 +58,12 @@ def evaluate(
         from proml_kedro.models.component import Input
         from proml_kedro.models.graph import ModelGraph
 
-        test = in_split("test")
-        graph = ModelGraph.load(model, features.columns(), trained_model.path)
+        test, task = in_split("test"), problem.label.task
+        graph = ModelGraph.load(model, input_types(problem, features), trained_model.path, task)
         candidate = graph.score(read_columns(rows, graph.inputs, test, hardware.precision))
         baseline = None
         if evaluation.baseline:
-            other = ModelGraph.load(evaluation.baseline, features.columns(), trained_baseline.path)
+            other = ModelGraph.load(evaluation.baseline, input_types(problem, features), trained_baseline.path, task)
             baseline = other.score(read_columns(rows, other.inputs, test, hardware.precision))
         cluster = evaluation.compare.cluster_by
         wanted = dict.fromkeys(["label", "day", *([cluster] if cluster != "row" else [])])

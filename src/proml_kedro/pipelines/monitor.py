@@ -8,6 +8,7 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, MonitoringSpec, ProblemSpec
+from proml_kedro.spec.inputs import input_types
 
 
 def create_pipeline() -> Pipeline:
@@ -62,7 +63,7 @@ def check_drift(
         from proml_kedro.health.write import write_result
         from proml_kedro.models.graph import ModelGraph
 
-        graph = ModelGraph.load(model, features.columns(), trained_model.path)
+        graph = ModelGraph.load(model, input_types(problem, features), trained_model.path, problem.label.task)
         past = History(training_set.file("training_set.parquet"), graph)
         reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
         if path:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.pipelines import materialize
 from proml_kedro.spec import FeaturesSpec, ModelSpec, ProblemSpec, ServingSpec
+from proml_kedro.spec.inputs import input_types
 
 
 def create_pipeline() -> Pipeline:
@@ -63,7 +64,7 @@ def write_bundle(
 
         write_files(
             folder,
-            graph=ModelGraph.load(model, features.columns(), trained_model.path),
+            graph=ModelGraph.load(model, input_types(problem, features), trained_model.path, problem.label.task),
             config=config,
             training_set=training_set.file("training_set.parquet"),
             metrics=evaluation.json("metrics.json"),

@@ -5,13 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, fingerprint
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.pipelines.features import columns_of
 from proml_kedro.registry import components
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.spec.inputs import input_types
+
+if TYPE_CHECKING:
+    from proml_kedro.bundle import Bundle
 
 
 def create_pipeline() -> Pipeline:
@@ -21,13 +27,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train_model,
-                [*common, "params:model", "params:hardware", "params:seed"],
+                [*common, "params:model", "params:hardware", "params:seed", "params:base_path"],
                 "trained_model",
                 name="train_model",
             ),
             Node(
                 train_baseline,
-                [*common, "params:evaluation", "params:hardware", "params:seed"],
+                [*common, "params:evaluation", "params:hardware", "params:seed", "params:base_path"],
                 "trained_baseline",
                 name="train_baseline",
             ),
@@ -43,9 +49,10 @@ def train_model(
     model: ModelSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
 ) -> Artifact:
     """Fit the model."""
-    return _train(store, training_set, problem, features, model, hardware, seed, "model")
+    return _train(store, training_set, problem, features, model, hardware, seed, base_path, "model")
 
 
 def train_baseline(
@@ -56,11 +63,13 @@ def train_baseline(
     evaluation: EvaluationSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
 ) -> Artifact:
     """Fit the baseline; without one, the result is an empty folder."""
     if evaluation.baseline is None:
         return store.build(f"{problem.name}/no_baseline", {}, lambda folder: None)
-    return _train(store, training_set, problem, features, evaluation.baseline, hardware, seed, "evaluation.baseline")
+    baseline = evaluation.baseline
+    return _train(store, training_set, problem, features, baseline, hardware, seed, base_path, "evaluation.baseline")
 
 
 def own_code(model: ModelSpec) -> dict[str, str]:
@@ -81,29 +90,32 @@ def _train(
     model: ModelSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
     key: str,
 ) -> Artifact:
     from proml_kedro.models.columns import in_split, read_columns
-    from proml_kedro.models.component import Examples, FitContext, Input
+    from proml_kedro.models.component import FitContext, Input
+    from proml_kedro.models.examples import read_examples
     from proml_kedro.models.graph import ModelGraph
 
     rows = training_set.file("training_set.parquet")
+    task = problem.label.task
+    earlier = model.training.warm_start
+    previous = _open(Path(base_path, earlier), f"{key}.training.warm_start") if earlier else None
 
-    def write(folder: Path) -> None:
-        graph = ModelGraph(model, features.columns())
-        label = Input("label", "float")
-        group = model.training.cross_fit.group
-
-        def examples(split: str) -> Examples:
-            columns = dict(read_columns(rows, [*graph.inputs, label], in_split(split), hardware.precision))
-            return Examples(columns, columns.pop("label").astype("float32"))
-
-        groups = read_columns(rows, [Input(group, "str")], in_split("train"))[group] if group else None
-        graph.fit(examples("train"), examples("validation"), FitContext(hardware, seed, key), groups)
+    def write(folder: Path, checkpoints: Path) -> None:
+        graph = ModelGraph(model, input_types(problem, features), task)
+        together = model.training.cross_fit.group
+        folds = read_columns(rows, [Input(together, "str")], in_split("train"))[together] if together else None
+        train, validation = (
+            read_examples(rows, split, graph.inputs, problem, hardware.precision) for split in ("train", "validation")
+        )
+        context = FitContext(hardware, seed, key, task=task, checkpoints=checkpoints)
+        graph.fit(train, validation, context, folds, previous.graph if previous else None)
         graph.save(folder)
         (folder / "summary.json").write_text(json.dumps(graph.summary()))
 
-    return store.build(
+    return store.build_resumably(
         f"{problem.name}/{model.name}/trained_model",
         {
             "training_set": training_set,
@@ -113,7 +125,22 @@ def _train(
             "precision": hardware.precision,
             "device": hardware.device,
             "own_code": own_code(model),
+            "previous": previous and previous.digest,
         },
         write,
         code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )
+
+
+def _open(folder: Path, key: str) -> Bundle:
+    """The bundle of an earlier model.
+
+    Raises:
+        UserError: It is not what was written.
+    """
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    try:
+        return Bundle.load(folder)
+    except IntegrityError as error:
+        raise UserError(*(Mistake(key, f"'{folder}': {one.message}") for one in error.mistakes)) from error

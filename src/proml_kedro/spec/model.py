@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.registry import UnknownNameError, components
+from proml_kedro.registry import UnknownNameError, component_specs, components
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.problem import ProblemSpec, Task
 
 
 class ComponentSpec(Spec):
@@ -19,9 +20,18 @@ class ComponentSpec(Spec):
 
     Attributes:
         kind: Which kind of component it is.
-        inputs: Features, as ``view.feature`` or with ``*``, and outputs of other components, as
-            ``component.output``.
+        inputs: Features, as ``view.feature`` or with ``*``, outputs of other components, as ``component.output``, and
+            entities of the problem, by name; those are categories.
     """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    """The tasks that a component of this kind can learn."""
+
+    warm_starts: ClassVar[bool] = False
+    """Whether a component of this kind can start from what an earlier one has learned."""
+
+    takes_vectors: ClassVar[bool] = False
+    """Whether a component of this kind can read features of dtype ``vector[N]``."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
@@ -30,21 +40,47 @@ class ComponentSpec(Spec):
     def for_value(cls, value: Any) -> type[Spec]:
         """What the component of this kind may say."""
         try:
-            chosen: type[Spec] = components.get(str(value.get("kind"))).Spec if isinstance(value, dict) else cls
+            chosen: type[Spec] = spec_of(str(value.get("kind"))) if isinstance(value, dict) else cls
         except UnknownNameError:
             return cls
         return chosen
 
-    def check(self, inputs: Mapping[str, Dtype]) -> list[Mistake]:
-        """Mistakes that show once it is known what the component reads.
+    def outputs(self, task: Task) -> tuple[str, ...]:
+        """Names of the arrays that the component gives; :func:`score_output` of the task makes it fit to be a score.
+
+        Args:
+            task: Of the problem.
+        """
+        return ("margin", score_output(task))
+
+    def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
+        """Mistakes that show once it is known what the component reads and what is predicted.
 
         Args:
             inputs: Its inputs by name.
+            problem: What is predicted.
 
         Returns:
             Their keys begin inside of the component.
         """
         return []
+
+
+def score_output(task: Task) -> str:
+    """The name of the output that is a model's score: a probability, or otherwise the mean of what is predicted."""
+    return "probability" if task == "binary" else "mean"
+
+
+def spec_of(kind: str) -> type[ComponentSpec]:
+    """What the YAML of a kind may say; without importing the component where that can be avoided.
+
+    Raises:
+        UnknownNameError: Nothing has that name.
+    """
+    known = component_specs if kind in component_specs.names() else components
+    found = known.get(kind)
+    spec: type[ComponentSpec] = found if known is component_specs else found.Spec
+    return spec
 
 
 def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -54,10 +90,10 @@ def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     if kind is None:
         raise PydanticCustomError("kind", "kind is missing; known: {known}", {"known": ", ".join(components.names())})
     try:
-        component = components.get(str(kind))
+        spec = spec_of(str(kind))
     except UnknownNameError as error:
         raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from error
-    return component.Spec.model_validate(value)
+    return spec.model_validate(value)
 
 
 AnyComponent = Annotated[SerializeAsAny[ComponentSpec], WrapValidator(_pick_kind)]
@@ -81,10 +117,13 @@ class TrainingSpec(Spec):
     Attributes:
         objective: Each example for itself.
         cross_fit: Out-of-fold outputs for components that others build on.
+        warm_start: Folder of an earlier bundle, relative to the folder that holds ``conf``; components of the same name
+            and kind start from what they had learned there.
     """
 
     objective: Literal["pointwise"] = "pointwise"
     cross_fit: CrossFitSpec = CrossFitSpec()
+    warm_start: str | None = None
 
 
 class ModelSpec(Spec):
@@ -93,7 +132,7 @@ class ModelSpec(Spec):
     Attributes:
         name: Set from the file's name.
         components: The nodes of the graph; their names are the user's own.
-        score: The component whose probability is the model's.
+        score: The component whose probability, or mean for other tasks, is the model's.
     """
 
     name: Name

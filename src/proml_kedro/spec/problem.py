@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 from proml_kedro.errors import unknown
 from proml_kedro.spec.base import Duration, Name, Spec, Sql
 
+Task = Literal["binary", "regression", "count"]
+"""What sort of label there is: a truth value, a number, or how often something happened."""
+
 
 class TableSpec(Spec):
     """One source table.
@@ -36,25 +39,30 @@ class ExamplesSpec(Spec):
         timestamp: Column with the moment the example is about, for example the scheduled departure.
         lead_time: How long before ``timestamp`` the prediction is made. Features are read as of
             ``timestamp - lead_time``; nothing known later can reach them.
+        group: Column that says which rows are alternatives to each other, such as the results of one search;
+            rankings are learned and judged within a group.
+        weight: SQL; how much each row counts in training, not negative. Every row counts 1 when left out.
     """
 
     table: Name
     entities: Annotated[list[Name], Field(min_length=1)]
     timestamp: Name
     lead_time: Duration = timedelta(0)
+    group: Name | None = None
+    weight: Sql | None = None
 
 
 class LabelSpec(Spec):
     """What is predicted.
 
     Attributes:
-        expression: SQL over the examples' columns; for ``binary`` a truth value.
-        task: What sort of label it is.
+        expression: SQL over the examples' columns; for ``binary`` a truth value, otherwise a number.
+        task: What sort of label it is: ``binary``, ``regression`` (any number) or ``count`` (0, 1, 2 and so on).
         drop_when: SQL; rows for which it holds have no label and are left out of training and evaluation.
     """
 
     expression: Sql
-    task: Literal["binary"] = "binary"
+    task: Task = "binary"
     drop_when: Sql | None = None
 
 
@@ -100,6 +108,8 @@ class ProblemSpec(Spec):
 
     Attributes:
         name: Set from the file's name.
+        auxiliary_labels: Further labels that a component may learn beside the one that is predicted, as SQL over the
+            examples' columns: truth values or numbers, null where not known.
     """
 
     name: Name
@@ -107,4 +117,5 @@ class ProblemSpec(Spec):
     tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
     examples: ExamplesSpec
     label: LabelSpec
+    auxiliary_labels: dict[Name, Sql] = {}
     split: SplitSpec

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from pydantic import Field
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.registry import components
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import Dtype, FeaturesSpec
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.model import ComponentSpec, ModelSpec
+from proml_kedro.spec.inputs import input_types, matching, select
+from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
@@ -49,9 +50,9 @@ def check(run: RunSpec) -> list[Mistake]:
     return [
         *_check_problem(run.problem),
         *_check_features(run.problem, run.features),
-        *_check_model("model", run.model, run.features),
+        *_check_model("model", run.model, run.problem, run.features),
         *(
-            _check_model("evaluation.baseline", run.evaluation.baseline, run.features)
+            _check_model("evaluation.baseline", run.evaluation.baseline, run.problem, run.features)
             if run.evaluation.baseline
             else ()
         ),
@@ -66,6 +67,10 @@ def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     for name, view in features.views.items():
+        if name == "label":
+            yield Mistake(
+                f"features.{name}", "is the name of the columns that hold labels; call the view something else"
+            )
         for entity in view.key:
             if entity not in problem.examples.entities:
                 yield Mistake(f"features.{name}.key", unknown("entity", entity, problem.examples.entities))
@@ -73,34 +78,61 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
             yield Mistake(f"features.{name}.source.table", unknown("table", view.source.table, problem.tables))
 
 
-def _check_model(key: str, model: ModelSpec, features: FeaturesSpec) -> Iterator[Mistake]:
-    outputs = {
-        f"{name}.{output}" for name, spec in model.components.items() for output in components.get(spec.kind).outputs
-    }
-    known = [*features.columns(), *sorted(outputs)]
+def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
+    task = problem.label.task
+    outputs = {f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)}
+    types = input_types(problem, features)
+    known = [*types, *sorted(outputs)]
+    yield from _check_score(key, model, problem)
     for name in sorted(set(model.components) & set(features.views)):
         yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
         for position, pattern in enumerate(spec.inputs):
             # A pattern names features only: `*` must not tie a component to its own output.
-            names = features.columns() if "*" in pattern else known
-            if not any(fnmatchcase(one, pattern) for one in names):
+            if not any(matching(pattern, types if "*" in pattern else known)):
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
-        for mistake in spec.check(_read_by(spec, features, outputs)):
-            yield Mistake(f"{key}.components.{name}.{mistake.key}", mistake.message)
+        here = f"{key}.components.{name}"
+        if task not in spec.tasks:
+            able = ", ".join(sorted(spec.tasks))
+            message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
+            yield Mistake(f"{here}.kind", message)
+        read = _read_by(spec, types, outputs)
+        mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
+        yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
+    if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
+        yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     cycle = _cycle(model)
     if cycle:
         yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
 
 
-def _read_by(spec: ComponentSpec, features: FeaturesSpec, outputs: Iterable[str]) -> dict[str, Dtype]:
+def _check_score(key: str, model: ModelSpec, problem: ProblemSpec) -> Iterator[Mistake]:
+    task = problem.label.task
+    scorer, wanted = model.components[model.score], score_output(task)
+    if task in scorer.tasks and wanted not in scorer.outputs(task):
+        yield Mistake(f"{key}.score", f"'{model.score}' has no output '{wanted}' to be the model's score")
+
+
+def _check_vectors(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mistake]:
+    """Vectors are for the kinds that can read them."""
+    vectors = [name for name, dtype in read.items() if vector_size(dtype) is not None]
+    if vectors and not spec.takes_vectors:
+        name = vectors[0]
+        pattern = next(position for position, one in enumerate(spec.inputs) if fnmatchcase(name, one))
+        yield Mistake(
+            f"inputs.{pattern}",
+            f"'{name}' is a {read[name]}, which kind '{spec.kind}' cannot read; leave it out, make a number of it with "
+            "an on-demand feature such as cosine_similarity(a, b), or give it to kind 'deep'",
+        )
+
+
+def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[str]) -> dict[str, Dtype]:
     """What a component reads, in its order; what other components give are numbers."""
-    dtypes = features.columns()
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
-        read.update({name: dtype for name, dtype in dtypes.items() if fnmatchcase(name, pattern)})
+        read.update(select([pattern], types))
         if pattern in outputs:
             read[pattern] = "float"
     return read
@@ -129,7 +161,7 @@ def _cycle(model: ModelSpec) -> list[str]:
 
 def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     """Columns of the training set that other settings name."""
-    columns = ["day", *run.problem.examples.entities]
+    columns = ["day", *run.problem.examples.entities, *(["group"] if run.problem.examples.group else [])]
     cluster, group = run.evaluation.compare.cluster_by, run.model.training.cross_fit.group
     if cluster not in [*columns, "row"]:
         yield Mistake("evaluation.compare.cluster_by", unknown("cluster", cluster, [*columns, "row"]))

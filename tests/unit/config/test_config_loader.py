@@ -145,7 +145,7 @@ def test_kedros_own_loader_does_not_take_the_environment_away(load, monkeypatch,
 
 def test_extensions_beside_conf_are_imported_first(load, conf, edit):
     (conf.parent / "shop_extension_for_test.py").write_text(
-        "from proml_kedro.models.logistic import Logistic\n"
+        "from proml_kedro.models.logistic.component import Logistic\n"
         "from proml_kedro.registry import components\n"
         "components.register('shop_kind_for_test')(type('Shop', (Logistic,), {}))\n"
     )

@@ -76,7 +76,7 @@ def test_rows_and_label_rate(flights: Flights) -> None:
     figures = json.loads((flights.folder / "set" / "training_set.json").read_text())
     assert figures["dropped"] == 9_430
     assert figures["splits"]["test"]["rows"] == 82_609
-    assert figures["splits"]["test"]["label_rate"] == pytest.approx(0.221, abs=5e-4)
+    assert figures["splits"]["test"]["label_mean"] == pytest.approx(0.221, abs=5e-4)
     assert pc.count_distinct(table["example_id"]).as_py() == len(table)
     assert pc.count_distinct(table["day"]).as_py() == 365
     known = 1 - table["plane.manufacturer"].null_count / len(table)

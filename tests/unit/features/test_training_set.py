@@ -39,7 +39,10 @@ def changed(**changes: Any) -> ProblemSpec:
     problem: dict[str, Any] = copy.deepcopy(PROBLEM)
     for key, value in changes.items():
         part, _, name = key.partition("__")
-        problem[part][name] = value
+        if name:
+            problem[part][name] = value
+        else:
+            problem[part] = value
     return ProblemSpec.model_validate(problem)
 
 
@@ -132,7 +135,7 @@ def test_figures(shop: Shop, tmp_path: Path) -> None:
     assert figures["rows"] + figures["dropped"] == 3000
     train = table.filter(pa.compute.field("split") == "train")
     assert figures["splits"]["train"]["rows"] == len(train)
-    assert figures["splits"]["train"]["label_rate"] == pytest.approx(pa.compute.mean(train["label"]).as_py())
+    assert figures["splits"]["train"]["label_mean"] == pytest.approx(pa.compute.mean(train["label"]).as_py())
     assert list(figures["splits"]) == ["train", "validation", "test"]
     nulls = table["price.price"].null_count / len(table)
     assert figures["null_share"]["price.price"] == pytest.approx(nulls)
@@ -224,3 +227,56 @@ def test_nothing_from_the_future_reaches_an_example(shop: Shop, tmp_path: Path, 
     after = build(other, tmp_path / "b").filter(cut).select(names)
     assert len(before) > 500
     assert before.equals(after) != differs
+
+
+def test_weights_groups_and_further_labels(shop: Shop, tmp_path: Path) -> None:
+    table = build(
+        shop,
+        tmp_path / "set",
+        examples__weight="1 + hour",
+        examples__group="item",
+        auxiliary_labels={"big": "is_big", "amount": "CASE WHEN hour > 12 THEN amount END"},
+    )
+    visits = [one for one in pq.read_table(shop.tables / "visits.parquet").to_pylist() if one["amount"] is not None]
+    assert table.schema.field("weight").type == table.schema.field("label.amount").type == pa.float32()
+    assert table["weight"].to_pylist() == [1 + one["hour"] for one in visits]
+    assert table["group"].to_pylist() == [one["item"] for one in visits]
+    assert table["label.big"].to_pylist() == [float(one["is_big"]) for one in visits]
+    known = [one for one in table["label.amount"].to_pylist() if one is not None]
+    assert known == pytest.approx([one["amount"] for one in visits if one["hour"] > 12])
+
+
+def test_a_label_may_be_a_number(shop: Shop, tmp_path: Path) -> None:
+    table = build(shop, tmp_path / "set", label__expression="amount", label__task="regression")
+    visits = pq.read_table(shop.tables / "visits.parquet").to_pylist()
+    assert table["label"].to_pylist() == pytest.approx([one["amount"] for one in visits if one["amount"] is not None])
+    figures = json.loads((tmp_path / "set" / "training_set.json").read_text())
+    train = [one["label"] for one in table.to_pylist() if one["split"] == "train"]
+    assert figures["splits"]["train"]["label_mean"] == pytest.approx(np.mean(train))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"label__task": "regression"}, "problem.label.expression: is BOOLEAN, not a number"),
+        ({"label__expression": "amount"}, "problem.label.expression: is DOUBLE, not true or false"),
+        ({"label__expression": "item"}, "compare it with something, as in `(item) = 'some text'`"),
+        (
+            {"label__expression": "amount", "label__task": "count"},
+            "problem.label.expression: is negative or not a whole number for",
+        ),
+        (
+            {"label__expression": "3", "label__task": "regression"},
+            "problem.label.expression: is 3 for all",
+        ),
+        ({"examples__weight": "item"}, "problem.examples.weight: is VARCHAR, not a number"),
+        ({"examples__weight": "hour - 5"}, "problem.examples.weight: is negative, null or infinite for"),
+        ({"examples__group": "itme"}, "problem.examples.group: no column 'itme'. Did you mean 'item'?"),
+        ({"auxiliary_labels": {"big": "item"}}, "problem.auxiliary_labels.big: is VARCHAR, not a number"),
+        ({"auxiliary_labels": {"big": "amont > 1"}}, "problem.auxiliary_labels.big: "),
+    ],
+)
+def test_labels_that_do_not_fit(shop: Shop, tmp_path: Path, changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(UserError) as raised:
+        build(shop, tmp_path / "set", **changes)
+    assert expected in str(raised.value)

@@ -16,6 +16,7 @@ from proml_kedro.hardware import limit_tensorflow
 from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.deep.build import build
+from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Encoder, Statistics, learn
@@ -55,7 +56,7 @@ class Deep(Component):
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         super().__init__(spec, inputs)
         dtypes = {one.name: one.dtype for one in inputs}
-        if mistakes := self.spec.check(dtypes):
+        if mistakes := check(self.spec, dtypes):
             raise UserError(*mistakes)
         self._layout = lay_out(self.spec.features, dtypes)
         self._epochs = 0

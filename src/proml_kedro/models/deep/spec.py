@@ -10,8 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from proml_kedro.errors import Mistake
 from proml_kedro.models.deep.blocks import AnyBlock, References
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.problem import ProblemSpec
 
 Numeric = Literal["standardize", "log", "quantile"]
 
@@ -97,7 +98,7 @@ class DeepSpec(ComponentSpec):
     head: HeadSpec
     training: DeepTrainingSpec = DeepTrainingSpec()
 
-    def check(self, inputs: Mapping[str, Dtype]) -> list[Mistake]:
+    def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Whatever is wrong with features, graph and head that can be found without data and TensorFlow."""
         from proml_kedro.models.deep.check import check  # it needs this module
 

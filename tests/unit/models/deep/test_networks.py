@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import FitContext
 from proml_kedro.models.deep.blocks import blocks
+from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import HardwareSpec, ModelSpec
@@ -152,7 +153,7 @@ def test_mutated_networks_fail_before_training(seed):
         spec = Deep.Spec.model_validate(config)
     except ValidationError:
         return  # the configuration turns these into lines of its own
-    found = spec.check({one.name: one.dtype for one in INPUTS})
+    found = check(spec, {one.name: one.dtype for one in INPUTS})
     assert found
     assert all(one.key and "\n" not in one.message for one in found)
 

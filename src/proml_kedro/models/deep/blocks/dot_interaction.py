@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import numpy as np
-
 from proml_kedro.models.deep.blocks.base import Block, Part, blocks, same_width, stacked
 
 
@@ -29,6 +27,7 @@ class DotInteraction(Block):
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
         """The part of the Gram matrix below its diagonal."""
+        import numpy as np
         from keras import ops
 
         vectors = stacked(values)

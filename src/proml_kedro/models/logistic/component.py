@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, PositiveInt
 
 from proml_kedro.models.columns import Vocabulary, learn_vocabularies, row_count, sigmoid
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.logistic.spec import LogisticSpec
 from proml_kedro.spec.model import ComponentSpec
-
-
-class LogisticSpec(ComponentSpec):
-    """Ridge logistic regression.
-
-    Attributes:
-        penalty: Half of it times the sum of the squared coefficients is added to the summed log loss.
-        max_iterations: Of the optimiser (L-BFGS).
-    """
-
-    kind: Literal["logistic"]
-    penalty: Annotated[float, Field(gt=0)] = 1.0
-    max_iterations: PositiveInt = 500
 
 
 class Logistic(Component):

@@ -1,0 +1,1 @@
+"""``kind: logistic``: ridge logistic regression."""

@@ -1,0 +1,1 @@
+"""``kind: xgboost``: gradient-boosted trees."""

@@ -1,0 +1,37 @@
+"""What a model may read: features, and the entities of the problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.problem import ProblemSpec
+
+
+def input_types(problem: ProblemSpec, features: FeaturesSpec) -> dict[str, Dtype]:
+    """Everything a component may read besides other components, with its type.
+
+    Features come first, as ``view.feature`` in declared order, then the entities, which are categories by whatever
+    type their keys have in the data.
+    """
+    return {**features.columns(), **dict.fromkeys(problem.examples.entities, "str")}
+
+
+def matching(pattern: str, names: Iterable[str]) -> Iterator[str]:
+    """The names that a pattern means.
+
+    ``*`` stands for features only: a key is read when it is named, never because a pattern happens to fit.
+    """
+    yield from (name for name in names if fnmatchcase(name, pattern) and ("*" not in pattern or not is_entity(name)))
+
+
+def is_entity(name: str) -> bool:
+    """Whether an input is an entity of the problem and not a feature or an output, which have a dot."""
+    return "." not in name
+
+
+def select(patterns: Iterable[str], types: Mapping[str, Dtype]) -> dict[str, Dtype]:
+    """What the patterns mean, each once, in the order of the patterns."""
+    return {name: types[name] for pattern in patterns for name in matching(pattern, types)}

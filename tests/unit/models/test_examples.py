@@ -1,0 +1,108 @@
+"""Examples: read when they are looked at, in parts or as a whole, with weights, groups and further labels."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proml_kedro.models.columns import ParquetRows
+from proml_kedro.models.component import Examples, Input, LazyColumns
+from proml_kedro.models.examples import read_examples
+from proml_kedro.spec.problem import ProblemSpec
+
+INPUTS = [Input("shop.price", "float"), Input("member", "str")]
+PROBLEM = {
+    "name": "p",
+    "tables": {"t": {"source": "t.csv"}},
+    "examples": {"table": "t", "entities": ["member"], "timestamp": "at", "group": "list", "weight": "w"},
+    "label": {"expression": "clicked"},
+    "auxiliary_labels": {"bought": "bought"},
+    "split": {"validation_from": "2024-01-01", "test_from": "2024-02-01"},
+}
+
+
+@pytest.fixture
+def training_set(tmp_path):
+    rows = 1000
+    table = pa.table(
+        {
+            "split": ["train" if row % 3 else "test" for row in range(rows)],
+            "label": pa.array([float(row % 2) for row in range(rows)], pa.float32()),
+            "weight": pa.array([row / 10 for row in range(rows)], pa.float32()),
+            "group": [None if row % 10 == 0 else f"list {row // 10}" for row in range(rows)],
+            "label.bought": pa.array([None if row % 5 == 0 else 1.0 for row in range(rows)], pa.float32()),
+            "shop.price": [None if row % 7 == 0 else float(row) for row in range(rows)],
+            "member": pa.array([None if row % 11 == 0 else row for row in range(rows)], pa.int64()),
+        }
+    )
+    pq.write_table(table, tmp_path / "training_set.parquet", row_group_size=64)
+    return tmp_path / "training_set.parquet"
+
+
+def test_everything_the_problem_declares_is_there(training_set):
+    examples = read_examples(training_set, "train", INPUTS, ProblemSpec.model_validate(PROBLEM), "float32")
+    kept = [row for row in range(1000) if row % 3]
+    assert len(examples) == len(kept) == len(examples.source)
+    assert examples.weight == pytest.approx(np.array(kept, np.float32) / 10)
+    assert np.isnan(examples.labels["bought"]).tolist() == [row % 5 == 0 for row in kept]
+    same_list = {(a // 10 == b // 10) and a % 10 > 0 and b % 10 > 0 for a, b in [(kept[0], kept[1])]}
+    assert same_list == {examples.group[0] == examples.group[1]}
+    alone = [number for number, row in zip(examples.group, kept, strict=True) if row % 10 == 0]
+    assert len(set(alone)) == len(alone)
+    assert not set(alone) & {number for number, row in zip(examples.group, kept, strict=True) if row % 10}
+
+
+def test_a_problem_with_neither_has_neither(training_set):
+    plain = {**PROBLEM, "examples": {"table": "t", "entities": ["member"], "timestamp": "at"}, "auxiliary_labels": {}}
+    examples = read_examples(training_set, "train", INPUTS, ProblemSpec.model_validate(plain), "float32")
+    assert (examples.weight, examples.group, examples.labels) == (None, None, {})
+
+
+def test_keys_that_are_numbers_are_read_as_categories(training_set):
+    members = ParquetRows(training_set, "test").read(INPUTS)["member"]
+    assert members[:5].tolist() == [None, "3", "6", "9", "12"]
+
+
+@pytest.mark.parametrize("size", [1, 37, 64, 5000])
+def test_batches_are_the_rows_in_their_order(training_set, size):
+    rows = ParquetRows(training_set, "train")
+    batches = list(rows.batches(INPUTS, size))
+    assert max(len(batch["member"]) for batch in batches) <= size
+    whole = rows.read(INPUTS)
+    for name, values in whole.items():
+        joined = np.concatenate([batch[name] for batch in batches])
+        assert joined.dtype == values.dtype
+        assert np.array_equal(joined, values, equal_nan=joined.dtype != object)
+
+
+def test_columns_are_read_once_and_only_when_asked_for():
+    calls = []
+
+    def read():
+        calls.append(1)
+        return {"a": np.arange(3)}
+
+    columns = LazyColumns(["a"], read)
+    assert list(columns) == ["a"]
+    assert "a" in columns or not calls
+    calls.clear()
+    columns = LazyColumns(["a"], read)
+    assert len(columns) == 1
+    assert not calls
+    assert columns["a"].tolist() == columns["a"].tolist() == [0, 1, 2]
+    assert len(calls) == 1
+    with pytest.raises(KeyError):
+        columns["b"]
+
+
+def test_taking_and_joining_keep_rows_together():
+    def make(start):
+        values = np.arange(start, start + 4, dtype=np.float32)
+        return Examples({"x": values}, values, values, np.array([0, 0, 1, 1]), {"other": values})
+
+    both = make(0).join(make(4))
+    assert both.columns["x"].tolist() == both.weight.tolist() == both.labels["other"].tolist() == list(range(8))
+    assert both.group.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    taken = both.take(both.label > 5)
+    assert taken.columns["x"].tolist() == taken.weight.tolist() == taken.labels["other"].tolist() == [6, 7]
+    assert taken.group.tolist() == [3, 3]
