@@ -94,6 +94,18 @@ def test_filters_by_nothing_and_by_freshness(site):
     assert site.ask("search", freshness="never")["total"] == 0
 
 
+def test_values_of_a_facet_have_an_order(site):
+    facets = site.ask("search")["facets"]
+    assert [value for value, _ in facets["window"]] == ["", "2h", "1d", "all"], "by length"
+    counts = [count for _, count in facets["dtype"]]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_the_chosen_value_is_always_there(site):
+    assert ["nobody", 0] in site.ask("search", owner="nobody")["facets"]["owner"]
+    assert site.ask("search", window="soon")["facets"]["window"][-1] == ["soon", 0]
+
+
 @pytest.mark.parametrize("limit", ["0", "501", "-1", "x", "1.5", ""])
 def test_a_limit_that_is_none(site, limit):
     answer = site.client().get("/api/search", params={"limit": limit})
