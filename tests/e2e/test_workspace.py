@@ -81,7 +81,7 @@ class Page:
     def load(self, path: str) -> None:
         """Open a page and wait until all that it asks for is there."""
         self.open(path)
-        self.until(lambda: self.texts(".results li, .card, .empty"), path)
+        self.until(lambda: self.texts(".results li, .card, .empty, article.report"), path)
         if "feature=" in path:
             self.until(lambda: self.texts(".detail .similar") and self.texts(".distribution"), path)
 
@@ -309,6 +309,21 @@ def test_models_and_health(page):
     page.until(lambda: "Drift" in page.find("body").text, "Evidently's report, drawn by its own scripts")
 
 
+def test_reports_are_read_here(page):
+    page.open("models")
+    page.until(lambda: page.texts(".reports a"), "links to reports")
+    page.find(".reports a[href*='card.md']").click()
+    page.until(lambda: page.texts("article.report h1") == ["shop-xgboost"], "the model card")
+    assert {"What it predicts", "Limits"} <= set(page.texts("article.report h2"))
+    assert "orders.spent_7d" in page.texts("article.report td code")
+    assert not [text for text in page.texts("article.report *") if "**" in text or "|" in text or "```" in text]
+    page.driver.back()
+    page.until(lambda: page.texts("h1") == ["Models"], "back")
+    page.find(".reports a[href*='report.md']").click()
+    loaded = "return [...document.images].map((one) => one.complete && one.naturalWidth > 0)"
+    page.until(lambda: len(found := page.driver.execute_script(loaded)) > 3 and all(found), "its plots")
+
+
 def test_the_page_follows_the_project(page, project):
     features = project / "conf" / "features" / "shop.yaml"
     importance = project / "data" / "shop" / "xgboost" / "evaluation" / "importance.json"
@@ -333,7 +348,14 @@ def test_the_page_follows_the_project(page, project):
         features.write_text(kept)
 
 
-PLACES = ("features?q=sp", "features?feature=shop/orders.spent_7d", "features?q=zzz", "models", "health")
+PLACES = (
+    "features?q=sp",
+    "features?feature=shop/orders.spent_7d",
+    "features?q=zzz",
+    "models",
+    "health",
+    "report?at=shop/xgboost/bundle/card.md",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

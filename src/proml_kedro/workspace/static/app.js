@@ -5,9 +5,11 @@ import { h, isTyping } from "./dom.js";
 import { Features } from "./features.js";
 import { health } from "./health.js";
 import { models } from "./models.js";
+import { report } from "./report.js";
 import { go, isPlain, read } from "./state.js";
 
 const EVERY = 3000;
+const PAGES = { models, health, report };
 const TITLES = { features: "Features", models: "Models", health: "Health" };
 
 const main = document.getElementById("main");
@@ -26,9 +28,9 @@ function show({ again = false } = {}) {
     if (!same) main.replaceChildren(features.element);
     features.show(state, again);
   } else if (!same || again) {
-    (state.page === "models" ? models : health)(main, state);
+    (PAGES[state.page] ?? models)(main, state);
   }
-  document.title = `${state.open?.name ?? TITLES[state.page] ?? "Features"} · workspace`;
+  document.title = `${state.open?.name ?? state.at?.split("/").at(-1) ?? TITLES[state.page] ?? "Features"} · workspace`;
   if (!same && shown !== null) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });

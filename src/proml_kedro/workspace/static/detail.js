@@ -43,13 +43,14 @@ export class Detail {
       this.element.scrollTop = 0;
     }
     const params = { name, problem };
+    const top = this.element.scrollTop;
     try {
-      const [feature] = [await ask("feature", params)];
-      this.render(feature);
+      this.render(await ask("feature", params));
       await Promise.all([
         this.later("distribution", params, (found) => distribution(found)),
         this.later("similar", params, (found) => similar(found)),
       ]);
+      if (same) this.element.scrollTop = top;
     } catch (error) {
       if (!isAborted(error)) this.element.replaceChildren(this.head(h("h2", { tabindex: "-1" }, name)), h("p", { class: "unreadable" }, error.message));
     }

@@ -2,7 +2,7 @@
 
 import { ask, isAborted } from "./ask.js";
 import { h } from "./dom.js";
-import { empty, featureLink, fold, interval, report, share, time, unreadable } from "./parts.js";
+import { empty, featureLink, fold, interval, report, reportPath, share, time, unreadable } from "./parts.js";
 import { moment, number, percent, plural } from "./words.js";
 
 const FEW = 8;
@@ -87,7 +87,7 @@ function splits({ rows, splits: found }) {
 function plots(one) {
   const there = Object.entries(PLOTS).filter(([file]) => one.reports.evaluation?.includes(file));
   if (!there.length) return null;
-  const path = (file) => `/reports/${[one.problem, one.model, "evaluation", file].map(encodeURIComponent).join("/")}`;
+  const path = (file) => reportPath(one.problem, one.model, "evaluation", file);
   return fold("Plots", h("div", { class: "plots" }, there.map(([file, title]) =>
     h("a", { href: path(file), target: "_blank", rel: "noopener" }, h("img", { src: path(file), alt: `${title} of ${one.model} (new tab)`, loading: "lazy" })))));
 }
