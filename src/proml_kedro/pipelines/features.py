@@ -11,6 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import select
 from proml_kedro.spec.on_demand import bases
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
     inputs = {
         "tables": problem.tables,
         "examples": problem.examples,
-        "sources": {name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items()},
+        "sources": {
+            name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items() if table.source
+        },
     }
     return store.build(
         f"{problem.name}/tables",
@@ -139,10 +142,12 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
 
     Each once, in declared order.
     """
-    patterns = [pattern for model in models if model for spec in model.components.values() for pattern in spec.inputs]
-    selected = features.select(patterns)
+    types = features.columns()
+    selected: dict[str, Dtype] = {}
+    for spec in (spec for model in models if model for spec in model.components.values()):
+        selected |= select(spec.inputs, types, spec.takes_vectors)
     read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in features.columns().items() if name in read}
+    return {name: dtype for name, dtype in types.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:
