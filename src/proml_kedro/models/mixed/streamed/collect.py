@@ -21,11 +21,13 @@ class Effects:
         names: Sorted fixed-width bytes, shape (entities,).
         means: float32 of shape (entities, d): posterior means of u = c - b.
         covariances: float32 of shape (entities, d, d): posterior covariances.
+        rows: float32 of shape (entities,): how many rows each has.
     """
 
     names: Array
     means: Array
     covariances: Array
+    rows: Array
 
 
 def collect(parts: Sequence[Path], mean: Array, longest: int, folder: Path) -> Effects:
@@ -48,13 +50,18 @@ def collect(parts: Sequence[Path], mean: Array, longest: int, folder: Path) -> E
     lower = np.tril_indices(d)
     means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.float32, (len(rank), d))
     covariances = np.lib.format.open_memmap(folder / "covariances.npy", "w+", np.float32, (len(rank), d, d))
+    rows = np.lib.format.open_memmap(folder / "counts.npy", "w+", np.float32, (len(rank),))
     first = 0
     for one in parts:
-        state = Part.open(one).by_entity()
+        part = Part.open(one)
+        state = part.by_entity()
         at = rank[first : first + len(state)]
         means[at] = state[:, :d] - mean.astype(np.float32)
         full = np.empty((len(state), d, d), np.float32)
         full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = state[:, d:]
         covariances[at] = full
+        rows[at] = part.counts
         first += len(state)
-    return Effects(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("names", "means", "covariances")))
+    return Effects(
+        *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("names", "means", "covariances", "counts"))
+    )

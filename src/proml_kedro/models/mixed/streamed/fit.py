@@ -72,14 +72,14 @@ class Found:
         mean: Fixed coefficients of the features, zero for those that have none, shape (d,).
         effects: Of the entities.
         progress: How it went; covariance of the population.
-        rows: Examples.
+        offset_deviation: Standard deviation of the offset over rows.
     """
 
     scales: dict[str, Scale]
     mean: Array
     effects: Effects
     progress: Progress
-    rows: int
+    offset_deviation: float
 
 
 def fit(
@@ -100,12 +100,10 @@ def fit(
         folder: Where everything is kept; about 60 bytes a row while parts are packed, and 20 after that.
         tolerances: Of :class:`Settings`.
     """
-    rows = _partitioned(model, examples, folder)
-    scales = dict(zip(model.numbers, (_scale(one, rows.rows) for one in rows.moments[1:-1]), strict=True))
-    first = np.zeros(len(model.features))
-    first[list(model.features).index(INTERCEPT)] = _first_intercept(rows)
+    rows = divide(model, examples, folder)
+    scales, first = scales_of(model, rows), start_of(model, rows)
     with ThreadPoolExecutor(threads) as pool:
-        parts = _packed(model, rows, scales, first, folder, pool)
+        parts = pack_all(model, rows, scales, first, folder, pool)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
         progress = Progress(first.tolist(), covariance.value.tolist())
@@ -116,10 +114,11 @@ def fit(
         settings = Settings(model.penalties(), model.variational, **tolerances)
         Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
     mean = np.array(progress.mean)
-    return Found(scales, mean, collect(parts, mean, rows.longest, folder), progress, rows.rows)
+    offset = _scale(rows.moments[0], rows.rows).deviation if model.offset else 0.0
+    return Found(scales, mean, collect(parts, mean, rows.longest, folder), progress, offset)
 
 
-def _partitioned(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
+def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
     """The rows in parts: those that are there, or else from the beginning."""
     file, target = folder / "partition.json", folder / "rows"
     count = sum(len(one) for one in examples)
@@ -138,7 +137,7 @@ def _partitioned(model: Model, examples: Sequence[Examples], folder: Path) -> Pa
     return rows
 
 
-def _packed(
+def pack_all(
     model: Model, rows: Partition, scales: dict[str, Scale], first: Array, folder: Path, pool: ThreadPoolExecutor
 ) -> list[Path]:
     """Pack the parts that are not yet packed; their files are removed, one by one."""
@@ -175,8 +174,16 @@ def _scale(moments: Moments, rows: int) -> Scale:
     return Scale(moments.mean, 1.0 if constant else deviation, 0 < moments.count < rows, constant)
 
 
-def _first_intercept(rows: Partition) -> float:
-    """The log-odds of the labels without any entity."""
+def scales_of(model: Model, rows: Partition) -> dict[str, Scale]:
+    """How each number is standardised."""
+    return dict(zip(model.numbers, (_scale(one, rows.rows) for one in rows.moments[1:-1]), strict=True))
+
+
+def start_of(model: Model, rows: Partition) -> Array:
+    """Fixed coefficients to start from: the log-odds of the labels, and no slopes; shape (d,)."""
     offset, label = rows.moments[0], rows.moments[-1]
     ones = label.mean * label.count
-    return float(np.log((ones + 0.5) / (rows.rows - ones + 0.5)) - offset.mean * offset.count / max(rows.rows, 1))
+    start = np.zeros(len(model.features))
+    log_odds = np.log((ones + 0.5) / (rows.rows - ones + 0.5))
+    start[list(model.features).index(INTERCEPT)] = log_odds - offset.mean * offset.count / max(rows.rows, 1)
+    return start

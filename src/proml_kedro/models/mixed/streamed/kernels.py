@@ -46,8 +46,8 @@ def _compiled(function: Function) -> Function:
 
 
 def lanes_of(d: int) -> int:
-    """Entities in a block: two vectors of eight; a loop of so few instructions as for d = 1 is vectorised from 32."""
-    return 16 if d > 1 else 32
+    """Entities in a block: two vectors of eight. A loop of few instructions is made vectors of when it is longer."""
+    return 16 if d > 2 else 64
 
 
 def triangle(d: int) -> int:
@@ -71,7 +71,7 @@ class Kernels(NamedTuple):
 def exponential(x):
     """e^x to 5e-6 of itself: 2^f by a polynomial, with the whole part of x / log 2 put in as the exponent's bits."""
     power = min(max(x * np.float32(1.442695041), np.float32(-126.0)), np.float32(126.0))
-    whole = math.floor(power + _HALF)
+    whole = np.floor(power + _HALF)
     f = power - whole
     p = np.float32(1.3333558e-3)
     p = p * f + np.float32(9.6181291e-3)
@@ -110,8 +110,8 @@ def add_rows(d, lanes, rows, first, last, c, v, spread, g, h):
 @_inlined
 def invert(d, lanes, h, column):
     """Replace the matrix in every lane by its inverse, one pivot after the other (Goodnight, 1979)."""
-    for lane in range(lanes):
-        for p in range(d):
+    for p in range(d):
+        for lane in range(lanes):
             for a in range(d):
                 low, high = min(a, p), max(a, p)
                 column[a, lane] = h[high * (high + 1) // 2 + low, lane]
@@ -119,41 +119,42 @@ def invert(d, lanes, h, column):
             for a in range(d):
                 scaled = column[a, lane] * pivot
                 for b in range(a + 1):
-                    at = a * (a + 1) // 2 + b
-                    if a == p and b == p:
-                        h[at, lane] = -pivot
-                    elif a == p:
-                        h[at, lane] = column[b, lane] * pivot
-                    elif b == p:
-                        h[at, lane] = scaled
-                    else:
-                        h[at, lane] -= scaled * column[b, lane]
+                    h[a * (a + 1) // 2 + b, lane] -= scaled * column[b, lane]
+            for a in range(d):
+                low, high = min(a, p), max(a, p)
+                h[high * (high + 1) // 2 + low, lane] = column[a, lane] * pivot
+            h[p * (p + 1) // 2 + p, lane] = -pivot
+    for lane in range(lanes):
         for at in range(d * (d + 1) // 2):
             h[at, lane] = -h[at, lane]
 
 
 @_inlined
-def step_to(d, lanes, g, h, c, v, share, last, promised, moved):
+def step_to(d, lanes, g, h, c, v, share, newton, last, promised, moved):
     """Move c by V g; or back, to where the slope along the last step crosses zero, if that led far beyond."""
+    for lane in range(lanes):
+        for a in range(d):
+            newton[a, lane] = np.float32(0.0)
+        for a in range(d):
+            for b in range(a + 1):
+                newton[a, lane] += h[a * (a + 1) // 2 + b, lane] * g[b, lane]
+                if b < a:
+                    newton[b, lane] += h[a * (a + 1) // 2 + b, lane] * g[a, lane]
     for lane in range(lanes):
         slope = np.float32(0.0)
         decrement = np.float32(0.0)
         for a in range(d):
             slope += last[a, lane] * g[a, lane]
+            decrement += newton[a, lane] * g[a, lane]
         beyond = slope < -_HALF * promised[lane]
         part = promised[lane] / (promised[lane] - slope) if beyond else _ONE
+        promised[lane] = part * promised[lane] if beyond else decrement
         moved[lane] = np.float32(0.0)
         for a in range(d):
-            newton = np.float32(0.0)
-            for b in range(d):
-                low, high = min(a, b), max(a, b)
-                newton += h[high * (high + 1) // 2 + low, lane] * g[b, lane]
-            decrement += newton * g[a, lane]
-            step = (part - _ONE) * last[a, lane] if beyond else newton
-            last[a, lane] = part * last[a, lane] if beyond else newton
+            step = (part - _ONE) * last[a, lane] if beyond else newton[a, lane]
+            last[a, lane] = part * last[a, lane] if beyond else newton[a, lane]
             c[a, lane] += step
             moved[lane] = max(moved[lane], abs(step))
-        promised[lane] = part * promised[lane] if beyond else decrement
         for at in range(d * (d + 1) // 2):
             v[at, lane] += share * (h[at, lane] - v[at, lane])
 
@@ -175,12 +176,13 @@ def begin(d, lanes, precision, mean, share, c, g, h):
     for lane in range(lanes):
         for a in range(d):
             g[a, lane] = np.float32(0.0)
-            for b in range(d):
-                low, high = min(a, b), max(a, b)
-                p = share * precision[high * (high + 1) // 2 + low]
+        for a in range(d):
+            for b in range(a + 1):
+                p = share * precision[a * (a + 1) // 2 + b]
+                h[a * (a + 1) // 2 + b, lane] = p
                 g[a, lane] -= p * (c[b, lane] - mean[b])
-                if b <= a:
-                    h[high * (high + 1) // 2 + low, lane] = p
+                if b < a:
+                    g[b, lane] -= p * (c[a, lane] - mean[a])
 
 
 @_inlined
@@ -255,7 +257,7 @@ def kernels_of(d: int) -> Kernels:
                     add_up_lanes(lanes, h)
                 invert(d, lanes, h, column)
                 share = _ONE if iteration < _PATIENCE else _HALF
-                step_to(d, lanes, g, h, c, v, share, last, promised, moved)
+                step_to(d, lanes, g, h, c, v, share, column, last, promised, moved)
                 visited += end - first
                 if moved.max() < tolerance:
                     break

@@ -50,6 +50,7 @@ class Part:
         starts: int64 of shape (blocks + 1,).
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
+        counts: int64 of shape (entities,): their rows.
         state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): coefficients and posterior covariances.
     """
 
@@ -57,15 +58,16 @@ class Part:
     starts: npt.NDArray[np.int64]
     used: npt.NDArray[np.int8]
     words: Words
+    counts: npt.NDArray[np.int64]
     state: Floats
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """What :func:`pack` has written; the state may be changed, and stays changed."""
-        rows, starts, used, words = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "starts", "used", "words")
+        rows, starts, used, words, counts = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "starts", "used", "words", "counts")
         )
-        return cls(rows, starts, used, words, np.load(folder / "state.npy", mmap_mode="r+"))
+        return cls(rows, starts, used, words, counts, np.load(folder / "state.npy", mmap_mode="r+"))
 
     @property
     def alone(self) -> int:
@@ -108,7 +110,7 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, start: Floats, folder: Pa
         np.save(temporary / "rows.npy", np.zeros(shape, np.float32))
     state = np.zeros((len(used), len(start) + triangle(len(start)), lanes), np.float32)
     state[:, : len(start)] = start[:, None]
-    arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "state": state}
+    arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "counts": counts[order], "state": state}
     for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array)
     temporary.rename(folder)

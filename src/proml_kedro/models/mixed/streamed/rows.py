@@ -10,7 +10,7 @@ import numpy as np
 
 from proml_kedro.models.columns import ParquetRows, as_numbers
 from proml_kedro.models.component import Array, Examples
-from proml_kedro.models.mixed.encoding import _SEPARATOR as SEPARATOR
+from proml_kedro.models.mixed.encoding import SEPARATOR
 from proml_kedro.models.mixed.streamed.partition import Batch
 
 _ROWS = 1 << 17

@@ -66,6 +66,7 @@ class Progress:
         covariance: S.
         sweeps: Full sweeps done.
         converged: Whether tolerances were reached.
+        spread: Root mean squares of u over the entities.
         history: One entry a sweep, also of the sample.
     """
 
@@ -73,6 +74,7 @@ class Progress:
     covariance: list[list[float]]
     sweeps: int = 0
     converged: bool = False
+    spread: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, file: Path) -> None:
@@ -147,6 +149,7 @@ class Sweeps:
         change = covariance.update(sums.moment / sums.entities, sums.uncertainty / sums.entities)
         progress.mean = (progress.mean + step).tolist()
         progress.covariance = covariance.value.tolist()
+        progress.spread = np.sqrt(np.diag(sums.moment) / sums.entities).tolist()
         moved = float(np.abs(step).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
         progress.history.append(facts)
