@@ -17,6 +17,7 @@ from proml_kedro.models.mixed import prepare
 from proml_kedro.models.mixed.learned import Effect, Factors, Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+from proml_kedro.models.mixed.streamed.choice import is_streamed
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
@@ -56,8 +57,14 @@ class Mixed(Component):
         """
         from proml_kedro.models.mixed.engine import Settings, fit
 
+        periods = [train, validation] if context.final and self.spec.refit else [train]
+        if is_streamed(self.spec, [*self._terms.numbers, *self._terms.categories], periods, context):
+            from proml_kedro.models.mixed.streamed.learn import learn
+
+            self._learned = learn(self.spec, self._terms, periods, _covariance(self.spec.random_effects[0], 1), context)
+            return
         loss = self.spec.loss_for(context.task)
-        examples = train.join(validation) if context.final and self.spec.refit else train
+        examples = train.join(validation) if len(periods) > 1 else train
         examples = self._sample(prepare.usable(examples, self.spec.exposure, context.key), context)
         prepare.check_label(examples.label, loss, context.key)
         weight = prepare.weights(examples)

@@ -138,7 +138,9 @@ class MixedSpec(ComponentSpec):
             deviation of an input and, with ``linear``, of the label.
         l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
             net).
-        max_iterations: Of Newton steps.
+        max_iterations: Of Newton steps, or of sweeps of the streamed engine.
+        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
+            binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
@@ -154,6 +156,7 @@ class MixedSpec(ComponentSpec):
     penalty: NotNegative = 1.0
     l1: NotNegative = 0.0
     max_iterations: PositiveInt = 50
+    engine: Literal["auto", "memory", "streamed"] = "auto"
     refit: bool = True
 
     @field_validator("random_effects")

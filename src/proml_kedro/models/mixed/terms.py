@@ -67,6 +67,10 @@ class Terms:
         ]
         return [name for name, scale in self._scales.items() if scale.constant]
 
+    def take_over(self, scales: dict[str, Scale], entities: Levels) -> None:
+        """Take over what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
+        self._scales, self._category_levels, self._effect_levels = scales, [], [entities]
+
     @property
     def offset_names(self) -> list[str]:
         """The inputs that :meth:`offset` comes from."""
