@@ -19,8 +19,8 @@ from proml_kedro.models.component import Columns, Component, Examples, FitContex
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.check_heads import judged_by
-from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.data import batches_of, labels_of, pack
+from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.heads import Head, Learned
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.layout import lay_out
