@@ -69,8 +69,16 @@ class ParquetRows:
         import pyarrow.dataset as ds
 
         names = [one.name for one in inputs]
-        scanner = ds.dataset(self.path).scanner(
-            columns=names, filter=in_split(self.split), batch_size=rows, use_threads=False, fragment_readahead=1
+        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
+        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
+        scanner = ds.dataset(self.path, format=form).scanner(
+            columns=names,
+            filter=in_split(self.split),
+            batch_size=rows,
+            use_threads=False,
+            fragment_readahead=1,
+            batch_readahead=1,
         )
         for batch in scanner.to_batches():
             if batch.num_rows:
