@@ -59,8 +59,7 @@ def check(run: RunSpec) -> list[Mistake]:
 
 
 def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
-    if problem.examples.table not in problem.tables:
-        yield Mistake("problem.examples.table", unknown("table", problem.examples.table, problem.tables))
+    yield from (Mistake(f"problem.{one.key}", one.message) for one in problem.check())
 
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:

@@ -235,3 +235,32 @@ def test_names_must_exist_where_they_point(changes, mistake):
     assert any(str(one).startswith(mistake) for one in check(run_of(**changes))), list(
         map(str, check(run_of(**changes)))
     )
+
+
+GENERATOR = {"kind": "job_search"}
+
+
+@pytest.mark.parametrize(
+    ("generator", "source", "key", "message"),
+    [
+        (None, "generated:jobs", "tables.visits.source", "the problem has no generator"),
+        (GENERATOR, "generated:job", "tables.visits.source", "no generated table 'job'. Did you mean 'jobs'?"),
+        (GENERATOR, "visits.csv", "generator", "no table reads from it"),
+    ],
+)
+def test_generated_tables_have_a_generator_that_makes_them(generator, source, key, message):
+    problem = {**PROBLEM, "generator": generator, "tables": {**PROBLEM["tables"], "visits": {"source": source}}}
+    first, *_ = check(run_of(problem=problem))
+    assert first.key == f"problem.{key}"
+    assert message in first.message
+
+
+def test_generated_tables_are_read_from_where_they_were_written():
+    tables = {"visits": {"source": "generated:impressions"}, "orders": {"source": "orders.csv"}}
+    problem = ProblemSpec.model_validate({**PROBLEM, "generator": GENERATOR, "tables": tables})
+    assert problem.generated() == {"visits": "impressions"}
+    moved = problem.with_sources({"visits": "/made/impressions.parquet"})
+    assert {name: one.source for name, one in moved.tables.items()} == {
+        "visits": "/made/impressions.parquet",
+        "orders": "orders.csv",
+    }
