@@ -121,11 +121,11 @@ def main() -> None:
         for filters in FILTERS:
             for query in QUERIES:
                 market = Market(Path(folder, "market.sqlite"))
-                market.search("", filters)  # the first search loads the facets, once for a process
+                market.warm()  # once for a process
                 cold += measure(market, [query], filters)
                 market.close()
             market = Market(Path(folder, "market.sqlite"))
-            market.search("", filters)
+            market.warm()
             for query in QUERIES:
                 typing += measure(market, typed(query), filters)
             for _ in range(20):

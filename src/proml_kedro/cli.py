@@ -14,6 +14,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 
+from proml_kedro.commands import workspace
 from proml_kedro.commands.features import make_group
 from proml_kedro.config.folders import shipped
 from proml_kedro.errors import Mistake, UserError, unknown
@@ -241,3 +242,4 @@ config.add_command(
 )
 
 cli.add_command(make_group(_Command, _overrides, _conf_of_project))
+cli.add_command(workspace.make_command(_Command, _overrides, _conf_of_project))

@@ -8,7 +8,7 @@ In a test of your own::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from proml_kedro.spec.hardware import HardwareSpec
 INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
 """Two numbers and a category, with missing values in each."""
 
+VECTOR = Input("shop.embedding", "vector[4]")
+"""For components that read vectors: a fourth input when ``inputs`` names it."""
 
-def make_examples(rows: int, seed: int = 0) -> Examples:
-    """Examples of :data:`INPUTS` whose label depends on all three."""
+
+def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS) -> Examples:
+    """Examples of these inputs. The label depends on all of :data:`INPUTS`, and :data:`VECTOR` tells it."""
     generator = np.random.default_rng(seed)
     price, visits = generator.normal(20, 5, rows), generator.poisson(3, rows).astype(np.float64)
     city = generator.choice(np.array(["Bern", "Lima", "Oslo"], dtype=object), rows)
@@ -32,23 +35,27 @@ def make_examples(rows: int, seed: int = 0) -> Examples:
     for values, nothing in ((price, np.nan), (visits, np.nan), (city, None)):
         values[generator.random(rows) < 0.05] = nothing
     columns = {"shop.price": price.astype(np.float32), "shop.visits": visits.astype(np.float32), "shop.city": city}
-    return Examples(columns, label)
+    embedding = np.column_stack([label, *generator.normal(size=(3, rows))]).astype(np.float32)
+    embedding[generator.random(rows) < 0.05] = np.nan
+    columns["shop.embedding"] = embedding
+    return Examples({one.name: columns[one.name] for one in inputs}, label)
 
 
 def check_component(config: Mapping[str, Any], folder: Path) -> None:
     """Prove the laws for one configured component.
 
     Args:
-        config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS`, and is all of them when left out.
+        config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS` and :data:`VECTOR`, and is
+            all of the former when left out.
         folder: An empty folder to save into.
 
     Raises:
         AssertionError: A law is broken; the message names it.
     """
     kind = components.get(config["kind"])
-    inputs = [one for one in INPUTS if one.name in config.get("inputs", [every.name for every in INPUTS])]
+    inputs = [one for one in (*INPUTS, VECTOR) if one.name in config.get("inputs", [every.name for every in INPUTS])]
     spec = kind.Spec.model_validate({**config, "inputs": [one.name for one in inputs]})
-    train, check, fresh = make_examples(600, 1), make_examples(300, 2), make_examples(200, 3)
+    train, check, fresh = (make_examples(rows, seed, inputs) for seed, rows in enumerate((600, 300, 200), 1))
     context = FitContext(HardwareSpec(threads=1), seed=7)
 
     def fitted() -> Component:
@@ -63,7 +70,7 @@ def check_component(config: Mapping[str, Any], folder: Path) -> None:
     _same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
     _check_rows_are_scored_alone(component, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
-    _check_examples_untouched(train)
+    _check_examples_untouched(train, inputs)
     component.save(folder)
     loaded = kind.load(spec, inputs, folder)
     _same("a saved component scores as before", scores, loaded.score(fresh.columns))
@@ -99,13 +106,13 @@ def _check_rows_are_scored_alone(component: Component, columns: Columns, scores:
 def _check_unknown_values(component: Component, columns: Columns) -> None:
     one = {name: values[:3].copy() for name, values in columns.items()}
     for name, values in one.items():
-        values[:] = [None, "nowhere", "Bern"] if name == "shop.city" else [np.nan, 1e30, -1e30]
+        values.T[:] = [None, "nowhere", "Bern"] if name == "shop.city" else [np.nan, 1e30, -1e30]
     for name, values in component.score(one).items():
         assert np.isfinite(values).all(), f"output '{name}' is not finite for missing, unknown or huge values"
 
 
-def _check_examples_untouched(train: Examples) -> None:
-    again = make_examples(600, 1)
+def _check_examples_untouched(train: Examples, inputs: Sequence[Input]) -> None:
+    again = make_examples(600, 1, inputs)
     for name, values in train.columns.items():
         assert _equal(values, again.columns[name]), f"fitting changed the column '{name}' it was given"
 

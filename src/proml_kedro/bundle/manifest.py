@@ -14,7 +14,8 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, Valida
 from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
 from proml_kedro.spec.base import Duration, Spec
-from proml_kedro.spec.features import ColumnFeature, Dtype
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import ColumnFeature
 from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.problem import ProblemSpec
 

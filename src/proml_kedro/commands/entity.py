@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from proml_kedro.commands.place import Place
 from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.spec.features import Dtype, FeatureViewSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeatureViewSpec
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import yaml
+from yaml import YAMLError
 
 from proml_kedro.artifacts import code_fingerprint, fingerprint
 from proml_kedro.commands.place import Declared, Place
 from proml_kedro.features.catalog import Entry, Facts, list_features
 from proml_kedro.features.market import FORMAT, Market
+
+T = TypeVar("T")
 
 _FACTS = ("training_set/training_set.json", "evaluation/importance.json", "bundle/proml.yaml")
 """Results that say something of features, below ``<data>/<problem>/<model>``."""
@@ -35,7 +40,9 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
         return Market(file), []
     problems, notices = place.problems()
     inputs = place.model_inputs()
-    market = Market.build(file, (entry for one in problems for entry in _entries(one, inputs, place.data_dir)))
+    results = _Results(place.data_dir)
+    market = Market.build(file, [entry for one in problems for entry in _entries(one, inputs, results)])
+    notices = [*notices, *results.unreadable]
     for old in folder.glob("market-*.sqlite"):
         if old != file:
             old.unlink(missing_ok=True)
@@ -63,15 +70,11 @@ def _results(data_dir: Path, pattern: str, problem: str = "*") -> list[Path]:
     return sorted(data_dir.glob(f"{problem}/*/{pattern}"))
 
 
-def _entries(declared: Declared, inputs: dict[str, list[str]], data_dir: Path) -> Iterator[Entry]:
+def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results) -> Iterator[Entry]:
     names = list(declared.features.columns())
-    problem = declared.problem.name
-    training_set, importance, bundle = _FACTS
     facts = Facts(
         models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, names))},
-        bundles=dict(_read_bundle(file) for file in _results(data_dir, bundle, problem)),
-        null_share=_merged(_results(data_dir, training_set, problem), "null_share"),
-        importance=_merged(_results(data_dir, importance, problem), None),
+        **results.facts(declared.problem.name),
     )
     return list_features(declared.problem, declared.features, facts, declared.where)
 
@@ -82,18 +85,60 @@ def _reads(patterns: list[str], names: list[str]) -> list[str]:
     return sorted({name for found in matches for name in found}) if all(matches) else []
 
 
-def _read_bundle(file: Path) -> tuple[str, list[str]]:
-    import yaml
+class _Results:
+    """What results say of features; what cannot be read is left out and named.
 
-    content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    Args:
+        data_dir: Where results are kept.
+
+    Attributes:
+        unreadable: A line for each file that cannot be read.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self.unreadable: list[str] = []
+
+    def facts(self, problem: str) -> dict[str, Any]:
+        """Bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
+        training_set, importance, bundle = _FACTS
+        return {
+            "bundles": dict(self._read(problem, bundle, _read_bundle)),
+            "null_share": _largest(self._read(problem, training_set, _read_null_share)),
+            "importance": _largest(self._read(problem, importance, _read_importance)),
+        }
+
+    def _read(self, problem: str, pattern: str, read: Callable[[str], T]) -> list[T]:
+        found = []
+        for file in _results(self._data_dir, pattern, problem):
+            try:
+                found.append(read(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
+                self.unreadable.append(f"{file} cannot be read, and is left out: `kedro run reuse=false` makes it anew")
+        return found
+
+
+def _read_bundle(text: str) -> tuple[str, list[str]]:
+    content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     return f"{content['name']}:{content['version']}", [one["name"] for one in content["schema"]["inputs"]]
 
 
-def _merged(files: list[Path], key: str | None) -> dict[str, float]:
+def _read_null_share(text: str) -> dict[str, float]:
+    return _as_numbers(json.loads(text)["null_share"])
+
+
+def _read_importance(text: str) -> dict[str, float]:
+    return _as_numbers(json.loads(text))
+
+
+def _as_numbers(content: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in content.items() if value is not None}
+
+
+def _largest(files: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The largest value that any of the files has for each feature."""
-    merged: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for file in files:
-        content: dict[str, Any] = json.loads(file.read_text())
-        for name, value in (content[key] if key else content).items():
-            merged[name] = max(value, merged.get(name, value))
-    return merged
+        for name, value in file.items():
+            largest[name] = max(value, largest.get(name, value))
+    return largest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,13 @@ class Declared:
 
     Attributes:
         where: File and line of a dotted key.
+        written: The feature views as they are written.
     """
 
     problem: ProblemSpec
     features: FeaturesSpec
     where: Callable[[str], str | None]
+    written: Mapping[str, Any]
 
 
 class Place:
@@ -85,7 +87,7 @@ class Place:
         Raises:
             UserError: The configured problem is not sound.
         """
-        own = Declared(self.run.problem, self.run.features, self.loader.where)
+        own = Declared(self.run.problem, self.run.features, self.loader.where, self.loader.config["features"])
         declared, notices = [own], []
         if not any(one.startswith("problem=") for one in self.overrides):
             for name in Folders(self.folders.own).options("problem"):
@@ -136,7 +138,7 @@ class Place:
         except ValidationError as error:
             first = error.errors()[0]
             raise UserError.at(".".join(map(str, first["loc"])), first["msg"]) from error
-        return Declared(problem, features, composition.origins.where)
+        return Declared(problem, features, composition.origins.where, values["features"])
 
 
 def _inputs(component: Any, components: dict[str, Any]) -> Iterator[str]:

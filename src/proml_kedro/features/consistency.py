@@ -14,7 +14,8 @@ import numpy as np
 
 from proml_kedro.features.online import Array, OnlineFeatures
 from proml_kedro.features.sql import connect, literal, parquet, quote
-from proml_kedro.spec.features import Dtype, FeaturesSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:

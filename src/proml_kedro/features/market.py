@@ -1,4 +1,4 @@
-"""The marketplace's search: an SQLite full-text index over every declared feature, with facets.
+"""The marketplace's search: an index over the words of every declared feature, with facets, in one SQLite file.
 
 Each word of a query is the beginning of a word in a feature's name, description, owner, entity or tags, and all of
 them must be found. Results are ordered by how many of the words stand in the name, then by how much the feature is
@@ -9,16 +9,16 @@ while somebody types.
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proml_kedro.features.catalog import COLUMNS, Entry, window_words
+from proml_kedro.features.words import WordIndex, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 FACETS = ("problem", "entity", "feature_type", "dtype", "window", "owner")
-FORMAT = 1
+FORMAT = 2
 """Raise it when the layout of the file changes."""
 
-_WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 12
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
-_TEXT = ("name", "description", "owner", "entity", "more")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ class Market:
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, check_same_thread=False)
-        self._words = lru_cache(maxsize=512)(self._read_words)
+        self._words = lru_cache(maxsize=512)(self._find_words)
+        self._labels: list[str] = []
 
     @classmethod
     def build(cls, file: Path, entries: Iterable[Entry]) -> Self:
@@ -78,17 +77,14 @@ class Market:
             connection.executescript(
                 "PRAGMA journal_mode = off; PRAGMA synchronous = off;"
                 f"CREATE TABLE feature (id INTEGER PRIMARY KEY, {_COLUMNS});"
-                f"CREATE VIRTUAL TABLE text USING fts5({', '.join(_TEXT)}, content = '', detail = column, "
-                "tokenize = \"unicode61 separators '_'\", prefix = '1 2 3 4');"
+                "CREATE TABLE words (place TEXT PRIMARY KEY, words, ends, features);"
             )
             marks = ", ".join("?" * (len(COLUMNS) + 1))
             rows = [(position, *asdict(one).values()) for position, one in enumerate(order)]
             connection.executemany(f"INSERT INTO feature VALUES ({marks})", rows)
-            connection.executemany(
-                f"INSERT INTO text (rowid, {', '.join(_TEXT)}) VALUES (?, ?, ?, ?, ?, ?)",
-                [(position, *_texts(one)) for position, one in enumerate(order)],
-            )
-            connection.execute("INSERT INTO text (text) VALUES ('optimize')")
+            for place, text in (("name", _name), ("anywhere", _text)):
+                stored = WordIndex.of(map(text, order)).stored()
+                connection.execute("INSERT INTO words VALUES (?, ?, ?, ?)", (place, *stored))
             connection.execute("CREATE INDEX feature_name ON feature (name)")
             connection.commit()
             done = True
@@ -102,6 +98,12 @@ class Market:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def warm(self) -> None:
+        """Read at once what the first searches would read, so that none of them waits for it."""
+        for name in FACETS:
+            self._facet(name)
+        self._in_name, self._anywhere  # noqa: B018 - read on first use, and kept
 
     def __len__(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM feature").fetchone()[0])
@@ -120,19 +122,19 @@ class Market:
         import numpy as np
 
         started = time.perf_counter()
-        words = list(dict.fromkeys(one.casefold() for one in _WORD.findall(query)))[:_MOST_WORDS]
+        wanted = list(dict.fromkeys(words(query)))[:_MOST_WORDS]
         matching = np.ones(self._size, np.bool_)
         score = np.zeros(self._size, np.int8)
-        for word in words:
+        for word in wanted:
             anywhere, in_name = self._words(word)
             matching &= anywhere
             score += in_name
         for name, value in (filters or {}).items():
             matching &= self._has(name, value)
         hits = np.flatnonzero(matching)
-        first = hits[np.argsort(-score[hits], kind="stable")[:limit]] if words else hits[:limit]
+        first = hits[np.argsort(-score[hits], kind="stable")[:limit]] if wanted else hits[:limit]
         entries = self._entries(first.tolist())
-        alone = {} if len(hits) else {word: int(self._words(word)[0].sum()) for word in words}
+        alone = {} if len(hits) else {word: int(self._words(word)[0].sum()) for word in wanted}
         return Found(len(hits), entries, self._count(hits), time.perf_counter() - started, alone)
 
     def get(self, name: str, problem: str | None = None) -> list[Entry]:
@@ -170,10 +172,9 @@ class Market:
         """
         own = _likeness_words(entry)
         found = []
-        for one in self.all():
+        for one, other in self._likeness:
             if (one.problem, one.name) == (entry.problem, entry.name):
                 continue
-            other = _likeness_words(one)
             likeness = len(own & other) / len(own | other)
             if _same_definition(one, entry):
                 likeness = max(likeness, 0.95)
@@ -182,22 +183,50 @@ class Market:
         return sorted(found, key=lambda item: (-item[0], item[1].name, item[1].problem))[:limit]
 
     @cached_property
+    def _likeness(self) -> list[tuple[Entry, frozenset[str]]]:
+        return [(one, _likeness_words(one)) for one in self.all()]
+
+    @cached_property
     def _size(self) -> int:
         return len(self)
 
-    def _read_words(self, word: str) -> tuple[Mask, Mask]:
-        """For each feature, whether a word with this beginning stands anywhere in it, and in its name."""
-        return self._matching(f'"{word}"*'), self._matching(f'name : "{word}"*')
+    def add_facet(self, name: str, of_view: Callable[[str, str], str]) -> None:
+        """Let features be found and counted by something that the index does not hold, such as how new they are.
 
-    def _matching(self, match: str) -> Mask:
+        Args:
+            name: Of the facet.
+            of_view: Its value for a problem and one of its views.
+        """
         import numpy as np
 
-        mask = np.zeros(self._size, np.bool_)
-        # One text for all numbers: SQLite is called once, not once for each row.
-        found = self._connection.execute("SELECT group_concat(rowid) FROM text WHERE text MATCH ?", [match]).fetchone()
-        if found[0]:
-            mask[np.fromstring(found[0], np.int64, sep=",")] = True
-        return mask
+        (problems, problem_of), (views, view_of) = self._facet("problem"), self._facet("view")
+        pairs, pair_of = np.unique(np.stack([problem_of, view_of]), axis=1, return_inverse=True)
+        labels = [of_view(problems[problem], views[view]) for problem, view in pairs.T.tolist()]
+        values = list(dict.fromkeys(labels))
+        codes = np.array([values.index(one) for one in labels], np.int64)
+        self._codes[name] = values, codes[pair_of.ravel()]
+        self._labels.append(name)
+
+    @cached_property
+    def _in_name(self) -> WordIndex:
+        return self._read_index("name")
+
+    @cached_property
+    def _anywhere(self) -> WordIndex:
+        return self._read_index("anywhere")
+
+    def _read_index(self, place: str) -> WordIndex:
+        query = "SELECT words, ends, features FROM words WHERE place = ?"
+        return WordIndex.read(self._connection.execute(query, [place]).fetchone())
+
+    def _find_words(self, word: str) -> tuple[Mask, Mask]:
+        """For each feature, whether a word with this beginning stands anywhere in it, and in its name."""
+        import numpy as np
+
+        anywhere, in_name = np.zeros(self._size, np.bool_), np.zeros(self._size, np.bool_)
+        anywhere[self._anywhere.having(word)] = True
+        in_name[self._in_name.having(word)] = True
+        return anywhere, in_name
 
     def _has(self, column: str, value: str | int) -> Mask:
         import numpy as np
@@ -218,9 +247,9 @@ class Market:
         """The different values of a column, and for each feature the position of its own."""
         import numpy as np
 
-        if column not in COLUMNS:
-            raise KeyError(column)
         if column not in self._codes:
+            if column not in COLUMNS:
+                raise KeyError(column)
             position: dict[Any, int] = {}
             rows = self._connection.execute(f'SELECT "{column}" FROM feature ORDER BY id').fetchall()
             codes = np.array([position.setdefault(row[0], len(position)) for row in rows], np.int64)
@@ -231,7 +260,7 @@ class Market:
         import numpy as np
 
         counts = {}
-        for name in FACETS:
+        for name in (*FACETS, *self._labels):
             values, codes = self._facet(name)
             numbers = np.bincount(codes[hits], minlength=len(values))
             order = np.argsort(-numbers, kind="stable")[:20].tolist()
@@ -256,14 +285,18 @@ def _rank(entry: Entry) -> tuple[Any, ...]:
     return -used, -(entry.importance or 0.0), entry.name, entry.problem
 
 
-def _texts(entry: Entry) -> tuple[str, ...]:
-    more = (entry.problem, entry.feature_type, entry.aggregate, entry.table, entry.tags, window_words(entry.window))
-    return entry.name, entry.description, entry.owner, entry.entity, " ".join(more)
+def _name(entry: Entry) -> str:
+    return entry.name
 
 
-def _likeness_words(entry: Entry) -> set[str]:
-    text = f"{entry.name} {entry.description} {entry.definition}"
-    return {one.casefold() for one in _WORD.findall(text)}
+def _text(entry: Entry) -> str:
+    """All that a feature is found by."""
+    said = (entry.name, entry.description, entry.owner, entry.entity, entry.problem, entry.feature_type)
+    return " ".join((*said, entry.aggregate, entry.table, entry.tags, window_words(entry.window)))
+
+
+def _likeness_words(entry: Entry) -> frozenset[str]:
+    return frozenset(words(f"{entry.name} {entry.description} {entry.definition}"))
 
 
 def _same_definition(one: Entry, other: Entry) -> bool:

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.features.training_set import zero_when_empty
-from proml_kedro.spec.features import Dtype, FeaturesSpec, FeatureViewSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from proml_kedro.errors import UserError
 from proml_kedro.features.sql import microseconds
 from proml_kedro.spec.base import format_duration
-from proml_kedro.spec.features import ColumnFeature, Dtype, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from proml_kedro.features.examples import MOMENTS, Facts, check_examples, examples_sql, read_facts
 from proml_kedro.features.labels import label_columns
 from proml_kedro.features.sql import TYPES, connect, parquet, quote
-from proml_kedro.spec.features import Dtype, FeaturesSpec, FeatureViewSpec, WindowFeature
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.sql import connect, quote
+from proml_kedro.models.columns import as_vectors
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -60,6 +61,8 @@ def read_current(path: Path, inputs: Sequence[Input], hardware: HardwareSpec) ->
 def _values(column: Any, one: Input, is_csv: bool) -> Array:
     import pyarrow as pa
 
+    if one.size is not None:
+        return as_vectors(column, one.size, "float64")
     if column.null_count == len(column):  # of no type at all, so of the right one
         return np.full(len(column), None, object) if one.is_categorical else np.full(len(column), np.nan)
     if pa.types.is_boolean(column.type):

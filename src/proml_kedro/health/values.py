@@ -12,6 +12,8 @@ from proml_kedro.models.component import Array, Columns, Input
 
 def schema_problem(columns: Columns, one: Input) -> str | None:
     """What is wrong with the presence or the type of a column; None when nothing is."""
+    if one.size is not None:
+        return "vectors, which are not watched,"
     if one.name not in columns:
         return "the column is missing"
     wrong = _sorts(columns[one.name]) - {"text" if one.is_categorical else "numbers"}

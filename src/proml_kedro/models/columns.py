@@ -24,7 +24,11 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
         precision: Floating point type of numeric columns.
 
     Returns:
-        Numeric columns as floating point with NaN for null, categorical ones as objects with None for null.
+        Numeric columns as floating point with NaN for null, categorical ones as objects with None for null, vectors of
+        shape (n, size) with rows of NaN for null.
+
+    Raises:
+        ValueError: A vector in the file is not of its declared size.
     """
     import pyarrow.parquet as pq
 
@@ -87,6 +91,8 @@ def _as_array(column: Any, one: Input, precision: str) -> Array:
         if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
             column = column.cast(pa.string())  # the key of an entity may be a number
         return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    if one.size is not None:
+        return as_vectors(column, one.size, precision)
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
     return as_numbers(column.to_numpy(zero_copy_only=False), precision)
@@ -98,6 +104,26 @@ def as_numbers(values: Array, precision: str) -> Array:
         numbers = np.array(values, dtype=precision)
     numbers[np.isinf(numbers)] = np.nan
     return numbers
+
+
+def as_vectors(column: Any, size: int, precision: str) -> Array:
+    """A list column of Arrow as an array of shape (n, size); a null, or a list with a null in it, is a row of NaN.
+
+    Raises:
+        ValueError: A list is not of this size.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    lengths = pc.list_value_length(lists)
+    if pc.any(pc.not_equal(lengths, size)).as_py():
+        raise ValueError(f"a vector has {pc.max(pc.filter(lengths, pc.not_equal(lengths, size))).as_py()} numbers")
+    vectors = np.full((len(lists), size), np.nan, precision)
+    present = lists.is_valid().to_numpy(zero_copy_only=False)
+    vectors[present] = as_numbers(pc.list_flatten(lists).to_numpy(zero_copy_only=False), precision).reshape(-1, size)
+    vectors[np.isnan(vectors).any(axis=1)] = np.nan
+    return vectors
 
 
 def row_count(columns: Columns) -> int:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.model import ComponentSpec
@@ -24,8 +24,9 @@ from proml_kedro.spec.problem import Task
 Array = npt.NDArray[Any]
 
 Columns = Mapping[str, Array]
-"""Equally long one-dimensional arrays by name. Numbers are floating point with NaN for missing; text is an object
-array of ``str`` with None for missing."""
+"""Equally long arrays by name. Numbers are floating point of shape (n,) with NaN for missing; text is an object array
+of ``str`` of shape (n,) with None for missing; vectors are floating point of shape (n, size) with a row of NaN for
+missing, and only components whose ``Spec.takes_vectors`` is true are given any."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Input:
 
     Attributes:
         name: ``view.feature``, ``component.output``, or an entity of the problem.
-        dtype: ``str`` columns are categories, all others numbers.
+        dtype: ``str`` columns are categories, ``vector[N]`` columns vectors, all others numbers.
     """
 
     name: str
@@ -49,6 +50,11 @@ class Input:
     def is_entity(self) -> bool:
         """Whether it is a key of the examples and no feature."""
         return is_entity(self.name)
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers a value of a vector has; None for numbers and categories."""
+        return vector_size(self.dtype)
 
 
 class LazyColumns(Mapping[str, Array]):

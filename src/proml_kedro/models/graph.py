@@ -18,7 +18,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input, LazyColumns
 from proml_kedro.registry import components
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import select
 from proml_kedro.spec.model import ModelSpec, score_output
 from proml_kedro.spec.problem import Task
@@ -68,7 +68,14 @@ class ModelGraph:
             raise UserError(*(replace(one, key=f"{here}.{one.key}") for one in error.mistakes)) from error
         return component
 
-    def fit(self, train: Examples, validation: Examples, context: FitContext, groups: Array | None = None) -> None:
+    def fit(
+        self,
+        train: Examples,
+        validation: Examples,
+        context: FitContext,
+        groups: Array | None = None,
+        previous: ModelGraph | None = None,
+    ) -> None:
         """Fit every component.
 
         What a component learns from another one's outputs, it learns from out-of-fold outputs: each row is scored
@@ -79,6 +86,7 @@ class ModelGraph:
             validation: To choose by.
             context: Hardware and seed; its ``key`` is the model's place in the configuration.
             groups: Shape (n,); rows of ``train`` with equal values are never split between folds.
+            previous: An earlier model; a component starts from the one of its name and kind.
         """
         learned, chosen = ChainMap[str, Array]({}, train.columns), ChainMap[str, Array]({}, validation.columns)  # type: ignore[arg-type]
         needed = set().union(*self._parents.values())
@@ -90,12 +98,19 @@ class ModelGraph:
                     key=f"{context.key}.components.{name}",
                     final=final,
                     checkpoints=context.checkpoints and context.checkpoints / name,
+                    previous=self._same_component(name, previous),
                 )
                 rows, chooser = self._examples(name, learned, train), self._examples(name, chosen, validation)
                 self._fit_one(self.components[name], name, rows, chooser, here)
                 if not final:
                     learned.update(self._out_of_fold(name, rows, chooser, here, groups))
                     chosen.update(self._named_outputs(name, chosen))
+
+    def _same_component(self, name: str, previous: ModelGraph | None) -> Component | None:
+        if previous is None or name not in previous.components or not self.spec.components[name].warm_starts:
+            return None
+        found = previous.components[name]
+        return found if found.spec.kind == self.spec.components[name].kind else None
 
     def _examples(self, name: str, columns: Columns, like: Examples) -> Examples:
         """The examples as a component sees them; nothing is read before it looks."""

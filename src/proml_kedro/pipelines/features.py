@@ -10,7 +10,7 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -5,14 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, fingerprint
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.pipelines.features import columns_of
 from proml_kedro.registry import components
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
+
+if TYPE_CHECKING:
+    from proml_kedro.bundle import Bundle
 
 
 def create_pipeline() -> Pipeline:
@@ -22,13 +27,13 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 train_model,
-                [*common, "params:model", "params:hardware", "params:seed"],
+                [*common, "params:model", "params:hardware", "params:seed", "params:base_path"],
                 "trained_model",
                 name="train_model",
             ),
             Node(
                 train_baseline,
-                [*common, "params:evaluation", "params:hardware", "params:seed"],
+                [*common, "params:evaluation", "params:hardware", "params:seed", "params:base_path"],
                 "trained_baseline",
                 name="train_baseline",
             ),
@@ -44,9 +49,10 @@ def train_model(
     model: ModelSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
 ) -> Artifact:
     """Fit the model."""
-    return _train(store, training_set, problem, features, model, hardware, seed, "model")
+    return _train(store, training_set, problem, features, model, hardware, seed, base_path, "model")
 
 
 def train_baseline(
@@ -57,11 +63,13 @@ def train_baseline(
     evaluation: EvaluationSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
 ) -> Artifact:
     """Fit the baseline; without one, the result is an empty folder."""
     if evaluation.baseline is None:
         return store.build(f"{problem.name}/no_baseline", {}, lambda folder: None)
-    return _train(store, training_set, problem, features, evaluation.baseline, hardware, seed, "evaluation.baseline")
+    baseline = evaluation.baseline
+    return _train(store, training_set, problem, features, baseline, hardware, seed, base_path, "evaluation.baseline")
 
 
 def own_code(model: ModelSpec) -> dict[str, str]:
@@ -82,6 +90,7 @@ def _train(
     model: ModelSpec,
     hardware: HardwareSpec,
     seed: int,
+    base_path: str,
     key: str,
 ) -> Artifact:
     from proml_kedro.models.columns import in_split, read_columns
@@ -91,6 +100,8 @@ def _train(
 
     rows = training_set.file("training_set.parquet")
     task = problem.label.task
+    earlier = model.training.warm_start
+    previous = _open(Path(base_path, earlier), f"{key}.training.warm_start") if earlier else None
 
     def write(folder: Path, checkpoints: Path) -> None:
         graph = ModelGraph(model, input_types(problem, features), task)
@@ -99,7 +110,8 @@ def _train(
         train, validation = (
             read_examples(rows, split, graph.inputs, problem, hardware.precision) for split in ("train", "validation")
         )
-        graph.fit(train, validation, FitContext(hardware, seed, key, task=task, checkpoints=checkpoints), folds)
+        context = FitContext(hardware, seed, key, task=task, checkpoints=checkpoints)
+        graph.fit(train, validation, context, folds, previous.graph if previous else None)
         graph.save(folder)
         (folder / "summary.json").write_text(json.dumps(graph.summary()))
 
@@ -113,7 +125,22 @@ def _train(
             "precision": hardware.precision,
             "device": hardware.device,
             "own_code": own_code(model),
+            "previous": previous and previous.digest,
         },
         write,
         code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )
+
+
+def _open(folder: Path, key: str) -> Bundle:
+    """The bundle of an earlier model.
+
+    Raises:
+        UserError: It is not what was written.
+    """
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    try:
+        return Bundle.load(folder)
+    except IntegrityError as error:
+        raise UserError(*(Mistake(key, f"'{folder}': {one.message}") for one in error.mistakes)) from error

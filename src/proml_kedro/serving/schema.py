@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 
 from proml_kedro.bundle import InputField, Schema
 from proml_kedro.errors import did_you_mean
-from proml_kedro.models.component import Columns
-from proml_kedro.spec.features import Dtype
+from proml_kedro.models.component import Array, Columns
+from proml_kedro.spec.dtype import Dtype, vector_size
 
 Row = dict[str, Any]
 Problem = dict[str, Any]
@@ -78,14 +78,22 @@ def rows_field(row: Any, max_rows: int) -> Any:
 def _value(one: InputField) -> Any:
     if one.is_key:
         return Annotated[_KEYS[one.dtype] | None, Field(description=one.description)]
-    return Annotated[_VALUES[one.dtype] | None, Field(description=one.description or None)]
+    return Annotated[_type(one.dtype) | None, Field(description=one.description or None)]
+
+
+def _type(dtype: Dtype) -> Any:
+    size = vector_size(dtype)
+    if size is None:
+        return _VALUES[dtype]
+    number: Any = _VALUES["float"]
+    return Annotated[list[number], Field(min_length=size, max_length=size)]
 
 
 def _brought_value(one: InputField) -> Any:
     if one.entity is None:
         return _value(one)
     words = f"{one.description}; the value of {one.entity} if left out".removeprefix("; ")
-    return NotRequired[Annotated[_VALUES[one.dtype] | None, Field(description=words)]]
+    return NotRequired[Annotated[_type(one.dtype) | None, Field(description=words)]]
 
 
 def _dict_type(name: str, fields: Mapping[str, Any]) -> Any:
@@ -102,11 +110,19 @@ def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str
         precision: Floating point type of numbers.
 
     Returns:
-        An array of shape (n,) for each input: NaN for a missing number, None for a missing category.
+        An array of shape (n,) for each input: NaN for a missing number, None for a missing category. Of a vector an
+        array of shape (n, size), with a row of NaN where it is missing.
     """
-    return {
-        one.name: np.array([_take(row, one) for row in rows], object if one.is_text else precision) for one in inputs
-    }
+    return {one.name: _column([_take(row, one) for row in rows], one, precision) for one in inputs}
+
+
+def _column(values: list[Any], one: InputField, precision: str) -> Array:
+    size = vector_size(one.dtype)
+    if size is not None:
+        nothing = [np.nan] * size
+        values = [nothing if value is None else value for value in values]
+        return np.array(values, precision).reshape(len(values), size)
+    return np.array(values, object if one.is_text else precision)
 
 
 def _take(row: Row, one: InputField) -> Any:
@@ -142,5 +158,5 @@ def _problem(error: ErrorDetails, known: Sequence[str]) -> Problem:
     if len(place) > 1:
         problem["row"] = place[1]
     if len(place) != 2:
-        problem["field"] = str(place[-1])[:100] if place else "body"
+        problem["field"] = str(place[2] if len(place) > 2 else place[-1])[:100] if place else "body"
     return problem

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self, cast
 from pydantic import AfterValidator, Discriminator, Field, RootModel, Tag, model_validator
 
 from proml_kedro.spec.base import Duration, Name, Spec, Sql, format_duration, parse_duration
+from proml_kedro.spec.dtype import Dtype
 
-Dtype = Literal["float", "int", "bool", "str"]
 Aggregate = Literal["count", "sum", "mean", "min", "max", "std", "last", "count_distinct", "rate", "quantile", "decay"]
 _ZERO_WHEN_EMPTY = ("count", "count_distinct", "sum", "decay")
 _OPTIONS = {"q": "quantile", "half_life": "decay"}

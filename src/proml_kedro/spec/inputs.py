@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from proml_kedro.spec.features import Dtype, FeaturesSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 

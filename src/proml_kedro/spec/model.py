@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.registry import UnknownNameError, component_specs, components
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -26,6 +26,12 @@ class ComponentSpec(Spec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     """The tasks that a component of this kind can learn."""
+
+    warm_starts: ClassVar[bool] = False
+    """Whether a component of this kind can start from what an earlier one has learned."""
+
+    takes_vectors: ClassVar[bool] = False
+    """Whether a component of this kind can read features of dtype ``vector[N]``."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
@@ -111,10 +117,13 @@ class TrainingSpec(Spec):
     Attributes:
         objective: Each example for itself.
         cross_fit: Out-of-fold outputs for components that others build on.
+        warm_start: Folder of an earlier bundle, relative to the folder that holds ``conf``; components of the same name
+            and kind start from what they had learned there.
     """
 
     objective: Literal["pointwise"] = "pointwise"
     cross_fit: CrossFitSpec = CrossFitSpec()
+    warm_start: str | None = None
 
 
 class ModelSpec(Spec):

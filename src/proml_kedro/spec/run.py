@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 
 from pydantic import Field
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import Dtype, FeaturesSpec
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types, matching, select
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
@@ -90,12 +92,16 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
+        here = f"{key}.components.{name}"
         if task not in spec.tasks:
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
-            yield Mistake(f"{key}.components.{name}.kind", message)
-        for mistake in spec.check(_read_by(spec, types, outputs), problem):
-            yield Mistake(f"{key}.components.{name}.{mistake.key}", mistake.message)
+            yield Mistake(f"{here}.kind", message)
+        read = _read_by(spec, types, outputs)
+        mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
+        yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
+    if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
+        yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     cycle = _cycle(model)
     if cycle:
         yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
@@ -106,6 +112,19 @@ def _check_score(key: str, model: ModelSpec, problem: ProblemSpec) -> Iterator[M
     scorer, wanted = model.components[model.score], score_output(task)
     if task in scorer.tasks and wanted not in scorer.outputs(task):
         yield Mistake(f"{key}.score", f"'{model.score}' has no output '{wanted}' to be the model's score")
+
+
+def _check_vectors(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mistake]:
+    """Vectors are for the kinds that can read them."""
+    vectors = [name for name, dtype in read.items() if vector_size(dtype) is not None]
+    if vectors and not spec.takes_vectors:
+        name = vectors[0]
+        pattern = next(position for position, one in enumerate(spec.inputs) if fnmatchcase(name, one))
+        yield Mistake(
+            f"inputs.{pattern}",
+            f"'{name}' is a {read[name]}, which kind '{spec.kind}' cannot read; leave it out, make a number of it with "
+            "an on-demand feature such as cosine_similarity(a, b), or give it to kind 'deep'",
+        )
 
 
 def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[str]) -> dict[str, Dtype]:

@@ -117,6 +117,19 @@ def test_when_nothing_has_all_words_each_is_counted_alone(market: Market) -> Non
     assert market.search("amount").alone == {}
 
 
+def test_a_facet_that_the_index_does_not_hold(tmp_path: Path, entries: list[Entry]) -> None:
+    market = Market.build(tmp_path / "market.sqlite", entries)
+    market.warm()
+    market.add_facet("freshness", lambda problem, view: f"{problem} {'new' if view == 'spending' else 'old'}")
+    found = market.search("visits", limit=100)
+    expected = sum(one.view == "spending" for one in found.entries)
+    assert found.facets["freshness"] == {"shop new": expected, "shop old": found.total - expected}
+    assert names(market, "visits", freshness="shop old") == [
+        one.name for one in found.entries if one.view != "spending"
+    ]
+    assert names(market, freshness="never") == []
+
+
 def test_limit_and_total(market: Market, entries: list[Entry]) -> None:
     found = market.search("", limit=3)
     assert (len(found.entries), found.total, len(market)) == (3, len(entries), len(entries))

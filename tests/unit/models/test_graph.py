@@ -159,3 +159,33 @@ def test_infinite_and_huge_numbers_count_as_missing():
     numbers = as_numbers(np.array([1.0, np.inf, -np.inf, np.nan, 1e300]), "float32")
     assert numbers.dtype == np.float32
     assert np.isnan(numbers).tolist() == [False, True, True, True, True]
+
+
+def test_a_component_starts_from_the_earlier_one_of_its_name_and_kind():
+    from proml_kedro.models.component import Component
+    from proml_kedro.registry import components
+    from proml_kedro.spec.model import ComponentSpec
+
+    class WarmSpec(ComponentSpec):
+        warm_starts = True
+
+    seen = []
+
+    class Warm(Component):
+        Spec = WarmSpec
+        score = save = load = None
+
+        def fit(self, train, validation, context):
+            seen.append(context.previous)
+
+    components._objects["warm"] = Warm
+    try:
+        same, other = {"kind": "warm", "inputs": ["*"]}, {"kind": "logistic", "inputs": ["*"]}
+        first = graph_of({"one": same, "two": same, "three": other}, "one")
+        second = graph_of({"one": same, "two": other, "new": same, "three": other}, "one")
+        second.fit(make_examples(200, 1), make_examples(200, 2), CONTEXT, previous=first)
+        assert seen == [first.components["one"], None]
+        second.fit(make_examples(200, 1), make_examples(200, 2), CONTEXT)
+        assert seen[2:] == [None, None]
+    finally:
+        del components._objects["warm"]

@@ -222,6 +222,10 @@ def components(**inputs):
             "model.training.cross_fit.group: no column 'custmer'. Did you mean 'customer'?",
         ),
         (
+            {"model": {**MODEL, "training": {"warm_start": "bundle"}}},
+            "model.training.warm_start: no component of the model can start from an earlier one",
+        ),
+        (
             {"evaluation": {"baseline": components(one=["nothing.*"])}},
             "evaluation.baseline.components.one.inputs.0: no feature or output 'nothing.*'.",
         ),

@@ -9,7 +9,7 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.blocks.base import Part
 from proml_kedro.models.deep.layout import GROUPS, Layout, Reference, check_features, lay_out, resolve
 from proml_kedro.models.deep.spec import DeepSpec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 
 
 def check(spec: DeepSpec, inputs: Mapping[str, Dtype]) -> list[Mistake]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.spec import DeepFeaturesSpec, DeepSpec, Numeric
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 
 T = TypeVar("T", int, Numeric)
 D = TypeVar("D")

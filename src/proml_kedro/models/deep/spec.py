@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from proml_kedro.errors import Mistake
 from proml_kedro.models.deep.blocks import AnyBlock, References
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.features import Dtype
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import ProblemSpec
 

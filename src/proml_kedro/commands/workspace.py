@@ -1,0 +1,141 @@
+"""`kedro workspace`: the local page of a project."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from proml_kedro.commands.place import Place
+    from proml_kedro.workspace.content import Content
+
+PORT = 4242
+
+
+def make_command(
+    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
+) -> click.Command:
+    """The command `workspace`.
+
+    Args:
+        command: The class of the project's commands: one that answers every mistake in one line.
+        overrides: Makes the argument that takes KEY=VALUE.
+        conf_of_project: Where the configuration lies when no option says so.
+    """
+    return command(
+        "workspace",
+        callback=_workspace,
+        params=[
+            overrides(),
+            click.Option(
+                ["--port"], type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any free one."
+            ),
+            click.Option(["--no-browser"], is_flag=True, help="Only print the address."),
+            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
+            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
+        ],
+        help="""Show features, models and health on a local page.
+
+        The page reads the configuration and the results in data_dir, follows them while it is open, and changes
+        nothing. It can be opened on this machine only, and needs no network. Ctrl-C stops it.
+        """,
+    )
+
+
+def _workspace(overrides: tuple[str, ...], port: int, no_browser: bool, env: str | None, conf_source: str) -> None:
+    from proml_kedro.workspace.content import Live
+    from proml_kedro.workspace.server import open_port, serve
+
+    with open_port(port) as listening:  # first, since it is quick to find out that somebody else has it
+        live = Live(ProjectSource(conf_source, overrides, env))
+        for notice in live.content.notices:
+            click.echo(notice, err=True)
+
+        def say(address: str) -> None:
+            click.echo(f"Workspace: {address}  (Ctrl-C stops it)")
+            sys.stdout.flush()
+            if not no_browser:
+                _open_browser(address)
+
+        serve(live, listening, say)
+
+
+def _open_browser(address: str) -> None:
+    """Open the page, where there is a screen to show it on: without one, a browser in the terminal might start."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    import webbrowser
+
+    webbrowser.open(address)
+
+
+class ProjectSource:
+    """The content of the page, from a project's configuration and results.
+
+    Args:
+        conf_source: Folder or archive with the configuration.
+        overrides: Changes, as they were written.
+        env: Kedro environment.
+
+    Raises:
+        UserError: There is no configuration there.
+    """
+
+    def __init__(self, conf_source: str, overrides: tuple[str, ...] = (), env: str | None = None) -> None:
+        self._arguments = (conf_source, overrides, env)
+        self._place = self._open()
+
+    def _open(self) -> Place:
+        from proml_kedro.commands.place import Place
+
+        return Place(*self._arguments)
+
+    def stamp(self) -> str:
+        """When each configuration file was written, which results there are, and the hour: ages are shown too."""
+        from proml_kedro.artifacts import fingerprint
+
+        hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
+        return fingerprint([hour, *map(_written_at, self._place.files()), *map(_written_at, self._results())])
+
+    def _results(self) -> Iterator[Path]:
+        from proml_kedro.workspace.results import model_folders
+
+        for folder in model_folders(self._place.data_dir):
+            yield from sorted(one for one in folder.iterdir() if one.is_dir())
+        yield from sorted(self._place.data_dir.glob("*/feature_tables"))
+
+    def load(self) -> Content:
+        """The content as it is now.
+
+        Raises:
+            UserError: The configuration is not sound.
+        """
+        from proml_kedro.commands.marketplace import open_market
+        from proml_kedro.workspace.content import Content
+
+        place = self._open()
+        market, notices = open_market(place)
+        self._place = place
+
+        @cache
+        def written() -> Mapping[str, Mapping[str, Any]]:
+            return {one.problem.name: one.written for one in place.problems()[0]}
+
+        return Content.of(
+            market, place.data_dir, place.run.hardware, lambda problem: written().get(problem, {}), notices
+        )
+
+
+def _written_at(file: Path) -> str:
+    """A file or folder with what it is a link to, and when that was written."""
+    try:
+        return f"{file} {file.resolve()} {file.stat().st_mtime_ns}"
+    except OSError:  # it was removed just now
+        return f"{file} gone"

@@ -1,0 +1,1 @@
+"""The local page: features, models and health of a project, read-only, on this machine alone."""

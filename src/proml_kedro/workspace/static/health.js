@@ -1,0 +1,69 @@
+// Whether the data still is what the models were made for.
+
+import { ask, isAborted } from "./ask.js";
+import { h } from "./dom.js";
+import { empty, featureLink, fold, report, time, unreadable, verdict } from "./parts.js";
+import { measured, number, percent, plural } from "./words.js";
+
+/** Fill the page. */
+export async function health(main) {
+  try {
+    const found = await ask("health", {}, "page");
+    const nothing = empty("Nothing was checked yet", "A run compares the newest rows with those that the model learned from.", "kedro run");
+    main.replaceChildren(h("div", { class: "cards" }, h("h1", {}, "Health"), found.length ? found.map(card) : nothing));
+  } catch (error) {
+    if (!isAborted(error)) main.replaceChildren(empty("Health cannot be shown", error.message));
+  }
+}
+
+function card(one) {
+  const { drift, consistency } = one;
+  return h("article", { class: "card", "aria-label": `Health of ${one.model} for ${one.problem}` },
+    h("header", {}, h("h2", {}, one.model), drift ? verdict(drift.verdict) : null, h("span", { class: "dim" }, one.problem, " · ", time(one.made))),
+    unreadable(one.unreadable),
+    drift ? checked(one, drift) : one.unreadable.length ? null
+      : h("p", { class: "dim" }, "Drift was not checked yet: ", h("code", {}, `kedro run --pipelines=monitor model=${one.model}`)),
+    consistency ? online(consistency) : null,
+    h("p", { class: "reports" }, report(one, "drift", "drift.html", "Evidently’s report"), report(one, "drift", "drift.md", "Summary"),
+      report(one, "drift", "drift.png", "Plot"), report(one, "consistency", "consistency.json", "Online values")));
+}
+
+function checked(one, drift) {
+  const [bad, good] = [drift.columns.filter((column) => column.verdict !== "ok"), drift.columns.filter((column) => column.verdict === "ok")];
+  return h("section", {},
+    h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference; `,
+      `${bad.length} of ${plural(drift.columns.length, "column")} ${bad.length === 1 ? "differs" : "differ"}.`),
+    drift.notices.map((notice) => h("p", { class: "dim" }, notice)),
+    bad.length ? columns(one.problem, bad, "Columns that differ") : null,
+    good.length ? fold(`${plural(good.length, "column")} like the reference`, columns(one.problem, good, "Columns like the reference")) : null);
+}
+
+function columns(problem, found, label) {
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "metrics columns" },
+    h("thead", {}, h("tr", {}, ["column", "verdict", "change", "missing", "what was measured"].map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", {}, found.map((one) => h("tr", {},
+      h("th", { scope: "row" }, one.name.includes(".") ? featureLink(problem, one.name) : one.name),
+      h("td", {}, verdict(one.verdict)), h("td", {}, change(one)), h("td", {}, missing(one.nulls)),
+      h("td", { class: "words" }, one.message || "like the reference"))))));
+}
+
+/** How far a column has changed, as a share of what is allowed. */
+function change({ psi, threshold }) {
+  if (psi == null) return "";
+  if (!threshold) return measured(psi);
+  const share = psi / threshold;
+  return h("span", { class: "share", title: `PSI ${measured(psi)}, limit ${measured(threshold)}` },
+    h("span", { class: `bar limit ${share > 1 ? "over" : ""}`, "aria-hidden": "true" }, h("span", { css: { width: `${Math.min(100, 50 * share)}%` } })),
+    h("span", { class: "value" }, `${percent(share)} of limit`));
+}
+
+function missing(nulls) {
+  if (!nulls) return "";
+  const [before, now] = nulls;
+  return before === now ? percent(now) : `${percent(before)} → ${percent(now)}`;
+}
+
+function online({ mismatches, present, features }) {
+  const text = `${number(mismatches)} of ${number(present)} online values differ from those for training, in ${plural(features, "feature")}.`;
+  return h("p", { class: mismatches ? "unreadable" : null }, text, mismatches ? [" ", h("code", {}, "kedro features check")] : null);
+}
