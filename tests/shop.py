@@ -38,6 +38,17 @@ FEATURES: dict[str, Any] = {
         "source": {"table": "prices", "event_time": "valid_from", "delay": "10m", "ttl": "2d"},
         "features": {"price": {"dtype": "float"}, "label": {"dtype": "str", "expression": "upper(tag)"}},
     },
+    "gaps": {
+        "source": "on_demand",
+        "owner": "shop@example.com",
+        "features": {
+            "gap": {"dtype": "float", "expression": "price.price - spending.amount_2h", "description": "dearer by"},
+            "late_gap": {"dtype": "float", "expression": "case when visit.hour > 12 then gaps.gap else 0 end"},
+            "tag": {"dtype": "str", "expression": "lower(coalesce(price.label, region.area, 'none'))"},
+            "busy": {"dtype": "bool", "expression": "spending.visits_1d > 5 or visit.is_big"},
+            "hours": {"dtype": "int", "expression": "visit.hour / 2"},
+        },
+    },
     "region": {"key": "user", "source": {"table": "regions"}, "features": {"area": {"dtype": "str"}}},
     "spending": {
         "key": ["user", "item"],

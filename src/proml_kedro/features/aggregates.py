@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from proml_kedro.features.sql import TYPES, enclosed, microseconds, number
+from proml_kedro.features.sql import enclosed, microseconds, number, sql_type
 from proml_kedro.spec.features import WindowFeature, window_length
 
 FROM_EVENTS = ("quantile", "std")
@@ -57,7 +57,7 @@ def value_type(feature: WindowFeature) -> str | None:
         return None
     if feature.agg == "rate":
         return "BOOLEAN"
-    return TYPES[feature.dtype] if feature.agg == "last" else "DOUBLE"
+    return sql_type(feature.dtype) if feature.agg == "last" else "DOUBLE"
 
 
 def value_sql(feature: WindowFeature) -> str:

@@ -19,7 +19,7 @@ from proml_kedro.spec.features import (
 from proml_kedro.spec.problem import ProblemSpec
 
 REQUEST = "request"
-"""The entity of features that come with the request: the example itself."""
+"""The entity of features that come with the request, or are computed when it comes: the example itself."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,8 @@ def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str
         common["event_time"] = view.source.event_time or ""
         common["delay"] = format_duration(view.source.delay) if view.source.delay else ""
         common["ttl"] = format_duration(view.source.ttl) if view.source.ttl else ""
+    if view.is_on_demand:
+        common["table"] = ""
     table = problem.tables.get(common["table"])
     common["source"] = table.source if table else ""
     return common

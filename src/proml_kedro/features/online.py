@@ -45,11 +45,12 @@ def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime
 
 
 def views_of(store: FeatureStore, service_name: str) -> list[str]:
-    """The views that a feature service reads; all views when there is no such service."""
+    """The views with stored values that a feature service reads; all of them when there is no such service."""
     services = {one.name: one for one in store.list_feature_services()}
-    if service_name in services:
-        return [one.name for one in services[service_name].feature_view_projections]
-    return [one.name for one in store.list_feature_views()]
+    stored = [one.name for one in store.list_feature_views()]
+    if service_name not in services:
+        return stored
+    return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
 
 
 State = Literal["good", "expired", "later", "unknown"]
@@ -88,7 +89,7 @@ class OnlineFeatures:
         self._views = {
             name: view
             for name, view in features.views.items()
-            if not view.is_request and any(column.partition(".")[0] == name for column in columns)
+            if view.is_stored and any(column.partition(".")[0] == name for column in columns)
         }
         self._columns = {name: dtype for name, dtype in columns.items() if name.partition(".")[0] in self._views}
         self._keys = {
@@ -214,7 +215,7 @@ def _moments(vector: Any) -> Array:
 
 
 def _holds(view: FeatureViewSpec, moments: Array, as_of: Array) -> Array:
-    if view.source == "request":
+    if isinstance(view.source, str):
         return np.zeros(len(as_of), bool)
     holds: Array = moments <= as_of
     if view.source.ttl is not None:

@@ -6,12 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proml_kedro.features.derive import with_on_demand
 from proml_kedro.features.examples import MOMENTS, Facts, check_examples, examples_sql, read_facts
 from proml_kedro.features.labels import label_columns
-from proml_kedro.features.sql import TYPES, connect, parquet, quote
+from proml_kedro.features.on_demand import OnDemand
+from proml_kedro.features.sql import connect, parquet, quote, sql_type
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
@@ -45,7 +48,7 @@ def build_training_set(
     Args:
         problem: The problem.
         features: Its features.
-        columns: Those to write, as ``view.feature``.
+        columns: Those to write, as ``view.feature``; what on-demand ones are computed from is written too.
         tables: Folder of the problem's tables.
         store: The repository that the features are registered in; not needed when all of them come with the request.
         hardware: The machine.
@@ -55,15 +58,18 @@ def build_training_set(
         UserError: Columns or expressions that do not work, a split without rows or with only one class.
     """
     table = parquet(tables / f"{problem.examples.table}.parquet", options=", file_row_number = true")
-    requested = {name for name in columns if features.views[name.partition(".")[0]].is_request}
+    on_demand = OnDemand(features, columns)
+    taken = {name: dtype for name, dtype in columns.items() if name not in on_demand.dtypes} | on_demand.needs
+    requested = {name for name in taken if features.views[name.partition(".")[0]].is_request}
     with connect(hardware, folder) as connection:
         check_examples(connection, problem, features, sorted(requested), tables)
         facts = read_facts(connection, problem, table)
         query = examples_sql(connection, problem, features, sorted(requested), tables)
-    joined = [name for name in columns if name not in requested]
+    joined = [name for name in taken if name not in requested]
     target = folder / FILE
     job = _job(store, query, joined, hardware)
-    rows = job.write_parquet(target, _columns(problem, features, columns), order_by="example_id")
+    derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
+    rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
     _check_rows(rows, facts, target, hardware)
     (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
@@ -100,7 +106,7 @@ def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str,
     for name, dtype in columns.items():
         view, _, feature = name.partition(".")
         value = quote(f"{view}__{feature}")
-        result[name] = f"CAST({_without_history(features.views[view], feature, value)} AS {TYPES[dtype]})"
+        result[name] = f"CAST({_without_history(features.views[view], feature, value)} AS {sql_type(dtype)})"
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.features.catalog import REQUEST, Entry
-from proml_kedro.features.sql import TYPES, connect, describe, enclosed, find, parquet, quote
+from proml_kedro.features.sql import connect, describe, enclosed, find, parquet, quote, sql_type
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
@@ -79,10 +80,11 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
     for entry in entries:
         column = entry.name.partition(".")[2]
         stored = find(column, columns)
-        if stored == TYPES[entry.dtype]:
+        declared = sql_type(entry.dtype)
+        if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
             there.append((entry, column))
         else:
-            what = "lacks it" if stored is None else f"holds {stored}, not {TYPES[entry.dtype]}"
+            what = "lacks it" if stored is None else f"holds {stored}, not {declared}"
             message = f"the feature table {what}: `kedro run --pipelines=features`"
             yield Finding("error", entry.place, entry.name, message)
     if not there:

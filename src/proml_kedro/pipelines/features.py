@@ -11,6 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.on_demand import bases
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -96,7 +97,7 @@ def compute_features(
 
     return store.build(
         f"{problem.name}/feature_tables",
-        {"tables": tables, "features": features},
+        {"tables": tables, "features": {name: view for name, view in features.views.items() if view.is_stored}},
         lambda folder: compute_views(problem, features, tables.path, hardware, folder),
         code=("features", "==duckdb"),
     )
@@ -140,16 +141,26 @@ def build_training_set(
         register()
     return store.build(
         f"{problem.name}/training_set",
-        {"tables": tables, "feature_tables": feature_tables, "problem": problem, "columns": columns},
+        {
+            "tables": tables,
+            "feature_tables": feature_tables,
+            "problem": problem,
+            "columns": columns,
+            "unstored": {name: view for name, view in features.views.items() if not view.is_stored},
+        },
         write,
         code=("features", "==duckdb", "==feast"),
     )
 
 
 def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]:
-    """The features that the models read, each once, with their types; in declared order."""
+    """The features that the models read, and those that on-demand ones are computed from, with their types.
+
+    Each once, in declared order.
+    """
     patterns = [pattern for model in models if model for spec in model.components.values() for pattern in spec.inputs]
-    read = features.select(patterns)
+    selected = features.select(patterns)
+    read = {*selected, *bases(features, selected)}
     return {name: dtype for name, dtype in features.columns().items() if name in read}
 
 

@@ -11,11 +11,12 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types, matching, select
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
 
@@ -73,8 +74,9 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
         for entity in view.key:
             if entity not in problem.examples.entities:
                 yield Mistake(f"features.{name}.key", unknown("entity", entity, problem.examples.entities))
-        if view.source != "request" and view.source.table not in problem.tables:
+        if isinstance(view.source, FeatureSource) and view.source.table not in problem.tables:
             yield Mistake(f"features.{name}.source.table", unknown("table", view.source.table, problem.tables))
+    yield from check_on_demand(features)
 
 
 def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:

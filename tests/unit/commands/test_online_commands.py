@@ -50,7 +50,7 @@ def test_values_of_an_entity_with_their_moments(filled):
     assert content["as_of"] == AT
     features = content["features"]
     declared = FeaturesSpec.model_validate(FEATURES).columns()
-    assert set(features) == {name for name in declared if not name.startswith("visit.")}
+    assert set(features) == {name for name in declared if not name.startswith(("visit.", "gaps."))}
     assert features["region.area"] == {"value": "east", "moment": "1970-01-01T00:00:00+00:00", "state": "good"}
     assert features["spending.amount_all"]["value"] > 0
     assert features["spending.amount_all"]["moment"] < AT

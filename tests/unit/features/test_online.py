@@ -36,7 +36,7 @@ def keys() -> list[dict[str, Any]]:
 def test_agrees_with_the_offline_store(online: tuple[Shop, Any, OnlineFeatures], later: timedelta, alive: bool) -> None:
     """As of the moment of materialization every cell is the same; later on, what has expired is missing too."""
     shop, store, features = online
-    names = [name for name in shop.features.columns() if not name.startswith("visit.")]
+    names = [name for name in shop.features.columns() if not name.startswith(("visit.", "gaps."))]
     frame = pd.DataFrame(keys()).astype({"user": "Int64"}).assign(event_timestamp=pd.Timestamp(END))
     refs = [name.replace(".", ":") for name in names]
     offline = store.get_historical_features(frame, refs, full_feature_names=True).to_df()

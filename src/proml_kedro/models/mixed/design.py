@@ -83,6 +83,8 @@ class Rows:
         width: Number of columns.
         label: float32 of shape (n,).
         offset: float32 of shape (n,).
+        weight: float32 of shape (n,), positive.
+        order: int64 of shape (n,): where each row stood before it was sorted.
     """
 
     eliminated: int
@@ -99,6 +101,8 @@ class Rows:
     width: int
     label: npt.NDArray[np.float32]
     offset: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+    order: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -110,16 +114,22 @@ class Rows:
 
 
 def arrange(
-    label: Array, offset: Array, numbers: Array, categories: Sequence[Category], effects: Sequence[Effect]
+    label: Array,
+    offset: Array,
+    numbers: Array,
+    categories: Sequence[Category],
+    effects: Sequence[Effect],
+    weight: Array | None = None,
 ) -> Rows:
     """Sort rows by the largest random effect and lay the rest out as one sparse matrix.
 
     Args:
-        label: Shape (n,), 0 or 1.
+        label: Shape (n,).
         offset: Shape (n,), added to every margin.
         numbers: Shape (n, p): fixed effects, a column of ones first.
         categories: Categorical fixed effects.
         effects: Random effects, at least one.
+        weight: Shape (n,): for how many rows each counts, positive; 1 when left out.
     """
     eliminated = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
     chief = effects[eliminated]
@@ -155,6 +165,8 @@ def arrange(
         groups[-1].columns.stop if groups else numbers.shape[1],
         label[order].astype(np.float32),
         offset[order].astype(np.float32),
+        (np.ones(len(label)) if weight is None else weight[order]).astype(np.float32),
+        order,
     )
 
 

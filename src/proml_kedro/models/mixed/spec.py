@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
+from proml_kedro.errors import Mistake
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.problem import ProblemSpec, Task
 
 INTERCEPT = "intercept"
 
+Loss = Literal["logistic", "linear", "poisson"]
+
+LOSSES: dict[Task, tuple[Loss, ...]] = {
+    "binary": ("logistic",),
+    "regression": ("linear", "poisson"),
+    "count": ("poisson", "linear"),
+}
+"""The losses for each sort of label, the default first."""
+
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class RandomEffectSpec(Spec):
@@ -21,14 +35,18 @@ class RandomEffectSpec(Spec):
         entity: A categorical input; or several, whose combinations are then the entities.
         features: What the coefficients multiply: ``intercept`` and numeric inputs.
         covariance: Whether the coefficients of an entity are correlated with each other.
-        variance: Of the coefficients over entities, in squared log-odds for each standard deviation of the feature:
-            one number for all or one for each of ``features``. Estimated when left out.
+        variance: Of the coefficients over entities, in the squared unit of the margin for each standard deviation of
+            the feature: one number for all or one for each of ``features``. Estimated when left out.
+        min_rows: An entity with fewer rows is treated as one that is not known.
+        max_rows: Of an entity with more rows a random sample of this size is learned from; all when left out.
     """
 
     entity: Annotated[list[str], Field(min_length=1)]
     features: Annotated[list[str], Field(min_length=1, max_length=16)] = [INTERCEPT]
     covariance: Literal["full", "diagonal"] = "full"
     variance: Positive | list[Positive] | None = None
+    min_rows: PositiveInt = 1
+    max_rows: PositiveInt | None = None
 
     @field_validator("entity", mode="before")
     @classmethod
@@ -56,26 +74,39 @@ class RandomEffectSpec(Spec):
 
 
 class MixedSpec(ComponentSpec):
-    """A generalized linear mixed model of a binary label (GLMix).
+    """A generalized linear mixed model (GLMix).
 
     Attributes:
-        offset: A numeric input that is added to the log-odds as it is, such as the margin of another component.
+        loss: ``logistic`` for a binary label, ``linear`` (normal, its variance estimated) for a number, ``poisson``
+            (log link) for a count; by the problem's task when left out.
+        offset: A numeric input that is added to the margin as it is, such as the margin of another component.
+        exposure: With ``poisson``, a positive numeric input such as hours or impressions: the count's mean is
+            proportional to it. A row without one is not learned from, and is scored for an exposure of 1.
         fixed: Inputs with coefficients common to all rows, beside an intercept that is always there. A pattern such as
-            ``weather.*`` leaves out the offset and the entities.
+            ``weather.*`` leaves out the offset, the exposure and the entities.
         random_effects: Coefficients that each entity has of its own, shrunk towards zero.
         method: ``variational`` averages the likelihood over the posterior of the effects, ``pql`` takes it at the mode
-            (penalised quasi-likelihood); the second underestimates variances of entities with few rows.
-        penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed log loss.
+            (penalised quasi-likelihood); the second underestimates variances of entities with few rows. With
+            ``linear`` they are the same.
+        penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed loss, per standard
+            deviation of an input and, with ``linear``, of the label.
+        l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
+            net).
         max_iterations: Of Newton steps.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
+    tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
+
     kind: Literal["mixed"]
+    loss: Loss | None = None
     offset: str | None = None
+    exposure: str | None = None
     fixed: list[str] = []
     random_effects: Annotated[list[RandomEffectSpec], Field(min_length=1)]
     method: Literal["variational", "pql"] = "variational"
-    penalty: Annotated[float, Field(ge=0)] = 1.0
+    penalty: NotNegative = 1.0
+    l1: NotNegative = 0.0
     max_iterations: PositiveInt = 50
     refit: bool = True
 
@@ -86,3 +117,22 @@ class MixedSpec(ComponentSpec):
             if isinstance(one.variance, list) and len(one.variance) != len(one.features):
                 raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
         return value
+
+    def loss_for(self, task: Task) -> Loss:
+        """What is minimised for this sort of label."""
+        return self.loss or LOSSES[task][0]
+
+    def outputs(self, task: Task) -> tuple[str, ...]:
+        """Margin and probability; for a label that is not binary margin, mean and variance."""
+        return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+
+    def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
+        """A loss that is not for the problem's label, and an exposure of something that is no count."""
+        task = problem.label.task
+        mistakes = []
+        if self.loss_for(task) not in LOSSES[task]:
+            able = " or ".join(LOSSES[task])
+            mistakes.append(Mistake("loss", f"the problem's label is '{task}', for which it can be {able}"))
+        if self.exposure is not None and self.loss_for(task) != "poisson":
+            mistakes.append(Mistake("exposure", "is of counts; it needs `loss: poisson`"))
+        return mistakes

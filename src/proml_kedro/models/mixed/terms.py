@@ -7,15 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.models.columns import row_count
-from proml_kedro.models.component import Columns, Input
+from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.mixed.encoding import Levels, Scale, combine
+from proml_kedro.models.mixed.prepare import has_exposure
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+
+if TYPE_CHECKING:
+    from proml_kedro.models.mixed.design import Rows
 
 
 class Terms:
@@ -40,7 +45,7 @@ class Terms:
         if mistakes:
             raise UserError(*mistakes)
         fixed = _expand(spec, categorical)
-        self._offset = spec.offset
+        self._offset, self._exposure = spec.offset, spec.exposure
         self.numbers = [name for name in fixed if not categorical[name]]
         self.categories = [name for name in fixed if categorical[name]]
         self.effects = spec.random_effects
@@ -48,20 +53,29 @@ class Terms:
         self._category_levels: list[Levels] = []
         self._effect_levels: list[Levels] = []
 
-    def learn(self, columns: Columns) -> list[str]:
+    def learn(self, columns: Columns, weight: Array) -> list[str]:
         """Learn scales and levels; the numbers that are constant and so have no slope."""
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
-        self._scales = {name: Scale.of(columns[name]) for name in names}
+        self._scales = {name: Scale.of(columns[name], weight) for name in names}
         self._category_levels = [Levels.of(columns[name].tolist()) for name in self.categories]
-        self._effect_levels = [Levels.of(combine(columns, one.entity)) for one in self.effects]
+        self._effect_levels = [Levels.of(combine(columns, one.entity), one.min_rows) for one in self.effects]
         return [name for name, scale in self._scales.items() if scale.constant]
 
+    @property
+    def offset_names(self) -> list[str]:
+        """The inputs that :meth:`offset` comes from."""
+        return [name for name in (self._offset, self._exposure) if name is not None]
+
     def offset(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """The offset, 0 where there is none; shape (n,)."""
-        if self._offset is None:
-            return np.zeros(row_count(columns))
-        values = columns[self._offset].astype(np.float64)
-        return np.where(np.isfinite(values), values, 0.0)
+        """The offset and the logarithm of the exposure, 0 where there is none; shape (n,)."""
+        total = np.zeros(row_count(columns))
+        if self._offset is not None:
+            values = columns[self._offset].astype(np.float64)
+            total += np.where(np.isfinite(values), values, 0.0)
+        if self._exposure is not None:
+            known = has_exposure(columns, self._exposure)
+            total[known] += np.log(columns[self._exposure][known].astype(np.float64))
+        return total
 
     @property
     def fixed_names(self) -> list[str]:
@@ -92,6 +106,37 @@ class Terms:
             [ones if name == INTERCEPT else self._scales[name].apply(columns[name]) for name in effect.features]
         )
 
+    def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int64]:
+        """The entity of each row numbered by itself, -1 for none: before levels are learned."""
+        numbers: dict[str | None, int] = {}
+        codes = [
+            -1 if one is None else numbers.setdefault(one, len(numbers)) for one in combine(columns, effect.entity)
+        ]
+        return np.array(codes, np.int64)
+
+    def rows(self, columns: Columns, label: Array, unit: float, weight: Array) -> Rows:
+        """What the engine fits.
+
+        Args:
+            columns: The inputs.
+            label: Shape (n,), in multiples of ``unit`` as the offset will be.
+            unit: Of margins.
+            weight: Shape (n,).
+        """
+        from proml_kedro.models.mixed.design import Category, Effect, arrange
+
+        return arrange(
+            label,
+            self.offset(columns) / unit,
+            self.fixed(columns),
+            [Category(codes, max(levels, 1)) for codes, levels in self.category_codes(columns)],
+            [
+                Effect(codes, self.slopes(columns, one).astype(np.float32), max(levels, 1))
+                for one, (codes, levels) in zip(self.effects, self.effect_codes(columns), strict=True)
+            ],
+            weight,
+        )
+
     def save(self, folder: Path) -> None:
         """``scales.json``, and the sorted names of the levels of each term."""
         scales = {name: asdict(scale) for name, scale in self._scales.items()}
@@ -118,7 +163,7 @@ def _slopes_of(effect: RandomEffectSpec) -> list[str]:
 
 def _expand(spec: MixedSpec, known: dict[str, bool]) -> list[str]:
     """The inputs that ``fixed`` names, each once."""
-    taken = {spec.offset, *(name for one in spec.random_effects for name in one.entity)}
+    taken = {spec.offset, spec.exposure, *(name for one in spec.random_effects for name in one.entity)}
     found: dict[str, None] = {}
     for pattern in spec.fixed:
         exact = pattern in known
@@ -135,6 +180,8 @@ def _mistakes(spec: MixedSpec, known: dict[str, bool]) -> Iterator[Mistake]:
     texts = [name for name, is_category in known.items() if is_category]
     if spec.offset is not None:
         yield from _one_of("offset", spec.offset, numbers, "numeric")
+    if spec.exposure is not None:
+        yield from _one_of("exposure", spec.exposure, numbers, "numeric")
     for position, pattern in enumerate(spec.fixed):
         if not any(fnmatchcase(name, pattern) for name in known):
             yield Mistake(f"fixed.{position}", unknown("input", pattern, known))
