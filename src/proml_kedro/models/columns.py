@@ -49,6 +49,23 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
     return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
 
 
+def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]:
+    """The values of a column of a Parquet file, numbered from 0 without gaps; a missing one is one of its own.
+
+    Args:
+        path: The file.
+        name: Of the column, of any type.
+        rows: As in :func:`read_columns`.
+    """
+    import pyarrow.parquet as pq
+
+    codes = pq.read_table(path, columns=[name], filters=rows)[name].combine_chunks().dictionary_encode().indices
+    missing = np.asarray(codes.is_null())
+    numbers = np.array(codes.fill_null(0), np.int64)
+    numbers[missing] = len(numbers) + np.arange(missing.sum())
+    return np.unique(numbers, return_inverse=True)[1] if missing.any() else numbers
+
+
 def in_split(split: str) -> Any:
     """The rows of a training set that belong to ``train``, ``validation`` or ``test``."""
     import pyarrow.compute as pc
