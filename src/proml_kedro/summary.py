@@ -38,6 +38,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
     console.print(f"\n[bold]{problem}[/bold] · model [bold]{model}[/bold]")
     if "evaluation" in results:
         console.print(_metrics(results["evaluation"], model))
+        for line in _groups(results["evaluation"]):
+            console.print(line)
     if "drift" in results:
         console.print(_drift(results["drift"]))
     if "consistency" in results:
@@ -71,6 +73,14 @@ def _metrics(evaluation: Artifact, model: str) -> Table:
             f"{_number(difference['low'], '+')} … {_number(difference['high'], '+')}",
         )
     return table
+
+
+def _groups(evaluation: Artifact) -> Iterator[str]:
+    """What the metrics of rankings are taken over."""
+    facts = evaluation.json("metrics.json")["ranking"]
+    if facts:
+        left_out = f"{facts['without_positive']:,} of {facts['groups']:,} groups have no positive row and are left out"
+        yield f"Ranked within {facts['within']}: {left_out}"
 
 
 def _number(value: float | None, sign: str = "") -> str:
