@@ -138,7 +138,7 @@ class ProblemSpec(Spec):
         return {
             name: table.source.removeprefix(GENERATED)
             for name, table in self.tables.items()
-            if table.source.startswith(GENERATED)
+            if table.source is not None and table.source.startswith(GENERATED)
         }
 
     def with_sources(self, sources: Mapping[str, str]) -> Self:

@@ -61,7 +61,7 @@ class Mixed(Component):
         if is_streamed(self.spec, [*self._terms.numbers, *self._terms.categories], periods, context):
             from proml_kedro.models.mixed.streamed.learn import learn
 
-            self._learned = learn(self.spec, self._terms, periods, _covariance(self.spec.random_effects[0], 1), context)
+            self._learned = learn(self.spec, self._terms, periods, _covariance(self.spec.coefficients[0], 1), context)
             return
         loss = self.spec.loss_for(context.task)
         examples = train.join(validation) if len(periods) > 1 else train

@@ -26,9 +26,9 @@ def obstacles(spec: MixedSpec, fixed: Sequence[str]) -> list[str]:
         spec: The model.
         fixed: The inputs that have fixed effects.
     """
-    if len(spec.random_effects) != 1:
-        return ["there is one random effect"]
-    effect = spec.random_effects[0]
+    if len(spec.random_effects) != 1 or len(spec.coefficients) != 1:
+        return ["there is one random effect, of coefficients"]
+    effect = spec.coefficients[0]
     needed = {
         "the loss is logistic": spec.loss in (None, "logistic") and spec.exposure is None,
         "the features of the random effect include the intercept": _INTERCEPT in effect.features,
