@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from proml_kedro.evaluation.compare import RankingFacts
 from proml_kedro.health.result import DriftResult
 
 RESULTS = ("evaluation", "training_set", "bundle", "drift", "consistency")
@@ -49,6 +50,8 @@ class Metrics:
     cluster_by: str = "row"
     confidence: float = 0.95
     baseline_name: str | None = None
+    label_mean: float | None = None
+    ranking: RankingFacts | None = None
 
 
 @dataclass(frozen=True)

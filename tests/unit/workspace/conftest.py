@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from proml_kedro.evaluation.compare import Difference, Evaluation
+from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
 from proml_kedro.features.catalog import Facts, list_features
 from proml_kedro.features.market import Market
 from proml_kedro.health.result import DriftResult, Finding
@@ -26,6 +26,8 @@ ROWS = 400
 
 EVALUATION = Evaluation(
     rows=1000,
+    task="binary",
+    label_mean=0.25,
     positive_rate=0.25,
     candidate={"auc": 0.8, "logloss": 0.5},
     baseline={"auc": 0.7, "logloss": float("nan")},
@@ -34,6 +36,7 @@ EVALUATION = Evaluation(
     clusters=30,
     resamples=200,
     confidence=0.95,
+    ranking=RankingFacts("visit", 100, 12, "visit"),
 )
 DRIFT = DriftResult(
     verdict="warn",
@@ -82,6 +85,11 @@ class Site:
 
     def load(self) -> Content:
         return self.content()
+
+    @property
+    def features(self) -> int:
+        """How many are declared."""
+        return len(self.shop.features.columns())
 
     def client(self, **options: Any) -> TestClient:
         return TestClient(make_app(Live(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)

@@ -98,7 +98,7 @@ export class Detail {
 const section = (title, ...content) => h("section", {}, h("h3", {}, title), ...content);
 
 function figures(one) {
-  const fresh = one.newest && !["does not change", "with the request"].includes(one.freshness);
+  const fresh = one.newest && !["does not change", "with the request", "on demand"].includes(one.freshness);
   const items = [
     ["Newest value", fresh ? time(one.newest) : one.freshness || "unknown", fresh ? one.newest.slice(0, 10) : one.rows && `${number(one.rows)} rows`],
     ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), one.null_share != null && "of the examples"],
@@ -113,7 +113,7 @@ function facts(one) {
     ["Definition", h("code", {}, one.definition)],
     ["Problem", one.problem],
     ["Type", `${one.dtype}, ${one.feature_type}`],
-    ["Key", one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
+    ["Key", one.on_demand ? "none: computed from other features for each request" : one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
     ["Window", one.window && (one.snapshot ? `${one.window}, changes every ${one.snapshot}` : one.window)],
     ["Known after", one.delay],
     ["Good for", one.ttl],

@@ -87,7 +87,7 @@ export class Features {
   row(one, state, words, most, position) {
     const open = { problem: one.problem, name: one.name };
     const mark = (text) => highlight(text, words);
-    const facts = [one.dtype, one.window && `window ${one.window}`, one.entity === "request" ? "sent with the request" : `by ${one.entity.replaceAll(",", ", ")}`, one.owner];
+    const facts = [one.dtype, one.window && `window ${one.window}`, one.on_demand ? "computed on demand" : one.entity === "request" ? "sent with the request" : `by ${one.entity.replaceAll(",", ", ")}`, one.owner];
     const link = h("a", {
       href: address({ ...state, open }), tabindex: position ? "-1" : "0", "data-key": `${one.problem}/${one.name}`,
       onclick: (event) => this.onOpen(event, open), onfocus: (event) => this.rove(event.currentTarget),
