@@ -299,10 +299,13 @@ def test_models_and_health(page):
     page.open("models")
     page.until(lambda: page.texts(".metrics .meaning"), "metrics beside the baseline's")
     assert "auc" in page.texts(".metrics th[scope=row]")
+    assert {"train", "validation", "test"} <= set(page.texts(".metrics th[scope=row]"))
+    assert page.texts(".unreadable") == [], "what runs write today is what is read here"
     page.find(".shares a").click()
     page.until(lambda: page.texts(".detail h2"), "a feature that the model relies on")
     page.press("3")
     page.until(lambda: "Health" in page.texts("h1") and page.texts(".verdict"), "the verdict")
+    assert page.texts(".unreadable") == []
     assert {"visit.pages", "orders.spent_7d", "score"} <= set(page.texts(".columns th[scope=row]"))
     report = page.find("a[href$='/drift/drift.html']").get_attribute("href")
     page.driver.get(report)

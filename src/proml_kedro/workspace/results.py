@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from proml_kedro.evaluation.compare import RankingFacts
 from proml_kedro.health.result import DriftResult
@@ -59,7 +59,7 @@ class Split:
     """A part of a training set; from its first moment to its last, in UTC."""
 
     rows: int
-    label_rate: float | None
+    label_mean: Annotated[float | None, Field(validation_alias=AliasChoices("label_mean", "label_rate"))] = None
     start: Annotated[str | None, Field(alias="from")] = None
     to: str | None = None
 

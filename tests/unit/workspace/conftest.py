@@ -121,7 +121,7 @@ def site(bare: Site) -> Site:
     bare.result("drift/drift.json", asdict(DRIFT))
     bare.result("drift/drift.html", "<!doctype html><script>document.title = 'Drift'</script>")
     bare.result("consistency/consistency.json", {"features": 3, "present": 240, "mismatches": 2, "comparisons": []})
-    split = {"rows": 300, "label_rate": 0.2, "from": "2024-03-01T00:00:00+00:00", "to": "2024-03-20T00:00:00+00:00"}
+    split = {"rows": 300, "label_mean": 0.2, "from": "2024-03-01T00:00:00+00:00", "to": "2024-03-20T00:00:00+00:00"}
     bare.result("training_set/training_set.json", {"rows": ROWS, "dropped": 0, "splits": {"train": split}})
     generator = np.random.default_rng(2)
     amount = generator.normal(10, 3, ROWS)

@@ -38,17 +38,20 @@ function show({ again = false } = {}) {
   shown = state.page;
 }
 
-async function watch() {
-  if (document.visibilityState === "visible") {
-    try {
-      const status = await ask("status");
-      warn(status);
-      if (version !== null && version !== status.version) show({ again: true });
-      version = status.version;
-    } catch (error) {
-      if (!isAborted(error)) warn({ mistakes: ["The workspace was stopped. Start it again: kedro workspace"], notices: [] });
-    }
+/** Let the server look for changes, and show them. The first time this comes before anything is shown. */
+async function look() {
+  try {
+    const status = await ask("status");
+    warn(status);
+    if (version !== status.version) show({ again: shown !== null });
+    version = status.version;
+  } catch (error) {
+    if (!isAborted(error)) warn({ mistakes: ["The workspace was stopped. Start it again: kedro workspace"], notices: [] });
   }
+}
+
+async function watch() {
+  if (document.visibilityState === "visible" || version === null) await look();
   setTimeout(watch, EVERY);
 }
 
@@ -86,5 +89,4 @@ document.addEventListener("keydown", onKey);
 document.addEventListener("click", onClick);
 addEventListener("popstate", () => show());
 addEventListener("moved", () => show());
-show();
 watch();

@@ -91,9 +91,9 @@ function importance({ problem, importance: shares, features }) {
 function splits({ rows, splits: found }) {
   if (!Object.keys(found).length) return h("p", {}, plural(rows, "row"));
   return h("div", { class: "scroll" }, h("table", { class: "metrics" },
-    h("thead", {}, h("tr", {}, ["split", "rows", "positive", "from", "to"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {}, ["split", "rows", "mean label", "from", "to"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, Object.entries(found).map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, number(one.rows)),
-      h("td", {}, one.label_rate == null ? "" : percent(one.label_rate)), ...[one.start, one.to].map((text) => h("td", { title: text && moment(text) }, text?.slice(0, 10) ?? "")))))));
+      h("td", {}, one.label_mean == null ? "" : measured(one.label_mean)), ...[one.start, one.to].map((text) => h("td", { title: text && moment(text) }, text?.slice(0, 10) ?? "")))))));
 }
 
 function plots(one) {
