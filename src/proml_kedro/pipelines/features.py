@@ -31,7 +31,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 compute_features,
-                ["store", "tables", "params:problem", "params:features", "params:hardware"],
+                [
+                    "store",
+                    "tables",
+                    "params:problem",
+                    "params:features",
+                    "params:hardware",
+                    "params:remove_used_features",
+                ],
                 "feature_tables",
                 name="compute_features",
             ),
@@ -93,10 +100,18 @@ def ingest_tables(
 
 
 def compute_features(
-    store: ArtifactStore, tables: Artifact, problem: ProblemSpec, features: FeaturesSpec, hardware: HardwareSpec
+    store: ArtifactStore,
+    tables: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    hardware: HardwareSpec,
+    remove_used_features: bool,
 ) -> Artifact:
     """Compute the values of every feature view, with the time from which each is known."""
+    from proml_kedro.features.live import refuse_removal
     from proml_kedro.features.views import compute_views
+
+    refuse_removal(problem, features, store.data_dir, remove_used_features)
 
     return store.build(
         f"{problem.name}/feature_tables",
