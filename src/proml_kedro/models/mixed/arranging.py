@@ -100,11 +100,12 @@ def covariances(terms: Terms, unit: Unit, plan: Plan) -> list[Covariance]:
         if known is not None and (held or one.variance is None):
             found.append(Covariance(known.population / unit.deviation**2, not held, one.covariance == "diagonal"))
         else:
-            found.append(_first_covariance(one, unit.deviation))
+            found.append(first_covariance(one, unit.deviation))
     return found
 
 
-def _first_covariance(effect: RandomEffectSpec, deviation: float) -> Covariance:
+def first_covariance(effect: RandomEffectSpec, deviation: float) -> Covariance:
+    """Of a random effect that no earlier model knows, for margins in multiples of ``deviation``."""
     from proml_kedro.models.mixed.empirical_bayes import Covariance
 
     given = _START_VARIANCE if effect.variance is None else np.asarray(effect.variance) / deviation**2
@@ -174,7 +175,7 @@ def keep(
     for k, (codes, levels) in enumerate(terms.effect_codes(columns)):
         rows = np.bincount(codes[codes >= 0], weight[codes >= 0], max(levels, 1))
         sums = digests.by_level(hashes, codes, max(levels, 1))
-        fresh = Effect(found.effects[k], found.uncertainties[k], rows, sums, found.covariances[k])
+        fresh = Effect(found.effects[k], found.uncertainties[k], rows, found.covariances[k], sums)
         effects.append(_merged(plan.effects[k], fresh, plan.active[k]).stored())
     facts["entities"] = sum(len(one) for one in effects)
     interactions = iter(found.interactions)
@@ -194,7 +195,9 @@ def _merged(old: Effect | None, fresh: Effect, active: Array | None) -> Effect:
         return fresh
     if len(active):
         old.means[active], old.covariances[active] = fresh.means, fresh.covariances
-        old.rows[active], old.digests[active] = fresh.rows[active], fresh.digests[active]
+        old.rows[active] = fresh.rows[active]
+        if old.digests is not None and fresh.digests is not None:
+            old.digests[active] = fresh.digests[active]
     return old
 
 

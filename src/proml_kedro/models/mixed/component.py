@@ -16,6 +16,7 @@ from proml_kedro.models.mixed import arranging, continuation, prepare, scoring
 from proml_kedro.models.mixed.learned import Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
+from proml_kedro.models.mixed.streamed.choice import is_streamed
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
@@ -54,7 +55,14 @@ class Mixed(Component):
         from proml_kedro.models.mixed.engine import fit
 
         spec, terms, loss = self.spec, self._terms, self.spec.loss_for(context.task)
-        examples = train.join(validation) if context.final and spec.refit else train
+        periods = [train, validation] if context.final and spec.refit else [train]
+        if is_streamed(spec, [*terms.numbers, *terms.categories], periods, context):
+            from proml_kedro.models.mixed.streamed.learn import learn
+
+            covariance = arranging.first_covariance(spec.coefficients[0], 1.0)
+            self._learned = learn(spec, terms, periods, covariance, context)
+            return
+        examples = train.join(validation) if len(periods) > 1 else train
         examples = self._sample(prepare.usable(examples, spec.exposure, context.key), context)
         prepare.check_label(examples.label, loss, context.key)
         columns, label, weight = examples.columns, examples.label, prepare.weights(examples)

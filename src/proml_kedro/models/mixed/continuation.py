@@ -54,9 +54,10 @@ class Earlier:
         means, covariances = scoring.of_level(known.means, places), scoring.of_level(known.covariances, places)
         covariances[places < 0] = known.population
         rows = scoring.of_level(known.rows, places)
-        sums = known.digests[np.maximum(places, 0)] if len(known) else np.zeros(len(places), np.uint64)
-        sums[places < 0] = 0
-        return Effect(means, covariances, rows, sums, known.population)
+        sums = np.zeros(len(places), np.uint64)  # no rows, or not known which: every entity with rows has changed
+        if known.digests is not None and len(known):
+            sums = np.where(places < 0, np.uint64(0), known.digests[np.maximum(places, 0)])
+        return Effect(means, covariances, rows, known.population, sums)
 
 
 @dataclass
@@ -160,11 +161,12 @@ def make_plan(spec: MixedSpec, terms: Terms, earlier: Earlier, columns: Columns,
         if position is None:
             continue
         known = plan.effects[k] = earlier.laid_out(position, terms.effect_levels[k])
+        sums = known.digests
         if one.title in spec.locked:
             plan.active[k] = np.zeros(0, np.int64)
         elif some:
             now, present = digests.by_level(hashes, codes, levels), np.bincount(codes[codes >= 0], minlength=levels)
-            plan.active[k] = np.flatnonzero((present > 0) & (now != known.digests))
+            plan.active[k] = np.flatnonzero((present > 0) & (now != sums))
         if (active := plan.active[k]) is not None:
             _hold(plan, known, np.where(np.isin(codes, active), -1, codes), terms.slopes(columns, one))
     for k, (places, _) in enumerate(terms.factor_codes(columns)):

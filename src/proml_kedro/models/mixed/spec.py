@@ -145,7 +145,9 @@ class MixedSpec(ComponentSpec):
             their entities, ``a x b`` for combinations and ``a * b`` for factors.
         update: ``changed_entities`` estimates only entities whose rows are not those that ``training.warm_start``
             learned from, and keeps all else: fixed effects, variances, factors and the other entities.
-        max_iterations: Of Newton steps.
+        max_iterations: Of Newton steps, or of sweeps of the streamed engine.
+        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
+            binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
@@ -164,6 +166,7 @@ class MixedSpec(ComponentSpec):
     locked: list[str] = []
     update: Literal["all", "changed_entities"] = "all"
     max_iterations: PositiveInt = 50
+    engine: Literal["auto", "memory", "streamed"] = "auto"
     refit: bool = True
 
     @field_validator("random_effects")

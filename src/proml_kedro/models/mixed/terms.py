@@ -97,6 +97,10 @@ class Terms:
         """The levels of each categorical fixed effect."""
         return self._category_levels
 
+    def take_over(self, scales: dict[str, Scale], entities: Levels) -> None:
+        """Take over what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
+        self._scales, self._category_levels, self.effect_levels = scales, [], [entities]
+
     @property
     def offset_names(self) -> list[str]:
         """The inputs that :meth:`offset` comes from."""
