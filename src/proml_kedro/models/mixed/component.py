@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from proml_kedro.models.columns import row_count, sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.mixed import arranging, continuation, prepare, scoring
+from proml_kedro.models.mixed import arranging, continuation, effects, prepare, scoring
+from proml_kedro.models.mixed.effects import EntityEffect
 from proml_kedro.models.mixed.learned import Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -66,7 +67,7 @@ class Mixed(Component):
         examples = self._sample(prepare.usable(examples, spec.exposure, context.key), context)
         prepare.check_label(examples.label, loss, context.key)
         columns, label, weight = examples.columns, examples.label, prepare.weights(examples)
-        earlier = continuation.check(spec, terms, _earlier(context.previous), loss, context.key)
+        earlier = continuation.check(spec, terms, _earlier(context.previous), loss, context.key, context.final)
         for name in terms.learn(columns, weight, earlier.terms if earlier else None):
             logger.warning("%s: %s is constant and says nothing", context.key, name)
         if earlier is not None:
@@ -144,6 +145,25 @@ class Mixed(Component):
         component._terms.load(folder)
         component._learned = Learned.load(folder, len(component._terms.categories))
         return component
+
+    def effects_of(self, entity: Mapping[str, str]) -> list[EntityEffect]:
+        """The coefficients of an entity, inputs to values, in every effect whose inputs are all given."""
+        return list(effects.of_entity(self._terms, self._learned, entity))
+
+    def most_different(self, count: int) -> list[EntityEffect]:
+        """For each coefficient of each effect the ``count`` entities that are farthest from the population."""
+        return list(effects.most_different(self._terms, self._learned, count))
+
+    @property
+    def entity_inputs(self) -> list[str]:
+        """The inputs that entities are named by."""
+        return list(dict.fromkeys(name for one in self._terms.effects for name in one.entity))
+
+    def report(self, folder: Path, name: str) -> list[str]:
+        """Plots of the effects' distribution, of shrinkage, and of the entities that differ most."""
+        from proml_kedro.models.mixed.plots import draw
+
+        return draw(folder, name, self._terms, self._learned)
 
     def importance(self) -> dict[str, float]:
         """Share of each input in the standard deviations of the terms over the training rows."""

@@ -83,7 +83,9 @@ class Plan:
     variance: npt.NDArray[np.float64]
 
 
-def check(spec: MixedSpec, terms: Terms, earlier: Earlier | None, loss: str, key: str) -> Earlier | None:
+def check(
+    spec: MixedSpec, terms: Terms, earlier: Earlier | None, loss: str, key: str, final: bool = True
+) -> Earlier | None:
     """The earlier model as far as it is one to go on from.
 
     Args:
@@ -92,6 +94,8 @@ def check(spec: MixedSpec, terms: Terms, earlier: Earlier | None, loss: str, key
         earlier: The earlier model, or None.
         loss: What is minimised now.
         key: Where the component stands in the configuration.
+        final: Whether no other component learns from this one. Copies that score their own fold have no earlier model,
+            so that what is to be held is estimated in them.
 
     Raises:
         UserError: Something is to be held, and the earlier model does not have it.
@@ -109,7 +113,7 @@ def check(spec: MixedSpec, terms: Terms, earlier: Earlier | None, loss: str, key
     else:
         missing = [one for one in _held_titles(spec) if not _has(earlier, spec, one)]
         problem = f"the earlier bundle has no such effect as '{missing[0]}'" if missing else None
-    if problem and wanted:
+    if problem and wanted and (final or earlier is not None):
         raise UserError.at(f"{key}.{wanted}", problem)
     if problem and earlier is not None:
         logger.warning("%s: starts afresh: %s", key, problem)

@@ -68,6 +68,10 @@ class Levels:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def name(self, place: int) -> str:
+        """The value with this number."""
+        return bytes(self.keys[place]).decode()
+
     def and_those(self, other: Levels) -> Levels:
         """The levels of both."""
         return Levels(np.union1d(self.keys, other.keys))
