@@ -5,7 +5,7 @@ import numpy as np
 from proml_kedro.models.mixed.design import Category, Effect
 
 
-def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1):
+def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1, loss="logistic"):
     """Label, offset, numbers with a column of ones first, one categorical fixed effect, and random effects."""
     generator = np.random.default_rng(seed)
     fixed = np.column_stack([np.ones(rows), generator.normal(size=(rows, numbers))]).astype(np.float32)
@@ -18,8 +18,26 @@ def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed
         effects.append(Effect(codes, slopes, levels))
         coefficients = generator.normal(0, 0.8, (levels, d))
         margin = margin + np.where(codes < 0, 0, (slopes * coefficients[codes]).sum(1))
-    label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
-    return label, offset, fixed, [category], effects
+    return draw(generator, loss, margin).astype(np.float32), offset, fixed, [category], effects
+
+
+def draw(generator, loss, margin):
+    """Labels with these margins; of the linear loss with a residual variance of 0.25."""
+    if loss == "logistic":
+        return generator.random(len(margin)) < 1 / (1 + np.exp(-margin))
+    if loss == "linear":
+        return margin + generator.normal(0, 0.5, len(margin))
+    return generator.poisson(np.exp(np.minimum(margin, 6)))
+
+
+def derivatives(loss, eta, label):
+    """Negative log likelihood without its constant, minus its derivative, and its curvature; shape (n,) each."""
+    if loss == "logistic":
+        p = 1 / (1 + np.exp(-eta))
+        return np.logaddexp(0, eta) - label * eta, label - p, p * (1 - p)
+    if loss == "linear":
+        return (label - eta) ** 2 / 2, label - eta, np.ones(len(eta))
+    return np.exp(eta) - label * eta, label - np.exp(eta), np.exp(eta)
 
 
 def _codes(generator, rows, levels, missing):
@@ -54,14 +72,43 @@ def dense_precision(fixed, categories, covariances, effects, penalty):
     return matrix
 
 
-def penalised_newton(design, label, offset, precision):
-    """The coefficients at which the gradient of the penalised logistic likelihood is zero, and the curvature there."""
+def penalised_newton(design, label, offset, precision, loss="logistic", weight=None):
+    """The coefficients at which the gradient of the penalised likelihood is zero, and the curvature there."""
     x = np.zeros(design.shape[1])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(offset + design @ x)))
-        curvature = design.T @ (design * (p * (1 - p))[:, None]) + precision
-        step = np.linalg.solve(curvature, design.T @ (label - p) - precision @ x)
+    weight = np.ones(len(label)) if weight is None else weight.astype(np.float64)
+    label, offset = label.astype(np.float64), offset.astype(np.float64)
+
+    def objective(x):
+        return weight @ derivatives(loss, offset + design @ x, label)[0] + x @ precision @ x / 2
+
+    for _ in range(200):
+        _, residual, curve = derivatives(loss, offset + design @ x, label)
+        curvature = design.T @ (design * (weight * curve)[:, None]) + precision
+        step = np.linalg.solve(curvature, design.T @ (weight * residual) - precision @ x)
+        while objective(x + step) > objective(x) + 1e-9 * abs(objective(x)):
+            step /= 2
         x += step
         if np.abs(step).max() < 1e-12:
             break
     return x, curvature
+
+
+def elastic_net(design, label, offset, precision, rates, loss):
+    """As :func:`penalised_newton` with rates times absolute values added, by proximal gradient steps (FISTA)."""
+    label, offset = label.astype(np.float64), offset.astype(np.float64)
+    x = y = np.zeros(design.shape[1])
+    curve = {"logistic": 0.25, "linear": 1.0, "poisson": 40.0}[loss]
+    bound = np.linalg.eigvalsh(curve * design.T @ design + precision).max()
+    momentum = 1.0
+    for _ in range(60_000):
+        slope = -design.T @ derivatives(loss, offset + design @ y, label)[1] + precision @ y
+        moved = y - slope / bound
+        new = np.sign(moved) * np.maximum(np.abs(moved) - rates / bound, 0)
+        after = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        if (new - x) @ slope > 0:  # start again where momentum leads uphill
+            after = 1.0
+        y, change = new + (momentum - 1) / after * (new - x), np.abs(new - x).max()
+        x, momentum = new, after
+        if change < 1e-11:
+            break
+    return x

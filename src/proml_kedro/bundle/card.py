@@ -115,6 +115,11 @@ def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:
             f"| {name} | {_number(value)} | {_number(baseline.get(name))} "
             f"| {_number(difference.get('difference'))} | {interval} |"
         )
+    if facts := metrics.get("ranking"):
+        yield (
+            f"\nRankings are judged within {facts['within']}; {facts['without_positive']:,} of {facts['groups']:,} "
+            "groups have no positive row and are left out."
+        )
 
 
 def _inputs(inputs: list[InputField]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns
 
-_SEPARATOR = "\x1f"  # between the parts of a combined entity
+SEPARATOR = "\x1f"  # between the parts of a combined entity
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,16 @@ class Scale:
     constant: bool
 
     @classmethod
-    def of(cls, values: Array) -> Scale:
-        """The scale of a column; NaN and infinity count as missing."""
-        known = values[np.isfinite(values)].astype(np.float64)
-        deviation = float(known.std()) if len(known) else 0.0
-        mean = float(known.mean()) if len(known) else 0.0
+    def of(cls, values: Array, weight: Array) -> Scale:
+        """The scale of a column whose rows have positive weights; NaN and infinity count as missing."""
+        known = np.isfinite(values)
+        if not known.any():
+            return cls(0.0, 1.0, False, True)
+        numbers, weight = values[known].astype(np.float64), weight[known]
+        mean = float(np.average(numbers, weights=weight))
+        deviation = float(np.sqrt(np.average((numbers - mean) ** 2, weights=weight)))
         constant = deviation <= 1e-7 * abs(mean)  # what is left is rounding
-        return cls(mean, 1.0 if constant else deviation, 0 < len(known) < len(values), constant)
+        return cls(mean, 1.0 if constant else deviation, not known.all(), constant)
 
     def apply(self, values: Array) -> npt.NDArray[np.float64]:
         """Standardised, 0 where missing; shape (n,)."""
@@ -55,9 +59,10 @@ class Levels:
         self.keys = keys
 
     @classmethod
-    def of(cls, values: Sequence[str | None]) -> Levels:
-        """The values that occur."""
-        known = sorted(value.encode() for value in set(values) if value is not None)
+    def of(cls, values: Sequence[str | None], least: int = 1) -> Levels:
+        """The values that occur at least so many times."""
+        counts = Counter(values) if least > 1 else dict.fromkeys(values, 1)
+        known = sorted(value.encode() for value, count in counts.items() if value is not None and count >= least)
         return cls(np.array(known, dtype=bytes) if known else np.zeros(0, "S1"))
 
     def __len__(self) -> int:
@@ -84,4 +89,4 @@ def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:
     if len(names) == 1:
         return list(columns[names[0]])
     parts = zip(*(columns[name] for name in names), strict=True)
-    return [None if None in part else _SEPARATOR.join(part) for part in parts]
+    return [None if None in part else SEPARATOR.join(part) for part in parts]

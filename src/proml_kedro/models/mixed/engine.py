@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,18 @@ import numpy as np
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.evidence import log_marginal_likelihood
+from proml_kedro.models.mixed.factors import Interaction
+from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
+from proml_kedro.models.mixed.spec import Loss
 
 logger = logging.getLogger(__name__)
 
 _WARM_UP = 2  # Newton steps before covariances are estimated: the first ones are far from the posterior means
 _INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and moves no other
+_LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
 
 
 @dataclass(frozen=True)
@@ -27,17 +32,23 @@ class Settings:
     """How to fit.
 
     Attributes:
+        loss: What is minimised. For ``linear``, labels have a standard deviation of about 1.
         variational: Weigh rows by the mean of the likelihood over the posterior, not by its value at the mode.
         penalty: Precision of the fixed effects' prior.
-        tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at; log-odds.
-        covariance_tolerance: Largest relative change of a covariance to stop at.
+        l1: Times their absolute values is added to the loss.
+        tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at.
+        covariance_tolerance: Largest relative change of a covariance, or of the dispersion, to stop at.
+        interaction_tolerance: Root mean square change of an interaction over rows to stop at.
         max_iterations: Of Newton steps.
     """
 
+    loss: Loss = "logistic"
     variational: bool = True
     penalty: float = 1.0
+    l1: float = 0.0
     tolerance: float = 1e-3
     covariance_tolerance: float = 5e-3
+    interaction_tolerance: float = 3e-3
     max_iterations: int = 50
 
 
@@ -51,9 +62,13 @@ class Fit:
         effects: Posterior means of each random effect, shape (levels, d).
         uncertainties: Posterior covariances of each random effect, shape (levels, d, d).
         covariances: The covariance of each random effect, shape (d, d).
+        dispersion: Variance of a label around its mean, for the linear loss; else 1.
         iterations: Newton steps taken.
         passes: Passes over the rows, all together.
+        rows: How many rows there were, by weight.
         converged: Whether tolerances were reached.
+        log_likelihood: Of the labels whatever the random effects, see :mod:`.evidence`.
+        interactions: Those of low rank.
         history: One entry a step: loss with priors, step size, relative change of the covariances.
     """
 
@@ -62,9 +77,36 @@ class Fit:
     effects: list[Floats]
     uncertainties: list[Floats]
     covariances: list[Array]
+    dispersion: float = 1.0
     iterations: int = 0
     passes: int = 0
+    rows: float = 0.0
     converged: bool = False
+    log_likelihood: float = math.nan
+    interactions: tuple[Interaction, ...] = ()
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class State:
+    """All that one iteration hands to the next.
+
+    Attributes:
+        now: The coefficients.
+        variance: Posterior variance of each margin by which rows are weighed, shape (n,).
+        direction: Of the last step, shape (n,).
+        share: Share of new variances in those that weigh rows.
+        step_size: Of the last step.
+        dispersion: Variance of labels around their mean.
+        history: See :class:`Fit`.
+    """
+
+    now: Coefficients
+    variance: Floats
+    direction: Floats
+    share: float = 1.0
+    step_size: float = math.inf
+    dispersion: float = 1.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -77,45 +119,89 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
         settings: How.
         threads: Threads to use; results differ by rounding between thread counts.
     """
-    now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
-    now.x[0] = _first_intercept(rows)
-    variance = np.zeros(len(rows))
-    share, last_direction = 1.0, np.zeros(len(rows))  # the share of new variances in those that weigh rows
-    step_size, history, converged = math.inf, [], False
-    with passes_over(rows, threads) as passes:
-        for iteration in range(settings.max_iterations):
+    with passes_over(rows, settings.loss, threads) as passes:
+        state = _start(passes, covariances, settings)
+        converged = False
+        while not converged:
             prior = _prior(rows, covariances, settings)
-            kappa = 1.0 / np.sqrt(1.0 + math.pi / 8.0 * variance)
-            at = passes.linearise(kappa, now.u, now.x)
-            step = newton_step(passes, at, now, prior, accuracy=min(0.1, math.sqrt(step_size)))
-            length, loss = _line_search(passes, at, now, step, prior, kappa)
-            now = now.moved(step.change, length)
-            step_size = _size(rows, step.change)
-            if settings.variational:
-                fresh = passes.row_variance(step.inverse, step.variances)
-                # Where entities tell the label for certain, means and variances would chase each other in a circle.
-                share = max(0.1, share / 2) if step.direction @ last_direction < 0 else min(1.0, 2 * share)
-                last_direction = step.direction
-                variance = share * fresh + (1 - share) * variance
-            change = _update(rows, covariances, now, step) if iteration >= _WARM_UP else math.inf
-            history.append({"loss": loss, "step": step_size, "change": change, "products": step.products})
-            logger.debug("step %d: loss %.6g, step %.2g, covariances %.2g", iteration + 1, loss, step_size, change)
-            if step_size < settings.tolerance and change < settings.covariance_tolerance:
-                converged = True
+            at, step = _iterate(passes, state, prior, covariances, settings)
+            last = state.history[-1]
+            logger.debug("step %d: %s", len(state.history), last)
+            converged = (
+                last["step"] < settings.tolerance
+                and last["change"] < settings.covariance_tolerance
+                and last["interaction"] < settings.interaction_tolerance
+            )
+            if len(state.history) >= settings.max_iterations:
                 break
-        return _collect(rows, now, step, covariances, history, converged, passes.count)
+        found = _collect(passes, state, at, step, covariances, converged)
+        found.log_likelihood = log_marginal_likelihood(passes, state.now, step, prior, 1.0 / passes.scale)
+        return found
 
 
-def _first_intercept(rows: Rows) -> float:
-    """The log-odds of the labels, which no rows at all would make 0."""
-    ones = float(rows.label.sum())
-    return math.log((ones + 0.5) / (len(rows) - ones + 0.5)) - float(rows.offset.mean())
+def _start(passes: Passes, covariances: Sequence[Covariance], settings: Settings) -> State:
+    rows = passes.rows
+    now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
+    if rows.fixed:
+        now.x[0] = first_intercept(settings.loss, rows.label, rows.offset, rows.weight)
+    state = State(now, np.zeros(len(rows)), np.zeros(len(rows)))
+    if settings.loss == "poisson":
+        state.now = _nearer_to_counts(passes, now, _prior(rows, covariances, settings))
+    return state
+
+
+def _nearer_to_counts(passes: Passes, now: Coefficients, prior: Prior) -> Coefficients:
+    """The weighted least squares fit to the logarithms of the counts, where that is better.
+
+    From means that are far too small a Newton step of the Poisson loss leads to means that are far too large.
+    """
+    rows, none = passes.rows, np.ones(len(passes.rows))
+    counts = rows.label + 0.5
+    logarithms = replace(rows, label=np.log(counts).astype(np.float32), weight=(rows.weight * counts))
+    around = passes.like(logarithms, "linear")
+    step = newton_step(around, around.linearise(none, now.u, now.x), now, prior, accuracy=0.1)
+    there = now.moved(step.change, 1.0)
+    before, after = (
+        passes.linearise(none, one.u, one.x).loss + prior.inner(rows, one, one) / 2 for one in (now, there)
+    )
+    return there if after < before else now
+
+
+def _iterate(
+    passes: Passes, state: State, prior: Prior, covariances: Sequence[Covariance], settings: Settings
+) -> tuple[Linearisation, Step]:
+    """One Newton step, and one update of everything else."""
+    rows = passes.rows
+    passes.scale = 1.0 / state.dispersion
+    kappa = averaging(settings.loss, state.variance)
+    at = passes.linearise(kappa, state.now.u, state.now.x)
+    step = newton_step(passes, at, state.now, prior, accuracy=min(0.1, math.sqrt(state.step_size)))
+    length, loss = _line_search(passes, at, state.now, step, prior, kappa)
+    state.now = state.now.moved(step.change, length)
+    state.step_size = _size(rows, step.change)
+    wobble = 0.0
+    if rows.interactions or (settings.variational and settings.loss != "linear"):
+        fresh = passes.row_variance(step.inverse, step.variances)
+        if rows.interactions:
+            wobble, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
+        # Where entities tell the label for certain, means and variances would chase each other in a circle.
+        turned = step.direction @ state.direction < 0
+        state.share = max(0.1, state.share / 2) if turned else min(1.0, 2 * state.share)
+        state.direction = step.direction
+        state.variance = state.share * fresh + (1 - state.share) * state.variance
+    change = math.inf
+    if len(state.history) >= _WARM_UP:
+        change = _update(passes, state, at, step, prior, covariances, settings)
+    entry = {"loss": loss, "step": state.step_size, "change": change, "products": step.products}
+    state.history.append({**entry, "interaction": wobble})
+    return at, step
 
 
 def _prior(rows: Rows, covariances: Sequence[Covariance], settings: Settings) -> Prior:
     penalty = np.full(rows.fixed, max(settings.penalty, _INTERCEPT_PENALTY))
-    penalty[0] = _INTERCEPT_PENALTY
-    return Prior(penalty, float(penalty.max()), [one.precision for one in covariances])
+    penalty[:1] = _INTERCEPT_PENALTY
+    least = max(settings.penalty, _INTERCEPT_PENALTY)
+    return Prior(penalty, least, [one.precision for one in covariances], settings.l1)
 
 
 def _line_search(
@@ -129,7 +215,7 @@ def _line_search(
     length = 1.0
     for _ in range(30):
         loss = passes.loss_along(at.eta, step.direction, length, kappa) + here / 2
-        loss += length * cross + length**2 * square / 2
+        loss += length * (cross + step.absolute) + length**2 * square / 2
         if loss <= start - 1e-4 * length * step.decrement + 1e-9 * abs(start):  # the last term is for rounding
             break
         length /= 2
@@ -137,7 +223,7 @@ def _line_search(
 
 
 def _size(rows: Rows, change: Coefficients) -> float:
-    sizes = [float(np.abs(change.x[: rows.fixed]).max()), _root_mean_square(change.u)]
+    sizes = [float(np.abs(change.x[: rows.fixed]).max(initial=0.0)), _root_mean_square(change.u)]
     return max(sizes + [_root_mean_square(change.x[group.columns]) for group in rows.groups])
 
 
@@ -145,18 +231,56 @@ def _root_mean_square(values: Floats) -> float:
     return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
 
 
-def _update(rows: Rows, covariances: Sequence[Covariance], now: Coefficients, step: Step) -> float:
-    """Update every covariance; the largest relative change."""
-    effects, uncertainties = _effects(rows, now, step)
+def _update(
+    passes: Passes,
+    state: State,
+    at: Linearisation,
+    step: Step,
+    prior: Prior,
+    covariances: Sequence[Covariance],
+    settings: Settings,
+) -> float:
+    """Update every covariance, and the dispersion; the largest relative change."""
+    effects, uncertainties = _effects(passes, state.now, at, step)
+    change = 0.0
+    if settings.loss == "linear":
+        free = _free_rows(passes.rows, step, prior, uncertainties)
+        change = _update_dispersion(passes, state, free)
     changes = [
         one.update(u.T @ u / len(u), v.mean(0)) for one, u, v in zip(covariances, effects, uncertainties, strict=True)
     ]
-    return max(changes)
+    return max(change, *changes)
 
 
-def _effects(rows: Rows, now: Coefficients, step: Step) -> tuple[list[Floats], list[Floats]]:
+def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Floats]) -> float:
+    """Rows less the coefficients that the data determine: trace(H^-1 A'WA) = coefficients - trace(H^-1 precision)."""
+    bound = np.trace(step.dense @ prior.of_dense(rows)) if rows.dense else 0.0
+    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # what is held at zero has no variance
+    dense = {group.effect for group in rows.groups[: rows.dense_groups]}
+    for group in rows.groups[rows.dense_groups :]:
+        if group.effect is None:  # a categorical fixed effect that is too wide: as if independent of all else
+            determined += group.levels
+    for k, uncertainty in enumerate(uncertainties):
+        if k not in dense:
+            levels, d, _ = uncertainty.shape
+            determined += levels * (d - float(np.einsum("ab,ba->", prior.precisions[k], uncertainty.mean(0))))
+    return max(float(rows.weight.sum()) - determined, 1e-3)
+
+
+def _update_dispersion(passes: Passes, state: State, free: float) -> float:
+    """The residual sum of squares for each free row (restricted maximum likelihood); the relative change."""
+    last = passes.linearise(np.ones(len(passes.rows)), state.now.u, state.now.x).loss
+    new = max(2.0 * last / passes.scale / free, _LEAST_DISPERSION)
+    change = abs(new - state.dispersion) / state.dispersion
+    state.dispersion = new
+    return change
+
+
+def _effects(passes: Passes, now: Coefficients, at: Linearisation, step: Step) -> tuple[list[Floats], list[Floats]]:
     """Posterior means and covariances of the random effects, in their order."""
-    found = {rows.eliminated: (now.u[: rows.entities], step.inverse[: rows.entities])}
+    rows = passes.rows
+    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense)
+    found = {rows.eliminated: (now.u[: rows.entities], own[: rows.entities])}
     for group in rows.groups:
         if group.effect is not None:
             d = group.dimension
@@ -166,23 +290,26 @@ def _effects(rows: Rows, now: Coefficients, step: Step) -> tuple[list[Floats], l
 
 
 def _collect(
-    rows: Rows,
-    now: Coefficients,
+    passes: Passes,
+    state: State,
+    at: Linearisation,
     step: Step,
     covariances: Sequence[Covariance],
-    history: list[dict[str, Any]],
     converged: bool,
-    passes: int,
 ) -> Fit:
-    effects, uncertainties = _effects(rows, now, step)
+    rows, now = passes.rows, state.now
+    effects, uncertainties = _effects(passes, now, at, step)
     return Fit(
         now.x[: rows.fixed],
         [now.x[group.columns] for group in rows.groups if group.effect is None],
         effects,
         uncertainties,
         [one.value for one in covariances],
-        len(history),
-        passes,
+        state.dispersion,
+        len(state.history),
+        passes.count,
+        float(rows.weight.sum()),
         converged,
-        history,
+        interactions=rows.interactions,
+        history=state.history,
     )

@@ -15,7 +15,7 @@ whoever calls them gives each thread its own entities and its own sums. Compilin
 10 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
 """
 
-# mypy: allow-untyped-defs, allow-incomplete-defs
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 
 from __future__ import annotations
 
@@ -26,25 +26,54 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
+from proml_kedro.models.mixed.losses import CODES
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _compiled(function: Function) -> Function:
+def compiled(function: Function) -> Function:
+    """The function, compiled when it is first called and kept for the next process."""
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-@_compiled
-def linearise(
-    first, last, starts, z, index, value, offset, label, kappa, u, x, eta, residual, weight, gradient, information
-) -> float:
-    """Gradient and curvature of the log likelihood.
+LINEAR, POISSON = CODES["linear"], CODES["poisson"]
+_LARGEST_EXPONENT = 80.0  # a mean of 5e34: larger only on the way, and without infinity a line search leads back
 
-    p_i = sigma(k_i eta_i), r_i = y_i - p_i, w_i = k_i p_i (1 - p_i); g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
-    With k_i = 1 this is logistic regression; with k_i = 1 / sqrt(1 + pi v_i / 8), p_i is the mean of sigma over a
-    normal distribution of variance v_i (MacKay, 1992).
+
+@compiled
+def likelihood(loss, margin, label, k):
+    """One row's negative log likelihood without its constant, minus its derivative, and its curvature in the margin.
+
+    Logistic: p = sigma(k eta); log(1 + exp(k eta)) / k - y eta, y - p, k p (1 - p). With k = 1 this is logistic
+    regression, with k < 1 the mean over a normal posterior (:func:`.losses.averaging`). Linear: (y - eta)^2 / 2,
+    y - eta, 1. Poisson: m = k exp(eta); m - y eta, y - m, m.
+    """
+    if loss == LINEAR:
+        rest = label - margin
+        return 0.5 * rest * rest, rest, 1.0
+    if loss == POISSON:
+        mean = k * math.exp(min(margin, _LARGEST_EXPONENT))
+        return mean - label * margin, label - mean, mean
+    scaled = k * margin
+    tail = math.exp(-abs(scaled))
+    p = 1.0 / (1.0 + tail)
+    lost = (max(scaled, 0.0) - math.log(p)) / k - label * margin
+    if scaled < 0.0:
+        p = tail * p
+    return lost, label - p, k * tail / ((1.0 + tail) * (1.0 + tail))
+
+
+@compiled
+def linearise(
+    first, last, starts, z, index, value, offset, label, weights, loss, scale, kappa, u, x,
+    eta, residual, weight, gradient, information,
+) -> float:  # fmt: skip
+    """Gradient and curvature of the log likelihood: g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
+
+    r_i and w_i are derivative and curvature of the row's :func:`likelihood`, times its weight, times ``scale``.
 
     Returns:
-        sum of log(1 + exp(k_i eta_i)) / k_i - y_i eta_i, whose derivative in eta_i is -r_i.
+        The sum of the likelihoods with these factors, whose derivative in eta_i is -r_i.
     """
     d = z.shape[1]
     total = 0.0
@@ -55,15 +84,12 @@ def linearise(
                 margin += value[i, j] * x[index[i, j]]
             for a in range(d):
                 margin += z[i, a] * u[e, a]
-            scaled = kappa[i] * margin
-            tail = math.exp(-abs(scaled))
-            p = 1.0 / (1.0 + tail)
-            total += (max(scaled, 0.0) - math.log(p)) / kappa[i] - label[i] * margin
-            if scaled < 0.0:
-                p = tail * p
+            lost, slope, curvature = likelihood(loss, margin, float(label[i]), kappa[i])
+            factor = scale * weights[i]
+            total += factor * lost
             eta[i] = margin
-            residual[i] = label[i] - p
-            weight[i] = kappa[i] * tail / ((1.0 + tail) * (1.0 + tail))
+            residual[i] = factor * slope
+            weight[i] = factor * curvature
             for a in range(d):
                 gradient[e, a] += residual[i] * z[i, a]
                 for b in range(d):
@@ -71,7 +97,7 @@ def linearise(
     return total
 
 
-@_compiled
+@compiled
 def eliminate(first, last, starts, z, index, value, groups, residual, weight, inverse, step, gradient, blocks) -> None:
     """What is left for x once each entity has taken its own best step q_e: g_x = sum a_i (r_i - w_i z_i'q_e).
 
@@ -99,7 +125,7 @@ def eliminate(first, last, starts, z, index, value, groups, residual, weight, in
                         blocks[index[i, j], m - groups[k]] += w * value[i, j] * value[i, m]
 
 
-@_compiled
+@compiled
 def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
     """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
     for i in range(starts[first], starts[last]):
@@ -110,7 +136,7 @@ def add_outer_products(first, last, starts, index, value, entries, weight, infor
                     information[index[i, j], index[i, m]] += scaled * value[i, m]
 
 
-@_compiled
+@compiled
 def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
     """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
 
@@ -149,7 +175,53 @@ def subtract_eliminated(first, last, starts, z, index, value, entries, weight, i
             is_touched[touched[s]] = False
 
 
-@_compiled
+@compiled
+def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:  # noqa: C901
+    """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, C_e as in the function above.
+
+    D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.
+    """
+    d = z.shape[1]
+    cross = np.zeros((dense.shape[0], d))
+    touched = np.empty(dense.shape[0], np.int64)
+    is_touched = np.zeros(dense.shape[0], np.bool_)
+    middle = np.empty((d, d))
+    half = np.empty((d, d))
+    for e in range(first, last):
+        count = 0
+        for i in range(starts[e], starts[e + 1]):
+            for j in range(entries):
+                scaled = weight[i] * value[i, j]
+                column = index[i, j]
+                if scaled != 0.0 and not is_touched[column]:
+                    is_touched[column] = True
+                    touched[count] = column
+                    count += 1
+                for a in range(d):
+                    cross[column, a] += scaled * z[i, a]
+        middle[:, :] = 0.0
+        for s in range(count):
+            for t in range(count):
+                between = dense[touched[s], touched[t]]
+                for a in range(d):
+                    for b in range(d):
+                        middle[a, b] += cross[touched[s], a] * between * cross[touched[t], b]
+        for a in range(d):
+            for b in range(d):
+                half[a, b] = 0.0
+                for c in range(d):
+                    half[a, b] += inverse[e, a, c] * middle[c, b]
+        for a in range(d):
+            for b in range(d):
+                covariance[e, a, b] = inverse[e, a, b]
+                for c in range(d):
+                    covariance[e, a, b] += half[a, c] * inverse[e, c, b]
+        for s in range(count):
+            cross[touched[s]] = 0.0
+            is_touched[touched[s]] = False
+
+
+@compiled
 def schur_product(first, last, starts, z, index, value, weight, inverse, x, row, product) -> None:
     """(A'WA - A'WZ V Z'WA) x in one pass: the sum of a_i (t_i - w_i z_i'q_e).
 
@@ -181,7 +253,7 @@ def schur_product(first, last, starts, z, index, value, weight, inverse, x, row,
                 product[index[i, j]] += t * value[i, j]
 
 
-@_compiled
+@compiled
 def substitute(first, last, starts, z, index, value, weight, inverse, gradient, x, step, direction) -> None:
     """Each entity's step given the step x of the rest, q_e = V_e (g_e - sum w_i z_i a_i'x), and each row's change.
 
@@ -208,18 +280,18 @@ def substitute(first, last, starts, z, index, value, weight, inverse, gradient, 
                 direction[i] += z[i, a] * step[e, a]
 
 
-@_compiled
-def loss_along(first, last, eta, direction, length, kappa, label) -> float:
-    """The loss of :func:`linearise` for the rows ``first`` to ``last`` at eta + length * direction."""
+@compiled
+def loss_along(first, last, eta, direction, length, kappa, label, weights, loss, scale) -> float:
+    """What :func:`linearise` returns, for the rows ``first`` to ``last`` at eta + length * direction."""
     total = 0.0
     for i in range(first, last):
         margin = eta[i] + length * direction[i]
-        scaled = kappa[i] * margin
-        total += (max(scaled, 0.0) + math.log1p(math.exp(-abs(scaled)))) / kappa[i] - label[i] * margin
+        lost, _, _ = likelihood(loss, margin, float(label[i]), kappa[i])
+        total += scale * weights[i] * lost
     return total
 
 
-@_compiled
+@compiled
 def row_variance(first, last, starts, z, index, value, groups, inverse, variances, variance) -> None:
     """Posterior variance of each margin, effects taken as independent: v_i = z_i'V_e z_i + sum over groups s_i'V s_i.
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Group, Rows
+from proml_kedro.models.mixed.elastic_net import sparse_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes
 
 _MOST_ITERATIONS = 200  # of conjugate gradients; the preconditioner leaves far fewer
@@ -46,11 +48,22 @@ class Prior:
         penalty: Precision of each of the fixed numbers, shape (fixed,).
         category_penalty: Precision of the levels of categorical fixed effects.
         precisions: Of the random effects, (d, d) each.
+        l1: Rate of the Laplace prior that the fixed effects have besides; the intercept has none.
     """
 
     penalty: Array
     category_penalty: float
     precisions: Sequence[Array]
+    l1: float = 0.0
+
+    def rates(self, rows: Rows) -> Array:
+        """The rate of every column, 0 for random effects and the intercept; shape (width,)."""
+        rates = np.zeros(rows.width)
+        rates[1 : rows.fixed] = self.l1
+        for group in rows.groups:
+            if group.effect is None:
+                rates[group.columns] = self.l1
+        return rates
 
     def of_group(self, group: Group) -> Array:
         """The precision of one level of a group."""
@@ -87,8 +100,11 @@ class Step:
         change: Of the coefficients.
         direction: Of the margins, shape (n,).
         decrement: Gradient times change: twice the fall of the objective if it were quadratic.
-        inverse: Posterior covariance of each entity of the eliminated effect, shape (entities + 1, d, d).
+        inverse: Posterior covariance of each entity of the eliminated effect were all else known, shape
+            (entities + 1, d, d).
         variances: That of each level of the other random effects, shape (width, largest dimension); 0 for fixed ones.
+        dense: Posterior covariance of the dense columns, shape (dense, dense).
+        absolute: What the step adds to the sum of the coefficients' absolute values, each times its rate.
         products: Products with the Schur complement that it took.
     """
 
@@ -97,6 +113,8 @@ class Step:
     decrement: float
     inverse: Floats
     variances: Floats
+    dense: Floats
+    absolute: float
     products: int
 
 
@@ -118,20 +136,65 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     right, blocks = passes.eliminate(at, inverse, alone)
     right -= prior.on_rest(rows, now.x)
 
-    solvers = _level_inverses(rows, prior, blocks)
-    dense = np.asarray(np.linalg.inv(passes.dense_information(at, inverse) + prior.of_dense(rows)), np.float64)
-    x, products = _conjugate_gradients(
-        lambda v: passes.schur_product(at, inverse, v) + prior.on_rest(rows, v),
-        lambda v: _precondition(rows, dense, solvers, v),
-        right,
-        accuracy,
-    )
+    solve = _Solver(passes, at, inverse, prior, blocks)
+    if prior.l1 > 0:
+        x, absolute = sparse_step(solve.within, right, now.x, prior.rates(rows), accuracy)
+    else:
+        x, absolute = solve.within(right, accuracy), 0.0
     u, direction = passes.substitute(at, inverse, gradient, x)
     # g_u'du + g_x'dx, with the part of g_x that eliminating u has moved put back.
-    decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x)
-    return Step(
-        Coefficients(u, x), direction, decrement, inverse, _variances(rows, dense, solvers, blocks.shape), products
-    )
+    decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x) - absolute
+    variances = _variances(rows, solve.dense, solve.levels, blocks.shape)
+    return Step(Coefficients(u, x), direction, decrement, inverse, variances, solve.dense, absolute, solve.products)
+
+
+class _Solver:
+    """Solves for the step of all but the eliminated effect, preconditioned by what is cheap to invert."""
+
+    def __init__(self, passes: Passes, at: Linearisation, inverse: Floats, prior: Prior, blocks: Floats) -> None:
+        self._passes, self._at, self._inverse, self._prior = passes, at, inverse, prior
+        rows = self._rows = passes.rows
+        self._curvature = passes.dense_information(at, inverse) + prior.of_dense(rows)
+        self._blocks = blocks
+        self.products = 0
+        self.dense: Floats = np.zeros((0, 0))
+        self.levels: list[Floats] = []
+        self._precondition_for(None)
+
+    def within(
+        self, right: Floats, accuracy: float, start: Floats | None = None, free: npt.NDArray[np.bool_] | None = None
+    ) -> Floats:
+        """The solution, or the one in which only what is ``free`` differs from ``start``."""
+        if free is not None:
+            self._precondition_for(free)
+        if start is None or free is None:
+            return self._iterate(self._product, right, accuracy)
+        rest = right - self._product(start)
+        return start + self._iterate(lambda v: np.where(free, self._product(v), v), np.where(free, rest, 0.0), accuracy)
+
+    def _product(self, v: Floats) -> Floats:
+        return self._passes.schur_product(self._at, self._inverse, v) + self._prior.on_rest(self._rows, v)
+
+    def _iterate(self, product: Callable[[Floats], Floats], right: Floats, accuracy: float) -> Floats:
+        x, count = _conjugate_gradients(product, self._precondition, right, accuracy)
+        self.products += count
+        return x
+
+    def _precondition_for(self, free: npt.NDArray[np.bool_] | None) -> None:
+        """Invert the dense columns, and every level of the groups that are not dense, as far as they are free."""
+        rows, curvature = self._rows, self._curvature
+        held = np.zeros(rows.dense, np.bool_) if free is None else ~free[: rows.dense]
+        if held.any():
+            curvature = np.where(held[:, None] | held, np.eye(rows.dense), curvature)
+        self.dense = np.asarray(np.linalg.inv(curvature), np.float64)
+        self.dense[held, held] = 0.0  # what is held is known
+        self._held = held
+        self.levels = _level_inverses(rows, self._prior, self._blocks)
+
+    def _precondition(self, x: Floats) -> Floats:
+        solved = _precondition(self._rows, self.dense, self.levels, x)
+        solved[: self._rows.dense][self._held] = x[: self._rows.dense][self._held]
+        return solved
 
 
 def _level_inverses(rows: Rows, prior: Prior, blocks: Floats) -> list[Floats]:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed import kernels
 from proml_kedro.models.mixed.design import Rows
+from proml_kedro.models.mixed.factors import in_threads
+from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.spec import Loss
 
 T = TypeVar("T")
 
@@ -45,20 +48,58 @@ class Linearisation:
 class Passes:
     """Runs the kernels on ``rows``.
 
+    Attributes:
+        rows: The data.
+        loss: What is minimised.
+        scale: What it is multiplied by: 1, for the linear loss 1 / dispersion.
+        offset: What is added to every margin, shape (n,): the rows' own, and interactions.
+        count: Passes so far.
+
     Args:
         rows: The data.
+        loss: What is minimised.
         threads: How many share the work.
+        pool: Where they run.
     """
 
-    def __init__(self, rows: Rows, threads: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, rows: Rows, loss: Loss, threads: int, pool: ThreadPoolExecutor) -> None:
         self.rows = rows
+        self.loss = loss
+        self.scale = 1.0
+        self.offset: Array = rows.offset
         self.count = 0
         wanted = np.linspace(0, len(rows), threads + 1)
         cuts = np.searchsorted(rows.starts, wanted)
         cuts[0], cuts[-1] = 0, rows.entities + 1
         self._shares = [(int(a), int(b)) for a, b in pairwise(cuts) if b > a]
-        self._pool = pool
+        self._pool, self._threads = pool, threads
         self._scratch = np.empty(len(rows))
+
+    def like(self, rows: Rows, loss: Loss) -> Passes:
+        """The same for rows that differ in their labels and weights only."""
+        return Passes(rows, loss, self._threads, self._pool)
+
+    def sweep_interactions(self, eta: Floats, spread: Floats) -> tuple[float, Floats]:
+        """Update every interaction once, and the offset by them.
+
+        Args:
+            eta: Margins, shape (n,).
+            spread: Variances of the margins without interactions, shape (n,).
+
+        Returns:
+            The largest change of an interaction, and the variances with interactions.
+        """
+        rows, run = self.rows, in_threads(self._pool, self._threads)
+        eta, spread = eta.copy(), spread + sum(one.variance for one in rows.interactions)
+        for one in rows.interactions:
+            eta -= one.mean
+            spread = np.maximum(spread - one.variance, 0.0)
+            one.sweep(eta, spread, rows.label, rows.weight, self.loss, self.scale, run)
+            eta += one.mean
+            spread += one.variance
+            self.count += len(one.fields) + 1
+        self.offset = (rows.offset + sum(one.mean for one in rows.interactions)).astype(np.float32)
+        return max(one.change for one in rows.interactions), spread
 
     def _run(self, work: Callable[[int, int], T]) -> list[T]:
         self.count += 1
@@ -73,10 +114,9 @@ class Passes:
         gradient, information = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
 
         def work(first: int, last: int) -> float:
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.offset, rows.label)
-            return float(
-                kernels.linearise(first, last, *data, kappa, u, x, eta, residual, weight, gradient, information)
-            )
+            data = (rows.starts, rows.z, rows.index, rows.value, self.offset, rows.label, rows.weight)
+            at = (CODES[self.loss], self.scale, kappa, u, x)
+            return float(kernels.linearise(first, last, *data, *at, eta, residual, weight, gradient, information))
 
         return Linearisation(sum(self._run(work)), eta, residual, weight, gradient, information)
 
@@ -108,6 +148,18 @@ class Passes:
         lower = _total(self._run(work))
         return np.asarray(lower + np.tril(lower, -1).T)
 
+    def add_uncertainty_of_rest(self, at: Linearisation, inverse: Floats, dense: Floats) -> Floats:
+        """See :func:`.kernels.add_uncertainty_of_rest`; shape (entities + 1, d, d)."""
+        rows = self.rows
+        covariance = np.empty_like(inverse)
+
+        def work(first: int, last: int) -> None:
+            data = (rows.starts, rows.z, rows.index, rows.value, rows.dense_entries, at.weight)
+            kernels.add_uncertainty_of_rest(first, last, *data, inverse, dense, covariance)
+
+        self._run(work)
+        return covariance
+
     def schur_product(self, at: Linearisation, inverse: Floats, x: Floats) -> Floats:
         """Shape (width,)."""
         rows = self.rows
@@ -138,7 +190,8 @@ class Passes:
 
         def work(first: int, last: int) -> float:
             start, stop = rows.starts[first], rows.starts[last]
-            return float(kernels.loss_along(start, stop, eta, direction, length, kappa, rows.label))
+            data = (kappa, rows.label, rows.weight, CODES[self.loss], self.scale)
+            return float(kernels.loss_along(start, stop, eta, direction, length, *data))
 
         return sum(self._run(work))
 
@@ -156,10 +209,10 @@ class Passes:
 
 
 @contextmanager
-def passes_over(rows: Rows, threads: int) -> Iterator[Passes]:
+def passes_over(rows: Rows, loss: Loss, threads: int) -> Iterator[Passes]:
     """The passes, with threads that live as long as the block."""
     with ThreadPoolExecutor(threads) as pool:
-        yield Passes(rows, threads, pool)
+        yield Passes(rows, loss, threads, pool)
 
 
 def _total(parts: Sequence[Any]) -> Array:

@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
 
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.problem import ProblemSpec, Task
 
 INTERCEPT = "intercept"
 
+Loss = Literal["logistic", "linear", "poisson"]
+
+LOSSES: dict[Task, tuple[Loss, ...]] = {
+    "binary": ("logistic",),
+    "regression": ("linear", "poisson"),
+    "count": ("poisson", "linear"),
+}
+"""The losses for each sort of label, the default first."""
+
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 
 class RandomEffectSpec(Spec):
     """Coefficients of its own for each entity.
 
     Attributes:
+        kind: What sort of random effect it is.
         entity: A categorical input; or several, whose combinations are then the entities.
         features: What the coefficients multiply: ``intercept`` and numeric inputs.
         covariance: Whether the coefficients of an entity are correlated with each other.
-        variance: Of the coefficients over entities, in squared log-odds for each standard deviation of the feature:
-            one number for all or one for each of ``features``. Estimated when left out.
+        variance: Of the coefficients over entities, in the squared unit of the margin for each standard deviation of
+            the feature: one number for all or one for each of ``features``. Estimated when left out.
+        min_rows: An entity with fewer rows is treated as one that is not known.
+        max_rows: Of an entity with more rows a random sample of this size is learned from; all when left out.
     """
 
+    kind: Literal["coefficients"] = "coefficients"
     entity: Annotated[list[str], Field(min_length=1)]
     features: Annotated[list[str], Field(min_length=1, max_length=16)] = [INTERCEPT]
     covariance: Literal["full", "diagonal"] = "full"
     variance: Positive | list[Positive] | None = None
+    min_rows: PositiveInt = 1
+    max_rows: PositiveInt | None = None
 
     @field_validator("entity", mode="before")
     @classmethod
@@ -55,34 +76,125 @@ class RandomEffectSpec(Spec):
         return " x ".join(self.entity)
 
 
-class MixedSpec(ComponentSpec):
-    """A generalized linear mixed model of a binary label (GLMix).
+class FactorsSpec(Spec):
+    """An interaction of low rank between entities: each has a vector, and every pair in a row adds their product.
 
     Attributes:
-        offset: A numeric input that is added to the log-odds as it is, such as the margin of another component.
+        kind: What sort of random effect it is.
+        entity: Two categorical inputs or more.
+        rank: Length of the vectors. Dimensions that say nothing shrink to nothing, so it may be too large.
+        min_rows: An entity with fewer rows has no vector.
+    """
+
+    kind: Literal["factors"]
+    entity: Annotated[list[str], Field(min_length=2)]
+    rank: Annotated[int, Field(ge=1, le=64)] = 8
+    min_rows: PositiveInt = 1
+
+    @field_validator("entity")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a thing twice")
+        return value
+
+    @property
+    def title(self) -> str:
+        """The effect's name in reports."""
+        return " * ".join(self.entity)
+
+
+def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Check a random effect by the spec of its kind alone, so that no mistake is said once for each kind."""
+    if not isinstance(value, dict):
+        return handler(value)
+    kind = value.get("kind", "coefficients")
+    specs: dict[str, type[Spec]] = {"coefficients": RandomEffectSpec, "factors": FactorsSpec}
+    if kind not in specs:
+        raise PydanticCustomError("kind", "kind: {message}", {"message": unknown("kind of effect", str(kind), specs)})
+    return specs[kind].model_validate(value)
+
+
+AnyEffect = Annotated[RandomEffectSpec | FactorsSpec, WrapValidator(_pick_kind)]
+
+
+class MixedSpec(ComponentSpec):
+    """A generalized linear mixed model (GLMix).
+
+    Attributes:
+        loss: ``logistic`` for a binary label, ``linear`` (normal, its variance estimated) for a number, ``poisson``
+            (log link) for a count; by the problem's task when left out.
+        offset: A numeric input that is added to the margin as it is, such as the margin of another component.
+        exposure: With ``poisson``, a positive numeric input such as hours or impressions: the count's mean is
+            proportional to it. A row without one is not learned from, and is scored for an exposure of 1.
         fixed: Inputs with coefficients common to all rows, beside an intercept that is always there. A pattern such as
-            ``weather.*`` leaves out the offset and the entities.
-        random_effects: Coefficients that each entity has of its own, shrunk towards zero.
+            ``weather.*`` leaves out the offset, the exposure and the entities.
+        random_effects: What each entity has of its own, shrunk towards zero: coefficients, or with ``kind: factors`` a
+            vector that meets those of other entities. At least one has coefficients.
         method: ``variational`` averages the likelihood over the posterior of the effects, ``pql`` takes it at the mode
-            (penalised quasi-likelihood); the second underestimates variances of entities with few rows.
-        penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed log loss.
-        max_iterations: Of Newton steps.
+            (penalised quasi-likelihood); the second underestimates variances of entities with few rows. With
+            ``linear`` they are the same.
+        penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed loss, per standard
+            deviation of an input and, with ``linear``, of the label.
+        l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
+            net).
+        max_iterations: Of Newton steps, or of sweeps of the streamed engine.
+        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
+            binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
+    tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
+
     kind: Literal["mixed"]
+    loss: Loss | None = None
     offset: str | None = None
+    exposure: str | None = None
     fixed: list[str] = []
-    random_effects: Annotated[list[RandomEffectSpec], Field(min_length=1)]
+    random_effects: Annotated[list[AnyEffect], Field(min_length=1)]
     method: Literal["variational", "pql"] = "variational"
-    penalty: Annotated[float, Field(ge=0)] = 1.0
+    penalty: NotNegative = 1.0
+    l1: NotNegative = 0.0
     max_iterations: PositiveInt = 50
+    engine: Literal["auto", "memory", "streamed"] = "auto"
     refit: bool = True
 
     @field_validator("random_effects")
     @classmethod
-    def _variances_fit(cls, value: list[RandomEffectSpec]) -> list[RandomEffectSpec]:
-        for one in value:
+    def _variances_fit(cls, value: list[AnyEffect]) -> list[AnyEffect]:
+        own = [one for one in value if isinstance(one, RandomEffectSpec)]
+        if not own:
+            raise ValueError("at least one effect needs coefficients, such as an intercept, beside the factors")
+        for one in own:
             if isinstance(one.variance, list) and len(one.variance) != len(one.features):
                 raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
         return value
+
+    @property
+    def coefficients(self) -> list[RandomEffectSpec]:
+        """The random effects with coefficients."""
+        return [one for one in self.random_effects if isinstance(one, RandomEffectSpec)]
+
+    @property
+    def factors(self) -> list[FactorsSpec]:
+        """The interactions of low rank."""
+        return [one for one in self.random_effects if isinstance(one, FactorsSpec)]
+
+    def loss_for(self, task: Task) -> Loss:
+        """What is minimised for this sort of label."""
+        return self.loss or LOSSES[task][0]
+
+    def outputs(self, task: Task) -> tuple[str, ...]:
+        """Margin and probability; for a label that is not binary margin, mean and variance."""
+        return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+
+    def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
+        """A loss that is not for the problem's label, and an exposure of something that is no count."""
+        task = problem.label.task
+        mistakes = []
+        if self.loss_for(task) not in LOSSES[task]:
+            able = " or ".join(LOSSES[task])
+            mistakes.append(Mistake("loss", f"the problem's label is '{task}', for which it can be {able}"))
+        if self.exposure is not None and self.loss_for(task) != "poisson":
+            mistakes.append(Mistake("exposure", "is of counts; it needs `loss: poisson`"))
+        return mistakes

@@ -1,15 +1,18 @@
 """The engine against a direct solution, known truths, and the transformations that must not matter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dense_mixed import dense_design, dense_precision, make_problem, penalised_newton
+from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_problem, penalised_newton
 from proml_kedro.models.mixed import design
 from proml_kedro.models.mixed.design import Category, Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.engine import Settings, fit
+from proml_kedro.models.mixed.losses import CODES
 
 EXACT = Settings(variational=False, penalty=0.7, tolerance=1e-9)
 SHAPES = [((23,), (1,)), ((23, 11), (2, 1)), ((9, 40), (1, 3)), ((12, 12, 30), (2, 1, 2))]
@@ -30,24 +33,55 @@ def coefficients(found):
     return np.concatenate([found.fixed, *found.categories, *(one.ravel() for one in found.effects)])
 
 
+@pytest.mark.parametrize("loss", CODES)
 @pytest.mark.parametrize(("entities", "dimensions"), SHAPES, ids=str)
 @pytest.mark.parametrize("most_dense", [0, 512])
-def test_equals_a_direct_dense_solution(entities, dimensions, most_dense, monkeypatch):
+def test_equals_a_direct_dense_solution(entities, dimensions, most_dense, loss, monkeypatch):
     monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
-    label, offset, fixed, categories, effects = make_problem(entities=entities, dimensions=dimensions)
+    problem = make_problem(entities=entities, dimensions=dimensions, loss=loss)
+    label, offset, fixed, categories, effects = problem
+    weight = np.random.default_rng(4).uniform(0.5, 2, len(label)).astype(np.float32)
     covariances = fixed_covariances(effects)
-    found = fit(arrange(label, offset, fixed, categories, effects), covariances, EXACT)
+    found = fit(arrange(*problem, weight), covariances, replace(EXACT, loss=loss))
+    phi = found.dispersion
     precision = dense_precision(fixed, categories, [one.value for one in covariances], effects, EXACT.penalty)
-    expected, curvature = penalised_newton(dense_design(fixed, categories, effects), label, offset, precision)
+    columns = dense_design(fixed, categories, effects)
+    expected, curvature = penalised_newton(columns, label, offset, phi * precision, loss, weight)
     assert found.converged
     np.testing.assert_allclose(coefficients(found), expected, atol=1e-6)
-    largest = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
-    own = curvature[-effects[-1].levels * effects[-1].dimension :, -effects[-1].levels * effects[-1].dimension :]
-    if largest == len(effects) - 1:  # its blocks are inverted exactly
-        d = effects[-1].dimension
-        for level, covariance in enumerate(found.uncertainties[-1]):
-            at = slice(level * d, (level + 1) * d)
-            np.testing.assert_allclose(covariance, np.linalg.inv(own[at, at]), atol=1e-6)
+    if most_dense:  # then nothing is left to an approximation
+        inverse = np.linalg.inv(curvature / phi)
+        start = len(expected) - sum(one.levels * one.dimension for one in effects)
+        for uncertainty in found.uncertainties:
+            levels, d, _ = uncertainty.shape
+            for level in range(levels):
+                at = slice(start + level * d, start + (level + 1) * d)
+                np.testing.assert_allclose(uncertainty[level], inverse[at, at], rtol=1e-4, atol=1e-7)
+            start += levels * d
+        if loss == "linear":  # restricted maximum likelihood: residuals for each degree of freedom that is left
+            residual = label - offset - columns @ coefficients(found)
+            free = weight.sum() - np.trace(inverse @ (curvature / phi - precision))
+            assert phi == pytest.approx(weight @ residual**2 / free, rel=1e-4)
+
+
+@pytest.mark.parametrize(("loss", "l1"), [("logistic", 4.0), ("poisson", 40.0)])
+@pytest.mark.parametrize("most_dense", [0, 512])
+def test_the_elastic_net_equals_proximal_gradient_descent(loss, l1, most_dense, monkeypatch):
+    monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+    problem = make_problem(rows=250, numbers=8, loss=loss)
+    problem[2][:, 4:] = np.random.default_rng(9).normal(size=(250, 5))  # what says nothing
+    label, offset, fixed, categories, effects = problem
+    covariances = fixed_covariances(effects)
+    found = fit(arrange(*problem), covariances, replace(EXACT, loss=loss, l1=l1))
+    precision = dense_precision(fixed, categories, [one.value for one in covariances], effects, EXACT.penalty)
+    rates = np.zeros(len(precision))
+    rates[1 : fixed.shape[1] + categories[0].levels] = l1
+    expected = elastic_net(dense_design(fixed, categories, effects), label, offset, precision, rates, loss)
+    assert found.converged
+    np.testing.assert_allclose(coefficients(found), expected, atol=1e-5)
+    zero = coefficients(found)[rates > 0] == 0
+    assert zero.any()
+    assert not zero.all()
 
 
 def test_a_small_effects_uncertainty_is_marginal():
@@ -89,6 +123,28 @@ def test_recovers_known_effects_and_variances():
         assert 0.93 < z.std() < 1.07
 
 
+@pytest.mark.parametrize("loss", ["linear", "poisson"])
+def test_recovers_known_effects_of_other_losses(loss):
+    generator = np.random.default_rng(1)
+    rows, deviations, phi = 40_000, (0.5, 0.8), 0.25
+    margin, effects = 0.3 + np.zeros(rows), []
+    for levels, deviation in zip((2000, 100), deviations, strict=True):
+        codes, u = generator.integers(0, levels, rows).astype(np.int32), generator.normal(0, deviation, levels)
+        margin += u[codes]
+        effects.append((Effect(codes, np.ones((rows, 1), np.float32), levels), u))
+    label, ones = draw(generator, loss, margin), np.ones((rows, 1))
+    only = [one for one, _ in effects]
+    found = fit(arrange(label, np.zeros(rows), ones, [], only), estimated(only), Settings(loss))
+    assert found.converged
+    assert loss == "poisson" or found.dispersion == pytest.approx(phi, rel=0.03)
+    for covariance, (_, u), uncertainty, means in zip(
+        found.covariances, effects, found.uncertainties, found.effects, strict=True
+    ):
+        assert covariance[0, 0] == pytest.approx(u.var(), rel=0.05)
+        centred = u - u.mean() - (means[:, 0] - means.mean())  # the mean of few entities is the intercept's
+        assert 0.93 < np.std(centred / np.sqrt(uncertainty[:, 0, 0])) < 1.07 or len(u) < 1000
+
+
 def test_pql_shrinks_variances_that_variational_recovers():
     """Ten binary rows an entity: the known weakness of quasi-likelihood (Breslow and Lin, 1995)."""
     generator = np.random.default_rng(2)
@@ -106,12 +162,17 @@ def test_pql_shrinks_variances_that_variational_recovers():
     assert pql < 0.9 * variational
 
 
+losses = st.sampled_from(sorted(CODES))
+seeds = st.integers(0, 10_000)
+
+
 @few
-@given(seed=st.integers(0, 10_000), variational=st.booleans())
-def test_the_order_of_rows_and_the_names_of_entities_do_not_matter(seed, variational):
-    label, offset, fixed, categories, effects = make_problem(rows=300, seed=seed)
-    how = Settings(variational=variational, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=200)
-    found = fit(arrange(label, offset, fixed, categories, effects), fixed_covariances(effects), how)
+@given(seed=seeds, loss=losses, variational=st.booleans())
+def test_the_order_of_rows_and_the_names_of_entities_do_not_matter(seed, loss, variational):
+    label, offset, fixed, categories, effects = make_problem(rows=300, seed=seed, loss=loss)
+    weight = np.random.default_rng(seed + 1).uniform(0.5, 2, len(label))
+    how = Settings(loss, variational, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=200)
+    found = fit(arrange(label, offset, fixed, categories, effects, weight), fixed_covariances(effects), how)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(label))
     names = [generator.permutation(one.levels) for one in effects]
@@ -122,39 +183,55 @@ def test_the_order_of_rows_and_the_names_of_entities_do_not_matter(seed, variati
         for one, name in zip(effects, names, strict=True)
     ]
     shuffled = [Category(one.codes[order], one.levels) for one in categories]
-    again = fit(arrange(label[order], offset[order], fixed[order], shuffled, renamed), fixed_covariances(effects), how)
+    rows = arrange(label[order], offset[order], fixed[order], shuffled, renamed, weight[order])
+    again = fit(rows, fixed_covariances(effects), how)
     np.testing.assert_allclose(again.fixed, found.fixed, atol=1e-5)
+    assert again.dispersion == pytest.approx(found.dispersion, rel=1e-5)
     for one, other, name in zip(found.effects, again.effects, names, strict=True):
         np.testing.assert_allclose(other[name], one, atol=1e-5)
 
 
 @few
-@given(seed=st.integers(0, 10_000), shift=st.floats(-3, 3))
-def test_a_constant_in_the_offset_goes_to_the_intercept(seed, shift):
-    label, offset, fixed, categories, effects = make_problem(rows=300, seed=seed)
-    covariances = fixed_covariances(effects)
-    found = fit(arrange(label, offset, fixed, categories, effects), covariances, EXACT)
-    moved = fit(arrange(label, offset + np.float32(shift), fixed, categories, effects), covariances, EXACT)
+@given(seed=seeds, loss=losses, shift=st.floats(-3, 3))
+def test_a_constant_in_the_offset_goes_to_the_intercept(seed, loss, shift):
+    label, offset, fixed, categories, effects = make_problem(rows=300, seed=seed, loss=loss)
+    covariances, how = fixed_covariances(effects), replace(EXACT, loss=loss)
+    found = fit(arrange(label, offset, fixed, categories, effects), covariances, how)
+    moved = fit(arrange(label, offset + np.float32(shift), fixed, categories, effects), covariances, how)
     assert moved.fixed[0] == pytest.approx(found.fixed[0] - shift, abs=2e-3)  # the intercept's own tiny penalty
     np.testing.assert_allclose(coefficients(moved)[1:], coefficients(found)[1:], atol=2e-3)
 
 
 @few
-@given(seed=st.integers(0, 10_000))
-def test_rows_twice_with_half_the_prior_are_the_rows_once(seed):
-    """Doubling rows doubles the likelihood; doubling the priors' precision as well leaves the same maximum."""
-    label, offset, fixed, categories, effects = make_problem(rows=200, seed=seed)
-    once = fixed_covariances(effects)
-    found = fit(arrange(label, offset, fixed, categories, effects), once, EXACT)
-    half = [Covariance(one.value / 2, False, False) for one in once]
-    twice = arrange(
-        np.tile(label, 2),
-        np.tile(offset, 2),
-        np.tile(fixed, (2, 1)),
-        [Category(np.tile(one.codes, 2), one.levels) for one in categories],
-        [Effect(np.tile(one.entities, 2), np.tile(one.slopes, (2, 1)), one.levels) for one in effects],
+@given(seed=seeds, loss=losses, parts=st.lists(st.floats(0.1, 3), min_size=2, max_size=3))
+def test_a_row_may_be_split_into_rows_that_share_its_weight(seed, loss, parts):
+    label, offset, fixed, categories, effects = make_problem(rows=200, seed=seed, loss=loss)
+    how = Settings(loss, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
+    whole = arrange(label, offset, fixed, categories, effects, np.full(len(label), sum(parts)))
+    found, times = fit(whole, fixed_covariances(effects), how), len(parts)
+    split = arrange(
+        np.tile(label, times),
+        np.tile(offset, times),
+        np.tile(fixed, (times, 1)),
+        [Category(np.tile(one.codes, times), one.levels) for one in categories],
+        [Effect(np.tile(one.entities, times), np.tile(one.slopes, (times, 1)), one.levels) for one in effects],
+        np.repeat(parts, len(label)),
     )
-    again = fit(twice, half, Settings(variational=False, penalty=2 * EXACT.penalty, tolerance=1e-9))
+    again = fit(split, fixed_covariances(effects), how)
+    np.testing.assert_allclose(coefficients(again), coefficients(found), atol=1e-4)
+    assert again.dispersion == pytest.approx(found.dispersion, rel=1e-4)
+
+
+@few
+@given(seed=seeds, loss=st.sampled_from(["logistic", "poisson"]))
+def test_twice_the_weight_with_twice_the_prior_is_the_same(seed, loss):
+    """Doubling the likelihood and the priors' precision leaves the maximum where it is."""
+    problem = make_problem(rows=200, seed=seed, loss=loss)
+    once, how = fixed_covariances(problem[-1]), replace(EXACT, loss=loss)
+    found = fit(arrange(*problem), once, how)
+    half = [Covariance(one.value / 2, False, False) for one in once]
+    doubled = arrange(*problem, np.full(len(problem[0]), 2.0))
+    again = fit(doubled, half, replace(how, penalty=2 * how.penalty))
     np.testing.assert_allclose(coefficients(again), coefficients(found), atol=2e-3)  # the intercept's tiny penalty
 
 
@@ -200,6 +277,46 @@ def two_rows(problem):
     problem["categories"] = [Category(one.codes[:2], one.levels) for one in problem["categories"]]
     problem["effects"] = [Effect(one.entities[:2], one.slopes[:2], one.levels) for one in problem["effects"]]
     problem.update({name: problem[name][:2] for name in ("label", "offset", "fixed")})
+
+
+def rough(p, change):
+    p["label"] = np.asarray(change(p["label"].astype(np.float64)), np.float32)
+
+
+ANY_LOSS = {
+    "constant": lambda p: rough(p, np.zeros_like),
+    "collinear": collinear,
+    "one row an entity": entities_become(np.arange(500), 500),
+    "constant slope": constant_slope,
+    "no entity known": entities_become(np.full(500, -1), 1),
+    "one entity": entities_become(np.zeros(500), 1),
+    "the same effect twice": lambda p: p.update(effects=[p["effects"][0], p["effects"][0]]),
+    "two rows": two_rows,
+    "an outlier": outlier,
+    "known by entity": lambda p: rough(p, lambda y: 1.0 * (p["effects"][0].entities % 2 == 0)),
+}
+OTHER_LOSSES = {
+    **{(loss, name): change for loss in ("linear", "poisson") for name, change in ANY_LOSS.items()},
+    ("poisson", "huge counts"): lambda p: rough(p, lambda y: y * 1e9),
+    ("poisson", "one huge count"): lambda p: p["label"].__setitem__(7, 1e12),
+    ("poisson", "huge exposures"): lambda p: p.update(offset=p["offset"] + 25),
+    ("poisson", "tiny exposures"): lambda p: p.update(offset=p["offset"] - 25),
+    ("linear", "one huge number"): lambda p: p["label"].__setitem__(7, 1e4),
+    ("linear", "no residual"): lambda p: rough(p, lambda y: p["fixed"][:, 1]),
+}
+
+
+@pytest.mark.parametrize(("loss", "name"), OTHER_LOSSES)
+@pytest.mark.filterwarnings("error")
+def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name):
+    names = ("label", "offset", "fixed", "categories", "effects")
+    problem = dict(zip(names, make_problem(rows=500, entities=(60, 8), loss=loss), strict=True))
+    OTHER_LOSSES[loss, name](problem)
+    how = Settings(loss, max_iterations=100)
+    found = fit(arrange(*(problem[one] for one in names)), estimated(problem["effects"]), how)
+    assert all(np.isfinite(one).all() for one in (coefficients(found), *found.covariances, *found.uncertainties))
+    assert np.abs(coefficients(found)).max() < (1e4 if name == "one huge number" else 60)
+    assert found.converged or name == "one huge count", found.history[-1]
 
 
 DEGENERATE = {

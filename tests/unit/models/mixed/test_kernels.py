@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 
-from dense_mixed import make_problem
+from dense_mixed import derivatives, make_problem
 from proml_kedro.models.mixed import kernels
 from proml_kedro.models.mixed.design import arrange
+from proml_kedro.models.mixed.losses import CODES
 
 
 @pytest.fixture(params=[(1, 1), (2, 1), (3, 2)], ids=str)
 def rows(request):
-    return arrange(*make_problem(entities=(23, 11), dimensions=request.param))
+    weight = np.random.default_rng(3).uniform(0.3, 3, 400)
+    return arrange(*make_problem(entities=(23, 11), dimensions=request.param), weight)
 
 
 @pytest.fixture
@@ -56,38 +58,59 @@ def block_diagonal(blocks):
     return matrix.reshape(count * d, count * d)
 
 
-def test_linearise(rows, state):
-    n, d = rows.z.shape
-    eta, residual, weight = np.empty(n), np.empty(n), np.empty(n)
-    gradient, information = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
-    loss = kernels.linearise(
-        0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, rows.offset, rows.label,
-        state["kappa"], state["u"], state["x"], eta, residual, weight, gradient, information,
-    )  # fmt: skip
-    entity, kappa, z = entity_of_row(rows), state["kappa"], rows.z.astype(np.float64)
-    margin = rows.offset + sparse_part(rows) @ state["x"] + (z * state["u"][entity]).sum(1)
-    p = 1 / (1 + np.exp(-kappa * margin))
-    np.testing.assert_allclose(eta, margin, atol=1e-10)
-    np.testing.assert_allclose(residual, rows.label - p, atol=1e-10)
-    np.testing.assert_allclose(weight, kappa * p * (1 - p), atol=1e-10)
-    assert loss == pytest.approx((np.logaddexp(0, kappa * margin) / kappa - rows.label * margin).sum(), rel=1e-10)
-    hot = (entity[:, None] == np.arange(rows.entities + 1)).astype(np.float64)
-    np.testing.assert_allclose(gradient, hot.T @ (residual[:, None] * z), atol=1e-10)
-    np.testing.assert_allclose(information, np.einsum("ne,n,na,nb->eab", hot, weight, z, z), atol=1e-10)
+def averaged(loss, eta, label, k):
+    """As :func:`derivatives`, where the likelihood is averaged over a posterior."""
+    if loss == "poisson":
+        _, _, mean = derivatives(loss, eta, label)
+        return k * mean - label * eta, label - k * mean, k * mean
+    if loss == "linear":
+        return derivatives(loss, eta, label)
+    p = 1 / (1 + np.exp(-k * eta))
+    return np.logaddexp(0, k * eta) / k - label * eta, label - p, k * p * (1 - p)
 
 
-def test_linearise_survives_margins_of_any_size(rows, state):
+def linearise(rows, state, loss, offset, scale):
     n, d = rows.z.shape
     per_row = [np.empty(n) for _ in range(3)]
     sums = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
+    lost = kernels.linearise(
+        0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, offset, rows.label, rows.weight,
+        CODES[loss], scale, state["kappa"], state["u"], state["x"], *per_row, *sums,
+    )  # fmt: skip
+    return lost, *per_row, *sums
+
+
+@pytest.mark.parametrize("loss", CODES)
+def test_linearise(rows, state, loss):
+    lost, eta, residual, weight, gradient, information = linearise(rows, state, loss, rows.offset, 0.7)
+    entity, z = entity_of_row(rows), rows.z.astype(np.float64)
+    margin = rows.offset + sparse_part(rows) @ state["x"] + (z * state["u"][entity]).sum(1)
+    each, slope, curve = averaged(loss, margin, rows.label.astype(np.float64), state["kappa"])
+    factor = 0.7 * rows.weight.astype(np.float64)
+    np.testing.assert_allclose(eta, margin, atol=1e-10)
+    np.testing.assert_allclose(residual, factor * slope, rtol=1e-9)
+    np.testing.assert_allclose(weight, factor * curve, rtol=1e-9)
+    assert lost == pytest.approx(factor @ each, rel=1e-9)
+    hot = (entity[:, None] == np.arange(rows.entities + 1)).astype(np.float64)
+    np.testing.assert_allclose(gradient, hot.T @ (residual[:, None] * z), atol=1e-8)
+    np.testing.assert_allclose(information, np.einsum("ne,n,na,nb->eab", hot, weight, z, z), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", CODES)
+def test_derivatives_are_those_of_the_likelihood(loss):
+    """By differences: the slope of the loss and of the slope."""
+    for margin, label, k in ((-2.3, 1.0, 1.0), (0.4, 0.0, 0.6), (1.7, 1.0, 0.8)):
+        code, h = CODES[loss], 1e-5
+        above, here, below = (kernels.likelihood(code, margin + change, label, k) for change in (h, 0, -h))
+        assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-6)
+        assert here[2] == pytest.approx(-(above[1] - below[1]) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", CODES)
+def test_linearise_survives_margins_of_any_size(rows, state, loss):
     for size in (1e3, -1e3, 1e30, -1e30):
-        huge = np.full(n, size, np.float32)
-        loss = kernels.linearise(
-            0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, huge, rows.label,
-            state["kappa"], state["u"], state["x"], *per_row, *sums,
-        )  # fmt: skip
-        assert np.isfinite(loss)
-        assert all(np.isfinite(one).all() for one in (*per_row, *sums))
+        found = linearise(rows, state, loss, np.full(len(rows), size, np.float32), 1.0)
+        assert all(np.isfinite(one).all() for one in found)
 
 
 def test_eliminate(rows, state, random):
@@ -148,11 +171,30 @@ def test_substitute(rows, state, random):
     np.testing.assert_allclose(direction, a @ v + z @ step.ravel(), atol=1e-9)
 
 
-def test_loss_along(rows, state, random):
+@pytest.mark.parametrize("loss", CODES)
+def test_loss_along(rows, state, random, loss):
     eta, direction = random.normal(size=len(rows)), random.normal(size=len(rows))
-    loss = kernels.loss_along(3, 90, eta, direction, 0.3, state["kappa"], rows.label)
-    margin, kappa = (eta + 0.3 * direction)[3:90], state["kappa"][3:90]
-    assert loss == pytest.approx((np.logaddexp(0, kappa * margin) / kappa - rows.label[3:90] * margin).sum())
+    data = (state["kappa"], rows.label, rows.weight)
+    lost = kernels.loss_along(3, 90, eta, direction, 0.3, *data, CODES[loss], 0.7)
+    margin, part = eta + 0.3 * direction, slice(3, 90)
+    each, _, _ = averaged(loss, margin[part], rows.label[part].astype(np.float64), state["kappa"][part])
+    assert lost == pytest.approx(0.7 * rows.weight[part] @ each)
+
+
+def test_the_uncertainty_of_the_rest_is_added(rows, state, random):
+    root = random.normal(size=(rows.dense, rows.dense))
+    dense = root @ root.T
+    covariance = np.empty_like(state["inverse"])
+    kernels.add_uncertainty_of_rest(
+        0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, rows.dense_entries,
+        state["weight"], state["inverse"], dense, covariance,
+    )  # fmt: skip
+    z, known = slopes_matrix(rows), block_diagonal(state["inverse"])
+    cross = known @ z.T @ (state["weight"][:, None] * sparse_part(rows)[:, : rows.dense])
+    whole, d = known + cross @ dense @ cross.T, rows.z.shape[1]
+    for e in range(rows.entities + 1):
+        at = slice(e * d, (e + 1) * d)
+        np.testing.assert_allclose(covariance[e], whole[at, at], rtol=1e-8)
 
 
 def test_row_variance(rows, state, random):

@@ -101,8 +101,8 @@ def test_an_unknown_entity_has_the_populations_effect_and_its_variance(personal)
     scale = personal._terms._scales["job.remote"]
     z = np.array([1.0, (1.0 - scale.mean) / scale.deviation])
     job = Levels(personal._terms._effect_levels[1].keys).encode(["j1"])[0]
-    eta = personal._fixed @ z + personal._effects[1][job, 0]
-    variance = z @ personal._covariances[0] @ z + personal._uncertainties[1][job, 0, 0]
+    eta = personal._learned.fixed @ z + personal._learned.effects[1].means[job, 0]
+    variance = z @ personal._learned.effects[0].population @ z + personal._learned.effects[1].covariances[job, 0, 0]
     assert score("nobody") == pytest.approx(eta / np.sqrt(1 + np.pi / 8 * variance), abs=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_probabilities_are_calibrated_for_new_members(personal):
 def test_a_loaded_component_reads_only_what_it_looks_up(personal, tmp_path):
     personal.save(tmp_path)
     loaded = Mixed.load(personal.spec, VISITS, tmp_path)
-    assert all(isinstance(one, np.memmap) for one in (*loaded._effects, *loaded._uncertainties))
+    assert all(isinstance(one, np.memmap) for effect in loaded._learned.effects for _, one in effect.arrays())
     fresh = make_visits(300, seed=5)
     np.testing.assert_array_equal(loaded.score(fresh.columns)["margin"], personal.score(fresh.columns)["margin"])
     assert loaded.importance() == personal.importance()
@@ -238,7 +238,7 @@ def test_levels_are_found_whatever_they_hold():
 
 
 def test_a_scale_ignores_what_is_not_finite():
-    scale = Scale.of(np.array([1, 3, np.nan, np.inf], np.float32))
+    scale = Scale.of(np.array([1, 3, np.nan, np.inf], np.float32), np.ones(4))
     assert (scale.mean, scale.deviation, scale.missing, scale.constant) == (2, 1, True, False)
     np.testing.assert_array_equal(scale.apply(np.array([3, np.nan, -np.inf])), [1, 0, 0])
-    assert Scale.of(np.array([np.nan])).constant
+    assert Scale.of(np.array([np.nan]), np.ones(1)).constant
