@@ -11,6 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import select
 from proml_kedro.spec.on_demand import bases
 
 if TYPE_CHECKING:
@@ -158,10 +159,11 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
 
     Each once, in declared order.
     """
-    patterns = [pattern for model in models if model for spec in model.components.values() for pattern in spec.inputs]
-    selected = features.select(patterns)
+    columns = features.columns()
+    components = [spec for model in models if model for spec in model.components.values()]
+    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
     read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in features.columns().items() if name in read}
+    return {name: dtype for name, dtype in columns.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

@@ -133,7 +133,7 @@ def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[
     """What a component reads, in its order; what other components give are numbers."""
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
-        read.update(select([pattern], types))
+        read.update(select([pattern], types, spec.takes_vectors))
         if pattern in outputs:
             read[pattern] = "float"
     return read
