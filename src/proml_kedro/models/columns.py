@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from proml_kedro.arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.problem import Task
 
 __all__ = [
     "Vocabulary",
@@ -25,6 +26,9 @@ __all__ = [
     "sigmoid",
     "to_matrix",
 ]
+
+
+_LARGEST_LOGARITHM = 50.0  # of a mean: whatever a row holds, a score is a finite number
 
 
 def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precision: str = "float32") -> Columns:
@@ -47,6 +51,23 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
 
     table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
     return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+
+
+def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]:
+    """The values of a column of a Parquet file, numbered from 0 without gaps; a missing one is one of its own.
+
+    Args:
+        path: The file.
+        name: Of the column, of any type.
+        rows: As in :func:`read_columns`.
+    """
+    import pyarrow.parquet as pq
+
+    codes = pq.read_table(path, columns=[name], filters=rows)[name].combine_chunks().dictionary_encode().indices
+    missing = np.asarray(codes.is_null())
+    numbers = np.array(codes.fill_null(0), np.int64)
+    numbers[missing] = len(numbers) + np.arange(missing.sum())
+    return np.unique(numbers, return_inverse=True)[1] if missing.any() else numbers
 
 
 def in_split(split: str) -> Any:
@@ -79,15 +100,27 @@ class ParquetRows:
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the file, at most ``rows`` rows at a time."""
+        for batch in self.record_batches([one.name for one in inputs], rows):
+            yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+
+    def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time."""
         import pyarrow.dataset as ds
 
-        names = [one.name for one in inputs]
-        scanner = ds.dataset(self.path).scanner(
-            columns=names, filter=in_split(self.split), batch_size=rows, use_threads=False, fragment_readahead=1
+        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
+        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
+        scanner = ds.dataset(self.path, format=form).scanner(
+            columns=list(names),
+            filter=in_split(self.split),
+            batch_size=rows,
+            use_threads=False,
+            fragment_readahead=1,
+            batch_readahead=1,
         )
         for batch in scanner.to_batches():
             if batch.num_rows:
-                yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+                yield batch
 
 
 @cache
@@ -156,3 +189,16 @@ def to_matrix(
 def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
     """Log-odds to probability, in float64."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
+    """What a margin says about the label: a probability, or the mean of a number or count; shape (n,).
+
+    Args:
+        margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.
+        task: What sort of label there is.
+    """
+    if task == "binary":
+        return sigmoid(margin)
+    margin = margin.astype(np.float64)
+    return np.asarray(np.exp(np.minimum(margin, _LARGEST_LOGARITHM)) if task == "count" else margin)

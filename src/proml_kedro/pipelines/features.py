@@ -22,9 +22,10 @@ def create_pipeline() -> Pipeline:
     """From the sources to a training set in which nothing is from the future."""
     return Pipeline(
         [
+            Node(generate_data, ["store", "params:problem"], "generated", name="generate_data"),
             Node(
                 ingest_tables,
-                ["store", "params:problem", "params:base_path", "params:hardware"],
+                ["store", "generated", "params:problem", "params:base_path", "params:hardware"],
                 "tables",
                 name="ingest_tables",
             ),
@@ -61,22 +62,40 @@ def create_pipeline() -> Pipeline:
     )
 
 
-def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, hardware: HardwareSpec) -> Artifact:
+def generate_data(store: ArtifactStore, problem: ProblemSpec) -> Artifact:
+    """Make up the data of a problem that has a generator; without one, the result is an empty folder."""
+    generator = problem.generator
+    if generator is None:
+        return store.build(f"{problem.name}/no_generator", {}, lambda folder: None)
+
+    def write(folder: Path) -> None:
+        from proml_kedro.generators import generate
+
+        generate(generator, folder)
+
+    return store.build(f"{problem.name}/generated", {"generator": generator}, write, code=("generators", "==numpy"))
+
+
+def ingest_tables(
+    store: ArtifactStore, generated: Artifact, problem: ProblemSpec, base_path: str, hardware: HardwareSpec
+) -> Artifact:
     """Read every source table into Parquet, with the columns derived from it."""
     from proml_kedro.features.tables import read_tables, source_fingerprint
 
     base = Path(base_path)
+    files = {name: str(generated.file(f"{made}.parquet").resolve()) for name, made in problem.generated().items()}
+    located = problem.with_sources(files)
     inputs = {
         "tables": problem.tables,
         "examples": problem.examples,
         "sources": {
-            name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items() if table.source
+            name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
         },
     }
     return store.build(
         f"{problem.name}/tables",
         inputs,
-        lambda folder: read_tables(problem, base, hardware, folder),
+        lambda folder: read_tables(located, base, hardware, folder),
         code=("features", "==duckdb"),
     )
 
@@ -160,12 +179,11 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
 
     Each once, in declared order.
     """
-    types = features.columns()
-    selected: dict[str, Dtype] = {}
-    for spec in (spec for model in models if model for spec in model.components.values()):
-        selected |= select(spec.inputs, types, spec.takes_vectors)
+    columns = features.columns()
+    components = [spec for model in models if model for spec in model.components.values()]
+    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
     read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in types.items() if name in read}
+    return {name: dtype for name, dtype in columns.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

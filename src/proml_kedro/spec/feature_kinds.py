@@ -36,12 +36,23 @@ class ColumnFeature(Spec):
         dtype: Its type.
         expression: SQL over the table's columns; the column of the feature's own name when left out. For on-demand
             features, an expression over other features, written ``view.feature``.
+        neutral: For what is known only once examples have been put in order, such as a position in a list: the value
+            that all of them are given when their order is judged.
     """
 
     dtype: Dtype
     expression: Sql | None = None
+    neutral: bool | int | float | str | None = None
     description: str = ""
     tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _neutral_value_fits(self) -> Self:
+        wanted: Any = {"str": str, "bool": bool, "int": int, "float": int | float}.get(self.dtype, ())
+        is_truth = isinstance(self.neutral, bool) and self.dtype != "bool"
+        if self.neutral is not None and (is_truth or not isinstance(self.neutral, wanted)):
+            raise ValueError(f"neutral: {self.neutral!r} is not of type {self.dtype}")
+        return self
 
 
 class WindowFeature(Spec):

@@ -223,6 +223,15 @@ class FeaturesSpec(RootModel[dict[Name, FeatureViewSpec]]):
             f"{view}.{feature}": dtype for view, spec in self.root.items() for feature, dtype in spec.columns().items()
         }
 
+    def neutral(self) -> dict[str, bool | int | float | str]:
+        """The features with a neutral value, as ``view.feature``."""
+        return {
+            f"{view}.{name}": feature.neutral
+            for view, spec in self.root.items()
+            for name, feature in spec.features.items()
+            if isinstance(feature, ColumnFeature) and feature.neutral is not None
+        }
+
     def select(self, patterns: list[str]) -> dict[str, Dtype]:
         """The features that match, each once, in the order of the patterns; ``*`` matches any text.
 

@@ -80,8 +80,7 @@ def check(run: RunSpec) -> list[Mistake]:
 
 
 def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
-    if problem.examples.table not in problem.tables:
-        yield Mistake("problem.examples.table", unknown("table", problem.examples.table, problem.tables))
+    yield from (Mistake(f"problem.{one.key}", one.message) for one in problem.check())
 
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
@@ -182,9 +181,8 @@ def _cycle(model: ModelSpec) -> list[str]:
 def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     """Columns of the training set that other settings name."""
     columns = ["day", *run.problem.examples.entities, *(["group"] if run.problem.examples.group else [])]
-    cluster, group = run.evaluation.compare.cluster_by, run.model.training.cross_fit.group
-    if cluster not in [*columns, "row"]:
-        yield Mistake("evaluation.compare.cluster_by", unknown("cluster", cluster, [*columns, "row"]))
+    group = run.model.training.cross_fit.group
+    yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]
