@@ -139,6 +139,26 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     return as_result(found)
 
 
+def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
+    """What a service has logged beside offline values as of the logged moments.
+
+    Args:
+        place: What the command works on.
+        log: The log.
+        rows: How many of its last rows.
+        tolerance: Relative difference of two numbers that counts as none.
+
+    Raises:
+        UserError: A line is none of such a log, or has a feature that is not declared.
+    """
+    from proml_kedro.features.consistency import as_result
+    from proml_kedro.features.replay import compare_log, read_log
+
+    logged = read_log(log, rows)
+    with _answering():
+        return as_result(compare_log(_open(place), place.run.features, logged, tolerance))
+
+
 def push_file(place: Place, view: str, file: Path) -> Pushed:
     """Put the rows of a file into the online store.
 

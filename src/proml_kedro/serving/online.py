@@ -14,6 +14,7 @@ from proml_kedro.bundle import Manifest
 from proml_kedro.errors import UserError
 from proml_kedro.features.rows import SQLITE, online_file
 from proml_kedro.models.component import Columns
+from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.serving.schema import Row
 
 logger = logging.getLogger(__name__)
@@ -36,14 +37,16 @@ class OnlineLookup:
     Args:
         manifest: Of the bundle.
         beside: The bundle's folder.
+        log: A file to log what is looked up in; none when None.
     """
 
-    def __init__(self, manifest: Manifest, beside: Path) -> None:
+    def __init__(self, manifest: Manifest, beside: Path, log: str | None = None) -> None:
         self._manifest = manifest
         self._project = str(manifest.config["problem"]["name"])
         self._beside = beside
         self._columns = {one.name: one.dtype for one in manifest.rows.inputs if not one.request}
         self._reader: Any = None
+        self._log = RequestLog(Path(log), manifest.tag) if log else None
 
     @property
     def is_needed(self) -> bool:
@@ -72,6 +75,8 @@ class OnlineLookup:
             columns: Columns = reader.read(keys, moments)
         except (LookupError, UserError, sqlite3.Error) as error:
             raise self._unavailable("read", error) from error
+        if self._log:
+            self._log.write(keys, moments, columns)
         return columns
 
     def open(self) -> Any:
