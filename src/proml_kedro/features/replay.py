@@ -121,10 +121,7 @@ def _offline(
         view, _, column = name.partition(".")
         values = to_array(table[name.replace(".", "__", 1)].to_pylist(), dtypes[name])
         if column in zero_when_empty(features.views[view]):
-            complete = np.array(
-                [all(row.keys.get(key) is not None for key in features.views[view].key) for row in rows]
-            )
-            values[complete & np.isnan(values)] = 0
+            values[_have_keys(rows, features.views[view].key) & np.isnan(values)] = 0
         found[name] = values
     return found
 
