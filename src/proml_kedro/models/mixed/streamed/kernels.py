@@ -1,16 +1,16 @@
 """The compiled loops of a sweep: Newton steps for many entities at once, one in each lane of a vector.
 
-For row i of an entity with the coefficients c (those of the population and its own together), label y_i in {-1, 1},
-offset o_i and slopes z_i, the margin towards the label that was seen is
+For row i of an entity with the coefficients c = b + u, those of the population and its own, label y_i in {-1, 1}, offset
+o_i and slopes z_i, the margin towards the label that was seen is
 
     m_i = t_i + s_i'c        with what is stored of a row: t_i = y_i o_i and s_i = y_i z_i.
 
-Its likelihood, averaged over the posterior Normal(c, V), is about sigma(k_i m_i), k_i = 1 / sqrt(1 + pi v_i / 8), with
-v_i = s_i'V s_i (MacKay, 1992). With q_i = 1 - sigma(k_i m_i), w_i = k_i q_i (1 - q_i), and the prior Normal(b, 1 / P),
+Its likelihood, averaged over the posterior Normal(u, V), is about sigma(k_i m_i), k_i = 1 / sqrt(1 + pi v_i / 8), with
+v_i = s_i'V s_i (MacKay, 1992). With q_i = 1 - sigma(k_i m_i), w_i = k_i q_i (1 - q_i), and the prior Normal(0, 1 / P),
 
-    g = sum q_i s_i - P (c - b)        H = sum w_i s_i s_i' + P        V = 1 / H        c <- c + V g
+    g = sum q_i s_i - P u        H = sum w_i s_i s_i' + P        V = 1 / H        u <- u + V g
 
-until c rests. The sign of y_i cancels in H, and a row of zeros adds nothing: entities of a block may differ in rows.
+until u rests. The sign of y_i cancels in H, and a row of zeros adds nothing: entities of a block may differ in rows.
 
 Numbers are float32; sums over entities are float64. The number of slopes d is known to the compiler, which turns each
 loop over lanes into a few vector instructions. Compiling for one d takes a few CPU-seconds; the result is kept on disk.
@@ -130,8 +130,8 @@ def invert(d, lanes, h, column):
 
 
 @_inlined
-def step_to(d, lanes, g, h, c, v, share, newton, last, promised, moved):
-    """Move c by V g; or back, to where the slope along the last step crosses zero, if that led far beyond."""
+def step_to(d, lanes, g, h, u, v, share, newton, last, promised, moved):
+    """Move u by V g; or back, to where the slope along the last step crosses zero, if that led far beyond."""
     for lane in range(lanes):
         for a in range(d):
             newton[a, lane] = np.float32(0.0)
@@ -153,7 +153,7 @@ def step_to(d, lanes, g, h, c, v, share, newton, last, promised, moved):
         for a in range(d):
             step = (part - _ONE) * last[a, lane] if beyond else newton[a, lane]
             last[a, lane] = part * last[a, lane] if beyond else newton[a, lane]
-            c[a, lane] += step
+            u[a, lane] += step
             moved[lane] = max(moved[lane], abs(step))
         for at in range(d * (d + 1) // 2):
             v[at, lane] += share * (h[at, lane] - v[at, lane])
@@ -171,18 +171,19 @@ def add_up_lanes(lanes, values):
 
 
 @_inlined
-def begin(d, lanes, precision, mean, share, c, g, h):
-    """Set g to -P (c - b) and h to P, or a share of them."""
+def begin(d, lanes, precision, mean, share, u, c, g, h):
+    """Set c to b + u, g to -P u and h to P, or a share of these two."""
     for lane in range(lanes):
         for a in range(d):
+            c[a, lane] = mean[a] + u[a, lane]
             g[a, lane] = np.float32(0.0)
         for a in range(d):
             for b in range(a + 1):
                 p = share * precision[a * (a + 1) // 2 + b]
                 h[a * (a + 1) // 2 + b, lane] = p
-                g[a, lane] -= p * (c[b, lane] - mean[b])
+                g[a, lane] -= p * u[b, lane]
                 if b < a:
-                    g[b, lane] -= p * (c[a, lane] - mean[a])
+                    g[b, lane] -= p * u[a, lane]
 
 
 @_inlined
@@ -203,14 +204,14 @@ def add_segments(d, lanes, rows, first, last, c, v, spread, part_g, part_h, g, h
 
 
 @_inlined
-def add_sums(d, c, v, mean, count, sums):
-    """Add c - b, its products, and V of the first ``count`` lanes to ``sums``."""
+def add_sums(d, u, v, count, sums):
+    """Add u, its products, and V of the first ``count`` lanes to ``sums``."""
     for lane in range(count):
         for a in range(d):
-            u = float(c[a, lane] - mean[a])
-            sums[a] += u
+            value = float(u[a, lane])
+            sums[a] += value
             for b in range(a + 1):
-                sums[d + a * (a + 1) // 2 + b] += u * (c[b, lane] - mean[b])
+                sums[d + a * (a + 1) // 2 + b] += value * u[b, lane]
         for k in range(d * (d + 1) // 2):
             sums[d + d * (d + 1) // 2 + k] += v[k, lane]
 
@@ -228,41 +229,41 @@ def kernels_of(d: int) -> Kernels:
             rows: float32 of shape (rows, 1 + d, lanes): t_i and s_i.
             starts: int64 of shape (blocks + 1,): where the rows of each block begin.
             used: int8 of shape (blocks,): lanes that hold an entity; 0 where one entity's rows are in all lanes.
-            state: float32 of shape (blocks, d + entries, lanes): c and V; updated.
+            state: float32 of shape (blocks, d + entries, lanes): u and V; updated.
             precision: float32 of shape (entries,): P.
             mean: float32 of shape (d,): b.
             spread: pi / 8, or 0 for the mode of the posterior instead of its mean.
             tolerance: Steps of a block end when no coefficient moves further.
             most: Steps there may be.
-            sums: float64 of shape (d + 2 entries,): the sums of c - b, of its products and of V are added.
+            sums: float64 of shape (d + 2 entries,): the sums of u, of its products and of V are added.
 
         Returns:
             Rows visited, in vectors.
         """
         c, g, part_g = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d, lanes), f)
         v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)
-        column, last = np.zeros((d, lanes), f), np.zeros((d, lanes), f)
+        u, column, last = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d, lanes), f)
         promised, moved = np.zeros(lanes, f), np.zeros(lanes, f)
         visited = 0
         for block in range(used.size):
-            c[:], v[:] = state[block, :d], state[block, d:]
+            u[:], v[:] = state[block, :d], state[block, d:]
             last[:], promised[:] = 0, 0
             first, end = starts[block], starts[block + 1]
             prior_share = _ONE if used[block] else _ONE / np.float32(lanes)  # the lanes of one entity are summed
             for iteration in range(most):
-                begin(d, lanes, precision, mean, prior_share, c, g, h)
+                begin(d, lanes, precision, mean, prior_share, u, c, g, h)
                 add_segments(d, lanes, rows, first, end, c, v, spread, part_g, part_h, g, h)
                 if not used[block]:
                     add_up_lanes(lanes, g)
                     add_up_lanes(lanes, h)
                 invert(d, lanes, h, column)
                 share = _ONE if iteration < _PATIENCE else _HALF
-                step_to(d, lanes, g, h, c, v, share, column, last, promised, moved)
+                step_to(d, lanes, g, h, u, v, share, column, last, promised, moved)
                 visited += end - first
                 if moved.max() < tolerance:
                     break
-            state[block, :d], state[block, d:] = c, v
-            add_sums(d, c, v, mean, max(used[block], 1), sums)
+            state[block, :d], state[block, d:] = u, v
+            add_sums(d, u, v, max(used[block], 1), sums)
         return visited
 
     @_compiled

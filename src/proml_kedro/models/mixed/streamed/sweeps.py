@@ -1,7 +1,7 @@
 """Sweeps over the parts, and in between them the population's mean and covariance, from sums alone.
 
-A sweep brings every entity to the mode of its posterior under the prior Normal(b, S), and returns the sums over the
-entities of u = c - b, of u u' and of V. With P = 1 / S, the gradient of what is maximised by b is P sum u plus that of
+A sweep brings every entity to the mode of its posterior, its coefficients being b + u with the prior Normal(0, S) of u,
+and returns the sums over the entities of u, of u u' and of V. With P = 1 / S, the gradient of what is maximised by b is P sum u plus that of
 rows without an entity, g_0, and once each entity follows b on its own its curvature is (Schur complement)
 
     sum (I_e - I_e V_e I_e) = E P - P (sum V) P        with the information of an entity's rows I_e = 1 / V_e - P
@@ -146,10 +146,11 @@ class Sweeps:
         """One sweep, and the mean and covariance that follow from it; whether both have come to rest."""
         sums = self._sums(folders, covariance.precision, progress.mean)
         step = self._mean_step(sums, covariance.precision, np.array(progress.mean), len(folders) == len(self._folders))
-        change = covariance.update(sums.moment / sums.entities, sums.uncertainty / sums.entities)
+        entities = max(sums.entities, 1)
+        change = covariance.update(sums.moment / entities, sums.uncertainty / entities) if sums.entities else 0.0
         progress.mean = (progress.mean + step).tolist()
         progress.covariance = covariance.value.tolist()
-        progress.spread = np.sqrt(np.diag(sums.moment) / sums.entities).tolist()
+        progress.spread = np.sqrt(np.diag(sums.moment) / entities).tolist()
         moved = float(np.abs(step).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
         progress.history.append(facts)
