@@ -68,8 +68,9 @@ def packed(folder, d, **how):
 def swept(part, precision, mean, spread, tolerance=1e-6, most=30):
     d = len(mean)
     sums = np.zeros(d + 2 * triangle(d))
-    lower = precision[np.tril_indices(d)].astype(np.float32)
-    how = (lower, mean.astype(np.float32), np.float32(spread), np.float32(tolerance), most)
+    root = np.linalg.cholesky(np.linalg.inv(precision))
+    factors = root.astype(np.float32), np.linalg.inv(root).astype(np.float32)
+    how = (*factors, mean.astype(np.float32), np.float32(spread), np.float32(tolerance), most)
     visited = kernels_of(d).sweep(part.rows, part.starts, part.used, part.state, *how, sums)
     return sums, visited
 
@@ -104,8 +105,9 @@ def test_a_sweep_solves_each_entity(d, spread, tmp_path):
         c, v = solve(*design(numbers[keys[:, 0] == word], slopes), precision, mean, spread)
         np.testing.assert_allclose(mean + found[:d], c, atol=2e-4)
         np.testing.assert_allclose(full(found[d:], d), v, atol=2e-4)
-        u = c - mean
-        expected += [*u, *np.outer(u, u)[np.tril_indices(d)], *v[np.tril_indices(d)]]
+        whiten = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(precision)))
+        w = whiten @ (c - mean)
+        expected += [*w, *np.outer(w, w)[np.tril_indices(d)], *(whiten @ v @ whiten.T)[np.tril_indices(d)]]
     np.testing.assert_allclose(sums, expected, atol=0.01)
 
 

@@ -1,16 +1,17 @@
 """The compiled loops of a sweep: Newton steps for many entities at once, one in each lane of a vector.
 
-For row i of an entity with the coefficients c = b + u, those of the population and its own, label y_i in {-1, 1}, offset
-o_i and slopes z_i, the margin towards the label that was seen is
+For row i of an entity with the coefficients c = b + L w, those of the population and its own, where S = L L' is the
+covariance of the population, with label y_i in {-1, 1}, offset o_i and slopes z_i, the margin towards the label seen is
 
     m_i = t_i + s_i'c        with what is stored of a row: t_i = y_i o_i and s_i = y_i z_i.
 
-Its likelihood, averaged over the posterior Normal(u, V), is about sigma(k_i m_i), k_i = 1 / sqrt(1 + pi v_i / 8), with
-v_i = s_i'V s_i (MacKay, 1992). With q_i = 1 - sigma(k_i m_i), w_i = k_i q_i (1 - q_i), and the prior Normal(0, 1 / P),
+Its likelihood, averaged over the posterior Normal(c, V), is about sigma(k_i m_i), k_i = 1 / sqrt(1 + pi v_i / 8), with
+v_i = s_i'V s_i (MacKay, 1992). With q_i = 1 - sigma(k_i m_i), w_i = k_i q_i (1 - q_i), and the prior Normal(0, 1) of w,
 
-    g = sum q_i s_i - P u        H = sum w_i s_i s_i' + P        V = 1 / H        u <- u + V g
+    g = L' sum q_i s_i - w        H = L' (sum w_i s_i s_i') L + 1        w <- w + g / H        V = L / H L'
 
-until u rests. The sign of y_i cancels in H, and a row of zeros adds nothing: entities of a block may differ in rows.
+until w rests. No eigenvalue of H is below 1, however narrow S is. The sign of y_i cancels in H, and a row of zeros adds
+nothing: entities of a block may differ in rows.
 
 Numbers are float32; sums over entities are float64. The number of slopes d is known to the compiler, which turns each
 loop over lanes into a few vector instructions. Compiling for one d takes a few CPU-seconds; the result is kept on disk.
@@ -32,7 +33,6 @@ SEGMENT = 4096  # rows summed in one go; the sums of segments are summed after t
 _PATIENCE = 8  # steps after which variances are averaged with their last ones: means and variances may chase each other
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_SMALLEST = np.float32(1e-6)  # pivot there can be: none is smaller than the smallest eigenvalue of P but by rounding
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 
 
@@ -115,7 +115,7 @@ def invert(d, lanes, h, column):
             for a in range(d):
                 low, high = min(a, p), max(a, p)
                 column[a, lane] = h[high * (high + 1) // 2 + low, lane]
-            pivot = _ONE / max(column[p, lane], _SMALLEST)
+            pivot = _ONE / max(column[p, lane], _HALF)  # pivots are at least 1, but for rounding
             for a in range(d):
                 scaled = column[a, lane] * pivot
                 for b in range(a + 1):
@@ -130,8 +130,33 @@ def invert(d, lanes, h, column):
 
 
 @_inlined
-def step_to(d, lanes, g, h, u, v, share, newton, last, promised, moved):
-    """Move u by V g; or back, to where the slope along the last step crosses zero, if that led far beyond."""
+def whiten(d, lanes, root, w, g, h, square):
+    """Replace g by L'g - w and h by L'h L + 1."""
+    for lane in range(lanes):
+        for a in range(d):
+            for b in range(d):
+                square[a * d + b, lane] = np.float32(0.0)
+                for k in range(b, d):
+                    low, high = min(a, k), max(a, k)
+                    square[a * d + b, lane] += h[high * (high + 1) // 2 + low, lane] * root[k, b]
+    for lane in range(lanes):
+        for a in range(d):
+            g[a, lane] = root[a, a] * g[a, lane] - w[a, lane]
+            for k in range(a + 1, d):
+                g[a, lane] += root[k, a] * g[k, lane]
+            for b in range(a + 1):
+                value = _ONE if a == b else np.float32(0.0)
+                for k in range(a, d):
+                    value += root[k, a] * square[k * d + b, lane]
+                h[a * (a + 1) // 2 + b, lane] = value
+
+
+@_inlined
+def move_to(d, lanes, root, g, h, w, share, v, newton, last, promised, moved, square):
+    """Move w by g / H, and V a share of the way; ``moved`` becomes the largest change of c.
+
+    If the last step led far beyond, to where the slope has turned, w goes back to where it crosses zero.
+    """
     for lane in range(lanes):
         for a in range(d):
             newton[a, lane] = np.float32(0.0)
@@ -153,10 +178,26 @@ def step_to(d, lanes, g, h, u, v, share, newton, last, promised, moved):
         for a in range(d):
             step = (part - _ONE) * last[a, lane] if beyond else newton[a, lane]
             last[a, lane] = part * last[a, lane] if beyond else newton[a, lane]
-            u[a, lane] += step
-            moved[lane] = max(moved[lane], abs(step))
-        for at in range(d * (d + 1) // 2):
-            v[at, lane] += share * (h[at, lane] - v[at, lane])
+            newton[a, lane] = step
+            w[a, lane] += step
+    for lane in range(lanes):
+        for a in range(d):
+            change = np.float32(0.0)
+            for k in range(a + 1):
+                change += root[a, k] * newton[k, lane]
+            moved[lane] = max(moved[lane], abs(change))
+            for b in range(d):
+                square[a * d + b, lane] = np.float32(0.0)
+                for k in range(a + 1):
+                    low, high = min(b, k), max(b, k)
+                    square[a * d + b, lane] += root[a, k] * h[high * (high + 1) // 2 + low, lane]
+    for lane in range(lanes):
+        for a in range(d):
+            for b in range(a + 1):
+                value = np.float32(0.0)
+                for k in range(b + 1):
+                    value += square[a * d + k, lane] * root[b, k]
+                v[a * (a + 1) // 2 + b, lane] += share * (value - v[a * (a + 1) // 2 + b, lane])
 
 
 @_inlined
@@ -171,30 +212,30 @@ def add_up_lanes(lanes, values):
 
 
 @_inlined
-def begin(d, lanes, precision, mean, share, u, c, g, h):
-    """Set c to b + u, g to -P u and h to P, or a share of these two."""
+def transform(d, lanes, matrix, x, shift, y):
+    """Set y to shift + matrix x in every lane; the matrix is lower triangular."""
     for lane in range(lanes):
         for a in range(d):
-            c[a, lane] = mean[a] + u[a, lane]
-            g[a, lane] = np.float32(0.0)
+            y[a, lane] = shift[a]
+            for k in range(a + 1):
+                y[a, lane] += matrix[a, k] * x[k, lane]
+
+
+@_inlined
+def clear(d, lanes, g, h):
+    """Set g and h to zero."""
+    for lane in range(lanes):
         for a in range(d):
+            g[a, lane] = np.float32(0.0)
             for b in range(a + 1):
-                p = share * precision[a * (a + 1) // 2 + b]
-                h[a * (a + 1) // 2 + b, lane] = p
-                g[a, lane] -= p * u[b, lane]
-                if b < a:
-                    g[b, lane] -= p * u[a, lane]
+                h[a * (a + 1) // 2 + b, lane] = np.float32(0.0)
 
 
 @_inlined
 def add_segments(d, lanes, rows, first, last, c, v, spread, part_g, part_h, g, h):
     """As :func:`add_rows`, by way of the sums of segments."""
     for start in range(first, last, SEGMENT):
-        for lane in range(lanes):
-            for a in range(d):
-                part_g[a, lane] = np.float32(0.0)
-                for b in range(a + 1):
-                    part_h[a * (a + 1) // 2 + b, lane] = np.float32(0.0)
+        clear(d, lanes, part_g, part_h)
         add_rows(d, lanes, rows, start, min(start + SEGMENT, last), c, v, spread, part_g, part_h)
         for lane in range(lanes):
             for a in range(d):
@@ -204,16 +245,16 @@ def add_segments(d, lanes, rows, first, last, c, v, spread, part_g, part_h, g, h
 
 
 @_inlined
-def add_sums(d, u, v, count, sums):
-    """Add u, its products, and V of the first ``count`` lanes to ``sums``."""
+def add_sums(d, w, h, count, sums):
+    """Add w, its products, and what stands in h of the first ``count`` lanes to ``sums``."""
     for lane in range(count):
         for a in range(d):
-            value = float(u[a, lane])
+            value = float(w[a, lane])
             sums[a] += value
             for b in range(a + 1):
-                sums[d + a * (a + 1) // 2 + b] += value * u[b, lane]
+                sums[d + a * (a + 1) // 2 + b] += value * w[b, lane]
         for k in range(d * (d + 1) // 2):
-            sums[d + d * (d + 1) // 2 + k] += v[k, lane]
+            sums[d + d * (d + 1) // 2 + k] += h[k, lane]
 
 
 @cache
@@ -222,48 +263,57 @@ def kernels_of(d: int) -> Kernels:
     lanes, entries, f = lanes_of(d), triangle(d), np.float32
 
     @_compiled
-    def sweep(rows, starts, used, state, precision, mean, spread, tolerance, most, sums):
+    def sweep(rows, starts, used, state, root, inverse, mean, spread, tolerance, most, sums):
         """Fit every entity of a part, from where ``state`` left it.
 
         Args:
             rows: float32 of shape (rows, 1 + d, lanes): t_i and s_i.
             starts: int64 of shape (blocks + 1,): where the rows of each block begin.
             used: int8 of shape (blocks,): lanes that hold an entity; 0 where one entity's rows are in all lanes.
-            state: float32 of shape (blocks, d + entries, lanes): u and V; updated.
-            precision: float32 of shape (entries,): P.
+            state: float32 of shape (blocks, d + entries, lanes): u = L w and V; updated.
+            root: float32 of shape (d, d): L.
+            inverse: float32 of shape (d, d): 1 / L.
             mean: float32 of shape (d,): b.
             spread: pi / 8, or 0 for the mode of the posterior instead of its mean.
             tolerance: Steps of a block end when no coefficient moves further.
             most: Steps there may be.
-            sums: float64 of shape (d + 2 entries,): the sums of u, of its products and of V are added.
+            sums: float64 of shape (d + 2 entries,): the sums of w, of its products and of 1 / H are added.
 
         Returns:
             Rows visited, in vectors.
         """
-        c, g, part_g = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d, lanes), f)
+        w, c, g, part_g = (
+            np.zeros((d, lanes), f),
+            np.zeros((d, lanes), f),
+            np.zeros((d, lanes), f),
+            np.zeros((d, lanes), f),
+        )
         v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)
-        u, column, last = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d, lanes), f)
-        promised, moved = np.zeros(lanes, f), np.zeros(lanes, f)
+        newton, last, square = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d * d, lanes), f)
+        promised, moved, nothing = np.zeros(lanes, f), np.zeros(lanes, f), np.zeros(d, f)
         visited = 0
         for block in range(used.size):
-            u[:], v[:] = state[block, :d], state[block, d:]
+            c[:], v[:] = state[block, :d], state[block, d:]
+            transform(d, lanes, inverse, c, nothing, w)
             last[:], promised[:] = 0, 0
             first, end = starts[block], starts[block + 1]
-            prior_share = _ONE if used[block] else _ONE / np.float32(lanes)  # the lanes of one entity are summed
             for iteration in range(most):
-                begin(d, lanes, precision, mean, prior_share, u, c, g, h)
+                transform(d, lanes, root, w, mean, c)
+                clear(d, lanes, g, h)
                 add_segments(d, lanes, rows, first, end, c, v, spread, part_g, part_h, g, h)
                 if not used[block]:
                     add_up_lanes(lanes, g)
                     add_up_lanes(lanes, h)
-                invert(d, lanes, h, column)
+                whiten(d, lanes, root, w, g, h, square)
+                invert(d, lanes, h, newton)
                 share = _ONE if iteration < _PATIENCE else _HALF
-                step_to(d, lanes, g, h, u, v, share, column, last, promised, moved)
+                move_to(d, lanes, root, g, h, w, share, v, newton, last, promised, moved, square)
                 visited += end - first
                 if moved.max() < tolerance:
                     break
-            state[block, :d], state[block, d:] = u, v
-            add_sums(d, u, v, max(used[block], 1), sums)
+            transform(d, lanes, root, w, nothing, c)
+            state[block, :d], state[block, d:] = c, v
+            add_sums(d, w, h, max(used[block], 1), sums)
         return visited
 
     @_compiled
