@@ -37,7 +37,8 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed.fit import Model, divide, pack_all, scales_of, start_of
-from proml_kedro.models.mixed.streamed.kernels import exponential, kernels_of
+from proml_kedro.models.mixed.streamed.kernels import kernels_of
+from proml_kedro.models.mixed.streamed.lanes import exponential
 from proml_kedro.models.mixed.streamed.pack import Part
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 from proml_kedro.spec.hardware import HardwareSpec

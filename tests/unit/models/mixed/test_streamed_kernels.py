@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.models.mixed.streamed.kernels import exponential, kernels_of, lanes_of, triangle
+from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import names_of, order_of, words_of
+from proml_kedro.models.mixed.streamed.lanes import exponential
 from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population
-from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, parts_for, partition
+from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
 
 SPREAD = math.pi / 8
 relaxed = settings(deadline=None)  # the first example compiles
@@ -93,7 +94,7 @@ def test_the_exponential_is_one_within_its_accuracy():
     assert 0 < exponential(np.float32(-1e30)) < exponential(np.float32(1e30)) < np.inf
 
 
-@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("d", [1, 3, 5])
 @pytest.mark.parametrize("spread", [SPREAD, 0.0], ids=["variational", "pql"])
 def test_a_sweep_solves_each_entity(d, spread, tmp_path):
     part, keys, numbers, slopes = packed(tmp_path, d)

@@ -1,9 +1,9 @@
 """Sweeps over the parts, and in between them the population's mean and covariance, from sums alone.
 
-A sweep brings every entity to the mode of its posterior, its coefficients being b + L w with the prior Normal(0, 1) of w
-and S = L L', and returns the sums over the entities of w, of w w' and of the posterior covariance of w, 1 / H. The gradient
-of what is maximised by b is R = 1 / L' times sum w, plus that of rows without an entity; once each entity follows b on
-its own, its curvature is (Schur complement, I_e being the information of an entity's rows)
+A sweep brings every entity to the mode of its posterior, its coefficients being b + L w with the prior Normal(0, 1) of
+w and S = L L', and returns the sums over the entities of w, of w w' and of the posterior covariance of w, 1 / H. The
+gradient of what is maximised by b is R = 1 / L' times sum w, plus that of rows without an entity; once each entity
+follows b on its own, its curvature is (Schur complement, I_e being the information of an entity's rows)
 
     sum (I_e - I_e V_e I_e) = R (E - sum 1 / H) R'
 
