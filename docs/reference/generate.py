@@ -16,6 +16,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro.models.deep.blocks import blocks
+from proml_kedro.models.deep.heads import heads
 from proml_kedro.registry import components
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
@@ -36,6 +37,8 @@ def main() -> None:
         print("\n".join(section(f"kind: {name}", spec_of(name), shown)))
     for name in blocks.names():
         print("\n".join(section(f"block: {name}", blocks.get(name), shown)))
+    for name in heads.names():
+        print("\n".join(section(f"loss: {name}", heads.get(name), shown)))
 
 
 def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:

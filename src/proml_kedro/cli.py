@@ -16,6 +16,8 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 
 from proml_kedro.commands import workspace
 from proml_kedro.commands.features import make_group
+from proml_kedro.commands.model_describe import describe_command
+from proml_kedro.commands.model_effects import effects_command
 from proml_kedro.config.folders import shipped
 from proml_kedro.errors import Mistake, UserError, unknown
 
@@ -243,3 +245,12 @@ config.add_command(
 
 cli.add_command(make_group(_Command, _overrides, _conf_of_project))
 cli.add_command(workspace.make_command(_Command, _overrides, _conf_of_project))
+
+
+@cli.group()
+def model() -> None:
+    """Look at the configured model, or at one that was trained."""
+
+
+model.add_command(effects_command(_Command))
+model.add_command(describe_command(_Command, _overrides, _conf_of_project))

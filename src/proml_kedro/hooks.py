@@ -17,7 +17,7 @@ from kedro.pipeline.node import Node
 from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.hardware import limit_environment
+from proml_kedro.hardware import check_device, limit_environment
 from proml_kedro.spec import RunSpec
 
 DRIFTED = 1
@@ -42,10 +42,13 @@ class ProjectHooks:
         """Hold every library to the hardware's threads, and see that what the run starts from is there.
 
         Raises:
-            UserError: Nothing can be written to the data folder, or results that an earlier pipeline makes are missing.
+            UserError: A device is not there, nothing can be written to the data folder, or results that an earlier
+                pipeline makes are missing.
         """
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
-        limit_environment(_run_spec(catalog).hardware)
+        hardware = _run_spec(catalog).hardware
+        check_device(hardware)
+        limit_environment(hardware)
         if "store" in pipeline.inputs():
             _prepare(catalog.load("store"))
         missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]

@@ -21,6 +21,9 @@ _REPORTS = {
     "drift": ("Drift", "drift.html"),
 }
 
+_PLACES = ("--env", "-e", "--conf-source")
+"""Options that say where the configuration lies."""
+
 
 def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, float]) -> None:
     """Print the summary to standard output.
@@ -35,6 +38,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
     console.print(f"\n[bold]{problem}[/bold] · model [bold]{model}[/bold]")
     if "evaluation" in results:
         console.print(_metrics(results["evaluation"], model))
+        for line in _groups(results["evaluation"]):
+            console.print(line)
     if "drift" in results:
         console.print(_drift(results["drift"]))
     if "consistency" in results:
@@ -68,6 +73,14 @@ def _metrics(evaluation: Artifact, model: str) -> Table:
             f"{_number(difference['low'], '+')} … {_number(difference['high'], '+')}",
         )
     return table
+
+
+def _groups(evaluation: Artifact) -> Iterator[str]:
+    """What the metrics of rankings are taken over."""
+    facts = evaluation.json("metrics.json")["ranking"]
+    if facts:
+        left_out = f"{facts['without_positive']:,} of {facts['groups']:,} groups have no positive row and are left out"
+        yield f"Ranked within {facts['within']}: {left_out}"
 
 
 def _number(value: float | None, sign: str = "") -> str:
@@ -108,17 +121,35 @@ def _next(results: Mapping[str, Artifact], places: Path, model: str) -> Iterator
     if model == "xgboost":
         yield f"  change the model  {again} model.components.trees.params.max_depth=4"
     yield f"  check for drift   {again} --pipelines=monitor"
+    yield f"  look at it all    {_workspace()}"
+
+
+def _workspace() -> str:
+    """The command that shows this project, with what was typed to find its configuration or to change it."""
+    kept = []
+    typed = iter(_arguments())
+    for one in typed:
+        if one in _PLACES:
+            kept += [one, next(typed, "")]
+        elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or ("=" in one and not one.startswith("-")):
+            kept.append(one)
+    return shlex.join([_program("kedro"), "workspace", *kept])
 
 
 def _as_typed() -> str:
     """The command of this run, to be added to: with all that was typed but the choice of pipelines."""
-    arguments = sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
+    arguments = _arguments()
     kept = [
         one
         for before, one in zip(["", *arguments], arguments, strict=False)
         if not one.startswith("--pipelines") and before != "--pipelines"
     ]
     return shlex.join([_program("kedro"), "run", *kept])
+
+
+def _arguments() -> list[str]:
+    """What was typed behind `run`."""
+    return sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
 
 
 def _program(name: str) -> str:

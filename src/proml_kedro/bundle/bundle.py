@@ -16,6 +16,7 @@ from proml_kedro.bundle.card import read_periods, write_card
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
+from proml_kedro.bundle.rows import RowScorer
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
@@ -68,9 +69,10 @@ def write_bundle(
     manifest.write(folder)
     (folder / COMPONENTS).mkdir()
     graph.save(folder / COMPONENTS)
+    scorer = RowScorer(graph, manifest.features, rows.precision)
     columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
-    write_golden(folder, golden, graph, rows.precision)
+    write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(metrics)
     (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
@@ -96,12 +98,14 @@ def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) ->
     features = FeaturesSpec.model_validate(config["features"])
     types = pq.read_schema(training_set)
     entities = {name: "int" if pa.types.is_integer(types.field(name).type) else "str" for name in examples.entities}
+    precision = config.get("hardware", {}).get("precision", "float32")
+    inputs = RowScorer(graph, features, precision).inputs
     return Schema(
-        inputs=describe_inputs({one.name: one.dtype for one in graph.inputs}, features, entities),
+        inputs=describe_inputs({one.name: one.dtype for one in inputs}, features, entities),
         entities=entities,
         timestamp=examples.timestamp,
         lead_time=examples.lead_time,
-        precision=config.get("hardware", {}).get("precision", "float32"),
+        precision=precision,
     )
 
 
@@ -120,6 +124,7 @@ class Bundle:
         self.manifest = manifest
         self.digest = digest
         self.graph = graph
+        self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision)
 
     @classmethod
     def load(cls, path: Path, check_golden_rows: bool = True) -> Self:
@@ -137,11 +142,12 @@ class Bundle:
         manifest = Manifest.read(folder)
         types = input_types(manifest.problem, manifest.features)
         graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
-        if [one.name for one in graph.inputs] != [one.name for one in manifest.rows.inputs]:
+        bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+        if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
-            check_golden(folder, graph, manifest.rows.precision, manifest.serving.tolerance)
-        return cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+            check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
+        return bundle
 
     @property
     def name(self) -> str:
@@ -155,8 +161,8 @@ class Bundle:
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """The features that the model reads."""
-        return self.graph.inputs
+        """What a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
+        return self._scorer.inputs
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -168,6 +174,6 @@ class Bundle:
         """Probabilities, or means for other tasks than binary; float64 of shape (n,).
 
         Args:
-            columns: Each input, n rows: floating point with NaN for missing, or objects with None for missing.
+            columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
         """
-        return self.graph.score(columns)
+        return self._scorer.score(columns)

@@ -79,7 +79,7 @@ def read_entity(
         UserError: An unknown key or feature, a key that misses others, no store, or one that lacks a view.
     """
     run = place.run
-    stored = {name: one for name, one in run.features.columns().items() if not _view(place, name).is_request}
+    stored = {name: one for name, one in run.features.columns().items() if _view(place, name).is_stored}
     chosen = {name: stored[name] for name in run.features.select(list(patterns)) if name in stored}
     _check(place, entity, patterns, stored)
     readable = {name: one for name, one in chosen.items() if set(_view(place, name).key) <= set(entity)}

@@ -65,7 +65,7 @@ def description_as_text(entry: Entry, fresh: Freshness | None, similar: Sequence
         ("description", entry.description or "none: say what it means"),
         ("problem", entry.problem),
         ("type", f"{entry.dtype}, {entry.feature_type}"),
-        ("key", "none: sent with each request" if entry.entity == REQUEST else entry.entity),
+        ("key", _key(entry)),
         ("window", f"{entry.window}, changes every {entry.snapshot}" if entry.window else ""),
         ("definition", entry.definition),
         ("declared at", entry.place),
@@ -83,9 +83,16 @@ def description_as_text(entry: Entry, fresh: Freshness | None, similar: Sequence
     return "\n".join([entry.name, table((f"  {name}", value) for name, value in lines if value)])
 
 
+def _key(entry: Entry) -> str:
+    if entry.entity != REQUEST:
+        return entry.entity
+    return "none: sent with each request" if entry.table else "none: computed from other features for each request"
+
+
 def lineage(entry: Entry) -> str:
     """From the file to the models."""
-    steps = [f"{entry.source} [{entry.table}]", entry.view, entry.name]
+    origin = f"{entry.source} [{entry.table}]" if entry.table else entry.expression
+    steps = [origin, entry.view, entry.name]
     return " -> ".join([*steps, entry.models.replace(",", ", ") or "no model"])
 
 

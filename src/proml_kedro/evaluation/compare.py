@@ -9,15 +9,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.evaluation.metrics import Judged
+from proml_kedro.evaluation.ranking import Ranked
 from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec
+from proml_kedro.spec.problem import Task
 
 AnyArray = npt.NDArray[Any]
+
+
+class Measured(Protocol):
+    """A model that can be measured under many weightings of its rows, or groups of rows."""
+
+    def measure(self, names: Sequence[str], weight: npt.NDArray[np.float64] | None = None) -> Mapping[str, float]:
+        """Each metric by name."""
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """What the order of rows within groups is judged by.
+
+    Attributes:
+        within: What makes rows a group.
+        metrics: What to compute.
+        groups: The group of each row, numbered from 0 without gaps, shape (n,).
+        candidate: Scores to order by, shape (n,). They may differ from those that are judged as predictions: what is
+            only known once rows have been ordered, such as a position, is the same for all of them.
+        baseline: Those of the baseline, or None.
+    """
+
+    within: str
+    metrics: Sequence[str]
+    groups: npt.NDArray[np.int64]
+    candidate: AnyArray
+    baseline: AnyArray | None = None
+
+
+@dataclass(frozen=True)
+class RankingFacts:
+    """What is known of the groups.
+
+    Attributes:
+        within: What makes rows a group.
+        groups: How many there are.
+        without_positive: Those of them without a positive row, which no figure counts.
+        drawn_by: What the bootstrap draws as a whole: clusters, or groups where these have rows in several clusters.
+    """
+
+    within: str
+    groups: int
+    without_positive: int
+    drawn_by: str
 
 
 @dataclass(frozen=True)
@@ -47,18 +93,23 @@ class Evaluation:
 
     Attributes:
         rows: How many rows.
-        positive_rate: Share of positive labels.
-        candidate: Each metric of the model.
+        task: What sort of label they have.
+        label_mean: Mean of the labels.
+        positive_rate: Share of positive labels; None for other tasks than binary.
+        candidate: Each metric of the model, of rankings too.
         baseline: Each metric of the baseline; None when there is none.
         differences: By metric; empty without a baseline.
         cluster_by: What the bootstrap draws as a whole.
         clusters: How many of them there are.
         resamples: How many were drawn.
         confidence: Share of resamples in the interval.
+        ranking: The groups of rankings; None when no order is judged.
     """
 
     rows: int
-    positive_rate: float
+    task: Task
+    label_mean: float
+    positive_rate: float | None
     candidate: Mapping[str, float]
     baseline: Mapping[str, float] | None
     differences: Mapping[str, Difference]
@@ -66,6 +117,7 @@ class Evaluation:
     clusters: int
     resamples: int
     confidence: float
+    ranking: RankingFacts | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as ``metrics.json`` holds them; None for what is not defined."""
@@ -86,27 +138,39 @@ def evaluate(
     clusters: AnyArray | None,
     spec: EvaluationSpec,
     seed: int = 0,
+    *,
+    task: Task = "binary",
+    rankings: Rankings | None = None,
 ) -> Evaluation:
     """Measure a model on the test rows, and its difference to a baseline with how sure that is.
 
     Args:
-        label: 0 or 1, shape (n,).
-        candidate: The model's probabilities, shape (n,).
+        label: What happened, shape (n,).
+        candidate: The model's scores, shape (n,).
         baseline: Those of the baseline, shape (n,), or None.
         clusters: The cluster of each row, shape (n,); each row for itself when None.
         spec: Which metrics, how many resamples.
-        seed: Of the bootstrap.
+        seed: Of the bootstrap, and of the order of equal scores.
+        task: What sort of label it is.
+        rankings: What to judge the order by; None for not at all.
     """
     _, codes = np.unique(np.arange(len(label)) if clusters is None else clusters.astype(str), return_inverse=True)
-    ours = Judged(label, candidate)
-    measured = ours.measure(spec.metrics)
-    theirs = Judged(label, baseline) if baseline is not None else None
+    comparison = _Comparison(spec.compare, seed)
+    comparison.add(
+        spec.metrics_for(task),
+        Judged(label, candidate),
+        None if baseline is None else Judged(label, baseline),
+        codes,
+    )
     return Evaluation(
         rows=len(label),
-        positive_rate=float(np.mean(label)),
-        candidate=measured,
-        baseline=theirs.measure(spec.metrics) if theirs else None,
-        differences=_differences(ours, theirs, codes, spec.metrics, spec.compare, seed) if theirs else {},
+        task=task,
+        label_mean=float(np.mean(label)),
+        positive_rate=float(np.mean(label)) if task == "binary" else None,
+        ranking=_rank(comparison, label, rankings, codes, seed) if rankings else None,
+        candidate=comparison.candidate,
+        baseline=None if baseline is None else comparison.baseline,
+        differences=comparison.differences,
         cluster_by=spec.compare.cluster_by,
         clusters=int(codes.max()) + 1,
         resamples=spec.compare.resamples,
@@ -114,8 +178,63 @@ def evaluate(
     )
 
 
+def _rank(
+    comparison: _Comparison, label: AnyArray, rankings: Rankings, clusters: npt.NDArray[np.int64], seed: int
+) -> RankingFacts:
+    """Measure rankings; a group is drawn with the cluster that it lies in."""
+    ours = Ranked(label, rankings.candidate, rankings.groups, seed)
+    theirs = None if rankings.baseline is None else Ranked(label, rankings.baseline, rankings.groups, seed)
+    of_group = np.empty(len(ours.sizes), np.int64)
+    of_group[rankings.groups] = clusters
+    is_inside = np.array_equal(of_group[rankings.groups], clusters)
+    comparison.add(rankings.metrics, ours, theirs, of_group if is_inside else np.arange(len(of_group)))
+    return RankingFacts(
+        within=rankings.within,
+        groups=len(of_group),
+        without_positive=int((ours.positives == 0).sum()),
+        drawn_by=comparison.spec.cluster_by if is_inside else rankings.within,
+    )
+
+
+class _Comparison:
+    """Collects metrics of two models and their differences.
+
+    Args:
+        spec: How many resamples.
+        seed: Of the bootstrap.
+    """
+
+    def __init__(self, spec: ComparisonSpec, seed: int) -> None:
+        self.spec = spec
+        self._seed = seed
+        self.candidate: dict[str, float] = {}
+        self.baseline: dict[str, float] = {}
+        self.differences: dict[str, Difference] = {}
+
+    def add(
+        self, names: Sequence[str], ours: Measured, theirs: Measured | None, clusters: npt.NDArray[np.int64]
+    ) -> None:
+        """Measure both models.
+
+        Args:
+            names: Which metrics.
+            ours: The model.
+            theirs: The baseline.
+            clusters: The cluster of each row, or group, that is weighted.
+        """
+        self.candidate |= ours.measure(names)
+        if theirs is not None:
+            self.baseline |= theirs.measure(names)
+            self.differences |= _differences(ours, theirs, clusters, names, self.spec, self._seed)
+
+
 def _differences(
-    ours: Judged, theirs: Judged, codes: npt.NDArray[np.int64], names: Sequence[str], spec: ComparisonSpec, seed: int
+    ours: Measured,
+    theirs: Measured,
+    codes: npt.NDArray[np.int64],
+    names: Sequence[str],
+    spec: ComparisonSpec,
+    seed: int,
 ) -> dict[str, Difference]:
     generator = np.random.default_rng(seed)
     clusters = int(codes.max()) + 1

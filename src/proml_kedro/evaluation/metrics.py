@@ -1,6 +1,6 @@
-"""Metrics of a probability against what happened.
+"""Metrics of a score against what happened: of a probability, or of the mean of a number or count.
 
-Every metric takes rows in the order of their probability, with weights. So a bootstrap sorts once and then evaluates
+Every metric takes rows in the order of their score, with weights. So a bootstrap sorts once and then evaluates
 each resample, which is only another weighting of the same rows, in linear time.
 """
 
@@ -21,12 +21,12 @@ Array = npt.NDArray[np.float64]
 class Metric(Protocol):
     """A figure of merit."""
 
-    def __call__(self, label: Array, probability: Array, weight: Array) -> float:
+    def __call__(self, label: Array, score: Array, weight: Array, /) -> float:
         """The weighted figure.
 
         Args:
-            label: 0 or 1, shape (n,).
-            probability: Ascending, shape (n,).
+            label: What happened, shape (n,).
+            score: What was predicted, ascending, shape (n,).
             weight: Not negative, shape (n,).
 
         Returns:
@@ -36,10 +36,11 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class NamedMetric:
-    """A metric and which way is up."""
+    """A metric, which way is up, and what it says."""
 
     compute: Metric
     higher_is_better: bool
+    meaning: str
 
 
 metrics: Registry[NamedMetric] = Registry("metric")
@@ -84,33 +85,65 @@ def brier(label: Array, probability: Array, weight: Array) -> float:
     return float((weight * (probability - label) ** 2).sum() / weight.sum())
 
 
-def calibration_error(label: Array, probability: Array, weight: Array, bins: int = 15) -> float:
-    """Expected calibration error: mean gap between probability and frequency, over bins of equal weight."""
+def calibration_error(label: Array, score: Array, weight: Array, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between what is said and what happens, over bins of equal weight."""
     shares = np.cumsum(weight) / weight.sum()
     starts = np.unique(np.searchsorted(shares, np.arange(bins) / bins, side="right").clip(max=len(label) - 1))
-    gaps = np.add.reduceat(weight * (probability - label), starts)
+    gaps = np.add.reduceat(weight * (score - label), starts)
     return float(np.abs(gaps).sum() / weight.sum())
 
 
-metrics.register("auc")(NamedMetric(auc, higher_is_better=True))
-metrics.register("average_precision")(NamedMetric(average_precision, higher_is_better=True))
-metrics.register("logloss")(NamedMetric(logloss, higher_is_better=False))
-metrics.register("brier")(NamedMetric(brier, higher_is_better=False))
-metrics.register("calibration_error")(NamedMetric(calibration_error, higher_is_better=False))
+def rmse(label: Array, score: Array, weight: Array) -> float:
+    """Root of the mean squared error."""
+    return float(np.sqrt((weight * (score - label) ** 2).sum() / weight.sum()))
+
+
+def mae(label: Array, score: Array, weight: Array) -> float:
+    """Mean absolute error."""
+    return float((weight * np.abs(score - label)).sum() / weight.sum())
+
+
+def r2(label: Array, score: Array, weight: Array) -> float:
+    """Share of the labels' variance that the score explains."""
+    mean = (weight * label).sum() / weight.sum()
+    variance = (weight * (label - mean) ** 2).sum()
+    return float(1 - (weight * (score - label) ** 2).sum() / variance) if variance > 0 else float("nan")
+
+
+def poisson_deviance(label: Array, score: Array, weight: Array) -> float:
+    """Mean deviance of a Poisson distribution: twice the log-likelihood that is lost against knowing each count."""
+    mean = np.maximum(score, 1e-15)
+    logarithm = np.log(np.where(label > 0, label, 1.0) / mean)
+    return float(2 * (weight * (np.where(label > 0, label * logarithm, 0.0) - label + mean)).sum() / weight.sum())
+
+
+_ALL = {
+    "auc": NamedMetric(auc, True, "how often a positive row is ranked above a negative one"),
+    "average_precision": NamedMetric(average_precision, True, "mean precision over all thresholds"),
+    "logloss": NamedMetric(logloss, False, "mean negative log-likelihood, in nats"),
+    "brier": NamedMetric(brier, False, "mean squared error of the probability"),
+    "calibration_error": NamedMetric(calibration_error, False, "mean gap between what is said and what happens"),
+    "rmse": NamedMetric(rmse, False, "root of the mean squared error"),
+    "mae": NamedMetric(mae, False, "mean absolute error"),
+    "r2": NamedMetric(r2, True, "share of the variance that is explained"),
+    "poisson_deviance": NamedMetric(poisson_deviance, False, "mean deviance of a Poisson distribution"),
+}
+for _name, _metric in _ALL.items():
+    metrics.register(_name)(_metric)
 
 
 class Judged:
-    """Probabilities of one model, sorted once, to be measured under many weightings.
+    """Scores of one model, sorted once, to be measured under many weightings.
 
     Args:
-        label: 0 or 1, shape (n,).
-        probability: Shape (n,).
+        label: What happened, shape (n,).
+        score: Shape (n,).
     """
 
-    def __init__(self, label: npt.ArrayLike, probability: npt.ArrayLike) -> None:
-        probability = np.asarray(probability, np.float64)
-        self._order = np.argsort(probability, kind="stable")
-        self._probability = probability[self._order]
+    def __init__(self, label: npt.ArrayLike, score: npt.ArrayLike) -> None:
+        score = np.asarray(score, np.float64)
+        self._order = np.argsort(score, kind="stable")
+        self._score = score[self._order]
         self._label = np.asarray(label, np.float64)[self._order]
 
     def measure(self, names: Sequence[str], weight: Array | None = None) -> Mapping[str, float]:
@@ -121,4 +154,4 @@ class Judged:
             weight: Of the rows in their own order, shape (n,); equal when None.
         """
         sorted_weight = np.ones(len(self._order)) if weight is None else weight[self._order]
-        return {name: metrics.get(name).compute(self._label, self._probability, sorted_weight) for name in names}
+        return {name: metrics.get(name).compute(self._label, self._score, sorted_weight) for name in names}

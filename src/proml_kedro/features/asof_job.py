@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENTITIES = "entity_rows"
 """The table that entity rows from Python are registered as."""
+
+_BATCH_ROWS = 100_000
 
 
 class AsofRetrievalJob(RetrievalJob):
@@ -75,15 +77,22 @@ class AsofRetrievalJob(RetrievalJob):
         """The query."""
         return f"{self._sql}\n{self._order}"
 
-    def write_parquet(self, path: Path, columns: Mapping[str, str] | None = None, order_by: str | None = None) -> int:
+    def write_parquet(
+        self,
+        path: Path,
+        columns: Mapping[str, str] | None = None,
+        order_by: str | None = None,
+        derive: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None,
+    ) -> int:
         """Write the result to a Parquet file, without ever holding it in memory.
 
-        On-demand feature views are not computed.
+        Feast's on-demand feature views are not computed; ``derive`` is for that.
 
         Args:
             path: The file.
             columns: Name → SQL expression over the result's columns; all of them as they are when left out.
             order_by: A column of the result.
+            derive: Adds columns to a batch of the rows that are written.
 
         Returns:
             The number of rows.
@@ -91,8 +100,11 @@ class AsofRetrievalJob(RetrievalJob):
         names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
         query = f"{self._sql}\n) ORDER BY {quote(order_by)}" if order_by else f"{self.to_sql()}\n)"
         with opened(self._hardware, self._entities, path.parent) as connection:
+            rows = f"SELECT {names} FROM ({query}"
+            if derive is not None:
+                return _write_derived(connection.execute(rows).to_arrow_reader(_BATCH_ROWS), path, derive)
             written = connection.execute(
-                f"COPY (SELECT {names} FROM ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+                f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchall()
         return int(written[0][0])
 
@@ -112,6 +124,23 @@ class AsofRetrievalJob(RetrievalJob):
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
         return frame
+
+
+def _write_derived(batches: Any, path: Path, derive: Callable[[pa.RecordBatch], pa.RecordBatch]) -> int:
+    """Write what ``derive`` makes of each batch; the number of rows."""
+    import pyarrow.parquet as pq
+
+    writer, rows = None, 0
+    try:
+        for batch in batches:
+            derived = derive(batch)
+            writer = writer or pq.ParquetWriter(path, derived.schema, compression="zstd")
+            writer.write_batch(derived)
+            rows += derived.num_rows
+    finally:
+        if writer:
+            writer.close()
+    return rows
 
 
 @contextmanager

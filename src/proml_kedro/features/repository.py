@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import UserError
+from proml_kedro.features.catalog import feature_type
+from proml_kedro.features.on_demand_view import on_demand_view
 from proml_kedro.features.sql import microseconds
 from proml_kedro.spec.base import format_duration
-from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -73,7 +76,7 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) 
     from feast import Project
 
     folder = feature_tables_folder(problem, data_dir)
-    computed = [name for name, view in features.views.items() if not view.is_request]
+    computed = [name for name, view in features.views.items() if view.is_stored]
     missing = [name for name in computed if not (folder / f"{name}.parquet").exists()]
     if missing:
         raise UserError.at("", f"no feature table for '{missing[0]}' yet: `kedro run --pipelines=features` makes them")
@@ -82,8 +85,12 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) 
     for name, view in features.views.items():
         if view.is_request:
             objects.append(_request_source(problem, name, view))
-        else:
+        elif view.is_stored:
             objects.append(_feature_view(problem, name, view, entities, folder))
+    for name, view in features.views.items():
+        if view.is_on_demand:
+            tags = {"problem": problem.name, **view.tags}
+            objects.append(on_demand_view(name, features, objects, _fields(view, {}), tags))
     return objects
 
 
@@ -98,9 +105,10 @@ def feature_service(
         objects: What :func:`feast_objects` returned.
         columns: ``view.feature`` of what the model reads.
     """
-    from feast import FeatureService, FeatureView
+    from feast import FeatureService
+    from feast.base_feature_view import BaseFeatureView
 
-    views = {one.name: one for one in objects if isinstance(one, FeatureView)}
+    views = {one.name: one for one in objects if isinstance(one, BaseFeatureView)}
     selected: dict[str, list[str]] = {}
     for column in columns:
         view, _, feature = column.partition(".")
@@ -141,24 +149,50 @@ def register(
     if service is not None:
         objects.append(service)
     gone = list(_no_longer_declared(store, objects))
-    store.apply(objects, objects_to_delete=gone, partial=False)
+    with warnings.catch_warnings():  # that on-demand views are experimental, and slow in Feast's own joins
+        warnings.simplefilter("ignore")
+        store.apply(objects, objects_to_delete=gone, partial=False)
     logger.info("registered %s feature views and service %s", len(features.views), service_name)
 
 
 def _no_longer_declared(store: FeatureStore, objects: list[Any]) -> Iterator[Any]:
-    from feast import FeatureView
+    from feast.base_feature_view import BaseFeatureView
     from feast.data_source import DataSource
 
-    views = {one.name for one in objects if isinstance(one, FeatureView)}
+    views = {one.name for one in objects if isinstance(one, BaseFeatureView)}
     sources = {one.name for one in objects} | {_source_name(view) for view in views}
-    for service in store.list_feature_services():
-        # Services of other models stay as long as all they read is still there.
-        if any(projection.name not in views for projection in service.feature_view_projections):
-            yield service
-    yield from (view for view in store.list_feature_views() if view.name not in views)
+    kept = {one.name for one in [*objects, *kept_services(store, objects)]}
+    yield from (service for service in store.list_feature_services() if service.name not in kept)
+    listed = [*store.list_on_demand_feature_views(), *store.list_feature_views()]
+    yield from (view for view in listed if view.name not in views)
     for source in store.list_data_sources():
         if isinstance(source, DataSource) and source.name not in sources:
             yield source
+
+
+def kept_services(store: FeatureStore, objects: list[Any]) -> list[FeatureService]:
+    """The registered services of other models, as long as all that they read is still declared.
+
+    Args:
+        store: The repository.
+        objects: What is declared, services included.
+    """
+    from feast.base_feature_view import BaseFeatureView
+
+    own = {one.name for one in objects}
+    declared = {
+        (view.name, field.name) for view in objects if isinstance(view, BaseFeatureView) for field in view.features
+    }
+    return [
+        service
+        for service in store.list_feature_services()
+        if service.name not in own
+        and declared.issuperset(
+            (projection.name, field.name)
+            for projection in service.feature_view_projections
+            for field in projection.features
+        )
+    ]
 
 
 def _source_name(view: str) -> str:
@@ -185,8 +219,8 @@ def _feature_view(
 ) -> FeatureView:
     from feast import FeatureView, FileSource
 
-    if view.source == "request":
-        raise ValueError(f"'{name}' is a request view")
+    if isinstance(view.source, str):
+        raise ValueError(f"'{name}' has no feature table")
     tags = {"problem": problem.name, "table": view.source.table, **view.tags}
     if view.is_windowed:
         tags["snapshot"] = format_duration(view.snapshot)
@@ -224,7 +258,7 @@ def _request_source(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> A
 
 def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field]:
     from feast import Field
-    from feast.types import Bool, Float64, Int64, String, from_value_type
+    from feast.types import Array, Bool, Float32, Float64, Int64, String, from_value_type
 
     types = {"float": Float64, "int": Int64, "bool": Bool, "str": String}
     fields = [Field(name=key, dtype=from_value_type(entities[key].value_type)) for key in view.key if key in entities]
@@ -233,7 +267,7 @@ def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field
             fields.append(
                 Field(
                     name=column,
-                    dtype=types[feature.dtype],
+                    dtype=Array(Float32) if vector_size(feature.dtype) else types[feature.dtype],
                     description=(feature.description or field) + suffix,
                     tags={"data_type": feature.dtype, **tags, **({"owner": view.owner} if view.owner else {})},
                 )
@@ -243,7 +277,7 @@ def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field
 
 def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, dict[str, str], str]]:
     """Each column of a declared feature with its tags and the end of its description."""
-    kind = {"feature_type": "categorical" if feature.dtype in ("str", "bool") else "numerical", **feature.tags}
+    kind = {"feature_type": feature_type(feature.dtype), **feature.tags}
     if feature.expression:
         kind["expression"] = feature.expression
     if isinstance(feature, ColumnFeature):

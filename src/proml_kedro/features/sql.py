@@ -13,13 +13,29 @@ from typing import TYPE_CHECKING
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.hardware import duckdb_settings
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
     import duckdb
 
 TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN", "str": "VARCHAR"}
-"""SQL type of each feature type."""
+"""SQL type of each scalar feature type."""
+
+
+def sql_type(dtype: Dtype) -> str:
+    """The SQL type of a feature type."""
+    size = vector_size(dtype)
+    return TYPES[dtype] if size is None else f"FLOAT[{size}]"
+
+
+def cast(value: str, dtype: Dtype) -> str:
+    """A value as a feature type. A vector is seen to have its size, and then is a list.
+
+    DuckDB 2.0 writes a null of an array type to Parquet so that nobody else can read the file.
+    """
+    typed = f"CAST({value} AS {sql_type(dtype)})"
+    return typed if vector_size(dtype) is None else f"CAST({typed} AS FLOAT[])"
 
 
 @contextmanager
@@ -79,9 +95,9 @@ def microseconds(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-def number(expression: str, dtype: str) -> str:
+def number(expression: str, dtype: Dtype) -> str:
     """An expression as a feature's SQL type, where not-a-number counts as missing."""
-    value = f"CAST({enclosed(expression)} AS {TYPES[dtype]})"
+    value = cast(enclosed(expression), dtype)
     return f"nullif({value}, 'nan'::DOUBLE)" if dtype == "float" else value
 
 

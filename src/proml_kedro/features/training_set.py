@@ -6,12 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.features.examples import MOMENTS, Facts, check_examples, examples_sql, read_facts
+from proml_kedro.features.derive import with_on_demand
+from proml_kedro.features.examples import MOMENTS, Facts, blaming, check_examples, examples_sql, read_facts
 from proml_kedro.features.labels import label_columns
-from proml_kedro.features.sql import TYPES, connect, parquet, quote
+from proml_kedro.features.on_demand import OnDemand
+from proml_kedro.features.sql import cast, connect, parquet, quote
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
@@ -38,14 +41,14 @@ def build_training_set(
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
     0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
-    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature. Where
-    the problem has them there are ``weight`` (float32), ``group``, and ``label.name`` (float32) for each auxiliary
-    label. Rows are streamed; no more than the hardware's memory is used.
+    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature, for a
+    vector a list of float32. Where the problem has them there are ``weight`` (float32), ``group``, and ``label.name``
+    (float32) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
 
     Args:
         problem: The problem.
         features: Its features.
-        columns: Those to write, as ``view.feature``.
+        columns: Those to write, as ``view.feature``; what on-demand ones are computed from is written too.
         tables: Folder of the problem's tables.
         store: The repository that the features are registered in; not needed when all of them come with the request.
         hardware: The machine.
@@ -55,15 +58,19 @@ def build_training_set(
         UserError: Columns or expressions that do not work, a split without rows or with only one class.
     """
     table = parquet(tables / f"{problem.examples.table}.parquet", options=", file_row_number = true")
-    requested = {name for name in columns if features.views[name.partition(".")[0]].is_request}
+    on_demand = OnDemand(features, columns)
+    taken = {name: dtype for name, dtype in columns.items() if name not in on_demand.dtypes} | on_demand.needs
+    requested = {name for name in taken if features.views[name.partition(".")[0]].is_request}
     with connect(hardware, folder) as connection:
         check_examples(connection, problem, features, sorted(requested), tables)
         facts = read_facts(connection, problem, table)
         query = examples_sql(connection, problem, features, sorted(requested), tables)
-    joined = [name for name in columns if name not in requested]
+    joined = [name for name in taken if name not in requested]
     target = folder / FILE
     job = _job(store, query, joined, hardware)
-    rows = job.write_parquet(target, _columns(problem, features, columns), order_by="example_id")
+    derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
+    with blaming(problem, features, sorted(requested), tables, hardware):
+        rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
     _check_rows(rows, facts, target, hardware)
     (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
@@ -100,7 +107,7 @@ def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str,
     for name, dtype in columns.items():
         view, _, feature = name.partition(".")
         value = quote(f"{view}__{feature}")
-        result[name] = f"CAST({_without_history(features.views[view], feature, value)} AS {TYPES[dtype]})"
+        result[name] = cast(_without_history(features.views[view], feature, value), dtype)
     return result
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.aggregates import value_sql, value_type
 from proml_kedro.features.sql import (
-    TYPES,
     check_expression,
     connect,
     describe,
@@ -23,6 +22,7 @@ from proml_kedro.features.sql import (
     number,
     parquet,
     quote,
+    sql_type,
 )
 from proml_kedro.features.windows import known_at, needs_order, snapshot_sql
 from proml_kedro.spec.features import ColumnFeature, FeatureSource, FeaturesSpec, FeatureViewSpec, WindowFeature
@@ -42,7 +42,7 @@ _ALWAYS = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 def compute_views(
     problem: ProblemSpec, features: FeaturesSpec, tables: Path, hardware: HardwareSpec, folder: Path
 ) -> None:
-    """Compute every feature view but request views into ``<view>.parquet``.
+    """Compute every feature view that has a source into ``<view>.parquet``.
 
     A file holds the key columns, ``event_timestamp`` (when the values are known), ``created_timestamp`` (the same) and
     the features; no two rows share a key and a time: of several in the table, the last one counts. Rows without a key
@@ -58,7 +58,7 @@ def compute_views(
     Raises:
         UserError: Columns, expressions or types that do not work, for all views at once.
     """
-    views = {name: view for name, view in features.views.items() if not view.is_request}
+    views = {name: view for name, view in features.views.items() if view.is_stored}
     with connect(hardware, folder) as connection:
         keys = key_types(connection, problem, tables)
         checked = [mistake for name, view in views.items() for mistake in _check(connection, name, view, tables)]
@@ -78,7 +78,7 @@ def key_types(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, table
 
 
 def _source(view: FeatureViewSpec) -> FeatureSource:
-    assert view.source != "request"  # noqa: S101 - for the type checker: request views are left out before
+    assert not isinstance(view.source, str)  # noqa: S101 - for the type checker: views without a table are left out
     return view.source
 
 
@@ -181,7 +181,7 @@ def _blame(
         try:
             connection.execute(f"SELECT count({_column_sql(field, feature)}) FROM {relation}").fetchall()
         except duckdb.Error as own:
-            wanted = TYPES[feature.dtype] if isinstance(feature, ColumnFeature) else value_type(feature)
+            wanted = sql_type(feature.dtype) if isinstance(feature, ColumnFeature) else value_type(feature)
             part = ".expression" if feature.expression else ""
             failed = f"cannot be computed{f' as {wanted}' if wanted else ''}"
             mistakes.append(Mistake(f"features.{name}.features.{field}{part}", f"{failed}: {explain(own)}"))

@@ -11,7 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.problem import Task
+
+__all__ = [
+    "Vocabulary",
+    "as_numbers",
+    "as_vectors",
+    "in_split",
+    "learn_vocabularies",
+    "read_columns",
+    "row_count",
+    "sigmoid",
+    "to_matrix",
+]
+
+
+_LARGEST_LOGARITHM = 50.0  # of a mean: whatever a row holds, a score is a finite number
 
 
 def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precision: str = "float32") -> Columns:
@@ -34,6 +51,23 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
 
     table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
     return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+
+
+def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]:
+    """The values of a column of a Parquet file, numbered from 0 without gaps; a missing one is one of its own.
+
+    Args:
+        path: The file.
+        name: Of the column, of any type.
+        rows: As in :func:`read_columns`.
+    """
+    import pyarrow.parquet as pq
+
+    codes = pq.read_table(path, columns=[name], filters=rows)[name].combine_chunks().dictionary_encode().indices
+    missing = np.asarray(codes.is_null())
+    numbers = np.array(codes.fill_null(0), np.int64)
+    numbers[missing] = len(numbers) + np.arange(missing.sum())
+    return np.unique(numbers, return_inverse=True)[1] if missing.any() else numbers
 
 
 def in_split(split: str) -> Any:
@@ -73,8 +107,16 @@ class ParquetRows:
         """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time."""
         import pyarrow.dataset as ds
 
-        scanner = ds.dataset(self.path).scanner(
-            columns=list(names), filter=in_split(self.split), batch_size=rows, use_threads=False, fragment_readahead=1
+        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
+        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
+        scanner = ds.dataset(self.path, format=form).scanner(
+            columns=list(names),
+            filter=in_split(self.split),
+            batch_size=rows,
+            use_threads=False,
+            fragment_readahead=1,
+            batch_readahead=1,
         )
         for batch in scanner.to_batches():
             if batch.num_rows:
@@ -89,45 +131,9 @@ def _count_rows(path: Path, split: str) -> int:
 
 
 def _as_array(column: Any, one: Input, precision: str) -> Array:
-    import pyarrow as pa
-
     if one.is_categorical:
-        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
-            column = column.cast(pa.string())  # the key of an entity may be a number
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
-    if one.size is not None:
-        return as_vectors(column, one.size, precision)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return as_numbers(column.to_numpy(zero_copy_only=False), precision)
-
-
-def as_numbers(values: Array, precision: str) -> Array:
-    """Numbers as models are given them: floating point, NaN for what is missing, infinite, or too large for that."""
-    with np.errstate(over="ignore"):
-        numbers = np.array(values, dtype=precision)
-    numbers[np.isinf(numbers)] = np.nan
-    return numbers
-
-
-def as_vectors(column: Any, size: int, precision: str) -> Array:
-    """A list column of Arrow as an array of shape (n, size); a null, or a list with a null in it, is a row of NaN.
-
-    Raises:
-        ValueError: A list is not of this size.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    lists = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    lengths = pc.list_value_length(lists)
-    if pc.any(pc.not_equal(lengths, size)).as_py():
-        raise ValueError(f"a vector has {pc.max(pc.filter(lengths, pc.not_equal(lengths, size))).as_py()} numbers")
-    vectors = np.full((len(lists), size), np.nan, precision)
-    present = lists.is_valid().to_numpy(zero_copy_only=False)
-    vectors[present] = as_numbers(pc.list_flatten(lists).to_numpy(zero_copy_only=False), precision).reshape(-1, size)
-    vectors[np.isnan(vectors).any(axis=1)] = np.nan
-    return vectors
+        return as_texts(column)
+    return as_floats(column, precision) if one.size is None else as_vectors(column, one.size, precision)
 
 
 def row_count(columns: Columns) -> int:
@@ -183,3 +189,16 @@ def to_matrix(
 def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
     """Log-odds to probability, in float64."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
+    """What a margin says about the label: a probability, or the mean of a number or count; shape (n,).
+
+    Args:
+        margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.
+        task: What sort of label there is.
+    """
+    if task == "binary":
+        return sigmoid(margin)
+    margin = margin.astype(np.float64)
+    return np.asarray(np.exp(np.minimum(margin, _LARGEST_LOGARITHM)) if task == "count" else margin)

@@ -20,7 +20,7 @@ from proml_kedro.models.component import Array, Columns, Component, Examples, Fi
 from proml_kedro.registry import components
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import select
-from proml_kedro.spec.model import ModelSpec, score_output
+from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.problem import Task
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class ModelGraph:
         self.spec = spec
         self.task = task
         self.score_output = score_output(task)
-        self._reads = {name: _resolve(one.inputs, spec, dtypes) for name, one in spec.components.items()}
+        self._reads = {name: _resolve(one, spec, dtypes) for name, one in spec.components.items()}
         self._parents = {
             name: {one.name.partition(".")[0] for one in reads if one.name not in dtypes}
             for name, reads in self._reads.items()
@@ -161,6 +161,10 @@ class ModelGraph:
         """How much each input contributes to the component that gives the score."""
         return self.components[self.spec.score].importance()
 
+    def report(self, folder: Path) -> list[str]:
+        """Plots of what each component has learned, and the lines of Markdown that show them."""
+        return [line for name, component in self.components.items() for line in component.report(folder, name)]
+
     def summary(self) -> dict[str, dict[str, Any]]:
         """Facts about each component's fit."""
         return {name: component.summary() for name, component in self.components.items()}
@@ -180,12 +184,15 @@ class ModelGraph:
         return graph
 
 
-def _resolve(patterns: list[str], spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> tuple[Input, ...]:
+def _resolve(one: ComponentSpec, spec: ModelSpec, dtypes: Mapping[str, Dtype]) -> tuple[Input, ...]:
     """What a component reads: features that match its patterns, entities, and outputs of other components."""
     read: dict[str, Dtype] = {}
-    for pattern in patterns:
+    for pattern in one.inputs:
         component, _, output = pattern.partition(".")
-        read.update({pattern: "float"} if component in spec.components and output else select([pattern], dtypes))
+        if component in spec.components and output:
+            read[pattern] = "float"
+        else:
+            read.update(select([pattern], dtypes, one.takes_vectors))
     return tuple(Input(name, dtype) for name, dtype in read.items())
 
 

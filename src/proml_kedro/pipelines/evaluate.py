@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
+
+if TYPE_CHECKING:
+    from proml_kedro.models.component import Columns
+    from proml_kedro.models.graph import ModelGraph
 
 
 def create_pipeline() -> Pipeline:
@@ -49,34 +58,51 @@ def evaluate(
     seed: int,
 ) -> Artifact:
     """Score the test period with both models and write metrics, comparison, plots and a report."""
-    rows = training_set.file("training_set.parquet")
+    rows, task = training_set.file("training_set.parquet"), problem.label.task
+    ranking, neutral = evaluation.ranking_for(problem), features.neutral()
 
     def write(folder: Path) -> None:
+        from proml_kedro.evaluation.compare import Rankings
         from proml_kedro.evaluation.compare import evaluate as judge
         from proml_kedro.evaluation.report import write_report
-        from proml_kedro.models.columns import in_split, read_columns
+        from proml_kedro.models.columns import in_split, read_codes, read_columns
         from proml_kedro.models.component import Input
         from proml_kedro.models.graph import ModelGraph
 
-        test, task = in_split("test"), problem.label.task
-        graph = ModelGraph.load(model, input_types(problem, features), trained_model.path, task)
-        candidate = graph.score(read_columns(rows, graph.inputs, test, hardware.precision))
-        baseline = None
-        if evaluation.baseline:
-            other = ModelGraph.load(evaluation.baseline, input_types(problem, features), trained_baseline.path, task)
-            baseline = other.score(read_columns(rows, other.inputs, test, hardware.precision))
+        def score(spec: ModelSpec, trained: Artifact) -> _Scored:
+            graph = ModelGraph.load(spec, input_types(problem, features), trained.path, task)
+            columns = read_columns(rows, graph.inputs, in_split("test"), hardware.precision)
+            return _Scored(graph, graph.score(columns), _order(graph, columns, neutral) if ranking else None)
+
+        ours = score(model, trained_model)
+        theirs = score(evaluation.baseline, trained_baseline) if evaluation.baseline else None
         cluster = evaluation.compare.cluster_by
         wanted = dict.fromkeys(["label", "day", *([cluster] if cluster != "row" else [])])
-        columns = read_columns(rows, [Input(name, "float" if name == "label" else "str") for name in wanted], test)
-        result = judge(columns["label"], candidate, baseline, columns.get(cluster), evaluation, seed)
+        inputs = [Input(name, "float" if name == "label" else "str") for name in wanted]
+        columns = read_columns(rows, inputs, in_split("test"), "float64")
+        rankings = None
+        if ranking and ours.order is not None:
+            groups = read_codes(rows, ranking.within, in_split("test"))
+            rankings = Rankings(ranking.within, ranking.metrics, groups, ours.order, theirs.order if theirs else None)
+        result = judge(
+            columns["label"],
+            ours.scores,
+            theirs.scores if theirs else None,
+            columns.get(cluster),
+            evaluation,
+            seed,
+            task=task,
+            rankings=rankings,
+        )
         write_report(
             folder,
             result,
             columns["label"],
             columns["day"],
-            (model.name, candidate),
-            (evaluation.baseline.name, baseline) if evaluation.baseline and baseline is not None else None,
-            graph.importance(),
+            (model.name, ours.scores),
+            (evaluation.baseline.name, theirs.scores) if evaluation.baseline and theirs else None,
+            ours.graph.importance(),
+            ours.graph.report(folder),
         )
 
     return store.build(
@@ -86,8 +112,33 @@ def evaluate(
             "model": trained_model,
             "baseline": trained_baseline,
             "evaluation": evaluation,
+            "neutral": neutral,
             "seed": seed,
         },
         write,
-        code=("evaluation", "models", "plots"),
+        code=("evaluation", "models", "plots", "pipelines.evaluate"),
     )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A model on the test rows.
+
+    Attributes:
+        graph: The model.
+        scores: Of the rows as they are, shape (n,).
+        order: What the rows are put in order by, shape (n,); None where no order is judged.
+    """
+
+    graph: ModelGraph
+    scores: npt.NDArray[np.float64]
+    order: npt.NDArray[np.float64] | None
+
+
+def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
+    """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
+    changed = dict(columns)
+    for name, value in neutral.items():
+        if name in changed:
+            changed[name] = np.full_like(changed[name], value)
+    return graph.score(changed)

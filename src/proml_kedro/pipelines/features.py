@@ -11,6 +11,8 @@ from kedro.pipeline import Node, Pipeline
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import select
+from proml_kedro.spec.on_demand import bases
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -20,15 +22,23 @@ def create_pipeline() -> Pipeline:
     """From the sources to a training set in which nothing is from the future."""
     return Pipeline(
         [
+            Node(generate_data, ["store", "params:problem"], "generated", name="generate_data"),
             Node(
                 ingest_tables,
-                ["store", "params:problem", "params:base_path", "params:hardware"],
+                ["store", "generated", "params:problem", "params:base_path", "params:hardware"],
                 "tables",
                 name="ingest_tables",
             ),
             Node(
                 compute_features,
-                ["store", "tables", "params:problem", "params:features", "params:hardware"],
+                [
+                    "store",
+                    "tables",
+                    "params:problem",
+                    "params:features",
+                    "params:hardware",
+                    "params:remove_used_features",
+                ],
                 "feature_tables",
                 name="compute_features",
             ),
@@ -51,33 +61,61 @@ def create_pipeline() -> Pipeline:
     )
 
 
-def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, hardware: HardwareSpec) -> Artifact:
+def generate_data(store: ArtifactStore, problem: ProblemSpec) -> Artifact:
+    """Make up the data of a problem that has a generator; without one, the result is an empty folder."""
+    generator = problem.generator
+    if generator is None:
+        return store.build(f"{problem.name}/no_generator", {}, lambda folder: None)
+
+    def write(folder: Path) -> None:
+        from proml_kedro.generators import generate
+
+        generate(generator, folder)
+
+    return store.build(f"{problem.name}/generated", {"generator": generator}, write, code=("generators", "==numpy"))
+
+
+def ingest_tables(
+    store: ArtifactStore, generated: Artifact, problem: ProblemSpec, base_path: str, hardware: HardwareSpec
+) -> Artifact:
     """Read every source table into Parquet, with the columns derived from it."""
     from proml_kedro.features.tables import read_tables, source_fingerprint
 
     base = Path(base_path)
+    files = {name: str(generated.file(f"{made}.parquet").resolve()) for name, made in problem.generated().items()}
+    located = problem.with_sources(files)
     inputs = {
         "tables": problem.tables,
         "examples": problem.examples,
-        "sources": {name: source_fingerprint(name, table.source, base) for name, table in problem.tables.items()},
+        "sources": {
+            name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
+        },
     }
     return store.build(
         f"{problem.name}/tables",
         inputs,
-        lambda folder: read_tables(problem, base, hardware, folder),
+        lambda folder: read_tables(located, base, hardware, folder),
         code=("features", "==duckdb"),
     )
 
 
 def compute_features(
-    store: ArtifactStore, tables: Artifact, problem: ProblemSpec, features: FeaturesSpec, hardware: HardwareSpec
+    store: ArtifactStore,
+    tables: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    hardware: HardwareSpec,
+    remove_used_features: bool,
 ) -> Artifact:
     """Compute the values of every feature view, with the time from which each is known."""
+    from proml_kedro.features.live import refuse_removal
     from proml_kedro.features.views import compute_views
+
+    refuse_removal(problem, features, store.data_dir, remove_used_features)
 
     return store.build(
         f"{problem.name}/feature_tables",
-        {"tables": tables, "features": features},
+        {"tables": tables, "features": {name: view for name, view in features.views.items() if view.is_stored}},
         lambda folder: compute_views(problem, features, tables.path, hardware, folder),
         code=("features", "==duckdb"),
     )
@@ -121,17 +159,28 @@ def build_training_set(
         register()
     return store.build(
         f"{problem.name}/training_set",
-        {"tables": tables, "feature_tables": feature_tables, "problem": problem, "columns": columns},
+        {
+            "tables": tables,
+            "feature_tables": feature_tables,
+            "problem": problem,
+            "columns": columns,
+            "unstored": {name: view for name, view in features.views.items() if not view.is_stored},
+        },
         write,
         code=("features", "==duckdb", "==feast"),
     )
 
 
 def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]:
-    """The features that the models read, each once, with their types; in declared order."""
-    patterns = [pattern for model in models if model for spec in model.components.values() for pattern in spec.inputs]
-    read = features.select(patterns)
-    return {name: dtype for name, dtype in features.columns().items() if name in read}
+    """The features that the models read, and those that on-demand ones are computed from, with their types.
+
+    Each once, in declared order.
+    """
+    columns = features.columns()
+    components = [spec for model in models if model for spec in model.components.values()]
+    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
+    read = {*selected, *bases(features, selected)}
+    return {name: dtype for name, dtype in columns.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

@@ -123,7 +123,7 @@ def _train(
             "columns": columns_of(features, model),
             "seed": seed,
             "precision": hardware.precision,
-            "device": hardware.device,
+            "device": [hardware.device, hardware.devices, hardware.mixed_precision],
             "own_code": own_code(model),
             "previous": previous and previous.digest,
         },

@@ -1,4 +1,4 @@
-"""What the service does, without HTTP: rows in, probabilities out."""
+"""What the service does, without HTTP: rows in, scores out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.columns import as_numbers
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.online import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
@@ -34,26 +33,19 @@ class Scorer:
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of feature values."""
+        """The probability, or mean, of each row of feature values."""
         schema = self.bundle.manifest.rows
-        return self._score(to_columns(rows, schema.inputs, schema.precision))
+        return self._score(to_columns(rows, schema.inputs, "float64"))
 
     def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of keys and request features.
+        """The probability, or mean, of each row of keys and request features.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
         """
         schema = self.bundle.manifest.rows
-        brought = to_columns(rows, [one for one in schema.inputs if one.request], schema.precision)
-        return self._score({**brought, **self._as_stored(self.online.read(rows))})
-
-    def _as_stored(self, columns: Columns) -> Columns:
-        precision = self.bundle.manifest.rows.precision
-        return {
-            name: values if values.dtype == object else as_numbers(values, precision)
-            for name, values in columns.items()
-        }
+        brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
+        return self._score({**brought, **self.online.read(rows)})
 
     def _score(self, columns: Columns) -> list[float]:
         probabilities: list[float] = self.bundle.score(columns).tolist()

@@ -1,7 +1,8 @@
 """``conf/features/*.yaml``: feature views, declared.
 
-Three sorts of view: *request* features come with the example itself; *column* features are read from a table as
-they are; *windowed* features aggregate a table of events. A feature is called ``view.feature`` everywhere.
+Four sorts of view: *request* features come with the example itself; *column* features are read from a table as they
+are; *windowed* features aggregate a table of events; *on-demand* features are computed from others when they are asked
+for, the same way in training and when scoring. A feature is called ``view.feature`` everywhere.
 """
 
 from __future__ import annotations
@@ -40,13 +41,25 @@ class ColumnFeature(Spec):
 
     Attributes:
         dtype: Its type.
-        expression: SQL over the table's columns; the column of the feature's own name when left out.
+        expression: SQL over the table's columns; the column of the feature's own name when left out. For on-demand
+            features, an expression over other features, written ``view.feature``.
+        neutral: For what is known only once examples have been put in order, such as a position in a list: the value
+            that all of them are given when their order is judged.
     """
 
     dtype: Dtype
     expression: Sql | None = None
+    neutral: bool | int | float | str | None = None
     description: str = ""
     tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _neutral_value_fits(self) -> Self:
+        wanted: Any = {"str": str, "bool": bool, "int": int, "float": int | float}.get(self.dtype, ())
+        is_truth = isinstance(self.neutral, bool) and self.dtype != "bool"
+        if self.neutral is not None and (is_truth or not isinstance(self.neutral, wanted)):
+            raise ValueError(f"neutral: {self.neutral!r} is not of type {self.dtype}")
+        return self
 
 
 class WindowFeature(Spec):
@@ -150,14 +163,15 @@ class FeatureViewSpec(Spec):
     """Features that share a source and a key.
 
     Attributes:
-        key: Entity, or entities, of the problem that the values belong to; none for request features.
-        source: A table, or ``request``: columns of the example itself, sent with every scoring request.
+        key: Entity, or entities, of the problem that the values belong to; none for request and on-demand features.
+        source: A table; ``request`` for columns of the example itself, sent with every scoring request; or
+            ``on_demand`` for what is computed from other features.
         snapshot: Step of the clock on which windowed features change; their windows are multiples of it.
         defaults: What the view's features have in common.
     """
 
     key: list[Name] = []
-    source: FeatureSource | Literal["request"]
+    source: FeatureSource | Literal["request", "on_demand"]
     snapshot: Duration = timedelta(hours=1)
     defaults: FeatureDefaults = FeatureDefaults()
     owner: str = ""
@@ -192,9 +206,8 @@ class FeatureViewSpec(Spec):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         windowed = [name for name, feature in self.features.items() if isinstance(feature, WindowFeature)]
-        if self.source == "request":
-            if self.key or windowed:
-                raise ValueError("request features have no key and no windows: they come with each example")
+        if isinstance(self.source, str):
+            self._check_unstored(windowed)
             return self
         if not self.key:
             raise ValueError("key is missing: which entity do these values belong to?")
@@ -211,6 +224,17 @@ class FeatureViewSpec(Spec):
             raise ValueError("defaults.windows is for aggregates, and none of the features is one")
         self._check_windows()
         return self
+
+    def _check_unstored(self, windowed: list[str]) -> None:
+        if self.source == "request":
+            if self.key or windowed:
+                raise ValueError("request features have no key and no windows: they come with each example")
+            return
+        if self.key or windowed:
+            raise ValueError("on-demand features have no key and no windows: they are computed from other features")
+        for name, feature in self.features.items():
+            if feature.expression is None:
+                raise ValueError(f"'{name}' needs an expression over other features, such as weather.temp - plane.age")
 
     def _check_windows(self) -> None:
         for name, feature in self.features.items():
@@ -233,9 +257,23 @@ class FeatureViewSpec(Spec):
         return self.source == "request"
 
     @property
+    def is_on_demand(self) -> bool:
+        """Whether the values are computed from other features when they are asked for."""
+        return self.source == "on_demand"
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the values are kept in a feature table, and online."""
+        return isinstance(self.source, FeatureSource)
+
+    @property
     def is_windowed(self) -> bool:
         """Whether the features are aggregates over windows."""
         return isinstance(next(iter(self.features.values())), WindowFeature)
+
+    def columns_of(self, field: str) -> list[str]:
+        """The features that one declaration stands for: one for each window."""
+        return list(_column_names(field, self.features[field]))
 
     def columns(self) -> dict[str, Dtype]:
         """Name and type of each feature, a windowed one once for every window, in declared order."""
@@ -265,6 +303,15 @@ class FeaturesSpec(RootModel[dict[Name, FeatureViewSpec]]):
         """Every feature as ``view.feature`` with its type, in declared order."""
         return {
             f"{view}.{feature}": dtype for view, spec in self.root.items() for feature, dtype in spec.columns().items()
+        }
+
+    def neutral(self) -> dict[str, bool | int | float | str]:
+        """The features with a neutral value, as ``view.feature``."""
+        return {
+            f"{view}.{name}": feature.neutral
+            for view, spec in self.root.items()
+            for name, feature in spec.features.items()
+            if isinstance(feature, ColumnFeature) and feature.neutral is not None
         }
 
     def select(self, patterns: list[str]) -> dict[str, Dtype]:

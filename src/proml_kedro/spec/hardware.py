@@ -6,7 +6,7 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from proml_kedro.spec.base import Spec
 
@@ -31,13 +31,27 @@ class HardwareSpec(Spec):
     """The machine.
 
     Attributes:
-        device: Where models are trained.
+        device: Where models are trained: on the processor, on one GPU, or on several, each taking a share of every
+            batch of a deep component.
+        devices: How many GPUs; all that there are when left out.
+        allow_cpu: Go on without, where a GPU is asked for and there is none.
+        memory_growth: Whether a deep component takes a GPU's memory as it needs it, rather than all at once.
+        mixed_precision: Whether deep components compute in bfloat16 while they are trained; weights stay in float32.
         threads: Threads for each library that computes; ``auto`` is one fewer than the processors at hand.
         memory: Upper bound for joins and aggregates; beyond it they use the disk.
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "gpu", "multi_gpu"] = "cpu"
+    devices: PositiveInt | None = None
+    allow_cpu: bool = False
+    memory_growth: bool = True
+    mixed_precision: bool = False
     threads: Annotated[int, BeforeValidator(_threads), Field(ge=1, le=1024)] = "auto"  # type: ignore[assignment]
     memory: Annotated[str, BeforeValidator(_memory)] = "2GB"
     precision: Literal["float32", "float64"] = "float32"
+
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether models are to be trained on GPUs."""
+        return self.device != "cpu"

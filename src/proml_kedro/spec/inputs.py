@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 
@@ -32,6 +32,17 @@ def is_entity(name: str) -> bool:
     return "." not in name
 
 
-def select(patterns: Iterable[str], types: Mapping[str, Dtype]) -> dict[str, Dtype]:
-    """What the patterns mean, each once, in the order of the patterns."""
-    return {name: types[name] for pattern in patterns for name in matching(pattern, types)}
+def select(patterns: Iterable[str], types: Mapping[str, Dtype], vectors: bool = True) -> dict[str, Dtype]:
+    """What the patterns mean, each once, in the order of the patterns.
+
+    Args:
+        patterns: Names, or ``*`` for any text.
+        types: What there is.
+        vectors: Whether ``*`` stands for vectors too. One that is named is meant in any case.
+    """
+    return {
+        name: types[name]
+        for pattern in patterns
+        for name in matching(pattern, types)
+        if vectors or "*" not in pattern or vector_size(types[name]) is None
+    }

@@ -20,8 +20,8 @@ class ComponentSpec(Spec):
 
     Attributes:
         kind: Which kind of component it is.
-        inputs: Features, as ``view.feature`` or with ``*``, outputs of other components, as ``component.output``, and
-            entities of the problem, by name; those are categories.
+        inputs: Features, as ``view.feature`` or with ``*`` (for those of a type that the kind can read), outputs of
+            other components, as ``component.output``, and entities of the problem, by name; those are categories.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
@@ -31,7 +31,7 @@ class ComponentSpec(Spec):
     """Whether a component of this kind can start from what an earlier one has learned."""
 
     takes_vectors: ClassVar[bool] = False
-    """Whether a component of this kind can read features of dtype ``vector[N]``."""
+    """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]

@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
-from proml_kedro.errors import unknown
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Duration, Name, Spec, Sql
+from proml_kedro.spec.generator import GENERATED, TABLES, GeneratorSpec
 
 Task = Literal["binary", "regression", "count"]
 """What sort of label there is: a truth value, a number, or how often something happened."""
 
 
 class TableSpec(Spec):
-    """One source table.
+    """One source table: a file, or a query over other tables.
 
     Attributes:
         source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
-            to the folder that holds ``conf``; or ``package:NAME/PATH`` for a file inside an installed package.
+            to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
+            ``generated:NAME`` for a table of the problem's generator.
+        query: SQL over other tables of the problem, by their names, in place of ``source``.
         types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
         columns: Further columns as SQL expressions over the others, in order.
     """
 
-    source: str
+    source: str | None = None
+    query: Sql | None = None
     types: dict[str, str] = {}
     columns: dict[Name, Sql] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.query is None):
+            raise ValueError("a table has a source, which is a file, or a query over other tables: one of the two")
+        return self
 
 
 class ExamplesSpec(Spec):
@@ -108,14 +119,47 @@ class ProblemSpec(Spec):
 
     Attributes:
         name: Set from the file's name.
+        generator: Makes up data, for tables whose source is ``generated:NAME``.
         auxiliary_labels: Further labels that a component may learn beside the one that is predicted, as SQL over the
             examples' columns: truth values or numbers, null where not known.
     """
 
     name: Name
     description: str = ""
+    generator: GeneratorSpec | None = None
     tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
     examples: ExamplesSpec
     label: LabelSpec
     auxiliary_labels: dict[Name, Sql] = {}
     split: SplitSpec
+
+    def generated(self) -> dict[str, str]:
+        """The tables that are generated, each with the generator's name for it."""
+        return {
+            name: table.source.removeprefix(GENERATED)
+            for name, table in self.tables.items()
+            if table.source is not None and table.source.startswith(GENERATED)
+        }
+
+    def with_sources(self, sources: Mapping[str, str]) -> Self:
+        """The same problem, with some tables from elsewhere."""
+        tables = {
+            name: table.model_copy(update={"source": sources[name]}) if name in sources else table
+            for name, table in self.tables.items()
+        }
+        return self.model_copy(update={"tables": tables})
+
+    def check(self) -> list[Mistake]:
+        """Names in one part that must exist in another."""
+        mistakes = []
+        if self.examples.table not in self.tables:
+            mistakes.append(Mistake("examples.table", unknown("table", self.examples.table, self.tables)))
+        for name, made in self.generated().items():
+            if self.generator is None:
+                mistakes.append(Mistake(f"tables.{name}.source", "the problem has no generator; add the key generator"))
+            elif made not in TABLES[self.generator.kind]:
+                message = unknown("generated table", made, TABLES[self.generator.kind])
+                mistakes.append(Mistake(f"tables.{name}.source", message))
+        if self.generator is not None and not self.generated():
+            mistakes.append(Mistake("generator", f"no table reads from it; write source: {GENERATED}NAME"))
+        return mistakes

@@ -11,11 +11,12 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types, matching, select
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
 
@@ -28,6 +29,7 @@ class RunSpec(Spec):
         seed: Of every random choice.
         reuse: Take results over from earlier runs where nothing they depend on has changed.
         data_dir: Where results are kept.
+        remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
     """
 
@@ -35,6 +37,7 @@ class RunSpec(Spec):
     seed: int = Field(0, ge=0, lt=2**31)
     reuse: bool = True
     data_dir: str = "data"
+    remove_used_features: bool = False
     extensions: list[str] = []
     problem: ProblemSpec
     features: FeaturesSpec
@@ -61,8 +64,7 @@ def check(run: RunSpec) -> list[Mistake]:
 
 
 def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
-    if problem.examples.table not in problem.tables:
-        yield Mistake("problem.examples.table", unknown("table", problem.examples.table, problem.tables))
+    yield from (Mistake(f"problem.{one.key}", one.message) for one in problem.check())
 
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
@@ -74,8 +76,9 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
         for entity in view.key:
             if entity not in problem.examples.entities:
                 yield Mistake(f"features.{name}.key", unknown("entity", entity, problem.examples.entities))
-        if view.source != "request" and view.source.table not in problem.tables:
+        if isinstance(view.source, FeatureSource) and view.source.table not in problem.tables:
             yield Mistake(f"features.{name}.source.table", unknown("table", view.source.table, problem.tables))
+    yield from check_on_demand(features)
 
 
 def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
@@ -132,7 +135,7 @@ def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[
     """What a component reads, in its order; what other components give are numbers."""
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
-        read.update(select([pattern], types))
+        read.update(select([pattern], types, spec.takes_vectors))
         if pattern in outputs:
             read[pattern] = "float"
     return read
@@ -162,9 +165,8 @@ def _cycle(model: ModelSpec) -> list[str]:
 def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     """Columns of the training set that other settings name."""
     columns = ["day", *run.problem.examples.entities, *(["group"] if run.problem.examples.group else [])]
-    cluster, group = run.evaluation.compare.cluster_by, run.model.training.cross_fit.group
-    if cluster not in [*columns, "row"]:
-        yield Mistake("evaluation.compare.cluster_by", unknown("cluster", cluster, [*columns, "row"]))
+    group = run.model.training.cross_fit.group
+    yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from threading import Lock
 from typing import Any
 
@@ -11,8 +12,9 @@ from proml_kedro.errors import UserError
 from proml_kedro.evaluation.metrics import metrics
 from proml_kedro.features.catalog import Entry
 from proml_kedro.features.market import FACETS
+from proml_kedro.spec.features import window_length
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.content import FRESHNESS, Content
+from proml_kedro.workspace.content import FRESHNESS, Content, is_on_demand
 from proml_kedro.workspace.definition import as_yaml
 from proml_kedro.workspace.distribution import Column, Distribution, correlations, find_column, sketch
 from proml_kedro.workspace.results import ModelResult
@@ -35,22 +37,40 @@ def search(content: Content, query: str, filters: Mapping[str, str], limit: int)
     for name in filters:
         others = {other: value for other, value in filters.items() if other != name}
         without = content.market.search(query, others, limit=0)
-        facets[name] = without.facets[name]
+        # Only the most frequent values are counted; of the chosen one there is what was found.
+        facets[name] = {filters[name]: found.total} | without.facets[name]
         seconds += without.seconds
     return {
         "total": found.total,
         "of": len(content.market),
         "milliseconds": round(seconds * 1e3, 2),
         "alone": found.alone,
-        "facets": {name: list(facets[name].items()) for name in SHOWN_FACETS},
+        "facets": {name: _in_order(name, facets[name]) for name in SHOWN_FACETS},
         "features": [_summary(content, one) for one in found.entries],
     }
+
+
+def _in_order(facet: str, counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The values of a facet: windows the shortest first, all others the most frequent first."""
+    if facet == "window":
+        return sorted(counts.items(), key=lambda item: _length(item[0]))
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def _length(window: str) -> tuple[bool, timedelta]:
+    """None is shorter than any, all time is longer, and what somebody has typed into the address is last."""
+    try:
+        length = window_length(window) if window else timedelta(0)
+    except ValueError:
+        return True, timedelta.max
+    return length is None, length or timedelta(0)
 
 
 def _summary(content: Content, entry: Entry) -> dict[str, Any]:
     own = {name: getattr(entry, name) for name in _SUMMARY}
     table = content.tables.get((entry.problem, entry.view))
     return own | {
+        "on_demand": is_on_demand(entry),
         "readers": _count(entry.models) + _count(entry.bundles),
         "importance": entry.importance,
         "null_share": entry.null_share,
@@ -77,6 +97,8 @@ def describe(content: Content, entry: Entry) -> dict[str, Any]:
         **_summary(content, entry),
         "models": _names(entry.models),
         "bundles": _names(entry.bundles),
+        "reads": content.reads.get((entry.problem, entry.name), ()),
+        "read_by": content.read_by.get((entry.problem, entry.name), ()),
         "definition": entry.definition,
         "yaml": as_yaml(entry, content.written(entry.problem)),
         "rows": fresh.rows if fresh else None,
@@ -159,6 +181,7 @@ def models(content: Content) -> list[dict[str, Any]]:
                 name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
+            "features": _declared(content, one, one.importance),
             "training_set": asdict(one.training_set) if one.training_set else None,
             "bundle": one.bundle,
         }
@@ -172,6 +195,7 @@ def health(content: Content) -> list[dict[str, Any]]:
         {
             **_of_model(one),
             "drift": one.drift.as_dict() if one.drift else None,
+            "features": _declared(content, one, [column.name for column in one.drift.columns] if one.drift else ()),
             "consistency": asdict(one.consistency) if one.consistency else None,
         }
         for one in content.results
@@ -188,5 +212,11 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
     }
 
 
-def _is_higher_better(metric: str) -> bool | None:
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else None
+def _declared(content: Content, result: ModelResult, names: Iterable[str]) -> list[str]:
+    """Those of some inputs that are features now; others come from components, or are declared no more."""
+    return [name for name in names if content.market.get(name, result.problem)]
+
+
+def _is_higher_better(metric: str) -> bool:
+    """Metrics that are registered say so themselves; those of rankings all grow as the order gets better."""
+    return metrics.get(metric).higher_is_better if metric in metrics.names() else True

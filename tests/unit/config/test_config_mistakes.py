@@ -43,7 +43,7 @@ OVERRIDES = [
     ("~seeed", "override '~seeed': seeed: is not there"),
     ("~problem.label", "override '~problem.label': problem.label: is missing"),
     ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
-    ("evaluation.metrics=[aucc]", "evaluation.metrics.0: must be 'auc', 'average_precision', 'logloss', 'brier' or"),
+    ("evaluation.metrics=[aucc]", "evaluation.metrics.0: must be 'auc', 'average_precision', 'logloss', 'brier', 'cal"),
     ("hardware.precision=float16", "must be 'float32' or 'float64', not 'float16'. Did you mean 'float"),
     ("monitoring.gate.psi=calibratd", "must be a number or 'calibrated', not 'calibratd'. Did you mean 'calibrated'?"),
     ("monitoring.gate.psi=-1", "monitoring.gate.psi: must be more than 0, not -1"),
@@ -51,7 +51,10 @@ OVERRIDES = [
     ("problem.split.test_from=tomorrow", "problem.split.test_from: must be a date or moment, such as 2013-09-01"),
     ("problem.split.test_from=2023-01-01", "problem.split: validation_from 2024-02-01"),
     ("problem.examples.table=visit", "problem.examples.table: no table 'visit'. Did you mean 'visits'?"),
-    ("features.visit.source=requst", "features.visit.source: must be keys and values or 'request', not 'requst'."),
+    (
+        "features.visit.source=requst",
+        "features.visit.source: must be keys and values or 'request' or 'on_demand', not 'requst'.",
+    ),
     ("features.customer.source.tabel=x", "features.customer.source.tabel: unknown key. Did you mean 'table'?"),
     (
         "features.visit.features.pages.dtyp=int",
@@ -172,7 +175,9 @@ def test_mistakes_in_files(lines, edit, files, expected):
 
 def test_features_follow_the_problem(lines, edit):
     edit(problem__other="tables: {}\n")
-    assert lines("problem=other") == ["conf/config.yaml:3: no features 'other'. Known: flight_delays, shop."]
+    assert lines("problem=other") == [
+        "conf/config.yaml:3: no features 'other'. Known: flight_delays, job_recommendations, shop."
+    ]
 
 
 def test_a_file_that_is_no_text(lines, conf):

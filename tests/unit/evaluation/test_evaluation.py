@@ -4,18 +4,35 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    mean_absolute_error,
+    mean_poisson_deviance,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
-from proml_kedro.evaluation.compare import evaluate
+from proml_kedro.evaluation.compare import Rankings, evaluate
 from proml_kedro.evaluation.metrics import Judged, metrics
 from proml_kedro.spec import EvaluationSpec
+from proml_kedro.spec.evaluation import METRICS
 
-ALL = ["auc", "average_precision", "logloss", "brier", "calibration_error"]
 REFERENCE = {
     "auc": roc_auc_score,
     "average_precision": average_precision_score,
     "logloss": log_loss,
     "brier": brier_score_loss,
+}
+
+
+OF_NUMBERS = {
+    "rmse": root_mean_squared_error,
+    "mae": mean_absolute_error,
+    "r2": r2_score,
+    "poisson_deviance": mean_poisson_deviance,
 }
 
 
@@ -36,6 +53,22 @@ def test_metrics_equal_scikit_learn(name, ties):
     assert judged.measure([name])[name] == pytest.approx(REFERENCE[name](label, probability), rel=1e-9)
     weighted = REFERENCE[name](label, probability, sample_weight=weight)
     assert judged.measure([name], weight)[name] == pytest.approx(weighted, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(OF_NUMBERS))
+def test_metrics_of_numbers_equal_scikit_learn(name):
+    generator = np.random.default_rng(2)
+    mean = generator.gamma(2.0, 1.0, 2000)
+    label, weight = generator.poisson(mean).astype(float), generator.integers(0, 4, 2000).astype(float)
+    score = mean * generator.uniform(0.7, 1.4, 2000)
+    judged = Judged(label, score)
+    assert judged.measure([name])[name] == pytest.approx(OF_NUMBERS[name](label, score), rel=1e-9)
+    expected = OF_NUMBERS[name](label, score, sample_weight=weight)
+    assert judged.measure([name], weight)[name] == pytest.approx(expected, rel=1e-9)
+
+
+def test_labels_that_are_all_equal_have_no_variance_to_explain():
+    assert np.isnan(Judged(np.ones(5), np.linspace(0, 1, 5)).measure(["r2"])["r2"])
 
 
 @settings(max_examples=50, deadline=None)
@@ -63,7 +96,7 @@ def test_calibration_error_is_the_gap():
 
 
 def test_every_metric_of_the_spec_is_registered():
-    assert sorted(metrics.names()) == sorted(ALL)
+    assert sorted(metrics.names()) == sorted({name for names in METRICS.values() for name in names})
 
 
 def spec(**compare):
@@ -159,3 +192,58 @@ def test_rows_of_one_class_give_plain_json():
     content = json.loads(json.dumps(result.as_dict(), allow_nan=False))
     assert content["candidate"]["auc"] is None
     assert content["candidate"]["logloss"] > 0
+
+
+def test_each_task_has_metrics_of_its_own():
+    generator = np.random.default_rng(0)
+    label = generator.poisson(3.0, 400).astype(float)
+    better, worse = label + generator.normal(0, 0.5, 400), np.full(400, 3.0)
+    plain = EvaluationSpec.model_validate({"compare": {"resamples": 50}})
+    numbers = evaluate(label, better, worse, None, plain, task="regression")
+    assert list(numbers.candidate) == ["rmse", "mae", "r2", "calibration_error"]
+    assert numbers.differences["rmse"].high < 0
+    assert (numbers.positive_rate, numbers.label_mean) == (None, label.mean())
+    assert "poisson_deviance" in evaluate(label, better.clip(0.1), None, None, plain, task="count").candidate
+    assert "auc" in evaluate(label > 3, better, None, None, plain).candidate
+
+
+def ranked(clusters, groups, rows=6000):
+    """A model that knows half of what there is to know of each row, against one that knows nothing."""
+    generator = np.random.default_rng(1)
+    known = generator.normal(0, 1, rows)
+    label = (generator.random(rows) < 1 / (1 + np.exp(2 - known))).astype(float)
+    rankings = Rankings("list", ["mrr", "ndcg@5"], groups, known, generator.random(rows))
+    flat = np.full(rows, label.mean())
+    return evaluate(label, flat, flat, clusters, spec(cluster_by="day"), rankings=rankings)
+
+
+def test_orders_are_compared_beside_predictions_and_drawn_with_their_cluster():
+    groups = np.arange(6000) // 10
+    result = ranked(groups // 30, groups)
+    assert list(result.candidate) == ["auc", "logloss", "mrr", "ndcg@5"]
+    assert result.differences["ndcg@5"].low > 0
+    assert result.candidate["auc"] == 0.5, "the scores to order by are others than those that predict"
+    assert (result.ranking.groups, result.ranking.drawn_by) == (600, "day")
+    assert 0 < result.ranking.without_positive < 300
+    assert result.as_dict()["ranking"]["within"] == "list"
+
+
+def test_groups_that_lie_in_several_clusters_are_drawn_themselves():
+    across = ranked(np.arange(6000) % 20, np.arange(6000) // 10)
+    assert across.ranking.drawn_by == "list"
+    assert np.isfinite(across.differences["mrr"].low)
+
+
+def test_orders_of_one_cluster_are_as_sure_as_their_cluster():
+    """Groups of one cluster share the model's luck there: drawn together, the interval is wider."""
+    generator = np.random.default_rng(3)
+    days, groups = np.repeat(np.arange(40), 200), np.arange(8000) // 5
+    luck = generator.choice([-1.0, 1.0], 40)[days]
+    label = (np.arange(8000) % 5 == 0).astype(float)
+    rankings = Rankings("list", ["mrr"], groups, luck * label + generator.normal(0, 0.2, 8000), generator.random(8000))
+    flat = np.full(8000, 0.2)
+    errors = [
+        evaluate(label, flat, flat, clusters, spec(cluster_by=by), rankings=rankings).differences["mrr"].standard_error
+        for clusters, by in ((days, "day"), (groups, "group"))
+    ]
+    assert errors[0] > 3 * errors[1]

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.models.columns import ParquetRows
+from proml_kedro.models.columns import ParquetRows, read_codes
 from proml_kedro.models.component import Examples, Input, LazyColumns
 from proml_kedro.models.examples import read_examples
 from proml_kedro.spec.problem import ProblemSpec
@@ -106,3 +107,13 @@ def test_taking_and_joining_keep_rows_together():
     taken = both.take(both.label > 5)
     assert taken.columns["x"].tolist() == taken.weight.tolist() == taken.labels["other"].tolist() == [6, 7]
     assert taken.group.tolist() == [3, 3]
+
+
+def test_values_are_numbered_and_missing_ones_are_of_their_own(tmp_path):
+    file = tmp_path / "rows.parquet"
+    column = pa.chunked_array([["b", None], ["a", "b", None]])
+    pq.write_table(pa.table({"group": column, "part": [1, 1, 2, 1, 1]}), file, row_group_size=2)
+    first, missing, other, again, missing_too = read_codes(file, "group")
+    assert first == again
+    assert sorted({first, missing, other, missing_too}) == [0, 1, 2, 3]
+    assert sorted(read_codes(file, "part", pc.field("group") == "b").tolist()) == [0, 0]

@@ -105,8 +105,8 @@ def test_an_error_while_scoring_is_logged_without_what_it_says(bundle, rows, cap
     def fail(self, columns):
         raise ValueError(f"cannot score {columns['visit.city'].tolist()}")
 
-    monkeypatch.setattr(Bundle, "score", fail)
     with serving(bundle) as client, caplog.at_level(logging.INFO):
+        monkeypatch.setattr(Bundle, "score", fail)  # only now: a bundle that cannot score is never ready
         answer = predict(client, [{**rows[0], "visit.city": SECRET}])
     assert answer.status_code == 500
     assert SECRET not in answer.text + caplog.text

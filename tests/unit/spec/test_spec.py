@@ -1,11 +1,15 @@
 """What each YAML file may say, and what they demand of each other."""
 
+import re
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
+from proml_kedro.registry import component_specs
 from proml_kedro.spec import (
+    ComponentSpec,
     FeaturesSpec,
     FeatureViewSpec,
     HardwareSpec,
@@ -239,3 +243,117 @@ def test_names_must_exist_where_they_point(changes, mistake):
     assert any(str(one).startswith(mistake) for one in check(run_of(**changes))), list(
         map(str, check(run_of(**changes)))
     )
+
+
+GENERATOR = {"kind": "job_search"}
+
+
+@pytest.mark.parametrize(
+    ("generator", "source", "key", "message"),
+    [
+        (None, "generated:jobs", "tables.visits.source", "the problem has no generator"),
+        (GENERATOR, "generated:job", "tables.visits.source", "no generated table 'job'. Did you mean 'jobs'?"),
+        (GENERATOR, "visits.csv", "generator", "no table reads from it"),
+    ],
+)
+def test_generated_tables_have_a_generator_that_makes_them(generator, source, key, message):
+    problem = {**PROBLEM, "generator": generator, "tables": {**PROBLEM["tables"], "visits": {"source": source}}}
+    first, *_ = check(run_of(problem=problem))
+    assert first.key == f"problem.{key}"
+    assert message in first.message
+
+
+def test_generated_tables_are_read_from_where_they_were_written():
+    tables = {"visits": {"source": "generated:impressions"}, "orders": {"source": "orders.csv"}}
+    problem = ProblemSpec.model_validate({**PROBLEM, "generator": GENERATOR, "tables": tables})
+    assert problem.generated() == {"visits": "impressions"}
+    moved = problem.with_sources({"visits": "/made/impressions.parquet"})
+    assert {name: one.source for name, one in moved.tables.items()} == {
+        "visits": "/made/impressions.parquet",
+        "orders": "orders.csv",
+    }
+
+
+COUNT = {**PROBLEM, "label": {"expression": "orders", "task": "count"}}
+GROUPED = {**PROBLEM, "examples": {**PROBLEM["examples"], "group": "search"}}
+
+
+@pytest.mark.parametrize(
+    ("problem", "evaluation", "key", "message"),
+    [
+        (
+            COUNT,
+            {"metrics": ["rmse", "auc"]},
+            "metrics.1",
+            "'auc' is not for a label of task 'count'; there are poisson",
+        ),
+        (PROBLEM, {"metrics": ["rmse"]}, "metrics.0", "'rmse' is not for a label of task 'binary'; there are auc"),
+        (COUNT, {"ranking": {}}, "ranking", "is for truth values; the problem's label is of task 'count'"),
+        (PROBLEM, {"ranking": {}}, "ranking.within", "name their column in problem.examples.group, or take day"),
+        (PROBLEM, {"ranking": {"within": "custmer"}}, "ranking.within", "Did you mean 'customer'?"),
+        (PROBLEM, {"compare": {"cluster_by": "group"}}, "compare.cluster_by", "the problem has no groups"),
+        (PROBLEM, {"compare": {"cluster_by": "dya"}}, "compare.cluster_by", "Did you mean 'day'?"),
+    ],
+)
+def test_an_evaluation_fits_the_problem(problem, evaluation, key, message):
+    model = {**MODEL, "components": {"one": {"kind": "any_task", "inputs": ["*"]}}}
+    with any_task():
+        (mistake,) = check(run_of(problem=problem, evaluation=evaluation, model=model))
+    assert mistake.key == f"evaluation.{key}"
+    assert message in mistake.message
+
+
+@contextmanager
+def any_task():
+    """A kind of component that learns every task."""
+
+    class AnyTask(ComponentSpec):
+        tasks = frozenset({"binary", "regression", "count"})
+
+    component_specs.register("any_task")(AnyTask)
+    try:
+        yield
+    finally:
+        del component_specs._objects["any_task"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("ndgc@10", "no ranking metric 'ndgc@10'. Did you mean 'ndcg@10'?"),
+        ("ndcg", "'ndcg' does not say how many rows of a group to look at; write ndcg@10"),
+        ("ndcg@0", "does not say how many"),
+        ("mrr@x", "no ranking metric 'mrr@x'"),
+    ],
+)
+def test_ranking_metrics_say_what_is_wrong(metric, message):
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        run_of(problem=GROUPED, evaluation={"ranking": {"metrics": [metric]}})
+
+
+def test_orders_are_judged_where_there_are_groups_and_nobody_says_otherwise():
+    grouped, plain = (run_of(problem=problem).problem for problem in (GROUPED, PROBLEM))
+    silent = run_of().evaluation
+    assert silent.ranking_for(grouped).metrics == ["ndcg@10", "mrr", "precision@1"]
+    assert silent.ranking_for(plain) is None
+    assert run_of(problem=GROUPED, evaluation={"ranking": {"metrics": []}}).evaluation.ranking_for(grouped) is None
+
+
+def test_a_task_has_its_metrics():
+    assert run_of().evaluation.metrics_for("count")[0] == "poisson_deviance"
+    assert run_of(evaluation={"metrics": ["mae"]}).evaluation.metrics_for("regression") == ("mae",)
+
+
+@pytest.mark.parametrize(("dtype", "neutral"), [("int", 1), ("float", 2), ("float", 0.5), ("str", "x"), ("bool", True)])
+def test_a_neutral_value_is_of_the_type_of_its_feature(dtype, neutral):
+    view = {"source": "request", "features": {"position": {"dtype": dtype, "neutral": neutral}}}
+    found = FeaturesSpec.model_validate({"visit": view}).neutral()
+    assert found == {"visit.position": neutral}
+    assert type(found["visit.position"]) is type(neutral)
+
+
+@pytest.mark.parametrize(("dtype", "neutral"), [("int", "1"), ("int", 1.5), ("str", 1), ("bool", 1), ("int", True)])
+def test_a_neutral_value_of_another_type_is_refused(dtype, neutral):
+    view = {"source": "request", "features": {"position": {"dtype": dtype, "neutral": neutral}}}
+    with pytest.raises(ValidationError, match="is not of type"):
+        FeaturesSpec.model_validate({"visit": view})

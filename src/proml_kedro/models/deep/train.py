@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from proml_kedro.models.columns import sigmoid
-from proml_kedro.models.component import Array
+from proml_kedro.models.deep import batches
+from proml_kedro.models.deep.build import run as call
+from proml_kedro.models.deep.checkpoint import Checkpoint
+from proml_kedro.models.deep.data import Packed, Parts
+from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.logs import Logs
+from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.spec import DeepTrainingSpec
 from proml_kedro.models.progress import progress
 
@@ -20,67 +25,81 @@ logger = logging.getLogger(__name__)
 
 _STEPS = 16  # steps of training in one call of TensorFlow: enough that the calls cost nothing
 
-_SCORED = 8192  # rows scored at once
-
 
 @dataclass(frozen=True)
-class Packed:
-    """Examples as a network reads them.
+class Task:
+    """What is trained, and how.
 
     Attributes:
-        numbers: float32 of shape (n, width).
-        ids: int32 of shape (n, fields).
-        label: float32 of shape (n,).
+        model: From the two matrices to the margins of each head, and whatever else.
+        heads: The heads in the order of the margins, each with what it has learned before.
+        spec: Of the optimiser and of early stopping.
+        seed: Of the order of the examples.
+        strategy: ``tf.distribute.Strategy`` in whose scope the model was made.
     """
 
-    numbers: npt.NDArray[np.float32]
-    ids: npt.NDArray[np.int32]
-    label: npt.NDArray[np.float32]
+    model: Any
+    heads: Sequence[tuple[Head, Learned]]
+    spec: DeepTrainingSpec
+    seed: int
+    strategy: Any
 
-    def __len__(self) -> int:
-        return len(self.label)
+    @property
+    def by_group(self) -> bool:
+        """Whether a batch holds whole groups."""
+        return any(head.by_group for head, _ in self.heads)
 
 
 def train(
-    model: Any, examples: Packed, validation: Packed | None, spec: DeepTrainingSpec, epochs: int, seed: int
+    task: Task, examples: Parts, judge: Callable[[], float] | None, epochs: int, folder: Path | None, facts: str
 ) -> list[float]:
-    """Minimise the log loss, in random order of the examples.
+    """Minimise the sum of the heads' losses, in random order of the examples.
 
     Args:
-        model: From the two matrices to the margin; it ends with the best weights, or without ``validation`` the last.
+        task: What is trained; the model ends with the best weights, or without ``judge`` the last.
         examples: To learn from.
-        validation: To stop by; None for never.
-        spec: Of the optimiser and of early stopping.
+        judge: Says how good the model is now, higher is better; None to train for all epochs.
         epochs: How many at most.
-        seed: Of the order.
+        folder: Of the checkpoint; None for none.
+        facts: What else the result depends on, for the checkpoint.
 
     Returns:
-        What early stopping goes by after each epoch, higher is better; empty without ``validation``.
+        What ``judge`` said after each epoch.
     """
-    judge = _judge(model, validation, spec)
-    trainer = Trainer(model, examples, spec, seed)
-    history: list[float] = []
-    best: list[Array] = []
+    trainer = Trainer(task, examples)
+    checkpoint = Checkpoint(folder, facts, [*task.model.variables, *trainer.optimizer.variables])
+    epoch, history, best = checkpoint.restore()
+    logs = Logs(task.spec.tensorboard)
     with progress("epochs", epochs) as advance:
-        for epoch in range(epochs):
-            loss = trainer.epoch()
+        for _ in range(epoch):
             advance()
-            if judge is None:
-                continue
-            history.append(judge())
-            logger.debug("epoch %d: loss %.5f, judged %.5f", epoch + 1, loss, history[-1])
-            if best_epoch(history) == len(history):
-                best = model.get_weights()
-            elif spec.early_stopping and len(history) - best_epoch(history) >= spec.early_stopping.patience:
-                break
+        while epoch < epochs and not _is_over(history, task.spec):
+            loss = trainer.epoch(epoch)
+            epoch += 1
+            advance()
+            values = {"loss": loss, "learning_rate": learning_rate(task.spec, epoch)}
+            if judge is not None:
+                history.append(judge())
+                values["validation"] = history[-1]
+                if best_epoch(history) == len(history):
+                    best = task.model.get_weights()
+            logger.debug("epoch %d: %s", epoch, values)
+            logs.write(epoch, values)
+            checkpoint.save(epoch, history, best)
+    logs.close()
     if best:
-        model.set_weights(best)
+        task.model.set_weights(best)
     return history
 
 
-def best_epoch(history: list[float]) -> int:
+def best_epoch(history: Sequence[float]) -> int:
     """Number of the epoch that was best, counting from 1; of equals the first."""
     return int(np.argmax(history)) + 1
+
+
+def _is_over(history: Sequence[float], spec: DeepTrainingSpec) -> bool:
+    stopping = spec.early_stopping
+    return bool(stopping and history and len(history) - best_epoch(history) >= stopping.patience)
 
 
 class Trainer:
@@ -89,101 +108,119 @@ class Trainer:
     The matrices stay in TensorFlow: each step gathers its rows from them, several steps to a call from Python.
 
     Args:
-        model: From the two matrices to the margin.
+        task: What is trained.
         examples: To learn from.
-        spec: Of the optimiser.
-        seed: Of the order in which the examples come.
+
+    Attributes:
+        optimizer: Keras's.
     """
 
-    def __init__(self, model: Any, examples: Packed, spec: DeepTrainingSpec, seed: int) -> None:
-        self._rows = len(examples)
-        self._batch = min(spec.batch_size, self._rows)
-        self._generator = np.random.default_rng(seed)
-        self._run = _steps(model, examples, spec)
+    def __init__(self, task: Task, examples: Parts) -> None:
+        import keras
 
-    def epoch(self) -> float:
-        """See each example once, but for those that are left over from the last whole batch.
+        self._task = task
+        self._examples = examples
+        with task.strategy.scope():
+            self.optimizer = keras.optimizers.Adam(1.0, weight_decay=task.spec.weight_decay or None)
+            self.optimizer.build(task.model.trainable_variables)
+        self._run = _steps(task, self.optimizer)
+        self._kept = _as_tensors(examples[0]) if examples.are_kept else None
+
+    def epoch(self, number: int) -> float:
+        """See each example once, but for those that are left over from the last whole batch of a part.
+
+        Args:
+            number: Of the epoch, from 0; the order of the examples follows from it.
 
         Returns:
             The loss of the last batch.
         """
-        batches = self._rows // self._batch
-        rows = self._generator.permutation(self._rows)[: batches * self._batch].astype(np.int32)
-        rows = rows.reshape(batches, self._batch)
-        losses = [float(self._run(rows[start : start + _STEPS])) for start in range(0, batches, _STEPS)]
-        if not math.isfinite(losses[-1]):
+        generator = np.random.default_rng([self._task.seed, number])
+        loss, done = math.nan, 0
+        for position in generator.permutation(len(self._examples.lengths)).tolist():
+            part = self._examples[position]
+            tensors = self._kept or _as_tensors(part)
+            rows = self._rows(part, generator)
+            for start in range(0, len(rows), _STEPS):
+                share = (done + len(part) * start / len(rows)) / len(self._examples)
+                self.optimizer.learning_rate.assign(learning_rate(self._task.spec, number + share))
+                loss = float(self._run(*tensors, rows[start : start + _STEPS]))
+            done += len(part)
+        if not math.isfinite(loss):
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
-        return losses[-1]
+        return loss
+
+    def _rows(self, part: Packed, generator: np.random.Generator) -> batches.Rows:
+        replicas = self._task.strategy.num_replicas_in_sync
+        size = self._task.spec.batch_size
+        if self._task.by_group:
+            return batches.grouped(part.group, size, generator, replicas)
+        return batches.single(len(part), max(replicas, min(size, len(part)) // replicas * replicas), generator)
 
 
-def _steps(model: Any, examples: Packed, spec: DeepTrainingSpec) -> Callable[[Array], Any]:
-    """A function that takes a step for each line of row numbers, and returns the last loss."""
-    import keras
+def _as_tensors(part: Packed) -> tuple[Any, ...]:
     import tensorflow as tf
 
-    optimizer = keras.optimizers.Adam(spec.learning_rate, weight_decay=spec.weight_decay or None)
-    optimizer.build(model.trainable_variables)
-    numbers, ids = tf.constant(examples.numbers), tf.constant(examples.ids)
-    label = tf.constant(examples.label[:, None])
+    return tuple(tf.constant(one) for one in (part.numbers, part.ids, part.labels, part.weight))
 
-    def step(rows: Any) -> Any:
+
+def _steps(task: Task, optimizer: Any) -> Callable[..., Any]:
+    """A function of a part's tensors that takes a step for each line of row numbers, and returns the last loss."""
+    import tensorflow as tf
+
+    model, strategy = task.model, task.strategy
+    replicas = strategy.num_replicas_in_sync
+
+    def step(numbers: Any, ids: Any, labels: Any, weight: Any, rows: Any) -> Any:
+        if replicas > 1:  # each device takes its share of the batch
+            number = tf.distribute.get_replica_context().replica_id_in_sync_group
+            rows = tf.reshape(rows, tf.concat([[replicas, -1], tf.shape(rows)[1:]], axis=0))[number]
+        flat = tf.reshape(rows, [-1])
+        chosen = tf.where(flat < 0, -1 - flat, flat) if task.by_group else flat
+        label = tf.gather(labels, chosen)
+        if task.by_group:
+            label = tf.where((flat < 0)[:, None], math.nan, label)
         with tf.GradientTape() as tape:
-            margin = model([tf.gather(numbers, rows), tf.gather(ids, rows)], training=True)
-            loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(tf.gather(label, rows), margin))
+            outputs = call(model, tf.gather(numbers, chosen), tf.gather(ids, chosen), training=True)
+            loss = total_loss(task.heads, outputs, label, tf.gather(weight, chosen), tf.shape(rows))
             total = tf.add_n([loss, *model.losses]) if model.losses else loss
+            total = total / replicas  # the optimiser sums the gradients of all devices
         weights = model.trainable_variables
         optimizer.apply(tape.gradient(total, weights), weights)
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(batches: Any) -> Any:
+    def run(numbers: Any, ids: Any, labels: Any, weight: Any, batched: Any) -> Any:
         loss = tf.constant(0.0)
-        for position in tf.range(tf.shape(batches)[0]):
-            loss = step(batches[position])
+        for position in tf.range(tf.shape(batched)[0]):
+            if replicas > 1:
+                each = strategy.run(step, args=(numbers, ids, labels, weight, batched[position]))
+                loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
+            else:
+                loss = step(numbers, ids, labels, weight, batched[position])
         return loss
 
-    return lambda batches: run(tf.constant(batches))
+    return lambda *arguments: run(*arguments[:-1], tf.constant(arguments[-1]))
 
 
-def _judge(model: Any, validation: Packed | None, spec: DeepTrainingSpec) -> Callable[[], float] | None:
-    """A function that says how good the model is now, higher is better."""
-    if validation is None or spec.early_stopping is None:
-        return None
-    measure = auc if spec.early_stopping.metric == "auc" else _likelihood
-    scorer = Scorer(model)
-    return lambda: measure(validation.label, scorer(validation.numbers, validation.ids))
+def total_loss(
+    heads: Sequence[tuple[Head, Learned]], outputs: Sequence[Any], labels: Any, weight: Any, shape: Any
+) -> Any:
+    """The heads' losses by their weights, summed.
 
+    Args:
+        heads: With what they have learned before.
+        outputs: Margins of each, (n, units); more may follow.
+        labels: Float tensor of shape (n, heads).
+        weight: Float tensor of shape (n,).
+        shape: Of the batch's rows: (n,), or (lists, length).
+    """
+    import tensorflow as tf
 
-def auc(label: Array, margin: Array) -> float:
-    """Area under the ROC curve, by ranks (Mann and Whitney 1947); both classes must occur."""
-    from scipy.stats import rankdata
-
-    positive = label == 1
-    count = int(positive.sum())
-    ranks = rankdata(margin)[positive].sum()
-    return float((ranks - count * (count + 1) / 2) / (count * (len(label) - count)))
-
-
-def _likelihood(label: Array, margin: Array) -> float:
-    probability = np.clip(sigmoid(margin), 1e-12, 1 - 1e-12)
-    return float(np.mean(np.where(label == 1, np.log(probability), np.log1p(-probability))))
-
-
-class Scorer:
-    """Margins of a model, through one traced function for any number of rows."""
-
-    def __init__(self, model: Any) -> None:
-        import tensorflow as tf
-
-        shapes = [tf.TensorSpec((None, one.shape[-1]), one.dtype) for one in model.inputs]
-        traced = tf.function(lambda numbers, ids: model([numbers, ids], training=False)[:, 0], shapes)
-        self._run = traced.get_concrete_function()
-        self._constant = tf.constant
-
-    def __call__(self, numbers: npt.NDArray[np.float32], ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-        """The margins, shape (n,)."""
-        parts = [
-            self._run(self._constant(numbers[start : start + _SCORED]), self._constant(ids[start : start + _SCORED]))
-            for start in range(0, max(1, len(numbers)), _SCORED)
-        ]
-        return np.concatenate([part.numpy() for part in parts]).astype(np.float64)
+    total = tf.constant(0.0)
+    for position, (head, learned) in enumerate(heads):
+        label, margin, counts = labels[:, position], outputs[position], weight
+        if head.by_group:
+            label, margin, counts = (tf.reshape(one, shape) for one in (label, margin, counts))
+        total += head.weight * head.loss_of(label, margin, counts, learned)
+    return total

@@ -2,7 +2,7 @@
 
 import { ask, isAborted } from "./ask.js";
 import { distribution } from "./chart.js";
-import { copy, h } from "./dom.js";
+import { copy, h, show } from "./dom.js";
 import { lineage } from "./lineage.js";
 import { featureLink, featureName, share, time, verdict } from "./parts.js";
 import { number, percent } from "./words.js";
@@ -43,13 +43,14 @@ export class Detail {
       this.element.scrollTop = 0;
     }
     const params = { name, problem };
+    const top = this.element.scrollTop;
     try {
-      const [feature] = [await ask("feature", params)];
-      this.render(feature);
+      this.render(await ask("feature", params));
       await Promise.all([
         this.later("distribution", params, (found) => distribution(found)),
         this.later("similar", params, (found) => similar(found)),
       ]);
+      if (same) this.element.scrollTop = top;
     } catch (error) {
       if (!isAborted(error)) this.element.replaceChildren(this.head(h("h2", { tabindex: "-1" }, name)), h("p", { class: "unreadable" }, error.message));
     }
@@ -72,7 +73,7 @@ export class Detail {
   render(one) {
     const heading = h("h2", { tabindex: "-1", id: "feature-name" }, featureName(one.name));
     this.element.setAttribute("aria-label", `Feature ${one.name}`);
-    this.element.replaceChildren(
+    show(this.element,
       this.head(heading),
       h("p", { class: one.description ? "lead" : "lead none" }, one.description || "No description. Say what it means, and others will find it."),
       figures(one),
@@ -97,10 +98,10 @@ export class Detail {
 const section = (title, ...content) => h("section", {}, h("h3", {}, title), ...content);
 
 function figures(one) {
-  const fresh = one.newest && !["does not change", "with the request"].includes(one.freshness);
+  const fresh = one.newest && !["does not change", "with the request", "on demand"].includes(one.freshness);
   const items = [
     ["Newest value", fresh ? time(one.newest) : one.freshness || "unknown", fresh ? one.newest.slice(0, 10) : one.rows && `${number(one.rows)} rows`],
-    ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), "of the examples"],
+    ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), one.null_share != null && "of the examples"],
     ["Drift", one.drift ? verdict(one.drift) : "not checked", one.drift && "last check"],
     ["Importance", one.importance == null ? "unknown" : percent(one.importance), one.importance != null && "at most, of a model"],
   ];
@@ -112,8 +113,8 @@ function facts(one) {
     ["Definition", h("code", {}, one.definition)],
     ["Problem", one.problem],
     ["Type", `${one.dtype}, ${one.feature_type}`],
-    ["Key", one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
-    ["Window", one.window && `${one.window}, changes every ${one.snapshot}`],
+    ["Key", one.on_demand ? "none: computed from other features for each request" : one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
+    ["Window", one.window && (one.snapshot ? `${one.window}, changes every ${one.snapshot}` : one.window)],
     ["Known after", one.delay],
     ["Good for", one.ttl],
     ["Owner", one.owner || "nobody"],

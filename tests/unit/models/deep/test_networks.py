@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import FitContext
 from proml_kedro.models.deep.blocks import blocks
+from proml_kedro.models.deep.build import run
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.graph import ModelGraph
@@ -101,19 +102,19 @@ def check_gradients(component):
     """The margin depends on every number and on an embedding or weight of every category."""
     import tensorflow as tf
 
-    network = component._network
+    network = component._fitted
     examples = make_examples(256, 4)
-    numbers = tf.constant(network.encoder.numbers(examples.columns))
-    ids = tf.constant(network.encoder.ids(examples.columns))
+    numbers, ids = map(tf.constant, network.preprocess.encode(examples.columns))
     with tf.GradientTape() as tape:
         tape.watch(numbers)
-        margin = network.model([numbers, ids])
+        (margin,) = run(network.model, numbers, ids, training=False)
     reached = np.abs(tape.gradient(margin, numbers).numpy()).sum(axis=0)
     assert (reached > 0).all()
     for column in range(ids.shape[1]):
         other = np.array(ids)
         other[:, column] = (other[:, column] + 1) % 3
-        assert np.abs(network.model([numbers, tf.constant(other)]).numpy() - margin.numpy()).max() > 0
+        (changed,) = run(network.model, numbers, tf.constant(other), training=False)
+        assert np.abs(changed.numpy() - margin.numpy()).max() > 0
 
 
 @pytest.mark.parametrize("seed", range(3))

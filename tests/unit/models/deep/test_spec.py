@@ -50,7 +50,7 @@ def test_a_sound_component_has_no_mistake():
         ({"head": "shop.prise"}, "head.of.0: no block or input 'shop.prise'. Did you mean 'shop.price'?"),
         ({"head": ["deep", "categories"]}, "head.of.1: only a 'linear' block reads categories"),
         ({"numbers": {"block": "add", "of": "deep"}}, "graph.numbers: the name stands for inputs"),
-        ({"x": {"block": "add", "of": "deep"}}, "graph.x: neither another block nor the head reads it"),
+        ({"x": {"block": "add", "of": "deep"}}, "graph.x: neither another block nor a head reads it"),
         (
             {"x": {"block": "add", "of": "y"}, "y": {"block": "add", "of": "x"}, "head": "y"},
             "graph: blocks need each other in a circle: x -> y -> x",
@@ -74,7 +74,7 @@ def test_a_sound_component_has_no_mistake():
         ),
         (
             {"features": {"tables": {"t": ["shop.c*"]}, "embed": {"*": 8, "shop.city": 4}}},
-            "features.tables.t: embed and min_count must be equal for shop.city, shop.country",
+            "features.tables.t: embed, min_count, max_categories and hash must be equal for shop.city, shop.country",
         ),
         (
             {"features": {"buckets": {"*": 4}}},
@@ -92,7 +92,7 @@ def test_mistakes_are_told_with_their_key(changes, expected):
     ("graph", "where", "message"),
     [
         ({"block": "mpl", "of": "numbers"}, ("graph", "x"), "block: no block 'mpl'. Did you mean 'mlp'?"),
-        ({"of": "numbers"}, ("graph", "x"), "block: is missing; known: add, concat, cross"),
+        ({"of": "numbers"}, ("graph", "x"), "block: is missing; known: add, attention, concat"),
         ({"block": "mlp", "of": "numbers"}, ("graph", "x", "units"), "Field required"),
         ({"block": "mlp", "of": "numbers", "units": [0]}, ("graph", "x", "units", 0), "greater than 0"),
         ({"block": "mlp", "of": "numbers", "unit": [4]}, ("graph", "x", "units"), "Field required"),

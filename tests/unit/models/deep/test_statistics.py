@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from proml_kedro.models.deep.features import DeepFeaturesSpec
 from proml_kedro.models.deep.layout import lay_out
-from proml_kedro.models.deep.spec import DeepFeaturesSpec
-from proml_kedro.models.deep.statistics import MISSING, UNKNOWN, Encoder, Statistics, learn
+from proml_kedro.models.deep.preprocess import Preprocess
+from proml_kedro.models.deep.statistics import MISSING, UNKNOWN, Statistics, learn
 
 DTYPES = {"a.x": "float", "a.home": "str", "a.away": "str"}
 
@@ -21,8 +22,27 @@ def column(*values):
 
 def make(columns, dtypes, **features):
     layout = lay_out(DeepFeaturesSpec(**features), dtypes)
-    statistics = learn(columns, layout, "model.components.net")
+    statistics = learn([columns], layout, "model.components.net")
     return layout, statistics, Encoder(layout, statistics)
+
+
+class Encoder:
+    """The two matrices of columns; those that a test leaves out are missing."""
+
+    def __init__(self, layout, statistics):
+        self.preprocess = Preprocess(layout, statistics)
+
+    def encode(self, columns):
+        rows = len(next(iter(columns.values())))
+        filled = {name: np.full(rows, np.nan) for name in self.preprocess.numbers}
+        filled |= {name: np.full(rows, None) for name in self.preprocess.texts}
+        return self.preprocess.encode(filled | columns)
+
+    def numbers(self, columns):
+        return self.encode(columns)[0]
+
+    def ids(self, columns):
+        return self.encode(columns)[1]
 
 
 def test_ids_count_missing_unknown_and_known_categories_by_frequency():

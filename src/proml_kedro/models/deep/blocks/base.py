@@ -17,12 +17,16 @@ Part = int | None
 """Width of one vector; None where only Keras knows."""
 
 
+class ItemWidth(int):
+    """Width of each item of a text or a sequence, where a block is given :class:`Items`."""
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
 References = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
-"""``numbers``, ``embeddings``, ``categories``, other blocks, and inputs by name or with ``*``."""
+"""``numbers``, ``vectors``, ``embeddings``, ``categories``, other blocks, and inputs by name or with ``*``."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,27 @@ class Categories:
     """Categories before they are embedded, as :attr:`Block.reads_categories` asks for.
 
     Attributes:
-        ids: Integer tensor of shape (n, fields); each column counts from 0.
-        sizes: How many different ids each column can have.
+        ids: Integer tensor of shape (n, columns); each column counts from 0.
+        sizes: How many different ids each feature can have.
+        columns: How many columns each feature has: more than one for words and sequences, where 0 only fills up.
     """
 
     ids: Any
     sizes: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Items:
+    """The vectors of a text's words or a sequence's items before they are pooled, for :attr:`Block.reads_items`.
+
+    Attributes:
+        vectors: Tensor of shape (n, length, dimension).
+        present: Boolean tensor of shape (n, length); false where nothing is and only length is filled up.
+    """
+
+    vectors: Any
+    present: Any
 
 
 class Block(Spec):
@@ -43,7 +62,8 @@ class Block(Spec):
 
     Attributes:
         block: Which kind of block it is.
-        of: What it reads: ``numbers``, ``embeddings``, ``categories``, other blocks, and inputs by name or with ``*``.
+        of: What it reads: ``numbers``, ``vectors``, ``embeddings``, ``categories``, other blocks (of one that gives
+            several vectors, ``block.vector``), and inputs by name or with ``*``.
     """
 
     reads_categories: ClassVar[bool] = False
@@ -51,12 +71,23 @@ class Block(Spec):
     block: str
     of: References
 
+    @property
+    def reads_items(self) -> bool:
+        """Whether it is given :class:`Items` of texts and sequences, rather than one pooled vector of each."""
+        return False
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Names of its vectors, for a kind that gives several; each is referred to as ``block.vector``."""
+        return ()
+
     @abstractmethod
     def width(self, parts: Sequence[Part]) -> Part:
-        """The width of what it gives, found without Keras.
+        """The width of what it gives, found without Keras; of each vector, where it gives several.
 
         Args:
-            parts: Widths of the vectors it is given: one for all numbers together, one for each embedding and block.
+            parts: Widths of the vectors it is given: one for all numbers together, one for each embedding and block; an
+                :class:`ItemWidth` for items.
 
         Raises:
             ValueError: It cannot work on these; the message is for the user.
@@ -64,12 +95,12 @@ class Block(Spec):
 
     @abstractmethod
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The Keras tensor it gives, of shape (n, width).
+        """The Keras tensor it gives, of shape (n, width); several by name, where :attr:`gives` says so.
 
         Args:
             name: The block's name, for its layers.
             values: What it reads: tensors of shape (n, width), embeddings together as (n, fields, dimension), and
-                :class:`Categories` for a kind that reads them.
+                :class:`Categories` or :class:`Items` for a kind that reads them.
         """
 
     @classmethod
@@ -84,6 +115,10 @@ class Block(Spec):
 
 blocks: Registry[Any] = Registry("block", "proml_kedro.blocks")
 """Classes that implement :class:`Block`."""
+
+layers: Registry[Any] = Registry("layer", "proml_kedro.layers")
+"""Keras layers of one's own for ``layer: NAME``: classes, or functions that return an instance; called with its
+``config`` and ``name``."""
 
 
 def _kind(value: dict[str, Any]) -> str:
@@ -138,3 +173,26 @@ def same_width(parts: Sequence[Part], what: str) -> Part:
     if len(known) > 1:
         raise ValueError(f"{what} needs vectors of one width, not of {', '.join(map(str, known))}")
     return known[0] if known else None
+
+
+def pair(parts: Sequence[Part], what: str) -> None:
+    """See that there are two vectors of one width.
+
+    Raises:
+        ValueError: There are not.
+    """
+    if len(parts) != 2:
+        raise ValueError(f"{what} compares two vectors, not {len(parts)}")
+    same_width(parts, what)
+
+
+def items_width(parts: Sequence[Part], what: str) -> ItemWidth:
+    """The width of the items of the one text or sequence among what a block is given.
+
+    Raises:
+        ValueError: There is none, or more than one.
+    """
+    found = [part for part in parts if isinstance(part, ItemWidth)]
+    if len(found) != 1:
+        raise ValueError(f"{what} reads exactly one text or sequence, not {len(found)}")
+    return found[0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 
 from proml_kedro.errors import unknown
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat
+from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat, items_width, layers
 
 # They run code or open files that a configuration names, or are no layers to be applied to a vector.
 _REFUSED = {"Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper", "Layer", "Wrapper", "InputLayer"}
@@ -28,27 +29,59 @@ class Layer(Block):
         layer: Its class in ``keras.layers``.
         config: Its arguments: plain values and lists of them.
         as_list: Give it the vectors as a list instead, as ``Multiply`` and other layers that merge want them.
+        as_sequence: Give it the items of one text or sequence, (n, length, dimension), as ``GRU`` wants them.
     """
 
     block: Literal["layer"] = "layer"
     layer: Annotated[str, AfterValidator(_allowed)]
     config: dict[str, bool | int | float | str | list[int] | None] = {}
     as_list: bool = False
+    as_sequence: bool = False
+
+    @property
+    def reads_items(self) -> bool:
+        """Items, when it is to be given a sequence."""
+        return self.as_sequence
 
     def width(self, parts: Sequence[Part]) -> Part:
-        """Only Keras knows."""
+        """Only Keras knows.
+
+        Raises:
+            ValueError: It is to be given a sequence, and there is not exactly one.
+        """
+        if self.as_sequence:
+            items_width(parts, "as_sequence")
+            if len(parts) > 1:
+                raise ValueError("as_sequence reads one text or sequence, and nothing else")
         return None
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
         """The layer applied.
 
         Raises:
-            ValueError: Keras has no such layer; other exceptions are Keras's own about its arguments.
+            ValueError: There is no such layer; other exceptions are Keras's own about its arguments.
         """
+        layer = self._find()(**{**self.config, "name": name})
+        if self.as_sequence:
+            (items,) = values
+            takes_mask = "mask" in inspect.signature(layer.call).parameters
+            return layer(items.vectors, **({"mask": _never_empty(items.present)} if takes_mask else {}))
+        return layer([flat([value]) for value in values] if self.as_list else flat(values))
+
+    def _find(self) -> Any:
+        """The layer's class: one's own by this name, or Keras's."""
         import keras
 
+        if self.layer in layers.names():
+            return layers.get(self.layer)
         known = [one for one in dir(keras.layers) if isinstance(getattr(keras.layers, one), type)]
         if self.layer not in known:
-            raise ValueError(unknown("Keras layer", self.layer, known))
-        layer = getattr(keras.layers, self.layer)(**{**self.config, "name": name})
-        return layer([flat([value]) for value in values] if self.as_list else flat(values))
+            raise ValueError(unknown("Keras layer", self.layer, [*known, *layers.names()]))
+        return getattr(keras.layers, self.layer)
+
+
+def _never_empty(present: Any) -> Any:
+    """The same with the first item always there: layers divide by the number of items, and one stands for none."""
+    from keras import ops
+
+    return ops.concatenate([ops.ones_like(present[:, :1]), present[:, 1:]], axis=1)

@@ -12,7 +12,7 @@ from proml_kedro.models.deep.blocks.base import Block, Categories, Part, blocks,
 
 @blocks.register("linear")
 class Linear(Block):
-    """A weight for each category and each number, added up.
+    """A weight for each category, word, item and number, added up.
 
     Attributes:
         l2: Penalty on the squared weights.
@@ -39,16 +39,27 @@ class Linear(Block):
             terms.append(layer(flat(dense)))
         categories = [value for value in values if isinstance(value, Categories)]
         for position, value in enumerate(categories):
-            offsets, rows = _offsets(value.sizes)
             table = keras.layers.Embedding(
-                rows, 1, embeddings_initializer="zeros", embeddings_regularizer=penalty, name=f"{name}_table{position}"
+                sum(value.sizes),
+                1,
+                embeddings_initializer="zeros",
+                embeddings_regularizer=penalty,
+                name=f"{name}_table{position}",
             )
-            terms.append(keras.ops.sum(table(value.ids + offsets), axis=1))
+            terms.append(keras.ops.sum(_weights(table, value), axis=1))
         return keras.layers.add(terms) if len(terms) > 1 else terms[0]
 
 
-def _offsets(sizes: Sequence[int]) -> tuple[Any, int]:
-    """Where each column begins in a table that holds all of them, and how many rows that table has."""
+def _weights(table: Any, categories: Categories) -> Any:
+    """The weight of each id, 0 where an id only fills up; shape (n, columns, 1)."""
     import numpy as np
+    from keras import ops
 
-    return np.cumsum([0, *sizes[:-1]]).astype(np.int32), sum(sizes)
+    columns = np.array(categories.columns)
+    starts = np.repeat(np.cumsum([0, *categories.sizes[:-1]]), columns).astype(np.int32)
+    weights = table(categories.ids + starts)
+    if columns.max() == 1:
+        return weights
+    always = np.repeat(columns == 1, columns)
+    counted = ops.logical_or(ops.not_equal(categories.ids, 0), always)
+    return weights * ops.expand_dims(ops.cast(counted, weights.dtype), -1)

@@ -26,15 +26,16 @@ def obstacles(spec: MixedSpec, fixed: Sequence[str]) -> list[str]:
         spec: The model.
         fixed: The inputs that have fixed effects.
     """
-    if len(spec.random_effects) != 1:
-        return ["there is one random effect"]
-    effect = spec.random_effects[0]
+    if len(spec.random_effects) != 1 or len(spec.coefficients) != 1:
+        return ["there is one random effect, of coefficients"]
+    effect = spec.coefficients[0]
     needed = {
         "the loss is logistic": spec.loss in (None, "logistic") and spec.exposure is None,
         "the features of the random effect include the intercept": _INTERCEPT in effect.features,
         f"they are at most {_MOST_FEATURES}": len(effect.features) <= _MOST_FEATURES,
         "all fixed effects are among them": set(fixed) <= set(effect.features),
         "there is no l1 penalty": spec.l1 == 0,
+        "nothing is locked, and all entities are estimated": not spec.locked and spec.update == "all",
         "there is no bound on rows of an entity": effect.min_rows == 1 and effect.max_rows is None,
     }
     return [need for need, met in needed.items() if not met]

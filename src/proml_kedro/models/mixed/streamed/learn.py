@@ -35,7 +35,7 @@ def learn(
         covariance: Of the entities' coefficients; where to start.
         context: Threads, and a folder to go on from.
     """
-    effect = spec.random_effects[0]
+    effect = spec.coefficients[0]
     model = Model(
         effect.entity, effect.features, terms.numbers, spec.offset, spec.penalty, spec.method == "variational"
     )

@@ -1,0 +1,165 @@
+"""Examples as a network reads them: packed into matrices, in memory or, when there are too many, in parts on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.component import Array, Columns, Examples, Input
+from proml_kedro.models.deep.heads import Head
+from proml_kedro.models.deep.preprocess import Preprocess
+
+_READ = 65_536  # rows read and encoded at once
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Examples as a network reads them.
+
+    Attributes:
+        numbers: float32 of shape (n, width).
+        ids: int32 of shape (n, columns).
+        labels: float32 of shape (n, heads), NaN where not known.
+        weight: float32 of shape (n,).
+        group: int64 of shape (n,); empty when there are no groups.
+    """
+
+    numbers: npt.NDArray[np.float32]
+    ids: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.float32]
+    weight: npt.NDArray[np.float32]
+    group: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Parts:
+    """Packed examples, as one part in memory or several on disk.
+
+    Args:
+        parts: One part, or the files of several.
+        lengths: How many examples each has.
+    """
+
+    def __init__(self, parts: Sequence[Packed | Path], lengths: Sequence[int]) -> None:
+        self._parts = parts
+        self.lengths = tuple(lengths)
+
+    def __len__(self) -> int:
+        return sum(self.lengths)
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether they stay in memory."""
+        return isinstance(self._parts[0], Packed)
+
+    def __iter__(self) -> Iterator[Packed]:
+        """The parts in the order of the examples."""
+        return (self[position] for position in range(len(self._parts)))
+
+    def __getitem__(self, position: int) -> Packed:
+        part = self._parts[position]
+        return part if isinstance(part, Packed) else _read(part)
+
+
+def batches_of(examples: Sequence[Examples], inputs: Sequence[Input]) -> Iterator[Columns]:
+    """The inputs, some rows at a time; from where they are stored, if it can be had, so that they need no memory."""
+    for one in examples:
+        if one.source is not None:
+            yield from one.source.batches(inputs, _READ)
+        else:
+            columns = {each.name: one.columns[each.name] for each in inputs}
+            for start in range(0, len(one), _READ):
+                yield {name: values[start : start + _READ] for name, values in columns.items()}
+
+
+def pack(
+    examples: Sequence[Examples],
+    inputs: Sequence[Input],
+    heads: Sequence[Head],
+    preprocess: Preprocess,
+    rows: int,
+    folder: Path,
+) -> Parts:
+    """Encode examples, each once.
+
+    Args:
+        examples: One set after the other.
+        inputs: What is read of them.
+        heads: What their labels are for.
+        preprocess: Encodes.
+        rows: How many may be in memory at once.
+        folder: Where parts go when there are more; it is made when it is needed.
+    """
+    labels, weight, group = labels_of(examples, heads), _weight(examples), _group(examples)
+    total = len(labels)
+    files: list[Path] = []
+    lengths: list[int] = []
+    for numbers, ids in _gathered(batches_of(examples, inputs), preprocess, min(rows, total)):
+        rest = slice(sum(lengths), sum(lengths) + len(ids))
+        part = Packed(numbers, ids, labels[rest], weight[rest], group[rest])
+        lengths.append(len(part))
+        if len(part) == total:
+            return Parts([part], lengths)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.append(folder / f"part{len(files)}.npz")
+        np.savez(files[-1], **vars(part))
+    return Parts(files, lengths)
+
+
+def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArray[np.float32]:
+    """The label of each head, shape (n, heads)."""
+    columns = [
+        np.concatenate([one.label if head.label is None else one.labels[head.label] for one in examples])
+        for head in heads
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _weight(examples: Sequence[Examples]) -> npt.NDArray[np.float32]:
+    parts = [np.ones(len(one), np.float32) if one.weight is None else one.weight for one in examples]
+    return np.concatenate(parts)
+
+
+def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:
+    """Numbers that are equal for rows of one group; the groups of one set of examples are none of another's."""
+    found: list[Array] = []
+    taken = 0
+    for one in examples:
+        own = np.zeros(len(one), np.int64) if one.group is None else one.group
+        found.append(own + taken)
+        taken = int(found[-1].max(initial=taken - 1)) + 1
+    return np.concatenate(found)
+
+
+def _gathered(
+    batches: Iterator[Columns], preprocess: Preprocess, rows: int
+) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]:
+    """Matrices of exactly so many rows; the last has what is left."""
+    layout = preprocess.layout
+    filled, numbers, ids = 0, np.empty((0, layout.width), np.float32), np.empty((0, layout.id_count), np.int32)
+    for columns in batches:
+        found_numbers, found_ids = preprocess.encode(columns)
+        start = 0
+        while start < len(found_ids):
+            if not len(ids):
+                numbers, ids = np.empty((rows, layout.width), np.float32), np.empty((rows, layout.id_count), np.int32)
+            count = min(rows - filled, len(found_ids) - start)
+            numbers[filled : filled + count] = found_numbers[start : start + count]
+            ids[filled : filled + count] = found_ids[start : start + count]
+            filled, start = filled + count, start + count
+            if filled == rows:
+                yield numbers, ids
+                filled, numbers, ids = 0, numbers[:0], ids[:0]
+    if filled:
+        yield numbers[:filled], ids[:filled]
+
+
+def _read(file: Path) -> Packed:
+    with np.load(file, allow_pickle=False) as arrays:
+        return Packed(**{name: arrays[name] for name in arrays.files})

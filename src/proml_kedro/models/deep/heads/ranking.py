@@ -1,0 +1,105 @@
+"""``loss: pairwise`` and ``loss: listwise``: the order of the rows of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from proml_kedro.models.deep.heads.base import Head, Learned, filled, heads
+from proml_kedro.spec.problem import Task
+
+if TYPE_CHECKING:
+    from proml_kedro.models.component import Array
+
+_NEVER = -1e9  # a margin that leaves no share
+
+
+class _Ranking(Head):
+    """A head whose margins are compared within a group of rows.
+
+    Their level means nothing, so after training a logistic regression on the margin alone makes a probability of it
+    (Platt, 1999), on the validation period.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
+    metrics: ClassVar[tuple[str, ...]] = ("ndcg", "auc")
+    by_group: ClassVar[bool] = True
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Margin, and the probability that it stands for."""
+        return ("margin", "probability")
+
+    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+        """Nothing to start from.
+
+        Raises:
+            ValueError: There are negative relevances.
+        """
+        if (label < 0).any():
+            raise ValueError("is not a relevance: it holds negative values")
+        return [0.0], {"slope": 1.0, "offset": 0.0}
+
+    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+        """The margin and the calibrated probability."""
+        import tensorflow as tf
+
+        return [margin[:, 0], tf.sigmoid(learned["slope"] * margin[:, 0] + learned["offset"])]
+
+    def calibrate(self, label: Array, margin: Array, learned: Learned) -> Learned:
+        """Slope and offset of the margin's logistic regression; a label above 0 counts as true."""
+        import numpy as np
+        from scipy.optimize import minimize
+
+        target, values = (label > 0).astype(np.float64), margin[:, 0].astype(np.float64)
+        if not 0 < target.mean() < 1:
+            return learned
+
+        def log_loss(coefficients: Array) -> float:
+            logits = coefficients[0] * values + coefficients[1]
+            return float(np.mean(np.logaddexp(0, logits) - target * logits))
+
+        # The slope stays positive: calibration must not turn an order round.
+        found = minimize(log_loss, [1.0, 0.0], method="L-BFGS-B", bounds=[(1e-6, None), (None, None)]).x
+        return {"slope": float(found[0]), "offset": float(found[1])}
+
+
+@heads.register("pairwise")
+class Pairwise(_Ranking):
+    """Each row above those of its group with a smaller label (RankNet, Burges et al., ICML 2005).
+
+    Outputs: ``margin`` and a calibrated ``probability``.
+    """
+
+    loss: Literal["pairwise"]
+
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+        """Logistic loss of the differences of margins, the mean over pairs; a pair weighs as its better row."""
+        import tensorflow as tf
+
+        better = label[:, :, None] > label[:, None, :]  # false for NaN
+        pairs = tf.where(better, weight[:, :, None], 0.0)
+        losses = tf.nn.softplus(margin[:, None, :] - margin[:, :, None])
+        return tf.math.divide_no_nan(tf.reduce_sum(losses * pairs), tf.reduce_sum(pairs))
+
+
+@heads.register("listwise")
+class Listwise(_Ranking):
+    """The best row of a group above all others at once: softmax of the margins (ListNet, Cao et al., ICML 2007).
+
+    Outputs: ``margin`` and a calibrated ``probability``.
+    """
+
+    loss: Literal["listwise"]
+
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+        """Cross entropy of the labels' shares and the margins', the mean over lists with a positive label."""
+        import tensorflow as tf
+
+        known = tf.logical_not(tf.math.is_nan(label))
+        gains = filled(label) * weight
+        total = tf.reduce_sum(gains, axis=1)
+        shares = tf.nn.log_softmax(tf.where(known, margin, _NEVER))
+        losses = -tf.reduce_sum(tf.where(known, gains * shares, 0.0), axis=1)
+        counted = tf.cast(total > 0, losses.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(tf.math.divide_no_nan(losses, total)), tf.reduce_sum(counted))

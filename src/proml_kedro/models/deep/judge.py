@@ -1,0 +1,91 @@
+"""How good a network is on examples that do not train it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.deep import batches
+from proml_kedro.models.deep.build import run
+from proml_kedro.models.deep.data import Parts
+from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.metrics import METRICS
+from proml_kedro.models.deep.train import total_loss
+
+_SCORED = 8192  # rows scored at once
+_LISTS = 1024  # lists compared at once
+
+
+class Judge:
+    """Judges a network again and again by the same examples.
+
+    Args:
+        model: From the two matrices to the margins of each head, and whatever else.
+        heads: With what they have learned before, in the order of the margins.
+        examples: To judge by.
+        by: Position of the head that counts, and its metric; no head for the loss of all.
+    """
+
+    def __init__(
+        self, model: Any, heads: Sequence[tuple[Head, Learned]], examples: Parts, by: tuple[int | None, str]
+    ) -> None:
+        import tensorflow as tf
+
+        shapes = [tf.TensorSpec((None, one.shape[-1]), one.dtype) for one in model.inputs]
+        traced = tf.function(lambda numbers, ids: run(model, numbers, ids, training=False)[: len(heads)], shapes)
+        self._run = traced.get_concrete_function()
+        self._heads = heads
+        self._examples = examples
+        self._by = by
+        parts = list(examples)
+        self.labels = np.concatenate([part.labels for part in parts])
+        self._weight = np.concatenate([part.weight for part in parts])
+        self._group = np.concatenate([part.group for part in parts])
+
+    def __call__(self) -> float:
+        """How good it is now; higher is better."""
+        margins = self.margins()
+        position, metric = self._by
+        if metric == "loss":
+            return -self._loss(margins, range(len(self._heads)) if position is None else [position])
+        head, learned = self._heads[position or 0]
+        label = self.labels[:, position or 0]
+        known = ~np.isnan(label)
+        outputs = head.finish(margins[position or 0][known].astype(np.float64), learned)
+        function, output = METRICS[metric]
+        return function(label[known], np.asarray(outputs[head.gives.index(output)]), self._group[known])
+
+    def margins(self) -> list[Array]:
+        """The margins of each head now, shape (n, units)."""
+        import tensorflow as tf
+
+        found: list[list[Array]] = [[] for _ in self._heads]
+        for part in self._examples:
+            for start in range(0, len(part), _SCORED):
+                rows = slice(start, start + _SCORED)
+                outputs = self._run(tf.constant(part.numbers[rows]), tf.constant(part.ids[rows]))
+                for margins, output in zip(found, outputs, strict=True):
+                    margins.append(output.numpy())
+        return [np.concatenate(one) for one in found]
+
+    def _loss(self, margins: Sequence[Array], positions: Sequence[int]) -> float:
+        """The heads' losses by their weights, summed."""
+        return sum(self._loss_of(position, margins[position]) for position in positions)
+
+    def _loss_of(self, position: int, margins: Array) -> float:
+        head = self._heads[position]
+        labels = self.labels[:, [position]]
+        if not head[0].by_group:
+            return float(total_loss([head], [margins], labels, self._weight, labels.shape[:1]))
+        lists = batches.as_lists(self._group, np.arange(len(margins)))
+        total = 0.0
+        for start in range(0, len(lists), _LISTS):
+            some = lists[start : start + _LISTS]
+            rows = np.where(some < 0, -1 - some, some).ravel()
+            label = np.where(some.ravel() < 0, np.nan, labels[rows, 0]).astype(np.float32)[:, None]
+            loss = total_loss([head], [margins[rows]], label, self._weight[rows], some.shape)
+            total += float(loss) * len(some)
+        return total / len(lists)

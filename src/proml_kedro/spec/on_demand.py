@@ -1,0 +1,95 @@
+"""What on-demand features are made of: which others they read, in which order they are computed, what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from proml_kedro.errors import Mistake
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.expression import Node, columns, parse
+from proml_kedro.spec.expression_types import check_dtype
+from proml_kedro.spec.features import FeaturesSpec
+
+
+def expressions(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Node]:
+    """The on-demand features among some, and those that they read in turn, each after all that it reads.
+
+    Args:
+        features: The problem's features.
+        names: ``view.feature``; whatever is not on-demand is passed over.
+
+    Raises:
+        ValueError: An expression cannot be read, or features need each other in a circle.
+    """
+    found: dict[str, Node] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        text = _texts(features).get(name)
+        if text is None or name in found:
+            return
+        if name in path:
+            raise ValueError(f"needs itself: {' -> '.join([*path[path.index(name) :], name])}")
+        node = parse(text)
+        for other in columns(node):
+            visit(other, (*path, name))
+        found[name] = node
+
+    for name in names:
+        visit(name, ())
+    return found
+
+
+def bases(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Dtype]:
+    """Features that are no on-demand ones, and those that on-demand ones are computed from, with their types.
+
+    Args:
+        features: The problem's features.
+        names: ``view.feature``.
+
+    Returns:
+        In declared order.
+    """
+    wanted = list(names)
+    nodes = expressions(features, wanted)
+    needed = {*wanted, *(name for node in nodes.values() for name in columns(node))} - set(nodes)
+    return {name: dtype for name, dtype in features.columns().items() if name in needed}
+
+
+def check_on_demand(features: FeaturesSpec) -> Iterator[Mistake]:
+    """Every expression that cannot be read, reads what is not there, does not fit its type, or needs itself."""
+    dtypes = features.columns()
+    sound = True
+    for name, text in _texts(features).items():
+        try:
+            check_dtype(parse(text), dtypes, dtypes[name])
+        except ValueError as error:
+            sound = False
+            yield Mistake(_key(name), str(error))
+    if sound:
+        yield from _check_cycles(features)
+
+
+def _check_cycles(features: FeaturesSpec) -> Iterator[Mistake]:
+    told: set[str] = set()
+    for name in _texts(features):
+        try:
+            expressions(features, [name])
+        except ValueError as error:
+            circle = set(str(error).removeprefix("needs itself: ").split(" -> "))
+            if not circle & told:  # a circle once, not from each of its members
+                yield Mistake(_key(next(one for one in _texts(features) if one in circle)), str(error))
+            told |= circle
+
+
+def _key(name: str) -> str:
+    view, _, feature = name.partition(".")
+    return f"features.{view}.features.{feature}.expression"
+
+
+def _texts(features: FeaturesSpec) -> dict[str, str]:
+    return {
+        f"{name}.{field}": feature.expression or ""
+        for name, view in features.views.items()
+        if view.is_on_demand
+        for field, feature in view.features.items()
+    }
