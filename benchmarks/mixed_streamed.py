@@ -88,7 +88,7 @@ def generate(file: Path, rows: int, names: str, seed: int = 0) -> None:
 def examples_of(file: Path) -> Examples:
     """As a run reads them: the label now, the rest when it is needed."""
     source = ParquetRows(file, "train")
-    label = source.read([Input("label", "float")])["label"].astype(np.float32)
+    label = source.read([Input("label", "float")])["label"].astype(np.float32, copy=False)
     return Examples(LazyColumns([one.name for one in INPUTS], lambda: source.read(INPUTS)), label, source=source)
 
 
