@@ -29,7 +29,7 @@ from proml_kedro.models.mixed.streamed import fit as streamed_fit
 from proml_kedro.models.mixed.streamed import partition, sweeps
 from proml_kedro.models.mixed.streamed.choice import obstacles
 from proml_kedro.models.mixed.streamed.fit import Model, fit
-from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec import HardwareSpec, ProblemSpec
 
 EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
 FEATURES = ("visit.a", "intercept", "visit.b")
@@ -310,6 +310,28 @@ def test_what_cannot_be_streamed_is_said(changes, message):
     with pytest.raises(UserError, match=message) as error:
         component(**changes)
     assert error.value.mistakes[0].key == "model.components.personal.engine"
+
+
+def test_what_cannot_be_streamed_is_a_mistake_before_anything_runs():
+    problem = ProblemSpec.model_validate(
+        {
+            "name": "p",
+            "tables": {"t": {"source": "t.csv"}},
+            "examples": {"table": "t", "entities": ["member"], "timestamp": "at", "weight": "w"},
+            "label": {"expression": "y", "task": "count"},
+            "split": {"validation_from": "2024-01-01", "test_from": "2024-02-01"},
+        }
+    )
+    types = {one.name: one.dtype for one in INPUTS}
+    config = {**SPEC, "random_effects": [EFFECT], "loss": "poisson", "fixed": ["visit.*"], "engine": "streamed"}
+    found = MixedSpec.model_validate(config).check(types, problem)
+    assert [str(one.key) for one in found] == ["engine"] * 3
+    assert [one.message.removeprefix("'streamed' works where ") for one in found] == [
+        "the loss is logistic",
+        "the label is binary",
+        "examples have no weights",
+    ]
+    assert not MixedSpec.model_validate({**config, "engine": "auto"}).check(types, problem)
 
 
 def test_labels_and_weights_that_cannot_be_streamed_are_said():
