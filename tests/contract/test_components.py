@@ -73,6 +73,21 @@ CONFIGS += [
 ]
 
 
+CONFIGS += [{"kind": "linear"}]
+OF_OTHER_TASKS = [
+    {"kind": "linear"},
+    {"kind": "linear", "penalty": 100.0},
+    {"kind": "xgboost", "num_boost_round": 20},
+    {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "eval_metric": "mae"},
+]
+
+
+@pytest.mark.parametrize("task", ["regression", "count"])
+@pytest.mark.parametrize("config", OF_OTHER_TASKS, ids=str)
+def test_component_obeys_the_laws_for_numbers_and_counts(config, task, tmp_path):
+    check_component(config, tmp_path, task)
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_component_obeys_the_laws(config, tmp_path):
     check_component(config, tmp_path)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from proml_kedro.arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.problem import Task
 
 __all__ = [
     "Vocabulary",
@@ -25,6 +26,9 @@ __all__ = [
     "sigmoid",
     "to_matrix",
 ]
+
+
+_LARGEST_LOGARITHM = 50.0  # of a mean: whatever a row holds, a score is a finite number
 
 
 def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precision: str = "float32") -> Columns:
@@ -185,3 +189,16 @@ def to_matrix(
 def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
     """Log-odds to probability, in float64."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
+    """What a margin says about the label: a probability, or the mean of a number or count; shape (n,).
+
+    Args:
+        margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.
+        task: What sort of label there is.
+    """
+    if task == "binary":
+        return sigmoid(margin)
+    margin = margin.astype(np.float64)
+    return np.asarray(np.exp(np.minimum(margin, _LARGEST_LOGARITHM)) if task == "count" else margin)

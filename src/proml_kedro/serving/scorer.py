@@ -1,4 +1,4 @@
-"""What the service does, without HTTP: rows in, probabilities out."""
+"""What the service does, without HTTP: rows in, scores out."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Scorer:
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of feature values."""
+        """The probability, or mean, of each row of feature values."""
         schema = self.bundle.manifest.rows
         return self._score(to_columns(rows, schema.inputs, "float64"))
 
     def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of keys and request features.
+        """The probability, or mean, of each row of keys and request features.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.

@@ -19,7 +19,7 @@ class ServingSpec(Spec):
         workers: Processes; each scores with one thread.
         timeout: After which a request is given up.
         golden_rows: Test rows stored with their scores, to prove every copy of the model against.
-        tolerance: Largest difference of a golden row's probability.
+        tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1.
     """
 
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000

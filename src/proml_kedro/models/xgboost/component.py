@@ -13,11 +13,18 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, sigmoid, to_matrix
+from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, to_matrix
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.spec import XGBoostSpec
-from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.model import ComponentSpec, score_output
+from proml_kedro.spec.problem import Task
+
+_OBJECTIVES: dict[Task, str] = {
+    "binary": "binary:logistic",
+    "regression": "reg:squarederror",
+    "count": "count:poisson",
+}
 
 
 class XGBoost(Component):
@@ -30,6 +37,7 @@ class XGBoost(Component):
         super().__init__(spec, inputs)
         self._vocabularies: dict[str, Vocabulary] = {}
         self._booster: Any = None
+        self._task: Task = "binary"
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
         """Grow trees until the validation period stops improving, then refit on both periods if that is asked for.
@@ -37,6 +45,7 @@ class XGBoost(Component):
         Raises:
             UserError: XGBoost does not know a parameter, or refuses its value.
         """
+        self._task = context.task
         self._vocabularies = learn_vocabularies(train.columns, self.inputs)
         params = self._params(context)
         rounds = self.spec.num_boost_round
@@ -50,8 +59,8 @@ class XGBoost(Component):
         return {
             **self.spec.params.model_dump(exclude_none=True),
             **xgboost_settings(context.hardware),
-            "objective": "binary:logistic",
-            "eval_metric": self.spec.eval_metric,
+            "objective": _OBJECTIVES[context.task],
+            "eval_metric": self.spec.metric(context.task),
             "seed": context.seed,
         }
 
@@ -83,6 +92,7 @@ class XGBoost(Component):
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
             examples.label,
+            weight=examples.weight,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
             max_bin=params.get("max_bin", 256),
@@ -92,13 +102,14 @@ class XGBoost(Component):
         )
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Margin (log-odds) and probability."""
+        """Margin (log-odds, the number itself, or the logarithm of the mean) and probability or mean."""
         matrix = to_matrix(columns, self.inputs, self._vocabularies)
         margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
-        return {"margin": margin.astype(np.float64), "probability": sigmoid(margin)}
+        return {"margin": margin.astype(np.float64), score_output(self._task): mean_of(margin, self._task)}
 
     def save(self, folder: Path) -> None:
-        """``model.ubj`` in XGBoost's binary JSON, and ``categories.json``."""
+        """``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
+        self._booster.set_attr(task=self._task)
         self._booster.save_model(folder / "model.ubj")
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
         (folder / "categories.json").write_text(json.dumps(categories))
@@ -110,6 +121,7 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
+        component._task = component._booster.attr("task")
         categories = json.loads((folder / "categories.json").read_text())
         component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
         return component
