@@ -26,13 +26,17 @@ PROBLEM: dict[str, Any] = {
         "visits": {"source": "visits.parquet", "columns": {"hour": "hour(seen_at)", "is_big": "amount > 12"}},
         "prices": {"source": "prices.csv"},
         "regions": {"source": "regions.csv"},
+        "tastes": {"source": "tastes.parquet"},
     },
     "examples": {"table": "visits", "entities": ["user", "item"], "timestamp": "seen_at", "lead_time": "30m"},
     "label": {"expression": "amount > 10", "drop_when": "amount is null"},
     "split": {"validation_from": "2024-03-20", "test_from": "2024-03-26"},
 }
 FEATURES: dict[str, Any] = {
-    "visit": {"source": "request", "features": {"hour": {"dtype": "int"}, "is_big": {"dtype": "bool"}}},
+    "visit": {
+        "source": "request",
+        "features": {"hour": {"dtype": "int"}, "is_big": {"dtype": "bool"}, "wish": {"dtype": "vector[3]"}},
+    },
     "price": {
         "key": "item",
         "source": {"table": "prices", "event_time": "valid_from", "delay": "10m", "ttl": "2d"},
@@ -46,8 +50,14 @@ FEATURES: dict[str, Any] = {
             "late_gap": {"dtype": "float", "expression": "case when visit.hour > 12 then gaps.gap else 0 end"},
             "tag": {"dtype": "str", "expression": "lower(coalesce(price.label, region.area, 'none'))"},
             "busy": {"dtype": "bool", "expression": "spending.visits_1d > 5 or visit.is_big"},
+            "likeness": {"dtype": "float", "expression": "cosine_similarity(visit.wish, taste.embedding)"},
             "hours": {"dtype": "int", "expression": "visit.hour / 2"},
         },
+    },
+    "taste": {
+        "key": "item",
+        "source": {"table": "tastes", "event_time": "known_from", "ttl": "30d"},
+        "features": {"embedding": {"dtype": "vector[3]", "description": "what people like"}},
     },
     "region": {"key": "user", "source": {"table": "regions"}, "features": {"area": {"dtype": "str"}}},
     "spending": {
@@ -92,8 +102,16 @@ def write_sources(folder: Path, n: int = 3000, change: Callable[[dict[str, Any]]
         "seen_at": [START + timedelta(minutes=int(one)) for one in minutes],
         "amount": [None if np.isnan(one) else float(one) for one in amount],
     }
+    wishes = generator.normal(size=(n, 3)).round(3).tolist()
+    columns["wish"] = [None if number % 7 == 0 else one for number, one in enumerate(wishes)]
     change(columns)
     pq.write_table(pa.table(columns), folder / "visits.parquet")
+    tastes = {
+        "item": [f"i{one % 5}" for one in range(20)],
+        "known_from": [START + timedelta(days=one) for one in range(20)],
+        "embedding": [None if one == 13 else generator.normal(size=3).tolist() for one in range(20)],
+    }
+    pq.write_table(pa.table(tastes), folder / "tastes.parquet")
     prices = ["item,valid_from,price,tag"]
     for _ in range(200):
         moment = START + timedelta(minutes=int(generator.integers(-1000, 43200)))

@@ -21,6 +21,9 @@ _REPORTS = {
     "drift": ("Drift", "drift.html"),
 }
 
+_PLACES = ("--env", "-e", "--conf-source")
+"""Options that say where the configuration lies."""
+
 
 def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, float]) -> None:
     """Print the summary to standard output.
@@ -118,17 +121,35 @@ def _next(results: Mapping[str, Artifact], places: Path, model: str) -> Iterator
     if model == "xgboost":
         yield f"  change the model  {again} model.components.trees.params.max_depth=4"
     yield f"  check for drift   {again} --pipelines=monitor"
+    yield f"  look at it all    {_workspace()}"
+
+
+def _workspace() -> str:
+    """The command that shows this project, with what was typed to find its configuration or to change it."""
+    kept = []
+    typed = iter(_arguments())
+    for one in typed:
+        if one in _PLACES:
+            kept += [one, next(typed, "")]
+        elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or ("=" in one and not one.startswith("-")):
+            kept.append(one)
+    return shlex.join([_program("kedro"), "workspace", *kept])
 
 
 def _as_typed() -> str:
     """The command of this run, to be added to: with all that was typed but the choice of pipelines."""
-    arguments = sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
+    arguments = _arguments()
     kept = [
         one
         for before, one in zip(["", *arguments], arguments, strict=False)
         if not one.startswith("--pipelines") and before != "--pipelines"
     ]
     return shlex.join([_program("kedro"), "run", *kept])
+
+
+def _arguments() -> list[str]:
+    """What was typed behind `run`."""
+    return sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
 
 
 def _program(name: str) -> str:

@@ -37,6 +37,7 @@ def test_the_wheel_has_the_shipped_files_and_no_secrets(wheel):
         assert not any(b"secret" in archive.read(name) for name in names if "conf/" in name)
     for name in ("conf/config.yaml", "conf/model/xgboost.yaml", "bentos/scorer/service.py", "py.typed", "__main__.py"):
         assert f"proml_kedro/{name}" in names
+    assert {f"proml_kedro/workspace/static/{one}" for one in ("index.html", "style.css", "app.js")} <= set(names)
     assert not [name for name in names if "conf/env" in name or "conf/local" in name or name.startswith("tests")]
 
 

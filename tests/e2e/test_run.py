@@ -26,7 +26,15 @@ def test_a_problem_of_ones_own_needs_yaml_only(finished_shop):
 
 def test_the_summary_says_how_good_where_and_what_next(finished_shop):
     output = finished_shop.environment["FINISHED_OUTPUT"]
-    for words in ("shop · model xgboost", "auc", "logistic", "interval, by day", "Drift verdict", "bentoml serve"):
+    for words in (
+        "shop · model xgboost",
+        "auc",
+        "logistic",
+        "interval, by day",
+        "Drift verdict",
+        "bentoml serve",
+        "kedro workspace",
+    ):
         assert words in output, words
     assert "\x1b[" not in output, "colours belong to terminals"
 

@@ -144,12 +144,20 @@ def test_the_package_is_a_program_of_its_own(tmp_path):
     ("arguments", "unwanted"),
     [
         (["run", "--help"], {"hydra", "numpy"}),
+        (["workspace", "--help"], {"hydra", "numpy", "starlette", "uvicorn"}),
         (["run", "model=xgbost"], {"numpy"}),
         (["run", "model.components.trees.params.learnin_rate=1"], {"numpy"}),
         (["run", "model=mixed", "seed=-1"], {"numpy"}),
         (["run", "model=deep_wide", "seed=-1"], {"numpy"}),
     ],
-    ids=["help", "an unknown model", "an unknown key", "a mistake beside a mixed model", "or a deep one"],
+    ids=[
+        "help",
+        "help of the workspace",
+        "an unknown model",
+        "an unknown key",
+        "a mistake beside a mixed model",
+        "or a deep one",
+    ],
 )
 def test_answers_need_no_heavy_library(arguments, unwanted):
     """What these cost is measured by benchmarks/run.py; here, that nothing slow to import is imported."""

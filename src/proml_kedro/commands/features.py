@@ -10,7 +10,7 @@ import click
 
 from proml_kedro.errors import Mistake, UserError, unknown
 
-TYPES = ("numerical", "categorical")
+TYPES = ("numerical", "categorical", "embedding")
 FOUND = 1
 """Exit code of a command that looked for something wrong, and found it."""
 
@@ -41,7 +41,7 @@ def make_group(
             _words("WORDS or KEY=VALUE"),
             click.Option(["--entity"], help="Only features of this key, or `request`."),
             click.Option(["--type", "feature_type"], type=click.Choice(TYPES), help="Only this type."),
-            click.Option(["--dtype"], help="Only this data type: float, int, bool or str."),
+            click.Option(["--dtype"], help="Only this data type: float, int, bool, str or vector[N]."),
             click.Option(["--window"], help="Only aggregates over this window: 24h, 7d, all."),
             click.Option(["--owner"], help="Only features of this owner."),
             click.Option(["--limit"], type=click.IntRange(1, 1000), default=20, show_default=True, help="At most."),
@@ -75,7 +75,7 @@ def make_group(
         "validate",
         _validate,
         [overrides()],
-        """Look for features that are undocumented, unused, dead, or not of their type.
+        """Look for features that are undocumented, unused, dead, leaky, or not of their type.
 
         One line for each finding; exit code 1 when there are errors among them.
         """,
@@ -198,7 +198,8 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
     from proml_kedro.features.validation import validate
 
     place, market = _market(conf_source, overrides, env)
-    findings = validate(market.all(), place.data_dir, place.run.hardware)
+    declared = [(one.problem, one.features) for one in place.problems()[0]]
+    findings = validate(market.all(), place.data_dir, place.run.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from proml_kedro.features.sql import enclosed, microseconds, number, sql_type
+from proml_kedro.features.sql import cast, enclosed, microseconds, number, sql_type
 from proml_kedro.spec.features import WindowFeature, window_length
 
 FROM_EVENTS = ("quantile", "std")
@@ -66,6 +66,8 @@ def value_sql(feature: WindowFeature) -> str:
     type_ = value_type(feature)
     if type_ == "DOUBLE":
         value = number(feature.expression or "1", "float")
+    elif feature.agg == "last":
+        value = cast(value, feature.dtype)
     elif type_:
         value = f"CAST({value} AS {type_})"
     if feature.agg in ("std", "decay"):

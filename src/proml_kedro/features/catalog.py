@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from proml_kedro.spec.base import format_duration, parse_duration
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import (
     ColumnFeature,
     FeatureSource,
@@ -28,7 +29,7 @@ class Entry:
 
     Attributes:
         name: ``view.feature``.
-        feature_type: ``numerical`` or ``categorical``.
+        feature_type: ``numerical``, ``categorical`` or ``embedding``.
         entity: Keys of its view, joined by commas, or ``request``.
         window: As it is written, or empty.
         window_seconds: Length of the window: 0 without one, -1 for ``all``.
@@ -152,15 +153,22 @@ def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str
     if view.is_on_demand:
         common["table"] = ""
     table = problem.tables.get(common["table"])
-    common["source"] = table.source if table else ""
+    common["source"] = (table.source or table.query or "") if table else ""
     return common
+
+
+def feature_type(dtype: Dtype) -> str:
+    """``numerical``, ``categorical`` or ``embedding``."""
+    if vector_size(dtype) is not None:
+        return "embedding"
+    return "categorical" if dtype in ("str", "bool") else "numerical"
 
 
 def _of_feature(name: str, view: FeatureViewSpec, feature: ColumnFeature | WindowFeature) -> Iterator[dict[str, Any]]:
     """What each column of a feature has of its own; ``column`` is its name in the view."""
     own = {
         "dtype": feature.dtype,
-        "feature_type": "categorical" if feature.dtype in ("str", "bool") else "numerical",
+        "feature_type": feature_type(feature.dtype),
         "expression": feature.expression or "",
         "tags": " ".join(f"{key}:{value}" for key, value in {**view.tags, **feature.tags}.items()),
     }

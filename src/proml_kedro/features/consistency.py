@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from proml_kedro.arrays import as_vectors
 from proml_kedro.features.online import Array, OnlineFeatures
 from proml_kedro.features.sql import connect, literal, parquet, quote
-from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -140,7 +141,10 @@ def _compare_view(
 
 
 def _values(column: Any, dtype: Dtype) -> Array:
-    """A column as the online reader gives it: float64 with NaN, or objects of str with None."""
+    """A column as the online reader gives it: float64 with NaN, objects of str with None, or vectors."""
+    size = vector_size(dtype)
+    if size is not None:
+        return as_vectors(column, size, "float64")
     values = column.to_pylist()
     if dtype == "str":
         return np.array(values, object)
@@ -169,17 +173,19 @@ def _compare(
 
 
 def _difference(left: Array, right: Array) -> Array:
-    """Relative difference of numbers; of text 1 where it differs."""
+    """Relative difference of numbers, the largest of a vector's; of text 1 where it differs."""
     if left.dtype == object:
         return np.array([float(a != b) for a, b in zip(left, right, strict=True)], np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative: Array = np.abs(left - right) / np.maximum(np.abs(left), np.abs(right))
     relative[left == right] = 0.0
-    return relative
+    return relative.max(axis=1) if relative.ndim > 1 else relative
 
 
 def _missing(values: Array) -> Array:
-    return np.array([one is None for one in values]) if values.dtype == object else np.isnan(values)
+    if values.dtype == object:
+        return np.array([one is None for one in values])
+    return np.asarray(np.isnan(values).any(axis=1) if values.ndim > 1 else np.isnan(values))
 
 
 def _digest(key: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +13,23 @@ from proml_kedro.features.asof_sql import moment_literal
 from proml_kedro.features.labels import check_labels, label_columns
 from proml_kedro.features.sql import (
     check_expression,
+    connect,
     describe,
     enclosed,
     explain,
     find,
+    is_machine_trouble,
     is_moment,
     literal,
     microseconds,
     number,
     parquet,
     quote,
+    sql_type,
 )
 from proml_kedro.features.views import key_types
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec
+from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 if TYPE_CHECKING:
@@ -150,6 +155,44 @@ def _requested_sql(features: FeaturesSpec, requested: Sequence[str]) -> Iterator
         feature = features.views[view].features[field]
         if isinstance(feature, ColumnFeature):
             yield f"{number(feature.expression or quote(field), feature.dtype)} AS {quote(f'{view}__{field}')}"
+
+
+@contextmanager
+def blaming(
+    problem: ProblemSpec, features: FeaturesSpec, requested: Sequence[str], tables: Path, hardware: HardwareSpec
+) -> Iterator[None]:
+    """What cannot be computed for a training set, as mistakes of the request features that it is about.
+
+    Raises:
+        UserError: Such a feature has values that are not of its type.
+    """
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        mistakes = [] if is_machine_trouble(error) else list(_failing(problem, features, requested, tables, hardware))
+        if mistakes:
+            raise UserError(*mistakes) from error
+        raise
+
+
+def _failing(
+    problem: ProblemSpec, features: FeaturesSpec, requested: Sequence[str], tables: Path, hardware: HardwareSpec
+) -> Iterator[Mistake]:
+    import duckdb
+
+    relation = parquet(tables / f"{problem.examples.table}.parquet")
+    with connect(hardware) as connection:
+        for name in requested:
+            view, _, field = name.partition(".")
+            feature = features.views[view].features[field]
+            value = number(feature.expression or quote(field), feature.dtype)
+            try:
+                connection.execute(f"SELECT count({value}) FROM {relation} WHERE {_kept(problem)}").fetchall()
+            except duckdb.Error as error:
+                key = f"features.{view}.features.{field}" + (".expression" if feature.expression else "")
+                yield Mistake(key, f"cannot be computed as {sql_type(feature.dtype)}: {explain(error)}")
 
 
 def _kept(problem: ProblemSpec) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICKS = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
+"""How many of a timestamp's units are a second."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Freshness:
 
     Attributes:
         rows: How many rows it has.
-        newest: The newest ``event_timestamp``; None when it has no rows.
+        newest: The newest ``event_timestamp``, in UTC; None when it has no rows.
     """
 
     rows: int
@@ -33,5 +37,9 @@ def freshness(table: Path) -> Freshness | None:
     metadata = pq.read_metadata(table)
     position = metadata.schema.names.index("event_timestamp")
     statistics = [metadata.row_group(one).column(position).statistics for one in range(metadata.num_row_groups)]
-    newest = [one.max for one in statistics if one is not None and one.has_min_max]
-    return Freshness(metadata.num_rows, max(newest, default=None))
+    # The number that is stored: to make a moment of it, Arrow would import pandas, which takes a second.
+    newest = max((one.max_raw for one in statistics if one is not None and one.has_min_max), default=None)
+    if newest is None:
+        return Freshness(metadata.num_rows, None)
+    ticks = _TICKS[metadata.schema.to_arrow_schema().field(position).type.unit]
+    return Freshness(metadata.num_rows, _EPOCH + timedelta(microseconds=newest * 1_000_000 // ticks))

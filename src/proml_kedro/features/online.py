@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.features.training_set import zero_when_empty
-from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ class OnlineFeatures:
             as_of: The moment, or one for each row; with a time zone.
 
         Returns:
-            For each feature an array of shape (n,): float64 with NaN for missing, or objects of str with None.
+            For each feature an array of shape (n,): float64 with NaN for missing, or objects of str with None. For a
+            vector float64 of shape (n, size), with a row of NaN where it is missing.
 
         Raises:
             ValueError: A key cannot be of its type, or there are more moments than rows or fewer.
@@ -144,7 +145,7 @@ class OnlineFeatures:
             alive = moment is None or bool(_holds(view, np.array([moment]), as_of_row)[0])
             late = moment is not None and moment > as_of.timestamp()
             state: State = "unknown" if moment is None else "good" if alive else "later" if late else "expired"
-            plain = None if value is None or value != value else value
+            plain = _plain(value)
             found[name] = OnlineValue(plain, None if moment is None else datetime.fromtimestamp(moment, UTC), state)
         return found
 
@@ -198,7 +199,8 @@ class OnlineFeatures:
         for row in np.flatnonzero(valid):
             field = vector.values[row].WhichOneof("val")
             if field is not None:
-                result[row] = getattr(vector.values[row], field)
+                value = getattr(vector.values[row], field)
+                result[row] = value.val if result.ndim > 1 else value
         if column in zero_when_empty(view):
             result[known & ~found] = 0
         return result
@@ -223,5 +225,15 @@ def _holds(view: FeatureViewSpec, moments: Array, as_of: Array) -> Array:
     return holds
 
 
+def _plain(value: Any) -> Any:
+    """A value as people and JSON read it; None when it is missing."""
+    if isinstance(value, np.ndarray):
+        return None if np.isnan(value).any() else value.tolist()
+    return None if value is None or value != value else value
+
+
 def _empty(dtype: Dtype, n: int) -> Array:
+    size = vector_size(dtype)
+    if size is not None:
+        return np.full((n, size), np.nan)
     return np.full(n, None, object) if dtype == "str" else np.full(n, np.nan)

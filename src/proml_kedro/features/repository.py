@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import UserError
+from proml_kedro.features.catalog import feature_type
 from proml_kedro.features.on_demand_view import on_demand_view
 from proml_kedro.features.sql import microseconds
 from proml_kedro.spec.base import format_duration
@@ -253,7 +254,7 @@ def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field
 
 def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, dict[str, str], str]]:
     """Each column of a declared feature with its tags and the end of its description."""
-    kind = {"feature_type": "categorical" if feature.dtype in ("str", "bool") else "numerical", **feature.tags}
+    kind = {"feature_type": feature_type(feature.dtype), **feature.tags}
     if feature.expression:
         kind["expression"] = feature.expression
     if isinstance(feature, ColumnFeature):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
+import shutil
+import zipfile
 from collections.abc import Iterable
 from glob import has_magic
 from pathlib import Path
@@ -71,6 +73,29 @@ def _check_suffixes(files: list[Path], key: str) -> None:
         raise UserError.at(key, f"cannot read '{unread[0]}'; files end in {', '.join(SUFFIXES)}")
     if len(files) > 1 and not all(file.suffix.lower() == ".parquet" for file in files):
         raise UserError.at(key, f"{len(files)} files match, and only Parquet files can be read as one table")
+
+
+def unpack(archive: Path, target: Path, key: str) -> Path:
+    """Write the one CSV file of an archive to ``target``.
+
+    Args:
+        archive: A zip file.
+        target: Where to.
+        key: Where it is named in the configuration.
+
+    Raises:
+        UserError: It is damaged, or does not hold exactly one.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            names = [one for one in content.namelist() if one.endswith(".csv") and not one.startswith("__MACOSX")]
+            if len(names) != 1:
+                raise UserError.at(key, f"'{archive.name}' holds {len(names)} CSV files, not one")
+            with content.open(names[0]) as packed, target.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
+    except zipfile.BadZipFile as error:
+        raise UserError.at(key, f"'{archive.name}' is not a whole zip file") from error
+    return target
 
 
 def source_fingerprint(name: str, source: str, base_path: Path) -> str:

@@ -29,6 +29,15 @@ def sql_type(dtype: Dtype) -> str:
     return TYPES[dtype] if size is None else f"FLOAT[{size}]"
 
 
+def cast(value: str, dtype: Dtype) -> str:
+    """A value as a feature type. A vector is seen to have its size, and then is a list.
+
+    DuckDB 2.0 writes a null of an array type to Parquet so that nobody else can read the file.
+    """
+    typed = f"CAST({value} AS {sql_type(dtype)})"
+    return typed if vector_size(dtype) is None else f"CAST({typed} AS FLOAT[])"
+
+
 @contextmanager
 def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory database that keeps to the hardware's threads and memory and uses the disk beyond them.
@@ -88,7 +97,7 @@ def microseconds(duration: timedelta) -> int:
 
 def number(expression: str, dtype: Dtype) -> str:
     """An expression as a feature's SQL type, where not-a-number counts as missing."""
-    value = f"CAST({enclosed(expression)} AS {sql_type(dtype)})"
+    value = cast(enclosed(expression), dtype)
     return f"nullif({value}, 'nan'::DOUBLE)" if dtype == "float" else value
 
 

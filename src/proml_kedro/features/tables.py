@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.csv_files import broken_line, column_names, csv_sql
-from proml_kedro.features.sources import source_files, source_fingerprint
+from proml_kedro.features.queries import reading_order
+from proml_kedro.features.sources import source_files, source_fingerprint, unpack
 from proml_kedro.features.sql import (
     TYPES,
     check_expression,
@@ -43,7 +42,8 @@ def read_tables(problem: ProblemSpec, base_path: Path, hardware: HardwareSpec, f
     """Read every table of a problem into ``<table>.parquet``.
 
     In CSV files, empty fields and ``NA`` are null, and column types are read off the whole file. Not-a-number is null
-    too. Derived columns are added in order. The examples' timestamp becomes ``TIMESTAMPTZ``; without a zone it is UTC.
+    too. Derived columns are added in order, and queries read other tables with them. The examples' timestamp becomes
+    ``TIMESTAMPTZ``; without a zone it is UTC.
 
     Args:
         problem: The problem.
@@ -56,11 +56,16 @@ def read_tables(problem: ProblemSpec, base_path: Path, hardware: HardwareSpec, f
     """
     mistakes: list[Mistake] = []
     with connect(hardware, folder) as connection:
-        for name, table in problem.tables.items():
+        failed: set[str] = set()
+        for name, reads in reading_order(connection, problem.tables).items():
+            if failed.intersection(reads):  # what is wrong there is said; here it would be said again
+                failed.add(name)
+                continue
             try:
-                _Reader(connection, problem, name, table, base_path, folder).read()
+                _Reader(connection, problem, name, problem.tables[name], base_path, folder).read()
             except UserError as error:
                 mistakes += error.mistakes
+                failed.add(name)
     if mistakes:
         raise UserError(*mistakes)
 
@@ -84,23 +89,37 @@ class _Reader:
         self._base_path = base_path
         self._folder = folder
         self._key = f"problem.tables.{name}"
-        self._source = "empty"
+        self._source = "__empty"
 
     def read(self) -> None:
         import duckdb
 
-        files = source_files(self._name, self._table.source, self._base_path)
         self._check_type_names()
-        unpacked = self._unpack(files[0]) if files[0].suffix.lower() == ".zip" else None
+        if self._table.source is None:
+            self._read_query(self._table.query or "")
+            return
+        files = source_files(self._name, self._table.source, self._base_path)
+        target = self._folder / f".{self._name}.csv"
+        unpacked = unpack(files[0], target, f"{self._key}.source") if files[0].suffix.lower() == ".zip" else None
         try:
             self._write(self._relation([unpacked] if unpacked else files))
         except duckdb.Error as error:
             if is_machine_trouble(error):
                 raise
-            raise UserError.at(*self._blame(error, unpacked or files[0])) from error
+            raise UserError.at(*self._blame(error, [unpacked] if unpacked else files)) from error
         finally:
             if unpacked:
                 unpacked.unlink()
+
+    def _read_query(self, query: str) -> None:
+        import duckdb
+
+        try:
+            self._write(self._typed(enclosed(query)))
+        except duckdb.Error as error:
+            if is_machine_trouble(error):
+                raise
+            raise UserError.at(*self._blame_column(error, "query")) from error
 
     def _check_type_names(self) -> None:
         import duckdb
@@ -114,30 +133,18 @@ class _Reader:
         if mistakes:
             raise UserError(*mistakes)
 
-    def _unpack(self, archive: Path) -> Path:
-        """The one file in an archive, beside the results until the table is read."""
-        target = self._folder / f".{self._name}.csv"
-        try:
-            with zipfile.ZipFile(archive) as content:
-                names = [one for one in content.namelist() if one.endswith(".csv") and not one.startswith("__MACOSX")]
-                if len(names) != 1:
-                    raise UserError.at(f"{self._key}.source", f"'{archive.name}' holds {len(names)} CSV files, not one")
-                with content.open(names[0]) as packed, target.open("wb") as unpacked:
-                    shutil.copyfileobj(packed, unpacked, 1 << 20)
-        except zipfile.BadZipFile as error:
-            raise UserError.at(f"{self._key}.source", f"'{archive.name}' is not a whole zip file") from error
-        return target
-
     def _relation(self, files: list[Path]) -> str:
         """The files as a table in SQL, each column with its final type."""
         if files[0].suffix.lower() == ".parquet":
-            relation = parquet(*files, options=", union_by_name = true")
-            self._check_typed_columns(describe(self._connection, relation))
-            casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self._table.types.items()]
-            return self._without_nan(_replace(casts, relation))
+            return self._typed(parquet(*files, options=", union_by_name = true"))
         self._check_typed_columns(dict.fromkeys(column_names(files[0]), "VARCHAR"))
         types = describe(self._connection, csv_sql(files[0], self._table.types, whole=True))
         return self._without_nan(csv_sql(files[0], types))
+
+    def _typed(self, relation: str) -> str:
+        self._check_typed_columns(describe(self._connection, relation))
+        casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self._table.types.items()]
+        return self._without_nan(_replace(casts, relation))
 
     def _without_nan(self, relation: str) -> str:
         """Not-a-number is how other tools write a missing number."""
@@ -158,11 +165,13 @@ class _Reader:
         # Expressions are checked on an empty copy, so that a file's types are worked out only once.
         self._source = relation
         if not self._connection.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall():
+            if self._table.source is None:
+                raise UserError.at(f"{self._key}.query", "gives no rows")
             raise UserError.at(f"{self._key}.source", f"'{self._table.source}' has no rows")
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE empty AS SELECT * FROM {relation} LIMIT 0")
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {relation} LIMIT 0")
         self._check_derived_columns()
         derived = self._derived(relation)
-        columns = describe(self._connection, self._derived("empty"))
+        columns = describe(self._connection, self._derived("__empty"))
         moment = self._problem.examples.timestamp
         if self._name == self._problem.examples.table:
             self._check_examples(columns, derived)
@@ -171,6 +180,7 @@ class _Reader:
         copied = self._connection.execute(
             f"COPY (SELECT * FROM {derived}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
         ).fetchall()
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(self._name)} AS FROM {parquet(target)}")
         logger.info("table %s: %s rows", self._name, f"{copied[0][0]:,}")
 
     def _derived(self, relation: str) -> str:
@@ -180,7 +190,7 @@ class _Reader:
 
     def _check_derived_columns(self) -> None:
         mistakes = []
-        relation = "empty"
+        relation = "__empty"
         for name, expression in self._table.columns.items():
             key = f"{self._key}.columns.{name}"
             if find(name, describe(self._connection, relation)) is not None:
@@ -225,7 +235,7 @@ class _Reader:
             return key, f"'{column}' is not a timestamp: {bad:,} values cannot be read as one, the first in row {first}"
         return key, f"'{column}' is text; write types: {{{column}: TIMESTAMPTZ}}"
 
-    def _blame(self, error: duckdb.Error, file: Path) -> tuple[str, str]:
+    def _blame(self, error: duckdb.Error, files: list[Path]) -> tuple[str, str]:
         """Key and message of what DuckDB found only while it read."""
         text = str(error)
         line, column = re.search(r"on Line: (\d+)", text), re.search(r'when converting column "(.+?)"', text)
@@ -235,11 +245,24 @@ class _Reader:
                 f"{self._key}.types.{column[1]}",
                 f"line {line[1]}: the value of '{column[1]}' is no {type_[1] if type_ else 'such type'}",
             )
-        broken = broken_line(self._connection, file) if "CSV" in text and ".csv" in file.name else None
-        if broken:
-            return f"{self._key}.source", broken
+        if files[0].suffix.lower() == ".parquet":
+            broken = next((f"'{one.name}' is no whole Parquet file" for one in files if not self._is_whole(one)), None)
+        else:
+            broken = broken_line(self._connection, files[0]) if "CSV" in text else None
+        return (f"{self._key}.source", broken) if broken else self._blame_column(error, "source")
+
+    def _blame_column(self, error: duckdb.Error, origin: str) -> tuple[str, str]:
         failed = next((name for name in self._table.columns if self._fails(name)), None)
-        return f"{self._key}.columns.{failed}" if failed else f"{self._key}.source", explain(error)
+        return f"{self._key}.columns.{failed}" if failed else f"{self._key}.{origin}", explain(error)
+
+    def _is_whole(self, file: Path) -> bool:
+        import duckdb
+
+        try:
+            self._connection.execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {parquet(file)}").fetchall()
+        except duckdb.Error:
+            return False
+        return True
 
     def _fails(self, column: str) -> bool:
         """Whether computing a derived column, and those it is derived from, fails."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.derive import with_on_demand
-from proml_kedro.features.examples import MOMENTS, Facts, check_examples, examples_sql, read_facts
+from proml_kedro.features.examples import MOMENTS, Facts, blaming, check_examples, examples_sql, read_facts
 from proml_kedro.features.labels import label_columns
 from proml_kedro.features.on_demand import OnDemand
-from proml_kedro.features.sql import connect, parquet, quote, sql_type
+from proml_kedro.features.sql import cast, connect, parquet, quote
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.hardware import HardwareSpec
@@ -41,9 +41,9 @@ def build_training_set(
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
     0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
-    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature. Where
-    the problem has them there are ``weight`` (float32), ``group``, and ``label.name`` (float32) for each auxiliary
-    label. Rows are streamed; no more than the hardware's memory is used.
+    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature, for a
+    vector a list of float32. Where the problem has them there are ``weight`` (float32), ``group``, and ``label.name``
+    (float32) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
 
     Args:
         problem: The problem.
@@ -69,7 +69,8 @@ def build_training_set(
     target = folder / FILE
     job = _job(store, query, joined, hardware)
     derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
-    rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
+    with blaming(problem, features, sorted(requested), tables, hardware):
+        rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
     _check_rows(rows, facts, target, hardware)
     (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
@@ -106,7 +107,7 @@ def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str,
     for name, dtype in columns.items():
         view, _, feature = name.partition(".")
         value = quote(f"{view}__{feature}")
-        result[name] = f"CAST({_without_history(features.views[view], feature, value)} AS {sql_type(dtype)})"
+        result[name] = cast(_without_history(features.views[view], feature, value), dtype)
     return result
 
 

@@ -1,4 +1,4 @@
-"""Features that deserve a second look: undocumented, unused, dead, or not of the type they are declared as."""
+"""Features that deserve a second look: undocumented, unused, dead, leaky, or not of the type they are declared as."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.features.catalog import REQUEST, Entry
+from proml_kedro.features.leaks import declared_leaks, measured_leaks
 from proml_kedro.features.sql import connect, describe, enclosed, find, parquet, quote, sql_type
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.problem import ProblemSpec
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,16 +39,22 @@ class Finding:
         return f"{self.place}: {self.level}: {self.feature}: {self.message}"
 
 
-def validate(entries: Iterable[Entry], data_dir: Path, hardware: HardwareSpec) -> list[Finding]:
+def validate(
+    entries: Iterable[Entry],
+    data_dir: Path,
+    hardware: HardwareSpec,
+    problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
+) -> list[Finding]:
     """Look at every feature, in the order of their declaration.
 
     What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
-    all missing, that never change, or that lose their fractions in the declared type.
+    all missing, that never change, that lose their fractions in the declared type, or that predict the label alone.
 
     Args:
         entries: The features.
         data_dir: Where results are kept.
         hardware: The machine.
+        problems: The problems that they belong to, to look for what only the label may know.
     """
     ordered = sorted(entries, key=lambda one: (one.problem, one.view))
     findings = [finding for one in ordered for finding in _declared(one)]
@@ -56,6 +65,8 @@ def validate(entries: Iterable[Entry], data_dir: Path, hardware: HardwareSpec) -
             if features and table.is_file():
                 findings += _in_table(connection, features, parquet(table))
                 findings += _in_source(connection, features, data_dir / problem / "tables")
+    findings += [found for problem, features in problems for found in _leaking(problem, features, ordered)]
+    findings += _leaking_in_data(ordered, data_dir, hardware)
     return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
 
 
@@ -112,6 +123,30 @@ def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], 
         if lost:
             message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
             yield Finding("error", entry.place, entry.name, message)
+
+
+def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Features that are computed from what the label is computed from."""
+    for name, message in declared_leaks(problem, features):
+        view, _, field = name.partition(".")
+        columns = {f"{view}.{column}" for column in features.views[view].columns_of(field)}
+        for entry in entries:
+            if entry.problem == problem.name and entry.name in columns:
+                yield Finding("error", entry.place, entry.name, message)
+
+
+def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
+    """Features that predict the label of a training set alone."""
+    by_name = {(one.problem, one.name): one for one in entries}
+    for problem in dict.fromkeys(one.problem for one in entries):
+        names = [name for other, name in by_name if other == problem]
+        seen: set[Path] = set()
+        for file in sorted(data_dir.glob(f"{problem}/*/training_set/training_set.parquet")):
+            if file.resolve() in seen:
+                continue
+            seen.add(file.resolve())
+            for name, message, certain in measured_leaks(file, names, hardware):
+                yield Finding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:

@@ -100,15 +100,27 @@ class ParquetRows:
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the file, at most ``rows`` rows at a time."""
+        for batch in self.record_batches([one.name for one in inputs], rows):
+            yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+
+    def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time."""
         import pyarrow.dataset as ds
 
-        names = [one.name for one in inputs]
-        scanner = ds.dataset(self.path).scanner(
-            columns=names, filter=in_split(self.split), batch_size=rows, use_threads=False, fragment_readahead=1
+        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
+        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
+        scanner = ds.dataset(self.path, format=form).scanner(
+            columns=list(names),
+            filter=in_split(self.split),
+            batch_size=rows,
+            use_threads=False,
+            fragment_readahead=1,
+            batch_readahead=1,
         )
         for batch in scanner.to_batches():
             if batch.num_rows:
-                yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+                yield batch
 
 
 @cache

@@ -185,8 +185,10 @@ def _resolve(one: ComponentSpec, spec: ModelSpec, dtypes: Mapping[str, Dtype]) -
     read: dict[str, Dtype] = {}
     for pattern in one.inputs:
         component, _, output = pattern.partition(".")
-        is_output = component in spec.components and output
-        read.update({pattern: "float"} if is_output else select([pattern], dtypes, one.takes_vectors))
+        if component in spec.components and output:
+            read[pattern] = "float"
+        else:
+            read.update(select([pattern], dtypes, one.takes_vectors))
     return tuple(Input(name, dtype) for name, dtype in read.items())
 
 

@@ -80,7 +80,9 @@ def ingest_tables(
     inputs = {
         "tables": problem.tables,
         "examples": problem.examples,
-        "sources": {name: source_fingerprint(name, table.source, base) for name, table in located.tables.items()},
+        "sources": {
+            name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
+        },
     }
     return store.build(
         f"{problem.name}/tables",
@@ -159,11 +161,12 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
 
     Each once, in declared order.
     """
-    columns = features.columns()
-    components = [spec for model in models if model for spec in model.components.values()]
-    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
+    types = features.columns()
+    selected: dict[str, Dtype] = {}
+    for spec in (spec for model in models if model for spec in model.components.values()):
+        selected |= select(spec.inputs, types, spec.takes_vectors)
     read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in columns.items() if name in read}
+    return {name: dtype for name, dtype in types.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

@@ -271,6 +271,10 @@ class FeatureViewSpec(Spec):
         """Whether the features are aggregates over windows."""
         return isinstance(next(iter(self.features.values())), WindowFeature)
 
+    def columns_of(self, field: str) -> list[str]:
+        """The features that one declaration stands for: one for each window."""
+        return list(_column_names(field, self.features[field]))
+
     def columns(self) -> dict[str, Dtype]:
         """Name and type of each feature, a windowed one once for every window, in declared order."""
         return {

@@ -36,9 +36,9 @@ def select(patterns: Iterable[str], types: Mapping[str, Dtype], vectors: bool = 
     """What the patterns mean, each once, in the order of the patterns.
 
     Args:
-        patterns: Names, or with ``*``.
-        types: What there is, with its type.
-        vectors: Whether vectors can be read; if not, ``*`` passes over them.
+        patterns: Names, or ``*`` for any text.
+        types: What there is.
+        vectors: Whether ``*`` stands for vectors too. One that is named is meant in any case.
     """
     return {
         name: types[name]

@@ -31,7 +31,7 @@ class ComponentSpec(Spec):
     """Whether a component of this kind can start from what an earlier one has learned."""
 
     takes_vectors: ClassVar[bool] = False
-    """Whether a component of this kind can read features of dtype ``vector[N]``."""
+    """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]

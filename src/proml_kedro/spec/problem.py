@@ -18,19 +18,27 @@ Task = Literal["binary", "regression", "count"]
 
 
 class TableSpec(Spec):
-    """One source table.
+    """One source table: a file, or a query over other tables.
 
     Attributes:
         source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
             to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
             ``generated:NAME`` for a table of the problem's generator.
+        query: SQL over other tables of the problem, by their names, in place of ``source``.
         types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
         columns: Further columns as SQL expressions over the others, in order.
     """
 
-    source: str
+    source: str | None = None
+    query: Sql | None = None
     types: dict[str, str] = {}
     columns: dict[Name, Sql] = {}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.query is None):
+            raise ValueError("a table has a source, which is a file, or a query over other tables: one of the two")
+        return self
 
 
 class ExamplesSpec(Spec):
@@ -130,7 +138,7 @@ class ProblemSpec(Spec):
         return {
             name: table.source.removeprefix(GENERATED)
             for name, table in self.tables.items()
-            if table.source.startswith(GENERATED)
+            if table.source is not None and table.source.startswith(GENERATED)
         }
 
     def with_sources(self, sources: Mapping[str, str]) -> Self:

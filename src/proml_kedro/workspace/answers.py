@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from threading import Lock
 from typing import Any
 
@@ -11,6 +12,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.evaluation.metrics import metrics
 from proml_kedro.features.catalog import Entry
 from proml_kedro.features.market import FACETS
+from proml_kedro.spec.features import window_length
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.content import FRESHNESS, Content
 from proml_kedro.workspace.definition import as_yaml
@@ -35,16 +37,33 @@ def search(content: Content, query: str, filters: Mapping[str, str], limit: int)
     for name in filters:
         others = {other: value for other, value in filters.items() if other != name}
         without = content.market.search(query, others, limit=0)
-        facets[name] = without.facets[name]
+        # Only the most frequent values are counted; of the chosen one there is what was found.
+        facets[name] = {filters[name]: found.total} | without.facets[name]
         seconds += without.seconds
     return {
         "total": found.total,
         "of": len(content.market),
         "milliseconds": round(seconds * 1e3, 2),
         "alone": found.alone,
-        "facets": {name: list(facets[name].items()) for name in SHOWN_FACETS},
+        "facets": {name: _in_order(name, facets[name]) for name in SHOWN_FACETS},
         "features": [_summary(content, one) for one in found.entries],
     }
+
+
+def _in_order(facet: str, counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The values of a facet: windows the shortest first, all others the most frequent first."""
+    if facet == "window":
+        return sorted(counts.items(), key=lambda item: _length(item[0]))
+    return sorted(counts.items(), key=lambda item: -item[1])
+
+
+def _length(window: str) -> tuple[bool, timedelta]:
+    """None is shorter than any, all time is longer, and what somebody has typed into the address is last."""
+    try:
+        length = window_length(window) if window else timedelta(0)
+    except ValueError:
+        return True, timedelta.max
+    return length is None, length or timedelta(0)
 
 
 def _summary(content: Content, entry: Entry) -> dict[str, Any]:

@@ -104,8 +104,7 @@ def _table(entry: Entry, data_dir: Path, now: datetime) -> Table:
         return Table("does not change", fresh)
     if fresh.newest is None:
         return Table("no rows", fresh)
-    newest = fresh.newest if fresh.newest.tzinfo else fresh.newest.replace(tzinfo=UTC)
-    return Table(next((label for age, label in _AGES if now - newest < age), "over 30 days"), fresh)
+    return Table(next((label for age, label in _AGES if now - fresh.newest < age), "over 30 days"), fresh)
 
 
 class Source(Protocol):

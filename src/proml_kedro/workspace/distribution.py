@@ -120,7 +120,7 @@ def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
             return _of_numbers(connection, values, "numbers", column, rows, nulls, bool(_WHOLE.fullmatch(type_)))
         if _VECTOR.fullmatch(type_):
             vector = f"CAST({quote(column.name)} AS DOUBLE[])"
-            values = f"SELECT sqrt(list_inner_product({vector}, {vector})) AS value FROM {relation}"
+            values = f"SELECT sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value FROM {relation}"
             return _of_numbers(connection, values, "lengths", column, rows, nulls, whole=False)
         if type_ in ("VARCHAR", "BOOLEAN"):
             return _of_categories(connection, relation, column, rows, nulls)

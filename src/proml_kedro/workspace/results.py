@@ -42,8 +42,8 @@ class Metrics:
     """``evaluation/metrics.json``."""
 
     rows: int
-    positive_rate: float | None
     candidate: dict[str, float | None]
+    positive_rate: float | None = None
     baseline: dict[str, float | None] | None = None
     differences: dict[str, Difference] = field(default_factory=dict)
     cluster_by: str = "row"

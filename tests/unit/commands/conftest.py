@@ -29,6 +29,7 @@ tables:
   visits: {source: visits.parquet, columns: {hour: hour(seen_at), is_big: amount > 12}}
   prices: {source: prices.csv}
   regions: {source: regions.csv}
+  tastes: {source: tastes.parquet}
 examples: {table: visits, entities: [user, item], timestamp: seen_at, lead_time: 30m}
 label: {expression: amount > 10, drop_when: amount is null}
 split: {validation_from: 2024-03-20, test_from: 2024-03-26}

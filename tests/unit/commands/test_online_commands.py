@@ -58,7 +58,7 @@ def test_values_of_an_entity_with_their_moments(filled):
 
 def test_only_features_whose_keys_are_given(filled):
     assert set(get(filled, "user=1", "--at", AT)["features"]) == {"region.area"}
-    assert set(get(filled, "item=i1", "--at", AT)["features"]) == {"price.price", "price.label"}
+    assert set(get(filled, "item=i1", "--at", AT)["features"]) == {"price.price", "price.label", "taste.embedding"}
     chosen = get(filled, "user=1", "item=i1", "--features", "price.*", "--features", "*.area", "--at", AT)
     assert set(chosen["features"]) == {"price.price", "price.label", "region.area"}
 
@@ -148,13 +148,17 @@ def test_check_agrees_then_finds_what_is_wrong(filled, tmp_path: Path):
 
 
 def test_validate_exits_by_level(filled):
-    done = filled.features("validate")
+    known = filled.features("validate")
+    assert known.exit_code == 1
+    assert "error: visit.is_big: is computed from 'amount', and so is the label" in known.stdout
+    sound = "problem.tables.visits.columns.is_big='hour(seen_at) > 12'"
+    done = filled.features("validate", sound)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert "conf/features/shop.yaml:" in lines[0]
     assert any("warning: visit.hour: has no description" in line for line in lines)
     assert lines[-1].startswith(f"{len(FeaturesSpec.model_validate(FEATURES).columns())} features: 0 errors, ")
-    wrong = filled.features("validate", "+features.price.features.late={dtype: int, expression: price}")
+    wrong = filled.features("validate", sound, "+features.price.features.late={dtype: int, expression: price}")
     assert wrong.exit_code == 1
     assert "error: price.late: the feature table lacks it: `kedro run --pipelines=features`" in wrong.stdout
     assert "error: price.late: declared int, but " in wrong.stdout

@@ -51,7 +51,10 @@ OVERRIDES = [
     ("problem.split.test_from=tomorrow", "problem.split.test_from: must be a date or moment, such as 2013-09-01"),
     ("problem.split.test_from=2023-01-01", "problem.split: validation_from 2024-02-01"),
     ("problem.examples.table=visit", "problem.examples.table: no table 'visit'. Did you mean 'visits'?"),
-    ("features.visit.source=requst", "features.visit.source: must be keys and values or 'request', not 'requst'."),
+    (
+        "features.visit.source=requst",
+        "features.visit.source: must be keys and values or 'request' or 'on_demand', not 'requst'.",
+    ),
     ("features.customer.source.tabel=x", "features.customer.source.tabel: unknown key. Did you mean 'table'?"),
     (
         "features.visit.features.pages.dtyp=int",

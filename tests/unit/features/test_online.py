@@ -56,6 +56,10 @@ def test_agrees_with_the_offline_store(online: tuple[Shop, Any, OnlineFeatures],
             known_key = frame["user"].notna() & frame["item"].notna()
             expected = expected.where(~(known_key & expected.isna()), 0)
         for got, wanted in zip(values[name], expected, strict=True):
+            if name == "taste.embedding":
+                present += wanted is not None
+                np.testing.assert_array_equal(got, [np.nan] * 3 if wanted is None else wanted)
+                continue
             missing = got is None or (isinstance(got, float) and np.isnan(got))
             assert missing == bool(pd.isna(wanted)), name
             present += not missing

@@ -28,7 +28,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any]:
 
 def test_views(registered: tuple[Shop, Any]) -> None:
     views = {view.name: view for view in registered[1].list_feature_views()}
-    assert set(views) == {"price", "region", "spending", "habits"}
+    assert set(views) == {"price", "region", "spending", "habits", "taste"}
     assert views["price"].ttl == timedelta(days=2)
     assert views["spending"].ttl == timedelta(0)
     assert views["spending"].owner == "shop@example.com"
@@ -57,7 +57,7 @@ def test_entities_and_request_features(registered: tuple[Shop, Any]) -> None:
     _, store = registered
     assert {one.name: one.value_type.name for one in store.list_entities()} == {"user": "INT64", "item": "STRING"}
     request = store.get_data_source("visit")
-    assert [field.name for field in request.schema] == ["hour", "is_big"]
+    assert [field.name for field in request.schema] == ["hour", "is_big", "wish"]
 
 
 def test_the_service_holds_what_the_model_reads(registered: tuple[Shop, Any]) -> None:
@@ -70,9 +70,14 @@ def test_the_service_holds_what_the_model_reads(registered: tuple[Shop, Any]) ->
 
 def test_on_demand_features_are_views_of_feast(registered: tuple[Shop, Any]) -> None:
     view = registered[1].get_on_demand_feature_view("gaps")
-    assert {field.name for field in view.features} == {"gap", "late_gap", "tag", "busy", "hours"}
+    assert {field.name for field in view.features} == {"gap", "late_gap", "tag", "busy", "hours", "likeness"}
     read = {name: {field.name for field in one.features} for name, one in view.source_feature_view_projections.items()}
-    assert read == {"price": {"price", "label"}, "region": {"area"}, "spending": {"amount_2h", "visits_1d"}}
+    assert read == {
+        "price": {"price", "label"},
+        "region": {"area"},
+        "spending": {"amount_2h", "visits_1d"},
+        "taste": {"embedding"},
+    }
     assert set(view.source_request_sources) == {"visit"}
     assert (view.mode, view.singleton) == ("python", False)
     assert "price.price - spending.amount_2h" in view.feature_transformation.udf_string
@@ -87,8 +92,8 @@ def test_feast_computes_what_a_training_set_holds(registered: tuple[Shop, Any], 
     ours = pq.read_table(tmp_path / "training_set.parquet").slice(0, 300).to_pandas()
     assert ours["gaps.gap"].notna().sum() > 20
     assert set(ours["gaps.tag"]) > {"a", "none"}
-    keys = ours[["user", "item", "event_timestamp", "visit.hour", "visit.is_big"]]
-    asked = keys.rename(columns={"visit.hour": "hour", "visit.is_big": "is_big"})
+    keys = ours[["user", "item", "event_timestamp", "visit.hour", "visit.is_big", "visit.wish"]]
+    asked = keys.rename(columns={"visit.hour": "hour", "visit.is_big": "is_big", "visit.wish": "wish"})
     # A count of events that never were is 0 in ours and null in Feast's, and so is what is made of it.
     names = [name for name in columns if name.startswith("gaps.") and name != "gaps.busy"]
     theirs = store.get_historical_features(asked, [name.replace(".", ":") for name in names], full_feature_names=True)
@@ -127,10 +132,10 @@ def test_what_is_no_longer_declared_goes(tmp_path: Path) -> None:
     del fewer["price"], fewer["visit"], fewer["gaps"]
     register(store, shop.problem, FeaturesSpec.model_validate(fewer), "shop_two", {"region.area": "str"})
     after = snapshot(store)
-    assert set(after["views"]) == {"region", "spending", "habits"}
+    assert set(after["views"]) == {"region", "spending", "habits", "taste"}
     assert not after["on_demand"]
     assert set(after["services"]) == {"shop_two"}, "the other one read what is gone"
-    assert set(after["sources"]) == {"region_table", "spending_table", "habits_table"}
+    assert set(after["sources"]) == {"region_table", "spending_table", "habits_table", "taste_table"}
 
 
 def test_feature_tables_come_first(shop: Shop, tmp_path: Path) -> None:

@@ -63,7 +63,13 @@ def test_layout(shop: Shop, training_set: pa.Table) -> None:
         "split": pa.string(),
         "label": pa.float32(),
     }
-    types = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "str": pa.string()}
+    types = {
+        "float": pa.float64(),
+        "int": pa.int64(),
+        "bool": pa.bool_(),
+        "str": pa.string(),
+        "vector[3]": pa.list_(pa.field("element", pa.float32())),
+    }
     expected = {**fixed, **{name: types[dtype] for name, dtype in shop.features.columns().items()}}
     assert dict(zip(training_set.column_names, training_set.schema.types, strict=True)) == expected
 

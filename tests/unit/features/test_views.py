@@ -20,7 +20,7 @@ from shop import FEATURES, HARDWARE, PROBLEM, Shop
 
 
 def test_every_view_but_request_views_has_a_table(shop: Shop) -> None:
-    names = ["habits.parquet", "price.parquet", "region.parquet", "spending.parquet"]
+    names = ["habits.parquet", "price.parquet", "region.parquet", "spending.parquet", "taste.parquet"]
     assert sorted(file.name for file in shop.views.iterdir()) == names
 
 

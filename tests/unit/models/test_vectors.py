@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +84,13 @@ def test_kinds_that_read_no_vectors_say_so_and_name_ways_out() -> None:
     from proml_kedro.spec.run import RunSpec
 
     config = make_config()
+    config = copy.deepcopy(config)
     config["features"]["visit"]["features"]["taste"] = {"dtype": "vector[12]"}
-    config["model"]["components"]["trees"]["inputs"] = ["visit.taste", "*"]
+    assert check(RunSpec.model_validate(config)) == [], "* stands for what the kind can read"
+    config["model"]["components"]["trees"]["inputs"] = ["visit.price", "visit.taste"]
     run = RunSpec.model_validate(config)
     (mistake,) = check(run)
-    assert mistake.key == "model.components.trees.inputs.0"
+    assert mistake.key == "model.components.trees.inputs.1"
     assert mistake.message.startswith("'visit.taste' is a vector[12], which kind 'xgboost' cannot read; leave it out")
     assert "cosine_similarity(a, b)" in mistake.message
 

@@ -20,6 +20,7 @@ from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.check_heads import judged_by
 from proml_kedro.models.deep.data import batches_of, labels_of, pack
+from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.heads import Head, Learned
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.layout import lay_out
@@ -203,13 +204,17 @@ class Deep(Component):
         return self._fitted.scorer(columns)
 
     def save(self, folder: Path) -> None:
-        """``weights.npz``, arrays in the order in which the network is built, and ``statistics.json``."""
+        """``weights.npz``, arrays in the order in which the network is built, ``statistics.json``, and ``saved_model``.
+
+        The last is for whoever serves without Python; :meth:`load` has no need of it.
+        """
         fitted = self._fitted
         weights = {str(position): values for position, values in enumerate(fitted.model.get_weights())}
         np.savez(folder / "weights.npz", **weights)
         heads = {name: dict(learned) for name, learned in fitted.heads.items()}
         state = {"epochs": self._epochs, "heads": heads, **fitted.statistics.as_json()}
         (folder / "statistics.json").write_text(json.dumps(state))
+        export(fitted.scorer, folder / "saved_model")
 
     @classmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:

@@ -14,15 +14,17 @@ import numpy.typing as npt
 from proml_kedro.models.columns import row_count, sigmoid
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.mixed import prepare
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.learned import Effect, Factors, Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+from proml_kedro.models.mixed.streamed.choice import is_streamed
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
     from proml_kedro.models.mixed.empirical_bayes import Covariance
     from proml_kedro.models.mixed.engine import Fit
+    from proml_kedro.models.mixed.factors import Interaction
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +57,14 @@ class Mixed(Component):
         """
         from proml_kedro.models.mixed.engine import Settings, fit
 
+        periods = [train, validation] if context.final and self.spec.refit else [train]
+        if is_streamed(self.spec, [*self._terms.numbers, *self._terms.categories], periods, context):
+            from proml_kedro.models.mixed.streamed.learn import learn
+
+            self._learned = learn(self.spec, self._terms, periods, _covariance(self.spec.coefficients[0], 1), context)
+            return
         loss = self.spec.loss_for(context.task)
-        examples = train.join(validation) if context.final and self.spec.refit else train
+        examples = train.join(validation) if len(periods) > 1 else train
         examples = self._sample(prepare.usable(examples, self.spec.exposure, context.key), context)
         prepare.check_label(examples.label, loss, context.key)
         weight = prepare.weights(examples)
@@ -70,8 +78,8 @@ class Mixed(Component):
             l1=self.spec.l1,
             max_iterations=self.spec.max_iterations,
         )
-        covariances = [_covariance(one, unit.deviation) for one in self.spec.random_effects]
-        rows = self._terms.rows(examples.columns, unit.remove(examples.label), unit.deviation, weight)
+        covariances = [_covariance(one, unit.deviation) for one in self.spec.coefficients]
+        rows = self._terms.rows(examples.columns, unit.remove(examples.label), unit.deviation, weight, context.seed)
         found = unit.restore(fit(rows, covariances, settings, context.hardware.threads))
         if not found.converged:
             logger.warning("%s: stopped after %d steps without converging: %s", context.key, *_last_step(found))
@@ -82,7 +90,7 @@ class Mixed(Component):
         """The examples without those that are beyond the bounds on rows of an entity."""
         generator = np.random.default_rng(context.seed)
         stays = np.ones(len(examples), np.bool_)
-        for one in self.spec.random_effects:
+        for one in self.spec.coefficients:
             if one.max_rows is not None:
                 stays &= prepare.sample(self._terms.number(examples.columns, one), one.max_rows, generator)
         if stays.all():
@@ -118,7 +126,8 @@ class Mixed(Component):
         if loss == "linear":
             facts["residual deviation"] = round(math.sqrt(found.dispersion), 4)
         categories = [one.astype(np.float32) for one in found.categories]
-        return Learned(loss, found.fixed, categories, effects, found.dispersion, {}, facts)
+        factors = [_factors(one) for one in found.interactions]
+        return Learned(loss, found.fixed, categories, effects, factors, found.dispersion, {}, facts)
 
     def _contributions(self, columns: Columns) -> Iterator[tuple[Sequence[str], Array]]:
         """What each term adds to the margin, shape (n,), and the inputs that it comes from."""
@@ -138,6 +147,9 @@ class Mixed(Component):
             for position, feature in enumerate(one.features):
                 yield (one.entity if feature == INTERCEPT else (feature,)), added[:, position]
 
+        for spec, (places, _), factors in zip(terms.factors, terms.factor_codes(columns), learned.factors, strict=True):
+            yield spec.entity, factors.moments(places)[0]
+
     def _variance(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Of the margin: z'Vz summed over the random effects, taken as independent; shape (n,)."""
         total = np.zeros(row_count(columns))
@@ -149,6 +161,8 @@ class Mixed(Component):
             each = of_level(effect.covariances, codes)
             each[codes < 0] = effect.population
             total += np.einsum("na,nab,nb->n", z, each, z)
+        for (places, _), factors in zip(terms.factor_codes(columns), self._learned.factors, strict=True):
+            total += factors.moments(places)[1]
         return total
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
@@ -188,6 +202,11 @@ class Mixed(Component):
     def summary(self) -> dict[str, Any]:
         """Steps and passes taken, whether they converged, and the standard deviations of the random effects."""
         return self._learned.facts
+
+
+def _factors(found: Interaction) -> Factors:
+    starts = [one.start for one in found.fields] + [len(found.table)]
+    return Factors(found.table.astype(np.float32), found.variances.astype(np.float32), starts)
 
 
 def _covariance(effect: RandomEffectSpec, deviation: float) -> Covariance:

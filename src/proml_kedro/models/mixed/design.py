@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
+from proml_kedro.models.mixed.factors import Interaction
 
 _MOST_DENSE = 512  # columns: inverting the matrix then takes 30 ms
 _PAIRS_A_ROW = 300
@@ -40,6 +41,23 @@ class Category:
 
     codes: npt.NDArray[np.int32]
     levels: int
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Fields that interact.
+
+    Attributes:
+        codes: For each field int32 of shape (n,), the row's level, -1 for none.
+        levels: How many levels each field has, at least 1.
+        rank: Of the interaction.
+        seed: For the factors to start from.
+    """
+
+    codes: Sequence[npt.NDArray[np.int32]]
+    levels: Sequence[int]
+    rank: int
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,7 @@ class Rows:
         offset: float32 of shape (n,).
         weight: float32 of shape (n,), positive.
         order: int64 of shape (n,): where each row stood before it was sorted.
+        interactions: Those of low rank.
     """
 
     eliminated: int
@@ -103,6 +122,7 @@ class Rows:
     offset: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32]
     order: npt.NDArray[np.int64]
+    interactions: tuple[Interaction, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -120,6 +140,7 @@ def arrange(
     categories: Sequence[Category],
     effects: Sequence[Effect],
     weight: Array | None = None,
+    factors: Sequence[Factors] = (),
 ) -> Rows:
     """Sort rows by the largest random effect and lay the rest out as one sparse matrix.
 
@@ -130,6 +151,7 @@ def arrange(
         categories: Categorical fixed effects.
         effects: Random effects, at least one.
         weight: Shape (n,): for how many rows each counts, positive; 1 when left out.
+        factors: Fields that interact.
     """
     eliminated = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
     chief = effects[eliminated]
@@ -167,7 +189,15 @@ def arrange(
         offset[order].astype(np.float32),
         (np.ones(len(label)) if weight is None else weight[order]).astype(np.float32),
         order,
+        tuple(
+            Interaction.between([code[order] for code in one.codes], one.levels, one.rank, one.seed) for one in factors
+        ),
     )
+
+
+def _interaction(factors: Factors, order: Array) -> Interaction:
+    codes = [one[order] for one in factors.codes]
+    return Interaction.between(codes, factors.levels, factors.rank, factors.seed)
 
 
 def _smallest_first(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns
 
-_SEPARATOR = "\x1f"  # between the parts of a combined entity
+SEPARATOR = "\x1f"  # between the parts of a combined entity
 
 
 @dataclass(frozen=True)
@@ -89,4 +89,4 @@ def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:
     if len(names) == 1:
         return list(columns[names[0]])
     parts = zip(*(columns[name] for name in names), strict=True)
-    return [None if None in part else _SEPARATOR.join(part) for part in parts]
+    return [None if None in part else SEPARATOR.join(part) for part in parts]

@@ -14,6 +14,7 @@ from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.evidence import log_marginal_likelihood
+from proml_kedro.models.mixed.factors import Interaction
 from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
@@ -37,6 +38,7 @@ class Settings:
         l1: Times their absolute values is added to the loss.
         tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at.
         covariance_tolerance: Largest relative change of a covariance, or of the dispersion, to stop at.
+        interaction_tolerance: Root mean square change of an interaction over rows to stop at.
         max_iterations: Of Newton steps.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     l1: float = 0.0
     tolerance: float = 1e-3
     covariance_tolerance: float = 5e-3
+    interaction_tolerance: float = 3e-3
     max_iterations: int = 50
 
 
@@ -65,6 +68,7 @@ class Fit:
         rows: How many rows there were, by weight.
         converged: Whether tolerances were reached.
         log_likelihood: Of the labels whatever the random effects, see :mod:`.evidence`.
+        interactions: Those of low rank.
         history: One entry a step: loss with priors, step size, relative change of the covariances.
     """
 
@@ -79,6 +83,7 @@ class Fit:
     rows: float = 0.0
     converged: bool = False
     log_likelihood: float = math.nan
+    interactions: tuple[Interaction, ...] = ()
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -122,7 +127,11 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
             at, step = _iterate(passes, state, prior, covariances, settings)
             last = state.history[-1]
             logger.debug("step %d: %s", len(state.history), last)
-            converged = last["step"] < settings.tolerance and last["change"] < settings.covariance_tolerance
+            converged = (
+                last["step"] < settings.tolerance
+                and last["change"] < settings.covariance_tolerance
+                and last["interaction"] < settings.interaction_tolerance
+            )
             if len(state.history) >= settings.max_iterations:
                 break
         found = _collect(passes, state, at, step, covariances, converged)
@@ -170,8 +179,11 @@ def _iterate(
     length, loss = _line_search(passes, at, state.now, step, prior, kappa)
     state.now = state.now.moved(step.change, length)
     state.step_size = _size(rows, step.change)
-    if settings.variational and settings.loss != "linear":  # of a squared error the mean is the error of the mean
+    wobble = 0.0
+    if rows.interactions or (settings.variational and settings.loss != "linear"):
         fresh = passes.row_variance(step.inverse, step.variances)
+        if rows.interactions:
+            wobble, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
         # Where entities tell the label for certain, means and variances would chase each other in a circle.
         turned = step.direction @ state.direction < 0
         state.share = max(0.1, state.share / 2) if turned else min(1.0, 2 * state.share)
@@ -180,7 +192,8 @@ def _iterate(
     change = math.inf
     if len(state.history) >= _WARM_UP:
         change = _update(passes, state, at, step, prior, covariances, settings)
-    state.history.append({"loss": loss, "step": state.step_size, "change": change, "products": step.products})
+    entry = {"loss": loss, "step": state.step_size, "change": change, "products": step.products}
+    state.history.append({**entry, "interaction": wobble})
     return at, step
 
 
@@ -297,5 +310,6 @@ def _collect(
         passes.count,
         float(rows.weight.sum()),
         converged,
+        interactions=rows.interactions,
         history=state.history,
     )

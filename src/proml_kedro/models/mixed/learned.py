@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.spec import Loss
@@ -41,6 +43,42 @@ class Effect:
 
 
 @dataclass
+class Factors:
+    """An interaction of low rank.
+
+    Attributes:
+        means: Of the posterior of every factor, float32 of shape (places, rank); levels of one field follow one
+            another, and after them stands a place for what is not known.
+        variances: Of the same shape.
+        starts: Where the levels of each field begin, and the number of places.
+    """
+
+    means: Array
+    variances: Array
+    starts: list[int]
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def moments(self, codes: list[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean and variance of the interaction of rows, (n,) each; see :mod:`.factor_kernels`.
+
+        Args:
+            codes: For each field the level of each row, -1 for none.
+        """
+        places = [
+            np.where(code < 0, stop - 1, start + code)
+            for code, (start, stop) in zip(codes, pairwise(self.starts), strict=True)
+        ]
+        t = np.stack([self.means[one].astype(np.float64) for one in places], axis=1)  # (n, fields, rank)
+        v = np.stack([self.variances[one].astype(np.float64) for one in places], axis=1)
+        total = t.sum(1, keepdims=True)
+        mean = ((total**2).sum((1, 2)) - (t**2).sum((1, 2))) / 2
+        pairs = (v.sum(1) ** 2 - (v**2).sum(1)).sum(1) / 2
+        return mean, (v * (total - t) ** 2).sum((1, 2)) + pairs
+
+
+@dataclass
 class Learned:
     """All that scoring needs beside the encodings of the terms.
 
@@ -48,7 +86,8 @@ class Learned:
         loss: What was minimised.
         fixed: Coefficients of the intercept, the numbers, and the numbers being missing.
         categories: Of each categorical fixed effect, float32 of shape (levels,).
-        effects: The random effects.
+        effects: The random effects with coefficients.
+        factors: The interactions of low rank.
         dispersion: Variance of a label around its mean, for the linear loss.
         importance: Share of each input.
         facts: About the fit.
@@ -58,6 +97,7 @@ class Learned:
     fixed: Array = field(default_factory=lambda: np.zeros(1))
     categories: list[Array] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    factors: list[Factors] = field(default_factory=list)
     dispersion: float = 1.0
     importance: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -69,11 +109,15 @@ class Learned:
         for k, effect in enumerate(self.effects):
             for name, array in effect.arrays():
                 np.save(folder / f"effect_{k}.{name}.npy", array, allow_pickle=False)
+        for k, factors in enumerate(self.factors):
+            np.save(folder / f"factors_{k}.means.npy", factors.means, allow_pickle=False)
+            np.save(folder / f"factors_{k}.variances.npy", factors.variances, allow_pickle=False)
         model = {
             "loss": self.loss,
             "fixed": self.fixed.tolist(),
             "dispersion": self.dispersion,
             "covariances": [one.population.tolist() for one in self.effects],
+            "factors": [one.starts for one in self.factors],
             "importance": self.importance,
             "facts": self.facts,
         }
@@ -97,6 +141,10 @@ class Learned:
             np.array(model["fixed"]),
             [_map(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
             effects,
+            [
+                Factors(_map(folder / f"factors_{k}.means.npy"), _map(folder / f"factors_{k}.variances.npy"), starts)
+                for k, starts in enumerate(model["factors"])
+            ],
             model["dispersion"],
             model["importance"],
             model["facts"],

@@ -25,7 +25,7 @@ CODES: dict[Loss, int] = {"logistic": 0, "linear": 1, "poisson": 2}
 LARGEST = 700.0
 """Of a margin whose exponential is taken: what is finite in float64."""
 
-_LARGEST_SPREAD = 20.0  # of a Poisson margin's variance while fitting: a factor of 22,000 in the mean
+LARGEST_SPREAD = 20.0  # of a Poisson margin's variance while fitting: a factor of 22,000 in the mean
 
 
 def averaging(loss: Loss, variance: Array) -> npt.NDArray[np.float64]:
@@ -42,7 +42,7 @@ def averaging(loss: Loss, variance: Array) -> npt.NDArray[np.float64]:
     if loss == "logistic":
         return np.asarray(1.0 / np.sqrt(1.0 + math.pi / 8.0 * variance))
     if loss == "poisson":
-        return np.asarray(np.exp(np.minimum(variance, _LARGEST_SPREAD) / 2))
+        return np.asarray(np.exp(np.minimum(variance, LARGEST_SPREAD) / 2))
     return np.ones(len(variance))
 
 

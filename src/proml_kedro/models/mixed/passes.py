@@ -15,6 +15,7 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed import kernels
 from proml_kedro.models.mixed.design import Rows
+from proml_kedro.models.mixed.factors import in_threads
 from proml_kedro.models.mixed.losses import CODES
 from proml_kedro.models.mixed.spec import Loss
 
@@ -51,6 +52,7 @@ class Passes:
         rows: The data.
         loss: What is minimised.
         scale: What it is multiplied by: 1, for the linear loss 1 / dispersion.
+        offset: What is added to every margin, shape (n,): the rows' own, and interactions.
         count: Passes so far.
 
     Args:
@@ -64,6 +66,7 @@ class Passes:
         self.rows = rows
         self.loss = loss
         self.scale = 1.0
+        self.offset: Array = rows.offset
         self.count = 0
         wanted = np.linspace(0, len(rows), threads + 1)
         cuts = np.searchsorted(rows.starts, wanted)
@@ -75,6 +78,28 @@ class Passes:
     def like(self, rows: Rows, loss: Loss) -> Passes:
         """The same for rows that differ in their labels and weights only."""
         return Passes(rows, loss, self._threads, self._pool)
+
+    def sweep_interactions(self, eta: Floats, spread: Floats) -> tuple[float, Floats]:
+        """Update every interaction once, and the offset by them.
+
+        Args:
+            eta: Margins, shape (n,).
+            spread: Variances of the margins without interactions, shape (n,).
+
+        Returns:
+            The largest change of an interaction, and the variances with interactions.
+        """
+        rows, run = self.rows, in_threads(self._pool, self._threads)
+        eta, spread = eta.copy(), spread + sum(one.variance for one in rows.interactions)
+        for one in rows.interactions:
+            eta -= one.mean
+            spread = np.maximum(spread - one.variance, 0.0)
+            one.sweep(eta, spread, rows.label, rows.weight, self.loss, self.scale, run)
+            eta += one.mean
+            spread += one.variance
+            self.count += len(one.fields) + 1
+        self.offset = (rows.offset + sum(one.mean for one in rows.interactions)).astype(np.float32)
+        return max(one.change for one in rows.interactions), spread
 
     def _run(self, work: Callable[[int, int], T]) -> list[T]:
         self.count += 1
@@ -89,7 +114,7 @@ class Passes:
         gradient, information = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
 
         def work(first: int, last: int) -> float:
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.offset, rows.label, rows.weight)
+            data = (rows.starts, rows.z, rows.index, rows.value, self.offset, rows.label, rows.weight)
             at = (CODES[self.loss], self.scale, kappa, u, x)
             return float(kernels.linearise(first, last, *data, *at, eta, residual, weight, gradient, information))
 

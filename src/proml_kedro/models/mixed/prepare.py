@@ -98,6 +98,10 @@ class Unit:
         fixed = found.fixed * one
         fixed[:1] += self.mean
         free = found.rows - len(fixed) - sum(len(values) for values in found.categories)  # as REML counts
+        root = math.sqrt(one)  # factors enter in products of two
+        for interaction in found.interactions:
+            interaction.table *= root
+            interaction.variances *= one
         return replace(
             found,
             fixed=fixed,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator
+from pydantic_core import PydanticCustomError
 
-from proml_kedro.errors import Mistake
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
@@ -32,6 +33,7 @@ class RandomEffectSpec(Spec):
     """Coefficients of its own for each entity.
 
     Attributes:
+        kind: What sort of random effect it is.
         entity: A categorical input; or several, whose combinations are then the entities.
         features: What the coefficients multiply: ``intercept`` and numeric inputs.
         covariance: Whether the coefficients of an entity are correlated with each other.
@@ -41,6 +43,7 @@ class RandomEffectSpec(Spec):
         max_rows: Of an entity with more rows a random sample of this size is learned from; all when left out.
     """
 
+    kind: Literal["coefficients"] = "coefficients"
     entity: Annotated[list[str], Field(min_length=1)]
     features: Annotated[list[str], Field(min_length=1, max_length=16)] = [INTERCEPT]
     covariance: Literal["full", "diagonal"] = "full"
@@ -73,6 +76,48 @@ class RandomEffectSpec(Spec):
         return " x ".join(self.entity)
 
 
+class FactorsSpec(Spec):
+    """An interaction of low rank between entities: each has a vector, and every pair in a row adds their product.
+
+    Attributes:
+        kind: What sort of random effect it is.
+        entity: Two categorical inputs or more.
+        rank: Length of the vectors. Dimensions that say nothing shrink to nothing, so it may be too large.
+        min_rows: An entity with fewer rows has no vector.
+    """
+
+    kind: Literal["factors"]
+    entity: Annotated[list[str], Field(min_length=2)]
+    rank: Annotated[int, Field(ge=1, le=64)] = 8
+    min_rows: PositiveInt = 1
+
+    @field_validator("entity")
+    @classmethod
+    def _distinct(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a thing twice")
+        return value
+
+    @property
+    def title(self) -> str:
+        """The effect's name in reports."""
+        return " * ".join(self.entity)
+
+
+def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Check a random effect by the spec of its kind alone, so that no mistake is said once for each kind."""
+    if not isinstance(value, dict):
+        return handler(value)
+    kind = value.get("kind", "coefficients")
+    specs: dict[str, type[Spec]] = {"coefficients": RandomEffectSpec, "factors": FactorsSpec}
+    if kind not in specs:
+        raise PydanticCustomError("kind", "kind: {message}", {"message": unknown("kind of effect", str(kind), specs)})
+    return specs[kind].model_validate(value)
+
+
+AnyEffect = Annotated[RandomEffectSpec | FactorsSpec, WrapValidator(_pick_kind)]
+
+
 class MixedSpec(ComponentSpec):
     """A generalized linear mixed model (GLMix).
 
@@ -84,7 +129,8 @@ class MixedSpec(ComponentSpec):
             proportional to it. A row without one is not learned from, and is scored for an exposure of 1.
         fixed: Inputs with coefficients common to all rows, beside an intercept that is always there. A pattern such as
             ``weather.*`` leaves out the offset, the exposure and the entities.
-        random_effects: Coefficients that each entity has of its own, shrunk towards zero.
+        random_effects: What each entity has of its own, shrunk towards zero: coefficients, or with ``kind: factors`` a
+            vector that meets those of other entities. At least one has coefficients.
         method: ``variational`` averages the likelihood over the posterior of the effects, ``pql`` takes it at the mode
             (penalised quasi-likelihood); the second underestimates variances of entities with few rows. With
             ``linear`` they are the same.
@@ -92,7 +138,9 @@ class MixedSpec(ComponentSpec):
             deviation of an input and, with ``linear``, of the label.
         l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
             net).
-        max_iterations: Of Newton steps.
+        max_iterations: Of Newton steps, or of sweeps of the streamed engine.
+        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
+            binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
@@ -103,20 +151,34 @@ class MixedSpec(ComponentSpec):
     offset: str | None = None
     exposure: str | None = None
     fixed: list[str] = []
-    random_effects: Annotated[list[RandomEffectSpec], Field(min_length=1)]
+    random_effects: Annotated[list[AnyEffect], Field(min_length=1)]
     method: Literal["variational", "pql"] = "variational"
     penalty: NotNegative = 1.0
     l1: NotNegative = 0.0
     max_iterations: PositiveInt = 50
+    engine: Literal["auto", "memory", "streamed"] = "auto"
     refit: bool = True
 
     @field_validator("random_effects")
     @classmethod
-    def _variances_fit(cls, value: list[RandomEffectSpec]) -> list[RandomEffectSpec]:
-        for one in value:
+    def _variances_fit(cls, value: list[AnyEffect]) -> list[AnyEffect]:
+        own = [one for one in value if isinstance(one, RandomEffectSpec)]
+        if not own:
+            raise ValueError("at least one effect needs coefficients, such as an intercept, beside the factors")
+        for one in own:
             if isinstance(one.variance, list) and len(one.variance) != len(one.features):
                 raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
         return value
+
+    @property
+    def coefficients(self) -> list[RandomEffectSpec]:
+        """The random effects with coefficients."""
+        return [one for one in self.random_effects if isinstance(one, RandomEffectSpec)]
+
+    @property
+    def factors(self) -> list[FactorsSpec]:
+        """The interactions of low rank."""
+        return [one for one in self.random_effects if isinstance(one, FactorsSpec)]
 
     def loss_for(self, task: Task) -> Loss:
         """What is minimised for this sort of label."""

@@ -29,7 +29,8 @@ class Terms:
     Attributes:
         numbers: Fixed effects that are numbers.
         categories: Fixed effects that are categories.
-        effects: The random effects.
+        effects: The random effects with coefficients.
+        factors: The interactions of low rank.
 
     Args:
         spec: The component.
@@ -48,10 +49,12 @@ class Terms:
         self._offset, self._exposure = spec.offset, spec.exposure
         self.numbers = [name for name in fixed if not categorical[name]]
         self.categories = [name for name in fixed if categorical[name]]
-        self.effects = spec.random_effects
+        self.effects = spec.coefficients
+        self.factors = spec.factors
         self._scales: dict[str, Scale] = {}
         self._category_levels: list[Levels] = []
         self._effect_levels: list[Levels] = []
+        self._factor_levels: list[list[Levels]] = []
 
     def learn(self, columns: Columns, weight: Array) -> list[str]:
         """Learn scales and levels; the numbers that are constant and so have no slope."""
@@ -59,7 +62,14 @@ class Terms:
         self._scales = {name: Scale.of(columns[name], weight) for name in names}
         self._category_levels = [Levels.of(columns[name].tolist()) for name in self.categories]
         self._effect_levels = [Levels.of(combine(columns, one.entity), one.min_rows) for one in self.effects]
+        self._factor_levels = [
+            [Levels.of(columns[name].tolist(), one.min_rows) for name in one.entity] for one in self.factors
+        ]
         return [name for name, scale in self._scales.items() if scale.constant]
+
+    def take_over(self, scales: dict[str, Scale], entities: Levels) -> None:
+        """Take over what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
+        self._scales, self._category_levels, self._effect_levels = scales, [], [entities]
 
     @property
     def offset_names(self) -> list[str]:
@@ -99,6 +109,12 @@ class Terms:
         for one, levels in zip(self.effects, self._effect_levels, strict=True):
             yield levels.encode(combine(columns, one.entity)), len(levels)
 
+    def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
+        """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
+        for one, fields in zip(self.factors, self._factor_levels, strict=True):
+            codes = [levels.encode(columns[name].tolist()) for name, levels in zip(one.entity, fields, strict=True)]
+            yield codes, [max(len(levels), 1) for levels in fields]
+
     def slopes(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.float64]:
         """What an entity's coefficients multiply; shape (n, features)."""
         ones = np.ones(row_count(columns))
@@ -114,7 +130,7 @@ class Terms:
         ]
         return np.array(codes, np.int64)
 
-    def rows(self, columns: Columns, label: Array, unit: float, weight: Array) -> Rows:
+    def rows(self, columns: Columns, label: Array, unit: float, weight: Array, seed: int) -> Rows:
         """What the engine fits.
 
         Args:
@@ -122,8 +138,9 @@ class Terms:
             label: Shape (n,), in multiples of ``unit`` as the offset will be.
             unit: Of margins.
             weight: Shape (n,).
+            seed: For factors to start from.
         """
-        from proml_kedro.models.mixed.design import Category, Effect, arrange
+        from proml_kedro.models.mixed.design import Category, Effect, Factors, arrange
 
         return arrange(
             label,
@@ -135,6 +152,10 @@ class Terms:
                 for one, (codes, levels) in zip(self.effects, self.effect_codes(columns), strict=True)
             ],
             weight,
+            [
+                Factors(codes, levels, one.rank, seed)
+                for one, (codes, levels) in zip(self.factors, self.factor_codes(columns), strict=True)
+            ],
         )
 
     def save(self, folder: Path) -> None:
@@ -144,17 +165,24 @@ class Terms:
         for kind, known in (("category", self._category_levels), ("effect", self._effect_levels)):
             for position, levels in enumerate(known):
                 np.save(folder / f"{kind}_{position}.levels.npy", levels.keys, allow_pickle=False)
+        for position, fields in enumerate(self._factor_levels):
+            for place, levels in enumerate(fields):
+                np.save(folder / f"factors_{position}.{place}.levels.npy", levels.keys, allow_pickle=False)
 
     def load(self, folder: Path) -> None:
         """Take over what :meth:`save` wrote; levels stay on disk until they are looked up."""
         scales = json.loads((folder / "scales.json").read_text())
         self._scales = {name: Scale(**one) for name, one in scales.items()}
-        self._category_levels = [_read(folder, "category", k) for k in range(len(self.categories))]
-        self._effect_levels = [_read(folder, "effect", k) for k in range(len(self.effects))]
+        self._category_levels = [_read(folder, f"category_{k}") for k in range(len(self.categories))]
+        self._effect_levels = [_read(folder, f"effect_{k}") for k in range(len(self.effects))]
+        self._factor_levels = [
+            [_read(folder, f"factors_{k}.{field}") for field in range(len(one.entity))]
+            for k, one in enumerate(self.factors)
+        ]
 
 
-def _read(folder: Path, kind: str, position: int) -> Levels:
-    return Levels(np.load(folder / f"{kind}_{position}.levels.npy", mmap_mode="r", allow_pickle=False))
+def _read(folder: Path, name: str) -> Levels:
+    return Levels(np.load(folder / f"{name}.levels.npy", mmap_mode="r", allow_pickle=False))
 
 
 def _slopes_of(effect: RandomEffectSpec) -> list[str]:
@@ -163,7 +191,7 @@ def _slopes_of(effect: RandomEffectSpec) -> list[str]:
 
 def _expand(spec: MixedSpec, known: dict[str, bool]) -> list[str]:
     """The inputs that ``fixed`` names, each once."""
-    taken = {spec.offset, spec.exposure, *(name for one in spec.random_effects for name in one.entity)}
+    taken = {spec.offset, spec.exposure, *(name for one in spec.coefficients for name in one.entity)}
     found: dict[str, None] = {}
     for pattern in spec.fixed:
         exact = pattern in known
@@ -189,7 +217,7 @@ def _mistakes(spec: MixedSpec, known: dict[str, bool]) -> Iterator[Mistake]:
         key = f"random_effects.{position}"
         for name in effect.entity:
             yield from _one_of(f"{key}.entity", name, texts, "text")
-        for feature, name in enumerate(effect.features):
+        for feature, name in enumerate(effect.features if isinstance(effect, RandomEffectSpec) else ()):
             if name != INTERCEPT:
                 yield from _one_of(f"{key}.features.{feature}", name, numbers, "numeric")
 

@@ -2,7 +2,7 @@
 
 import { ask, isAborted } from "./ask.js";
 import { distribution } from "./chart.js";
-import { copy, h } from "./dom.js";
+import { copy, h, show } from "./dom.js";
 import { lineage } from "./lineage.js";
 import { featureLink, featureName, share, time, verdict } from "./parts.js";
 import { number, percent } from "./words.js";
@@ -72,7 +72,7 @@ export class Detail {
   render(one) {
     const heading = h("h2", { tabindex: "-1", id: "feature-name" }, featureName(one.name));
     this.element.setAttribute("aria-label", `Feature ${one.name}`);
-    this.element.replaceChildren(
+    show(this.element,
       this.head(heading),
       h("p", { class: one.description ? "lead" : "lead none" }, one.description || "No description. Say what it means, and others will find it."),
       figures(one),
@@ -100,7 +100,7 @@ function figures(one) {
   const fresh = one.newest && !["does not change", "with the request"].includes(one.freshness);
   const items = [
     ["Newest value", fresh ? time(one.newest) : one.freshness || "unknown", fresh ? one.newest.slice(0, 10) : one.rows && `${number(one.rows)} rows`],
-    ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), "of the examples"],
+    ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), one.null_share != null && "of the examples"],
     ["Drift", one.drift ? verdict(one.drift) : "not checked", one.drift && "last check"],
     ["Importance", one.importance == null ? "unknown" : percent(one.importance), one.importance != null && "at most, of a model"],
   ];
@@ -113,7 +113,7 @@ function facts(one) {
     ["Problem", one.problem],
     ["Type", `${one.dtype}, ${one.feature_type}`],
     ["Key", one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
-    ["Window", one.window && `${one.window}, changes every ${one.snapshot}`],
+    ["Window", one.window && (one.snapshot ? `${one.window}, changes every ${one.snapshot}` : one.window)],
     ["Known after", one.delay],
     ["Good for", one.ttl],
     ["Owner", one.owner || "nobody"],

@@ -22,9 +22,16 @@ function fill(element, attributes, children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, String(value));
   }
-  element.append(...children.flat(Infinity).filter((one) => one != null && one !== false));
+  element.append(...present(children));
   return element;
 }
+
+/** Put children into an element, in place of those it has. */
+export function show(element, ...children) {
+  element.replaceChildren(...present(children));
+}
+
+const present = (children) => children.flat(Infinity).filter((one) => one != null && one !== false);
 
 /** Say something to those who do not see the page. */
 export function say(text) {

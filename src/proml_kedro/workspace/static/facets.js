@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { FACETS } from "./state.js";
 import { facetValue, number } from "./words.js";
 
-const FEW = 6;
+const FEW = 7;
 const wide = matchMedia("(min-width: 900px)");
 
 export class Facets {
@@ -29,12 +29,11 @@ export class Facets {
 
   facet(name, title, counted, filters) {
     const chosen = filters[name];
-    const values = chosen === undefined || counted.some(([value]) => value === chosen) ? counted : [[chosen, 0], ...counted];
-    if (values.length < 2 && chosen === undefined) return null;
-    const shown = this.all.has(name) ? values : values.filter(([value], position) => position < FEW || value === chosen);
+    if (counted.length < 2 && chosen === undefined) return null;
+    const shown = this.all.has(name) ? counted : counted.filter(([value], position) => position < FEW || value === chosen);
     return h("fieldset", {}, h("legend", {}, title),
       shown.map(([value, count]) => this.value(name, value, count, value === chosen)),
-      values.length > shown.length || this.all.has(name) ? this.toggle(name, values.length - shown.length) : null);
+      counted.length > shown.length || this.all.has(name) ? this.toggle(name, counted.length - shown.length) : null);
   }
 
   value(name, value, count, pressed) {

@@ -31,8 +31,8 @@ function card(one) {
 function checked(one, drift) {
   const [bad, good] = [drift.columns.filter((column) => column.verdict !== "ok"), drift.columns.filter((column) => column.verdict === "ok")];
   return h("section", {},
-    h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference; `,
-      `${bad.length} of ${plural(drift.columns.length, "column")} ${bad.length === 1 ? "differs" : "differ"}.`),
+    h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference`,
+      drift.columns.length ? `; ${bad.length} of ${plural(drift.columns.length, "column")} ${bad.length === 1 ? "differs" : "differ"}.` : "."),
     drift.notices.map((notice) => h("p", { class: "dim" }, notice)),
     bad.length ? columns(one.problem, bad, "Columns that differ") : null,
     good.length ? fold(`${plural(good.length, "column")} like the reference`, columns(one.problem, good, "Columns like the reference")) : null);

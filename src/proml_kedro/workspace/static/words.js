@@ -38,7 +38,8 @@ export function ago(text) {
 
 /** What a facet's value is called. */
 export function facetValue(facet, value) {
-  if (value !== "") return value === "all" && facet === "window" ? "all time" : value;
+  if (facet === "window" && value === "all") return "all time";
+  if (value !== "") return facet === "entity" ? value.replaceAll(",", ", ") : value;
   return { window: "no window", owner: "no owner" }[facet] ?? "none";
 }
 

@@ -1,0 +1,57 @@
+"""A trained network as a SavedModel: raw values in, outputs out, for whoever serves without Python.
+
+Its signature ``serving_default`` takes each input by its name with ``__`` for the dot (``flight__carrier``): numbers as
+float32 of shape (n,), NaN for missing; texts as strings of shape (n,), empty for missing; vectors as float32 of
+shape (n, size). It gives each output by its name as float32 of shape (n,).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from proml_kedro.models.deep.scorer import Scorer
+
+
+def export(scorer: Scorer, folder: Path) -> None:
+    """Write the SavedModel into a folder, which is made."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.model = scorer.model  # whatever a signature uses must be reachable from what is saved
+    module.tables = scorer.preprocess.tables
+    module.serve = _signature(scorer)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it remarks that layers are no part of the signature
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+
+
+def argument(name: str) -> str:
+    """What an input is called in the signature.
+
+    >>> argument("flight.carrier")
+    'flight__carrier'
+    """
+    return name.replace(".", "__")
+
+
+def _signature(scorer: Scorer) -> Any:
+    import tensorflow as tf
+
+    sizes, texts = scorer.preprocess.numbers, scorer.preprocess.texts
+
+    def serve(**values: Any) -> dict[str, Any]:
+        numbers = [tf.reshape(values[argument(name)], (-1, size)) for name, size in sizes.items()]
+        strings = [values[argument(name)] for name in texts]
+        rows = tf.shape((numbers or strings)[0])[:1]
+        matrix = tf.concat(numbers, axis=1) if numbers else tf.zeros(tf.concat([rows, [0]], axis=0))
+        text = tf.stack(strings, axis=1) if strings else tf.zeros(tf.concat([rows, [0]], axis=0), tf.string)
+        found = scorer.columns_of(tf.cast(matrix, tf.float64), text)
+        return {name: tf.cast(found[:, position], tf.float32) for position, name in enumerate(scorer.outputs)}
+
+    shapes = {
+        argument(name): tf.TensorSpec((None,) if size == 1 else (None, size), tf.float32, name=argument(name))
+        for name, size in sizes.items()
+    }
+    shapes |= {argument(name): tf.TensorSpec((None,), tf.string, name=argument(name)) for name in texts}
+    return tf.function(serve).get_concrete_function(**shapes)

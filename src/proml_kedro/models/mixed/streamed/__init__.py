@@ -1,0 +1,1 @@
+"""One random effect of more entities than fit into memory: rows are packed on disk once, and then swept."""

@@ -1,0 +1,123 @@
+"""Names of entities as words of eight bytes: compared, hashed and sorted without a Python object for each.
+
+A name is its UTF-8 bytes, first byte highest, zeros after the last: numbers sort as the bytes do.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.component import Array
+
+Words = npt.NDArray[np.uint64]
+
+_BYTES = 8
+
+
+@numba.njit(cache=True, nogil=True)
+def copy_names(offsets, data, known, words) -> int:
+    """Write the words of each name; zeros for one that is missing, or longer than there is room for.
+
+    Args:
+        offsets: Shape (n + 1,): where each name begins in ``data``.
+        data: uint8.
+        known: bool of shape (n,): false for a missing name.
+        words: uint64 of shape (n, width).
+
+    Returns:
+        Bytes of the longest name.
+    """
+    longest = 0
+    room = _BYTES * words.shape[1]
+    for i in range(known.size):
+        words[i] = 0
+        first, length = offsets[i], offsets[i + 1] - offsets[i]
+        if known[i]:
+            longest = max(longest, length)
+            for k in range(min(length, room)):
+                words[i, k // _BYTES] |= np.uint64(data[first + k]) << np.uint64(56 - 8 * (k % _BYTES))
+    return longest
+
+
+@numba.njit(cache=True, nogil=True)
+def copy_numbers(values, known, words) -> int:
+    """As :func:`copy_names` for whole numbers, int64, named by their digits."""
+    digits = np.empty(24, np.uint8)
+    longest = 0
+    for i in range(known.size):
+        words[i] = 0
+        if known[i]:
+            # The lowest number has no positive counterpart in int64, but has one in uint64.
+            left = np.uint64(values[i]) if values[i] >= 0 else ~np.uint64(values[i]) + np.uint64(1)
+            count = 0
+            while count == 0 or left > 0:
+                digits[count] = 48 + left % np.uint64(10)
+                left //= np.uint64(10)
+                count += 1
+            if values[i] < 0:
+                digits[count] = 45
+                count += 1
+            longest = max(longest, count)
+            for k in range(min(count, _BYTES * words.shape[1])):
+                byte = np.uint64(digits[count - 1 - k])
+                words[i, k // _BYTES] |= byte << np.uint64(56 - 8 * (k % _BYTES))
+    return longest
+
+
+@numba.njit(inline="always")
+def hash_of(words, row):
+    """64 well mixed bits of a row's words (the finaliser of MurmurHash3 for each)."""
+    mixed = np.uint64(0x9E3779B97F4A7C15)
+    for k in range(words.shape[1]):
+        mixed ^= words[row, k]
+        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+        mixed ^= mixed >> np.uint64(33)
+    return mixed
+
+
+def words_of(column: Any, width: int) -> tuple[Words, npt.NDArray[np.bool_], int]:
+    """The names in an Arrow array of text or whole numbers.
+
+    Args:
+        column: ``pyarrow.Array``.
+        width: Words there is room for.
+
+    Returns:
+        Words of shape (n, width), which names are known, and the bytes of the longest one.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    known = np.asarray(column.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    words = np.empty((len(column), width), np.uint64)
+    if pa.types.is_integer(column.type) and column.type != pa.uint64():
+        values = column.fill_null(0).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return words, known, int(copy_numbers(values, known, words))
+    if not pa.types.is_large_string(column.type):
+        column = column.cast(pa.large_string())
+    _, offsets, data = column.buffers()
+    starts = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
+    text = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    return words, known, int(copy_names(starts, text, known, words))
+
+
+def names_of(words: Words, longest: int) -> Array:
+    """Names as fixed-width bytes, shape (n,)."""
+    width = _BYTES * words.shape[1]
+    whole = words.astype(">u8").view(f"S{width}")[:, 0]
+    return whole.astype(f"S{max(longest, 1)}")
+
+
+def order_of(words: Words) -> npt.NDArray[np.int64]:
+    """Positions of the names in ascending order."""
+    if words.shape[1] == 1:
+        return np.argsort(words[:, 0])
+    return np.lexsort(words.T[::-1])

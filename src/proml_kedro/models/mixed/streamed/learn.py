@@ -1,0 +1,113 @@
+"""From a component's spec to a streamed fit, and from what that finds to what a component has learned."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.models.component import Array, Examples, FitContext
+from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.encoding import Levels
+from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec
+from proml_kedro.models.mixed.streamed.fit import Found, Model, fit
+from proml_kedro.models.mixed.terms import Terms
+
+logger = logging.getLogger(__name__)
+
+
+def learn(
+    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], covariance: Covariance, context: FitContext
+) -> Learned:
+    """Fit, and have ``terms`` know the entities and scales.
+
+    Args:
+        spec: What; see :func:`.choice.obstacles`.
+        terms: Learn names and scales.
+        examples: All rows, one set after the other.
+        covariance: Of the entities' coefficients; where to start.
+        context: Threads, and a folder to go on from.
+    """
+    effect = spec.coefficients[0]
+    model = Model(
+        effect.entity, effect.features, terms.numbers, spec.offset, spec.penalty, spec.method == "variational"
+    )
+    folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
+    try:
+        found = fit(model, examples, covariance, context.hardware.threads, folder, max_sweeps=spec.max_iterations)
+    finally:
+        if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
+            shutil.rmtree(folder, ignore_errors=True)
+    _say(model, found, context.key)
+    terms.take_over(found.scales, Levels(found.effects.names))
+    effects = found.effects
+    return Learned(
+        "logistic",
+        np.array([_of(INTERCEPT, model, found), *(_of(name, model, found) for name in terms.numbers)]),
+        effects=[Effect(effects.means, effects.covariances, effects.rows, np.array(found.progress.covariance))],
+        importance=_shares(model, found),
+        facts=_facts(effect.title, model, found),
+    )
+
+
+def _of(name: str, model: Model, found: Found) -> float:
+    """The fixed coefficient of a feature."""
+    return float(found.mean[list(model.features).index(name)])
+
+
+def _say(model: Model, found: Found, key: str) -> None:
+    for name, scale in found.scales.items():
+        if scale.constant:
+            logger.warning("%s: %s is constant and says nothing", key, name)
+        if scale.missing and name in model.fixed:
+            logger.warning("%s: %s is missing in some rows, where it counts as the mean", key, name)
+    if not found.progress.converged:
+        last = found.progress.history[-1]
+        logger.warning(
+            "%s: stopped after %d sweeps without converging: the last moved the fixed effects by %.2g, and variances "
+            "by %.1f %%",
+            key,
+            found.progress.sweeps,
+            last["step"],
+            100 * last["change"],
+        )
+
+
+def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
+    progress = found.progress
+    deviations: Array = np.sqrt(np.diag(progress.covariance))
+    return {
+        "iterations": progress.sweeps,
+        "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / len(found.effects.names), 1),
+        "converged": progress.converged,
+        "entities": len(found.effects.names),
+        "engine": "streamed",
+        **{
+            f"deviation of {title} {feature}": round(float(deviation), 4)
+            for feature, deviation in zip(model.features, deviations, strict=True)
+        },
+    }
+
+
+def _shares(model: Model, found: Found) -> dict[str, float]:
+    """Standard deviation of what each input adds, summing to 1: of an entity's effect, a number, and the offset.
+
+    Numbers are standardised, so that a coefficient's root mean square is that of what it adds, if which entity a row
+    has says nothing of the number.
+    """
+    sizes = dict.fromkeys(model.entity, 0.0)
+    for position, name in enumerate(model.features):
+        added = math.sqrt(found.progress.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
+        for one in model.entity if name == INTERCEPT else [name]:
+            sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
+    if model.offset is not None:
+        sizes[model.offset] = found.offset_deviation
+    total = sum(sizes.values()) or 1.0
+    return {name: size / total for name, size in sizes.items()}

@@ -1,0 +1,225 @@
+"""First pass: rows to files, each with all rows of a random share of the entities.
+
+Parts are by hash, so that rows of one entity meet without a sort, each part fits into a processor's cache, and the
+first few parts are a random sample of the entities. Nothing is kept in memory but one chunk of rows.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.models.mixed.streamed.keys import Words, hash_of, words_of
+
+_CHUNK = 1 << 20  # rows in memory
+_ROWS_A_PART = 400_000
+_MOST_PARTS = 1024
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows.
+
+    Attributes:
+        names: ``pyarrow.Array`` of text or whole numbers: each row's entity.
+        numbers: float32 of shape (k, n): offset, slopes other than the intercept, and label, 0 or 1.
+    """
+
+    names: Any
+    numbers: Floats
+
+
+@dataclass
+class Moments:
+    """Of one column, over values that are finite."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # summed squared distances from the mean
+
+    def add(self, count: int, mean: float, squares: float) -> None:
+        """Take in further values (Chan, Golub and LeVeque, 1979)."""
+        if count:
+            total, apart = self.count + count, mean - self.mean
+            self.squares += squares + apart**2 * self.count * count / total
+            self.mean += apart * count / total
+            self.count = total
+
+
+@dataclass
+class Partition:
+    """What is in the files.
+
+    Attributes:
+        folder: Where they are: ``<part>.keys`` and ``<part>.numbers`` for each part, ``none.numbers`` for rows without
+            an entity.
+        parts: How many there are.
+        width: Words of a name.
+        longest: Bytes of the longest name.
+        rows: Rows, those without an entity among them.
+        moments: Of each column of numbers.
+    """
+
+    folder: Path
+    parts: int
+    width: int
+    longest: int = 0
+    rows: int = 0
+    moments: list[Moments] = field(default_factory=list)
+
+    def read(self, part: int) -> tuple[Words, Floats]:
+        """Names and numbers of the rows of a part, shapes (n, width) and (n, columns)."""
+        keys = self.folder / f"{part}.keys"
+        words = np.fromfile(keys, np.uint64) if keys.exists() else np.zeros(0, np.uint64)
+        return words.reshape(-1, self.width), self._numbers(self.folder / f"{part}.numbers")
+
+    def read_population(self) -> Floats:
+        """Numbers of the rows without an entity."""
+        return self._numbers(self.folder / "none.numbers")
+
+    def _numbers(self, file: Path) -> Floats:
+        values = np.fromfile(file, np.float32) if file.exists() else np.zeros(0, np.float32)
+        return values.reshape(-1, len(self.moments))
+
+    def remove(self, part: int) -> None:
+        """Remove the files of a part, if they are still there."""
+        for kind in ("keys", "numbers"):
+            (self.folder / f"{part}.{kind}").unlink(missing_ok=True)
+
+
+class _LongerNamesError(Exception):
+    def __init__(self, longest: int) -> None:
+        super().__init__(longest)
+        self.longest = longest
+
+
+def parts_for(rows: int) -> int:
+    """How many parts so many rows are best cut into."""
+    return max(1, min(_MOST_PARTS, round(rows / _ROWS_A_PART)))
+
+
+def partition(read: Any, columns: int, parts: int, folder: Path) -> Partition:
+    """Write all rows, each to the file of its entity's part.
+
+    Args:
+        read: Called without arguments gives an iterable of :class:`Batch`; called again if a name turns out longer
+            than those before it.
+        columns: Of numbers in a batch.
+        parts: How many files.
+        folder: An empty folder.
+    """
+    width = 1
+    while True:
+        writer = _Writer(Partition(folder, parts, width, moments=[Moments() for _ in range(columns)]))
+        try:
+            return writer.write(read())
+        except _LongerNamesError as error:
+            for file in folder.iterdir():
+                file.unlink()
+            width = -(-error.longest // 8)
+
+
+class _Writer:
+    """Collects rows to a chunk, and appends its rows to the files of their parts."""
+
+    def __init__(self, into: Partition) -> None:
+        self._into = into
+        columns = len(into.moments)
+        self._words, self._known = np.empty((_CHUNK, into.width), np.uint64), np.empty(_CHUNK, np.bool_)
+        self._numbers = np.empty((columns, _CHUNK), np.float32)
+        self._sorted_words, self._sorted_numbers = np.empty_like(self._words), np.empty((_CHUNK, columns), np.float32)
+        self._filled = 0
+
+    def write(self, batches: Iterable[Batch]) -> Partition:
+        for batch in batches:
+            done, rows = 0, len(batch.names)
+            while done < rows:
+                taken = min(rows - done, _CHUNK - self._filled)
+                self._take(batch, slice(done, done + taken))
+                done += taken
+                if self._filled == _CHUNK:
+                    self._flush()
+        self._flush()
+        return self._into
+
+    def _take(self, batch: Batch, rows: slice) -> None:
+        words, known, longest = words_of(batch.names[rows], self._into.width)
+        if longest > 8 * self._into.width:
+            raise _LongerNamesError(longest)
+        self._into.longest = max(self._into.longest, longest)
+        here = slice(self._filled, self._filled + len(words))
+        self._words[here], self._known[here], self._numbers[:, here] = words, known, batch.numbers[:, rows]
+        self._filled = here.stop
+
+    def _flush(self) -> None:
+        into, count = self._into, self._filled
+        for moments, column in zip(into.moments, self._numbers, strict=True):
+            moments.add(*measure(column[:count]))
+        starts = np.zeros(into.parts + 2, np.int64)
+        scatter(
+            self._words[:count], self._known[:count], self._numbers, starts, self._sorted_words, self._sorted_numbers
+        )
+        for part in range(into.parts):
+            if starts[part + 1] > starts[part]:
+                rows = slice(starts[part], starts[part + 1])
+                _append(into.folder / f"{part}.keys", self._sorted_words[rows])
+                _append(into.folder / f"{part}.numbers", self._sorted_numbers[rows])
+        _append(into.folder / "none.numbers", self._sorted_numbers[starts[-2] : starts[-1]])
+        into.rows += count
+        self._filled = 0
+
+
+def _append(file: Path, values: Any) -> None:
+    with file.open("ab") as target:
+        target.write(values.data)
+
+
+@numba.njit(cache=True, nogil=True)
+def measure(values):
+    """How many values are finite, their mean, and the sum of their squared distances from it."""
+    count, total = 0, 0.0
+    for value in values:
+        if math.isfinite(value):
+            count += 1
+            total += value
+    mean = total / max(count, 1)
+    squares = 0.0
+    for value in values:
+        if math.isfinite(value):
+            squares += (value - mean) ** 2
+    return count, mean, squares
+
+
+@numba.njit(cache=True, nogil=True)
+def scatter(words, known, numbers, starts, sorted_words, sorted_numbers) -> None:
+    """Put rows in the order of their parts; ``starts`` (parts + 2,) becomes where each one begins.
+
+    The part is the high bits of the hash of the name; what comes after the last part are rows without one.
+    """
+    parts = starts.size - 2
+    part = np.empty(known.size, np.int32)
+    for i in range(known.size):
+        high = hash_of(words, i) >> np.uint64(32)
+        part[i] = (high * np.uint64(parts)) >> np.uint64(32) if known[i] else parts
+        starts[part[i] + 1] += 1
+    for p in range(parts + 1):
+        starts[p + 1] += starts[p]
+    place = starts[:-1].copy()
+    for i in range(known.size):
+        at = place[part[i]]
+        place[part[i]] += 1
+        for k in range(words.shape[1]):
+            sorted_words[at, k] = words[i, k]
+        for k in range(numbers.shape[0]):
+            sorted_numbers[at, k] = numbers[k, i]

@@ -1,0 +1,87 @@
+"""Features that know the answer."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from proml_kedro.features.leaks import _auc, declared_leaks, measured_leaks
+from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.problem import ProblemSpec
+from shop import FEATURES, HARDWARE, PROBLEM
+
+
+def declared(**spending: Any) -> dict[str, str]:
+    features = copy.deepcopy(FEATURES)
+    features["spending"]["source"].update(spending)
+    return dict(declared_leaks(ProblemSpec.model_validate(PROBLEM), FeaturesSpec.model_validate(features)))
+
+
+def test_a_request_feature_of_the_label_s_columns_through_a_derived_one() -> None:
+    assert declared() == {"visit.is_big": "is computed from 'amount', and so is the label: no request can bring it"}
+
+
+def test_windows_that_know_the_label_at_the_moment_itself() -> None:
+    found = declared(delay="0h")
+    wanted = "takes 'amount', which the label is computed from, to be known at seen_at; give its source a delay"
+    assert found["spending.amount"] == found["spending.big"] == wanted
+    assert "spending.visits" not in found, "it only counts"
+
+
+def write(folder: Path, label: Any = None) -> Path:
+    generator = np.random.default_rng(2)
+    n = 4000
+    label = (generator.random(n) < 0.3).astype(np.float32) if label is None else label
+    noise = generator.normal(size=n)
+    absent = np.where(label == 1, np.nan, noise)
+    columns = {
+        "example_id": np.arange(n),
+        "split": ["train"] * n,
+        "label": label,
+        "v.honest": noise + label,
+        "v.answer": -label + noise * 0.01,
+        "v.near": label * 3.2 + noise,
+        "v.absent": pa.array(absent, from_pandas=True),
+        "v.word": np.where(label == 1, generator.choice(["a", "b"], n), generator.choice(["c", "d"], n)),
+        "v.id": [f"id{one}" for one in range(n)],
+        "v.flag": label == 1,
+        "v.vector": [[float(one), 0.0] for one in label],
+        "v.empty": pa.nulls(n, pa.float64()),
+    }
+    pq.write_table(pa.table(columns), folder / "training_set.parquet")
+    return folder / "training_set.parquet"
+
+
+NAMES = [f"v.{one}" for one in ["honest", "answer", "near", "absent", "word", "id", "flag", "vector", "empty", "gone"]]
+
+
+def test_what_a_training_set_gives_away(tmp_path: Path) -> None:
+    found = {name: (message, certain) for name, message, certain in measured_leaks(write(tmp_path), NAMES, HARDWARE)}
+    assert set(found) == {"v.answer", "v.near", "v.absent", "v.word", "v.flag"}
+    assert found["v.absent"][0].startswith("its absence alone predicts the label (AUC 1.000)")
+    assert [name for name, (_, certain) in found.items() if not certain] == ["v.near"]
+
+
+@pytest.mark.parametrize(
+    "label", [np.zeros(4000), np.arange(4000) / 7.0, np.arange(4000) % 3], ids=["one", "many", "3"]
+)
+def test_other_labels_are_passed_over(tmp_path: Path, label: Any) -> None:
+    assert list(measured_leaks(write(tmp_path, label.astype(np.float32)), NAMES, HARDWARE)) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=60))
+def test_the_area_is_that_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
+    values = np.array([value for value, _ in rows] + [0] * 50 + [1] * 50, np.float64)
+    label = np.array([one for _, one in rows] + [0] * 50 + [1] * 50, np.float64)
+    area = roc_auc_score(label, values)
+    assert _auc(values, label) == pytest.approx(max(area, 1 - area), abs=1e-12)
