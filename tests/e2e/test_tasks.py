@@ -66,8 +66,8 @@ def test_metrics_of_another_task_are_one_line(shop):
 def test_orders_are_judged_by_whatever_makes_a_group(shop):
     done = shop.run(
         "--pipelines=features,train,evaluate",
-        "+evaluation.ranking.within=customer",
-        "+evaluation.ranking.metrics=[ndcg@5,recall@3,group_auc]",
+        "evaluation.ranking.within=customer",
+        "evaluation.ranking.metrics=[ndcg@5,recall@3,group_auc]",
         "evaluation.compare.cluster_by=customer",
     )
     assert done.returncode == 0, done.stderr
