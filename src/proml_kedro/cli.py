@@ -17,6 +17,7 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS, KedroCliError
 from proml_kedro.commands import workspace
 from proml_kedro.commands.features import make_group
 from proml_kedro.commands.model_describe import describe_command
+from proml_kedro.commands.model_effects import effects_command
 from proml_kedro.config.folders import shipped
 from proml_kedro.errors import Mistake, UserError, unknown
 
@@ -251,4 +252,5 @@ def model() -> None:
     """Look at the configured model, or at one that was trained."""
 
 
+model.add_command(effects_command(_Command))
 model.add_command(describe_command(_Command, _overrides, _conf_of_project))

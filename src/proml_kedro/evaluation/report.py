@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def write_report(
     candidate: tuple[str, Array],
     baseline: tuple[str, Array] | None,
     importance: Mapping[str, float],
+    learned: Sequence[str] = (),
 ) -> None:
     """Write everything that is known of a model on the test period.
 
@@ -38,6 +39,7 @@ def write_report(
         candidate: Name of the model and its scores.
         baseline: The same of the baseline.
         importance: Share of each input; may be empty.
+        learned: Lines of Markdown about what components have learned.
     """
     models = [Scored(*candidate, BLUE), *([Scored(*baseline, ORANGE)] if baseline else [])]
     content = {**result.as_dict(), "candidate_name": candidate[0], "baseline_name": baseline[0] if baseline else None}
@@ -48,7 +50,8 @@ def write_report(
     if importance:
         (folder / "importance.json").write_text(json.dumps(dict(importance), indent=2) + "\n")
         plot_importance(folder / "importance.png", importance)
-    (folder / "report.md").write_text("\n".join(_markdown(result, content, bool(importance))) + "\n")
+    lines = [*_markdown(result, content, bool(importance)), *learned]
+    (folder / "report.md").write_text("\n".join(lines) + "\n")
 
 
 def _markdown(result: Evaluation, content: Mapping[str, Any], has_importance: bool) -> Iterator[str]:

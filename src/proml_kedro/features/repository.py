@@ -161,15 +161,38 @@ def _no_longer_declared(store: FeatureStore, objects: list[Any]) -> Iterator[Any
 
     views = {one.name for one in objects if isinstance(one, BaseFeatureView)}
     sources = {one.name for one in objects} | {_source_name(view) for view in views}
-    for service in store.list_feature_services():
-        # Services of other models stay as long as all they read is still there.
-        if any(projection.name not in views for projection in service.feature_view_projections):
-            yield service
+    kept = {one.name for one in [*objects, *kept_services(store, objects)]}
+    yield from (service for service in store.list_feature_services() if service.name not in kept)
     listed = [*store.list_on_demand_feature_views(), *store.list_feature_views()]
     yield from (view for view in listed if view.name not in views)
     for source in store.list_data_sources():
         if isinstance(source, DataSource) and source.name not in sources:
             yield source
+
+
+def kept_services(store: FeatureStore, objects: list[Any]) -> list[FeatureService]:
+    """The registered services of other models, as long as all that they read is still declared.
+
+    Args:
+        store: The repository.
+        objects: What is declared, services included.
+    """
+    from feast.base_feature_view import BaseFeatureView
+
+    own = {one.name for one in objects}
+    declared = {
+        (view.name, field.name) for view in objects if isinstance(view, BaseFeatureView) for field in view.features
+    }
+    return [
+        service
+        for service in store.list_feature_services()
+        if service.name not in own
+        and declared.issuperset(
+            (projection.name, field.name)
+            for projection in service.feature_view_projections
+            for field in projection.features
+        )
+    ]
 
 
 def _source_name(view: str) -> str:

@@ -207,6 +207,18 @@ class Component(ABC):
         """How much each input contributes, summing to 1; empty when the kind has no such notion."""
         return {}
 
+    def report(self, folder: Path, name: str) -> list[str]:
+        """Write plots of what was learned for the evaluation's report.
+
+        Args:
+            folder: Where to.
+            name: Of the component, for the names of files.
+
+        Returns:
+            Lines of Markdown that show the plots; none when the kind has nothing to show.
+        """
+        return []
+
     def summary(self) -> dict[str, Any]:
         """Facts about the fit worth printing, such as the number of trees."""
         return {}

@@ -161,6 +161,10 @@ class ModelGraph:
         """How much each input contributes to the component that gives the score."""
         return self.components[self.spec.score].importance()
 
+    def report(self, folder: Path) -> list[str]:
+        """Plots of what each component has learned, and the lines of Markdown that show them."""
+        return [line for name, component in self.components.items() for line in component.report(folder, name)]
+
     def summary(self) -> dict[str, dict[str, Any]]:
         """Facts about each component's fit."""
         return {name: component.summary() for name, component in self.components.items()}

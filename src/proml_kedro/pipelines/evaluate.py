@@ -102,6 +102,7 @@ def evaluate(
             (model.name, ours.scores),
             (evaluation.baseline.name, theirs.scores) if evaluation.baseline and theirs else None,
             ours.graph.importance(),
+            ours.graph.report(folder),
         )
 
     return store.build(

@@ -31,7 +31,14 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 compute_features,
-                ["store", "tables", "params:problem", "params:features", "params:hardware"],
+                [
+                    "store",
+                    "tables",
+                    "params:problem",
+                    "params:features",
+                    "params:hardware",
+                    "params:remove_used_features",
+                ],
                 "feature_tables",
                 name="compute_features",
             ),
@@ -93,10 +100,18 @@ def ingest_tables(
 
 
 def compute_features(
-    store: ArtifactStore, tables: Artifact, problem: ProblemSpec, features: FeaturesSpec, hardware: HardwareSpec
+    store: ArtifactStore,
+    tables: Artifact,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    hardware: HardwareSpec,
+    remove_used_features: bool,
 ) -> Artifact:
     """Compute the values of every feature view, with the time from which each is known."""
+    from proml_kedro.features.live import refuse_removal
     from proml_kedro.features.views import compute_views
+
+    refuse_removal(problem, features, store.data_dir, remove_used_features)
 
     return store.build(
         f"{problem.name}/feature_tables",
@@ -161,12 +176,11 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
 
     Each once, in declared order.
     """
-    types = features.columns()
-    selected: dict[str, Dtype] = {}
-    for spec in (spec for model in models if model for spec in model.components.values()):
-        selected |= select(spec.inputs, types, spec.takes_vectors)
+    columns = features.columns()
+    components = [spec for model in models if model for spec in model.components.values()]
+    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
     read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in types.items() if name in read}
+    return {name: dtype for name, dtype in columns.items() if name in read}
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

@@ -29,6 +29,7 @@ class RunSpec(Spec):
         seed: Of every random choice.
         reuse: Take results over from earlier runs where nothing they depend on has changed.
         data_dir: Where results are kept.
+        remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
     """
 
@@ -36,6 +37,7 @@ class RunSpec(Spec):
     seed: int = Field(0, ge=0, lt=2**31)
     reuse: bool = True
     data_dir: str = "data"
+    remove_used_features: bool = False
     extensions: list[str] = []
     problem: ProblemSpec
     features: FeaturesSpec

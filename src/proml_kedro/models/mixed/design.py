@@ -104,6 +104,7 @@ class Rows:
         weight: float32 of shape (n,), positive.
         order: int64 of shape (n,): where each row stood before it was sorted.
         interactions: Those of low rank.
+        variance: float32 of shape (n,): of what is in the offset without being known for certain.
     """
 
     eliminated: int
@@ -122,7 +123,8 @@ class Rows:
     offset: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32]
     order: npt.NDArray[np.int64]
-    interactions: tuple[Interaction, ...] = ()
+    interactions: tuple[Interaction, ...]
+    variance: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -141,6 +143,7 @@ def arrange(
     effects: Sequence[Effect],
     weight: Array | None = None,
     factors: Sequence[Factors] = (),
+    variance: Array | None = None,
 ) -> Rows:
     """Sort rows by the largest random effect and lay the rest out as one sparse matrix.
 
@@ -152,6 +155,7 @@ def arrange(
         effects: Random effects, at least one.
         weight: Shape (n,): for how many rows each counts, positive; 1 when left out.
         factors: Fields that interact.
+        variance: Shape (n,): of what is in the offset without being known for certain; 0 when left out.
     """
     eliminated = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
     chief = effects[eliminated]
@@ -189,9 +193,8 @@ def arrange(
         offset[order].astype(np.float32),
         (np.ones(len(label)) if weight is None else weight[order]).astype(np.float32),
         order,
-        tuple(
-            Interaction.between([code[order] for code in one.codes], one.levels, one.rank, one.seed) for one in factors
-        ),
+        tuple(_interaction(one, order) for one in factors),
+        (np.zeros(len(label)) if variance is None else variance[order]).astype(np.float32),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,20 @@ class Covariance:
     def precision(self) -> Array:
         """Its inverse."""
         return np.asarray(np.linalg.inv(self.value))
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`update` goes on from, as plain values."""
+        return {
+            "value": self.value.tolist(),
+            "last": self._last.tolist(),
+            "last_length": self._last_length,
+            "longest": self._longest,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.value, self._last = np.array(state["value"]), np.array(state["last"])
+        self._last_length, self._longest = state["last_length"], state["longest"]
 
     def update(self, moment: Array, uncertainty: Array) -> float:
         """One iteration.

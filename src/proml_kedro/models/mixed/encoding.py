@@ -68,6 +68,21 @@ class Levels:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def name(self, place: int) -> str:
+        """The value with this number."""
+        return bytes(self.keys[place]).decode()
+
+    def and_those(self, other: Levels) -> Levels:
+        """The levels of both."""
+        return Levels(np.union1d(self.keys, other.keys))
+
+    def places(self, keys: Array) -> npt.NDArray[np.int64]:
+        """Numbers of these keys, -1 for unknown ones; shape (keys,)."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, np.int64)
+        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[found] == keys, found, -1)
+
     def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
         """Numbers of the values, -1 for missing and for unknown ones; shape (n,)."""
         distinct = [value for value in set(values) if value is not None]
@@ -76,11 +91,7 @@ class Levels:
         return np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
 
     def _find(self, distinct: list[str]) -> list[int]:
-        if not len(self.keys):
-            return [-1] * len(distinct)
-        wanted = np.array([value.encode() for value in distinct], dtype=bytes)
-        places = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        found: list[int] = np.where(self.keys[places] == wanted, places, -1).tolist()
+        found: list[int] = self.places(np.array([value.encode() for value in distinct], dtype=bytes)).tolist()
         return found
 
 

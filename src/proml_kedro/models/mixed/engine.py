@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
 from proml_kedro.models.mixed.spec import Loss
+from proml_kedro.models.mixed.state import Checkpoint, Start, State
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Settings:
         covariance_tolerance: Largest relative change of a covariance, or of the dispersion, to stop at.
         interaction_tolerance: Root mean square change of an interaction over rows to stop at.
         max_iterations: Of Newton steps.
+        estimate_dispersion: Whether the linear loss has its dispersion estimated, or keeps the one it starts with.
     """
 
     loss: Loss = "logistic"
@@ -50,6 +53,7 @@ class Settings:
     covariance_tolerance: float = 5e-3
     interaction_tolerance: float = 3e-3
     max_iterations: int = 50
+    estimate_dispersion: bool = True
 
 
 @dataclass
@@ -87,30 +91,14 @@ class Fit:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass
-class State:
-    """All that one iteration hands to the next.
-
-    Attributes:
-        now: The coefficients.
-        variance: Posterior variance of each margin by which rows are weighed, shape (n,).
-        direction: Of the last step, shape (n,).
-        share: Share of new variances in those that weigh rows.
-        step_size: Of the last step.
-        dispersion: Variance of labels around their mean.
-        history: See :class:`Fit`.
-    """
-
-    now: Coefficients
-    variance: Floats
-    direction: Floats
-    share: float = 1.0
-    step_size: float = math.inf
-    dispersion: float = 1.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-
-def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threads: int = 1) -> Fit:
+def fit(
+    rows: Rows,
+    covariances: Sequence[Covariance],
+    settings: Settings,
+    threads: int = 1,
+    start: Start | None = None,
+    checkpoints: Path | None = None,
+) -> Fit:
     """Maximise the penalised likelihood, and the covariances' marginal likelihood along with it.
 
     Args:
@@ -118,36 +106,57 @@ def fit(rows: Rows, covariances: Sequence[Covariance], settings: Settings, threa
         covariances: One for each random effect; updated in place.
         settings: How.
         threads: Threads to use; results differ by rounding between thread counts.
+        start: Where to start from; from nothing when left out.
+        checkpoints: A folder in which a fit that was killed finds where it stood; None to keep nothing.
     """
     with passes_over(rows, settings.loss, threads) as passes:
-        state = _start(passes, covariances, settings)
+        state = _begin(passes, covariances, settings, start)
+        checkpoint = Checkpoint(checkpoints, rows, (settings, start is None)) if checkpoints else None
+        if checkpoint and checkpoint.load(state, covariances):
+            logger.info("going on after step %d of the run before", len(state.history))
+            passes.add_interactions()
         converged = False
         while not converged:
             prior = _prior(rows, covariances, settings)
             at, step = _iterate(passes, state, prior, covariances, settings)
-            last = state.history[-1]
-            logger.debug("step %d: %s", len(state.history), last)
-            converged = (
-                last["step"] < settings.tolerance
-                and last["change"] < settings.covariance_tolerance
-                and last["interaction"] < settings.interaction_tolerance
-            )
+            logger.debug("step %d: %s", len(state.history), state.history[-1])
+            converged = _is_near(state.history[-1], settings)
             if len(state.history) >= settings.max_iterations:
                 break
+            if checkpoint and not converged:
+                checkpoint.save(state, covariances)
         found = _collect(passes, state, at, step, covariances, converged)
         found.log_likelihood = log_marginal_likelihood(passes, state.now, step, prior, 1.0 / passes.scale)
+        if checkpoint:
+            checkpoint.remove()
         return found
 
 
-def _start(passes: Passes, covariances: Sequence[Covariance], settings: Settings) -> State:
+def _is_near(last: dict[str, Any], settings: Settings) -> bool:
+    small = last["step"] < settings.tolerance and last["change"] < settings.covariance_tolerance
+    return bool(small and last["interaction"] < settings.interaction_tolerance)
+
+
+def _begin(passes: Passes, covariances: Sequence[Covariance], settings: Settings, start: Start | None) -> State:
     rows = passes.rows
     now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
+    known = rows.variance.astype(np.float64) if _averages(rows, settings) else np.zeros(len(rows))
+    state = State(now, known, np.zeros(len(rows)))
+    if start is not None:
+        state.now, state.dispersion, state.warm = start.coefficients(rows), start.dispersion, True
+        for one, means in zip(rows.interactions, start.factors, strict=True):
+            one.begin(means)
+        return state
     if rows.fixed:
         now.x[0] = first_intercept(settings.loss, rows.label, rows.offset, rows.weight)
-    state = State(now, np.zeros(len(rows)), np.zeros(len(rows)))
     if settings.loss == "poisson":
         state.now = _nearer_to_counts(passes, now, _prior(rows, covariances, settings))
     return state
+
+
+def _averages(rows: Rows, settings: Settings) -> bool:
+    """Whether rows are weighed by the mean of their likelihood: of a squared error it is the error of the mean."""
+    return bool(rows.interactions) or (settings.variational and settings.loss != "linear")
 
 
 def _nearer_to_counts(passes: Passes, now: Coefficients, prior: Prior) -> Coefficients:
@@ -180,8 +189,8 @@ def _iterate(
     state.now = state.now.moved(step.change, length)
     state.step_size = _size(rows, step.change)
     wobble = 0.0
-    if rows.interactions or (settings.variational and settings.loss != "linear"):
-        fresh = passes.row_variance(step.inverse, step.variances)
+    if _averages(rows, settings):
+        fresh = passes.row_variance(step.inverse, step.variances) + rows.variance
         if rows.interactions:
             wobble, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
         # Where entities tell the label for certain, means and variances would chase each other in a circle.
@@ -190,7 +199,7 @@ def _iterate(
         state.direction = step.direction
         state.variance = state.share * fresh + (1 - state.share) * state.variance
     change = math.inf
-    if len(state.history) >= _WARM_UP:
+    if state.warm or len(state.history) >= _WARM_UP:
         change = _update(passes, state, at, step, prior, covariances, settings)
     entry = {"loss": loss, "step": state.step_size, "change": change, "products": step.products}
     state.history.append({**entry, "interaction": wobble})
@@ -243,7 +252,7 @@ def _update(
     """Update every covariance, and the dispersion; the largest relative change."""
     effects, uncertainties = _effects(passes, state.now, at, step)
     change = 0.0
-    if settings.loss == "linear":
+    if settings.loss == "linear" and settings.estimate_dispersion:
         free = _free_rows(passes.rows, step, prior, uncertainties)
         change = _update_dispersion(passes, state, free)
     changes = [

@@ -99,6 +99,12 @@ class Interaction:
             np.zeros(rows),
         )
 
+    def begin(self, means: Array) -> None:
+        """Start from these factors instead of random ones; NaN stands for one that is not known."""
+        known = np.isfinite(means)
+        self.table[known] = means[known]
+        self.sweeps = _HELD
+
     def sweep(
         self, eta: Floats, spread: Floats, label: Array, weight: Array, loss: Loss, scale: float, run: Run
     ) -> None:

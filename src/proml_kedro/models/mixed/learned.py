@@ -25,21 +25,30 @@ class Effect:
         covariances: Of the same, float32 of shape (entities, d, d).
         rows: How many rows stand behind each entity, float32 of shape (entities,).
         population: Covariance of the coefficients over entities, shape (d, d).
+        digests: A number for the rows (:mod:`.digests`), uint64 of shape (entities,); None where it was not kept.
     """
 
     means: Array
     covariances: Array
     rows: Array
     population: Array
+    digests: Array | None = None
 
     def __len__(self) -> int:
         return len(self.means)
+
+    def stored(self) -> Effect:
+        """In the precision in which it is saved."""
+        means, covariances, rows = (one.astype(np.float32) for one in (self.means, self.covariances, self.rows))
+        return Effect(means, covariances, rows, self.population, self.digests)
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """What is stored by entity, by the name of its file."""
         yield "coefficients", self.means
         yield "covariances", self.covariances
         yield "rows", self.rows
+        if self.digests is not None:
+            yield "digests", self.digests
 
 
 @dataclass
@@ -133,6 +142,7 @@ class Learned:
                 _map(folder / f"effect_{k}.covariances.npy"),
                 _map(folder / f"effect_{k}.rows.npy"),
                 np.array(population),
+                _map(file) if (file := folder / f"effect_{k}.digests.npy").exists() else None,
             )
             for k, population in enumerate(model["covariances"])
         ]

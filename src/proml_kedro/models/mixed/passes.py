@@ -98,8 +98,13 @@ class Passes:
             eta += one.mean
             spread += one.variance
             self.count += len(one.fields) + 1
-        self.offset = (rows.offset + sum(one.mean for one in rows.interactions)).astype(np.float32)
+        self.add_interactions()
         return max(one.change for one in rows.interactions), spread
+
+    def add_interactions(self) -> None:
+        """Have in the offset what the interactions are now."""
+        interactions = [one.mean for one in self.rows.interactions]
+        self.offset = (self.rows.offset + np.sum(interactions, axis=0)).astype(np.float32)
 
     def _run(self, work: Callable[[int, int], T]) -> list[T]:
         self.count += 1

@@ -81,12 +81,12 @@ class Unit:
     deviation: float
 
     @classmethod
-    def of(cls, label: Array, weight: Array, loss: Loss) -> Unit:
-        """The unit of these labels."""
+    def of(cls, label: Array, weight: Array, loss: Loss, centred: bool = True) -> Unit:
+        """The unit of these labels; where no intercept is estimated that could hold their mean, it is left in."""
         if loss != "linear":
             return cls(0.0, 1.0)
         scale = Scale.of(label, weight)
-        return cls(scale.mean, scale.deviation)
+        return cls(scale.mean if centred else 0.0, scale.deviation)
 
     def remove(self, label: Array) -> npt.NDArray[np.float64]:
         """Labels in this unit."""

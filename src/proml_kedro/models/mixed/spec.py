@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator
+from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
@@ -15,6 +15,9 @@ from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 INTERCEPT = "intercept"
+
+FIXED = "fixed"
+"""The name of the fixed effects among what is ``locked``."""
 
 Loss = Literal["logistic", "linear", "poisson"]
 
@@ -138,6 +141,10 @@ class MixedSpec(ComponentSpec):
             deviation of an input and, with ``linear``, of the label.
         l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
             net).
+        locked: What is kept as ``training.warm_start`` has it: ``fixed`` for the fixed effects, and random effects by
+            their entities, ``a x b`` for combinations and ``a * b`` for factors.
+        update: ``changed_entities`` estimates only entities whose rows are not those that ``training.warm_start``
+            learned from, and keeps all else: fixed effects, variances, factors and the other entities.
         max_iterations: Of Newton steps, or of sweeps of the streamed engine.
         engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
             binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
@@ -145,6 +152,7 @@ class MixedSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
+    warm_starts: ClassVar[bool] = True
 
     kind: Literal["mixed"]
     loss: Loss | None = None
@@ -155,6 +163,8 @@ class MixedSpec(ComponentSpec):
     method: Literal["variational", "pql"] = "variational"
     penalty: NotNegative = 1.0
     l1: NotNegative = 0.0
+    locked: list[str] = []
+    update: Literal["all", "changed_entities"] = "all"
     max_iterations: PositiveInt = 50
     engine: Literal["auto", "memory", "streamed"] = "auto"
     refit: bool = True
@@ -169,6 +179,14 @@ class MixedSpec(ComponentSpec):
             if isinstance(one.variance, list) and len(one.variance) != len(one.features):
                 raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
         return value
+
+    @model_validator(mode="after")
+    def _locked_exist(self) -> Self:
+        titles = {FIXED, *(one.title for one in self.random_effects)}
+        for name in self.locked:
+            if name not in titles:
+                raise ValueError(f"locked: {unknown('effect', name, titles)}")
+        return self
 
     @property
     def coefficients(self) -> list[RandomEffectSpec]:

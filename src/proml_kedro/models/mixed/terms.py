@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,7 @@ from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.mixed.encoding import Levels, Scale, combine
 from proml_kedro.models.mixed.prepare import has_exposure
-from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
-
-if TYPE_CHECKING:
-    from proml_kedro.models.mixed.design import Rows
+from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
 
 
 class Terms:
@@ -30,7 +26,9 @@ class Terms:
         numbers: Fixed effects that are numbers.
         categories: Fixed effects that are categories.
         effects: The random effects with coefficients.
+        effect_levels: The entities of each.
         factors: The interactions of low rank.
+        factor_levels: The entities in each field of each.
 
     Args:
         spec: The component.
@@ -53,23 +51,55 @@ class Terms:
         self.factors = spec.factors
         self._scales: dict[str, Scale] = {}
         self._category_levels: list[Levels] = []
-        self._effect_levels: list[Levels] = []
-        self._factor_levels: list[list[Levels]] = []
+        self.effect_levels: list[Levels] = []
+        self.factor_levels: list[list[Levels]] = []
 
-    def learn(self, columns: Columns, weight: Array) -> list[str]:
-        """Learn scales and levels; the numbers that are constant and so have no slope."""
+    def learn(self, columns: Columns, weight: Array, earlier: Terms | None = None) -> list[str]:
+        """Learn scales and levels; the numbers that are constant and so have no slope.
+
+        Args:
+            columns: The inputs.
+            weight: Shape (n,), positive.
+            earlier: Terms whose scales are kept where they have one, so that coefficients mean what they meant.
+        """
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
-        self._scales = {name: Scale.of(columns[name], weight) for name in names}
+        known = earlier._scales if earlier else {}
+        self._scales = {name: known.get(name) or Scale.of(columns[name], weight) for name in names}
         self._category_levels = [Levels.of(columns[name].tolist()) for name in self.categories]
-        self._effect_levels = [Levels.of(combine(columns, one.entity), one.min_rows) for one in self.effects]
-        self._factor_levels = [
+        self.effect_levels = [Levels.of(combine(columns, one.entity), one.min_rows) for one in self.effects]
+        self.factor_levels = [
             [Levels.of(columns[name].tolist(), one.min_rows) for name in one.entity] for one in self.factors
         ]
         return [name for name, scale in self._scales.items() if scale.constant]
 
+    def hold(self, spec: MixedSpec, earlier: Terms) -> None:
+        """Take over the levels of what is held; where entities are updated there are the old and the new ones."""
+        if spec.update != "all" or FIXED in spec.locked:
+            self._category_levels = earlier._category_levels
+        old = {_name(one): levels for one, levels in zip(earlier.effects, earlier.effect_levels, strict=True)}
+        for k, one in enumerate(self.effects):
+            if one.title in spec.locked:
+                self.effect_levels[k] = old[_name(one)]
+            elif spec.update != "all":
+                self.effect_levels[k] = self.effect_levels[k].and_those(old[_name(one)])
+        fields = {(f.title, f.rank): levels for f, levels in zip(earlier.factors, earlier.factor_levels, strict=True)}
+        for k, factors in enumerate(self.factors):
+            if spec.update != "all" or factors.title in spec.locked:
+                self.factor_levels[k] = fields[factors.title, factors.rank]
+
+    @property
+    def fixed_inputs(self) -> tuple[list[str], list[str]]:
+        """The inputs of fixed effects: numbers, and categories."""
+        return self.numbers, self.categories
+
+    @property
+    def category_levels(self) -> list[Levels]:
+        """The levels of each categorical fixed effect."""
+        return self._category_levels
+
     def take_over(self, scales: dict[str, Scale], entities: Levels) -> None:
         """Take over what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
-        self._scales, self._category_levels, self._effect_levels = scales, [], [entities]
+        self._scales, self._category_levels, self.effect_levels = scales, [], [entities]
 
     @property
     def offset_names(self) -> list[str]:
@@ -92,6 +122,12 @@ class Terms:
         """The number behind each column of :meth:`fixed` after the intercept."""
         return [*self.numbers, *(name for name in self.numbers if self._scales[name].missing)]
 
+    @property
+    def fixed_keys(self) -> list[str]:
+        """A name for each column of :meth:`fixed`."""
+        lacking = (f"missing {name}" for name in self.numbers if self._scales[name].missing)
+        return [INTERCEPT, *self.numbers, *lacking]
+
     def fixed(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Ones, standardised numbers, and indicators of those that are missing; shape (n, 1 + fixed names)."""
         ones = np.ones(row_count(columns))
@@ -106,12 +142,12 @@ class Terms:
 
     def effect_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
         """For each random effect the entity of each row, -1 for none, and the number of entities."""
-        for one, levels in zip(self.effects, self._effect_levels, strict=True):
+        for one, levels in zip(self.effects, self.effect_levels, strict=True):
             yield levels.encode(combine(columns, one.entity)), len(levels)
 
     def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
         """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
-        for one, fields in zip(self.factors, self._factor_levels, strict=True):
+        for one, fields in zip(self.factors, self.factor_levels, strict=True):
             codes = [levels.encode(columns[name].tolist()) for name, levels in zip(one.entity, fields, strict=True)]
             yield codes, [max(len(levels), 1) for levels in fields]
 
@@ -130,42 +166,14 @@ class Terms:
         ]
         return np.array(codes, np.int64)
 
-    def rows(self, columns: Columns, label: Array, unit: float, weight: Array, seed: int) -> Rows:
-        """What the engine fits.
-
-        Args:
-            columns: The inputs.
-            label: Shape (n,), in multiples of ``unit`` as the offset will be.
-            unit: Of margins.
-            weight: Shape (n,).
-            seed: For factors to start from.
-        """
-        from proml_kedro.models.mixed.design import Category, Effect, Factors, arrange
-
-        return arrange(
-            label,
-            self.offset(columns) / unit,
-            self.fixed(columns),
-            [Category(codes, max(levels, 1)) for codes, levels in self.category_codes(columns)],
-            [
-                Effect(codes, self.slopes(columns, one).astype(np.float32), max(levels, 1))
-                for one, (codes, levels) in zip(self.effects, self.effect_codes(columns), strict=True)
-            ],
-            weight,
-            [
-                Factors(codes, levels, one.rank, seed)
-                for one, (codes, levels) in zip(self.factors, self.factor_codes(columns), strict=True)
-            ],
-        )
-
     def save(self, folder: Path) -> None:
         """``scales.json``, and the sorted names of the levels of each term."""
         scales = {name: asdict(scale) for name, scale in self._scales.items()}
         (folder / "scales.json").write_text(json.dumps(scales))
-        for kind, known in (("category", self._category_levels), ("effect", self._effect_levels)):
+        for kind, known in (("category", self._category_levels), ("effect", self.effect_levels)):
             for position, levels in enumerate(known):
                 np.save(folder / f"{kind}_{position}.levels.npy", levels.keys, allow_pickle=False)
-        for position, fields in enumerate(self._factor_levels):
+        for position, fields in enumerate(self.factor_levels):
             for place, levels in enumerate(fields):
                 np.save(folder / f"factors_{position}.{place}.levels.npy", levels.keys, allow_pickle=False)
 
@@ -174,11 +182,15 @@ class Terms:
         scales = json.loads((folder / "scales.json").read_text())
         self._scales = {name: Scale(**one) for name, one in scales.items()}
         self._category_levels = [_read(folder, f"category_{k}") for k in range(len(self.categories))]
-        self._effect_levels = [_read(folder, f"effect_{k}") for k in range(len(self.effects))]
-        self._factor_levels = [
+        self.effect_levels = [_read(folder, f"effect_{k}") for k in range(len(self.effects))]
+        self.factor_levels = [
             [_read(folder, f"factors_{k}.{field}") for field in range(len(one.entity))]
             for k, one in enumerate(self.factors)
         ]
+
+
+def _name(effect: RandomEffectSpec) -> tuple[str, ...]:
+    return effect.title, *effect.features
 
 
 def _read(folder: Path, name: str) -> Levels:

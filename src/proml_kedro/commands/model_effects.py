@@ -1,0 +1,142 @@
+"""`kedro model effects`: what a bundle's mixed-effects models have learned of single entities."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proml_kedro.errors import Mistake, UserError, unknown
+
+if TYPE_CHECKING:
+    from proml_kedro.bundle import Bundle
+    from proml_kedro.models.mixed.component import Mixed
+    from proml_kedro.models.mixed.effects import EntityEffect
+
+Found = dict[str, "list[EntityEffect]"]
+"""Effects by the name of their component."""
+
+
+def effects_command(command: type[click.Command]) -> click.Command:
+    """The command.
+
+    Args:
+        command: The class of the project's commands: one that answers every mistake in one line.
+    """
+    return command(
+        "effects",
+        callback=_effects,
+        params=[
+            click.Argument(["bundle"], type=click.Path(path_type=Path)),
+            click.Option(
+                ["--entity", "words"], multiple=True, metavar="NAME=VALUE", help="Show this one; several for a pair."
+            ),
+            click.Option(
+                ["--top"], type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many to show."
+            ),
+            click.Option(["--component"], help="Only this component of the model."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
+        help="""Show the effects of an entity in the mixed models of BUNDLE, beside the population.
+
+        Without --entity the entities that differ most are shown. Effects are in the unit of the margin, of a number for
+        each of its standard deviations.
+        """,
+    )
+
+
+def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | None, as_json: bool) -> None:
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    entity = _parse(words)
+    try:
+        loaded = Bundle.load(bundle, check_golden_rows=False)
+    except (IntegrityError, OSError) as error:
+        raise UserError(Mistake("", " ".join(str(error).split()), f"argument BUNDLE={bundle}")) from error
+    models = _models(loaded, component)
+    _check(models, entity)
+    found = {name: one.effects_of(entity) if entity else one.most_different(top) for name, one in models.items()}
+    if as_json:
+        click.echo(json.dumps({name: [asdict(one) for one in every] for name, every in found.items()}))
+        return
+    click.echo("\n\n".join(_as_text(found)))
+    for line in dict.fromkeys(_notes(found.values())):
+        click.echo(line, err=True)
+
+
+def _parse(words: Sequence[str]) -> dict[str, str]:
+    entity, mistakes = {}, []
+    for word in words:
+        name, equals, value = word.partition("=")
+        entity[name] = value
+        if not equals:
+            mistakes.append(
+                Mistake("", f"'{word}' is no NAME=VALUE; an entity is written member_id=42", "option --entity")
+            )
+    if mistakes:
+        raise UserError(*mistakes)
+    return entity
+
+
+def _models(bundle: Bundle, chosen: str | None) -> dict[str, Mixed]:
+    from proml_kedro.models.mixed.component import Mixed
+
+    models = {name: one for name, one in bundle.graph.components.items() if isinstance(one, Mixed)}
+    if not models:
+        raise UserError(Mistake("", "no component of this bundle is of kind 'mixed'", f"argument BUNDLE={bundle.path}"))
+    if chosen is None:
+        return models
+    if chosen not in models:
+        raise UserError(Mistake("", unknown("component of kind 'mixed'", chosen, models), "option --component"))
+    return {chosen: models[chosen]}
+
+
+def _check(models: dict[str, Mixed], entity: dict[str, str]) -> None:
+    """See that each name is an entity of some effect, and that some effect needs no further ones.
+
+    Raises:
+        UserError: It is not so.
+    """
+    known = {name for one in models.values() for name in one.entity_inputs}
+    mistakes = [Mistake("", unknown("entity", name, known), "option --entity") for name in entity if name not in known]
+    if mistakes:
+        raise UserError(*mistakes)
+    if entity and not any(one.effects_of(entity) for one in models.values()):
+        message = f"no effect is of {', '.join(entity)} alone; give further ones of: {', '.join(sorted(known))}"
+        raise UserError(Mistake("", message, "option --entity"))
+
+
+def _as_text(found: Found) -> Iterator[str]:
+    from proml_kedro.commands.show import table
+
+    heading = ("effect", "entity", "of", "value", "error", "population", "deviations", "quantile", "rows")
+    for name, effects in found.items():
+        rows = [
+            (
+                one.effect,
+                one.entity,
+                one.feature,
+                f"{one.value:+.4f}",
+                f"{one.error:.4f}",
+                f"{one.population:.4f}",
+                f"{one.deviations:+.2f}",
+                f"{one.quantile:.1%}" if one.known else "-",
+                f"{one.rows:,.0f}",
+            )
+            for one in effects
+        ]
+        yield f"{name}\n{table([heading, *rows])}"
+
+
+def _notes(found: Iterable[list[EntityEffect]]) -> Iterator[str]:
+    for effects in found:
+        for one in effects:
+            if not one.known:
+                yield (
+                    f"{one.effect} '{one.entity}' is not known: it is scored as the population, effect 0 and deviation "
+                    f"{one.population:.4f} for {one.feature}"
+                )

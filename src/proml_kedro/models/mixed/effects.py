@@ -1,0 +1,87 @@
+"""The effects of a fitted model one by one: of an entity, and of the entities that differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from proml_kedro.models.mixed.encoding import SEPARATOR
+from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.spec import RandomEffectSpec
+from proml_kedro.models.mixed.terms import Terms
+
+
+@dataclass(frozen=True)
+class EntityEffect:
+    """One coefficient of one entity beside the population.
+
+    Attributes:
+        effect: The random effect, by its entities.
+        entity: The entity.
+        feature: What the coefficient multiplies: ``intercept``, or a number in standard deviations from its mean.
+        known: Whether the model has learned of the entity; if not, what follows is the population's.
+        rows: How many rows stand behind it, by weight.
+        value: Mean of the posterior, in the unit of the margin.
+        error: Standard deviation of the posterior.
+        population: Standard deviation over entities.
+        deviations: ``value`` in multiples of ``population``.
+        quantile: Share of the entities with a smaller value.
+    """
+
+    effect: str
+    entity: str
+    feature: str
+    known: bool
+    rows: float
+    value: float
+    error: float
+    population: float
+    deviations: float
+    quantile: float
+
+
+def of_entity(terms: Terms, learned: Learned, entity: Mapping[str, str]) -> Iterator[EntityEffect]:
+    """The coefficients of an entity, in every effect whose inputs are all given.
+
+    Args:
+        terms: Of the model.
+        learned: By the model.
+        entity: Inputs and their values.
+    """
+    for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
+        if set(spec.entity) <= set(entity):
+            name = SEPARATOR.join(entity[one] for one in spec.entity)
+            yield from _coefficients(spec, effect, int(levels.encode([name])[0]), name)
+
+
+def most_different(terms: Terms, learned: Learned, count: int) -> Iterator[EntityEffect]:
+    """For each coefficient of each effect the entities that are farthest from the population, farthest first."""
+    for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
+        for position in range(len(spec.features) if len(levels) else 0):
+            size = np.abs(effect.means[:, position])
+            chosen = np.argpartition(size, -min(count, len(size)))[-min(count, len(size)) :]
+            for place in chosen[np.argsort(-size[chosen], kind="stable")].tolist():
+                yield list(_coefficients(spec, effect, place, levels.name(place)))[position]
+
+
+def _coefficients(spec: RandomEffectSpec, effect: Effect, place: int, name: str) -> Iterator[EntityEffect]:
+    known = place >= 0
+    population = np.sqrt(np.diag(effect.population))
+    means = effect.means[place].astype(float) if known else np.zeros(len(population))
+    errors = np.sqrt(np.diag(effect.covariances[place]).astype(float)) if known else population
+    for position, feature in enumerate(spec.features):
+        value, spread = float(means[position]), float(population[position])
+        yield EntityEffect(
+            spec.title,
+            name.replace(SEPARATOR, " x "),
+            feature,
+            known,
+            float(effect.rows[place]) if known else 0.0,
+            value,
+            float(errors[position]),
+            spread,
+            value / spread,
+            float((effect.means[:, position] < value).mean()) if known else 0.5,
+        )

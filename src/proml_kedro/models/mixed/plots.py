@@ -1,0 +1,99 @@
+"""Plots of random effects for the evaluation's report."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.mixed.effects import EntityEffect, most_different
+from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.terms import Terms
+from proml_kedro.plots import BLUE, GREY, ORANGE, figure
+
+_SHOWN = 12  # entities that differ most
+_POINTS = 5_000  # more would not be seen apart
+_LONGEST = 28  # characters of an entity's name
+
+
+def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[str]:
+    """Draw every effect, and return the Markdown that shows the plots.
+
+    Args:
+        folder: Where the plots go.
+        component: Its name.
+        terms: Of the model.
+        learned: By the model.
+    """
+    lines = [f"\n## Effects of {component}\n", _table(terms, learned)]
+    farthest = list(most_different(terms, learned, _SHOWN))
+    for k, (spec, effect) in enumerate(zip(terms.effects, learned.effects, strict=True)):
+        for position, feature in enumerate(spec.features if effect.rows.any() else ()):
+            name = f"effects_{component}_{k}_{re.sub(r'[^A-Za-z0-9]+', '_', feature)}"
+            what = f"{feature} by {spec.title}"
+            _distribution(folder / f"{name}_distribution.png", effect, position, what)
+            _shrinkage(folder / f"{name}_shrinkage.png", effect, position, what)
+            chosen = [one for one in farthest if (one.effect, one.feature) == (spec.title, feature)][:_SHOWN]
+            _farthest(folder / f"{name}_farthest.png", chosen, what)
+            lines += [f"\n![{what}: {kind}]({name}_{kind}.png)" for kind in ("distribution", "shrinkage", "farthest")]
+    return lines
+
+
+def _table(terms: Terms, learned: Learned) -> str:
+    rows = ["| effect | of | entities | deviation over entities | mean standard error |", "|---|---|--:|--:|--:|"]
+    for spec, effect in zip(terms.effects, learned.effects, strict=True):
+        known = np.count_nonzero(effect.rows)
+        for position, feature in enumerate(spec.features):
+            errors = np.sqrt(effect.covariances[_sample(len(effect)), position, position])
+            spread = np.sqrt(effect.population[position, position])
+            rows.append(f"| {spec.title} | {feature} | {known:,} | {spread:.3g} | {errors.mean():.3g} |")
+    return "\n".join(rows)
+
+
+def _distribution(file: Path, effect: Effect, position: int, what: str) -> None:
+    values = np.asarray(effect.means[:, position])
+    with figure(file) as axes:
+        axes.hist(values, 60, density=True, color=BLUE, alpha=0.6, label="posterior means")
+        spread = np.sqrt(effect.population[position, position])
+        grid = np.linspace(min(values.min(), -3 * spread), max(values.max(), 3 * spread), 300)
+        density = np.exp(-((grid / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi))
+        axes.plot(grid, density, color=ORANGE, label="population, estimated")
+        axes.set(title=f"Distribution: {what}", xlabel="effect on the margin", ylabel="density of entities")
+        axes.legend()
+
+
+def _shrinkage(file: Path, effect: Effect, position: int, what: str) -> None:
+    chosen = _sample(len(effect))
+    rows, values = np.asarray(effect.rows[chosen]), np.asarray(effect.means[chosen, position])
+    seen = rows > 0
+    with figure(file) as axes:
+        axes.scatter(rows[seen], values[seen], s=6, alpha=0.4, color=BLUE, linewidths=0)
+        spread = np.sqrt(effect.population[position, position])
+        for sign in (-1, 1):
+            axes.axhline(sign * spread, color=GREY, linestyle=":")
+        axes.set(
+            title=f"Shrinkage: {what}",
+            xlabel="rows behind an entity",
+            ylabel="effect on the margin; dotted: one deviation",
+            xscale="log",
+        )
+
+
+def _farthest(file: Path, chosen: list[EntityEffect], what: str) -> None:
+    chosen = chosen[::-1]
+    with figure(file, height=0.9 + 0.28 * len(chosen)) as axes:
+        places = np.arange(len(chosen))
+        errors = [1.96 * one.error for one in chosen]
+        axes.errorbar([one.value for one in chosen], places, xerr=errors, fmt="o", color=BLUE, ecolor=GREY)
+        names = [one.entity if len(one.entity) <= _LONGEST else f"{one.entity[:_LONGEST]}…" for one in chosen]
+        axes.set_yticks(places, [f"{name} ({one.rows:,.0f})" for name, one in zip(names, chosen, strict=True)])
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.set(title=f"Farthest from the population: {what}", xlabel="effect on the margin, 95 % interval (rows)")
+        axes.grid(axis="y", visible=False)
+
+
+def _sample(entities: int) -> Array:
+    """Some of the entities, evenly spread."""
+    return np.unique(np.linspace(0, max(entities - 1, 0), min(entities, _POINTS)).astype(np.int64))

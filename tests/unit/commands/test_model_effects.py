@@ -1,0 +1,123 @@
+"""`kedro model effects` on a bundle with a mixed model, and on what it cannot show."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from proml_kedro.bundle import write_bundle
+from proml_kedro.cli import cli
+from small import METRICS, fit, make_bundle, make_config, write_training_set
+
+MIXED = {
+    "personal": {
+        "kind": "mixed",
+        "inputs": ["shop", "visit.city", "visit.price"],
+        "random_effects": [
+            {"entity": "shop", "features": ["intercept", "visit.price"]},
+            {"entity": ["shop", "visit.city"]},
+        ],
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    config, training_set = make_config(MIXED), write_training_set(folder / "training_set.parquet")
+    made = folder / "bundle"
+    made.mkdir()
+    write_bundle(
+        made,
+        graph=fit(config, training_set),
+        config=config,
+        training_set=training_set,
+        metrics=METRICS,
+        lineage={"training_set": "0123456789abcdef"},
+        name="sales-mixed",
+        version="v1",
+        shown_at=Path("data/sales/mixed/bundle"),
+    )
+    return made
+
+
+def run(*words):
+    return CliRunner().invoke(cli, ["model", "effects", *map(str, words)])
+
+
+def test_an_entity_is_shown_beside_the_population(bundle):
+    result = run(bundle, "--entity", "shop=7")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("personal\neffect")
+    assert [line.split()[:3] for line in result.stdout.splitlines()[2:]] == [
+        ["shop", "7", "intercept"],
+        ["shop", "7", "visit.price"],
+    ]
+    found = json.loads(run(bundle, "--entity", "shop=7", "--json").stdout)["personal"]
+    assert [one["feature"] for one in found] == ["intercept", "visit.price"]
+    for one in found:
+        assert one["known"]
+        assert one["rows"] > 10
+        assert 0 < one["error"] <= one["population"] * 1.01
+        assert one["deviations"] == pytest.approx(one["value"] / one["population"])
+        assert 0 <= one["quantile"] < 1
+
+
+def test_of_several_entities_their_combination_is_shown_too(bundle):
+    found = json.loads(run(bundle, "--entity", "shop=7", "--entity", "visit.city=Lima", "--json").stdout)["personal"]
+    assert [one["effect"] for one in found] == ["shop", "shop", "shop x visit.city"]
+    assert found[2]["entity"] == "7 x Lima"
+
+
+def test_without_an_entity_those_that_differ_most_are_shown(bundle):
+    found = json.loads(run(bundle, "--top", 3, "--json").stdout)["personal"]
+    assert len(found) == 9
+    intercepts = [abs(one["value"]) for one in found[:3]]
+    assert intercepts == sorted(intercepts, reverse=True)
+    every = json.loads(run(bundle, "--top", 1000, "--json").stdout)["personal"]
+    assert intercepts[0] == max(
+        abs(one["value"]) for one in every if one["effect"] == "shop" and one["feature"] == "intercept"
+    )
+    assert len(run(bundle, "--top", 3).stdout.splitlines()) == 11
+
+
+def test_an_unknown_entity_falls_back_to_the_population(bundle):
+    result = run(bundle, "--entity", "shop=nowhere")
+    assert result.exit_code == 0
+    assert "shop 'nowhere' is not known: it is scored as the population" in result.stderr
+    one = json.loads(run(bundle, "--entity", "shop=nowhere", "--json").stdout)["personal"][0]
+    assert (one["known"], one["value"], one["rows"]) == (False, 0.0, 0.0)
+    assert one["error"] == one["population"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--entity", "shopp=7"], "option --entity: no entity 'shopp'. Did you mean 'shop'?"),
+        (["--entity", "shop"], "option --entity: 'shop' is no NAME=VALUE; an entity is written member_id=42"),
+        (
+            ["--entity", "visit.city=Lima"],
+            "option --entity: no effect is of visit.city alone; give further ones of: shop, visit.city",
+        ),
+        (["--component", "personel"], "no component of kind 'mixed' 'personel'. Did you mean 'personal'?"),
+        (["--top", "0"], "Invalid value for '--top'"),
+    ],
+)
+def test_mistakes_are_one_line(bundle, words, message):
+    result = run(bundle, *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_bundle_without_mixed_models_has_nothing_to_show(tmp_path):
+    result = run(make_bundle(tmp_path))
+    assert result.exit_code == 2
+    assert "no component of this bundle is of kind 'mixed'" in result.stderr
