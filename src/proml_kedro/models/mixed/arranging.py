@@ -54,7 +54,8 @@ def arrange_rows(
     from proml_kedro.models.mixed.design import Category, Effect, Factors, arrange
 
     use = used_rows(terms, columns, plan)
-    columns = {name: values[use] for name, values in columns.items()}
+    if plan.variances:
+        columns = {name: values[use] for name, values in columns.items()}
     codes = [
         compact(one, levels, active)
         for (one, levels), active in zip(terms.effect_codes(columns), plan.active, strict=True)

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _WARM_UP = 2  # Newton steps before covariances are estimated: the first ones are far from the posterior means
 _INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and moves no other
+_NEAR = 0.1  # a step below which covariances are worth a further pass: before, coefficients are far off anyway
 _LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
 
 
@@ -250,7 +251,8 @@ def _update(
     settings: Settings,
 ) -> float:
     """Update every covariance, and the dispersion; the largest relative change."""
-    effects, uncertainties = _effects(passes, state.now, at, step)
+    near = settings.loss == "linear" or min((one["step"] for one in state.history), default=math.inf) < _NEAR
+    effects, uncertainties = _effects(passes, state.now, at, step, near)
     change = 0.0
     if settings.loss == "linear" and settings.estimate_dispersion:
         free = _free_rows(passes.rows, step, prior, uncertainties)
@@ -285,10 +287,12 @@ def _update_dispersion(passes: Passes, state: State, free: float) -> float:
     return change
 
 
-def _effects(passes: Passes, now: Coefficients, at: Linearisation, step: Step) -> tuple[list[Floats], list[Floats]]:
-    """Posterior means and covariances of the random effects, in their order."""
+def _effects(
+    passes: Passes, now: Coefficients, at: Linearisation, step: Step, exact: bool = True
+) -> tuple[list[Floats], list[Floats]]:
+    """Posterior means and covariances of the random effects, in their order; exactly only where that counts."""
     rows = passes.rows
-    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense)
+    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense) if exact else step.inverse
     found = {rows.eliminated: (now.u[: rows.entities], own[: rows.entities])}
     for group in rows.groups:
         if group.effect is not None:

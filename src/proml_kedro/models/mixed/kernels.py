@@ -137,88 +137,99 @@ def add_outer_products(first, last, starts, index, value, entries, weight, infor
 
 
 @compiled
-def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
-    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
+def _gather(first, last, z, index, value, entries, weight, place, touched, cross) -> int:
+    """C_e = sum w_i z_i f_i' over the rows of one entity, without its columns of zeros.
 
-    Only columns that occur in an entity's rows are visited; ``touched`` lists them.
+    Column c of the matrix is row ``place[c]`` of ``cross``; ``touched`` lists the columns in that order. Whoever calls
+    this sets their places to -1 again.
+
+    Returns:
+        How many columns there are.
     """
-    d = z.shape[1]
-    width = information.shape[0]
-    cross = np.zeros((width, d))
-    touched = np.empty(width, np.int64)
-    is_touched = np.zeros(width, np.bool_)
-    solved = np.empty(d)
-    for e in range(first, last):
-        count = 0
-        for i in range(starts[e], starts[e + 1]):
-            for j in range(entries):
-                scaled = weight[i] * value[i, j]
+    count = 0
+    for i in range(first, last):
+        for j in range(entries):
+            scaled = weight[i] * value[i, j]
+            if scaled != 0.0:
                 column = index[i, j]
-                if scaled != 0.0 and not is_touched[column]:
-                    is_touched[column] = True
-                    touched[count] = column
+                at = place[column]
+                if at < 0:
+                    at = count
+                    place[column] = at
+                    touched[at] = column
+                    cross[at, :] = 0.0
                     count += 1
-                for a in range(d):
-                    cross[column, a] += scaled * z[i, a]
-        for s in range(count):
-            row = touched[s]
-            for a in range(d):
-                solved[a] = 0.0
-                for b in range(d):
-                    solved[a] += inverse[e, a, b] * cross[row, b]
-            for t in range(count):
-                if touched[t] <= row:
-                    for a in range(d):
-                        information[row, touched[t]] -= solved[a] * cross[touched[t], a]
-        for s in range(count):
-            cross[touched[s]] = 0.0
-            is_touched[touched[s]] = False
+                for a in range(z.shape[1]):
+                    cross[at, a] += scaled * z[i, a]
+    return count
 
 
 @compiled
-def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:  # noqa: C901
-    """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, C_e as in the function above.
+def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:
+    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e as in :func:`_gather`."""
+    d = z.shape[1]
+    width = information.shape[0]
+    cross = np.empty((width, d))
+    touched = np.empty(width, np.int64)
+    place = np.full(width, -1)
+    solved = np.empty(d)
+    for e in range(first, last):
+        count = _gather(starts[e], starts[e + 1], z, index, value, entries, weight, place, touched, cross)
+        for s in range(count):
+            row = touched[s]
+            place[row] = -1
+            for a in range(d):
+                solved[a] = 0.0
+                for b in range(d):
+                    solved[a] += inverse[e, a, b] * cross[s, b]
+            for t in range(s + 1):
+                product = 0.0
+                for a in range(d):
+                    product += solved[a] * cross[t, a]
+                information[max(row, touched[t]), min(row, touched[t])] -= product
+
+
+@compiled
+def add_uncertainty_of_rest(  # noqa: C901
+    first, last, starts, z, index, value, entries, weight, inverse, dense, covariance
+) -> None:
+    """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, with C_e as in :func:`_gather`.
 
     D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.
     """
     d = z.shape[1]
-    cross = np.zeros((dense.shape[0], d))
-    touched = np.empty(dense.shape[0], np.int64)
-    is_touched = np.zeros(dense.shape[0], np.bool_)
+    width = dense.shape[0]
+    cross = np.empty((width, d))
+    touched = np.empty(width, np.int64)
+    place = np.full(width, -1)
+    sums = np.empty(d)
     middle = np.empty((d, d))
     half = np.empty((d, d))
     for e in range(first, last):
-        count = 0
-        for i in range(starts[e], starts[e + 1]):
-            for j in range(entries):
-                scaled = weight[i] * value[i, j]
-                column = index[i, j]
-                if scaled != 0.0 and not is_touched[column]:
-                    is_touched[column] = True
-                    touched[count] = column
-                    count += 1
-                for a in range(d):
-                    cross[column, a] += scaled * z[i, a]
+        count = _gather(starts[e], starts[e + 1], z, index, value, entries, weight, place, touched, cross)
         middle[:, :] = 0.0
         for s in range(count):
-            for t in range(count):
-                between = dense[touched[s], touched[t]]
+            row = touched[s]
+            place[row] = -1
+            for a in range(d):
+                sums[a] = 0.5 * dense[row, row] * cross[s, a]
+            for t in range(s):  # D is symmetric: one half of the sum, and then its transpose
+                between = dense[row, touched[t]]
                 for a in range(d):
-                    for b in range(d):
-                        middle[a, b] += cross[touched[s], a] * between * cross[touched[t], b]
+                    sums[a] += between * cross[t, a]
+            for a in range(d):
+                for b in range(d):
+                    middle[a, b] += cross[s, a] * sums[b]
         for a in range(d):
             for b in range(d):
                 half[a, b] = 0.0
                 for c in range(d):
-                    half[a, b] += inverse[e, a, c] * middle[c, b]
+                    half[a, b] += inverse[e, a, c] * (middle[c, b] + middle[b, c])
         for a in range(d):
             for b in range(d):
                 covariance[e, a, b] = inverse[e, a, b]
                 for c in range(d):
                     covariance[e, a, b] += half[a, c] * inverse[e, c, b]
-        for s in range(count):
-            cross[touched[s]] = 0.0
-            is_touched[touched[s]] = False
 
 
 @compiled

@@ -306,6 +306,9 @@ OTHER_LOSSES = {
 }
 
 
+NEVER_DONE = {("poisson", "one huge count"), ("linear", "one row an entity")}
+
+
 @pytest.mark.parametrize(("loss", "name"), OTHER_LOSSES)
 @pytest.mark.filterwarnings("error")
 def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name):
@@ -316,7 +319,8 @@ def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name):
     found = fit(arrange(*(problem[one] for one in names)), estimated(problem["effects"]), how)
     assert all(np.isfinite(one).all() for one in (coefficients(found), *found.covariances, *found.uncertainties))
     assert np.abs(coefficients(found)).max() < (1e4 if name == "one huge number" else 60)
-    assert found.converged or name == "one huge count", found.history[-1]
+    # With one row for each entity an effect cannot be told from a residual: any split is as likely.
+    assert found.converged or (loss, name) in NEVER_DONE, found.history[-1]
 
 
 DEGENERATE = {
