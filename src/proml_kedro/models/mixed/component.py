@@ -22,7 +22,7 @@ from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
-    from proml_kedro.models.mixed.engine import Fit, Settings
+    from proml_kedro.models.mixed.settings import Fit, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Mixed(Component):
         return arranging.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
 
     def _settings(self, loss: Loss, held: bool) -> Settings:
-        from proml_kedro.models.mixed.engine import Settings
+        from proml_kedro.models.mixed.settings import Settings
 
         return Settings(
             loss=loss,

@@ -11,8 +11,9 @@ from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_p
 from proml_kedro.models.mixed import design
 from proml_kedro.models.mixed.design import Category, Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import Settings, fit
+from proml_kedro.models.mixed.engine import fit
 from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.settings import Settings
 
 EXACT = Settings(variational=False, penalty=0.7, tolerance=1e-9)
 SHAPES = [((23,), (1,)), ((23, 11), (2, 1)), ((9, 40), (1, 3)), ((12, 12, 30), (2, 1, 2))]
