@@ -16,7 +16,7 @@ columns = columns_of(run.features, run.model, run.evaluation.baseline)
 objects = feast_objects(run.problem, run.features, data)
 objects.append(feature_service(service_name(run.problem, run.model), run.problem, objects, columns))
 # Feast would remove what is not declared here: the services of models that other runs have trained stay.
-objects += kept_services(open_repository(run.problem, run.features, data, run.hardware), objects)
+objects += kept_services(open_repository(run.problem, run.features, data, run.hardware, run.online_store), objects)
 
 # Feast collects what it finds among the module's names.
 globals().update({f"declared_{position}": one for position, one in enumerate(objects)})

@@ -23,7 +23,7 @@ BEST = {"regression": ("rmse", "r2", 0.5), "count": ("poisson_deviance", "rmse",
 def test_a_problem_of_numbers_needs_yaml_only(shop, task):
     shop.edit("conf/problem/shop.yaml", "{expression: ordered = 1}", f'{{expression: "{LABELS[task]}", task: {task}}}')
     shop.edit("conf/problem/shop.yaml", "timestamp: at", "timestamp: at\n  weight: 1 + ordered")
-    done = shop.run("model@evaluation.baseline=linear", "monitoring.current.last=3w")
+    done = shop.run("monitoring.current.last=3w")
     assert done.returncode == 0, done.stderr
     first, second, at_least = BEST[task]
     metrics = json.loads((shop.result("evaluation") / "metrics.json").read_text())
@@ -55,7 +55,7 @@ def _check_bundle(bundle: Path, task: str) -> None:
 
 def test_metrics_of_another_task_are_one_line(shop):
     shop.edit("conf/problem/shop.yaml", "{expression: ordered = 1}", "{expression: pages, task: count}")
-    done = shop.run("model@evaluation.baseline=linear", "evaluation.metrics=[auc]")
+    done = shop.run("evaluation.metrics=[auc]")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
         "override 'evaluation.metrics=[auc]': evaluation.metrics.0: 'auc' is not for a label of task 'count'; "
@@ -66,8 +66,8 @@ def test_metrics_of_another_task_are_one_line(shop):
 def test_orders_are_judged_by_whatever_makes_a_group(shop):
     done = shop.run(
         "--pipelines=features,train,evaluate",
-        "+evaluation.ranking.within=customer",
-        "+evaluation.ranking.metrics=[ndcg@5,recall@3,group_auc]",
+        "evaluation.ranking.within=customer",
+        "evaluation.ranking.metrics=[ndcg@5,recall@3,group_auc]",
         "evaluation.compare.cluster_by=customer",
     )
     assert done.returncode == 0, done.stderr

@@ -28,6 +28,7 @@ OPTIONS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # containers have little of it
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -370,7 +371,7 @@ def test_text_can_be_read(page, scheme):
         assert page.driver.execute_script(CONTRAST) == [], place
 
 
-@pytest.mark.parametrize("width", [1440, 1280, 640, 400, 320])
+@pytest.mark.parametrize("width", [1440, 1280, 1000, 640, 400, 320])
 def test_nothing_is_wider_than_the_window(page, width):
     """640 is a window of 1280 at 200 %."""
     page.show_as(width)

@@ -64,7 +64,9 @@ def _fingerprint(place: Place) -> str:
     return fingerprint(
         {
             "format": FORMAT,
-            "code": [code_fingerprint(name) for name in ("features.catalog", "features.market", "commands")],
+            "code": [
+                code_fingerprint(name) for name in ("features.catalog", "features.market", "features.words", "commands")
+            ],
             "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in place.files()},
             "overrides": place.overrides,
             "env": place.env,

@@ -77,6 +77,9 @@ def in_split(split: str) -> Any:
     return pc.field("split") == split
 
 
+_ROWS = 1 << 17  # of a batch
+
+
 @dataclass(frozen=True)
 class ParquetRows:
     """Rows of a Parquet file that are read when they are needed.
@@ -96,7 +99,10 @@ class ParquetRows:
 
     def read(self, inputs: Sequence[Input]) -> Columns:
         """All rows, as :func:`read_columns` gives them."""
-        return read_columns(self.path, inputs, in_split(self.split), self.precision)
+        parts = list(self.batches(inputs, _ROWS))
+        if not parts:
+            return read_columns(self.path, inputs, in_split(self.split), self.precision)
+        return {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the file, at most ``rows`` rows at a time."""

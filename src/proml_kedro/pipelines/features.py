@@ -53,6 +53,7 @@ def create_pipeline() -> Pipeline:
                     "params:model",
                     "params:evaluation",
                     "params:hardware",
+                    "params:online_store",
                 ],
                 "training_set",
                 name="build_training_set",
@@ -130,6 +131,7 @@ def build_training_set(
     model: ModelSpec,
     evaluation: EvaluationSpec,
     hardware: HardwareSpec,
+    online_store: str,
 ) -> Artifact:
     """Register the features with Feast, and join to each example what was known when it was to be predicted."""
     columns = columns_of(features, model, evaluation.baseline)
@@ -137,11 +139,12 @@ def build_training_set(
     registry = Stamp(feast / problem.name / "registered", place=feast / "registry.db")
     place = str(store.data_dir.resolve())  # the registry holds absolute paths
     registered = {"features": features, "columns": columns, "service": service_name(problem, model), "place": place}
+    registered["online_store"] = online_store
 
     def repository() -> FeatureStore:
         from proml_kedro.features.repository import open_repository
 
-        return open_repository(problem, features, store.data_dir, hardware)
+        return open_repository(problem, features, store.data_dir, hardware, online_store)
 
     def register() -> None:
         from proml_kedro.features.repository import register as apply

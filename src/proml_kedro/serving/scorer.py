@@ -20,16 +20,17 @@ class Scorer:
 
     Args:
         path: The bundle's folder.
+        log: Where rows that features are looked up for are logged; nowhere when None.
 
     Raises:
         IntegrityError: The bundle is not what was written, or does not score as it did.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log: str | None = None) -> None:
         # Two threads a worker on a busy machine made a request of 0.2 ms take 30: workers are what is scaled.
         limit_environment(HardwareSpec(threads=1))
         self.bundle = Bundle.load(path)
-        self.online = OnlineLookup(self.bundle.manifest, self.bundle.path)
+        self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[float]:

@@ -122,6 +122,7 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     """
     manifest = Manifest.read(bundle)
     spec = spec or manifest.serving
+    log = spec.log
     predict_body = _body("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows)
     scores = _scores(manifest)
     online_body = _body("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows)
@@ -130,7 +131,7 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
         def __init__(self) -> None:
             from proml_kedro.serving.scorer import Scorer
 
-            self.scorer = Scorer(bundle)
+            self.scorer = Scorer(bundle, log)
             self.endpoints = Endpoints(self.scorer, scores)
             application.state.scorer = self.scorer
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
@@ -21,6 +23,17 @@ from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
 
 
+def _known_store(place: str) -> str:
+    if place == "sqlite":
+        return place
+    url = urlsplit(place)
+    if url.scheme not in ("redis", "rediss") or not url.hostname:
+        raise ValueError(f"'{url.scheme or place}' is no online store; write sqlite or redis://HOST:PORT/0")
+    if url.password:
+        raise ValueError("a password does not belong into a configuration; set PROML_REDIS_PASSWORD in the environment")
+    return place
+
+
 class RunSpec(Spec):
     """Everything ``conf/config.yaml`` composes, except the catalog.
 
@@ -29,6 +42,8 @@ class RunSpec(Spec):
         seed: Of every random choice.
         reuse: Take results over from earlier runs where nothing they depend on has changed.
         data_dir: Where results are kept.
+        online_store: Where values are looked up when scoring: ``sqlite`` for a file in ``data_dir``, or the URL of a
+            Redis server, ``redis://HOST:PORT/DATABASE``. Its password is taken from ``PROML_REDIS_PASSWORD``.
         remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
     """
@@ -37,6 +52,7 @@ class RunSpec(Spec):
     seed: int = Field(0, ge=0, lt=2**31)
     reuse: bool = True
     data_dir: str = "data"
+    online_store: Annotated[str, AfterValidator(_known_store)] = "sqlite"
     remove_used_features: bool = False
     extensions: list[str] = []
     problem: ProblemSpec

@@ -68,14 +68,15 @@ def _length(window: str) -> tuple[bool, timedelta]:
 
 def _summary(content: Content, entry: Entry) -> dict[str, Any]:
     own = {name: getattr(entry, name) for name in _SUMMARY}
+    key = (entry.problem, entry.name)
     table = content.tables.get((entry.problem, entry.view))
     return own | {
         "on_demand": is_on_demand(entry),
-        "readers": _count(entry.models) + _count(entry.bundles),
+        "readers": _count(entry.models) + _count(entry.bundles) + len(content.read_by.get(key, ())),
         "importance": entry.importance,
         "null_share": entry.null_share,
         "freshness": table.label if table else "",
-        "drift": content.drift.get((entry.problem, entry.name)),
+        "drift": content.drift.get(key),
     }
 
 

@@ -64,7 +64,7 @@ def test_search(site):
     assert {one["name"] for one in found["features"]} == {"spending.amount_2h", "spending.amount_all"}
     first = found["features"][0]
     assert first["name"] == "spending.amount_2h", "the one that a model reads"
-    assert (first["readers"], first["window"], first["freshness"]) == (1, "2h", "over 30 days")
+    assert (first["readers"], first["window"], first["freshness"]) == (2, "2h", "over 30 days")
     assert found["milliseconds"] >= 0
     assert site.ask("search", q="price list")["alone"] == {"price": 2, "list": 0}
 
@@ -130,6 +130,7 @@ def test_what_on_demand_features_are_computed_from(site):
     assert gap["reads"] == ["price.price", "spending.amount_2h"]
     assert gap["read_by"] == ["gaps.late_gap"]
     assert (gap["on_demand"], gap["newest"], gap["freshness"]) == (True, None, "on demand")
+    assert (gap["readers"], site.ask("feature", name="price.price")["readers"]) == (1, 2)
     assert site.ask("feature", name="price.price")["read_by"] == ["gaps.gap"]
     assert site.ask("feature", name="visit.hour")["reads"] == []
 

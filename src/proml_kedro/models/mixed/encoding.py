@@ -80,19 +80,19 @@ class Levels:
         """Numbers of these keys, -1 for unknown ones; shape (keys,)."""
         if not len(self.keys):
             return np.full(len(keys), -1, np.int64)
-        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        # Cut to the width of those that are known, without which all of these would be copied to be wider.
+        narrow = keys.astype(self.keys.dtype)
+        found = np.minimum(np.searchsorted(self.keys, narrow), len(self.keys) - 1)
         return np.where(self.keys[found] == keys, found, -1)
 
     def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
         """Numbers of the values, -1 for missing and for unknown ones; shape (n,)."""
-        distinct = [value for value in set(values) if value is not None]
-        codes: dict[str | None, int] = dict(zip(distinct, self._find(distinct), strict=True))
+        # Looking names up in their order touches neighbouring pages of a memory-mapped array one after the other.
+        distinct = sorted({value for value in values if value is not None})
+        places = self.places(np.array([value.encode() for value in distinct], dtype=bytes)).tolist()
+        codes: dict[str | None, int] = dict(zip(distinct, places, strict=True))
         codes[None] = -1
         return np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
-
-    def _find(self, distinct: list[str]) -> list[int]:
-        found: list[int] = self.places(np.array([value.encode() for value in distinct], dtype=bytes)).tolist()
-        return found
 
 
 def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:

@@ -35,7 +35,9 @@ function sourcesOf(one) {
 }
 
 function readersOf(one) {
-  const models = one.models.map((name) => ({ sort: "model", title: name, label: `Model ${name}`, to: { page: "models", at: `${one.problem}/${name}` } }));
+  const wasRun = (name) => name in one.importances || name in one.drifts;
+  const names = [...one.models.filter(wasRun), ...one.models.filter((name) => !wasRun(name))];
+  const models = names.map((name) => ({ sort: "model", title: name, label: `Model ${name}`, to: { page: "models", at: `${one.problem}/${name}` } }));
   const bundles = one.bundles.map((name) => ({ sort: "bundle", title: name.split(":")[0], note: `bundle ${name.split(":")[1] ?? ""}` }));
   const all = [...one.read_by.map((name) => featureNode(one.problem, name)), ...bundles, ...models];
   return all.length ? all : [{ sort: "nobody", title: "no model reads it" }];

@@ -97,7 +97,9 @@ function splits({ rows, splits: found }) {
 }
 
 function plots(one) {
-  const there = Object.entries(PLOTS).filter(([file]) => one.reports.evaluation?.includes(file));
+  const files = (one.reports.evaluation ?? []).filter((file) => file.endsWith(".png"));
+  const known = Object.keys(PLOTS).filter((file) => files.includes(file));
+  const there = [...known, ...files.filter((file) => !(file in PLOTS))].map((file) => [file, PLOTS[file] ?? file.slice(0, -4).replaceAll("_", " ")]);
   if (!there.length) return null;
   const path = (file) => reportPath(one.problem, one.model, "evaluation", file);
   return fold("Plots", h("div", { class: "plots" }, there.map(([file, title]) =>
