@@ -4,9 +4,11 @@
     python benchmarks/features.py --rows 1000000     # fewer generated events
 
 The join: 300,000 real flights, three views, 20 features, through Feast on our store, beside a query written by hand
-for the same joins; one after the other, each in a process of its own, a few times over. The windows: generated events,
-12 windows of one aggregate, with 1 GB of memory. Prints tables, and last one line of JSON. CPU seconds leave out
-imports; memory is the peak of the process.
+for the same joins; one after the other, each in a process of its own, a few times over. Where the extra
+``feast[duckdb]`` is installed, also beside Feast's own duckdb store, with a TTL for every view: without one it needs
+memory for each pair of an example and an earlier value, so that is run over a few examples only. The windows: generated
+events, 12 windows of one aggregate, with 1 GB of memory. Prints tables, and last one line of JSON. CPU seconds leave
+out imports; memory is the peak of the process.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,8 @@ ROOT = Path(__file__).parents[1]
 HARDWARE = HardwareSpec(threads=1, memory="1GB")
 EXAMPLES = 300_000
 REPEATS = 5
+FEW_EXAMPLES = 10_000
+TTLS = {"weather": timedelta(hours=6), "plane": timedelta(days=20_000), "delays": timedelta(days=7)}
 
 WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
 PLANE = {"built": "year", "manufacturer": "manufacturer", "model": "model", "seats": "seats", "engines": "engines"}
@@ -97,6 +103,34 @@ def prepare_join(folder: Path) -> None:
         compute_views(problem, features, tables, HARDWARE, views)
         store = open_repository(problem, features, data, HARDWARE)
         register(store, problem, features, "all", features.columns())
+    # The same views once more, each with a TTL: Feast's own store cannot do without.
+    shutil.copytree(folder / "ttl_True" / "flight_delays", folder / "ttl_all" / "flight_delays")
+    store = open_repository(problem, features, folder / "ttl_all", HARDWARE)
+    register(store, problem, join_features(ttl=False), "all", features.columns())
+    for view in store.list_feature_views():
+        view.ttl = TTLS[view.name]
+        store.apply(view)
+
+
+def peers(folder: Path, method: str, views: str, rows: int) -> Callable[[], Any]:
+    """The join through Feast into an Arrow table, by our store or by Feast's own."""
+    from feast import FeatureStore, RepoConfig
+
+    from proml_kedro.features.repository import open_repository
+
+    problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
+    features = join_features(ttl=False)
+    store = open_repository(problem, features, folder / views, HARDWARE)
+    if method == "feast_duckdb":
+        config = store.config.model_dump() | {"offline_store": {"type": "duckdb"}}
+        place = {"registry": store.config.registry.model_dump(), "repo_path": store.repo_path}
+        kept = {name: config[name] for name in ("project", "provider", "offline_store")}
+        store = FeatureStore(
+            repo_path=str(store.repo_path), config=RepoConfig(**kept, **place, entity_key_serialization_version=3)
+        )
+    refs = [name.replace(".", ":") for name in features.columns()]
+    entities = duckdb.sql(f"FROM ({entities_sql(folder)}) LIMIT {rows}").df()
+    return lambda: store.get_historical_features(entities, features=refs, full_feature_names=True).to_arrow()
 
 
 def entities_sql(folder: Path) -> str:
@@ -232,6 +266,25 @@ def compare_joins(repeats: int) -> dict[str, float]:
     return result
 
 
+def compare_with_feast(repeats: int) -> dict[str, float]:
+    """Our store beside Feast's own, both through Feast."""
+    result: dict[str, float] = {}
+    cases = [("ttl_all", EXAMPLES, repeats), ("ttl_False", FEW_EXAMPLES, 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        in_process("--prepare-join", folder)
+        for views, rows, times in cases:
+            words = "every view with a TTL" if views == "ttl_all" else "no TTL"
+            print(f"\n{f'{rows:,} x 20, {words}':<36}{'CPU s':>9}{'wall s':>9}{'peak MB':>9}")
+            for method in ("ours", "feast_duckdb"):
+                runs = [in_process("--peer", method, views, str(rows), folder) for _ in range(times)]
+                if not all(runs):
+                    continue
+                middle = {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+                report(method.ljust(36), middle)
+                result |= {f"feast_{views}_{method}_{key}": value for key, value in middle.items()}
+    return result
+
+
 def measure_windows(rows: int, aggregates: list[str]) -> dict[str, float]:
     """Each aggregate over generated events."""
     result: dict[str, float] = {}
@@ -251,6 +304,9 @@ def child(arguments: argparse.Namespace) -> None:
     if arguments.prepare_join:
         prepare_join(Path(arguments.prepare_join))
         print(json.dumps({}))
+    elif arguments.peer:
+        method, views, rows, name = arguments.peer
+        print(json.dumps(measured(peers(Path(name), method, views, int(rows)))))
     elif arguments.join:
         method, ttl, name = arguments.join
         folder = Path(name)
@@ -266,15 +322,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the point-in-time join and the windows cost.")
     parser.add_argument("--rows", type=int, default=10_000_000, help="generated events")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="of each join")
-    parser.add_argument("--only", nargs="*", default=["join", *AGGREGATES], help="join, or aggregates")
+    parser.add_argument("--only", nargs="*", default=["join", "feast", *AGGREGATES], help="join, feast, or aggregates")
     parser.add_argument("--prepare-join", help=argparse.SUPPRESS)
     parser.add_argument("--join", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--windows", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.prepare_join or arguments.join or arguments.windows:
+    if arguments.prepare_join or arguments.join or arguments.peer or arguments.windows:
         child(arguments)
         return
     figures = compare_joins(arguments.repeats) if "join" in arguments.only else {}
+    figures |= compare_with_feast(arguments.repeats) if "feast" in arguments.only else {}
     aggregates = [one for one in AGGREGATES if one in arguments.only]
     if aggregates:
         figures |= measure_windows(arguments.rows, aggregates)

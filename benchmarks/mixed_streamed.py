@@ -37,7 +37,8 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed.fit import Model, divide, pack_all, scales_of, start_of
-from proml_kedro.models.mixed.streamed.kernels import exponential, kernels_of
+from proml_kedro.models.mixed.streamed.kernels import kernels_of
+from proml_kedro.models.mixed.streamed.lanes import exponential
 from proml_kedro.models.mixed.streamed.pack import Part
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 from proml_kedro.spec.hardware import HardwareSpec
@@ -87,7 +88,7 @@ def generate(file: Path, rows: int, names: str, seed: int = 0) -> None:
 def examples_of(file: Path) -> Examples:
     """As a run reads them: the label now, the rest when it is needed."""
     source = ParquetRows(file, "train")
-    label = source.read([Input("label", "float")])["label"].astype(np.float32)
+    label = source.read([Input("label", "float")])["label"].astype(np.float32, copy=False)
     return Examples(LazyColumns([one.name for one in INPUTS], lambda: source.read(INPUTS)), label, source=source)
 
 
@@ -97,7 +98,8 @@ def whole_way(file: Path, folder: Path, threads: int) -> dict[str, Any]:
     hardware = HardwareSpec(threads=threads)
     with use(hardware):
         examples = examples_of(file)
-        component.fit(examples, examples.take(slice(0, 0)), FitContext(hardware, 0))
+        nothing = Examples({one.name: np.zeros(0) for one in INPUTS}, np.zeros(0, np.float32))
+        component.fit(examples, nothing, FitContext(hardware, 0))
     (folder / "saved").mkdir()
     component.save(folder / "saved")
     facts = component.summary()
@@ -119,8 +121,8 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         examples = [examples_of(file)]
         rows = divide(model, examples, folder / "fit")
         start = timed("divide_cpu", start)
-        scales, first = scales_of(model, rows), start_of(model, rows)
-        parts = pack_all(model, rows, scales, first, folder / "fit", pool)
+        first = start_of(model, rows)
+        parts = pack_all(model, rows, scales_of(model, rows), folder / "fit", pool)
         start = timed("pack_cpu", start)
         progress, covariance = Progress(first.tolist(), []), Covariance(0.2 * np.eye(3), True, False)
         nobody = np.load(folder / "fit" / "population.npy")
@@ -129,25 +131,26 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         passes = []
         for _ in range(3):
             before = time.process_time()
-            total = sum(pool.map(log_likelihood_of, parts))
+            total = sum(pool.map(lambda part: log_likelihood_of(part, np.array(progress.mean, np.float32)), parts))
             passes.append(time.process_time() - before)
     found = {"log_likelihood": total, "fixed": progress.mean, "covariance": covariance.value.round(4).tolist()}
     return {**seconds, "likelihood_pass_cpu": sorted(passes)[1], **found}
 
 
-def log_likelihood_of(folder: Path) -> float:
+def log_likelihood_of(folder: Path, mean: np.ndarray) -> float:
     """Of the labels given the effects, of one part."""
     part = Part.open(folder)
     padding = part.rows.shape[0] * part.rows.shape[2] - int(part.counts.sum())
-    return float(log_likelihood(part.rows, part.starts, part.state[:, :3]) + padding * math.log(2))
+    return float(log_likelihood(part.rows, part.starts, part.state[:, :3], mean) + padding * math.log(2))
 
 
 @numba.njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
-def log_likelihood(rows, starts, state):
+def log_likelihood(rows, starts, state, mean):
     """The sum of -log(1 + exp(-t_i - s_i'c)): the logarithm by its exponent's bits and a polynomial."""
     c, sums, total = np.zeros((3, 16), np.float32), np.zeros(16, np.float32), 0.0
     for block in range(starts.size - 1):
-        c[:] = state[block]
+        for a in range(3):
+            c[a] = mean[a] + state[block, a]
         sums[:] = 0
         for i in range(starts[block], starts[block + 1]):
             for lane in range(16):

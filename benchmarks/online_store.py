@@ -3,7 +3,8 @@
     python benchmarks/online_store.py
 
 Prints a table of CPU milliseconds, and last one line of JSON. 5,000 entities with 20 numbers each are materialized,
-then 1 and 100 of them read through Feast's own call.
+then 1 and 100 of them read: through Feast's own call from both stores, and as the service reads them from ours, without
+Feast (in the table as "direct").
 """
 
 from __future__ import annotations
@@ -24,8 +25,13 @@ import pandas as pd
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
 
+from proml_kedro.features.online import OnlineFeatures
+from proml_kedro.features.rows import rows_at
+from proml_kedro.spec.features import FeaturesSpec
+
 ENTITIES, FEATURES, REPEATS = 5_000, 20, 60
 STORES = {"ours": "proml_kedro.features.row_store.RowOnlineStore", "feast": "sqlite"}
+FIELDS = {f"f{one}": {"dtype": "float"} for one in range(FEATURES)}
 END = datetime(2024, 1, 2, tzinfo=UTC)
 
 
@@ -79,20 +85,25 @@ def main() -> None:
                 spent = cpu_milliseconds(lambda store=store: store.materialize(END - timedelta(days=1), END))
             figures[f"{name}_entities_per_cpu_s"] = ENTITIES / spent * 1e3
             figures[f"{name}_mb"] = sum(one.stat().st_size for one in (folder / name).glob("online.db*")) / 2**20
+        spec = FeaturesSpec.model_validate({"view": {"key": "user", "source": {"table": "t"}, "features": FIELDS}})
+        rows_of_ours = rows_at(folder / "ours" / "online.db", "bench")
+        direct = OnlineFeatures(rows_of_ours, spec, spec.columns())
         pick = random.Random(3)
         for rows in (1, 100):
-            times: dict[str, list[float]] = {name: [] for name in stores}
+            times: dict[str, list[float]] = {name: [] for name in (*stores, "direct")}
             for _ in range(REPEATS):
                 asked = [{"user": pick.randrange(ENTITIES)} for _ in range(rows)]
                 for name, store in stores.items():
                     read = lambda store=store, asked=asked: store.get_online_features(names, asked)  # noqa: E731
                     times[name].append(cpu_milliseconds(read))
+                times["direct"].append(cpu_milliseconds(lambda asked=asked: direct.read(asked, END)))
             for name, spent_each in times.items():
                 for quantile in (50, 99):
                     figures[f"{name}_read_{rows}_p{quantile}_cpu_ms"] = float(np.percentile(spent_each, quantile))
-    print(f"{'':<28} {'ours':>10} {'feast':>10}")
+    print(f"{'':<28} {'ours':>10} {'feast':>10} {'direct':>10}")
     for name in [one.removeprefix("ours_") for one in figures if one.startswith("ours_")]:
-        print(f"{name:<28} {figures['ours_' + name]:>10.2f} {figures['feast_' + name]:>10.2f}")
+        cells = [figures.get(f"{store}_{name}") for store in ("ours", "feast", "direct")]
+        print(f"{name:<28}", *(f"{'' if one is None else format(one, '.2f'):>10}" for one in cells))
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.features.repository import feast_objects, feature_service
+from proml_kedro.features.live import refuse_removal
+from proml_kedro.features.repository import feast_objects, feature_service, kept_services, open_repository
 from proml_kedro.pipelines.features import columns_of, service_name
 
 project = Path(__file__).resolve().parents[1]
 run = HydraConfigLoader(project / "conf").loaded.run
+data = project / run.data_dir
+refuse_removal(run.problem, run.features, data, run.remove_used_features)
 
 columns = columns_of(run.features, run.model, run.evaluation.baseline)
-objects = feast_objects(run.problem, run.features, project / run.data_dir)
-service = feature_service(service_name(run.problem, run.model), run.problem, objects, columns)
+objects = feast_objects(run.problem, run.features, data)
+objects.append(feature_service(service_name(run.problem, run.model), run.problem, objects, columns))
+# Feast would remove what is not declared here: the services of models that other runs have trained stay.
+objects += kept_services(open_repository(run.problem, run.features, data, run.hardware, run.online_store), objects)
 
 # Feast collects what it finds among the module's names.
-globals().update({f"declared_{position}": one for position, one in enumerate([*objects, service])})
+globals().update({f"declared_{position}": one for position, one in enumerate(objects)})

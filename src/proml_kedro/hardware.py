@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from proml_kedro.errors import UserError
@@ -131,8 +132,15 @@ def tensorflow_strategy(hardware: HardwareSpec) -> Any:
     if hardware.wants_gpu and not gpus:
         logger.warning("there is no GPU; training goes on without one")
     if hardware.device == "multi_gpu":
-        return tf.distribute.MirroredStrategy([one.name for one in gpus or tf.config.list_logical_devices("CPU")])
+        return _mirrored(tuple(one.name for one in gpus or tf.config.list_logical_devices("CPU")))
     return tf.distribute.get_strategy()
+
+
+@cache  # TensorFlow mixes up what the devices of two strategies of one process say to each other
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 @contextmanager

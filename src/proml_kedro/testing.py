@@ -17,6 +17,8 @@ import numpy as np
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.registry import components
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.model import score_output
+from proml_kedro.spec.problem import Task
 
 INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
 """Two numbers and a category, with missing values in each."""
@@ -25,13 +27,13 @@ VECTOR = Input("shop.embedding", "vector[4]")
 """For components that read vectors: a fourth input when ``inputs`` names it."""
 
 
-def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS) -> Examples:
+def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS, task: Task = "binary") -> Examples:
     """Examples of these inputs. The label depends on all of :data:`INPUTS`, and :data:`VECTOR` tells it."""
     generator = np.random.default_rng(seed)
     price, visits = generator.normal(20, 5, rows), generator.poisson(3, rows).astype(np.float64)
     city = generator.choice(np.array(["Bern", "Lima", "Oslo"], dtype=object), rows)
     margin = (price - 20) / 5 + 0.3 * (visits - 3) + np.where(city == "Lima", 1.5, -0.5)
-    label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
+    label = _draw_label(generator, margin, task)
     for values, nothing in ((price, np.nan), (visits, np.nan), (city, None)):
         values[generator.random(rows) < 0.05] = nothing
     columns = {"shop.price": price.astype(np.float32), "shop.visits": visits.astype(np.float32), "shop.city": city}
@@ -41,13 +43,24 @@ def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS) ->
     return Examples({one.name: columns[one.name] for one in inputs}, label)
 
 
-def check_component(config: Mapping[str, Any], folder: Path) -> None:
+def _draw_label(generator: np.random.Generator, margin: Array, task: Task) -> Array:
+    if task == "regression":
+        return (margin + generator.normal(size=len(margin))).astype(np.float32)
+    if task == "count":
+        return generator.poisson(np.exp(margin / 2)).astype(np.float32)
+    return (generator.random(len(margin)) < 1 / (1 + np.exp(-margin))).astype(np.float32)
+
+
+def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binary", every_input: bool = False) -> None:
     """Prove the laws for one configured component.
 
     Args:
         config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS` and :data:`VECTOR`, and is
             all of the former when left out.
         folder: An empty folder to save into.
+        task: What sort of label it is to learn.
+        every_input: Prove also that each input changes the scores, as it must in a network: a block that cuts an input
+            off from the heads would silently learn nothing from it.
 
     Raises:
         AssertionError: A law is broken; the message names it.
@@ -55,8 +68,8 @@ def check_component(config: Mapping[str, Any], folder: Path) -> None:
     kind = components.get(config["kind"])
     inputs = [one for one in (*INPUTS, VECTOR) if one.name in config.get("inputs", [every.name for every in INPUTS])]
     spec = kind.Spec.model_validate({**config, "inputs": [one.name for one in inputs]})
-    train, check, fresh = (make_examples(rows, seed, inputs) for seed, rows in enumerate((600, 300, 200), 1))
-    context = FitContext(HardwareSpec(threads=1), seed=7)
+    train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
+    context = FitContext(HardwareSpec(threads=1), seed=7, task=task)
 
     def fitted() -> Component:
         component: Component = kind(spec, inputs)
@@ -65,20 +78,22 @@ def check_component(config: Mapping[str, Any], folder: Path) -> None:
 
     component = fitted()
     scores = component.score(fresh.columns)
-    _check_outputs(component, scores, len(fresh))
-    _check_learns(scores, fresh.label)
+    _check_outputs(component, scores, len(fresh), task)
+    _check_learns(scores, fresh.label, task)
     _same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
     _check_rows_are_scored_alone(component, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
-    _check_examples_untouched(train, inputs)
+    if every_input:
+        _check_every_input(component, fresh.columns, scores)
+    _check_examples_untouched(train, make_examples(600, 1, inputs, task))
     component.save(folder)
     loaded = kind.load(spec, inputs, folder)
     _same("a saved component scores as before", scores, loaded.score(fresh.columns))
     _check_no_pickle(folder)
 
 
-def _check_outputs(component: Component, scores: Mapping[str, Array], rows: int) -> None:
-    declared = component.spec.outputs("binary")
+def _check_outputs(component: Component, scores: Mapping[str, Array], rows: int, task: Task) -> None:
+    declared = component.spec.outputs(task)
     assert set(scores) == set(declared), f"score gives {sorted(scores)}, declared are {declared}"
     for name, values in scores.items():
         assert values.shape == (rows,), f"output '{name}' has shape {values.shape} for {rows} rows"
@@ -86,11 +101,14 @@ def _check_outputs(component: Component, scores: Mapping[str, Array], rows: int)
     if "probability" in scores:
         inside = (scores["probability"] >= 0) & (scores["probability"] <= 1)
         assert inside.all(), "a probability lies outside of 0 and 1"
+    if task == "count" and "mean" in scores:
+        assert (scores["mean"] >= 0).all(), "the mean of a count is negative"
 
 
-def _check_learns(scores: Mapping[str, Array], label: Array) -> None:
-    values = scores.get("probability", next(iter(scores.values())))
-    assert values[label == 1].mean() > values[label == 0].mean(), "it learns nothing from an easy problem"
+def _check_learns(scores: Mapping[str, Array], label: Array, task: Task) -> None:
+    values = scores.get(score_output(task), next(iter(scores.values())))
+    high = label > np.median(label) if task != "binary" else label == 1
+    assert values[high].mean() > values[~high].mean(), "it learns nothing from an easy problem"
 
 
 def _check_rows_are_scored_alone(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:
@@ -111,10 +129,17 @@ def _check_unknown_values(component: Component, columns: Columns) -> None:
         assert np.isfinite(values).all(), f"output '{name}' is not finite for missing, unknown or huge values"
 
 
-def _check_examples_untouched(train: Examples, inputs: Sequence[Input]) -> None:
-    again = make_examples(600, 1, inputs)
+def _check_every_input(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:
+    for name, values in columns.items():
+        others = component.score({**columns, name: values[::-1]})
+        changed = any(float(np.abs(others[output] - scores[output]).max()) > 0 for output in scores)
+        assert changed, f"broken: each input changes the scores: '{name}' does not"
+
+
+def _check_examples_untouched(train: Examples, again: Examples) -> None:
     for name, values in train.columns.items():
         assert _equal(values, again.columns[name]), f"fitting changed the column '{name}' it was given"
+    assert _equal(train.label, again.label), "fitting changed the labels it was given"
 
 
 def _check_no_pickle(folder: Path) -> None:

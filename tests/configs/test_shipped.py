@@ -13,7 +13,12 @@ from proml_kedro.config.folders import shipped
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 CHOICES = sorted(f"{file.parent.relative_to(CONF).as_posix()}={file.stem}" for file in CONF.glob("*/**/*.yaml"))
-PROBLEMS = {"job_mixed": "job_recommendations"}
+PROBLEMS = {
+    "job_mixed": "job_recommendations",
+    "multi_task": "job_recommendations",
+    "sequence": "job_histories",
+    "two_tower": "job_recommendations",
+}
 """Models of another problem than the one that `kedro run` takes when none is named."""
 
 

@@ -1,4 +1,4 @@
-"""The shipped deep models on 336,776 real flights, with the seed of the configuration."""
+"""The shipped deep models on 336,776 real flights and on a generated search for jobs, with the configuration's seed."""
 
 from __future__ import annotations
 
@@ -39,3 +39,28 @@ def test_a_shipped_model_is_as_good_as_its_reference(model, auc, logloss, data):
     assert metrics["rows"] == 82_609
     assert metrics["candidate"]["auc"] >= auc
     assert metrics["candidate"]["logloss"] <= logloss
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory):
+    return tmp_path_factory.mktemp("jobs") / "data"
+
+
+@pytest.mark.parametrize(
+    ("problem", "model", "auc"),
+    [
+        ("job_recommendations", "two_tower", 0.743),
+        ("job_recommendations", "multi_task", 0.770),
+        ("job_histories", "sequence", 0.766),
+    ],
+)
+def test_a_shipped_model_of_the_search_for_jobs(problem, model, auc, jobs):
+    command = [KEDRO, "run", "--pipelines=features,train,evaluate", f"problem={problem}", f"model={model}"]
+    done = subprocess.run(
+        [*command, "~evaluation.baseline", f"data_dir={jobs}"], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((jobs / problem / model / "evaluation" / "metrics.json").read_text())
+    assert metrics["candidate"]["auc"] >= auc
+    assert (jobs / problem / model / "trained_model").is_dir()
+    assert list((jobs / problem / model / "trained_model").glob("*/saved_model/saved_model.pb"))

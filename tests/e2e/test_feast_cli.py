@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -25,12 +26,22 @@ ROOT = Path(__file__).parents[2]
 FEAST = str(Path(sys.executable).with_name("feast"))
 
 
+ON_DEMAND = """
+gaps:
+  source: on_demand
+  features:
+    pace: {dtype: float, expression: "flight.distance / nullif(origin_delays.delay_3h, 0)"}
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose features are not computed yet."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("conf", "feature_repo"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
+    with (folder / "conf" / "features" / "flight_delays.yaml").open("a") as file:
+        file.write(ON_DEMAND)
     return folder
 
 
@@ -67,7 +78,35 @@ def test_apply_list_and_nothing_left_to_do(computed: Path) -> None:
     assert all(name in views for name in ("weather", "plane_delays", "carrier_origin_delays"))
     entities = feast(computed, "entities", "list").stdout
     assert all(name in entities for name in ("tailnum", "carrier", "origin", "dest"))
+    assert "pace" in feast(computed, "on-demand-feature-views", "describe", "gaps").stdout
     assert "No changes to registry" in feast(computed, "plan").stdout
+    again = feast(computed, "apply")
+    assert again.returncode == 0
+    assert not [line for line in again.stdout.splitlines() if line.startswith(("Created", "Updated", "Deleted"))]
+
+
+def test_applying_keeps_the_services_of_other_models(computed: Path) -> None:
+    run = HydraConfigLoader(computed / "conf").loaded.run
+    store = open_repository(run.problem, run.features, computed / "data", run.hardware)
+    register(store, run.problem, run.features, "flight_delays_other", {"weather.visib": "float"})
+    assert feast(computed, "apply").returncode == 0
+    services = feast(computed, "feature-services", "list").stdout
+    assert "flight_delays_other" in services
+    assert "flight_delays_xgboost" in services
+
+
+def test_removing_what_a_bundle_reads_is_refused(computed: Path) -> None:
+    bundle = computed / "data" / "flight_delays" / "xgboost" / "bundle"
+    bundle.mkdir(parents=True)
+    inputs = [{"name": "weather.snow", "dtype": "float", "request": False}]
+    (bundle / "proml.yaml").write_text(json.dumps({"name": "f", "version": "v1", "schema": {"inputs": inputs}}))
+    try:
+        refused = feast(computed, "apply")
+    finally:
+        shutil.rmtree(bundle)
+    assert refused.returncode == 2
+    assert "'weather.snow' is no longer declared" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_a_run_registers_the_same(computed: Path) -> None:

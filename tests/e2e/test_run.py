@@ -29,7 +29,7 @@ def test_the_summary_says_how_good_where_and_what_next(finished_shop):
     for words in (
         "shop · model xgboost",
         "auc",
-        "logistic",
+        "linear",
         "interval, by day",
         "Drift verdict",
         "bentoml serve",

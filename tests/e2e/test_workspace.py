@@ -28,6 +28,7 @@ OPTIONS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # containers have little of it
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -81,7 +82,7 @@ class Page:
     def load(self, path: str) -> None:
         """Open a page and wait until all that it asks for is there."""
         self.open(path)
-        self.until(lambda: self.texts(".results li, .card, .empty"), path)
+        self.until(lambda: self.texts(".results li, .card, .empty, article.report"), path)
         if "feature=" in path:
             self.until(lambda: self.texts(".detail .similar") and self.texts(".distribution"), path)
 
@@ -299,14 +300,32 @@ def test_models_and_health(page):
     page.open("models")
     page.until(lambda: page.texts(".metrics .meaning"), "metrics beside the baseline's")
     assert "auc" in page.texts(".metrics th[scope=row]")
+    assert {"train", "validation", "test"} <= set(page.texts(".metrics th[scope=row]"))
+    assert page.texts(".unreadable") == [], "what runs write today is what is read here"
     page.find(".shares a").click()
     page.until(lambda: page.texts(".detail h2"), "a feature that the model relies on")
     page.press("3")
     page.until(lambda: "Health" in page.texts("h1") and page.texts(".verdict"), "the verdict")
+    assert page.texts(".unreadable") == []
     assert {"visit.pages", "orders.spent_7d", "score"} <= set(page.texts(".columns th[scope=row]"))
     report = page.find("a[href$='/drift/drift.html']").get_attribute("href")
     page.driver.get(report)
     page.until(lambda: "Drift" in page.find("body").text, "Evidently's report, drawn by its own scripts")
+
+
+def test_reports_are_read_here(page):
+    page.open("models")
+    page.until(lambda: page.texts(".reports a"), "links to reports")
+    page.find(".reports a[href*='card.md']").click()
+    page.until(lambda: page.texts("article.report h1") == ["shop-xgboost"], "the model card")
+    assert {"What it predicts", "Limits"} <= set(page.texts("article.report h2"))
+    assert "orders.spent_7d" in page.texts("article.report td code")
+    assert not [text for text in page.texts("article.report *") if "**" in text or "|" in text or "```" in text]
+    page.driver.back()
+    page.until(lambda: page.texts("h1") == ["Models"], "back")
+    page.find(".reports a[href*='report.md']").click()
+    loaded = "return [...document.images].map((one) => one.complete && one.naturalWidth > 0)"
+    page.until(lambda: len(found := page.driver.execute_script(loaded)) > 3 and all(found), "its plots")
 
 
 def test_the_page_follows_the_project(page, project):
@@ -333,7 +352,14 @@ def test_the_page_follows_the_project(page, project):
         features.write_text(kept)
 
 
-PLACES = ("features?q=sp", "features?feature=shop/orders.spent_7d", "features?q=zzz", "models", "health")
+PLACES = (
+    "features?q=sp",
+    "features?feature=shop/orders.spent_7d",
+    "features?q=zzz",
+    "models",
+    "health",
+    "report?at=shop/xgboost/bundle/card.md",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -345,7 +371,7 @@ def test_text_can_be_read(page, scheme):
         assert page.driver.execute_script(CONTRAST) == [], place
 
 
-@pytest.mark.parametrize("width", [1440, 1280, 640, 400, 320])
+@pytest.mark.parametrize("width", [1440, 1280, 1000, 640, 400, 320])
 def test_nothing_is_wider_than_the_window(page, width):
     """640 is a window of 1280 at 200 %."""
     page.show_as(width)

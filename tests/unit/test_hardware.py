@@ -9,8 +9,16 @@ import pyarrow as pa
 import pytest
 import threadpoolctl
 
+from proml_kedro.errors import UserError
 from proml_kedro.features.sql import connect
-from proml_kedro.hardware import duckdb_settings, limit_environment, use, xgboost_settings
+from proml_kedro.hardware import (
+    check_device,
+    count_gpus,
+    duckdb_settings,
+    limit_environment,
+    use,
+    xgboost_settings,
+)
 from proml_kedro.models.component import FitContext
 from proml_kedro.registry import components
 from proml_kedro.spec import HardwareSpec
@@ -72,3 +80,22 @@ assert threads.get_intra_op_parallelism_threads() == 1
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False, env=environment
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("device", ["gpu", "multi_gpu"])
+def test_a_gpu_that_is_not_there_is_told_in_one_line(device):
+    if count_gpus():
+        pytest.skip("there is a GPU")
+    hardware = HardwareSpec(threads=1, device=device)
+    with pytest.raises(UserError, match=r"hardware\.device: no GPU is found; .* hardware\.allow_cpu=true") as caught:
+        check_device(hardware)
+    assert "\n" not in str(caught.value)
+    check_device(HardwareSpec(device=device, allow_cpu=True))
+    assert xgboost_settings(HardwareSpec(threads=1, device=device, allow_cpu=True))["device"] == "cpu"
+
+
+def test_more_gpus_than_there_are(monkeypatch):
+    monkeypatch.setattr("proml_kedro.hardware.count_gpus", lambda: 1)
+    check_device(HardwareSpec(device="gpu"))
+    with pytest.raises(UserError, match=r"hardware\.devices: 4 GPUs are asked for, and 1 found"):
+        check_device(HardwareSpec(device="multi_gpu", devices=4))

@@ -72,7 +72,7 @@ def write_bundle(
     scorer = RowScorer(graph, manifest.features, rows.precision)
     columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
-    write_golden(folder, golden, scorer.inputs, scorer.score)
+    write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(metrics)
     (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
@@ -146,7 +146,7 @@ class Bundle:
         if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
-            check_golden(folder, bundle.inputs, bundle.score, manifest.serving.tolerance)
+            check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
         return bundle
 
     @property

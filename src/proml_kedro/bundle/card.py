@@ -11,6 +11,13 @@ from typing import Any
 
 from proml_kedro.bundle.manifest import InputField, Manifest
 from proml_kedro.spec.base import format_duration
+from proml_kedro.spec.problem import Task
+
+_PREDICTED: dict[Task, str] = {
+    "binary": "The probability of",
+    "regression": "The mean of a number",
+    "count": "The mean of a count",
+}
 
 
 @dataclass(frozen=True)
@@ -20,14 +27,14 @@ class Period:
     Attributes:
         split: ``train``, ``validation`` or ``test``.
         rows: How many examples.
-        positive: Share of positive labels.
+        label: Mean label; of truth values the share of positive ones.
         first: Moment of the first example.
         last: Moment of the last example.
     """
 
     split: str
     rows: int
-    positive: float
+    label: float
     first: datetime
     last: datetime
 
@@ -62,7 +69,7 @@ def write_card(
     sections = [
         _head(manifest),
         _prediction(manifest),
-        "## Data\n\n" + "\n".join(_data(periods)),
+        "## Data\n\n" + "\n".join(_data(periods, manifest.problem.label.task)),
         "## Quality on the test period\n\n" + "\n".join(_quality(metrics)),
         "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
         "## Limits\n\n" + "\n".join(_limits(manifest, periods)),
@@ -85,19 +92,21 @@ def _head(manifest: Manifest) -> str:
 def _prediction(manifest: Manifest) -> str:
     problem = manifest.config["problem"]
     text = problem.get("description") or problem["name"]
+    predicted = _PREDICTED[manifest.problem.label.task]
     lead = format_duration(manifest.rows.lead_time)
     when = f"{lead} before" if manifest.rows.lead_time else "at"
     return (
-        f"## What it predicts\n\nThe probability of: {text} (`{problem['label']['expression']}`). "
+        f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`). "
         f"It is made {when} `{manifest.rows.timestamp}`, from what is known then."
     )
 
 
-def _data(periods: list[Period]) -> Iterator[str]:
-    yield "| period | from | to | examples | positive |"
+def _data(periods: list[Period], task: Task) -> Iterator[str]:
+    yield f"| period | from | to | examples | {'positive' if task == 'binary' else 'mean label'} |"
     yield "|---|---|---|--:|--:|"
     for one in periods:
-        yield f"| {one.split} | {_minute(one.first)} | {_minute(one.last)} | {one.rows:,} | {one.positive:.1%} |"
+        label = f"{one.label:.1%}" if task == "binary" else f"{one.label:.4g}"
+        yield f"| {one.split} | {_minute(one.first)} | {_minute(one.last)} | {one.rows:,} | {label} |"
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:

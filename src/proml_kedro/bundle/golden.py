@@ -43,13 +43,14 @@ def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any
     return pq.read_table(training_set, columns=list(columns), filters=is_test & pc.field("example_id").isin(chosen))
 
 
-def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], score: Score) -> None:
-    """Write ``golden.parquet``: the rows as they are, and ``probability`` as float64.
+def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], output: str, score: Score) -> None:
+    """Write ``golden.parquet``: the rows as they are, and ``probability``, or ``mean``, as float64.
 
     Args:
         folder: Where to.
         rows: A ``pyarrow.Table`` with the inputs among its columns.
         inputs: What a row consists of.
+        output: What the scores are: ``probability`` or ``mean``.
         score: Gives the scores.
     """
     import pyarrow as pa
@@ -57,29 +58,35 @@ def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], score: Score)
 
     file = folder / GOLDEN
     pq.write_table(rows, file)
-    probability = score(read_columns(file, inputs, precision="float64"))
-    pq.write_table(rows.append_column("probability", pa.array(probability, pa.float64())), file)
+    scores = score(read_columns(file, inputs, precision="float64"))
+    pq.write_table(rows.append_column(output, pa.array(scores, pa.float64())), file)
 
 
-def check_golden(folder: Path, inputs: Sequence[Input], score: Score, tolerance: float) -> None:
+def check_golden(folder: Path, inputs: Sequence[Input], output: str, score: Score, tolerance: float) -> None:
     """Prove that the golden rows are scored as they were when they were written.
 
     Raises:
-        IntegrityError: A probability differs by more than the tolerance.
+        IntegrityError: A score differs by more than the tolerance.
     """
     actual = score(read_columns(folder / GOLDEN, inputs, precision="float64"))
-    compare(folder, actual, read_probability(folder), tolerance)
+    compare(folder, actual, read_scores(folder, output), tolerance)
 
 
 def compare(folder: Path, actual: Any, expected: Any, tolerance: float) -> None:
-    """Prove that two arrays of probabilities, shape (n,), are equal within a tolerance.
+    """Prove that two arrays of scores, shape (n,), are equal within a tolerance.
+
+    Args:
+        folder: The bundle, for errors.
+        actual: The scores.
+        expected: What they should be.
+        tolerance: Largest difference, for scores beyond 1 as a share of them.
 
     Raises:
         IntegrityError: They are not; NaN equals nothing.
     """
     if len(actual) != len(expected):
         raise IntegrityError.of(folder, f"{len(actual)} scores for {len(expected)} golden rows")
-    difference = np.abs(np.asarray(actual) - expected)
+    difference = np.abs(np.asarray(actual) - expected) / np.maximum(np.abs(expected), 1.0)
     wrong = int((~(difference <= tolerance)).sum())
     if wrong:
         raise IntegrityError.of(
@@ -89,6 +96,11 @@ def compare(folder: Path, actual: Any, expected: Any, tolerance: float) -> None:
         )
 
 
-def read_probability(folder: Path) -> Any:
-    """The golden rows' probabilities, float64 of shape (n,)."""
-    return read_columns(folder / GOLDEN, [Input("probability", "float")], precision="float64")["probability"]
+def read_scores(folder: Path, output: str) -> Any:
+    """The golden rows' scores, float64 of shape (n,).
+
+    Args:
+        folder: The bundle.
+        output: Which output they are: ``probability`` or ``mean``.
+    """
+    return read_columns(folder / GOLDEN, [Input(output, "float")], precision="float64")[output]

@@ -129,6 +129,11 @@ class Manifest(Spec):
         return f"{self.name}:{self.version}"
 
     @property
+    def score_output(self) -> str:
+        """What the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
+        return self.score.rpartition(".")[2]
+
+    @property
     def serving(self) -> ServingSpec:
         """How the bundle is to be served."""
         return ServingSpec.model_validate(self.config.get("serving", {}))

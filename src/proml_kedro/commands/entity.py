@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
     from proml_kedro.features.online import OnlineValue
+    from proml_kedro.features.push import Pushed
+    from proml_kedro.features.rows import Rows
 
 
 def parse_moment(text: str | None) -> datetime:
@@ -88,7 +92,6 @@ def read_entity(
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    _online_file(place)
     return _look(place, entity, as_of, readable)
 
 
@@ -121,11 +124,8 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     Raises:
         UserError: There is no online store, or nothing in it.
     """
-    from proml_kedro.features.ledger import Ledger
-
-    run, file = place.run, _online_file(place)
-    held = {name: until for name, (until, _) in Ledger(file, run.problem.name).all().items()}
-    moments = {name: until for name, until in held.items() if name in run.features.views}
+    run = place.run
+    moments = {name: until for name, (until, _) in open_rows(place).held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.consistency import as_result, check_consistency
@@ -139,30 +139,83 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     return as_result(found)
 
 
-def _online_file(place: Place) -> Path:
-    file = place.data_dir / "feature_store" / place.run.problem.name / "online.db"
-    if not file.is_file():
+def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
+    """What a service has logged beside offline values as of the logged moments.
+
+    Args:
+        place: What the command works on.
+        log: The log.
+        rows: How many of its last rows.
+        tolerance: Relative difference of two numbers that counts as none.
+
+    Raises:
+        UserError: A line is none of such a log, or has a feature that is not declared.
+    """
+    from proml_kedro.features.consistency import as_result
+    from proml_kedro.features.replay import compare_log, read_log
+
+    logged = read_log(log, rows)
+    with _answering():
+        return as_result(compare_log(_open(place), place.run.features, logged, tolerance))
+
+
+def push_file(place: Place, view: str, file: Path) -> Pushed:
+    """Put the rows of a file into the online store.
+
+    Args:
+        place: What the command works on.
+        view: Which view's rows.
+        file: CSV or Parquet; ``-`` for CSV from standard input.
+
+    Raises:
+        UserError: No such view, no store, or rows that do not fit; nothing is written then.
+    """
+    from proml_kedro.features.push import push_rows
+
+    stored = {name: one for name, one in place.run.features.views.items() if one.is_stored}
+    if view not in stored:
+        raise UserError(Mistake("", unknown("stored feature view", view, stored)))
+    rows = open_rows(place)
+    with tempfile.TemporaryDirectory() as folder, _answering():
+        if str(file) == "-":
+            file = Path(folder) / "standard input.csv"
+            file.write_bytes(sys.stdin.buffer.read())
+        return push_rows(rows, view, stored[view], file, place.run.hardware)
+
+
+def open_rows(place: Place) -> Rows:
+    """The online store.
+
+    Raises:
+        UserError: There is none yet, or it cannot be reached.
+    """
+    from proml_kedro.features.rows import online_place, rows_at
+
+    run = place.run
+    rows = rows_at(online_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    if not rows.is_there():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
-    return file
+    return rows
 
 
 def _open(place: Place) -> FeatureStore:
     from proml_kedro.features.repository import open_repository
 
     run = place.run
-    return open_repository(run.problem, run.features, place.data_dir, run.hardware)
+    return open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store)
 
 
 @contextmanager
 def _answering() -> Iterator[None]:
     """What a store that is behind the configuration answers, as one line."""
-    import sqlite3
-
-    from feast.errors import FeastObjectNotFoundException
+    from proml_kedro.features.rows import NotStoredError
 
     try:
         yield
-    except (FeastObjectNotFoundException, sqlite3.OperationalError) as error:
+    except Exception as error:
+        # Feast's own error is known by its name: to import it takes seconds, and looking up does without Feast.
+        if not isinstance(error, NotStoredError) and type(error).__name__ != "FeatureViewNotFoundException":
+            raise
         message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
         raise UserError(Mistake("", message)) from error
 
@@ -172,9 +225,9 @@ def _look(
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online import OnlineFeatures
 
-    store = _open(place)
+    rows = open_rows(place)
     try:
         with _answering():
-            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
+            return OnlineFeatures(rows, place.run.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -81,6 +82,20 @@ def make_group(
         """,
     )
     add(
+        "push",
+        _push,
+        [
+            click.Argument(["view"]),
+            click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)),
+            overrides(),
+        ],
+        """Put fresh rows of VIEW into the online store.
+
+        FILE is CSV or Parquet with the view's key, event_timestamp and every feature; - reads CSV from standard input.
+        A row that is older than what is there changes nothing; when a value is wrong, nothing is written at all.
+        """,
+    )
+    add(
         "check",
         _check,
         [
@@ -95,11 +110,17 @@ def make_group(
                 show_default=True,
                 help="Relative difference of numbers that counts as none.",
             ),
+            click.Option(
+                ["--log"],
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Compare what a service has logged (serving.log) instead; --rows are its last ones.",
+            ),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
         """Compare the values that training reads with those that serving reads.
 
-        Offline values are read as of the moment the online store was filled for. Exit code 1 when any differs.
+        Offline values are read as of the moment the online store was filled for, or as of each logged row's moment.
+        Exit code 1 when any differs.
         """,
     )
     return group
@@ -208,16 +229,32 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
         sys.exit(FOUND)
 
 
+def _push(view: str, file: Path, overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
+    from proml_kedro.commands.entity import push_file
+    from proml_kedro.commands.place import Place
+
+    pushed = push_file(Place(conf_source, overrides, env), view, file)
+    late = f", {pushed.late} of them older than what is there" if pushed.late else ""
+    click.echo(f"{view}: {pushed.rows} row{'' if pushed.rows == 1 else 's'}{late}")
+
+
 def _check(
-    overrides: tuple[str, ...], rows: int, tolerance: float, as_json: bool, env: str | None, conf_source: str
+    overrides: tuple[str, ...],
+    rows: int,
+    tolerance: float,
+    log: Path | None,
+    as_json: bool,
+    env: str | None,
+    conf_source: str,
 ) -> None:
     import json
 
-    from proml_kedro.commands.entity import compare_values
+    from proml_kedro.commands.entity import compare_logged, compare_values
     from proml_kedro.commands.place import Place
     from proml_kedro.commands.show import consistency_as_text
 
-    result = compare_values(Place(conf_source, overrides, env), rows, tolerance)
+    place = Place(conf_source, overrides, env)
+    result = compare_logged(place, log, rows, tolerance) if log else compare_values(place, rows, tolerance)
     click.echo(json.dumps(result) if as_json else consistency_as_text(result))
     if result["mismatches"]:
         sys.exit(FOUND)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
 import yaml
@@ -13,6 +14,7 @@ from yaml import YAMLError
 
 from proml_kedro.artifacts import code_fingerprint, fingerprint
 from proml_kedro.commands.place import Declared, Place
+from proml_kedro.errors import UserError
 from proml_kedro.features.catalog import Entry, Facts, list_features
 from proml_kedro.features.market import FORMAT, Market
 
@@ -41,7 +43,13 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
     problems, notices = place.problems()
     inputs = place.model_inputs()
     results = _Results(place.data_dir)
-    market = Market.build(file, [entry for one in problems for entry in _entries(one, inputs, results)])
+    entries = [entry for one in problems for entry in _entries(one, inputs, results)]
+    try:
+        market = Market.build(file, entries)
+    except OSError as error:
+        raise UserError.at("data_dir", f"cannot write to {folder}: {error.strerror}") from error
+    except OperationalError as error:  # SQLite's own words for a folder or disk that cannot be written to
+        raise UserError.at("data_dir", f"cannot write to {folder}: {error}") from error
     notices = [*notices, *results.unreadable]
     for old in folder.glob("market-*.sqlite"):
         if old != file:
@@ -56,7 +64,9 @@ def _fingerprint(place: Place) -> str:
     return fingerprint(
         {
             "format": FORMAT,
-            "code": [code_fingerprint(name) for name in ("features.catalog", "features.market", "commands")],
+            "code": [
+                code_fingerprint(name) for name in ("features.catalog", "features.market", "features.words", "commands")
+            ],
             "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in place.files()},
             "overrides": place.overrides,
             "env": place.env,

@@ -125,12 +125,13 @@ class ProjectSource:
         self._place = place
 
         @cache
-        def written() -> Mapping[str, Mapping[str, Any]]:
+        def declared() -> Mapping[str, Mapping[str, Any]]:
             return {one.problem.name: one.written for one in place.problems()[0]}
 
-        return Content.of(
-            market, place.data_dir, place.run.hardware, lambda problem: written().get(problem, {}), notices
-        )
+        def written(problem: str) -> Mapping[str, Any]:
+            return declared().get(problem, {})
+
+        return Content.of(market, place.data_dir, place.run.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

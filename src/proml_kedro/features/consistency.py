@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proml_kedro.arrays import as_vectors
 from proml_kedro.features.online import Array, OnlineFeatures
+from proml_kedro.features.rows import rows_at
 from proml_kedro.features.sql import connect, literal, parquet, quote
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec
@@ -125,7 +125,8 @@ def _compare_view(
 ) -> list[Comparison]:
     import pandas as pd
 
-    online = OnlineFeatures(store, features, columns).read(keys, moment)
+    rows = rows_at(store.config.online_store.path, store.project)
+    online = OnlineFeatures(rows, features, columns).read(keys, moment)
     if not keys:
         return [Comparison(name, moment.isoformat(), 0, 0, 0, 0, 0, {}) for name in columns]
     frame = pd.DataFrame(keys).assign(event_timestamp=pd.Timestamp(moment), __row=range(len(keys)))
@@ -133,27 +134,44 @@ def _compare_view(
     offline = store.get_historical_features(frame, refs, full_feature_names=True).to_arrow().sort_by("__row")
     if offline.num_rows != len(keys):
         raise RuntimeError(f"the join lost or doubled rows: {len(keys)} keys, {offline.num_rows} rows")
-    digests = [_digest(one) for one in keys]
+    digests = [digest(one) for one in keys]
     return [
-        _compare(name, moment, _values(offline[name.replace(".", "__", 1)], dtype), online[name], digests, tolerance)
+        compare_column(
+            name,
+            moment.isoformat(),
+            to_array(offline[name.replace(".", "__", 1)].to_pylist(), dtype),
+            online[name],
+            digests,
+            tolerance,
+        )
         for name, dtype in columns.items()
     ]
 
 
-def _values(column: Any, dtype: Dtype) -> Array:
-    """A column as the online reader gives it: float64 with NaN, objects of str with None, or vectors."""
+def to_array(values: list[Any], dtype: Dtype) -> Array:
+    """Plain values as the online reader gives them: float64 with NaN, objects of str with None, or vectors."""
     size = vector_size(dtype)
     if size is not None:
-        return as_vectors(column, size, "float64")
-    values = column.to_pylist()
+        nothing = [np.nan] * size
+        return np.array([nothing if one is None else one for one in values], np.float64).reshape(len(values), size)
     if dtype == "str":
         return np.array(values, object)
     return np.array([np.nan if one is None else float(one) for one in values], np.float64)
 
 
-def _compare(
-    name: str, moment: datetime, offline: Array, online: Array, digests: list[str], tolerance: float
+def compare_column(
+    name: str, as_of: str, offline: Array, online: Array, digests: Sequence[str], tolerance: float
 ) -> Comparison:
+    """Compare n values of a feature, both as :func:`to_array` has them.
+
+    Args:
+        name: ``view.feature``.
+        as_of: The moment, or moments, in words.
+        offline: What training reads.
+        online: What serving reads.
+        digests: Of each row's key.
+        tolerance: Relative difference of two numbers that counts as none.
+    """
     no_offline, no_online = _missing(offline), _missing(online)
     difference = _difference(offline, online)
     difference[no_offline & no_online] = 0.0
@@ -162,7 +180,7 @@ def _compare(
     order = [one for one in np.argsort(-difference, kind="stable")[:_WORST].tolist() if wrong[one]]
     return Comparison(
         name,
-        moment.isoformat(),
+        as_of,
         len(digests),
         int((~no_offline | ~no_online).sum()),
         int(wrong.sum()),
@@ -188,5 +206,6 @@ def _missing(values: Array) -> Array:
     return np.asarray(np.isnan(values).any(axis=1) if values.ndim > 1 else np.isnan(values))
 
 
-def _digest(key: Mapping[str, Any]) -> str:
+def digest(key: Mapping[str, Any]) -> str:
+    """Of a row's key, so that two reports can be compared and nobody's key is shown."""
     return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:12]

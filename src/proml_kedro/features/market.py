@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proml_kedro.features.catalog import COLUMNS, Entry, window_words
+from proml_kedro.features.likeness import Described, likeness
 from proml_kedro.features.words import WordIndex, words
 
 if TYPE_CHECKING:
@@ -160,31 +161,21 @@ class Market:
         return [_entry(row) for row in rows]
 
     def similar(self, entry: Entry, limit: int = 5, least: float = 0.5) -> list[tuple[float, Entry]]:
-        """Features that say or compute nearly the same, nearest first.
-
-        The likeness of two features is the Jaccard index of their words (name, description, definition), or 0.95 when
-        the definition, key and window are the same.
+        """Features that say or compute nearly the same, nearest first, as :func:`likeness` has it.
 
         Args:
             entry: The feature.
             limit: How many to return.
             least: The least likeness, from 0 to 1.
         """
-        own = _likeness_words(entry)
-        found = []
-        for one, other in self._likeness:
-            if (one.problem, one.name) == (entry.problem, entry.name):
-                continue
-            likeness = len(own & other) / len(own | other)
-            if _same_definition(one, entry):
-                likeness = max(likeness, 0.95)
-            if likeness >= least:
-                found.append((likeness, one))
+        own = Described.of(entry)
+        others = (one for one in self._described if (one.entry.problem, one.entry.name) != (entry.problem, entry.name))
+        found = [(alike, one.entry) for one in others if (alike := likeness(one, own)) >= least]
         return sorted(found, key=lambda item: (-item[0], item[1].name, item[1].problem))[:limit]
 
     @cached_property
-    def _likeness(self) -> list[tuple[Entry, frozenset[str]]]:
-        return [(one, _likeness_words(one)) for one in self.all()]
+    def _described(self) -> list[Described]:
+        return [Described.of(one) for one in self.all()]
 
     @cached_property
     def _size(self) -> int:
@@ -293,16 +284,3 @@ def _text(entry: Entry) -> str:
     """All that a feature is found by."""
     said = (entry.name, entry.description, entry.owner, entry.entity, entry.problem, entry.feature_type)
     return " ".join((*said, entry.aggregate, entry.table, entry.tags, window_words(entry.window)))
-
-
-def _likeness_words(entry: Entry) -> frozenset[str]:
-    return frozenset(words(f"{entry.name} {entry.description} {entry.definition}"))
-
-
-def _same_definition(one: Entry, other: Entry) -> bool:
-    return (one.definition, one.source, one.entity, one.window_seconds) == (
-        other.definition,
-        other.source,
-        other.entity,
-        other.window_seconds,
-    )

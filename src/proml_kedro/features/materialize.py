@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.features.asof_sql import moment_literal
-from proml_kedro.features.ledger import Ledger, forget
-from proml_kedro.features.online import BEGINNING, materialize_views
+from proml_kedro.features.rows import rows_at
 from proml_kedro.features.sql import connect, describe, parquet, quote
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -18,6 +19,36 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 logger = logging.getLogger(__name__)
+
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def materialize(store: FeatureStore, end: datetime, service_name: str | None = None) -> None:
+    """Put the values as of a moment into the online store.
+
+    Args:
+        store: The repository.
+        end: The moment; values known at it are included.
+        service_name: Only the views of this feature service; all views when left out or when there is no such service.
+    """
+    materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
+
+
+def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
+    """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
+    # Feast reports its progress on standard output.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        store.materialize(start, end, feature_views=list(views))
+
+
+def views_of(store: FeatureStore, service_name: str) -> list[str]:
+    """The views with stored values that a feature service reads; all of them when there is no such service."""
+    services = {one.name: one for one in store.list_feature_services()}
+    stored = [one.name for one in store.list_feature_views()]
+    if service_name not in services:
+        return stored
+    return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
+
 
 Done = Literal["unchanged", "moved on", "written anew"]
 
@@ -47,12 +78,14 @@ def materialize_new(
     Returns:
         What was done with each view.
     """
-    file = Path(store.config.online_store.path)
-    ledger = Ledger(file, store.project)
+    from proml_kedro.features.row_store import key_types
+
+    rows = rows_at(store.config.online_store.path, store.project)
+    held = rows.held()
     done: dict[str, Done] = {}
     for view in views:
         table = tables / f"{view}.parquet"
-        last = ledger.read(view)
+        last = held.get(view)
         if last and not anew and last[1] == history(table, last[0], hardware):
             start: datetime = last[0]
             done[view] = "moved on" if end > start else "unchanged"
@@ -60,11 +93,12 @@ def materialize_new(
             start = BEGINNING
             done[view] = "written anew"
         if done[view] != "unchanged":
+            rows.make(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
             if last and done[view] == "written anew":
-                ledger.remove(view)
-                forget(file, store.project, view, max(last[0], end))
+                rows.doubt(view)
+                rows.forget(view, max(last[0], end))
             materialize_views(store, [view], start, end)
-            ledger.write(view, end, history(table, end, hardware))
+            rows.note(view, end, history(table, end, hardware))
         logger.info("online store: %s %s", view, done[view])
     return done
 

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.features.training_set import zero_when_empty
+from proml_kedro.features.rows import Answer, Rows, entity_key, to_microseconds, to_moment
 from proml_kedro.spec.dtype import Dtype, vector_size
-from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
 
 Array = npt.NDArray[Any]
 
-BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
-_ROWS_PER_READ = 10_000
-"""SQLite takes some 30,000 keys in one query."""
-
-
-def materialize(store: FeatureStore, end: datetime, service_name: str | None = None) -> None:
-    """Put the values as of a moment into the online store.
-
-    Args:
-        store: The repository.
-        end: The moment; values known at it are included.
-        service_name: Only the views of this feature service; all views when left out or when there is no such service.
-    """
-    materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
-
-
-def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
-    """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
-    # Feast reports its progress on standard output.
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        store.materialize(start, end, feature_views=list(views))
-
-
-def views_of(store: FeatureStore, service_name: str) -> list[str]:
-    """The views with stored values that a feature service reads; all of them when there is no such service."""
-    services = {one.name: one for one in store.list_feature_services()}
-    stored = [one.name for one in store.list_feature_views()]
-    if service_name not in services:
-        return stored
-    return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
-
+_MICROSECOND = timedelta(microseconds=1)
 
 State = Literal["good", "expired", "later", "unknown"]
 
@@ -73,28 +38,29 @@ class OnlineValue:
 
 
 class OnlineFeatures:
-    """Reads features by key.
+    """Reads features by key, without Feast.
 
-    Feast keeps the latest value that was materialized, however old. Here a value older than its view's TTL is
+    A store keeps the latest value that was materialized, however old. Here a value older than its view's TTL is
     missing, as it is in a training set; so is one from after the moment that is asked for.
 
     Args:
-        store: The repository.
+        rows: The store.
         features: The problem's features.
-        columns: Those to read, as ``view.feature``; request features among them are left out.
+        columns: Those to read, as ``view.feature``; whatever is not stored among them is left out.
     """
 
-    def __init__(self, store: FeatureStore, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
-        self._store = store
-        self._views = {
-            name: view
-            for name, view in features.views.items()
-            if view.is_stored and any(column.partition(".")[0] == name for column in columns)
-        }
-        self._columns = {name: dtype for name, dtype in columns.items() if name.partition(".")[0] in self._views}
-        self._keys = {
-            key: store.get_entity(key).value_type.name == "INT64" for view in self._views.values() for key in view.key
-        }
+    def __init__(self, rows: Rows, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
+        self._rows = rows
+        self._views: dict[str, FeatureViewSpec] = {}
+        self._columns: dict[str, list[tuple[str, str, Dtype]]] = {}  # of each view: full name, own name, type
+        for name, dtype in columns.items():
+            view, _, column = name.partition(".")
+            if features.views[view].is_stored:
+                self._views[view] = features.views[view]
+                self._columns.setdefault(view, []).append((name, column, dtype))
+        self._order = [name for name in columns if name.partition(".")[0] in self._views]
+        self._types: dict[str, dict[str, str]] = {}
+        self._zeros = {name: zero_when_empty(view) for name, view in self._views.items()}
 
     def read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> dict[str, Array]:
         """The features of each row.
@@ -109,19 +75,27 @@ class OnlineFeatures:
 
         Raises:
             ValueError: A key cannot be of its type, or there are more moments than rows or fewer.
+            NotStoredError: The store lacks a view.
         """
         n = len(entity_rows)
         moments = [as_of] * n if isinstance(as_of, datetime) else list(as_of)
         if len(moments) != n:
             raise ValueError(f"{n} rows and {len(moments)} moments")
-        seconds = np.array([moment.timestamp() for moment in moments], np.float64)
-        if not n:
-            return {name: _empty(dtype, 0) for name, dtype in self._columns.items()}
-        parts = [
-            self._read(entity_rows[start : start + _ROWS_PER_READ], seconds[start : start + _ROWS_PER_READ])
-            for start in range(0, n, _ROWS_PER_READ)
-        ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._columns}
+        microseconds = [to_microseconds(moment) for moment in moments]
+        result: dict[str, Array] = {}
+        for view, columns in self._columns.items():
+            keys = [self._key(view, row) for row in entity_rows]
+            stored = self._rows.read(view, [key for key in keys if key is not None])
+            answers = [
+                None if key is None else self._alive(view, stored.get(key), at)
+                for key, at in zip(keys, microseconds, strict=True)
+            ]
+            nothing = [row for row, key in enumerate(keys) if key is not None and key not in stored]
+            for name, column, dtype in columns:
+                result[name] = _column(answers, column, dtype)
+                if column in self._zeros[view]:
+                    result[name][nothing] = 0
+        return {name: result[name] for name in self._order}
 
     def look(self, entity_row: Mapping[str, Any], as_of: datetime) -> dict[str, OnlineValue]:
         """The features of one row with the moments they are from, also of those that do not count.
@@ -132,97 +106,65 @@ class OnlineFeatures:
 
         Raises:
             ValueError: A key cannot be of its type.
+            NotStoredError: The store lacks a view.
         """
-        keys = {name: [self._key(name, entity_row.get(name))] for name in self._keys}
-        names = [name for name in self._columns if all(keys[key][0] is not None for key in self._view(name).key)]
-        vectors = self._ask(keys)
-        as_of_row = np.array([as_of.timestamp()])
+        values = self.read([entity_row], as_of)
         found = {}
-        for name in names:
-            vector, view = vectors[name], self._view(name)
-            value = self._values(name, self._columns[name], vector, np.ones(1, bool), as_of_row)[0]
-            moment = _moments(vector)[0] if _found(vector)[0] else None
-            alive = moment is None or bool(_holds(view, np.array([moment]), as_of_row)[0])
-            late = moment is not None and moment > as_of.timestamp()
-            state: State = "unknown" if moment is None else "good" if alive else "later" if late else "expired"
-            plain = _plain(value)
-            found[name] = OnlineValue(plain, None if moment is None else datetime.fromtimestamp(moment, UTC), state)
+        for name in self._order:
+            view = name.partition(".")[0]
+            key = self._key(view, entity_row)
+            if key is not None:
+                answer = self._rows.read(view, [key]).get(key)
+                state: State = "unknown"
+                if answer is not None:
+                    state = self._state(view, answer[0], to_microseconds(as_of))
+                found[name] = OnlineValue(_plain(values[name][0]), to_moment(answer[0]) if answer else None, state)
         return found
 
-    def _read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Array) -> dict[str, Array]:
-        if not self._columns:
-            return {}
-        keys = {name: [self._key(name, row.get(name)) for row in entity_rows] for name in self._keys}
-        vectors = self._ask(keys)
-        known = {
-            name: np.array([all(keys[key][row] is not None for key in view.key) for row in range(len(as_of))])
-            for name, view in self._views.items()
-        }
-        return {
-            name: self._values(name, dtype, vectors[name], known[name.partition(".")[0]], as_of)
-            for name, dtype in self._columns.items()
-        }
+    def _state(self, view: str, moment: int, as_of: int) -> State:
+        if moment > as_of:
+            return "later"
+        source = self._views[view].source
+        ttl = None if isinstance(source, str) else source.ttl
+        return "expired" if ttl is not None and as_of - moment > ttl // _MICROSECOND else "good"
 
-    def _ask(self, keys: Mapping[str, list[Any]]) -> dict[str, Any]:
-        """Feast's answer for each feature."""
-        # Feast cannot look for a key that is missing: it gets a stand-in, and the answer is not used.
-        asked = {
-            name: [(0 if self._keys[name] else "") if one is None else one for one in values]
-            for name, values in keys.items()
-        }
-        response = self._store.get_online_features(
-            features=[name.replace(".", ":", 1) for name in self._columns], entity_rows=asked, full_feature_names=True
-        ).proto
-        vectors = dict(zip(response.metadata.feature_names.val, response.results, strict=True))
-        return {name: vectors[name.replace(".", "__", 1)] for name in self._columns}
+    def _alive(self, view: str, answer: Answer | None, as_of: int) -> Answer | None:
+        return answer if answer is not None and self._state(view, answer[0], as_of) == "good" else None
 
-    def _view(self, name: str) -> FeatureViewSpec:
-        return self._views[name.partition(".")[0]]
-
-    def _key(self, name: str, value: Any) -> int | str | None:
-        if value is None or value != value:
+    def _key(self, view: str, row: Mapping[str, Any]) -> bytes | None:
+        """The row's key in a view; None when a part of it is missing."""
+        if view not in self._types:
+            self._types[view] = self._rows.key_types(view)
+        types = self._types[view]
+        values = {name: row.get(name) for name in types}
+        if any(one is None or one != one for one in values.values()):
             return None
-        if not self._keys[name]:
-            return str(value)
-        try:
-            return int(value)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"'{name}' is not a whole number") from error
-
-    def _values(self, name: str, dtype: Dtype, vector: Any, known: Array, as_of: Array) -> Array:
-        """One feature's values; ``known`` says for which rows the key is there."""
-        view_name, _, column = name.partition(".")
-        view = self._views[view_name]
-        found = _found(vector)
-        valid = known & found & _holds(view, _moments(vector), as_of)
-        result = _empty(dtype, len(as_of))
-        for row in np.flatnonzero(valid):
-            field = vector.values[row].WhichOneof("val")
-            if field is not None:
-                value = getattr(vector.values[row], field)
-                result[row] = value.val if result.ndim > 1 else value
-        if column in zero_when_empty(view):
-            result[known & ~found] = 0
-        return result
+        return entity_key(
+            types, {name: _whole(name, one) if types[name] == "int" else one for name, one in values.items()}
+        )
 
 
-def _found(vector: Any) -> Array:
-    from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
-
-    return np.array([status == FieldStatus.PRESENT for status in vector.statuses])
-
-
-def _moments(vector: Any) -> Array:
-    return np.array([one.seconds + one.nanos / 1e9 for one in vector.event_timestamps], np.float64)
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{name}' is not a whole number") from error
 
 
-def _holds(view: FeatureViewSpec, moments: Array, as_of: Array) -> Array:
-    if isinstance(view.source, str):
-        return np.zeros(len(as_of), bool)
-    holds: Array = moments <= as_of
-    if view.source.ttl is not None:
-        holds &= as_of - moments <= view.source.ttl.total_seconds()
-    return holds
+def _column(answers: Sequence[Answer | None], column: str, dtype: Dtype) -> Array:
+    """One feature's values; missing where there is no answer."""
+    result = _empty(dtype, len(answers))
+    layout, position = None, None
+    for row, answer in enumerate(answers):
+        if answer is None:
+            continue
+        if answer[1] is not layout:
+            layout = answer[1]
+            position = next((place for place, (name, _) in enumerate(layout) if name == column), None)
+        value = None if position is None else answer[2][position]
+        if value is not None:
+            result[row] = value
+    return result
 
 
 def _plain(value: Any) -> Any:

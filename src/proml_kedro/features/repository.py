@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proml_kedro.errors import UserError
 from proml_kedro.features.catalog import feature_type
 from proml_kedro.features.on_demand_view import on_demand_view
+from proml_kedro.features.rows import SQLITE, online_place
 from proml_kedro.features.sql import microseconds
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.dtype import Dtype, vector_size
@@ -34,7 +35,7 @@ def feature_tables_folder(problem: ProblemSpec, data_dir: Path) -> Path:
 
 
 def open_repository(
-    problem: ProblemSpec, features: FeaturesSpec, data_dir: Path, hardware: HardwareSpec
+    problem: ProblemSpec, features: FeaturesSpec, data_dir: Path, hardware: HardwareSpec, online_store: str = SQLITE
 ) -> FeatureStore:
     """The Feast repository of a problem; made on first use.
 
@@ -45,6 +46,7 @@ def open_repository(
         features: Its features.
         data_dir: Where results are kept.
         hardware: The machine, for point-in-time joins.
+        online_store: Where values for scoring are kept, as in ``conf``.
     """
     from feast import FeatureStore, RepoConfig
 
@@ -56,7 +58,7 @@ def open_repository(
         repo_path=place,
         registry={"registry_type": "file", "path": str(place / "registry.db"), "cache_ttl_seconds": 60},
         offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
-        online_store={"type": _ONLINE_STORE, "path": str(place / problem.name / "online.db")},
+        online_store={"type": _ONLINE_STORE, "path": online_place(online_store, problem.name, data_dir)},
         entity_key_serialization_version=3,
     )
     return FeatureStore(repo_path=str(place), config=config)
@@ -143,7 +145,7 @@ def register(
     Raises:
         UserError: There are no feature tables yet.
     """
-    data_dir = Path(store.config.online_store.path).parents[2]
+    data_dir = Path(store.repo_path).parent
     objects = feast_objects(problem, features, data_dir)
     service = feature_service(service_name, problem, objects, columns)
     if service is not None:
@@ -161,15 +163,38 @@ def _no_longer_declared(store: FeatureStore, objects: list[Any]) -> Iterator[Any
 
     views = {one.name for one in objects if isinstance(one, BaseFeatureView)}
     sources = {one.name for one in objects} | {_source_name(view) for view in views}
-    for service in store.list_feature_services():
-        # Services of other models stay as long as all they read is still there.
-        if any(projection.name not in views for projection in service.feature_view_projections):
-            yield service
+    kept = {one.name for one in [*objects, *kept_services(store, objects)]}
+    yield from (service for service in store.list_feature_services() if service.name not in kept)
     listed = [*store.list_on_demand_feature_views(), *store.list_feature_views()]
     yield from (view for view in listed if view.name not in views)
     for source in store.list_data_sources():
         if isinstance(source, DataSource) and source.name not in sources:
             yield source
+
+
+def kept_services(store: FeatureStore, objects: list[Any]) -> list[FeatureService]:
+    """The registered services of other models, as long as all that they read is still declared.
+
+    Args:
+        store: The repository.
+        objects: What is declared, services included.
+    """
+    from feast.base_feature_view import BaseFeatureView
+
+    own = {one.name for one in objects}
+    declared = {
+        (view.name, field.name) for view in objects if isinstance(view, BaseFeatureView) for field in view.features
+    }
+    return [
+        service
+        for service in store.list_feature_services()
+        if service.name not in own
+        and declared.issuperset(
+            (projection.name, field.name)
+            for projection in service.feature_view_projections
+            for field in projection.features
+        )
+    ]
 
 
 def _source_name(view: str) -> str:

@@ -1,4 +1,4 @@
-"""An online store for Feast in SQLite: one row for each entity, and no older row ever replaces a newer one.
+"""An online store for Feast with one row for each entity, in which no older row ever replaces a newer one.
 
 Feast's own SQLite store keeps a row for each *feature*, and takes whatever was written last, also when it is older.
 
@@ -6,43 +6,47 @@ In ``feature_store.yaml``::
 
     online_store:
       type: proml_kedro.features.row_store.RowOnlineStore
-      path: data/online.db
+      path: data/online.db          # or redis://127.0.0.1:6379/0
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
-import threading
+import base64
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
-from feast.protos.feast.types.Value_pb2 import RepeatedValue
+from feast.protos.feast.types import Value_pb2
 from feast.repo_config import FeastConfigBaseModel
 
-from proml_kedro.features.ledger import BUSY_SECONDS, EPOCH, Ledger, to_microseconds
-from proml_kedro.features.sql import quote
+from proml_kedro.features.rows import Layout, Row, Rows, rows_at, to_microseconds, to_moment
 
 if TYPE_CHECKING:
     from feast.feature_view import FeatureView
     from feast.repo_config import RepoConfig
 
-    Row = tuple[Any, dict[str, Any], datetime, datetime | None]
+    Given = tuple[Any, dict[str, Any], datetime, datetime | None]
     Answer = tuple[datetime | None, dict[str, Any] | None]
 
-_KEYS_PER_QUERY = 30_000
-"""SQLite takes 32,766 parameters."""
+_SCALARS = ("int32_val", "int64_val", "float_val", "double_val", "bool_val", "string_val", "unix_timestamp_val")
+_LISTS = {
+    "int32_list_val": "Int32List",
+    "int64_list_val": "Int64List",
+    "float_list_val": "FloatList",
+    "double_list_val": "DoubleList",
+    "bool_list_val": "BoolList",
+    "string_list_val": "StringList",
+}
 
 
 class RowOnlineStoreConfig(FeastConfigBaseModel):
     """Settings under ``online_store``.
 
     Attributes:
-        path: The database file; a relative one from the repository's folder.
+        path: The database file, a relative one from the repository's folder; or the URL of a Redis server.
     """
 
     type: Literal["proml_kedro.features.row_store.RowOnlineStore"] = "proml_kedro.features.row_store.RowOnlineStore"
@@ -50,44 +54,34 @@ class RowOnlineStoreConfig(FeastConfigBaseModel):
 
 
 class RowOnlineStore(OnlineStore):
-    """Values of an entity in one row, as one Protobuf message; the list of their names is stored once."""
+    """Feast's interface to :class:`~proml_kedro.features.rows.Rows`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._local = threading.local()  # a connection for each thread: one must not read within another's write
-        self._names: dict[int, tuple[str, ...]] = {}
+        self._rows: dict[tuple[str, str], Rows] = {}
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: Sequence[Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: Sequence[Given], progress: Callable[[int], Any] | None
     ) -> None:
-        """Write rows, but none that is older than what is there; see Feast's base class.
-
-        Of two rows with the same event timestamp, the one that was created later counts; of two that are equal in
-        this too, the one that is written later.
-        """
-        connection = self._connection(config)
-        name, version = _table(config, table), config.entity_key_serialization_version
-        _make_tables(connection, [name])  # the file may have been removed since the view was registered
-        with connection:
-            ids = {names: _names_id(connection, names) for names in {tuple(values) for _, values, _, _ in data}}
-            rows = [
+        """Write rows, but none over a newer one; see Feast's base class."""
+        rows, version = self._of(config), config.entity_key_serialization_version
+        rows.make(table.name, key_types(table))  # the store may have been removed since the view was registered
+        by_layout: dict[Layout, list[Row]] = {}
+        kinds = {one.name: f"{one.dtype.to_value_type().name.lower()}_val" for one in table.features}
+        for key, values, moment, created in data:
+            layout = tuple((name, kinds.get(name, "")) for name in values)
+            by_layout.setdefault(layout, []).append(
                 (
                     serialize_entity_key(key, entity_key_serialization_version=version),
                     to_microseconds(moment),
                     to_microseconds(created) if created else 0,
-                    ids[tuple(values)],
-                    RepeatedValue(val=values.values()).SerializeToString(),
+                    [_plain(value, kind) for value, (_, kind) in zip(values.values(), layout, strict=True)],
                 )
-                for key, values, moment, created in data
-            ]
-            connection.executemany(
-                f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET moment = "
-                "excluded.moment, created = excluded.created, names = excluded.names, content = excluded.content "
-                "WHERE (excluded.moment, excluded.created) >= (moment, created)",
-                rows,
             )
+        for layout, part in by_layout.items():
+            rows.write(table.name, layout, part)
         if progress:
-            progress(len(rows))
+            progress(len(data))
 
     def online_read(
         self,
@@ -97,18 +91,17 @@ class RowOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[Answer]:
         """The moment and the values of each entity, or a pair of None; see Feast's base class."""
-        connection = self._connection(config)
         version = config.entity_key_serialization_version
         keys = [serialize_entity_key(key, entity_key_serialization_version=version) for key in entity_keys]
+        wanted = None if requested_features is None else set(requested_features)
         found: dict[bytes, Answer] = {}
-        different = list(dict.fromkeys(keys))
-        for start in range(0, len(different), _KEYS_PER_QUERY):
-            part = different[start : start + _KEYS_PER_QUERY]
-            query = f"SELECT * FROM {_table(config, table)} WHERE entity IN ({', '.join('?' * len(part))})"
-            for key, moment, _, names, content in connection.execute(query, part):
-                values = RepeatedValue.FromString(content).val
-                by_name = dict(zip(self._names_of(connection, names), values, strict=True))
-                found[key] = EPOCH + timedelta(microseconds=moment), by_name
+        for key, (moment, layout, values) in self._of(config).read(table.name, keys).items():
+            named = {
+                name: _value(value, kind)
+                for (name, kind), value in zip(layout, values, strict=True)
+                if wanted is None or name in wanted
+            }
+            found[key] = to_moment(moment), named
         return [found.get(key, (None, None)) for key in keys]
 
     def update(
@@ -120,59 +113,54 @@ class RowOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Any],
         partial: bool,
     ) -> None:
-        """Make a table for each view, and remove those of views that are gone."""
-        path = _path(config)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = self._connection(config)
-        _make_tables(connection, [_table(config, view) for view in tables_to_keep])
-        with connection:
-            for view in tables_to_delete:
-                connection.execute(f"DROP TABLE IF EXISTS {_table(config, view)}")
-        ledger = Ledger(path, config.project)
+        """Make room for each view, and remove those that are gone."""
+        rows = self._of(config)
+        for view in tables_to_keep:
+            rows.make(view.name, key_types(view))
         for view in tables_to_delete:
-            ledger.remove(view.name)
+            rows.drop(view.name)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Any]) -> None:
-        """Remove the views' tables."""
+        """Remove the views."""
         self.update(config, tables, [], entities, [], partial=False)
 
-    def _connection(self, config: RepoConfig) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(_path(config), timeout=BUSY_SECONDS, check_same_thread=False)
-            connection.execute("PRAGMA synchronous = normal")
-            self._local.connection = connection
-        return connection
-
-    def _names_of(self, connection: sqlite3.Connection, number: int) -> tuple[str, ...]:
-        if number not in self._names:
-            text = connection.execute("SELECT names FROM names WHERE id = ?", [number]).fetchone()[0]
-            self._names[number] = tuple(json.loads(text))
-        return self._names[number]
+    def _of(self, config: RepoConfig) -> Rows:
+        place = (_place(config), config.project)
+        if place not in self._rows:
+            self._rows[place] = rows_at(*place)
+        return self._rows[place]
 
 
-def _make_tables(connection: sqlite3.Connection, names: Sequence[str]) -> None:
-    """Make the tables that are not there."""
-    connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
-    with connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, names TEXT UNIQUE NOT NULL)")
-        for name in names:
-            connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {name} (entity BLOB PRIMARY KEY, moment INTEGER NOT NULL, "
-                "created INTEGER NOT NULL, names INTEGER NOT NULL, content BLOB NOT NULL) WITHOUT ROWID"
-            )
+def _place(config: RepoConfig) -> str:
+    path = config.online_store.path
+    if "://" in path or Path(path).is_absolute() or not config.repo_path:
+        return str(path)
+    return str(Path(config.repo_path) / path)
 
 
-def _names_id(connection: sqlite3.Connection, names: tuple[str, ...]) -> int:
-    text = json.dumps(names)
-    connection.execute("INSERT OR IGNORE INTO names (names) VALUES (?)", [text])
-    return int(connection.execute("SELECT id FROM names WHERE names = ?", [text]).fetchone()[0])
+def key_types(view: FeatureView) -> dict[str, str]:
+    """The entity columns of a view, each ``int`` or ``str``."""
+    return {one.name: "int" if one.dtype.to_value_type().name == "INT64" else "str" for one in view.entity_columns}
 
 
-def _path(config: RepoConfig) -> Path:
-    path = Path(config.online_store.path)
-    return path if path.is_absolute() or not config.repo_path else Path(config.repo_path) / path
+def _plain(value: Any, kind: str) -> Any:
+    """A value of Feast's as JSON has it; whatever it has no word for, or is not of its declared kind, as bytes."""
+    field = value.WhichOneof("val")
+    if field is None:
+        return None
+    if field == kind and kind in _SCALARS:
+        return getattr(value, kind)
+    if field == kind and kind in _LISTS:
+        return list(getattr(value, kind).val)
+    return {"message": base64.b64encode(value.SerializeToString()).decode()}
 
 
-def _table(config: RepoConfig, view: FeatureView) -> str:
-    return quote(f"{config.project}.{view.name}")
+def _value(plain: Any, kind: str) -> Any:
+    """The reverse of :func:`_plain`."""
+    if plain is None:
+        return Value_pb2.Value()
+    if isinstance(plain, dict):
+        return Value_pb2.Value.FromString(base64.b64decode(plain["message"]))
+    if kind in _LISTS:
+        return Value_pb2.Value(**{kind: getattr(Value_pb2, _LISTS[kind])(val=plain)})
+    return Value_pb2.Value(**{kind: plain})

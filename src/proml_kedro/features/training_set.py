@@ -16,7 +16,7 @@ from proml_kedro.features.labels import label_columns
 from proml_kedro.features.on_demand import OnDemand
 from proml_kedro.features.sql import cast, connect, parquet, quote
 from proml_kedro.spec.dtype import Dtype
-from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, WindowFeature
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 
@@ -117,16 +117,6 @@ def _without_history(view: FeatureViewSpec, column: str, value: str) -> str:
         return value
     known = " AND ".join(f"{quote(key)} IS NOT NULL" for key in view.key)
     return f"CASE WHEN {known} THEN coalesce({value}, 0) END"
-
-
-def zero_when_empty(view: FeatureViewSpec) -> set[str]:
-    """The columns of a view whose value is 0 as long as there was no event."""
-    return {
-        f"{name}_{window}"
-        for name, feature in view.features.items()
-        if isinstance(feature, WindowFeature) and feature.is_zero_when_empty
-        for window in feature.windows
-    }
 
 
 def _check_rows(rows: int, facts: Facts, target: Path, hardware: HardwareSpec) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.problem import Task
 
 __all__ = [
     "Vocabulary",
@@ -25,6 +26,9 @@ __all__ = [
     "sigmoid",
     "to_matrix",
 ]
+
+
+_LARGEST_LOGARITHM = 50.0  # of a mean: whatever a row holds, a score is a finite number
 
 
 def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precision: str = "float32") -> Columns:
@@ -73,6 +77,9 @@ def in_split(split: str) -> Any:
     return pc.field("split") == split
 
 
+_ROWS = 1 << 17  # of a batch
+
+
 @dataclass(frozen=True)
 class ParquetRows:
     """Rows of a Parquet file that are read when they are needed.
@@ -92,7 +99,10 @@ class ParquetRows:
 
     def read(self, inputs: Sequence[Input]) -> Columns:
         """All rows, as :func:`read_columns` gives them."""
-        return read_columns(self.path, inputs, in_split(self.split), self.precision)
+        parts = list(self.batches(inputs, _ROWS))
+        if not parts:
+            return read_columns(self.path, inputs, in_split(self.split), self.precision)
+        return {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the file, at most ``rows`` rows at a time."""
@@ -100,23 +110,36 @@ class ParquetRows:
             yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time."""
-        import pyarrow.dataset as ds
+        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
 
-        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
-        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
-        scanner = ds.dataset(self.path, format=form).scanner(
-            columns=list(names),
-            filter=in_split(self.split),
-            batch_size=rows,
-            use_threads=False,
-            fragment_readahead=1,
-            batch_readahead=1,
-        )
-        for batch in scanner.to_batches():
-            if batch.num_rows:
-                yield batch
+        One row group is in memory. Those that hold no row of the split are not read, and where all rows belong to it,
+        which their statistics tell, none is filtered.
+        """
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            for group in range(file.num_row_groups):
+                share = _share_of_split(file.metadata.row_group(group), self.split)
+                if share == "none":
+                    continue
+                if share == "all":
+                    table = file.read_row_group(group, list(names), use_threads=False)
+                else:
+                    table = file.read_row_group(group, [*names, "split"], use_threads=False)
+                    table = table.filter(pc.equal(table["split"], self.split)).select(list(names))
+                yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
+
+
+def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
+    """How many rows of a row group belong to a split, by its statistics."""
+    columns = (group.column(position) for position in range(group.num_columns))
+    statistics = next(one.statistics for one in columns if one.path_in_schema == "split")
+    if statistics is None or not statistics.has_min_max:
+        return "some"
+    if not statistics.min <= split <= statistics.max:
+        return "none"
+    return "all" if statistics.min == statistics.max and statistics.null_count == 0 else "some"
 
 
 @cache
@@ -185,3 +208,16 @@ def to_matrix(
 def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
     """Log-odds to probability, in float64."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
+    """What a margin says about the label: a probability, or the mean of a number or count; shape (n,).
+
+    Args:
+        margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.
+        task: What sort of label there is.
+    """
+    if task == "binary":
+        return sigmoid(margin)
+    margin = margin.astype(np.float64)
+    return np.asarray(np.exp(np.minimum(margin, _LARGEST_LOGARITHM)) if task == "count" else margin)

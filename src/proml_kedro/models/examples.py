@@ -33,7 +33,7 @@ def read_examples(
     read = source.read([*(Input(name, "float") for name in names), *group])
     return Examples(
         LazyColumns([one.name for one in inputs], lambda: source.read(inputs)),
-        read["label"].astype(np.float32),
+        read["label"].astype(np.float32, copy=False),
         read["weight"].astype(np.float32) if has_weight else None,
         _numbered(read["group"]) if has_group else None,
         {name: read[column].astype(np.float32) for name, column in labels.items()},

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
@@ -16,6 +14,9 @@ from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSp
 from proml_kedro.spec.inputs import input_types
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from proml_kedro.models.component import Columns
     from proml_kedro.models.graph import ModelGraph
 
@@ -137,6 +138,8 @@ class _Scored:
 
 def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
     """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
+    import numpy as np
+
     changed = dict(columns)
     for name, value in neutral.items():
         if name in changed:

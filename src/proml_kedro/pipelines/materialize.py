@@ -11,10 +11,13 @@ from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerpri
 from proml_kedro.pipelines.features import columns_of, service_name
 from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 
+_STORE = ("materialize", "row_store", "rows", "rows_sqlite", "rows_redis")
+
 
 def create_pipeline() -> Pipeline:
     """Values for scoring by entity keys; part of packaging, and a pipeline of its own to keep them fresh."""
-    common = ["feature_tables", "params:problem", "params:features", "params:model", "params:hardware"]
+    names = ("problem", "features", "model", "hardware", "online_store")
+    common = ["feature_tables", *(f"params:{name}" for name in names)]
     return Pipeline(
         [
             Node(
@@ -36,27 +39,29 @@ def materialize_features(
     features: FeaturesSpec,
     model: ModelSpec,
     hardware: HardwareSpec,
+    online_store: str,
 ) -> Artifact:
     """Put the values as of the newest example into the online store, for scoring by entity keys.
 
     The store changes in place. The result says what it holds: the moment of each view, and a digest of its history.
     """
-    from proml_kedro.features.ledger import Ledger
+    from proml_kedro.features.rows import online_place, rows_at
 
+    rows = rows_at(online_place(online_store, problem.name, store.data_dir), problem.name)
     place = store.data_dir / "feature_store" / problem.name
-    file = place / "online.db"
-    stamp = Stamp(place / "materialized", place=file)  # one for all models: they share the store
+    stamp = Stamp(place / "materialized", place=place)  # one for all models: they share the store
     inputs = {
         "training_set": training_set,
         "feature_tables": feature_tables,
         "service": service_name(problem, model),
-        "code": [code_fingerprint(f"features.{name}") for name in ("materialize", "row_store")],
+        "code": [code_fingerprint(f"features.{name}") for name in _STORE],
+        "online_store": online_store,
     }
-    if not (stamp.matches(inputs) and store.reuse):
+    if not (rows.is_there() and stamp.matches(inputs) and store.reuse):
         stamp.remove()
-        _materialize(store, training_set, feature_tables, problem, features, model, hardware)
+        _materialize(store, training_set, feature_tables, problem, features, model, hardware, online_store)
         stamp.write(inputs)
-    held = {name: (until.isoformat(), digest) for name, (until, digest) in Ledger(file, problem.name).all().items()}
+    held = {name: (until.isoformat(), digest) for name, (until, digest) in rows.held().items()}
 
     def write(folder: Path) -> None:
         (folder / "online_values.json").write_text(json.dumps(held, indent=1))
@@ -72,13 +77,13 @@ def _materialize(
     features: FeaturesSpec,
     model: ModelSpec,
     hardware: HardwareSpec,
+    online_store: str,
 ) -> None:
-    from proml_kedro.features.materialize import materialize_new
-    from proml_kedro.features.online import views_of
+    from proml_kedro.features.materialize import materialize_new, views_of
     from proml_kedro.features.repository import open_repository
     from proml_kedro.features.training_set import newest_moment
 
-    repository = open_repository(problem, features, store.data_dir, hardware)
+    repository = open_repository(problem, features, store.data_dir, hardware, online_store)
     views = views_of(repository, service_name(problem, model))
     newest = newest_moment(training_set.file("training_set.parquet"))
     materialize_new(repository, feature_tables.path, views, newest, hardware, anew=not store.reuse)
@@ -92,17 +97,18 @@ def check_online_values(
     features: FeaturesSpec,
     model: ModelSpec,
     hardware: HardwareSpec,
+    online_store: str,
 ) -> Artifact:
     """Compare what training reads with what serving reads; see ``consistency.json``."""
     columns = columns_of(features, model)
 
     def write(folder: Path) -> None:
         from proml_kedro.features.consistency import as_result, check_consistency
-        from proml_kedro.features.ledger import Ledger
         from proml_kedro.features.repository import open_repository
+        from proml_kedro.features.rows import rows_at
 
-        repository = open_repository(problem, features, store.data_dir, hardware)
-        held = Ledger(store.data_dir / "feature_store" / problem.name / "online.db", problem.name).all()
+        repository = open_repository(problem, features, store.data_dir, hardware, online_store)
+        held = rows_at(repository.config.online_store.path, problem.name).held()
         moments = {name: until for name, (until, _) in held.items() if name in features.views}
         compared = check_consistency(repository, features, columns, moments, feature_tables.path, hardware)
         (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))

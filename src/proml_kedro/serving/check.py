@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle import IntegrityError, Manifest
-from proml_kedro.bundle.golden import GOLDEN, compare, read_probability
+from proml_kedro.bundle.golden import GOLDEN, compare, read_scores
 from proml_kedro.errors import UserError
-from proml_kedro.serving.schema import Row
+from proml_kedro.serving.schema import Row, scores_field
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ async def check(folder: Path) -> dict[str, Any]:
 
     bundle = folder / "src" / "bundle"
     manifest = Manifest.read(bundle)
-    expected = read_probability(bundle)
+    expected = read_scores(bundle, manifest.score_output)
     rows = golden_rows(bundle, manifest)
     service: Any = bentoml.load(str(folder))
     application = service.to_asgi()
@@ -53,18 +53,20 @@ async def check(folder: Path) -> dict[str, Any]:
             ready = await client.get("/readyz")
             if ready.status_code != 200:
                 raise IntegrityError.of(folder, f"it is not ready: /readyz answers {ready.status_code}")
-            actual = [score for batch in _batches(rows, manifest) for score in await _predict(client, folder, batch)]
+            actual = [
+                score for batch in _batches(rows, manifest) for score in await _predict(client, folder, manifest, batch)
+            ]
     compare(bundle, actual, expected, manifest.serving.tolerance)
     largest = max(abs(one - other) for one, other in zip(actual, expected, strict=True))
     return {"model": manifest.tag, "rows": len(rows), "largest_difference": float(largest)}
 
 
-async def _predict(client: Any, folder: Path, rows: list[Row]) -> list[float]:
+async def _predict(client: Any, folder: Path, manifest: Manifest, rows: list[Row]) -> list[float]:
     response = await client.post("/predict", json={"instances": rows})
     if response.status_code != 200:
         raise IntegrityError.of(folder, f"/predict answers {response.status_code} to its own golden rows")
-    probabilities: list[float] = response.json()["probabilities"]
-    return probabilities
+    scores: list[float] = response.json()[scores_field(manifest)]
+    return scores
 
 
 def _batches(rows: list[Row], manifest: Manifest) -> list[list[Row]]:

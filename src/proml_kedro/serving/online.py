@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.errors import UserError
+from proml_kedro.features.rows import SQLITE, online_file
 from proml_kedro.models.component import Columns
+from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.serving.schema import Row
-from proml_kedro.spec import HardwareSpec, ProblemSpec
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +30,23 @@ class OnlineLookup:
     """The model's features of given keys, as of given moments.
 
     The store is the folder ``feature_store`` in a data folder: the one that the environment variable
-    ``PROML_FEATURE_STORE`` names, otherwise the nearest folder above the bundle that has the problem's store. It is
-    opened with the first row that needs it, since that costs seconds.
+    ``PROML_FEATURE_STORE`` names, otherwise the nearest folder above the bundle that has the problem's store; or the
+    Redis server that the run was configured with, or that the variable names. It is opened with the first row that
+    needs it.
 
     Args:
         manifest: Of the bundle.
         beside: The bundle's folder.
+        log: A file to log what is looked up in; none when None.
     """
 
-    def __init__(self, manifest: Manifest, beside: Path) -> None:
+    def __init__(self, manifest: Manifest, beside: Path, log: str | None = None) -> None:
         self._manifest = manifest
+        self._project = str(manifest.config["problem"]["name"])
         self._beside = beside
         self._columns = {one.name: one.dtype for one in manifest.rows.inputs if not one.request}
         self._reader: Any = None
+        self._log = RequestLog(Path(log), manifest.tag) if log else None
 
     @property
     def is_needed(self) -> bool:
@@ -63,7 +70,13 @@ class OnlineLookup:
         now = datetime.now(UTC)
         keys = [{name: row[name] for name in self._manifest.rows.entities} for row in rows]
         moments = [row.get("timestamp") or now for row in rows]
-        columns: Columns = self.open().read(keys, moments)
+        reader = self.open()
+        try:
+            columns: Columns = reader.read(keys, moments)
+        except (LookupError, UserError, sqlite3.Error) as error:
+            raise self._unavailable("read", error) from error
+        if self._log:
+            self._log.write(keys, moments, columns)
         return columns
 
     def open(self) -> Any:
@@ -73,37 +86,37 @@ class OnlineLookup:
             StoreUnavailableError: There is no store.
         """
         if self._reader is None:
-            data_dir = self._data_dir()
+            place = self._place()
             try:
-                self._reader = self._open(data_dir)
+                self._reader = self._open(place)
             except Exception as error:
-                # What it says concerns this machine: it is for the log, not for whoever sent the request.
-                logger.warning("the online feature store cannot be opened: %s: %s", type(error).__name__, error)
-                raise StoreUnavailableError(
-                    "the online feature store cannot be opened; the server's log says why"
-                ) from error
+                raise self._unavailable("opened", error) from error
         return self._reader
 
-    def _open(self, data_dir: Path) -> Any:
+    def _unavailable(self, what: str, error: Exception) -> StoreUnavailableError:
+        # What it says concerns this machine: it is for the log, not for whoever sent the request.
+        logger.warning("the online feature store cannot be %s: %s: %s", what, type(error).__name__, error)
+        return StoreUnavailableError(f"the online feature store cannot be {what}; the server's log says why")
+
+    def _open(self, place: str) -> Any:
         from proml_kedro.features.online import OnlineFeatures
-        from proml_kedro.features.repository import open_repository
+        from proml_kedro.features.rows import rows_at
 
-        features = self._manifest.features
-        problem = ProblemSpec.model_validate(self._manifest.config["problem"])
-        store = open_repository(problem, features, data_dir, HardwareSpec(threads=1))
-        return OnlineFeatures(store, features, self._columns)
+        rows = rows_at(place, self._project)
+        rows.is_there()
+        return OnlineFeatures(rows, self._manifest.features, self._columns)
 
-    def _data_dir(self) -> Path:
+    def _place(self) -> str:
+        """The store's file, or the URL of its server."""
         named = os.environ.get(STORE_VARIABLE)
+        configured = str(self._manifest.config.get("online_store", SQLITE))
+        if (named or configured).startswith(("redis://", "rediss://")):
+            return named or configured
         for folder in [Path(named)] if named else self._beside.resolve().parents:
-            if _store_file(folder, self._manifest.config["problem"]).is_file():
-                return folder
+            if (file := online_file(self._project, folder)).is_file():
+                return str(file)
         where = f"{STORE_VARIABLE} names no folder with one" if named else f"set {STORE_VARIABLE} to a data folder"
         raise StoreUnavailableError(
             f"no online feature store: {where}; it is filled by `kedro run --pipelines=package`. "
             "POST /predict with all features needs none."
         )
-
-
-def _store_file(data_dir: Path, problem: Mapping[str, Any]) -> Path:
-    return data_dir / "feature_store" / str(problem["name"]) / "online.db"

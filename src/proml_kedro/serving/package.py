@@ -100,7 +100,7 @@ def check_bento(folder: Path) -> dict[str, Any]:
         folder: What :func:`build_bento` made.
 
     Returns:
-        ``model``, ``rows`` (golden rows scored) and ``largest_difference`` of their probabilities.
+        ``model``, ``rows`` (golden rows scored) and ``largest_difference`` of their scores.
 
     Raises:
         IntegrityError: It is not whole, does not become ready, or scores differently than the bundle says.

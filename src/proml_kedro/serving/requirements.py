@@ -16,7 +16,7 @@ PACKAGE = "proml_kedro"
 
 # What is loaded by name and so imported nowhere.
 _SERVICE = ("proml_kedro.serving.service", "proml_kedro.serving.scorer", "pyarrow")
-_ONLINE = ("proml_kedro.features.online", "proml_kedro.features.asof_store", "feast")
+_ONLINE = ("proml_kedro.features.online",)
 
 
 def needed_modules(manifest: Manifest) -> set[str]:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, with_con
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
-from proml_kedro.bundle import InputField, Schema
+from proml_kedro.bundle import InputField, Manifest, Schema
 from proml_kedro.errors import did_you_mean
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.spec.dtype import Dtype, vector_size
@@ -68,6 +68,11 @@ def online_row_type(name: str, rows: Schema) -> Any:
             "timestamp": NotRequired[moment],
         },
     )
+
+
+def scores_field(manifest: Manifest) -> str:
+    """The key of the scores in a response: ``probabilities``, or ``predictions`` of numbers and counts."""
+    return "probabilities" if manifest.score_output == "probability" else "predictions"
 
 
 def rows_field(row: Any, max_rows: int) -> Any:

@@ -1,4 +1,4 @@
-"""What the service does, without HTTP: rows in, probabilities out."""
+"""What the service does, without HTTP: rows in, scores out."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ class Scorer:
 
     Args:
         path: The bundle's folder.
+        log: Where rows that features are looked up for are logged; nowhere when None.
 
     Raises:
         IntegrityError: The bundle is not what was written, or does not score as it did.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, log: str | None = None) -> None:
         # Two threads a worker on a busy machine made a request of 0.2 ms take 30: workers are what is scaled.
         limit_environment(HardwareSpec(threads=1))
         self.bundle = Bundle.load(path)
-        self.online = OnlineLookup(self.bundle.manifest, self.bundle.path)
+        self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of feature values."""
+        """The probability, or mean, of each row of feature values."""
         schema = self.bundle.manifest.rows
         return self._score(to_columns(rows, schema.inputs, "float64"))
 
     def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """The probability of each row of keys and request features.
+        """The probability, or mean, of each row of keys and request features.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.

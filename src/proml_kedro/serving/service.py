@@ -36,6 +36,7 @@ from proml_kedro.serving.schema import (
     online_row_type,
     row_type,
     rows_field,
+    scores_field,
 )
 from proml_kedro.spec import ServingSpec
 
@@ -86,11 +87,10 @@ class Body(bentoml.IODescriptor):  # type: ignore[misc]
 
 
 class Scores(bentoml.IODescriptor):  # type: ignore[misc]
-    """A response: one probability for each row, in order, and which model gave them."""
+    """A response: which model it was. Each service makes a subclass with one score for each row, in order."""
 
     model_config = ConfigDict(protected_namespaces=())
 
-    probabilities: list[float]
     model: str
 
 
@@ -122,26 +122,28 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     """
     manifest = Manifest.read(bundle)
     spec = spec or manifest.serving
+    log = spec.log
     predict_body = _body("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows)
+    scores = _scores(manifest)
     online_body = _body("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows)
 
     class Service:
         def __init__(self) -> None:
             from proml_kedro.serving.scorer import Scorer
 
-            self.scorer = Scorer(bundle)
-            self.endpoints = Endpoints(self.scorer)
+            self.scorer = Scorer(bundle, log)
+            self.endpoints = Endpoints(self.scorer, scores)
             application.state.scorer = self.scorer
 
         def __is_ready__(self) -> bool:
             return True  # it exists: the bundle was proved
 
-        @bentoml.api(input_spec=predict_body, output_spec=Scores)  # type: ignore[untyped-decorator]
+        @bentoml.api(input_spec=predict_body, output_spec=scores)  # type: ignore[untyped-decorator]
         async def predict(self, instances: Any) -> Any:
             """Score rows of feature values."""
             return await self.endpoints.answer(self.scorer.score, instances)
 
-        @bentoml.api(input_spec=online_body, output_spec=Scores)  # type: ignore[untyped-decorator]
+        @bentoml.api(input_spec=online_body, output_spec=scores)  # type: ignore[untyped-decorator]
         async def predict_online(self, instances: Any) -> Any:
             """Look up features by key, then score."""
             return await self.endpoints.answer(self.scorer.score_online, instances, in_thread=True)
@@ -172,6 +174,11 @@ def _body(name: str, row: Any, max_rows: int) -> type[Body]:
     return model
 
 
+def _scores(manifest: Manifest) -> type[Scores]:
+    fields: dict[str, Any] = {scores_field(manifest): (list[float], ...)}
+    return create_model("Scores", __base__=Scores, **fields)
+
+
 async def _metadata(request: Request) -> HttpResponse:
     scorer: Scorer = request.app.state.scorer
     return JSONResponse(scorer.metadata())
@@ -180,7 +187,8 @@ async def _metadata(request: Request) -> HttpResponse:
 class Endpoints:
     """Runs the scorer for requests, and turns what may go wrong into answers that hold no values."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, scores: type[Scores]) -> None:
+        self._response, self._field = scores, scores_field(scorer.bundle.manifest)
         self._tag = scorer.bundle.manifest.tag
         self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
         if scorer.online.is_needed and os.environ.get(STORE_VARIABLE):
@@ -195,9 +203,9 @@ class Endpoints:
         try:
             if in_thread or len(rows) > _INLINE_ROWS:
                 loop = asyncio.get_running_loop()
-                probabilities = await loop.run_in_executor(self._thread, score, rows)
+                found = await loop.run_in_executor(self._thread, score, rows)
             else:
-                probabilities = score(rows)
+                found = score(rows)
         except StoreUnavailableError as error:
             return JSONResponse({"error": str(error)}, 503)
         except Exception as error:  # noqa: BLE001 (its message may hold values of the request)
@@ -205,7 +213,7 @@ class Endpoints:
                 "scoring failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
             )
             return JSONResponse({"error": "scoring failed; the server's log says where"}, 500)
-        return Scores(probabilities=probabilities, model=self._tag)
+        return self._response(**{self._field: found, "model": self._tag})
 
 
 def _open_store(scorer: Scorer) -> None:

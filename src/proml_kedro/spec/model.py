@@ -20,8 +20,8 @@ class ComponentSpec(Spec):
 
     Attributes:
         kind: Which kind of component it is.
-        inputs: Features, as ``view.feature`` or with ``*``, outputs of other components, as ``component.output``, and
-            entities of the problem, by name; those are categories.
+        inputs: Features, as ``view.feature`` or with ``*`` (for those of a type that the kind can read), outputs of
+            other components, as ``component.output``, and entities of the problem, by name; those are categories.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})

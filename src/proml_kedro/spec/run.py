@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
@@ -13,12 +15,23 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.inputs import input_types, matching, select
+from proml_kedro.spec.inputs import input_types, matching, outputs_meant, select
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
+
+
+def _known_store(place: str) -> str:
+    if place == "sqlite":
+        return place
+    url = urlsplit(place)
+    if url.scheme not in ("redis", "rediss") or not url.hostname:
+        raise ValueError(f"'{url.scheme or place}' is no online store; write sqlite or redis://HOST:PORT/0")
+    if url.password:
+        raise ValueError("a password does not belong into a configuration; set PROML_REDIS_PASSWORD in the environment")
+    return place
 
 
 class RunSpec(Spec):
@@ -29,6 +42,9 @@ class RunSpec(Spec):
         seed: Of every random choice.
         reuse: Take results over from earlier runs where nothing they depend on has changed.
         data_dir: Where results are kept.
+        online_store: Where values are looked up when scoring: ``sqlite`` for a file in ``data_dir``, or the URL of a
+            Redis server, ``redis://HOST:PORT/DATABASE``. Its password is taken from ``PROML_REDIS_PASSWORD``.
+        remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
     """
 
@@ -36,6 +52,8 @@ class RunSpec(Spec):
     seed: int = Field(0, ge=0, lt=2**31)
     reuse: bool = True
     data_dir: str = "data"
+    online_store: Annotated[str, AfterValidator(_known_store)] = "sqlite"
+    remove_used_features: bool = False
     extensions: list[str] = []
     problem: ProblemSpec
     features: FeaturesSpec
@@ -81,7 +99,7 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
 
 def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     task = problem.label.task
-    outputs = {f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)}
+    outputs = [f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)]
     types = input_types(problem, features)
     known = [*types, *sorted(outputs)]
     yield from _check_score(key, model, problem)
@@ -89,8 +107,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
         for position, pattern in enumerate(spec.inputs):
-            # A pattern names features only: `*` must not tie a component to its own output.
-            if not any(matching(pattern, types if "*" in pattern else known)):
+            if not any(matching(pattern, types)) and not outputs_meant(pattern, outputs):
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
@@ -134,8 +151,7 @@ def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
         read.update(select([pattern], types, spec.takes_vectors))
-        if pattern in outputs:
-            read[pattern] = "float"
+        read.update(dict.fromkeys(outputs_meant(pattern, outputs), "float"))
     return read
 
 

@@ -19,7 +19,9 @@ class ServingSpec(Spec):
         workers: Processes; each scores with one thread.
         timeout: After which a request is given up.
         golden_rows: Test rows stored with their scores, to prove every copy of the model against.
-        tolerance: Largest difference of a golden row's probability.
+        log: A file to which every row that features were looked up for is added, with keys, moment and those features;
+            nothing is written when left out. It holds data about whoever the keys are about.
+        tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1.
     """
 
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -27,4 +29,5 @@ class ServingSpec(Spec):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     timeout: Duration = timedelta(seconds=30)
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
+    log: str | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from threading import Lock
@@ -14,7 +14,7 @@ from proml_kedro.features.catalog import Entry
 from proml_kedro.features.market import FACETS
 from proml_kedro.spec.features import window_length
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.content import FRESHNESS, Content
+from proml_kedro.workspace.content import FRESHNESS, Content, is_on_demand
 from proml_kedro.workspace.definition import as_yaml
 from proml_kedro.workspace.distribution import Column, Distribution, correlations, find_column, sketch
 from proml_kedro.workspace.results import ModelResult
@@ -68,13 +68,15 @@ def _length(window: str) -> tuple[bool, timedelta]:
 
 def _summary(content: Content, entry: Entry) -> dict[str, Any]:
     own = {name: getattr(entry, name) for name in _SUMMARY}
+    key = (entry.problem, entry.name)
     table = content.tables.get((entry.problem, entry.view))
     return own | {
-        "readers": _count(entry.models) + _count(entry.bundles),
+        "on_demand": is_on_demand(entry),
+        "readers": _count(entry.models) + _count(entry.bundles) + len(content.read_by.get(key, ())),
         "importance": entry.importance,
         "null_share": entry.null_share,
         "freshness": table.label if table else "",
-        "drift": content.drift.get((entry.problem, entry.name)),
+        "drift": content.drift.get(key),
     }
 
 
@@ -96,6 +98,8 @@ def describe(content: Content, entry: Entry) -> dict[str, Any]:
         **_summary(content, entry),
         "models": _names(entry.models),
         "bundles": _names(entry.bundles),
+        "reads": content.reads.get((entry.problem, entry.name), ()),
+        "read_by": content.read_by.get((entry.problem, entry.name), ()),
         "definition": entry.definition,
         "yaml": as_yaml(entry, content.written(entry.problem)),
         "rows": fresh.rows if fresh else None,
@@ -178,6 +182,7 @@ def models(content: Content) -> list[dict[str, Any]]:
                 name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
+            "features": _declared(content, one, one.importance),
             "training_set": asdict(one.training_set) if one.training_set else None,
             "bundle": one.bundle,
         }
@@ -191,6 +196,7 @@ def health(content: Content) -> list[dict[str, Any]]:
         {
             **_of_model(one),
             "drift": one.drift.as_dict() if one.drift else None,
+            "features": _declared(content, one, [column.name for column in one.drift.columns] if one.drift else ()),
             "consistency": asdict(one.consistency) if one.consistency else None,
         }
         for one in content.results
@@ -207,5 +213,11 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
     }
 
 
-def _is_higher_better(metric: str) -> bool | None:
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else None
+def _declared(content: Content, result: ModelResult, names: Iterable[str]) -> list[str]:
+    """Those of some inputs that are features now; others come from components, or are declared no more."""
+    return [name for name in names if content.market.get(name, result.problem)]
+
+
+def _is_higher_better(metric: str) -> bool:
+    """Metrics that are registered say so themselves; those of rankings all grow as the order gets better."""
+    return metrics.get(metric).higher_is_better if metric in metrics.names() else True

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from proml_kedro.features.catalog import Entry
 
 STATIC = Path(__file__).parent / "static"
-PAGES = ("/", "/features", "/models", "/health")
+PAGES = ("/", "/features", "/models", "/health", "/report")
 _MOST = 500
 _SHOWN = 50
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.features.catalog import REQUEST, Entry
 from proml_kedro.features.freshness import Freshness, freshness
 from proml_kedro.features.market import Market
+from proml_kedro.spec.expression import columns, parse
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.results import ModelResult, read_results, worst_drift
 
@@ -56,6 +58,7 @@ class Content:
         results: What was run.
         drift: Problem and feature → the worst verdict.
         tables: Problem and view → its table.
+        reads: Problem and on-demand feature → the features that it is computed from.
     """
 
     market: Market
@@ -66,6 +69,16 @@ class Content:
     results: Sequence[ModelResult] = ()
     drift: Mapping[tuple[str, str], str] = field(default_factory=dict)
     tables: Mapping[tuple[str, str], Table] = field(default_factory=dict)
+    reads: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+
+    @cached_property
+    def read_by(self) -> Mapping[tuple[str, str], Sequence[str]]:
+        """Problem and feature → the on-demand features that are computed from it."""
+        readers: dict[tuple[str, str], list[str]] = {}
+        for (problem, reader), names in self.reads.items():
+            for name in names:
+                readers.setdefault((problem, name), []).append(reader)
+        return readers
 
     @classmethod
     def of(
@@ -80,10 +93,24 @@ class Content:
         market.warm()
         results = read_results(data_dir)
         now = datetime.now(UTC)
-        views = {(one.problem, one.view): one for one in market.all()}
+        entries = market.all()
+        views = {(one.problem, one.view): one for one in entries}
         tables = {key: _table(one, data_dir, now) for key, one in views.items()}
         market.add_facet(FRESHNESS, lambda problem, view: tables[problem, view].label)
-        return cls(market, data_dir, hardware, written, notices, results, worst_drift(results), tables)
+        reads = {(one.problem, one.name): _reads(one) for one in entries if is_on_demand(one)}
+        return cls(market, data_dir, hardware, written, notices, results, worst_drift(results), tables, reads)
+
+
+def is_on_demand(entry: Entry) -> bool:
+    """Whether a feature is computed from others when a request comes."""
+    return entry.entity == REQUEST and not entry.table
+
+
+def _reads(entry: Entry) -> tuple[str, ...]:
+    try:
+        return tuple(columns(parse(entry.expression)))
+    except ValueError:  # a run says what is wrong with it
+        return ()
 
 
 def feature_table(data_dir: Path, entry: Entry) -> Path:
@@ -93,7 +120,7 @@ def feature_table(data_dir: Path, entry: Entry) -> Path:
 
 def _table(entry: Entry, data_dir: Path, now: datetime) -> Table:
     if entry.entity == REQUEST:
-        return Table("with the request")
+        return Table("on demand" if is_on_demand(entry) else "with the request")
     try:
         fresh = freshness(feature_table(data_dir, entry))
     except (OSError, ValueError):  # not a Parquet file, or one without these columns

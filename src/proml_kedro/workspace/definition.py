@@ -7,7 +7,7 @@ from typing import Any
 
 from proml_kedro.features.catalog import Entry
 
-_WIDTH = 100
+_WIDTH = 88
 
 
 def as_yaml(entry: Entry, views: Mapping[str, Any]) -> str | None:

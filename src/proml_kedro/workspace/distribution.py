@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from proml_kedro.features.catalog import Entry
 from proml_kedro.features.sql import connect, describe, parquet, quote
@@ -127,7 +127,7 @@ def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
     return Distribution("other", column.place, rows, nulls)
 
 
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
+def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
     return tuple(connection.execute(query).fetchall()[0])
 
 
@@ -136,26 +136,32 @@ def _of_numbers(
 ) -> Distribution:
     finite = f"(SELECT value FROM ({values}) WHERE isfinite(value))"
     names = ("min", "low", "q25", "median", "q75", "high", "max", "mean", "std")
+    shares = f"[0, {_TAIL}, 0.25, 0.5, 0.75, {1 - _TAIL}, 1]"
     # favg: the same mean on every run, in whatever order threads read.
-    found = _row(
+    quantiles, *moments, count = _row(
         connection,
-        f"SELECT min(value), quantile_cont(value, {_TAIL}), quantile_cont(value, 0.25), median(value), "
-        f"quantile_cont(value, 0.75), quantile_cont(value, {1 - _TAIL}), max(value), favg(value), stddev_samp(value) "
-        f"FROM {finite}",
+        f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}",
     )
-    figures = {name: float(value) for name, value in zip(names, found, strict=True) if value is not None}
-    if not figures:
+    if not count:
         return Distribution(kind, column.place, rows, nulls)
+    found = zip(names, (*quantiles, *moments), strict=True)
+    figures = {name: float(value) for name, value in found if value is not None}
     edges = _edges(figures, whole)
-    low, width = edges[0], edges[1] - edges[0]
-    counted = connection.execute(
-        f"SELECT least(greatest(floor((value - {low!r}) / {width!r}), 0), {len(edges) - 2})::INTEGER AS bar, count(*) "
-        f"FROM {finite} GROUP BY bar"
-    ).fetchall()
-    counts = dict(counted)
+    counts = {0: count} if len(edges) == 2 else _counts(connection, finite, edges)
     bars = tuple(Bar(counts.get(one, 0), edges[one], edges[one + 1]) for one in range(len(edges) - 1))
     kept = {name: value for name, value in figures.items() if name not in ("low", "high")}
     return Distribution(kind, column.place, rows, nulls, bars, figures=kept)
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, relation: str, edges: list[float]) -> dict[int, int]:
+    """How many values are between each pair of edges, which are equally far apart; the first and last have the rest."""
+    low, width = edges[0], edges[1] - edges[0]
+    return dict(
+        connection.execute(
+            f"SELECT least(greatest(floor((value - {low!r}) / {width!r}), 0), {len(edges) - 2})::INTEGER AS bar, "
+            f"count(*) FROM {relation} GROUP BY bar"
+        ).fetchall()
+    )
 
 
 def _edges(figures: dict[str, float], whole: bool) -> list[float]:
@@ -165,9 +171,9 @@ def _edges(figures: dict[str, float], whole: bool) -> list[float]:
         return [low - 0.5 + step for step in range(int(high - low) + 2)]
     if figures["high"] > figures["low"]:  # so that a single far value does not press all others into one bar
         low, high = figures["low"], figures["high"]
-    if not high > low:
-        return [low - 0.5, low + 0.5]
     width = (high - low) / BINS
+    if not low < low + width < math.inf:  # all the same, or too near or too far apart to tell bars apart
+        return [low - 0.5, max(high, low + 0.5)]
     return [low + step * width for step in range(BINS + 1)]
 
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
+from proml_kedro.evaluation.compare import RankingFacts
 from proml_kedro.health.result import DriftResult
 
 RESULTS = ("evaluation", "training_set", "bundle", "drift", "consistency")
@@ -49,6 +50,8 @@ class Metrics:
     cluster_by: str = "row"
     confidence: float = 0.95
     baseline_name: str | None = None
+    label_mean: float | None = None
+    ranking: RankingFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Split:
     """A part of a training set; from its first moment to its last, in UTC."""
 
     rows: int
-    label_rate: float | None
+    label_mean: Annotated[float | None, Field(validation_alias=AliasChoices("label_mean", "label_rate"))] = None
     start: Annotated[str | None, Field(alias="from")] = None
     to: str | None = None
 

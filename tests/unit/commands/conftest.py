@@ -88,10 +88,10 @@ class Project:
         assert old in text
         self.write(file, text.replace(old, new, 1))
 
-    def features(self, *arguments: str) -> Result:
+    def features(self, *arguments: str, stdin: str | None = None) -> Result:
         group = make_group(click.Command, lambda: click.Argument(["overrides"], nargs=-1), lambda: str(self.conf))
         name, *rest = arguments
-        return CliRunner().invoke(group, [name, *rest, f"data_dir={self.data}"], standalone_mode=True)
+        return CliRunner().invoke(group, [name, *rest, f"data_dir={self.data}"], input=stdin, standalone_mode=True)
 
 
 @pytest.fixture

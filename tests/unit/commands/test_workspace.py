@@ -85,6 +85,15 @@ def test_a_corrupt_result_is_left_out_and_named(project):
     assert len(done.stderr.splitlines()) == 3
 
 
+def test_a_data_folder_that_cannot_be_written_to(project):
+    project.data.write_text("in the way")
+    done = project.features("search", "price")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "data_dir: cannot write to " in done.stderr
+    with pytest.raises(UserError, match="cannot write to"):
+        source_of(project).load()
+
+
 def test_a_mistake_in_the_configuration(project):
     project.edit("features/shop.yaml", "dtype: bool", "dtype: bol")
     with pytest.raises(UserError, match="bol"):

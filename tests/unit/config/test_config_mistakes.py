@@ -112,7 +112,10 @@ FILES = [
     ),
     (
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
-        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: deep, logistic, mixed, xgboost"],
+        [
+            "conf/model/forest.yaml:2: model.components.trees: kind is missing; "
+            "known: deep, linear, logistic, mixed, xgboost"
+        ],
     ),
     (
         {"model__forest": "components:\n\ttrees: 1\n"},

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.features.consistency import _compare, as_result, check_consistency
-from proml_kedro.features.online import materialize
+from proml_kedro.features.consistency import as_result, check_consistency, compare_column
+from proml_kedro.features.materialize import materialize
 from proml_kedro.features.repository import open_repository, register
 from shop import HARDWARE, Shop
 
@@ -103,10 +103,10 @@ def test_tolerance_and_order_of_the_worst() -> None:
     offline = np.array([1.0, 2.0, 0.0, np.nan, np.nan, 5.0])
     online = np.array([1.0 + 1e-12, 2.2, 0.0, np.nan, 1.0, -5.0])
     digests = list("abcdef")
-    found = _compare("view.feature", END, offline, online, digests, 1e-9)
+    found = compare_column("view.feature", END.isoformat(), offline, online, digests, 1e-9)
     assert (found.cells, found.present, found.mismatches) == (6, 5, 3)
     assert (found.only_offline, found.only_online) == (0, 1)
     assert list(found.worst) == ["e", "f", "b"]
     assert found.worst["b"] == pytest.approx(0.2 / 2.2)
-    assert _compare("view.feature", END, offline, online, digests, 0.1).mismatches == 2
-    assert _compare("view.feature", END, offline, online, digests, 0.0).mismatches == 4
+    assert compare_column("view.feature", END.isoformat(), offline, online, digests, 0.1).mismatches == 2
+    assert compare_column("view.feature", END.isoformat(), offline, online, digests, 0.0).mismatches == 4

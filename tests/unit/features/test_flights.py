@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.features.online import OnlineFeatures, materialize
+from proml_kedro.features.materialize import materialize
+from proml_kedro.features.online import OnlineFeatures
 from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.rows import rows_at
 from proml_kedro.features.tables import read_tables
 from proml_kedro.features.training_set import build_training_set
 from proml_kedro.features.views import compute_views
@@ -125,7 +127,9 @@ def test_the_online_store_agrees_with_the_offline_store(flights: Flights) -> Non
     rows: list[dict[str, Any]] = pq.read_table(flights.training_set(), columns=keys, filters=recent).to_pylist()[:2000]
     rows.append({"tailnum": None, "carrier": "AA", "origin": "JFK", "dest": "new"})
     names = {name: dtype for name, dtype in flights.columns.items() if not name.startswith("flight.")}
-    online = OnlineFeatures(flights.store, flights.run.features, names).read(rows, MOMENT)
+    online = OnlineFeatures(
+        rows_at(flights.store.config.online_store.path, "flight_delays"), flights.run.features, names
+    ).read(rows, MOMENT)
 
     import pandas as pd
 

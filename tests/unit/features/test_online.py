@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proml_kedro.features.online import OnlineFeatures, materialize
+from proml_kedro.features.materialize import materialize
+from proml_kedro.features.online import OnlineFeatures
 from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.rows import rows_at
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -22,7 +24,11 @@ def online(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any, OnlineF
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
     register(store, shop.problem, shop.features, "shop_all", shop.features.columns())
     materialize(store, END, "shop_all")
-    return shop, store, OnlineFeatures(store, shop.features, shop.features.columns())
+    return (
+        shop,
+        store,
+        OnlineFeatures(rows_at(store.config.online_store.path, "shop"), shop.features, shop.features.columns()),
+    )
 
 
 def keys() -> list[dict[str, Any]]:

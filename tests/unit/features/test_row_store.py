@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.features.materialize import materialize_new
-from proml_kedro.features.online import OnlineFeatures, materialize
+from proml_kedro.errors import UserError
+from proml_kedro.features.materialize import materialize, materialize_new
+from proml_kedro.features.online import OnlineFeatures
 from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.rows import entity_key, online_place, rows_at
 from proml_kedro.spec.features import FeaturesSpec
+from redis_server import redis_server
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -27,11 +31,13 @@ VIEWS = ["price", "region", "spending"]
 class Online:
     """The shop's repository; `read` is what a service does."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: str = "sqlite") -> None:
         self.shop = Shop(folder)
-        self.store = open_repository(self.shop.problem, self.shop.features, self.shop.data, HARDWARE)
+        self.place = place
+        self.store = open_repository(self.shop.problem, self.shop.features, self.shop.data, HARDWARE, place)
         register(self.store, self.shop.problem, self.shop.features, "shop_all", self.shop.features.columns())
-        self.features = OnlineFeatures(self.store, self.shop.features, self.shop.features.columns())
+        self.at = rows_at(online_place(place, "shop", self.shop.data), "shop")
+        self.features = OnlineFeatures(self.at, self.shop.features, self.shop.features.columns())
         self.file = self.shop.data / "feature_store" / "shop" / "online.db"
 
     def push(self, price: float, at: datetime, created: datetime | None = None, item: str = "i1") -> None:
@@ -45,6 +51,9 @@ class Online:
         return dict(materialize_new(self.store, self.shop.views, views, end, HARDWARE, **options))
 
     def rows(self) -> dict[str, set[tuple[Any, ...]]]:
+        """Everything that is stored: key, moment and values."""
+        if self.place != "sqlite":
+            return {view: self._in_redis(view) for view in VIEWS}
         connection = sqlite3.connect(self.file)
         try:
             return {
@@ -53,10 +62,29 @@ class Online:
         finally:
             connection.close()
 
+    def _in_redis(self, view: str) -> set[tuple[Any, ...]]:
+        from redis import Redis
 
-@pytest.fixture
-def online(tmp_path: Path) -> Online:
-    return Online(tmp_path)
+        prefix = f"proml:shop:row:{view}:".encode()
+        keys = [key.removeprefix(prefix) for key in Redis.from_url(self.place).scan_iter(match=prefix + b"*")]
+        return {(key, moment, str(values)) for key, (moment, _, values) in self.at.read(view, keys).items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def online(tmp_path: Path, request: pytest.FixtureRequest) -> Online:
+    if request.param == "sqlite":
+        return Online(tmp_path)
+    from redis import Redis
+
+    url = request.getfixturevalue("server")
+    Redis.from_url(url).flushall()
+    return Online(tmp_path, url)
 
 
 def test_an_older_write_never_replaces_a_newer_value(online: Online) -> None:
@@ -173,10 +201,14 @@ def test_an_interrupted_run_goes_on_where_it_was(online: Online) -> None:
 
 def test_the_ledger_goes_with_the_store(online: Online) -> None:
     online.fill(END)
-    online.file.unlink()
-    for rest in online.file.parent.glob("online.db-*"):
-        rest.unlink()
-    online.store = open_repository(online.shop.problem, online.shop.features, online.shop.data, HARDWARE)
+    if online.place == "sqlite":
+        online.file.unlink()
+        for rest in online.file.parent.glob("online.db-*"):
+            rest.unlink()
+    else:
+        from redis import Redis
+
+        Redis.from_url(online.place).flushall()
     assert online.fill(END) == dict.fromkeys(VIEWS, "written anew")
 
 
@@ -208,3 +240,79 @@ def test_many_threads_read_while_one_writes(online: Online) -> None:
         assert len(values) == 30
         assert values == sorted(values), "time goes forward for every reader"
     assert online.price(END + DAY) == 19.0
+
+
+KEYS = [{"user": 7}, {"user": -1}, {"item": "i1"}, {"item": ""}, {"user": 2**62, "item": "Ä"}, {"b": "x", "a": 3}]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_keys_are_those_of_feast(key: dict[str, Any]) -> None:
+    from feast.infra.key_encoding_utils import serialize_entity_key
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    types = {name: "int" if isinstance(value, int) else "str" for name, value in key.items()}
+    values = [Value(int64_val=one) if isinstance(one, int) else Value(string_val=one) for one in key.values()]
+    theirs = serialize_entity_key(EntityKey(join_keys=list(key), entity_values=values), 3)
+    assert entity_key(types, key) == theirs
+
+
+def test_feast_reads_what_was_written(online: Online) -> None:
+    online.fill(END, ["price", "spending", "region"])
+    names = [name for name in online.shop.features.columns() if name.partition(".")[0] in VIEWS]
+    for user, item in ((1, "i1"), (3, "i4"), (77, "new")):
+        refs = [name.replace(".", ":") for name in names]
+        answer = online.store.get_online_features(refs, [{"user": user, "item": item}], full_feature_names=True)
+        theirs = {name: answer.to_dict()[name.replace(".", "__")][0] for name in names}
+        ours = online.features.look({"user": user, "item": item}, END)
+        for name in names:
+            if ours[name].state == "good":
+                assert theirs[name] == ours[name].value, name
+
+
+def test_a_file_of_an_older_format_is_filled_again(tmp_path: Path) -> None:
+    online = Online(tmp_path)
+    online.fill(END)
+    with sqlite3.connect(online.file) as connection:
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("CREATE TABLE old (x)")
+    connection.close()
+    assert online.fill(END) == dict.fromkeys(VIEWS, "written anew")
+    price = OnlineFeatures(online.at, online.shop.features, {"price.price": "float"})
+    assert price.read([{"item": "i2"}], END)["price.price"].shape == (1,)
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("redis")
+    rows = rows_at("redis://127.0.0.1:1/0", "shop")
+    with pytest.raises(UserError) as caught:
+        rows.is_there()
+    assert str(caught.value).startswith("online_store: cannot use Redis at 127.0.0.1:1: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_password_comes_from_the_environment_and_is_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_server(tmp_path, password="hunter2") as url:
+        for wrong in ("", "guess"):
+            monkeypatch.setenv("PROML_REDIS_PASSWORD", wrong)
+            with pytest.raises(UserError, match="PROML_REDIS_PASSWORD") as caught:
+                rows_at(url, "shop").is_there()
+            assert "guess" not in str(caught.value)
+        monkeypatch.setenv("PROML_REDIS_PASSWORD", "hunter2")
+        assert rows_at(url, "shop").is_there() is False
+
+
+def test_moments_before_1970_and_values_of_every_kind(online: Online) -> None:
+    layout = (("a", "double_val"), ("b", "string_val"), ("c", "float_list_val"))
+    key = entity_key({"user": "int"}, {"user": 1})
+    online.at.make("odd", {"user": "int"})
+    online.at.write("odd", layout, [(key, -5, 0, [0.1, 'ü\n"', [1.5, -2.0]])])
+    online.at.write("odd", layout, [(key, -6, 9, [None, None, None])])
+    assert online.at.read("odd", [key]) == {key: (-5, layout, [0.1, 'ü\n"', [1.5, -2.0]])}
+    online.at.write("odd", layout, [(key, -5, 0, [float("inf"), None, None])])
+    assert online.at.read("odd", [key])[key][2] == [float("inf"), None, None]
+    online.at.drop("odd")
+    with pytest.raises(LookupError):
+        online.at.key_types("odd")

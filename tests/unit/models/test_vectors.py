@@ -16,6 +16,7 @@ from proml_kedro.models.columns import read_columns
 from proml_kedro.models.component import Input
 from proml_kedro.serving.schema import describe_problems, row_type, to_columns
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.inputs import select
 from proml_kedro.spec.run import check
 from small import make_config
 
@@ -92,3 +93,10 @@ def test_kinds_that_read_no_vectors_say_so_and_name_ways_out() -> None:
     assert mistake.key == "model.components.trees.inputs.1"
     assert mistake.message.startswith("'visit.taste' is a vector[12], which kind 'xgboost' cannot read; leave it out")
     assert "cosine_similarity(a, b)" in mistake.message
+
+
+def test_a_pattern_passes_over_vectors_where_they_cannot_be_read():
+    types = {"visit.pages": "int", "visit.taste": "vector[12]"}
+    assert list(select(["*"], types)) == ["visit.pages", "visit.taste"]
+    assert list(select(["visit.*"], types, vectors=False)) == ["visit.pages"]
+    assert list(select(["visit.taste"], types, vectors=False)) == ["visit.taste"], "named, it is a mistake to be told"

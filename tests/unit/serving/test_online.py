@@ -1,6 +1,8 @@
 """Looking features up in a real online store gives what training had."""
 
+import json
 import os
+import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 from proml_kedro.bundle import write_bundle
 from proml_kedro.serving.online import STORE_VARIABLE
 from proml_kedro.serving.service import make_service
+from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.run import RunSpec
+from redis_server import redis_server
 from small import CITIES, fit, make_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*httpx.*")
@@ -41,7 +45,7 @@ def write_visits(folder, rows=1500):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A data folder as a run leaves it, with values as of its newest example; and that example."""
-    from proml_kedro.features.online import materialize
+    from proml_kedro.features.materialize import materialize
     from proml_kedro.features.repository import open_repository, register
     from proml_kedro.features.tables import read_tables
     from proml_kedro.features.training_set import build_training_set, newest_moment
@@ -81,10 +85,10 @@ def made(tmp_path_factory):
 
 
 @contextmanager
-def serving(bundle):
+def serving(bundle, spec=None):
     from starlette.testclient import TestClient
 
-    with TestClient(make_service(bundle, metrics=False).to_asgi()) as client:
+    with TestClient(make_service(bundle, spec, metrics=False).to_asgi()) as client:
         yield client
 
 
@@ -93,7 +97,7 @@ def post(client, path, row):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch, named):
+def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch, named, tmp_path):
     data, bundle, newest, columns = made
     if named:
         monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
@@ -104,14 +108,47 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
     }
     sent = {name: newest[name] for name in columns}
     assert sent["traffic.visits_all"] > 100
-    with serving(bundle) as client:
+    with serving(bundle, ServingSpec(log=str(tmp_path / "log.jsonl"))) as client:
         online, offline = post(client, "/predict_online", asked), post(client, "/predict", sent)
         assert (online.status_code, offline.status_code) == (200, 200)
         assert online.json() == offline.json()
+        lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+        assert [line["keys"] for line in lines] == [{"shop": newest["shop"]}]
+        assert lines[0]["features"]["traffic.visits_all"] == sent["traffic.visits_all"]
+        assert newest["visit.city"] not in json.dumps(lines), "what a request brings is not logged"
         nowhere = {**asked, "shop": 999}
         empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
         assert post(client, "/predict_online", nowhere).json() == post(client, "/predict", empty).json()
         assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
+
+
+def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
+    from proml_kedro.features.materialize import materialize_new
+    from proml_kedro.features.repository import open_repository, register
+
+    data, bundle, newest, columns = made
+    run = RunSpec.model_validate(make_config())
+    asked = {
+        "shop": newest["shop"],
+        **{name: newest[name] for name in REQUEST if name != "visit.shop"},
+        "timestamp": newest["event_timestamp"].isoformat(),
+    }
+    with redis_server(tmp_path) as url:
+        (tmp_path / "data").mkdir()
+        shutil.copytree(data / "sales", tmp_path / "data" / "sales")
+        store = open_repository(run.problem, run.features, tmp_path / "data", run.hardware, url)
+        register(store, run.problem, run.features, "sales_xgboost", run.features.columns())
+        views = tmp_path / "data" / "sales" / "feature_tables"
+        materialize_new(store, views, ["traffic"], newest["event_timestamp"], run.hardware)
+        monkeypatch.setenv(STORE_VARIABLE, url)
+        with serving(bundle) as client:
+            online = post(client, "/predict_online", asked)
+            sent = post(client, "/predict", {name: newest[name] for name in columns})
+            assert online.status_code == 200
+            assert online.json() == sent.json()
+    with serving(bundle) as client:  # the server is gone
+        assert post(client, "/predict_online", asked).status_code == 503
+        assert client.get("/readyz").status_code == 200
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, caplog):
@@ -126,4 +163,4 @@ def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, 
         assert answer.status_code == 503
         assert os.fspath(tmp_path) not in answer.text
         assert client.get("/readyz").status_code == 200
-    assert "cannot be opened" in caplog.text
+    assert "the online feature store cannot be read" in caplog.text

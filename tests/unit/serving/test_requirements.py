@@ -27,8 +27,9 @@ def test_a_model_brings_its_own_library_and_no_other(manifest):
     assert "sklearn" in needed_modules(_with(manifest, model=linear["model"]))
 
 
-def test_looking_features_up_brings_feast(manifest):
-    assert "feast" in needed_modules(manifest)
+def test_looking_features_up_needs_neither_feast_nor_duckdb(manifest):
+    assert not {"feast", "duckdb", "pandas"} & needed_modules(manifest)
+    assert "proml_kedro.features.rows_sqlite" in needed_modules(manifest)
     rows = manifest.rows
     brought = [one for one in rows.inputs if one.request]
     alone = manifest.model_copy(update={"rows": rows.model_copy(update={"inputs": brought})})

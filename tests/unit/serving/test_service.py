@@ -220,9 +220,12 @@ def test_the_store_is_the_one_named_or_the_nearest_above(bundle, tmp_path, monke
     for folder in ("data", "elsewhere"):
         (tmp_path / folder / "feature_store" / "sales").mkdir(parents=True)
         (tmp_path / folder / "feature_store" / "sales" / "online.db").touch()
-    assert _lookup(near)._data_dir() == tmp_path / "data"
+    inside = Path("feature_store", "sales", "online.db")
+    assert _lookup(near)._place() == str(tmp_path / "data" / inside)
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "elsewhere"))
-    assert _lookup(near)._data_dir() == tmp_path / "elsewhere"
+    assert _lookup(near)._place() == str(tmp_path / "elsewhere" / inside)
+    monkeypatch.setenv(STORE_VARIABLE, "redis://127.0.0.1:6379/3")
+    assert _lookup(near)._place() == "redis://127.0.0.1:6379/3"
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "nothing"))
     with pytest.raises(StoreUnavailableError, match=f"{STORE_VARIABLE} names no folder with one"):
-        _lookup(near)._data_dir()
+        _lookup(near)._place()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from proml_kedro.evaluation.compare import Difference, Evaluation
+from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
 from proml_kedro.features.catalog import Facts, list_features
 from proml_kedro.features.market import Market
 from proml_kedro.health.result import DriftResult, Finding
@@ -26,6 +26,8 @@ ROWS = 400
 
 EVALUATION = Evaluation(
     rows=1000,
+    task="binary",
+    label_mean=0.25,
     positive_rate=0.25,
     candidate={"auc": 0.8, "logloss": 0.5},
     baseline={"auc": 0.7, "logloss": float("nan")},
@@ -34,6 +36,7 @@ EVALUATION = Evaluation(
     clusters=30,
     resamples=200,
     confidence=0.95,
+    ranking=RankingFacts("visit", 100, 12, "visit"),
 )
 DRIFT = DriftResult(
     verdict="warn",
@@ -83,6 +86,11 @@ class Site:
     def load(self) -> Content:
         return self.content()
 
+    @property
+    def features(self) -> int:
+        """How many are declared."""
+        return len(self.shop.features.columns())
+
     def client(self, **options: Any) -> TestClient:
         return TestClient(make_app(Live(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)
 
@@ -113,7 +121,7 @@ def site(bare: Site) -> Site:
     bare.result("drift/drift.json", asdict(DRIFT))
     bare.result("drift/drift.html", "<!doctype html><script>document.title = 'Drift'</script>")
     bare.result("consistency/consistency.json", {"features": 3, "present": 240, "mismatches": 2, "comparisons": []})
-    split = {"rows": 300, "label_rate": 0.2, "from": "2024-03-01T00:00:00+00:00", "to": "2024-03-20T00:00:00+00:00"}
+    split = {"rows": 300, "label_mean": 0.2, "from": "2024-03-01T00:00:00+00:00", "to": "2024-03-20T00:00:00+00:00"}
     bare.result("training_set/training_set.json", {"rows": ROWS, "dropped": 0, "splits": {"train": split}})
     generator = np.random.default_rng(2)
     amount = generator.normal(10, 3, ROWS)

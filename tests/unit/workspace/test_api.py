@@ -8,9 +8,6 @@ import yaml
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.workspace.app import PAGES, STATIC
 
-FEATURES = 25
-"""Of the shop."""
-
 
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_the_same_file(site, path):
@@ -63,11 +60,11 @@ def test_nothing_can_be_changed(site, method):
 
 def test_search(site):
     found = site.ask("search", q="amount", entity="user")
-    assert (found["total"], found["of"]) == (2, FEATURES)
+    assert (found["total"], found["of"]) == (2, site.features)
     assert {one["name"] for one in found["features"]} == {"spending.amount_2h", "spending.amount_all"}
     first = found["features"][0]
     assert first["name"] == "spending.amount_2h", "the one that a model reads"
-    assert (first["readers"], first["window"], first["freshness"]) == (1, "2h", "over 30 days")
+    assert (first["readers"], first["window"], first["freshness"]) == (2, "2h", "over 30 days")
     assert found["milliseconds"] >= 0
     assert site.ask("search", q="price list")["alone"] == {"price": 2, "list": 0}
 
@@ -78,9 +75,9 @@ def test_a_facet_offers_other_values_than_the_chosen_one(site):
     assert narrowed["total"] == dtypes["bool"]
     assert dict(narrowed["facets"]["dtype"]) == dtypes
     assert sum(count for _, count in narrowed["facets"]["entity"]) == dtypes["bool"]
-    both = site.ask("search", dtype="int", entity="request")
+    both = site.ask("search", q="visit", dtype="int", freshness="with the request")
     assert [one["name"] for one in both["features"]] == ["visit.hour"]
-    assert dict(both["facets"]["dtype"]) == {"int": 1, "bool": 1}, "of those with the request"
+    assert dict(both["facets"]["dtype"]) == {"int": 1, "bool": 1, "vector[3]": 1}, "of those with the request"
 
 
 def test_filters_by_nothing_and_by_freshness(site):
@@ -90,7 +87,11 @@ def test_filters_by_nothing_and_by_freshness(site):
     assert {one["name"] for one in site.ask("search", freshness="with the request")["features"]} == {
         "visit.hour",
         "visit.is_big",
+        "visit.wish",
     }
+    on_demand = site.ask("search", freshness="on demand")["features"]
+    assert {one["name"].partition(".")[0] for one in on_demand} == {"gaps"}
+    assert all(one["on_demand"] for one in on_demand)
     assert site.ask("search", freshness="never")["total"] == 0
 
 
@@ -124,6 +125,16 @@ def test_feature(site):
     assert site.ask("feature", name="region.area")["drifts"] == {}
 
 
+def test_what_on_demand_features_are_computed_from(site):
+    gap = site.ask("feature", name="gaps.gap")
+    assert gap["reads"] == ["price.price", "spending.amount_2h"]
+    assert gap["read_by"] == ["gaps.late_gap"]
+    assert (gap["on_demand"], gap["newest"], gap["freshness"]) == (True, None, "on demand")
+    assert (gap["readers"], site.ask("feature", name="price.price")["readers"]) == (1, 2)
+    assert site.ask("feature", name="price.price")["read_by"] == ["gaps.gap"]
+    assert site.ask("feature", name="visit.hour")["reads"] == []
+
+
 def test_yaml_of_every_feature_is_a_declaration_of_it(site):
     for feature in site.ask("search", limit=100)["features"]:
         one = site.ask("feature", name=feature["name"])
@@ -153,16 +164,20 @@ def test_models_and_health(site):
     assert model["metrics"]["differences"]["auc"]["low"] == 0.05
     assert model["higher_is_better"] == {"auc": True, "logloss": False}
     assert model["importance"][0] == ["price.price", 0.6]
-    assert model["training_set"]["splits"]["train"]["start"].startswith("2024-03-01")
+    assert model["features"] == ["price.price", "spending.amount_2h"]
+    assert model["metrics"]["ranking"]["without_positive"] == 12
+    split = model["training_set"]["splits"]["train"]
+    assert (split["label_mean"], split["start"][:10]) == (0.2, "2024-03-01")
     assert model["reports"]["evaluation"] == ["importance.json", "metrics.json", "report.md"]
     [checked] = site.ask("health")
     assert (checked["drift"]["verdict"], checked["drift"]["columns"][0]["reasons"]) == ("warn", ["nulls"])
     assert checked["consistency"]["mismatches"] == 2
+    assert checked["features"] == ["price.price"], "the score is none"
 
 
 def test_before_anything_was_run(bare):
     assert (bare.ask("models"), bare.ask("health")) == ([], [])
-    assert bare.ask("search")["total"] == FEATURES
+    assert bare.ask("search")["total"] == bare.features
     assert bare.ask("distribution", name="visit.hour") == {"nothing": "No values yet: a run computes them."}
 
 

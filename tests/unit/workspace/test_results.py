@@ -11,9 +11,6 @@ from proml_kedro.errors import Mistake, UserError
 from proml_kedro.workspace.content import Live
 from proml_kedro.workspace.results import ModelResult, read_results, worst_drift
 
-FEATURES = 25
-"""Of the shop."""
-
 BROKEN = ["", "{", "[]", "null", "3", '"x"', '{"rows": "many"}', "\x00", '{"columns": [{"name": 3}]}']
 
 
@@ -31,7 +28,7 @@ def test_a_corrupt_result_is_named_and_the_rest_is_shown(site, name, content):
     assert "many" not in line, "no value"
     assert model["training_set"]["rows"] == 400
     assert site.ask("feature", name="price.price")["name"] == "price.price"
-    assert site.ask("search")["total"] == FEATURES
+    assert site.ask("search")["total"] == site.features
 
 
 def test_an_unreadable_feature_table_and_training_set(bare):

@@ -1,133 +1,15 @@
-"""``kind: logistic``: ridge logistic regression on standardised numbers and one-hot categories."""
+"""``kind: logistic``: ridge logistic regression, which is ``kind: linear`` of a truth value."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, row_count, sigmoid
-from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.linear.component import Linear
 from proml_kedro.models.logistic.spec import LogisticSpec
 from proml_kedro.spec.model import ComponentSpec
 
 
-class Logistic(Component):
-    """A linear model of the log-odds.
-
-    A number enters standardised, with 0 (its mean) and an indicator when it is missing; a category enters as one
-    of its indicators, and as none when it is missing or unknown.
-    """
+class Logistic(Linear):
+    """A linear model of the log-odds."""
 
     Spec: ClassVar[type[ComponentSpec]] = LogisticSpec
-    spec: LogisticSpec
-
-    def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
-        super().__init__(spec, inputs)
-        self._numbers = [one.name for one in self.inputs if not one.is_categorical]
-        self._vocabularies: dict[str, Vocabulary] = {}
-        self._mean: Array = np.zeros(0)
-        self._scale: Array = np.zeros(0)
-        self._intercept = 0.0
-        # One coefficient for each number, then one for each number's missing indicator, then each category's.
-        self._coefficients: Array = np.zeros(0)
-
-    def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
-        """Maximise the penalised likelihood. It has nothing to choose: final, it learns from both periods."""
-        from sklearn.linear_model import LogisticRegression
-
-        examples = train.join(validation) if context.final else train
-        self._vocabularies = learn_vocabularies(examples.columns, self.inputs)
-        self._learn_scale(examples.columns)
-        model = LogisticRegression(
-            C=1.0 / self.spec.penalty, max_iter=self.spec.max_iterations, random_state=context.seed
-        )
-        model.fit(self._design(examples.columns), examples.label)
-        self._coefficients = model.coef_[0].astype(np.float64)
-        self._intercept = float(model.intercept_[0])
-
-    def _learn_scale(self, columns: Columns) -> None:
-        numbers = [columns[name].astype(np.float64) for name in self._numbers]
-        known = [values[np.isfinite(values)] for values in numbers]
-        self._mean = np.array([values.mean() if len(values) else 0.0 for values in known])
-        scale = np.array([values.std() if len(values) else 0.0 for values in known])
-        self._scale = np.where(scale > 0, scale, 1.0)
-
-    def _numeric(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Standardised numbers and their missing indicators; shape (n, 2 x numbers)."""
-        count = len(self._numbers)
-        block = np.zeros((row_count(columns), 2 * count))
-        for position, name in enumerate(self._numbers):
-            values = (columns[name].astype(np.float64) - self._mean[position]) / self._scale[position]
-            missing = ~np.isfinite(values)
-            block[:, position] = np.where(missing, 0.0, values)
-            block[:, count + position] = missing
-        return block
-
-    def _known(self, columns: Columns) -> list[tuple[Array, Array]]:
-        """For each categorical input: the rows whose category is known, and the category's number in each."""
-        found = []
-        for name, vocabulary in self._vocabularies.items():
-            codes = vocabulary.encode(columns[name])
-            rows = np.flatnonzero(np.isfinite(codes))
-            found.append((rows, codes[rows].astype(np.int64)))
-        return found
-
-    def _design(self, columns: Columns) -> Any:
-        """The design matrix, sparse, in the order of the coefficients."""
-        from scipy import sparse
-
-        blocks = [sparse.csr_matrix(self._numeric(columns))]
-        for (rows, codes), vocabulary in zip(self._known(columns), self._vocabularies.values(), strict=True):
-            shape = (row_count(columns), len(vocabulary))
-            blocks.append(sparse.csr_matrix((np.ones(len(rows)), (rows, codes)), shape=shape))
-        return sparse.hstack(blocks, format="csr")
-
-    def _blocks(self) -> list[Array]:
-        """The coefficients of the numbers with their indicators, then of each categorical input."""
-        widths = [2 * len(self._numbers), *(len(one) for one in self._vocabularies.values())]
-        return np.split(self._coefficients, np.cumsum(widths)[:-1])
-
-    def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Margin (log-odds) and probability."""
-        numeric, *categorical = self._blocks()
-        margin = self._intercept + self._numeric(columns) @ numeric
-        for (rows, codes), coefficients in zip(self._known(columns), categorical, strict=True):
-            margin[rows] += coefficients[codes]
-        return {"margin": margin, "probability": sigmoid(margin)}
-
-    def save(self, folder: Path) -> None:
-        """``coefficients.npy`` and, beside it, what the numbers mean in ``encoding.json``."""
-        np.save(folder / "coefficients.npy", self._coefficients, allow_pickle=False)
-        encoding = {
-            "intercept": self._intercept,
-            "mean": self._mean.tolist(),
-            "scale": self._scale.tolist(),
-            "categories": {name: one.categories for name, one in self._vocabularies.items()},
-        }
-        (folder / "encoding.json").write_text(json.dumps(encoding))
-
-    @classmethod
-    def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
-        """What :meth:`save` wrote."""
-        component = cls(spec, inputs)
-        encoding = json.loads((folder / "encoding.json").read_text())
-        component._coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
-        component._intercept = encoding["intercept"]
-        component._mean, component._scale = np.array(encoding["mean"]), np.array(encoding["scale"])
-        component._vocabularies = {name: Vocabulary(known) for name, known in encoding["categories"].items()}
-        return component
-
-    def importance(self) -> dict[str, float]:
-        """Share of the absolute coefficients of each number; categories have no comparable scale and are left out."""
-        size = np.abs(self._coefficients[: len(self._numbers)])
-        total = float(size.sum()) or 1.0
-        return {name: float(value) / total for name, value in zip(self._numbers, size, strict=True)}
-
-    def summary(self) -> dict[str, Any]:
-        """How many coefficients there are."""
-        return {"coefficients": len(self._coefficients)}

@@ -80,7 +80,9 @@ class Levels:
         """Numbers of these keys, -1 for unknown ones; shape (keys,)."""
         if not len(self.keys):
             return np.full(len(keys), -1, np.int64)
-        found = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        # Cut to the width of those that are known, without which all of these would be copied to be wider.
+        narrow = keys.astype(self.keys.dtype)
+        found = np.minimum(np.searchsorted(self.keys, narrow), len(self.keys) - 1)
         return np.where(self.keys[found] == keys, found, -1)
 
     def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
+from proml_kedro.models.mixed.streamed.choice import obstacles, obstacles_of
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
@@ -207,7 +209,7 @@ class MixedSpec(ComponentSpec):
         return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
-        """A loss that is not for the problem's label, and an exposure of something that is no count."""
+        """A loss that is not for the problem's label, an exposure of no count, and what cannot be streamed."""
         task = problem.label.task
         mistakes = []
         if self.loss_for(task) not in LOSSES[task]:
@@ -215,4 +217,21 @@ class MixedSpec(ComponentSpec):
             mistakes.append(Mistake("loss", f"the problem's label is '{task}', for which it can be {able}"))
         if self.exposure is not None and self.loss_for(task) != "poisson":
             mistakes.append(Mistake("exposure", "is of counts; it needs `loss: poisson`"))
+        if self.engine == "streamed":
+            needs = [*obstacles(self, self.fixed_inputs(inputs)), *obstacles_of(problem)]
+            mistakes += [Mistake("engine", f"'streamed' works where {need}") for need in needs]
         return mistakes
+
+    def fixed_inputs(self, known: Iterable[str]) -> list[str]:
+        """The inputs that ``fixed`` names, each once."""
+        known = list(known)
+        taken = {self.offset, self.exposure, *(name for one in self.random_effects for name in one.entity)}
+        found: dict[str, None] = {}
+        for pattern in self.fixed:
+            exact = pattern in known
+            found.update(
+                (name, None)
+                for name in known
+                if name == pattern or (not exact and name not in taken and fnmatchcase(name, pattern))
+            )
+        return list(found)

@@ -44,7 +44,7 @@ class Terms:
         mistakes = list(_mistakes(spec, categorical))
         if mistakes:
             raise UserError(*mistakes)
-        fixed = _expand(spec, categorical)
+        fixed = spec.fixed_inputs(categorical)
         self._offset, self._exposure = spec.offset, spec.exposure
         self.numbers = [name for name in fixed if not categorical[name]]
         self.categories = [name for name in fixed if categorical[name]]
@@ -219,20 +219,6 @@ def _read(folder: Path, name: str) -> Levels:
 
 def _slopes_of(effect: RandomEffectSpec) -> list[str]:
     return [name for name in effect.features if name != INTERCEPT]
-
-
-def _expand(spec: MixedSpec, known: dict[str, bool]) -> list[str]:
-    """The inputs that ``fixed`` names, each once."""
-    taken = {spec.offset, spec.exposure, *(name for one in spec.coefficients for name in one.entity)}
-    found: dict[str, None] = {}
-    for pattern in spec.fixed:
-        exact = pattern in known
-        found.update(
-            (name, None)
-            for name in known
-            if name == pattern or (not exact and name not in taken and fnmatchcase(name, pattern))
-        )
-    return list(found)
 
 
 def _mistakes(spec: MixedSpec, known: dict[str, bool]) -> Iterator[Mistake]:

@@ -13,11 +13,20 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, sigmoid, to_matrix
+from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, to_matrix
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.progress import progress
-from proml_kedro.models.xgboost.spec import XGBoostSpec
-from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
+from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
+from proml_kedro.spec.model import ComponentSpec, score_output
+from proml_kedro.spec.problem import Task
+
+_OBJECTIVES: dict[Task, str] = {
+    "binary": "binary:logistic",
+    "regression": "reg:squarederror",
+    "count": "count:poisson",
+}
+_ORDERS: dict[Objective, str] = {"pairwise": "rank:pairwise", "listwise": "rank:ndcg"}
 
 
 class XGBoost(Component):
@@ -30,6 +39,8 @@ class XGBoost(Component):
         super().__init__(spec, inputs)
         self._vocabularies: dict[str, Vocabulary] = {}
         self._booster: Any = None
+        self._task: Task = "binary"
+        self._calibration = Calibration()  # of trees that learn an order
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
         """Grow trees until the validation period stops improving, then refit on both periods if that is asked for.
@@ -37,10 +48,15 @@ class XGBoost(Component):
         Raises:
             UserError: XGBoost does not know a parameter, or refuses its value.
         """
+        self._task = context.task
+        if self.spec.learns_order:
+            train, validation = by_group(train), by_group(validation)
         self._vocabularies = learn_vocabularies(train.columns, self.inputs)
         params = self._params(context)
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
+        if self.spec.learns_order:
+            self._calibration = Calibration.of(self._margin(validation.columns), validation.label)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
             self._vocabularies = learn_vocabularies(both.columns, self.inputs)
@@ -50,8 +66,8 @@ class XGBoost(Component):
         return {
             **self.spec.params.model_dump(exclude_none=True),
             **xgboost_settings(context.hardware),
-            "objective": "binary:logistic",
-            "eval_metric": self.spec.eval_metric,
+            "objective": _ORDERS.get(self.spec.objective, _OBJECTIVES[context.task]),
+            "eval_metric": self.spec.metric(context.task),
             "seed": context.seed,
         }
 
@@ -83,6 +99,8 @@ class XGBoost(Component):
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
             examples.label,
+            weight=weight_of_groups(examples) if self.spec.learns_order else examples.weight,
+            qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
             max_bin=params.get("max_bin", 256),
@@ -92,13 +110,21 @@ class XGBoost(Component):
         )
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Margin (log-odds) and probability."""
+        """Margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean."""
+        margin = self._margin(columns)
+        if self.spec.learns_order:
+            return {"margin": margin, "probability": self._calibration.probability(margin)}
+        return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}
+
+    def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
         matrix = to_matrix(columns, self.inputs, self._vocabularies)
         margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
-        return {"margin": margin.astype(np.float64), "probability": sigmoid(margin)}
+        return np.asarray(margin, np.float64)
 
     def save(self, folder: Path) -> None:
-        """``model.ubj`` in XGBoost's binary JSON, and ``categories.json``."""
+        """``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
+        calibration = self._calibration
+        self._booster.set_attr(task=self._task, slope=repr(calibration.slope), offset=repr(calibration.offset))
         self._booster.save_model(folder / "model.ubj")
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
         (folder / "categories.json").write_text(json.dumps(categories))
@@ -110,6 +136,8 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
+        task, slope, offset = (component._booster.attr(name) for name in ("task", "slope", "offset"))
+        component._task, component._calibration = task, Calibration(float(slope), float(offset))
         categories = json.loads((folder / "categories.json").read_text())
         component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
         return component

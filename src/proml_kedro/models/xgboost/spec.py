@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from proml_kedro.errors import Mistake
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.problem import ProblemSpec, Task
 
 _ALIASES = {"eta": "learning_rate", "lambda": "reg_lambda", "alpha": "reg_alpha", "min_split_loss": "gamma"}
 
@@ -38,7 +42,7 @@ class XGBoostParams(Spec):
     reg_lambda: NotNegative | None = None
     reg_alpha: NotNegative | None = None
     scale_pos_weight: NotNegative | None = None
-    base_score: Annotated[float, Field(gt=0, lt=1)] | None = None
+    base_score: float | None = None
     tree_method: Literal["hist", "approx"] = "hist"
     grow_policy: Literal["depthwise", "lossguide"] | None = None
     num_parallel_tree: PositiveInt | None = None
@@ -51,20 +55,77 @@ class XGBoostParams(Spec):
         return {_ALIASES.get(key, key): one for key, one in value.items()} if isinstance(value, dict) else value
 
 
+_METRICS: dict[Task, tuple[str, ...]] = {
+    "binary": ("logloss", "auc", "aucpr", "error"),
+    "regression": ("rmse", "mae"),
+    "count": ("poisson-nloglik", "rmse", "mae"),
+}
+
+
+_RANKING_METRICS = ("ndcg", "map", "auc")
+
+EvalMetric = Literal["logloss", "auc", "aucpr", "error", "rmse", "mae", "poisson-nloglik", "ndcg", "map"]
+Objective = Literal["pointwise", "pairwise", "listwise"]
+
+
 class XGBoostSpec(ComponentSpec):
-    """Gradient-boosted trees.
+    """Gradient-boosted trees: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
     Attributes:
+        objective: What is learned. `pointwise`: each label for itself. `pairwise` and `listwise`: to put the positive
+            rows of a group (the problem's `examples.group`) before the others, by comparing pairs of rows, or pairs
+            weighted by what they change in NDCG; a logistic regression on the validation period then makes a
+            probability of the margin.
         num_boost_round: Most trees there can be.
         early_stopping_rounds: Stop when the validation period has not improved for so many trees; 0 for never.
-        eval_metric: By which the validation period is judged.
+        eval_metric: By which the validation period is judged: `logloss`, `auc`, `aucpr` or `error` of a truth value,
+            `rmse` or `mae` of a number, `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within
+            groups) of an order. The first one when left out.
         refit: Train again on training and validation period together, with the number of trees that was found.
         params: XGBoost's own parameters.
     """
 
+    tasks: ClassVar[frozenset[Task]] = frozenset(_METRICS)
+
     kind: Literal["xgboost"]
+    objective: Objective = "pointwise"
     num_boost_round: Annotated[int, Field(ge=1, le=100_000)] = 100
     early_stopping_rounds: Annotated[int, Field(ge=0)] = 0
-    eval_metric: Literal["logloss", "auc", "aucpr", "error"] = "logloss"
+    eval_metric: EvalMetric | None = None
     refit: bool = True
     params: XGBoostParams = XGBoostParams()
+
+    @property
+    def learns_order(self) -> bool:
+        """Whether rows are compared with others of their group."""
+        return self.objective != "pointwise"
+
+    def metric(self, task: Task) -> str:
+        """By what the validation period is judged."""
+        return self.eval_metric or self._metrics(task)[0]
+
+    def _metrics(self, task: Task) -> tuple[str, ...]:
+        return _RANKING_METRICS if self.learns_order else _METRICS[task]
+
+    def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
+        """Settings that are of another task."""
+        task, params = problem.label.task, self.params
+        if task not in _METRICS:
+            return []
+        mistakes = []
+        if self.learns_order and (task != "binary" or problem.examples.group is None):
+            lacks = "problem.examples.group" if task == "binary" else "a label of task 'binary'"
+            mistakes.append(
+                Mistake("objective", f"'{self.objective}' learns the order within groups and needs {lacks}")
+            )
+        if self.metric(task) not in self._metrics(task):
+            what = f"objective '{self.objective}'" if self.learns_order else f"a label of task '{task}'"
+            message = f"'{self.eval_metric}' is not for {what}; there are {', '.join(self._metrics(task))}"
+            mistakes.append(Mistake("eval_metric", message))
+        if task != "binary" and params.scale_pos_weight is not None:
+            mistakes.append(Mistake("params.scale_pos_weight", f"is for truth values; the label is of task '{task}'"))
+        is_mean = params.base_score is None or task == "regression" or params.base_score > 0
+        if not is_mean or (task == "binary" and (params.base_score or 0) >= 1):
+            wanted = "between 0 and 1, a probability" if task == "binary" else "more than 0, a mean of counts"
+            mistakes.append(Mistake("params.base_score", f"must be {wanted}, not {params.base_score:g}"))
+        return mistakes

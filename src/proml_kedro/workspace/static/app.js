@@ -5,9 +5,11 @@ import { h, isTyping } from "./dom.js";
 import { Features } from "./features.js";
 import { health } from "./health.js";
 import { models } from "./models.js";
+import { report } from "./report.js";
 import { go, isPlain, read } from "./state.js";
 
 const EVERY = 3000;
+const PAGES = { models, health, report };
 const TITLES = { features: "Features", models: "Models", health: "Health" };
 
 const main = document.getElementById("main");
@@ -26,9 +28,9 @@ function show({ again = false } = {}) {
     if (!same) main.replaceChildren(features.element);
     features.show(state, again);
   } else if (!same || again) {
-    (state.page === "models" ? models : health)(main, state);
+    (PAGES[state.page] ?? models)(main, state);
   }
-  document.title = `${state.open?.name ?? TITLES[state.page] ?? "Features"} · workspace`;
+  document.title = `${state.open?.name ?? state.at?.split("/").at(-1) ?? TITLES[state.page] ?? "Features"} · workspace`;
   if (!same && shown !== null) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
@@ -36,17 +38,20 @@ function show({ again = false } = {}) {
   shown = state.page;
 }
 
-async function watch() {
-  if (document.visibilityState === "visible") {
-    try {
-      const status = await ask("status");
-      warn(status);
-      if (version !== null && version !== status.version) show({ again: true });
-      version = status.version;
-    } catch (error) {
-      if (!isAborted(error)) warn({ mistakes: ["The workspace was stopped. Start it again: kedro workspace"], notices: [] });
-    }
+/** Let the server look for changes, and show them. The first time this comes before anything is shown. */
+async function look() {
+  try {
+    const status = await ask("status");
+    warn(status);
+    if (version !== status.version) show({ again: shown !== null });
+    version = status.version;
+  } catch (error) {
+    if (!isAborted(error)) warn({ mistakes: ["The workspace was stopped. Start it again: kedro workspace"], notices: [] });
   }
+}
+
+async function watch() {
+  if (document.visibilityState === "visible" || version === null) await look();
   setTimeout(watch, EVERY);
 }
 
@@ -84,5 +89,4 @@ document.addEventListener("keydown", onKey);
 document.addEventListener("click", onClick);
 addEventListener("popstate", () => show());
 addEventListener("moved", () => show());
-show();
 watch();

@@ -28,7 +28,7 @@ function numbers({ bars, figures }) {
   const most = Math.max(...bars.map((bar) => bar.count));
   const [low, high] = [bars[0].low, bars.at(-1).high];
   const text = SHOWN.filter(([key]) => figures[key] != null).map(([key, name]) => `${name} ${measured(figures[key])}`).join(", ");
-  const at = (value) => 100 * Math.min(1, Math.max(0, (value - low) / (high - low)));
+  const at = (value) => 100 * Math.min(1, Math.max(0, (value - low) / (high - low || 1)));
   const width = 100 / bars.length;
   const drawing = s("svg", { class: "bars", viewBox: `0 0 100 ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `Histogram: ${text}` },
     bars.map((bar, position) => {

@@ -43,13 +43,14 @@ export class Detail {
       this.element.scrollTop = 0;
     }
     const params = { name, problem };
+    const top = this.element.scrollTop;
     try {
-      const [feature] = [await ask("feature", params)];
-      this.render(feature);
+      this.render(await ask("feature", params));
       await Promise.all([
         this.later("distribution", params, (found) => distribution(found)),
         this.later("similar", params, (found) => similar(found)),
       ]);
+      if (same) this.element.scrollTop = top;
     } catch (error) {
       if (!isAborted(error)) this.element.replaceChildren(this.head(h("h2", { tabindex: "-1" }, name)), h("p", { class: "unreadable" }, error.message));
     }
@@ -97,7 +98,7 @@ export class Detail {
 const section = (title, ...content) => h("section", {}, h("h3", {}, title), ...content);
 
 function figures(one) {
-  const fresh = one.newest && !["does not change", "with the request"].includes(one.freshness);
+  const fresh = one.newest && !["does not change", "with the request", "on demand"].includes(one.freshness);
   const items = [
     ["Newest value", fresh ? time(one.newest) : one.freshness || "unknown", fresh ? one.newest.slice(0, 10) : one.rows && `${number(one.rows)} rows`],
     ["Missing", one.null_share == null ? "unknown" : percent(one.null_share), one.null_share != null && "of the examples"],
@@ -112,7 +113,7 @@ function facts(one) {
     ["Definition", h("code", {}, one.definition)],
     ["Problem", one.problem],
     ["Type", `${one.dtype}, ${one.feature_type}`],
-    ["Key", one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
+    ["Key", one.on_demand ? "none: computed from other features for each request" : one.entity === "request" ? "none: sent with each request" : one.entity.replaceAll(",", ", ")],
     ["Window", one.window && (one.snapshot ? `${one.window}, changes every ${one.snapshot}` : one.window)],
     ["Known after", one.delay],
     ["Good for", one.ttl],

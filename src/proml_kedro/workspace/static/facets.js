@@ -37,7 +37,7 @@ export class Facets {
   }
 
   value(name, value, count, pressed) {
-    return h("button", { type: "button", id: `facet-${name}-${value}`, "aria-pressed": String(pressed), onclick: () => this.choose(name, value) },
+    return h("button", { type: "button", id: `facet-${name}-${value}`.replaceAll(/\s/g, "-"), "aria-pressed": String(pressed), onclick: () => this.choose(name, value) },
       h("span", { class: "value" }, facetValue(name, value)), h("span", { class: "number" }, number(count)));
   }
 

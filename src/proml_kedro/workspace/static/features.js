@@ -60,33 +60,34 @@ export class Features {
   }
 
   render(found, state) {
-    const held = this.list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    const held = this.list.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const words = queryWords(state.q);
     const most = Math.max(...found.features.map((one) => one.importance ?? 0));
     const all = found.total === found.of;
     this.count.replaceChildren(
       h("b", {}, number(found.total)), all ? ` ${found.total === 1 ? "feature" : "features"}` : ` of ${plural(found.of, "feature")}`,
-      h("span", { class: "took" }, ` · ${found.milliseconds.toFixed(1)} ms`));
+      h("span", { class: "took", "aria-hidden": "true" }, ` · ${found.milliseconds.toFixed(1)} ms`));
     this.chips.replaceChildren(...this.chipsOf(state));
     this.facets.render(found.facets, state.filters);
     this.list.replaceChildren(...found.features.map((one, position) => this.row(one, state, words, most, position)));
     this.more.replaceChildren(...this.afterwards(found, state));
-    const again = held && this.links().find((one) => sameFeature(one, held));
+    const again = this.focusAt === undefined ? held && this.links().find((one) => one.dataset.key === held) : this.links()[this.focusAt];
     again?.focus();
+    this.focusAt = undefined;
   }
 
   chipsOf(state) {
     const chips = Object.entries(state.filters).map(([name, value]) =>
-      h("button", { type: "button", class: "chip", "aria-label": `Remove filter ${FACETS[name]}: ${facetValue(name, value)}`, onclick: () => this.filter(name, value) },
+      h("button", { type: "button", class: "chip", "aria-label": `Remove filter ${FACETS[name]}: ${facetValue(name, value)}`, onclick: () => this.unfilter({ [name]: value }) },
         `${FACETS[name]}: ${facetValue(name, value)}`, h("span", { "aria-hidden": "true" }, " ×")));
-    if (chips.length > 1) chips.push(h("button", { type: "button", class: "chip all", onclick: () => go({ ...read(), filters: {} }) }, "Clear all"));
+    if (chips.length > 1) chips.push(h("button", { type: "button", class: "chip all", onclick: () => this.unfilter(state.filters) }, "Clear all"));
     return chips;
   }
 
   row(one, state, words, most, position) {
     const open = { problem: one.problem, name: one.name };
     const mark = (text) => highlight(text, words);
-    const facts = [one.dtype, one.window && `window ${one.window}`, one.entity === "request" ? "sent with the request" : `by ${one.entity.replaceAll(",", ", ")}`, one.owner];
+    const facts = [one.dtype, one.window && `window ${one.window}`, one.on_demand ? "computed on demand" : one.entity === "request" ? "sent with the request" : `by ${one.entity.replaceAll(",", ", ")}`, one.owner];
     const link = h("a", {
       href: address({ ...state, open }), tabindex: position ? "-1" : "0", "data-key": `${one.problem}/${one.name}`,
       onclick: (event) => this.onOpen(event, open), onfocus: (event) => this.rove(event.currentTarget),
@@ -113,7 +114,7 @@ export class Features {
     if (found.features.length === found.total) return [];
     const next = Math.min(state.shown * 2, 500);
     if (next === state.shown) return [h("p", {}, `${number(state.shown)} shown; add a word to narrow it down.`)];
-    return [h("button", { type: "button", onclick: () => go({ ...read(), shown: next }, { replace: true }) }, `Show more of ${number(found.total)}`)];
+    return [h("button", { type: "button", onclick: () => this.showMore(state.shown, next) }, `Show more of ${number(found.total)}`)];
   }
 
   type() {
@@ -126,6 +127,19 @@ export class Features {
     if (filters[name] === value) delete filters[name];
     else filters[name] = value;
     go({ ...state, filters, shown: undefined });
+  }
+
+  /** The button that was pressed goes away with the filter; the search is the place to go on from. */
+  unfilter(filters) {
+    const state = read();
+    const kept = Object.entries(state.filters).filter(([name]) => !(name in filters));
+    go({ ...state, filters: Object.fromEntries(kept), shown: undefined });
+    this.input.focus();
+  }
+
+  showMore(shown, next) {
+    this.focusAt = shown;
+    go({ ...read(), shown: next }, { replace: true });
   }
 
   onOpen(event, open) {
@@ -190,11 +204,9 @@ export class Features {
   }
 }
 
-const sameFeature = (link, held) => new URL(link.href).searchParams.get("feature") === new URL(held, location.href).searchParams.get("feature");
-
 /** A text with the beginnings of words that were searched for marked. */
 function highlight(text, words) {
   if (!words.length || !text) return text;
-  const beginnings = new RegExp(`(?<![\\p{L}\\p{N}])(${words.map((one) => RegExp.escape?.(one) ?? one).join("|")})`, "giu");
+  const beginnings = new RegExp(`(?<![\\p{L}\\p{N}])(${words.join("|")})`, "giu");
   return text.split(beginnings).map((part, position) => (position % 2 ? h("mark", {}, part) : part));
 }

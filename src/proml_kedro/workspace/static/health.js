@@ -34,15 +34,16 @@ function checked(one, drift) {
     h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference`,
       drift.columns.length ? `; ${bad.length} of ${plural(drift.columns.length, "column")} ${bad.length === 1 ? "differs" : "differ"}.` : "."),
     drift.notices.map((notice) => h("p", { class: "dim" }, notice)),
-    bad.length ? columns(one.problem, bad, "Columns that differ") : null,
-    good.length ? fold(`${plural(good.length, "column")} like the reference`, columns(one.problem, good, "Columns like the reference")) : null);
+    bad.length ? columns(one, bad, "Columns that differ") : null,
+    good.length ? fold(`${plural(good.length, "column")} like the reference`, columns(one, good, "Columns like the reference")) : null);
 }
 
-function columns(problem, found, label) {
+function columns({ problem, features }, found, label) {
+  const declared = new Set(features);
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "metrics columns" },
     h("thead", {}, h("tr", {}, ["column", "verdict", "change", "missing", "what was measured"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, found.map((one) => h("tr", {},
-      h("th", { scope: "row" }, one.name.includes(".") ? featureLink(problem, one.name) : one.name),
+      h("th", { scope: "row" }, declared.has(one.name) ? featureLink(problem, one.name) : one.name),
       h("td", {}, verdict(one.verdict)), h("td", {}, change(one)), h("td", {}, missing(one.nulls)),
       h("td", { class: "words" }, one.message || "like the reference"))))));
 }

@@ -2,8 +2,8 @@
 
 import { ask, isAborted } from "./ask.js";
 import { h } from "./dom.js";
-import { empty, featureLink, fold, interval, report, share, time, unreadable } from "./parts.js";
-import { moment, number, percent, plural } from "./words.js";
+import { empty, featureLink, fold, interval, report, reportPath, share, time, unreadable } from "./parts.js";
+import { measured, moment, number, percent, plural } from "./words.js";
 
 const FEW = 8;
 const PLOTS = { "calibration.png": "Calibration", "weeks.png": "By week", "scores.png": "Scores", "importance.png": "Importance" };
@@ -40,11 +40,21 @@ function metrics({ metrics: found, higher_is_better: higher, model }) {
   const compared = found.baseline !== null;
   const heads = ["metric", model, ...(compared ? [found.baseline_name ?? "baseline", "difference", `${percent(found.confidence)} interval`, ""] : [])];
   return h("section", {},
-    h("p", {}, `${plural(found.rows, "row")} of the test period`, found.positive_rate == null ? null : `, ${percent(found.positive_rate)} positive`,
+    h("p", {}, `${plural(found.rows, "row")} of the test period`, labels(found),
       compared ? `; intervals by ${found.cluster_by}` : null, "."),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Metrics of ${model}` }, h("table", { class: "metrics" },
       h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col", class: text.endsWith("interval") && "range" }, text || h("span", { class: "unseen" }, "meaning"))))),
-      h("tbody", {}, Object.entries(found.candidate).map(([name, value]) => metric(name, value, found, higher[name]))))));
+      h("tbody", {}, Object.entries(found.candidate).map(([name, value]) => metric(name, value, found, higher[name]))))),
+    found.ranking ? groups(found.ranking) : null);
+}
+
+function labels({ positive_rate: positive, label_mean: mean }) {
+  if (positive != null) return `, ${percent(positive)} positive`;
+  return mean == null ? null : `, mean label ${measured(mean)}`;
+}
+
+function groups({ within, groups: all, without_positive: left }) {
+  return h("p", { class: "dim" }, `Ranked within ${within}: ${number(left)} of ${plural(all, "group")} ${left === 1 ? "has" : "have"} no positive row and ${left === 1 ? "is" : "are"} left out.`);
 }
 
 function metric(name, value, found, isHigherBetter) {
@@ -69,25 +79,29 @@ function meaning(difference, isHigherBetter) {
 const fixed = (value) => (value == null ? "undefined" : value.toFixed(4));
 const signed = (value) => (value == null ? "undefined" : `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(4)}`);
 
-function importance({ problem, importance: shares }) {
+function importance({ problem, importance: shares, features }) {
   const most = shares[0][1];
+  const declared = new Set(features);
+  const input = (name) => (declared.has(name) ? featureLink(problem, name) : h("code", {}, name));
   const rows = (some) => h("table", { class: "plain shares" }, h("thead", { class: "unseen" }, h("tr", {}, h("th", {}, "input"), h("th", {}, "share"))),
-    h("tbody", {}, some.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, featureLink(problem, name)), h("td", {}, share(value, most))))));
+    h("tbody", {}, some.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, input(name)), h("td", {}, share(value, most))))));
   return [rows(shares.slice(0, FEW)), shares.length > FEW ? fold(`${shares.length - FEW} more`, rows(shares.slice(FEW))) : null];
 }
 
 function splits({ rows, splits: found }) {
   if (!Object.keys(found).length) return h("p", {}, plural(rows, "row"));
   return h("div", { class: "scroll" }, h("table", { class: "metrics" },
-    h("thead", {}, h("tr", {}, ["split", "rows", "positive", "from", "to"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {}, ["split", "rows", "mean label", "from", "to"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, Object.entries(found).map(([name, one]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, number(one.rows)),
-      h("td", {}, one.label_rate == null ? "" : percent(one.label_rate)), ...[one.start, one.to].map((text) => h("td", { title: text && moment(text) }, text?.slice(0, 10) ?? "")))))));
+      h("td", {}, one.label_mean == null ? "" : measured(one.label_mean)), ...[one.start, one.to].map((text) => h("td", { title: text && moment(text) }, text?.slice(0, 10) ?? "")))))));
 }
 
 function plots(one) {
-  const there = Object.entries(PLOTS).filter(([file]) => one.reports.evaluation?.includes(file));
+  const files = (one.reports.evaluation ?? []).filter((file) => file.endsWith(".png"));
+  const known = Object.keys(PLOTS).filter((file) => files.includes(file));
+  const there = [...known, ...files.filter((file) => !(file in PLOTS))].map((file) => [file, PLOTS[file] ?? file.slice(0, -4).replaceAll("_", " ")]);
   if (!there.length) return null;
-  const path = (file) => `/reports/${[one.problem, one.model, "evaluation", file].map(encodeURIComponent).join("/")}`;
+  const path = (file) => reportPath(one.problem, one.model, "evaluation", file);
   return fold("Plots", h("div", { class: "plots" }, there.map(([file, title]) =>
     h("a", { href: path(file), target: "_blank", rel: "noopener" }, h("img", { src: path(file), alt: `${title} of ${one.model} (new tab)`, loading: "lazy" })))));
 }

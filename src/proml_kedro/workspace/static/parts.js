@@ -1,7 +1,7 @@
 // Small parts that several pages are made of.
 
 import { h, s } from "./dom.js";
-import { featureAddress, go, isPlain } from "./state.js";
+import { address, featureAddress, go, isPlain, read } from "./state.js";
 import { ago, moment, percent } from "./words.js";
 
 const VERDICTS = {
@@ -31,7 +31,8 @@ export function featureLink(problem, name, ...content) {
   const follow = (event) => {
     if (!isPlain(event)) return;
     event.preventDefault();
-    go({ open: { problem, name } });
+    const state = read();
+    go({ ...(state.page === "features" ? state : {}), open: { problem, name } }); // the search stays as it is
   };
   return h("a", { href: featureAddress(problem, name), onclick: follow }, ...(content.length ? content : [featureName(name)]));
 }
@@ -56,11 +57,23 @@ export function unreadable(lines) {
     h("p", {}, "Make it anew: ", h("code", {}, "kedro run reuse=false")));
 }
 
-/** A link to a file of a result. */
+/** Where a file of a result is. */
+export const reportPath = (problem, model, result, file) => `/reports/${[problem, model, result, file].map(encodeURIComponent).join("/")}`;
+
+/** A link to a file of a result: texts are shown here, all else in another tab. */
 export function report(one, result, file, text) {
   if (!one.reports[result]?.includes(file)) return null;
-  const path = [one.problem, one.model, result, file].map(encodeURIComponent).join("/");
-  return h("a", { class: "report", href: `/reports/${path}`, target: "_blank", rel: "noopener" }, text, h("span", { class: "unseen" }, " (new tab)"));
+  if (!file.endsWith(".md")) {
+    const href = reportPath(one.problem, one.model, result, file);
+    return h("a", { href, target: "_blank", rel: "noopener" }, text, h("span", { class: "unseen" }, " (new tab)"));
+  }
+  const state = { page: "report", at: [one.problem, one.model, result, file].join("/") };
+  const follow = (event) => {
+    if (!isPlain(event)) return;
+    event.preventDefault();
+    go(state);
+  };
+  return h("a", { href: address(state), onclick: follow }, text);
 }
 
 /** A fold that shows what is below its line. */

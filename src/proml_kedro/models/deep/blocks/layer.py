@@ -65,7 +65,7 @@ class Layer(Block):
         if self.as_sequence:
             (items,) = values
             takes_mask = "mask" in inspect.signature(layer.call).parameters
-            return layer(items.vectors, **({"mask": items.present} if takes_mask else {}))
+            return layer(items.vectors, **({"mask": _never_empty(items.present)} if takes_mask else {}))
         return layer([flat([value]) for value in values] if self.as_list else flat(values))
 
     def _find(self) -> Any:
@@ -78,3 +78,10 @@ class Layer(Block):
         if self.layer not in known:
             raise ValueError(unknown("Keras layer", self.layer, [*known, *layers.names()]))
         return getattr(keras.layers, self.layer)
+
+
+def _never_empty(present: Any) -> Any:
+    """The same with the first item always there: layers divide by the number of items, and one stands for none."""
+    from keras import ops
+
+    return ops.concatenate([ops.ones_like(present[:, :1]), present[:, 1:]], axis=1)

@@ -19,6 +19,7 @@ class Mlp(Block):
     Attributes:
         units: Width of each layer.
         activation: After each layer.
+        last_activation: After the last one, where that is to be another.
         dropout: Share of each layer's outputs that is left out at random while training.
         batch_norm: Whether to normalise over the batch before each activation.
         l2: Penalty on the squared weights.
@@ -27,6 +28,7 @@ class Mlp(Block):
     block: Literal["mlp"]
     units: Annotated[list[PositiveInt], Field(min_length=1)]
     activation: Activation = "relu"
+    last_activation: Activation | None = None
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     batch_norm: bool = False
     l2: Annotated[float, Field(ge=0)] = 0.0
@@ -45,7 +47,8 @@ class Mlp(Block):
             x = keras.layers.Dense(units, kernel_regularizer=penalty, name=f"{name}_dense{position}")(x)
             if self.batch_norm:
                 x = keras.layers.BatchNormalization(name=f"{name}_norm{position}")(x)
-            x = keras.layers.Activation(self.activation)(x)
+            is_last = position == len(self.units) - 1
+            x = keras.layers.Activation((self.last_activation if is_last else None) or self.activation)(x)
             if self.dropout:
                 x = keras.layers.Dropout(self.dropout)(x)
         return x

@@ -11,6 +11,7 @@ from proml_kedro.errors import UserError
 if TYPE_CHECKING:
     from proml_kedro.models.component import Examples, FitContext
     from proml_kedro.models.mixed.spec import MixedSpec
+    from proml_kedro.spec.problem import ProblemSpec
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,15 @@ def obstacles(spec: MixedSpec, fixed: Sequence[str]) -> list[str]:
         "there is no l1 penalty": spec.l1 == 0,
         "nothing is locked, and all entities are estimated": not spec.locked and spec.update == "all",
         "there is no bound on rows of an entity": effect.min_rows == 1 and effect.max_rows is None,
+    }
+    return [need for need, met in needed.items() if not met]
+
+
+def obstacles_of(problem: ProblemSpec) -> list[str]:
+    """What is in the way of streaming its examples."""
+    needed = {
+        "the label is binary": problem.label.task == "binary",
+        "examples have no weights": problem.examples.weight is None,
     }
     return [need for need, met in needed.items() if not met]
 

@@ -19,7 +19,7 @@ class Effects:
 
     Attributes:
         names: Sorted fixed-width bytes, shape (entities,).
-        means: float32 of shape (entities, d): posterior means of u = c - b.
+        means: float32 of shape (entities, d): posterior means of u.
         covariances: float32 of shape (entities, d, d): posterior covariances.
         rows: float32 of shape (entities,): how many rows each has.
     """
@@ -30,12 +30,12 @@ class Effects:
     rows: Array
 
 
-def collect(parts: Sequence[Path], mean: Array, longest: int, folder: Path) -> Effects:
+def collect(parts: Sequence[Path], d: int, longest: int, folder: Path) -> Effects:
     """Write the effects of all entities.
 
     Args:
         parts: Their folders.
-        mean: Of the population: b, shape (d,).
+        d: Coefficients of each.
         longest: Bytes of the longest name.
         folder: Where to.
     """
@@ -46,7 +46,6 @@ def collect(parts: Sequence[Path], mean: Array, longest: int, folder: Path) -> E
     rank[order] = np.arange(len(order))
     del words, order
 
-    d = len(mean)
     lower = np.tril_indices(d)
     means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.float32, (len(rank), d))
     covariances = np.lib.format.open_memmap(folder / "covariances.npy", "w+", np.float32, (len(rank), d, d))
@@ -56,7 +55,7 @@ def collect(parts: Sequence[Path], mean: Array, longest: int, folder: Path) -> E
         part = Part.open(one)
         state = part.by_entity()
         at = rank[first : first + len(state)]
-        means[at] = state[:, :d] - mean.astype(np.float32)
+        means[at] = state[:, :d]
         full = np.empty((len(state), d, d), np.float32)
         full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = state[:, d:]
         covariances[at] = full

@@ -103,7 +103,7 @@ def fit(
     rows = divide(model, examples, folder)
     scales, first = scales_of(model, rows), start_of(model, rows)
     with ThreadPoolExecutor(threads) as pool:
-        parts = pack_all(model, rows, scales, first, folder, pool)
+        parts = pack_all(model, rows, scales, folder, pool)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
         progress = Progress(first.tolist(), covariance.value.tolist())
@@ -115,7 +115,7 @@ def fit(
         Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
     mean = np.array(progress.mean)
     offset = _scale(rows.moments[0], rows.rows).deviation if model.offset else 0.0
-    return Found(scales, mean, collect(parts, mean, rows.longest, folder), progress, offset)
+    return Found(scales, mean, collect(parts, len(mean), rows.longest, folder), progress, offset)
 
 
 def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
@@ -138,16 +138,15 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
 
 
 def pack_all(
-    model: Model, rows: Partition, scales: dict[str, Scale], first: Array, folder: Path, pool: ThreadPoolExecutor
+    model: Model, rows: Partition, scales: dict[str, Scale], folder: Path, pool: ThreadPoolExecutor
 ) -> list[Path]:
     """Pack the parts that are not yet packed; their files are removed, one by one."""
     slopes = _slopes(model, scales)
-    start = first.astype(np.float32)
     targets = [folder / "parts" / str(part) for part in range(rows.parts)]
 
     def work(part: int) -> None:
         if not targets[part].exists():
-            pack(*rows.read(part), slopes, start, targets[part])
+            pack(*rows.read(part), slopes, targets[part])
         rows.remove(part)
 
     if not (folder / "population.npy").exists():

@@ -72,14 +72,13 @@ def copy_numbers(values, known, words) -> int:
 
 @numba.njit(inline="always")
 def hash_of(words, row):
-    """64 well mixed bits of a row's words (the finaliser of MurmurHash3 for each)."""
+    """64 well mixed bits of a row's words: products with large odd numbers, high bits folded onto low ones."""
     mixed = np.uint64(0x9E3779B97F4A7C15)
     for k in range(words.shape[1]):
-        mixed ^= words[row, k]
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-        mixed ^= mixed >> np.uint64(33)
-    return mixed
+        mixed = (mixed ^ words[row, k]) * np.uint64(0xFF51AFD7ED558CCD)
+        mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xC4CEB9FE1A85EC53)
+    return mixed ^ (mixed >> np.uint64(29))
 
 
 def words_of(column: Any, width: int) -> tuple[Words, npt.NDArray[np.bool_], int]:

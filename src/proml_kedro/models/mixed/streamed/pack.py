@@ -51,7 +51,7 @@ class Part:
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
         counts: int64 of shape (entities,): their rows.
-        state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): coefficients and posterior covariances.
+        state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): u and posterior covariances.
     """
 
     rows: Floats
@@ -81,17 +81,17 @@ class Part:
         return np.concatenate([self.state[:alone, :, 0], rest])[: len(self.words)]
 
 
-def pack(keys: Words, numbers: Floats, slopes: Slopes, start: Floats, folder: Path) -> None:
+def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
     """Write one part.
 
     Args:
         keys: Shape (n, width): names of the rows' entities.
         numbers: Shape (n, k): offset, slopes, label.
         slopes: How slopes are made of them.
-        start: Coefficients to start from, shape (d,).
         folder: Appears when it is complete.
     """
-    lanes = lanes_of(len(start))
+    d = len(slopes.columns)
+    lanes = lanes_of(d)
     codes, first_rows, counts = number_entities(keys)
     order, alone = _order(counts)
     used, starts = _blocks(counts[order], alone, lanes)
@@ -101,15 +101,14 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, start: Floats, folder: Pa
     temporary = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    shape = (int(starts[-1]), 1 + len(start), lanes)
+    shape = (int(starts[-1]), 1 + d, lanes)
     if shape[0]:
         rows = np.lib.format.open_memmap(temporary / "rows.npy", "w+", np.float32, shape)
         place_rows(codes, place, alone, numbers, slopes.columns, slopes.means, slopes.scales, starts, rows)
         del rows
     else:  # an empty file cannot be mapped
         np.save(temporary / "rows.npy", np.zeros(shape, np.float32))
-    state = np.zeros((len(used), len(start) + triangle(len(start)), lanes), np.float32)
-    state[:, : len(start)] = start[:, None]
+    state = np.zeros((len(used), d + triangle(d), lanes), np.float32)
     arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "counts": counts[order], "state": state}
     for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array)

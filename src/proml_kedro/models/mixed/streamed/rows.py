@@ -60,7 +60,8 @@ def _joined(parts: list[Any]) -> Any:
 
     if len(parts) == 1:
         return parts[0]
-    return pc.binary_join_element_wise(*(one.cast(pa.large_string()) for one in parts), SEPARATOR)
+    text = pa.large_string()
+    return pc.binary_join_element_wise(*(one.cast(text) for one in parts), pa.scalar(SEPARATOR, text))
 
 
 def _as_numbers(column: Any) -> Array:

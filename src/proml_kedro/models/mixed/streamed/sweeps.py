@@ -1,10 +1,11 @@
 """Sweeps over the parts, and in between them the population's mean and covariance, from sums alone.
 
-A sweep brings every entity to the mode of its posterior under the prior Normal(b, S), and returns the sums over the
-entities of u = c - b, of u u' and of V. With P = 1 / S, the gradient of what is maximised by b is P sum u plus that of
-rows without an entity, g_0, and once each entity follows b on its own its curvature is (Schur complement)
+A sweep brings every entity to the mode of its posterior, its coefficients being b + L w with the prior Normal(0, 1) of
+w and S = L L', and returns the sums over the entities of w, of w w' and of the posterior covariance of w, 1 / H. The
+gradient of what is maximised by b is R = 1 / L' times sum w, plus that of rows without an entity; once each entity
+follows b on its own, its curvature is (Schur complement, I_e being the information of an entity's rows)
 
-    sum (I_e - I_e V_e I_e) = E P - P (sum V) P        with the information of an entity's rows I_e = 1 / V_e - P
+    sum (I_e - I_e V_e I_e) = R (E - sum 1 / H) R'
 
 plus that of rows without an entity. One Newton step for b therefore needs no pass over the rows, nor does the update
 of S (see :class:`~proml_kedro.models.mixed.empirical_bayes.Covariance`).
@@ -86,7 +87,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of a sweep: entities, vectors of rows and how many were visited, and the sums of u, of u u' and of V."""
+    """Of a sweep: entities, vectors of rows and how many were visited, and the sums of w, of w w' and of 1 / H."""
 
     entities: int
     rows: int
@@ -144,22 +145,24 @@ class Sweeps:
 
     def _sweep(self, folders: Sequence[Path], covariance: Covariance, progress: Progress) -> bool:
         """One sweep, and the mean and covariance that follow from it; whether both have come to rest."""
-        sums = self._sums(folders, covariance.precision, progress.mean)
-        step = self._mean_step(sums, covariance.precision, np.array(progress.mean), len(folders) == len(self._folders))
-        change = covariance.update(sums.moment / sums.entities, sums.uncertainty / sums.entities)
+        root = np.linalg.cholesky(covariance.value)
+        sums = self._sums(folders, root, progress.mean)
+        step = self._mean_step(sums, root, np.array(progress.mean), len(folders) == len(self._folders))
+        moment, uncertainty = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.uncertainty))
+        change = covariance.update(moment, uncertainty) if sums.entities else 0.0
         progress.mean = (progress.mean + step).tolist()
         progress.covariance = covariance.value.tolist()
-        progress.spread = np.sqrt(np.diag(sums.moment) / sums.entities).tolist()
+        progress.spread = np.sqrt(np.diag(moment)).tolist()
         moved = float(np.abs(step).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
         progress.history.append(facts)
         logger.debug("sweep of %(entities)d: mean %(step).2g, covariance %(change).2g, %(passes).1f passes", facts)
         return moved < self._settings.mean_tolerance and change < self._settings.covariance_tolerance
 
-    def _sums(self, folders: Sequence[Path], precision: Array, mean: Sequence[float]) -> _Sums:
+    def _sums(self, folders: Sequence[Path], root: Array, mean: Sequence[float]) -> _Sums:
         d, entries = self._d, triangle(self._d)
         sweep = kernels_of(d).sweep
-        prior = precision[np.tril_indices(d)].astype(np.float32), np.array(mean, np.float32)
+        prior = tuple(np.asarray(one, np.float32) for one in (root, np.linalg.inv(root), mean))
         spread = np.float32(math.pi / 8 if self._settings.variational else 0)
         how = (*prior, spread, np.float32(self._settings.tolerance), self._settings.newton_steps)
 
@@ -173,11 +176,12 @@ class Sweeps:
         entities, rows, visited = (int(one) for one in total[:3])
         return _Sums(entities, rows, visited, first, _symmetric(moment), _symmetric(uncertainty))
 
-    def _mean_step(self, sums: _Sums, precision: Array, mean: Array, everyone: bool) -> Array:
+    def _mean_step(self, sums: _Sums, root: Array, mean: Array, everyone: bool) -> Array:
         """One Newton step of the slopes that have a fixed effect, zero for the others; shape (d,)."""
         d, penalty = self._d, self._settings.penalty
-        gradient = precision @ sums.first
-        curvature = sums.entities * precision - precision @ sums.uncertainty @ precision
+        back = np.linalg.inv(root).T
+        gradient = back @ sums.first
+        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T
         if everyone:
             g, h = np.zeros(d), np.zeros(triangle(d))
             kernels_of(d).population(self._population, mean.astype(np.float32), g, h)

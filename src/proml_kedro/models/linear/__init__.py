@@ -1,0 +1,1 @@
+"""``kind: linear``: a ridge generalized linear model."""

@@ -1,0 +1,71 @@
+"""What was looked up for requests, as lines of JSON: for `kedro features check --log` to be compared with training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from proml_kedro.models.component import Array, Columns
+
+logger = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """A file with a line for each row: its keys, its moment, and the features that were looked up.
+
+    What a request itself brings is not written. A line goes to the file in one piece, so that several processes can
+    share it. That nothing can be written is said once, and keeps no request from being answered.
+
+    Args:
+        file: Where to; made when it is not there, readable for its owner only.
+        model: Which model the rows are scored with.
+    """
+
+    def __init__(self, file: Path, model: str) -> None:
+        self._file = file
+        self._model = model
+        self._failed = False
+
+    def write(self, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime], columns: Columns) -> None:
+        """Add n rows.
+
+        Args:
+            keys: Of each row.
+            moments: As of when each row's features were read.
+            columns: The features, n values each.
+        """
+        values = {name: _plain(one) for name, one in columns.items()}
+        lines = [
+            {
+                "model": self._model,
+                "as_of": moment.isoformat(),
+                "keys": dict(key),
+                "features": dict(zip(values, row, strict=True)),
+            }
+            for key, moment, *row in zip(keys, moments, *values.values(), strict=True)
+        ]
+        text = "".join(f"{json.dumps(line, ensure_ascii=False, allow_nan=False)}\n" for line in lines)
+        try:
+            handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, text.encode())
+            finally:
+                os.close(handle)
+        except OSError as error:
+            if not self._failed:
+                logger.warning("requests cannot be logged: %s", error.strerror)
+            self._failed = True
+
+
+def _plain(values: Array) -> list[Any]:
+    """Values as JSON has them, None for missing."""
+    return [None if _is_missing(one) else one for one in values.tolist()]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or (isinstance(value, list) and any(one != one for one in value))

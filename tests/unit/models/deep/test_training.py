@@ -1,0 +1,236 @@
+"""Training goes on where it was killed, in parts, with other labels, by schedule, and on several devices."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from proml_kedro.errors import UserError
+from proml_kedro.models.columns import ParquetRows
+from proml_kedro.models.component import FitContext
+from proml_kedro.models.deep.component import Deep
+from proml_kedro.models.deep.schedule import learning_rate
+from proml_kedro.models.deep.spec import DeepTrainingSpec
+from proml_kedro.spec import HardwareSpec
+from proml_kedro.testing import INPUTS, make_examples
+
+CONTEXT = FitContext(HardwareSpec(threads=1), seed=3, key="net")
+HEAD = {"head": {"of": "deep"}}
+
+
+def config(heads=HEAD, **training):
+    return {
+        "kind": "deep",
+        "inputs": ["*"],
+        "features": {"embed": 4},
+        "graph": {
+            "deep": {
+                "block": "mlp",
+                "of": ["numbers", "embeddings"],
+                "units": [16, 8],
+                "dropout": 0.2,
+                "batch_norm": True,
+            }
+        },
+        "training": {"epochs": 6, "batch_size": 64, "learning_rate": 0.02, **training},
+        **heads,
+    }
+
+
+def fitted(made, train=None, check=None, context=CONTEXT):
+    component = Deep(Deep.Spec.model_validate(made), INPUTS)
+    component.fit(train or make_examples(600, 1), check or make_examples(200, 2), context)
+    return component
+
+
+def margin(component):
+    return component.score(make_examples(100, 9).columns)["margin"]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from dataclasses import replace
+sys.path.insert(0, sys.argv[1])
+from test_training import CONTEXT, fitted
+from proml_kedro.models.deep.train import Trainer
+
+whole_epoch = Trainer.epoch
+
+def epoch(self, number):
+    loss = whole_epoch(self, number)
+    if number == 3:  # after its steps, before anything of it is kept
+        os.kill(os.getpid(), signal.SIGKILL)
+    return loss
+
+Trainer.epoch = epoch
+fitted(json.loads(sys.argv[2]), context=replace(CONTEXT, checkpoints=Path(sys.argv[3])))
+"""
+
+
+def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, caplog):
+    made = config(early_stopping={"metric": "auc", "patience": 6}, refit=True, weight_decay=0.01)
+    here = __file__.rpartition("/")[0]
+    done = subprocess.run([sys.executable, "-c", KILLED, here, json.dumps(made), str(tmp_path)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert (tmp_path / "checkpoint.npz").is_file()
+    with caplog.at_level("INFO"):
+        resumed = fitted(made, context=replace(CONTEXT, checkpoints=tmp_path))
+    assert "goes on after epoch 3" in caplog.text
+    assert margin(resumed) == pytest.approx(margin(fitted(made)), abs=1e-5)
+    again = fitted(made, context=replace(CONTEXT, checkpoints=tmp_path))  # killed after training, before it was saved
+    assert margin(again) == pytest.approx(margin(resumed), abs=1e-6)
+
+
+def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path):
+    context = replace(CONTEXT, checkpoints=tmp_path)
+    fitted(config(), context=context)
+    other = config(learning_rate=0.01)
+    assert margin(fitted(other, context=context)) == pytest.approx(margin(fitted(other)), abs=1e-6)
+    (tmp_path / "checkpoint.npz").write_bytes(b"PK half a file")
+    assert margin(fitted(other, context=context)) == pytest.approx(margin(fitted(other)), abs=1e-6)
+
+
+def in_parquet(file, examples, split):
+    columns = {name: pa.array(values, from_pandas=True) for name, values in examples.columns.items()}
+    pq.write_table(pa.table({**columns, "split": [split] * len(examples)}), file, row_group_size=100)
+    return replace(examples, columns={}, source=ParquetRows(file, split))
+
+
+def test_a_table_that_is_read_in_parts_trains_as_well(tmp_path):
+    train = in_parquet(tmp_path / "train.parquet", make_examples(2000, 1), "train")
+    check = in_parquet(tmp_path / "check.parquet", make_examples(300, 2), "validation")
+    early = {"metric": "auc", "patience": 6}
+    together = margin(fitted(config(early_stopping=early), train, check))
+    assert together == pytest.approx(
+        margin(fitted(config(early_stopping=early), make_examples(2000, 1), check)), abs=1e-6
+    )
+    parts = fitted(config(rows_in_memory=450, early_stopping=early, refit=True), train, check)
+    fresh = make_examples(1000, 9)
+    probability = parts.score(fresh.columns)["probability"]
+    assert np.corrcoef(margin(parts), together)[0, 1] > 0.9
+    assert probability[fresh.label == 1].mean() > probability[fresh.label == 0].mean() + 0.2
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "exponential"])
+def test_a_learning_rate_rises_and_falls(schedule):
+    rate = {"schedule": schedule, "start": 0.1, "end": 0.001, "warmup": 2}
+    spec = DeepTrainingSpec(epochs=10, learning_rate=rate)
+    rates = [learning_rate(spec, progress) for progress in (0.5, 1, 2, 4, 6, 8, 10, 20)]
+    assert rates[0] == pytest.approx(0.025)
+    assert rates[2] == pytest.approx(0.1)
+    assert rates[:3] == sorted(rates[:3])
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-2:] == pytest.approx([0.001, 0.001])
+
+
+def test_curves_are_written_as_tensorboard_reads_them(tmp_path):
+    from tensorflow.compat.v1.train import summary_iterator
+
+    rate = {"schedule": "linear", "start": 0.02, "end": 0.01}
+    made = config(epochs=3, tensorboard=str(tmp_path / "logs"), learning_rate=rate, early_stopping={"patience": 9})
+    fitted(made)
+    (file,) = (tmp_path / "logs").iterdir()
+    points = [(event.step, value.tag) for event in summary_iterator(str(file)) for value in event.summary.value]
+    assert sorted(points) == [(s, tag) for s in (1, 2, 3) for tag in ("learning_rate", "loss", "validation")]
+
+
+def with_labels(rows, seed):
+    """A second label, known for a third of the rows, and lists of five."""
+    examples = make_examples(rows, seed)
+    price = np.nan_to_num(examples.columns["shop.price"], nan=20)
+    price[::3], price[1::3] = np.nan, np.nan
+    return replace(examples, labels={"price": price.astype(np.float32)}, group=np.arange(rows, dtype=np.int64) // 5)
+
+
+HEADS = {
+    "heads": {
+        "sale": {"of": "deep"},
+        "price": {"of": "deep", "loss": "huber", "label": "price", "weight": 0.5},
+        "order": {"of": "deep", "loss": "listwise"},
+    },
+    "expose": {"city": "shop.city", "hidden": "deep"},
+}
+
+
+def test_several_heads_learn_their_own_labels():
+    made = config(HEADS, epochs=20, early_stopping={"metric": "order.ndcg", "patience": 20})
+    component = fitted(made, with_labels(1500, 1), with_labels(300, 2))
+    fresh = with_labels(500, 3)
+    found = component.score(fresh.columns)
+    assert set(found) == set(component.spec.outputs("binary"))
+    known = ~np.isnan(fresh.columns["shop.price"])
+    assert np.corrcoef(found["price_mean"][known], fresh.columns["shop.price"][known])[0, 1] > 0.8
+    for name in ("probability", "order_probability"):
+        assert found[name].mean() == pytest.approx(fresh.label.mean(), abs=0.1)
+        assert found[name][fresh.label == 1].mean() > found[name][fresh.label == 0].mean() + 0.15
+    assert found["hidden_7"].shape == found["city_3"].shape == (500,)
+    cities = fresh.columns["shop.city"]
+    assert len(np.unique(found["city_0"][cities == "Lima"])) == 1
+
+
+def test_a_weight_counts_as_often_as_rows():
+    made = config({"head": {"of": "wide"}}, epochs=30)
+    made["graph"] = {"wide": {"block": "linear", "of": ["categories", "numbers"]}}
+    plain = make_examples(400, 1)
+    heavy = replace(plain, weight=np.where(plain.label == 1, 9.0, 1.0).astype(np.float32))
+    low, high = (fitted(made, one).score(plain.columns)["probability"].mean() for one in (plain, heavy))
+    assert high > low + 0.2
+
+
+@pytest.mark.parametrize(
+    ("head", "label", "message"),
+    [
+        ({"loss": "binary", "label": "price"}, 7.5, "net.head.loss: the label price is not a truth value"),
+        ({"loss": "poisson", "label": "price"}, -1, "net.head.loss: the label price is not a count"),
+        ({"loss": "squared", "label": "price"}, np.nan, "net.head.label: no row of the training period has this label"),
+    ],
+)
+def test_a_label_that_does_not_fit_is_one_line(head, label, message):
+    examples = replace(make_examples(50, 1), labels={"price": np.full(50, label, np.float32)})
+    with pytest.raises(UserError, match=message) as caught:
+        fitted(config({"head": {"of": "deep", **head}}), examples, examples)
+    assert "\n" not in str(caught.value)
+
+
+DEVICES = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from test_training import fitted, config, margin, FitContext, HardwareSpec, HEADS, with_labels
+import numpy as np
+hardware = HardwareSpec(threads=1, device="multi_gpu", devices=2, allow_cpu=True)
+made = config(epochs=2)
+made["graph"]["deep"] |= {"dropout": 0.0, "batch_norm": False}
+component = fitted(made, context=FitContext(hardware, seed=3))
+import tensorflow as tf
+several = config(HEADS, epochs=1)
+more = fitted(several, with_labels(300, 1), with_labels(100, 2), FitContext(hardware, seed=3))
+assert np.isfinite(list(more.score(with_labels(9, 3).columns).values())).all()
+print(json.dumps([len(tf.config.list_logical_devices("CPU")), margin(component).tolist()]))
+"""
+
+
+def test_several_devices_train_the_same_network():
+    here = __file__.rpartition("/")[0]
+    done = subprocess.run([sys.executable, "-c", DEVICES, here], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    devices, found = json.loads(done.stdout.splitlines()[-1])
+    assert devices == 2
+    made = config(epochs=2)
+    made["graph"]["deep"] |= {"dropout": 0.0, "batch_norm": False}
+    assert found == pytest.approx(margin(fitted(made)).tolist(), abs=1e-3)
+
+
+def test_mixed_precision_trains_nearly_the_same_network():
+    made = config(epochs=3)
+    mixed = fitted(made, context=replace(CONTEXT, hardware=HardwareSpec(threads=1, mixed_precision=True)))
+    assert np.corrcoef(margin(mixed), margin(fitted(made)))[0, 1] > 0.95
+    assert {one.dtype for one in mixed._fitted.model.weights} == {"float32"}

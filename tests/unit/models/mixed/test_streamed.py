@@ -1,0 +1,378 @@
+"""Streaming against the engine that holds everything in memory, kills in between, and what cannot be streamed."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proml_kedro.errors import UserError
+from proml_kedro.models.columns import ParquetRows
+from proml_kedro.models.component import Examples, FitContext, Input, LazyColumns
+from proml_kedro.models.mixed.component import Mixed
+from proml_kedro.models.mixed.design import Effect, arrange
+from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.engine import Settings
+from proml_kedro.models.mixed.engine import fit as fit_in_memory
+from proml_kedro.models.mixed.spec import MixedSpec
+from proml_kedro.models.mixed.streamed import fit as streamed_fit
+from proml_kedro.models.mixed.streamed import partition, sweeps
+from proml_kedro.models.mixed.streamed.choice import obstacles
+from proml_kedro.models.mixed.streamed.fit import Model, fit
+from proml_kedro.spec import HardwareSpec, ProblemSpec
+
+EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
+FEATURES = ("visit.a", "intercept", "visit.b")
+MODEL = Model(["member"], FEATURES, ["visit.a"], "visit.o", penalty=0.7)
+COVARIANCE = np.array([[0.3, 0.1, 0.0], [0.1, 0.8, 0.0], [0.0, 0.0, 0.2]])
+INPUTS = (Input("member", "str"), *(Input(f"visit.{name}", "float") for name in "abo"))
+CONTEXT = FitContext(HardwareSpec(threads=1), 0, "model.components.personal")
+
+
+def make_visits(rows=6000, members=400, missing=0.05, seed=0):
+    """Visits of members with effects of their own, one of whom has very many, and some of nobody known."""
+    generator = np.random.default_rng(seed)
+    member = generator.integers(0, members, rows)
+    member[: rows // 8] = 7
+    nobody = generator.random(rows) < missing
+    z = generator.normal(size=(rows, 2))
+    u = generator.multivariate_normal(np.zeros(3), COVARIANCE, members)[member] * ~nobody[:, None]
+    offset = generator.normal(0, 0.7, rows)
+    margin = offset - 0.5 + z[:, 0] * (0.7 + u[:, 0]) + u[:, 1] + z[:, 1] * u[:, 2]
+    order = generator.permutation(rows)
+    columns = {
+        "member": np.array([None if none else f"m{one}" for one, none in zip(member, nobody, strict=True)], object),
+        "visit.a": (3 + 2 * z[:, 0]).astype(np.float32),
+        "visit.b": z[:, 1].astype(np.float32),
+        "visit.o": offset.astype(np.float32),
+    }
+    label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
+    return Examples(columns, label).take(order)
+
+
+def estimated():
+    return Covariance(0.2 * np.eye(3), True, False)
+
+
+def in_memory(examples, covariance, variational=True):
+    """The other engine on the same equations: effects in the order of the members' names."""
+    columns = examples.columns
+    known = np.array([one is not None for one in columns["member"]])
+    levels, codes = np.unique(columns["member"][known].astype(str), return_inverse=True)
+    entities = np.full(len(examples), -1, np.int32)
+    entities[known] = codes
+    a, b = ((columns[name] - columns[name].mean()) / columns[name].std() for name in ("visit.a", "visit.b"))
+    ones = np.ones(len(examples))
+    effect = Effect(entities, np.column_stack([a, ones, b]).astype(np.float32), len(levels))
+    rows = arrange(examples.label, columns["visit.o"], np.column_stack([ones, a]), [], [effect])
+    how = Settings(variational=variational, penalty=0.7, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
+    return fit_in_memory(rows, [covariance], how), levels
+
+
+@pytest.mark.parametrize("variational", [True, False], ids=["variational", "pql"])
+def test_equals_the_engine_in_memory(variational, tmp_path):
+    examples = make_visits()
+    model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
+    found = fit(model, [examples], Covariance(COVARIANCE, False, False), 1, tmp_path / "fit", **EXACT)
+    other, levels = in_memory(examples, Covariance(COVARIANCE, False, False), variational)
+    assert found.progress.converged
+    np.testing.assert_allclose(found.mean, [other.fixed[1], other.fixed[0], 0], atol=2e-5)
+    assert [one.decode() for one in found.effects.names] == list(levels)
+    np.testing.assert_allclose(found.effects.means, other.effects[0], atol=1e-4)
+    # In memory the uncertainty of the fixed effects is added, which is of the order of one over the entities.
+    np.testing.assert_allclose(found.effects.covariances, other.uncertainties[0], atol=5e-3)
+    names, counts = np.unique([one for one in examples.columns["member"] if one is not None], return_counts=True)
+    assert list(found.effects.rows) == list(counts)
+    assert list(names) == list(levels)
+
+
+def test_estimates_the_same_covariance(tmp_path):
+    """But for the uncertainty of the fixed effects, which matters less the more entities there are."""
+    apart = []
+    for members in (400, 4000):
+        examples = make_visits(15 * members, members)
+        found = fit(MODEL, [examples], estimated(), 1, tmp_path / str(members), **EXACT)
+        other, _ = in_memory(examples, estimated())
+        apart.append(float(np.abs(np.array(found.progress.covariance) - other.covariances[0]).max()))
+    assert apart[0] < 0.01
+    assert apart[1] < apart[0] / 4
+
+
+def test_threads_change_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(partition, "_ROWS_A_PART", 500)
+    examples = make_visits()
+    one, three = (fit(MODEL, [examples], estimated(), threads, tmp_path / str(threads)) for threads in (1, 3))
+    np.testing.assert_array_equal(one.mean, three.mean)
+    np.testing.assert_array_equal(one.effects.means, three.effects.means)
+    np.testing.assert_array_equal(one.effects.covariances, three.effects.covariances)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 1000), parts=st.integers(1, 9))
+def test_neither_parts_nor_the_order_of_rows_matter(seed, parts, tmp_path_factory):
+    examples = make_visits(1500, 100, seed=seed)
+    shuffled = examples.take(np.random.default_rng(seed).permutation(len(examples)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streamed_fit, "parts_for", lambda rows: 1)
+        found = fit(MODEL, [examples], estimated(), 1, tmp_path_factory.mktemp("one") / "fit", **EXACT)
+        patch.setattr(streamed_fit, "parts_for", lambda rows: parts)
+        halves = [shuffled.take(slice(0, 700)), shuffled.take(slice(700, None))]
+        again = fit(MODEL, halves, estimated(), 2, tmp_path_factory.mktemp("parts") / "fit", **EXACT)
+    np.testing.assert_allclose(again.mean, found.mean, atol=1e-4)
+    np.testing.assert_array_equal(again.effects.names, found.effects.names)
+    np.testing.assert_allclose(again.effects.means, found.effects.means, atol=2e-3)
+    np.testing.assert_allclose(again.progress.covariance, found.progress.covariance, atol=2e-3)
+
+
+def test_a_sample_of_the_parts_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(partition, "_ROWS_A_PART", 300)
+    monkeypatch.setattr(sweeps, "_SAMPLE", 100)
+    examples = make_visits(20_000, 1000)
+    found = fit(MODEL, [examples], estimated(), 1, tmp_path / "sampled", **EXACT)
+    entities = [one["entities"] for one in found.progress.history]
+    assert entities[0] < 200
+    assert entities[-1] == 1000
+    assert found.progress.sweeps < len(entities) / 2
+    monkeypatch.setattr(sweeps, "_SAMPLE", 10**6)
+    whole = fit(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
+    np.testing.assert_allclose(found.progress.covariance, whole.progress.covariance, atol=1e-3)
+    np.testing.assert_allclose(found.effects.means, whole.effects.means, atol=2e-3)
+
+
+DEGENERATE = {
+    "one class": lambda columns, label: label.fill(0),
+    "labels known by member": lambda columns, label: np.copyto(
+        label, np.array([hash(one) % 2 for one in columns["member"].tolist()], np.float32)
+    ),
+    "separation": lambda columns, label: np.copyto(label, columns["visit.a"] > 3),
+    "constant slope": lambda columns, label: columns["visit.b"].fill(4),
+    "collinear": lambda columns, label: np.copyto(columns["visit.b"], columns["visit.a"] * 2),
+    "nobody known": lambda columns, label: columns["member"].fill(None),
+    "one member": lambda columns, label: columns["member"].fill("only"),
+    "a row each": lambda columns, label: np.copyto(columns["member"], np.arange(len(label)).astype(str).astype(object)),
+    "an outlier": lambda columns, label: columns["visit.a"].__setitem__(0, 1e6),
+    "missing": lambda columns, label: columns["visit.a"].__setitem__(slice(0, 300), np.nan),
+    "nothing but missing": lambda columns, label: columns["visit.a"].fill(np.nan),
+    "huge offsets": lambda columns, label: columns["visit.o"].__setitem__(slice(0, None, 2), 200),
+}
+
+
+@pytest.mark.parametrize("variational", [True, False], ids=["variational", "pql"])
+@pytest.mark.parametrize("name", DEGENERATE)
+@pytest.mark.filterwarnings("error")
+def test_degenerate_data_end_in_a_sensible_model(name, variational, tmp_path):
+    examples = make_visits(600, 60)
+    DEGENERATE[name](examples.columns, examples.label)
+    model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
+    found = fit(model, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
+    for one in (found.mean, found.effects.means, found.effects.covariances, found.progress.covariance):
+        assert np.isfinite(one).all()
+        assert np.abs(one).max(initial=0) < (400 if name == "huge offsets" else 101)
+    assert found.progress.converged, found.progress.history[-1]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from test_streamed import EXACT, MODEL, estimated, make_visits, streamed_fit, partition
+partition._ROWS_A_PART = 1000
+streamed_fit.fit(MODEL, [make_visits(40_000, 3000)], estimated(), 1, Path({folder!r}), **EXACT)
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [("rows/0.keys", None), ("parts/0/state.npy", "parts/0/rows.npy"), ("progress.json", "progress.json")],
+    ids=["dividing", "packing", "sweeping"],
+)
+def test_a_killed_fit_goes_on(there, kept, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(partition, "_ROWS_A_PART", 1000)
+    folder = tmp_path / "fit"
+    script = SCRIPT.format(path=[str(Path(__file__).parent), *filter(None, sys.path)], folder=str(folder))
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        while not (folder / there).exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    before = (folder / kept).stat().st_ino if kept and "rows" in kept else None
+    sweeps_done = json.loads((folder / kept).read_text())["sweeps"] if kept == "progress.json" else 0
+    examples = make_visits(40_000, 3000)
+    with caplog.at_level(logging.INFO):
+        found = fit(MODEL, [examples], estimated(), 1, folder, **EXACT)
+    if before:
+        assert (folder / kept).stat().st_ino == before, "a part that was packed was packed again"
+    if sweeps_done:
+        assert f"going on after sweep {sweeps_done}" in caplog.text
+        assert len(found.progress.history) > sweeps_done
+    whole = fit(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
+    np.testing.assert_allclose(found.mean, whole.mean, atol=1e-4)
+    np.testing.assert_allclose(found.effects.means, whole.effects.means, atol=2e-3)
+
+
+EFFECT = {"entity": "member", "features": ["intercept", "visit.a", "visit.b"]}
+SPEC = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "offset": "visit.o", "fixed": ["visit.a"]}
+
+
+def component(engine="streamed", examples=None, context=CONTEXT, **changes):
+    spec = MixedSpec.model_validate({**SPEC, "random_effects": [EFFECT], "engine": engine, **changes})
+    one = Mixed(spec, INPUTS)
+    one.fit(examples or make_visits(), make_visits(500, seed=1), context)
+    return one
+
+
+def test_the_component_scores_as_the_one_in_memory(tmp_path):
+    streamed, other, fresh = component(), component("memory"), make_visits(300, 500, seed=2).columns
+    expected = other.score(fresh)
+    np.testing.assert_allclose(streamed.score(fresh)["margin"], expected["margin"], atol=0.05)
+    streamed.save(tmp_path)
+    loaded = Mixed.load(streamed.spec, INPUTS, tmp_path)
+    np.testing.assert_array_equal(loaded.score(fresh)["margin"], streamed.score(fresh)["margin"])
+    assert sum(streamed.importance().values()) == pytest.approx(1)
+    for name, share in other.importance().items():
+        assert streamed.importance()[name] == pytest.approx(share, abs=0.1)
+    facts = streamed.summary()
+    assert facts["converged"]
+    assert facts["entities"] == other.summary()["entities"]
+    assert facts["deviation of member visit.b"] == pytest.approx(np.sqrt(0.2), abs=0.1)
+
+
+def write_parquet(file, examples, kind):
+    members = [None if one is None else one[1:] for one in examples.columns["member"]]
+    table = pa.table(
+        {
+            "split": np.where(np.arange(len(examples)) % 10 < 8, "train", "test").astype(object),
+            "member": pa.array(members).cast(kind),
+            **{name: values for name, values in examples.columns.items() if name != "member"},
+            "label": examples.label,
+        }
+    )
+    pq.write_table(table, file, row_group_size=1000)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.int32()], ids=str)
+def test_rows_come_from_parquet_without_being_held(kind, tmp_path):
+    examples = make_visits()
+    write_parquet(tmp_path / "rows.parquet", examples, kind)
+    source = ParquetRows(tmp_path / "rows.parquet", "train")
+
+    def read():
+        pytest.fail("the columns were read into memory")
+
+    label = source.read([Input("label", "float")])["label"].astype(np.float32)
+    lazy = Examples(LazyColumns([one.name for one in INPUTS], read), label, source=source)
+    found = component(examples=lazy, refit=False)
+    held = Examples(source.read(INPUTS), label)
+    other = component("memory", held, refit=False)
+    fresh = source.read(INPUTS)
+    np.testing.assert_allclose(found.score(fresh)["margin"], other.score(fresh)["margin"], atol=0.05)
+
+
+def test_several_inputs_can_be_the_entity():
+    examples = make_visits()
+    columns = dict(examples.columns)
+    columns["visit.city"] = np.array(["Bern", None, "Lima"], object)[np.arange(len(examples)) % 3]
+    examples = Examples(columns, examples.label)
+    inputs = (*INPUTS, Input("visit.city", "str"))
+    scores = []
+    for engine in ("streamed", "memory"):
+        effect = {"entity": ["member", "visit.city"], "features": ["intercept", "visit.a"]}
+        config = {**SPEC, "inputs": [one.name for one in inputs], "random_effects": [effect], "engine": engine}
+        one = Mixed(MixedSpec.model_validate(config), inputs)
+        one.fit(examples, examples.take(slice(0, 0)), CONTEXT)
+        scores.append(one.score(columns)["margin"])
+    np.testing.assert_allclose(*scores, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"random_effects": [EFFECT, {"entity": "member"}]}, "one random effect"),
+        ({"random_effects": [{"entity": "member", "features": ["visit.a"]}]}, "include the intercept"),
+        ({"fixed": ["visit.o"]}, "fixed effects are among them"),
+        ({"l1": 0.1}, "no l1 penalty"),
+        ({"random_effects": [{**EFFECT, "max_rows": 5}]}, "no bound on rows"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_streamed_is_said(changes, message):
+    with pytest.raises(UserError, match=message) as error:
+        component(**changes)
+    assert error.value.mistakes[0].key == "model.components.personal.engine"
+
+
+def test_what_cannot_be_streamed_is_a_mistake_before_anything_runs():
+    problem = ProblemSpec.model_validate(
+        {
+            "name": "p",
+            "tables": {"t": {"source": "t.csv"}},
+            "examples": {"table": "t", "entities": ["member"], "timestamp": "at", "weight": "w"},
+            "label": {"expression": "y", "task": "count"},
+            "split": {"validation_from": "2024-01-01", "test_from": "2024-02-01"},
+        }
+    )
+    types = {one.name: one.dtype for one in INPUTS}
+    config = {**SPEC, "random_effects": [EFFECT], "loss": "poisson", "fixed": ["visit.*"], "engine": "streamed"}
+    found = MixedSpec.model_validate(config).check(types, problem)
+    assert [str(one.key) for one in found] == ["engine"] * 3
+    assert [one.message.removeprefix("'streamed' works where ") for one in found] == [
+        "the loss is logistic",
+        "the label is binary",
+        "examples have no weights",
+    ]
+    assert not MixedSpec.model_validate({**config, "engine": "auto"}).check(types, problem)
+
+
+def test_labels_and_weights_that_cannot_be_streamed_are_said():
+    examples = make_visits()
+    weighted = Examples(examples.columns, examples.label, np.ones(len(examples), np.float32))
+    with pytest.raises(UserError, match="no weights"):
+        component(examples=weighted)
+    with pytest.raises(UserError, match="every label is 0 or 1"):
+        component(examples=Examples(examples.columns, examples.label * 0.5))
+
+
+def test_many_rows_are_streamed_by_themselves(monkeypatch, caplog):
+    few = component("auto").summary()
+    monkeypatch.setattr("proml_kedro.models.mixed.streamed.choice._MANY_ROWS", 5000)
+    with caplog.at_level(logging.INFO):
+        many = component("auto").summary()
+        component("auto", l1=0.1)
+    assert "engine" not in few
+    assert many["engine"] == "streamed"
+    assert "model.components.personal: 6,500 rows are streamed from disk" in caplog.text
+    assert "6,500 rows are fitted in memory; streaming works where there is no l1 penalty" in caplog.text
+
+
+def test_a_model_with_nothing_in_the_way_has_no_obstacles():
+    spec = MixedSpec.model_validate({**SPEC, "random_effects": [EFFECT]})
+    assert obstacles(spec, ["visit.a"]) == []
+
+
+def test_what_was_noticed_is_said(caplog):
+    examples = make_visits()
+    examples.columns["visit.b"].fill(1)
+    examples.columns["visit.a"][:10] = np.nan
+    with caplog.at_level(logging.WARNING):
+        component(examples=examples, max_iterations=1, refit=False)
+    assert "model.components.personal: visit.b is constant and says nothing" in caplog.text
+    assert "visit.a is missing in some rows, where it counts as the mean" in caplog.text
+    assert "stopped after 1 sweeps without converging" in caplog.text
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    one = component()
+    assert list(tmp_path.iterdir()) == []
+    assert np.isfinite(one.score(make_visits(50).columns)["margin"]).all()

@@ -1,0 +1,256 @@
+"""Each compiled loop of the streamed engine against its equation written with NumPy."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
+from proml_kedro.models.mixed.streamed.keys import names_of, order_of, words_of
+from proml_kedro.models.mixed.streamed.lanes import exponential
+from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population
+from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
+
+SPREAD = math.pi / 8
+relaxed = settings(deadline=None)  # the first example compiles
+names = st.lists(st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)))
+
+
+def make_rows(d, entities=70, alone=700, seed=0):
+    """Words, numbers, and slopes of rows in no order; the first entity has so many that it has a block of its own."""
+    generator = np.random.default_rng(seed)
+    codes = generator.permutation(np.concatenate([np.zeros(alone), generator.integers(1, entities, 9 * entities)]))
+    keys = (codes.astype(np.uint64) + 5)[:, None]
+    z = generator.normal(2, 3, (len(codes), d - 1))
+    label = generator.random(len(codes)) < 0.4
+    numbers = np.column_stack([generator.normal(size=len(codes)), z, label]).astype(np.float32)
+    slopes = Slopes(np.array([*range(1, d), -1]), np.array([2.0] * (d - 1) + [0]), np.array([1 / 3] * (d - 1) + [1.0]))
+    return keys, numbers, slopes
+
+
+def design(numbers, slopes):
+    """Offset, standardised slopes and label of each row, in float64."""
+    numbers = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
+    z = [
+        np.ones(len(numbers)) if column < 0 else np.nan_to_num((numbers[:, column] - mean) * scale)
+        for column, mean, scale in zip(slopes.columns, slopes.means, slopes.scales, strict=True)
+    ]
+    return np.nan_to_num(numbers[:, 0]), np.column_stack(z), numbers[:, -1]
+
+
+def newton(offset, z, label, c, v, precision, mean, spread):
+    """One step for one entity, as the module says it: the new c and the new V."""
+    sign = 2 * label - 1
+    s, m = sign[:, None] * z, sign * (offset + z @ c)
+    k = 1 / np.sqrt(1 + spread * np.einsum("na,ab,nb->n", z, v, z))
+    q = 1 / (1 + np.exp(k * m))
+    w = k * q * (1 - q)
+    gradient = s.T @ q - precision @ (c - mean)
+    inverse = np.linalg.inv((s * w[:, None]).T @ s + precision)
+    return c + inverse @ gradient, inverse
+
+
+def solve(offset, z, label, precision, mean, spread, steps=30):
+    c, v = mean, np.zeros_like(precision)
+    for _ in range(steps):
+        c, v = newton(offset, z, label, c, v, precision, mean, spread)
+    return c, v
+
+
+def packed(folder, d, **how):
+    keys, numbers, slopes = make_rows(d, **how)
+    pack(keys, numbers, slopes, folder / "part")
+    return Part.open(folder / "part"), keys, numbers, slopes
+
+
+def swept(part, precision, mean, spread, tolerance=1e-6, most=30):
+    d = len(mean)
+    sums = np.zeros(d + 2 * triangle(d))
+    root = np.linalg.cholesky(np.linalg.inv(precision))
+    factors = root.astype(np.float32), np.linalg.inv(root).astype(np.float32)
+    how = (*factors, mean.astype(np.float32), np.float32(spread), np.float32(tolerance), most)
+    visited = kernels_of(d).sweep(part.rows, part.starts, part.used, part.state, *how, sums)
+    return sums, visited
+
+
+def prior(d):
+    root = np.random.default_rng(3).normal(size=(d, d))
+    return 0.2 * root @ root.T + np.eye(d), np.linspace(-0.5, 0.5, d)
+
+
+def full(lower, d):
+    matrix = np.zeros((d, d))
+    matrix[np.tril_indices(d)] = lower
+    return matrix + np.tril(matrix, -1).T
+
+
+def test_the_exponential_is_one_within_its_accuracy():
+    x = np.linspace(-80, 80, 4001, dtype=np.float32)
+    found = np.array([exponential(one) for one in x], np.float64)
+    np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=1e-5)
+    assert 0 < exponential(np.float32(-1e30)) < exponential(np.float32(1e30)) < np.inf
+
+
+@pytest.mark.parametrize("d", [1, 3, 5])
+@pytest.mark.parametrize("spread", [SPREAD, 0.0], ids=["variational", "pql"])
+def test_a_sweep_solves_each_entity(d, spread, tmp_path):
+    part, keys, numbers, slopes = packed(tmp_path, d)
+    precision, mean = prior(d)
+    sums, _ = swept(part, precision, mean, spread)
+    state, expected = part.by_entity(), np.zeros_like(sums)
+    assert part.alone == 1
+    for word, found in zip(part.words[:, 0], state, strict=True):
+        c, v = solve(*design(numbers[keys[:, 0] == word], slopes), precision, mean, spread)
+        np.testing.assert_allclose(mean + found[:d], c, atol=2e-4)
+        np.testing.assert_allclose(full(found[d:], d), v, atol=2e-4)
+        whiten = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(precision)))
+        w = whiten @ (c - mean)
+        expected += [*w, *np.outer(w, w)[np.tril_indices(d)], *(whiten @ v @ whiten.T)[np.tril_indices(d)]]
+    np.testing.assert_allclose(sums, expected, atol=0.01)
+
+
+def test_one_step_is_newtons(tmp_path):
+    d = 3
+    part, keys, numbers, slopes = packed(tmp_path, d)
+    precision, mean = prior(d)
+    swept(part, precision, mean, SPREAD, most=2)
+    for word, found in zip(part.words[:, 0], part.by_entity(), strict=True):
+        rows = design(numbers[keys[:, 0] == word], slopes)
+        c, v = solve(*rows, precision, mean, SPREAD, steps=0)
+        c, v = newton(*rows, c, v, precision, mean, SPREAD)
+        c, v = newton(*rows, c, v, precision, mean, SPREAD)
+        np.testing.assert_allclose(found, [*(c - mean), *v[np.tril_indices(d)]], atol=1e-4)
+
+
+def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
+    """Wide priors and offsets that are wrong: plain Newton steps go back and forth between 0 and 100 for ever."""
+    numbers = np.array([[-20, 1], [15, 0]], np.float32)
+    slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1))
+    pack(np.array([[1], [2]], np.uint64), numbers, slopes, tmp_path / "part")
+    part = Part.open(tmp_path / "part")
+    swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=40)
+    for found, offset, sign in zip(part.by_entity(), (-20, 15), (1, -1), strict=True):
+        gradient = sign / (1 + math.exp(sign * (offset + found[0]))) - 0.01 * found[0]
+        assert abs(gradient) < 1e-3
+
+
+def test_rows_without_an_entity_are_summed(tmp_path):
+    d = 3
+    _, numbers, slopes = make_rows(d)
+    numbers[::7, 1], numbers[::5, 0] = np.nan, np.inf
+    mean = np.array([0.3, -0.2, 0.1])
+    g, h = np.zeros(d), np.zeros(triangle(d))
+    kernels_of(d).population(pack_population(numbers, slopes), mean.astype(np.float32), g, h)
+    offset, z, label = design(numbers, slopes)
+    p = 1 / (1 + np.exp(-offset - z @ mean))
+    np.testing.assert_allclose(g, z.T @ (label - p), rtol=1e-4, atol=0.01)
+    np.testing.assert_allclose(full(h, d), (z * (p * (1 - p))[:, None]).T @ z, rtol=1e-4, atol=0.01)
+
+
+def test_blocks_hold_every_row_once(tmp_path):
+    part, keys, numbers, slopes = packed(tmp_path, 3)
+    offset, z, label = design(numbers, slopes)
+    sign = 2 * label - 1
+    expected = np.column_stack([sign * offset, sign[:, None] * z])
+    found = part.rows.transpose(0, 2, 1).reshape(-1, 4)
+    found = found[found[:, 3] != 0]  # the intercept; padding has none
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-5)
+    assert dict(zip(part.words[:, 0], part.counts, strict=True)) == dict(
+        zip(*np.unique(keys, return_counts=True), strict=True)
+    )
+    assert part.rows.size < 1.6 * expected.size  # entities beside each other are about equally long
+    assert list(part.used[:1]) == [0]
+    assert part.used[1:].sum() + 1 == len(part.words)
+    assert (part.used[1:-1] == lanes_of(3)).all()
+
+
+@relaxed
+@given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 3))
+def test_entities_are_numbered_as_they_come(values, width):
+    keys = np.zeros((len(values), width), np.uint64)
+    keys[:, -1] = values
+    codes, first_rows, counts = number_entities(keys)
+    seen = list(dict.fromkeys(values))
+    assert [seen[code] for code in codes] == values
+    assert [values[row] for row in first_rows] == seen
+    assert list(counts) == [values.count(one) for one in seen]
+
+
+@relaxed
+@given(names)
+def test_names_are_kept_and_sorted_as_bytes(values):
+    column = pa.array(values, pa.string())
+    words, known, longest = words_of(column, 10)
+    expected = np.array([b"" if one is None else one.encode() for one in values], dtype=bytes)
+    assert list(known) == [one is not None for one in values]
+    assert longest == max([len(one) for one in expected], default=0)
+    if len(values):
+        np.testing.assert_array_equal(names_of(words, longest), expected)
+        np.testing.assert_array_equal(np.sort(expected), expected[order_of(words)])
+
+
+@relaxed
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)), min_size=1))
+def test_whole_numbers_are_named_by_their_digits(values):
+    words, known, longest = words_of(pa.array(values, pa.int64()), 3)
+    expected = [b"" if one is None else str(one).encode() for one in values]
+    assert [bytes(one) for one in names_of(words, longest)] == expected
+    assert list(known) == [one is not None for one in values]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()], ids=str
+)
+def test_names_of_any_arrow_type_and_of_a_slice(kind):
+    column = pa.array(["a", None, "Zürich", "b" * 9], pa.string()).cast(kind)[1:]
+    words, known, longest = words_of(column, 2)
+    assert longest == 9
+    assert list(known) == [False, True, True]
+    assert [one.decode() for one in names_of(words, longest)][1:] == ["Zürich", "b" * 9]
+
+
+@relaxed
+@given(st.lists(st.floats(-1e6, 1e6, width=32) | st.just(math.nan) | st.just(math.inf), max_size=50))
+def test_moments_are_those_of_the_finite_values(values):
+    array = np.array(values, np.float32)
+    moments = Moments()
+    for part in np.array_split(array, 3):
+        moments.add(*measure(part))
+    finite = array[np.isfinite(array)].astype(np.float64)
+    assert moments.count == len(finite)
+    if len(finite):
+        size = max(1.0, float(np.abs(finite).max()))
+        assert moments.mean == pytest.approx(finite.mean(), abs=1e-9 * size)
+        assert moments.squares == pytest.approx(finite.var() * len(finite), abs=1e-9 * size**2 * len(finite))
+
+
+def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
+    monkeypatch.setattr("proml_kedro.models.mixed.streamed.partition._CHUNK", 64)
+    generator = np.random.default_rng(1)
+    ids = [None if one == 0 else f"{'x' * one}{one}" for one in generator.integers(0, 30, 1000)]  # longer and longer
+    numbers = np.stack([np.arange(1000), generator.random(1000)]).astype(np.float32)
+
+    def read():
+        for first in range(0, 1000, 90):
+            yield Batch(pa.array(ids[first : first + 90]), numbers[:, first : first + 90])
+
+    found = partition(read, 2, 5, tmp_path)
+    assert (found.rows, found.width, found.longest) == (1000, 4, 31)
+    home, seen = {}, [found.read_population()[:, 0]]
+    for part in range(found.parts):
+        words, values = found.read(part)
+        for name, row in zip(names_of(words, found.longest), values[:, 0], strict=True):
+            assert ids[int(row)].encode() == name
+            assert home.setdefault(name, part) == part
+        seen.append(values[:, 0])
+    assert len(set(home.values())) > 1
+    assert all(ids[int(row)] is None for row in seen[0])
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), numbers[0])
+    assert found.moments[1].mean == pytest.approx(numbers[1].mean(dtype=np.float64))
+
+
+def test_small_data_are_one_part():
+    assert [parts_for(rows) for rows in (0, 10, 100_000, 10**8)] == [1, 1, 1, 250]
