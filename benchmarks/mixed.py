@@ -9,6 +9,7 @@ is (`apt-get install r-cran-lme4`).
 
     python benchmarks/mixed.py                  # some minutes
     python benchmarks/mixed.py --rounds 7
+    python benchmarks/mixed.py --insteval       # the original ratings, which come with lme4
     python benchmarks/mixed.py --lookups        # 10,000,000 entities in a bundle: loading, and looking them up
 
 Prints tables; the last line is the figures as JSON.
@@ -113,11 +114,37 @@ Fitted = tuple[float, Array, dict[str, float]]
 """CPU seconds of the fit, probabilities for the test rows, and facts."""
 
 
-def fit_mixed(problem: Problem, method: str = "variational", rank: int = 0) -> Fitted:
+def read_insteval() -> Problem:
+    """The original: whether a rating is at least 4, from the data set in R's lme4."""
+    script = "suppressMessages(library(lme4)); write.csv(InstEval, stdout(), row.names = FALSE, quote = FALSE)"
+    done = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=True, timeout=600)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    columns = dict(zip(NAMES, ("s", "d", "dept", "studage", "lectage", "service"), strict=True))
+    label = np.array([float(one["y"]) >= 4 for one in rows], np.float32)
+    examples = Examples(
+        {name: np.array([one[column] for one in rows], object) for name, column in columns.items()}, label
+    )
+    held_out = np.random.default_rng(0).random(len(rows)) < 0.2
+    return Problem(examples.take(~held_out), examples.take(held_out), np.full(held_out.sum(), label.mean()))
+
+
+COURSE = ("rating.lecturer", "rating.age", "rating.semester", "rating.service")
+"""What tells courses of one lecturer apart."""
+
+
+def fit_mixed(
+    problem: Problem,
+    method: str = "variational",
+    rank: int = 0,
+    course: bool = False,
+    fields: tuple[str, ...] = ENTITIES,
+) -> Fitted:
     """The component as a run uses it, text columns in."""
     effects: list[dict[str, object]] = [{"entity": name} for name in ENTITIES]
     if rank:
-        effects.append({"kind": "factors", "entity": list(ENTITIES), "rank": rank})
+        effects.append({"kind": "factors", "entity": list(fields), "rank": rank})
+    if course:
+        effects.append({"entity": list(COURSE)})
     config = {"kind": "mixed", "inputs": list(NAMES), "fixed": list(FIXED), "random_effects": effects}
     component = Mixed(MixedSpec.model_validate({**config, "method": method, "refit": False}), INPUTS)
     start = time.process_time()
@@ -264,6 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="only fit a small problem once")
+    parser.add_argument("--insteval", action="store_true", help="the ratings that come with lme4")
     parser.add_argument("--lookups", action="store_true", help="only look entities up in a large model")
     options = parser.parse_args()
     if options.small:
@@ -273,7 +301,10 @@ def main() -> None:
         look_up()
         return
     with use(HARDWARE):
-        compare(options.rounds)
+        if options.insteval:
+            compare_insteval(options.rounds)
+        else:
+            compare(options.rounds)
 
 
 SLOW = ("lme4", "gpboost")  # minutes each: measured once
@@ -296,6 +327,16 @@ def compare(rounds: int) -> None:
         f"compiling: {figures['compile_cpu']:.1f} CPU s once; a process with one small fit takes "
         f"{figures['process_first_wall']:.1f} s of waiting the first time, {figures['process_again_wall']:.1f} s after"
     )
+    print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
+
+
+def compare_insteval(rounds: int) -> None:
+    """The original ratings; an effect of the course, and factors, besides."""
+    fit_mixed(make_problem(2_000), rank=2)  # compiles
+    fits = dict(competitors())
+    fits["mixed_course"] = lambda problem: fit_mixed(problem, course=True)
+    fits["mixed_factors"] = lambda problem: fit_mixed(problem, rank=8, course=True, fields=NAMES)
+    figures = in_turns(read_insteval(), fits, rounds, "")
     print(json.dumps({name: round(value, 5) for name, value in figures.items()}))
 
 

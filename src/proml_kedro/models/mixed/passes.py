@@ -126,13 +126,17 @@ class Passes:
         return Linearisation(sum(self._run(work)), eta, residual, weight, gradient, information)
 
     def eliminate(self, at: Linearisation, inverse: Floats, step: Floats) -> tuple[Floats, Floats]:
-        """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group)."""
+        """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group).
+
+        Blocks of dense groups are left at zero: these are solved for all together.
+        """
         rows = self.rows
         widest = max([group.dimension for group in rows.groups], default=1)
+        bounds = rows.bounds[rows.dense_groups :]
 
         def work(first: int, last: int) -> tuple[Floats, Floats]:
             sums = np.zeros(rows.width), np.zeros((rows.width, widest))
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds, at.residual, at.weight)
+            data = (rows.starts, rows.z, rows.index, rows.value, bounds, at.residual, at.weight)
             kernels.eliminate(first, last, *data, inverse, step, *sums)
             return sums
 
@@ -204,9 +208,10 @@ class Passes:
         """Shape (n,)."""
         rows = self.rows
         variance = np.empty(len(rows))
+        bounds = rows.bounds[sum(group.effect is None for group in rows.groups) :]  # these come first, and have none
 
         def work(first: int, last: int) -> None:
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds)
+            data = (rows.starts, rows.z, rows.index, rows.value, bounds)
             kernels.row_variance(first, last, *data, inverse, variances, variance)
 
         self._run(work)
