@@ -47,7 +47,11 @@ class ProjectHooks:
         """
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
         hardware = _run_spec(catalog).hardware
-        check_device(hardware)
+        try:
+            check_device(hardware)
+        except UserError as error:
+            error.locate(self._where)
+            raise UserError(*error.mistakes) from error
         limit_environment(hardware)
         if "store" in pipeline.inputs():
             _prepare(catalog.load("store"))

@@ -51,7 +51,7 @@ def _draw_label(generator: np.random.Generator, margin: Array, task: Task) -> Ar
     return (generator.random(len(margin)) < 1 / (1 + np.exp(-margin))).astype(np.float32)
 
 
-def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binary") -> None:
+def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binary", every_input: bool = False) -> None:
     """Prove the laws for one configured component.
 
     Args:
@@ -59,6 +59,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
             all of the former when left out.
         folder: An empty folder to save into.
         task: What sort of label it is to learn.
+        every_input: Prove also that each input changes the scores, as it must in a network: a block that cuts an input
+            off from the heads would silently learn nothing from it.
 
     Raises:
         AssertionError: A law is broken; the message names it.
@@ -81,6 +83,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     _same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
     _check_rows_are_scored_alone(component, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
+    if every_input:
+        _check_every_input(component, fresh.columns, scores)
     _check_examples_untouched(train, make_examples(600, 1, inputs, task))
     component.save(folder)
     loaded = kind.load(spec, inputs, folder)
@@ -123,6 +127,13 @@ def _check_unknown_values(component: Component, columns: Columns) -> None:
         values.T[:] = [None, "nowhere", "Bern"] if name == "shop.city" else [np.nan, 1e30, -1e30]
     for name, values in component.score(one).items():
         assert np.isfinite(values).all(), f"output '{name}' is not finite for missing, unknown or huge values"
+
+
+def _check_every_input(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:
+    for name, values in columns.items():
+        others = component.score({**columns, name: values[::-1]})
+        changed = any(float(np.abs(others[output] - scores[output]).max()) > 0 for output in scores)
+        assert changed, f"broken: each input changes the scores: '{name}' does not"
 
 
 def _check_examples_untouched(train: Examples, again: Examples) -> None:

@@ -1,8 +1,12 @@
 """Every component that is shipped proves the laws."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from proml_kedro.models.component import Component
+from proml_kedro.models.deep.blocks import blocks, layers
 from proml_kedro.registry import components
 from proml_kedro.testing import check_component, make_examples
 
@@ -88,9 +92,63 @@ def test_component_obeys_the_laws_for_numbers_and_counts(config, task, tmp_path)
     check_component(config, tmp_path, task)
 
 
+CONFIGS += [
+    {
+        "kind": "deep",  # texts, sequences, vectors, crosses; two heads, of which one ranks
+        "inputs": ["shop.price", "shop.visits", "shop.city", "shop.embedding"],
+        "features": {
+            "embed": 4,
+            "text": {"shop.city": {"words": 2}},
+            "buckets": {"shop.visits": 4},
+        },
+        "graph": {
+            "town": {"block": "attention", "of": ["shop.city", "shop.embedding"]},
+            "alike": {"block": "cosine", "of": ["shop.embedding", "town"]},
+            "all": {"block": "mlp", "of": ["numbers", "vectors", "embeddings", "town"], "units": [16]},
+            "experts": {"block": "mmoe", "of": "all", "tasks": ["sale", "order"], "units": [8]},
+        },
+        "heads": {"sale": {"of": ["experts.sale", "alike"]}, "order": {"of": "experts.order", "loss": "pairwise"}},
+        "expose": {"town": "shop.city"},
+        "training": TRAINING,
+    },
+]
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
 def test_component_obeys_the_laws(config, tmp_path):
-    check_component(config, tmp_path)
+    check_component(config, tmp_path, every_input=config["kind"] == "deep")
+
+
+@pytest.mark.parametrize(("loss", "task"), [("huber", "regression"), ("quantile", "regression"), ("poisson", "count")])
+def test_networks_learn_numbers_and_counts(loss, task, tmp_path):
+    deep = {"block": "mlp", "of": EVERYTHING, "units": [16, 8]}
+    training = {**TRAINING, "early_stopping": {"metric": "loss"}}
+    config = {"kind": "deep", "graph": {"deep": deep}, "head": {"of": "deep", "loss": loss}, "training": training}
+    check_component(config, tmp_path, task, every_input=True)
+
+
+def test_blocks_and_layers_of_ones_own_obey_the_laws(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/explanation/deep-models.md").read_text()
+    sources = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".register(" in one]
+    assert len(sources) == 2
+    graph = {
+        "deep": {"block": "mlp", "of": ["numbers", "embeddings"], "units": [8]},
+        "gated": {"block": "gate", "of": ["embeddings", "deep"]},
+        "scaled": {"layer": "Scale", "of": "gated", "config": {"factor": 0.5}},
+    }
+    config = {"kind": "deep", "graph": graph, "head": {"of": "scaled"}, "training": TRAINING}
+    for folder in ("sound", "cut_off"):
+        (tmp_path / folder).mkdir()
+    try:
+        for source in sources:
+            exec(compile(source, "deep-models.md", "exec"), {"__name__": "my_blocks"})
+        check_component(config, tmp_path / "sound", every_input=True)
+        layers._objects["Scale"] = lambda name, factor: __import__("keras").layers.Rescaling(0.0, name=name)
+        with pytest.raises(AssertionError, match="learns nothing"):
+            check_component(config, tmp_path / "cut_off", every_input=True)
+    finally:
+        blocks._objects.pop("gate", None)
+        layers._objects.pop("Scale", None)
 
 
 def test_every_shipped_kind_is_proved():

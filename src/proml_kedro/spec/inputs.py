@@ -27,6 +27,16 @@ def matching(pattern: str, names: Iterable[str]) -> Iterator[str]:
     yield from (name for name in names if fnmatchcase(name, pattern) and ("*" not in pattern or not is_entity(name)))
 
 
+def outputs_meant(pattern: str, outputs: Iterable[str]) -> list[str]:
+    """The outputs of other components, ``component.output``, that a pattern means.
+
+    The component is named; only behind it may ``*`` stand, as in ``towers.member_*``. A bare ``*`` is for features: it
+    must not tie a component to its own output.
+    """
+    component = pattern.partition(".")[0]
+    return [one for one in outputs if one.partition(".")[0] == component and fnmatchcase(one, pattern)]
+
+
 def is_entity(name: str) -> bool:
     """Whether an input is an entity of the problem and not a feature or an output, which have a dot."""
     return "." not in name

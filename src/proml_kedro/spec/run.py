@@ -15,7 +15,7 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.inputs import input_types, matching, select
+from proml_kedro.spec.inputs import input_types, matching, outputs_meant, select
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
@@ -99,7 +99,7 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
 
 def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     task = problem.label.task
-    outputs = {f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)}
+    outputs = [f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)]
     types = input_types(problem, features)
     known = [*types, *sorted(outputs)]
     yield from _check_score(key, model, problem)
@@ -107,8 +107,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
         for position, pattern in enumerate(spec.inputs):
-            # A pattern names features only: `*` must not tie a component to its own output.
-            if not any(matching(pattern, types if "*" in pattern else known)):
+            if not any(matching(pattern, types)) and not outputs_meant(pattern, outputs):
                 yield Mistake(
                     f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
                 )
@@ -152,8 +151,7 @@ def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
         read.update(select([pattern], types, spec.takes_vectors))
-        if pattern in outputs:
-            read[pattern] = "float"
+        read.update(dict.fromkeys(outputs_meant(pattern, outputs), "float"))
     return read
 
 

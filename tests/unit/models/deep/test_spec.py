@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from proml_kedro.config.schema import known_keys
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.spec import DeepSpec
+from proml_kedro.spec.problem import ProblemSpec
 
 INPUTS = {"shop.price": "float", "shop.visits": "int", "shop.city": "str", "shop.country": "str"}
 
@@ -86,6 +87,106 @@ def test_mistakes_are_told_with_their_key(changes, expected):
     (found,) = mistakes(make(**changes))[:1]
     assert found.startswith(expected)
     assert "\n" not in found
+
+
+def problem(task="binary", group="list"):
+    return ProblemSpec.model_validate(
+        {
+            "name": "sales",
+            "tables": {"visits": {"source": "visits.parquet"}},
+            "examples": {"table": "visits", "entities": ["shop"], "timestamp": "at", "group": group},
+            "label": {"expression": "sold", "task": task},
+            "auxiliary_labels": {"grade": "grade"},
+            "split": {"validation_from": "2024-02-01", "test_from": "2024-03-01"},
+        }
+    )
+
+
+def with_heads(**keys):
+    deep = {"block": "mlp", "of": ["numbers", "embeddings"], "units": [4]}
+    graph = {"deep": deep, "one": {"block": "linear", "of": "deep"}}
+    return DeepSpec.model_validate({"kind": "deep", "inputs": ["*"], "graph": graph, **keys})
+
+
+BOTH = ["deep", "one"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "given", "expected"),
+    [
+        (
+            {"head": {"of": BOTH, "label": "grad"}},
+            {},
+            "head.label: no auxiliary label of the problem 'grad'. Did you mean 'grade'?",
+        ),
+        (
+            {"heads": {"a": {"of": BOTH}, "b": {"of": "deep", "loss": "squared"}}},
+            {},
+            "heads.b.loss: 'squared' does not fit the problem's label, a binary; write binary, listwise, pairwise",
+        ),
+        (
+            {"head": {"of": BOTH}},
+            {"task": "count"},
+            "head.loss: 'binary' does not fit the problem's label, a count; write",
+        ),
+        (
+            {"head": {"of": BOTH, "loss": "pairwise"}},
+            {"group": None},
+            "head.loss: 'pairwise' compares rows of a group: problem.examples.group says of which",
+        ),
+        (
+            {"head": {"of": BOTH}, "training": {"early_stopping": {"metric": "rmse"}}},
+            {},
+            "training.early_stopping.metric: no metric of a head 'rmse'",
+        ),
+        ({"head": {"of": BOTH}, "expose": {"margin": "one"}}, {}, "expose: a head has an output 'margin' too"),
+        ({"head": {"of": BOTH}, "expose": {"x": "de"}}, {}, "expose.x: no block or embedded input 'de'"),
+        (
+            {"head": {"of": BOTH}, "expose": {"x": "numbers"}},
+            {},
+            "expose.x: only a block, or the embedding of one input",
+        ),
+    ],
+)
+def test_mistakes_of_heads_are_told_with_their_key(keys, given, expected):
+    found = [f"{one.key}: {one.message}" for one in with_heads(**keys).check(INPUTS, problem(**given))]
+    assert len(found) == 1
+    assert found[0].startswith(expected)
+    assert "\n" not in found[0]
+
+
+def test_a_width_that_depends_on_the_inputs_cannot_be_exposed():
+    spec = make(None, ["deep", "all"], all={"block": "concat", "of": ["numbers", "deep"]}).model_copy(
+        update={"expose": {"x": "all"}}
+    )
+    assert mistakes(spec)[0].startswith("expose.x: its width depends on the inputs")
+
+
+@pytest.mark.parametrize("keys", [{}, {"head": {"of": "deep"}, "heads": {"a": {"of": "deep"}}}])
+def test_there_is_one_head_or_there_are_several(keys):
+    with pytest.raises(ValidationError, match="head or heads must say what is learned"):
+        with_heads(**keys)
+
+
+def test_outputs_are_known_from_the_declaration_alone():
+    heads = {
+        "rank": {"of": "deep", "loss": "listwise", "label": "grade"},
+        "sale": {"of": BOTH},
+        "price": {"of": "deep", "loss": "quantile", "quantiles": [0.5, 0.975], "label": "grade"},
+    }
+    spec = with_heads(heads=heads, expose={"affinity": "one", "hidden": "deep", "town": "shop.city"})
+    assert spec.outputs("binary")[:8] == (
+        "rank_margin",
+        "rank_probability",
+        "margin",
+        "probability",
+        "price_margin",
+        "price_mean",
+        "price_q50",
+        "price_q97_5",
+    )
+    rest = ["affinity", *(f"hidden_{number}" for number in range(4)), *(f"town_{number}" for number in range(16))]
+    assert spec.outputs("binary")[8:] == tuple(rest)
 
 
 @pytest.mark.parametrize(

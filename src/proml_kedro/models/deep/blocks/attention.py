@@ -37,7 +37,7 @@ class Attention(Block):
         Raises:
             ValueError: Not exactly one of the parts is a text or a sequence.
         """
-        return items_width(parts, "attention")
+        return int(items_width(parts, "attention"))
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
         """Softmax of the products over the items that are there."""
