@@ -40,7 +40,7 @@ ROOT = Path(__file__).parents[1]
 HARDWARE = HardwareSpec(threads=1, memory="1GB")
 EXAMPLES = 300_000
 REPEATS = 5
-FEW_EXAMPLES = 10_000
+FEW_EXAMPLES = 50_000
 TTLS = {"weather": timedelta(hours=6), "plane": timedelta(days=20_000), "delays": timedelta(days=7)}
 
 WEATHER = ["temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "pressure", "visib"]
