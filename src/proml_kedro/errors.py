@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import click
+
+_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
+"""The password in a URL, which somebody may have written into an override and nobody wants to see again."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Mistake:
     where: str | None = None
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.where, self.key, self.message) if part)
+        text = ": ".join(part for part in (self.where, self.key, self.message) if part)
+        return _PASSWORD.sub(r"\1:…@", text)
 
 
 class UserError(click.ClickException):

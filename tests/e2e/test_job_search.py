@@ -30,7 +30,7 @@ def data(tmp_path_factory):
 
 
 def truth(data, name):
-    return pq.read_table(data / "generated" / "truth" / f"{name}.parquet").to_pandas()
+    return pq.read_table(data / "tables" / "truth" / f"{name}.parquet").to_pandas()
 
 
 def effects(data, number):

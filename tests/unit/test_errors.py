@@ -35,3 +35,8 @@ def test_suggestions():
     assert did_you_mean("zzz", ["b", "a"]) == " Known: a, b."
     assert did_you_mean("zzz", map(str, range(100))) == ""
     assert unknown("table", "flight", ["flights"]) == "no table 'flight'. Did you mean 'flights'?"
+
+
+def test_a_password_in_a_url_is_never_shown():
+    mistake = Mistake("online_store", "no", "override 'online_store=redis://me:hunter2@host:6379/0'")
+    assert str(mistake) == "override 'online_store=redis://me:…@host:6379/0': online_store: no"

@@ -227,8 +227,9 @@ def read_facts(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, tabl
             SELECT {_split_sql(problem)} AS split, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
                 avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
                 count(*) FILTER ({moment} IS NULL) AS no_moment,
-                count(*) FILTER (__label IS NULL OR isnan(__label)) AS no_label,
+                count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
                 count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
+                sum(__weight) AS weight,
                 count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
             FROM (
                 SELECT *, CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label,
@@ -263,7 +264,7 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
         message = f"'{problem.examples.timestamp}' is null in {no_moment:,} of {kept:,} examples; leave them out"
         yield Mistake("problem.examples.timestamp", f"{message} with label.drop_when")
     if no_label:
-        message = f"is null for {no_label:,} of {kept:,} examples; leave them out with drop_when"
+        message = f"is null or not finite for {no_label:,} of {kept:,} examples; leave them out with drop_when"
         yield Mistake("problem.label.expression", message)
     if no_count and problem.label.task == "count":
         message = f"is negative or not a whole number for {no_count:,} of {kept:,} examples; is the task 'regression'?"
@@ -286,3 +287,5 @@ def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]])
             yield Mistake(
                 "problem.label.expression", f"is {label} for all {splits[name]['rows']:,} examples of the {name} period"
             )
+        elif not splits[name]["weight"]:
+            yield Mistake("problem.examples.weight", f"is 0 for every example of the {name} period")

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.errors import UserError
+from proml_kedro.features.on_demand import OnDemand
 from proml_kedro.features.sql import connect, quote
 from proml_kedro.models.columns import as_vectors
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
 _KEY = "monitoring.current.path"
@@ -30,32 +32,42 @@ def file_fingerprint(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def read_current(path: Path, inputs: Sequence[Input], hardware: HardwareSpec) -> Columns:
-    """The inputs that a file has.
+def read_current(
+    path: Path, inputs: Sequence[Input], hardware: HardwareSpec, features: FeaturesSpec | None = None
+) -> Columns:
+    """The inputs that a file has, and the on-demand ones that can be computed from what it has.
 
     Args:
-        path: A Parquet or CSV file with a column for each input, named like it.
+        path: A Parquet or CSV file with a column for each input, named like it; for an on-demand feature, with what it
+            is computed from.
         inputs: What to read. A column of another type than expected keeps its own.
         hardware: Threads and memory to read with.
+        features: The problem's features, for on-demand ones.
 
     Raises:
         UserError: It cannot be read, or has none of the inputs.
     """
     import duckdb
 
+    on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
+    more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
     is_csv = ".csv" in path.suffixes
     rows = "read_csv(?, nullstr=['', 'NA'])" if is_csv else "read_parquet(?)"
     try:
         with connect(hardware) as connection:
             there = set(connection.sql(f"SELECT * FROM {rows}", params=[str(path)]).columns)
-            found = [one for one in inputs if one.name in there]
+            found = [one for one in dict.fromkeys([*inputs, *more]) if one.name in there]
             if not found:
                 raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
             names = ", ".join(quote(one.name) for one in found)
             table: Any = connection.sql(f"SELECT {names} FROM {rows}", params=[str(path)]).to_arrow_table()
-            return {one.name: _values(table[one.name], one, is_csv) for one in found}
+            columns = {one.name: _values(table[one.name], one, is_csv) for one in found}
     except duckdb.Error as error:
         raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
+    sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
+    if on_demand and more and sound:
+        columns = {**on_demand.compute(columns), **columns}
+    return {one.name: columns[one.name] for one in inputs if one.name in columns}
 
 
 def _values(column: Any, one: Input, is_csv: bool) -> Array:

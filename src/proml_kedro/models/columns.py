@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -110,23 +110,36 @@ class ParquetRows:
             yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time."""
-        import pyarrow.dataset as ds
+        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
 
-        # By default Arrow reads the whole file ahead, and keeps it until the last row is read.
-        lean = ds.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-        form = ds.ParquetFileFormat(default_fragment_scan_options=lean)
-        scanner = ds.dataset(self.path, format=form).scanner(
-            columns=list(names),
-            filter=in_split(self.split),
-            batch_size=rows,
-            use_threads=False,
-            fragment_readahead=1,
-            batch_readahead=1,
-        )
-        for batch in scanner.to_batches():
-            if batch.num_rows:
-                yield batch
+        One row group is in memory. Those that hold no row of the split are not read, and where all rows belong to it,
+        which their statistics tell, none is filtered.
+        """
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            for group in range(file.num_row_groups):
+                share = _share_of_split(file.metadata.row_group(group), self.split)
+                if share == "none":
+                    continue
+                if share == "all":
+                    table = file.read_row_group(group, list(names), use_threads=False)
+                else:
+                    table = file.read_row_group(group, [*names, "split"], use_threads=False)
+                    table = table.filter(pc.equal(table["split"], self.split)).select(list(names))
+                yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
+
+
+def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
+    """How many rows of a row group belong to a split, by its statistics."""
+    columns = (group.column(position) for position in range(group.num_columns))
+    statistics = next(one.statistics for one in columns if one.path_in_schema == "split")
+    if statistics is None or not statistics.has_min_max:
+        return "some"
+    if not statistics.min <= split <= statistics.max:
+        return "none"
+    return "all" if statistics.min == statistics.max and statistics.null_count == 0 else "some"
 
 
 @cache

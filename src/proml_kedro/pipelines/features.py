@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import copy2, copytree
 from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
@@ -11,6 +12,7 @@ from kedro.pipeline import Node, Pipeline
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.generator import TRUTH, GeneratorSpec
 from proml_kedro.spec.inputs import select
 from proml_kedro.spec.on_demand import bases
 
@@ -22,10 +24,9 @@ def create_pipeline() -> Pipeline:
     """From the sources to a training set in which nothing is from the future."""
     return Pipeline(
         [
-            Node(generate_data, ["store", "params:problem"], "generated", name="generate_data"),
             Node(
                 ingest_tables,
-                ["store", "generated", "params:problem", "params:base_path", "params:hardware"],
+                ["store", "params:problem", "params:base_path", "params:hardware"],
                 "tables",
                 name="ingest_tables",
             ),
@@ -62,28 +63,15 @@ def create_pipeline() -> Pipeline:
     )
 
 
-def generate_data(store: ArtifactStore, problem: ProblemSpec) -> Artifact:
-    """Make up the data of a problem that has a generator; without one, the result is an empty folder."""
-    generator = problem.generator
-    if generator is None:
-        return store.build(f"{problem.name}/no_generator", {}, lambda folder: None)
-
-    def write(folder: Path) -> None:
-        from proml_kedro.generators import generate
-
-        generate(generator, folder)
-
-    return store.build(f"{problem.name}/generated", {"generator": generator}, write, code=("generators", "==numpy"))
-
-
-def ingest_tables(
-    store: ArtifactStore, generated: Artifact, problem: ProblemSpec, base_path: str, hardware: HardwareSpec
-) -> Artifact:
-    """Read every source table into Parquet, with the columns derived from it."""
+def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, hardware: HardwareSpec) -> Artifact:
+    """Read every source table into Parquet, with the columns derived from it; first make up what is generated."""
     from proml_kedro.features.tables import read_tables, source_fingerprint
 
     base = Path(base_path)
-    files = {name: str(generated.file(f"{made}.parquet").resolve()) for name, made in problem.generated().items()}
+    made = _generate(store, problem.generator, problem.name) if problem.generator else None
+    files = (
+        {name: str(made.file(f"{one}.parquet").resolve()) for name, one in problem.generated().items()} if made else {}
+    )
     located = problem.with_sources(files)
     inputs = {
         "tables": problem.tables,
@@ -91,13 +79,34 @@ def ingest_tables(
         "sources": {
             name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
         },
+        "generated": made,
     }
-    return store.build(
-        f"{problem.name}/tables",
-        inputs,
-        lambda folder: read_tables(located, base, hardware, folder),
-        code=("features", "==duckdb"),
-    )
+
+    def write(folder: Path) -> None:
+        read_tables(located, base, hardware, folder)
+        if made:
+            copytree(made.file(TRUTH), folder / TRUTH, copy_function=_link)
+
+    return store.build(f"{problem.name}/tables", inputs, write, code=("features", "==duckdb"))
+
+
+def _generate(store: ArtifactStore, generator: GeneratorSpec, name: str) -> Artifact:
+    """Make up the data of a problem, unless that was done."""
+
+    def write(folder: Path) -> None:
+        from proml_kedro.generators import generate
+
+        generate(generator, folder)
+
+    return store.build(f"{name}/generated", {"generator": generator}, write, code=("generators", "==numpy"))
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name where that can be done, and copy it elsewhere."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        copy2(source, target)
 
 
 def compute_features(

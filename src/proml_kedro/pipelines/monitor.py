@@ -67,7 +67,7 @@ def check_drift(
         past = History(training_set.file("training_set.parquet"), graph)
         reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
         if path:
-            current = past.with_score(read_current(path, graph.inputs, hardware))
+            current = past.with_score(read_current(path, graph.inputs, hardware, features))
         else:
             current = past.end_of(monitoring.current.split, monitoring.current.last)
         periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
@@ -82,6 +82,7 @@ def check_drift(
             "model": trained_model,
             "monitoring": monitoring,
             "current": file_fingerprint(path) if path else None,
+            "on_demand": {name: view for name, view in features.views.items() if view.is_on_demand},
             "seed": seed,
         },
         write,

@@ -16,6 +16,10 @@ TABLES = {"job_search": ("impressions", "jobs", "members")}
 """The tables that each kind of generator makes."""
 
 
+TRUTH = "truth"
+"""The folder of what is true of generated data, beside the tables; nothing reads it but people and tests."""
+
+
 class GeneratorSpec(Spec):
     """A search for jobs: members are shown lists of jobs, look at some, dismiss some, apply to a few.
 

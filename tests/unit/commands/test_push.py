@@ -126,6 +126,20 @@ def test_vectors_of_another_size(filled: Any) -> None:
     assert done.stderr == "'embedding' of 'taste': no FLOAT[3] in 1 row, first in row 1\n"
 
 
+def test_an_unreachable_redis_is_one_line(filled: Any) -> None:
+    pytest.importorskip("redis")
+    nowhere = "online_store=redis://127.0.0.1:1/0"
+    for command in (["get", "item=i1"], ["check"], ["push", "price", str(filled.folder / "prices.csv")]):
+        done = filled.features(*command, nowhere)
+        assert (done.exit_code, done.stdout) == (2, ""), done.output
+        assert "cannot use Redis at 127.0.0.1:1: " in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    secret = filled.features("get", "item=i1", "online_store=redis://:hunter2@127.0.0.1:1/0")
+    assert secret.exit_code == 2
+    assert "PROML_REDIS_PASSWORD" in secret.stderr
+    assert "hunter2" not in secret.stderr
+
+
 def test_other_mistakes(filled: Any, project: Any, tmp_path: Path) -> None:
     assert "no stored feature view 'prise'. Did you mean 'price'?" in push(filled, HEAD, "prise").stderr
     assert "no stored feature view 'visit'." in push(filled, HEAD, "visit").stderr

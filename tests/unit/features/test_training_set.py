@@ -261,6 +261,12 @@ def test_a_label_may_be_a_number(shop: Shop, tmp_path: Path) -> None:
     assert figures["splits"]["train"]["label_mean"] == pytest.approx(np.mean(train))
 
 
+def test_a_label_may_be_a_count(shop: Shop, tmp_path: Path) -> None:
+    table = build(shop, tmp_path / "set", label__expression="hour", label__task="count")
+    assert table["label"].type == pa.float32()
+    assert set(table["label"].to_pylist()) == set(range(24))
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -277,6 +283,16 @@ def test_a_label_may_be_a_number(shop: Shop, tmp_path: Path) -> None:
         ),
         ({"examples__weight": "item"}, "problem.examples.weight: is VARCHAR, not a number"),
         ({"examples__weight": "hour - 5"}, "problem.examples.weight: is negative, null or infinite for"),
+        ({"examples__weight": "hour / 0"}, "problem.examples.weight: is negative, null or infinite for"),
+        ({"examples__weight": "0"}, "problem.examples.weight: is 0 for every example of the train period"),
+        (
+            {"label__expression": "if(hour = 3, 'inf'::DOUBLE, amount)", "label__task": "regression"},
+            "problem.label.expression: is null or not finite for",
+        ),
+        (
+            {"label__expression": "nullif(hour, 3)", "label__task": "count"},
+            "problem.label.expression: is null or not finite for",
+        ),
         ({"examples__group": "itme"}, "problem.examples.group: no column 'itme'. Did you mean 'item'?"),
         ({"auxiliary_labels": {"big": "item"}}, "problem.auxiliary_labels.big: is VARCHAR, not a number"),
         ({"auxiliary_labels": {"big": "amont > 1"}}, "problem.auxiliary_labels.big: "),

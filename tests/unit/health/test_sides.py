@@ -107,3 +107,22 @@ def test_earlier_periods_are_as_long_as_what_is_compared(history):
         assert found == pytest.approx([day * a_day for day in days], abs=2)
     too_long = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "30d"}})
     assert list(history.periods(too_long)) == []
+
+
+def test_on_demand_features_are_computed_from_what_a_file_has(tmp_path):
+    from proml_kedro.models.component import Input
+    from proml_kedro.spec.features import FeaturesSpec
+
+    features = FeaturesSpec.model_validate(
+        {
+            "v": {"source": "request", "features": {"x": {"dtype": "float"}, "s": {"dtype": "str"}}},
+            "o": {"source": "on_demand", "features": {"y": {"dtype": "float", "expression": "v.x * length(v.s)"}}},
+        }
+    )
+    inputs = [Input("o.y", "float"), Input("v.x", "float")]
+    (tmp_path / "rows.csv").write_text("v.x,v.s\n1.5,ab\n2,\n")
+    columns = read_current(tmp_path / "rows.csv", inputs, HARDWARE, features)
+    assert set(columns) == {"o.y", "v.x"}
+    np.testing.assert_array_equal(columns["o.y"], [3.0, np.nan])
+    (tmp_path / "rows.csv").write_text("v.x\n1.5\n")
+    assert set(read_current(tmp_path / "rows.csv", inputs, HARDWARE, features)) == {"v.x"}, "v.s is not there"

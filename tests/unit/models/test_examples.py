@@ -117,3 +117,17 @@ def test_values_are_numbered_and_missing_ones_are_of_their_own(tmp_path):
     assert first == again
     assert sorted({first, missing, other, missing_too}) == [0, 1, 2, 3]
     assert sorted(read_codes(file, "part", pc.field("group") == "b").tolist()) == [0, 0]
+
+
+def test_row_groups_are_read_by_what_they_hold_of_a_split(tmp_path):
+    """One of the split alone, one of another split, one mixed, and one with a row of none."""
+    groups = [["train"] * 5, ["test"] * 5, ["test", "train", "train", "test", "train"], ["train"] * 4 + [None]]
+    split = [one for group in groups for one in group]
+    table = pa.table({"split": pa.array(split, pa.string()), "shop.price": pa.array(range(20), pa.float32())})
+    for statistics in (True, False):
+        pq.write_table(table, tmp_path / "rows.parquet", row_group_size=5, write_statistics=statistics)
+        source = ParquetRows(tmp_path / "rows.parquet", "train")
+        found = [columns["shop.price"] for columns in source.batches(INPUTS[:1], 3)]
+        assert max(map(len, found)) == 3
+        assert np.concatenate(found).tolist() == [row for row, one in enumerate(split) if one == "train"]
+        np.testing.assert_array_equal(source.read(INPUTS[:1])["shop.price"], np.concatenate(found))

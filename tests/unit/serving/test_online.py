@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from contextlib import contextmanager
 
 import numpy as np
@@ -14,6 +15,7 @@ from proml_kedro.serving.online import STORE_VARIABLE
 from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.run import RunSpec
+from redis_server import redis_server
 from small import CITIES, fit, make_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*httpx.*")
@@ -118,6 +120,35 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
         empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
         assert post(client, "/predict_online", nowhere).json() == post(client, "/predict", empty).json()
         assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
+
+
+def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
+    from proml_kedro.features.materialize import materialize_new
+    from proml_kedro.features.repository import open_repository, register
+
+    data, bundle, newest, columns = made
+    run = RunSpec.model_validate(make_config())
+    asked = {
+        "shop": newest["shop"],
+        **{name: newest[name] for name in REQUEST if name != "visit.shop"},
+        "timestamp": newest["event_timestamp"].isoformat(),
+    }
+    with redis_server(tmp_path) as url:
+        (tmp_path / "data").mkdir()
+        shutil.copytree(data / "sales", tmp_path / "data" / "sales")
+        store = open_repository(run.problem, run.features, tmp_path / "data", run.hardware, url)
+        register(store, run.problem, run.features, "sales_xgboost", run.features.columns())
+        views = tmp_path / "data" / "sales" / "feature_tables"
+        materialize_new(store, views, ["traffic"], newest["event_timestamp"], run.hardware)
+        monkeypatch.setenv(STORE_VARIABLE, url)
+        with serving(bundle) as client:
+            online = post(client, "/predict_online", asked)
+            sent = post(client, "/predict", {name: newest[name] for name in columns})
+            assert online.status_code == 200
+            assert online.json() == sent.json()
+    with serving(bundle) as client:  # the server is gone
+        assert post(client, "/predict_online", asked).status_code == 503
+        assert client.get("/readyz").status_code == 200
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, caplog):

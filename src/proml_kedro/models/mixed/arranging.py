@@ -21,8 +21,8 @@ from proml_kedro.models.mixed.terms import Terms
 if TYPE_CHECKING:
     from proml_kedro.models.mixed.design import Rows
     from proml_kedro.models.mixed.empirical_bayes import Covariance
-    from proml_kedro.models.mixed.engine import Fit
     from proml_kedro.models.mixed.factors import Interaction
+    from proml_kedro.models.mixed.settings import Fit
     from proml_kedro.models.mixed.state import Start
 
 _START_VARIANCE = 0.2  # of a random effect, before it is estimated
@@ -54,7 +54,8 @@ def arrange_rows(
     from proml_kedro.models.mixed.design import Category, Effect, Factors, arrange
 
     use = used_rows(terms, columns, plan)
-    columns = {name: values[use] for name, values in columns.items()}
+    if plan.variances:
+        columns = {name: values[use] for name, values in columns.items()}
     codes = [
         compact(one, levels, active)
         for (one, levels), active in zip(terms.effect_codes(columns), plan.active, strict=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.columns import row_count, sigmoid
-from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.mixed import arranging, continuation, effects, prepare, scoring
 from proml_kedro.models.mixed.effects import EntityEffect
 from proml_kedro.models.mixed.learned import Learned
@@ -22,11 +22,11 @@ from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
-    from proml_kedro.models.mixed.engine import Fit, Settings
+    from proml_kedro.models.mixed.settings import Fit, Settings
 
 logger = logging.getLogger(__name__)
 
-_ROWS_FOR_IMPORTANCE = 20_000
+_ROWS_FOR_IMPORTANCE = 10_000
 
 
 class Mixed(Component):
@@ -53,8 +53,6 @@ class Mixed(Component):
             UserError: The labels are not such as the loss is about, no example counts, or something is to be kept
                 that the earlier model does not have.
         """
-        from proml_kedro.models.mixed.engine import fit
-
         spec, terms, loss = self.spec, self._terms, self.spec.loss_for(context.task)
         periods = [train, validation] if context.final and spec.refit else [train]
         if is_streamed(spec, [*terms.numbers, *terms.categories], periods, context):
@@ -72,14 +70,29 @@ class Mixed(Component):
             logger.warning("%s: %s is constant and says nothing", context.key, name)
         if earlier is not None:
             terms.hold(spec, earlier.terms)
+        with terms.remembering(columns):
+            self._learned = self._learn(columns, label, weight, earlier, loss, context)
+        self._learned.importance = self._shares(columns)
+
+    def _learn(
+        self,
+        columns: Columns,
+        label: Array,
+        weight: Array,
+        earlier: continuation.Earlier | None,
+        loss: Loss,
+        context: FitContext,
+    ) -> Learned:
+        from proml_kedro.models.mixed.engine import fit
+
+        spec, terms = self.spec, self._terms
         hashes = arranging.row_hashes(terms, columns, label, weight)
-        plan = continuation.nothing_held(terms, len(examples))
+        plan = continuation.nothing_held(terms, len(label))
         if earlier is not None:
             plan = continuation.make_plan(spec, terms, earlier, columns, hashes)
         unit = prepare.Unit.of(label, weight, loss, centred=not plan.fixed)
-        rows = arranging.arrange_rows(terms, columns, label, weight, unit, plan, context.seed)
         found = fit(
-            rows,
+            arranging.arrange_rows(terms, columns, label, weight, unit, plan, context.seed),
             arranging.covariances(terms, unit, plan),
             self._settings(loss, plan.variances),
             context.hardware.threads,
@@ -88,11 +101,10 @@ class Mixed(Component):
         )
         if not found.converged:
             logger.warning("%s: stopped after %d steps without converging: %s", context.key, *_last_step(found))
-        self._learned = arranging.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
-        self._learned.importance = self._shares(columns)
+        return arranging.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
 
     def _settings(self, loss: Loss, held: bool) -> Settings:
-        from proml_kedro.models.mixed.engine import Settings
+        from proml_kedro.models.mixed.settings import Settings
 
         return Settings(
             loss=loss,

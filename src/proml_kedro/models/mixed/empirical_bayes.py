@@ -17,6 +17,7 @@ CEILING = 100.0
 
 _LARGEST_STEP = 1.5  # of the logarithm of a variance in one update: a factor of 4.5
 _LONGEST = 8.0  # multiple of a plain step
+_LONGEST_EARLY, _EARLY = 3.0, 5  # in so many first updates, when coefficients still lag behind
 _NEGLIGIBLE = 0.01  # variances below it count as this large when their change is judged
 
 
@@ -41,6 +42,7 @@ class Covariance:
         self._diagonal = diagonal
         self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before it was lengthened
         self._longest = _LONGEST
+        self._updates = 0
 
     @property
     def precision(self) -> Array:
@@ -54,12 +56,14 @@ class Covariance:
             "last": self._last.tolist(),
             "last_length": self._last_length,
             "longest": self._longest,
+            "updates": self._updates,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
         self.value, self._last = np.array(state["value"]), np.array(state["last"])
         self._last_length, self._longest = state["last_length"], state["longest"]
+        self._updates = state["updates"]
 
     def update(self, moment: Array, uncertainty: Array) -> float:
         """One iteration.
@@ -73,6 +77,7 @@ class Covariance:
         """
         if not self._estimate:
             return 0.0
+        self._updates += 1
         old = self.value
         step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), np.log) - _on_spectrum(old, np.log)
         size = np.abs(np.linalg.eigvalsh(step)).max()
@@ -93,7 +98,8 @@ class Covariance:
         size, last_size = float(np.linalg.norm(step)), float(np.linalg.norm(self._last))
         if along < 0.9 * size * last_size or size < 0.2 * last_size or last_size == 0:
             return 1.0
-        longest = min(self._longest, max(1.0, _LARGEST_STEP / size))
+        most = _LONGEST_EARLY if self._updates <= _EARLY else _LONGEST
+        longest = min(self._longest, most, max(1.0, _LARGEST_STEP / size))
         return min(1.0 / (1.0 - size / last_size), longest) if size < last_size else longest
 
 

@@ -88,7 +88,7 @@ class Levels:
     def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
         """Numbers of the values, -1 for missing and for unknown ones; shape (n,)."""
         # Looking names up in their order touches neighbouring pages of a memory-mapped array one after the other.
-        distinct = sorted({value for value in values if value is not None})
+        distinct: list[str] = sorted(set(values) - {None})  # type: ignore[arg-type]
         places = self.places(np.array([value.encode() for value in distinct], dtype=bytes)).tolist()
         codes: dict[str | None, int] = dict(zip(distinct, places, strict=True))
         codes[None] = -1
@@ -98,6 +98,7 @@ class Levels:
 def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:
     """The entity of each row: a categorical column, or several joined, missing where one of them is."""
     if len(names) == 1:
-        return list(columns[names[0]])
+        found: list[str | None] = columns[names[0]].tolist()
+        return found
     parts = zip(*(columns[name] for name in names), strict=True)
     return [None if None in part else SEPARATOR.join(part) for part in parts]

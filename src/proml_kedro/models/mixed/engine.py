@@ -5,90 +5,26 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.evidence import log_marginal_likelihood
-from proml_kedro.models.mixed.factors import Interaction
 from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
-from proml_kedro.models.mixed.spec import Loss
+from proml_kedro.models.mixed.settings import Fit, Settings
 from proml_kedro.models.mixed.state import Checkpoint, Start, State
+from proml_kedro.models.mixed.updates import effects_of, update_variances
 
 logger = logging.getLogger(__name__)
 
 _WARM_UP = 2  # Newton steps before covariances are estimated: the first ones are far from the posterior means
 _INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and moves no other
-_LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fit.
-
-    Attributes:
-        loss: What is minimised. For ``linear``, labels have a standard deviation of about 1.
-        variational: Weigh rows by the mean of the likelihood over the posterior, not by its value at the mode.
-        penalty: Precision of the fixed effects' prior.
-        l1: Times their absolute values is added to the loss.
-        tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at.
-        covariance_tolerance: Largest relative change of a covariance, or of the dispersion, to stop at.
-        interaction_tolerance: Root mean square change of an interaction over rows to stop at.
-        max_iterations: Of Newton steps.
-        estimate_dispersion: Whether the linear loss has its dispersion estimated, or keeps the one it starts with.
-    """
-
-    loss: Loss = "logistic"
-    variational: bool = True
-    penalty: float = 1.0
-    l1: float = 0.0
-    tolerance: float = 1e-3
-    covariance_tolerance: float = 5e-3
-    interaction_tolerance: float = 3e-3
-    max_iterations: int = 50
-    estimate_dispersion: bool = True
-
-
-@dataclass
-class Fit:
-    """What was found.
-
-    Attributes:
-        fixed: Coefficients of the fixed numbers, shape (p,).
-        categories: Of each categorical fixed effect, shape (levels,).
-        effects: Posterior means of each random effect, shape (levels, d).
-        uncertainties: Posterior covariances of each random effect, shape (levels, d, d).
-        covariances: The covariance of each random effect, shape (d, d).
-        dispersion: Variance of a label around its mean, for the linear loss; else 1.
-        iterations: Newton steps taken.
-        passes: Passes over the rows, all together.
-        rows: How many rows there were, by weight.
-        converged: Whether tolerances were reached.
-        log_likelihood: Of the labels whatever the random effects, see :mod:`.evidence`.
-        interactions: Those of low rank.
-        history: One entry a step: loss with priors, step size, relative change of the covariances.
-    """
-
-    fixed: Floats
-    categories: list[Floats]
-    effects: list[Floats]
-    uncertainties: list[Floats]
-    covariances: list[Array]
-    dispersion: float = 1.0
-    iterations: int = 0
-    passes: int = 0
-    rows: float = 0.0
-    converged: bool = False
-    log_likelihood: float = math.nan
-    interactions: tuple[Interaction, ...] = ()
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -200,7 +136,7 @@ def _iterate(
         state.variance = state.share * fresh + (1 - state.share) * state.variance
     change = math.inf
     if state.warm or len(state.history) >= _WARM_UP:
-        change = _update(passes, state, at, step, prior, covariances, settings)
+        change = update_variances(passes, state, at, step, prior, covariances, settings)
     entry = {"loss": loss, "step": state.step_size, "change": change, "products": step.products}
     state.history.append({**entry, "interaction": wobble})
     return at, step
@@ -240,64 +176,6 @@ def _root_mean_square(values: Floats) -> float:
     return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
 
 
-def _update(
-    passes: Passes,
-    state: State,
-    at: Linearisation,
-    step: Step,
-    prior: Prior,
-    covariances: Sequence[Covariance],
-    settings: Settings,
-) -> float:
-    """Update every covariance, and the dispersion; the largest relative change."""
-    effects, uncertainties = _effects(passes, state.now, at, step)
-    change = 0.0
-    if settings.loss == "linear" and settings.estimate_dispersion:
-        free = _free_rows(passes.rows, step, prior, uncertainties)
-        change = _update_dispersion(passes, state, free)
-    changes = [
-        one.update(u.T @ u / len(u), v.mean(0)) for one, u, v in zip(covariances, effects, uncertainties, strict=True)
-    ]
-    return max(change, *changes)
-
-
-def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Floats]) -> float:
-    """Rows less the coefficients that the data determine: trace(H^-1 A'WA) = coefficients - trace(H^-1 precision)."""
-    bound = np.trace(step.dense @ prior.of_dense(rows)) if rows.dense else 0.0
-    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # what is held at zero has no variance
-    dense = {group.effect for group in rows.groups[: rows.dense_groups]}
-    for group in rows.groups[rows.dense_groups :]:
-        if group.effect is None:  # a categorical fixed effect that is too wide: as if independent of all else
-            determined += group.levels
-    for k, uncertainty in enumerate(uncertainties):
-        if k not in dense:
-            levels, d, _ = uncertainty.shape
-            determined += levels * (d - float(np.einsum("ab,ba->", prior.precisions[k], uncertainty.mean(0))))
-    return max(float(rows.weight.sum()) - determined, 1e-3)
-
-
-def _update_dispersion(passes: Passes, state: State, free: float) -> float:
-    """The residual sum of squares for each free row (restricted maximum likelihood); the relative change."""
-    last = passes.linearise(np.ones(len(passes.rows)), state.now.u, state.now.x).loss
-    new = max(2.0 * last / passes.scale / free, _LEAST_DISPERSION)
-    change = abs(new - state.dispersion) / state.dispersion
-    state.dispersion = new
-    return change
-
-
-def _effects(passes: Passes, now: Coefficients, at: Linearisation, step: Step) -> tuple[list[Floats], list[Floats]]:
-    """Posterior means and covariances of the random effects, in their order."""
-    rows = passes.rows
-    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense)
-    found = {rows.eliminated: (now.u[: rows.entities], own[: rows.entities])}
-    for group in rows.groups:
-        if group.effect is not None:
-            d = group.dimension
-            variance = step.variances[group.columns, :d].reshape(group.levels, d, d)
-            found[group.effect] = now.x[group.columns].reshape(group.levels, d), variance
-    return [found[k][0] for k in sorted(found)], [found[k][1] for k in sorted(found)]
-
-
 def _collect(
     passes: Passes,
     state: State,
@@ -307,7 +185,7 @@ def _collect(
     converged: bool,
 ) -> Fit:
     rows, now = passes.rows, state.now
-    effects, uncertainties = _effects(passes, now, at, step)
+    effects, uncertainties = effects_of(passes, now, at, step)
     return Fit(
         now.x[: rows.fixed],
         [now.x[group.columns] for group in rows.groups if group.effect is None],

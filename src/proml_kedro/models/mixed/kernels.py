@@ -12,7 +12,7 @@ and the numbers, are the same columns in every row. The others come in groups, w
 
 Data are float32 and sums float64. Nothing here starts threads: the functions release the interpreter's lock, and
 whoever calls them gives each thread its own entities and its own sums. Compiling all of them costs about
-10 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
+4 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -123,102 +123,6 @@ def eliminate(first, last, starts, z, index, value, groups, residual, weight, in
                     gradient[index[i, j]] += r * value[i, j]
                     for m in range(groups[k], groups[k + 1]):
                         blocks[index[i, j], m - groups[k]] += w * value[i, j] * value[i, m]
-
-
-@compiled
-def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
-    """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
-    for i in range(starts[first], starts[last]):
-        for j in range(entries):
-            scaled = weight[i] * value[i, j]
-            if scaled != 0.0:
-                for m in range(j + 1):
-                    information[index[i, j], index[i, m]] += scaled * value[i, m]
-
-
-@compiled
-def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:  # noqa: C901
-    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e = sum w_i z_i f_i' over the entity's rows, shape (d, width).
-
-    Only columns that occur in an entity's rows are visited; ``touched`` lists them.
-    """
-    d = z.shape[1]
-    width = information.shape[0]
-    cross = np.zeros((width, d))
-    touched = np.empty(width, np.int64)
-    is_touched = np.zeros(width, np.bool_)
-    solved = np.empty(d)
-    for e in range(first, last):
-        count = 0
-        for i in range(starts[e], starts[e + 1]):
-            for j in range(entries):
-                scaled = weight[i] * value[i, j]
-                column = index[i, j]
-                if scaled != 0.0 and not is_touched[column]:
-                    is_touched[column] = True
-                    touched[count] = column
-                    count += 1
-                for a in range(d):
-                    cross[column, a] += scaled * z[i, a]
-        for s in range(count):
-            row = touched[s]
-            for a in range(d):
-                solved[a] = 0.0
-                for b in range(d):
-                    solved[a] += inverse[e, a, b] * cross[row, b]
-            for t in range(count):
-                if touched[t] <= row:
-                    for a in range(d):
-                        information[row, touched[t]] -= solved[a] * cross[touched[t], a]
-        for s in range(count):
-            cross[touched[s]] = 0.0
-            is_touched[touched[s]] = False
-
-
-@compiled
-def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:  # noqa: C901
-    """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, C_e as in the function above.
-
-    D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.
-    """
-    d = z.shape[1]
-    cross = np.zeros((dense.shape[0], d))
-    touched = np.empty(dense.shape[0], np.int64)
-    is_touched = np.zeros(dense.shape[0], np.bool_)
-    middle = np.empty((d, d))
-    half = np.empty((d, d))
-    for e in range(first, last):
-        count = 0
-        for i in range(starts[e], starts[e + 1]):
-            for j in range(entries):
-                scaled = weight[i] * value[i, j]
-                column = index[i, j]
-                if scaled != 0.0 and not is_touched[column]:
-                    is_touched[column] = True
-                    touched[count] = column
-                    count += 1
-                for a in range(d):
-                    cross[column, a] += scaled * z[i, a]
-        middle[:, :] = 0.0
-        for s in range(count):
-            for t in range(count):
-                between = dense[touched[s], touched[t]]
-                for a in range(d):
-                    for b in range(d):
-                        middle[a, b] += cross[touched[s], a] * between * cross[touched[t], b]
-        for a in range(d):
-            for b in range(d):
-                half[a, b] = 0.0
-                for c in range(d):
-                    half[a, b] += inverse[e, a, c] * middle[c, b]
-        for a in range(d):
-            for b in range(d):
-                covariance[e, a, b] = inverse[e, a, b]
-                for c in range(d):
-                    covariance[e, a, b] += half[a, c] * inverse[e, c, b]
-        for s in range(count):
-            cross[touched[s]] = 0.0
-            is_touched[touched[s]] = False
 
 
 @compiled

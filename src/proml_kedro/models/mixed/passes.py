@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed import kernels
+from proml_kedro.models.mixed import dense_kernels, kernels
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.factors import in_threads
 from proml_kedro.models.mixed.losses import CODES
@@ -126,13 +126,17 @@ class Passes:
         return Linearisation(sum(self._run(work)), eta, residual, weight, gradient, information)
 
     def eliminate(self, at: Linearisation, inverse: Floats, step: Floats) -> tuple[Floats, Floats]:
-        """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group)."""
+        """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group).
+
+        Blocks of dense groups are left at zero: these are solved for all together.
+        """
         rows = self.rows
         widest = max([group.dimension for group in rows.groups], default=1)
+        bounds = rows.bounds[rows.dense_groups :]
 
         def work(first: int, last: int) -> tuple[Floats, Floats]:
             sums = np.zeros(rows.width), np.zeros((rows.width, widest))
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds, at.residual, at.weight)
+            data = (rows.starts, rows.z, rows.index, rows.value, bounds, at.residual, at.weight)
             kernels.eliminate(first, last, *data, inverse, step, *sums)
             return sums
 
@@ -146,21 +150,21 @@ class Passes:
         def work(first: int, last: int) -> Floats:
             total = np.zeros((rows.dense, rows.dense))
             sparse = (rows.index, rows.value, rows.dense_entries, at.weight)
-            kernels.add_outer_products(first, last, rows.starts, *sparse, total)
-            kernels.subtract_eliminated(first, last, rows.starts, rows.z, *sparse, inverse, total)
+            dense_kernels.add_outer_products(first, last, rows.starts, *sparse, total)
+            dense_kernels.subtract_eliminated(first, last, rows.starts, rows.z, *sparse, inverse, total)
             return total
 
         lower = _total(self._run(work))
         return np.asarray(lower + np.tril(lower, -1).T)
 
     def add_uncertainty_of_rest(self, at: Linearisation, inverse: Floats, dense: Floats) -> Floats:
-        """See :func:`.kernels.add_uncertainty_of_rest`; shape (entities + 1, d, d)."""
+        """See :func:`.dense_kernels.add_uncertainty_of_rest`; shape (entities + 1, d, d)."""
         rows = self.rows
         covariance = np.empty_like(inverse)
 
         def work(first: int, last: int) -> None:
             data = (rows.starts, rows.z, rows.index, rows.value, rows.dense_entries, at.weight)
-            kernels.add_uncertainty_of_rest(first, last, *data, inverse, dense, covariance)
+            dense_kernels.add_uncertainty_of_rest(first, last, *data, inverse, dense, covariance)
 
         self._run(work)
         return covariance
@@ -204,9 +208,10 @@ class Passes:
         """Shape (n,)."""
         rows = self.rows
         variance = np.empty(len(rows))
+        bounds = rows.bounds[sum(group.effect is None for group in rows.groups) :]  # these come first, and have none
 
         def work(first: int, last: int) -> None:
-            data = (rows.starts, rows.z, rows.index, rows.value, rows.bounds)
+            data = (rows.starts, rows.z, rows.index, rows.value, bounds)
             kernels.row_variance(first, last, *data, inverse, variances, variance)
 
         self._run(work)

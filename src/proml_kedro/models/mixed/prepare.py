@@ -16,7 +16,7 @@ from proml_kedro.models.mixed.encoding import Scale
 from proml_kedro.models.mixed.spec import Loss
 
 if TYPE_CHECKING:
-    from proml_kedro.models.mixed.engine import Fit
+    from proml_kedro.models.mixed.settings import Fit
 
 logger = logging.getLogger(__name__)
 

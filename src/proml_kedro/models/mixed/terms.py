@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,6 +54,8 @@ class Terms:
         self._category_levels: list[Levels] = []
         self.effect_levels: list[Levels] = []
         self.factor_levels: list[list[Levels]] = []
+        self._remembered: dict[tuple[str, ...], npt.NDArray[np.int32]] = {}
+        self._remembered_of: Columns | None = None
 
     def learn(self, columns: Columns, weight: Array, earlier: Terms | None = None) -> list[str]:
         """Learn scales and levels; the numbers that are constant and so have no slope.
@@ -138,17 +141,34 @@ class Terms:
     def category_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
         """For each categorical fixed effect the level of each row, -1 for none, and the number of levels."""
         for name, levels in zip(self.categories, self._category_levels, strict=True):
-            yield levels.encode(columns[name].tolist()), len(levels)
+            yield self._encode(columns, levels, [name]), len(levels)
 
     def effect_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
         """For each random effect the entity of each row, -1 for none, and the number of entities."""
         for one, levels in zip(self.effects, self.effect_levels, strict=True):
-            yield levels.encode(combine(columns, one.entity)), len(levels)
+            yield self._encode(columns, levels, one.entity), len(levels)
+
+    @contextmanager
+    def remembering(self, columns: Columns) -> Iterator[None]:
+        """While the block runs, names in these columns are looked up once."""
+        self._remembered_of = columns
+        try:
+            yield
+        finally:
+            self._remembered_of, self._remembered = None, {}
+
+    def _encode(self, columns: Columns, levels: Levels, names: Sequence[str]) -> npt.NDArray[np.int32]:
+        if columns is not self._remembered_of:
+            return levels.encode(combine(columns, names))
+        key = (str(id(levels)), *names)
+        if key not in self._remembered:
+            self._remembered[key] = levels.encode(combine(columns, names))
+        return self._remembered[key]
 
     def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
         """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
         for one, fields in zip(self.factors, self.factor_levels, strict=True):
-            codes = [levels.encode(columns[name].tolist()) for name, levels in zip(one.entity, fields, strict=True)]
+            codes = [self._encode(columns, levels, [name]) for name, levels in zip(one.entity, fields, strict=True)]
             yield codes, [max(len(levels), 1) for levels in fields]
 
     def slopes(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.float64]:

@@ -11,8 +11,9 @@ from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_p
 from proml_kedro.models.mixed import design
 from proml_kedro.models.mixed.design import Category, Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import Settings, fit
+from proml_kedro.models.mixed.engine import fit
 from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.settings import Settings
 
 EXACT = Settings(variational=False, penalty=0.7, tolerance=1e-9)
 SHAPES = [((23,), (1,)), ((23, 11), (2, 1)), ((9, 40), (1, 3)), ((12, 12, 30), (2, 1, 2))]
@@ -306,6 +307,9 @@ OTHER_LOSSES = {
 }
 
 
+NEVER_DONE = {("poisson", "one huge count"), ("linear", "one row an entity")}
+
+
 @pytest.mark.parametrize(("loss", "name"), OTHER_LOSSES)
 @pytest.mark.filterwarnings("error")
 def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name):
@@ -316,7 +320,8 @@ def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name):
     found = fit(arrange(*(problem[one] for one in names)), estimated(problem["effects"]), how)
     assert all(np.isfinite(one).all() for one in (coefficients(found), *found.covariances, *found.uncertainties))
     assert np.abs(coefficients(found)).max() < (1e4 if name == "one huge number" else 60)
-    assert found.converged or name == "one huge count", found.history[-1]
+    # With one row for each entity an effect cannot be told from a residual: any split is as likely.
+    assert found.converged or (loss, name) in NEVER_DONE, found.history[-1]
 
 
 DEGENERATE = {

@@ -9,9 +9,10 @@ from proml_kedro.models.mixed import factor_kernels
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.design import Effect, Factors, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import Settings, fit
+from proml_kedro.models.mixed.engine import fit
 from proml_kedro.models.mixed.factors import Interaction
 from proml_kedro.models.mixed.losses import CODES, averaging
+from proml_kedro.models.mixed.settings import Settings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dense_mixed import derivatives, make_problem
-from proml_kedro.models.mixed import kernels
+from proml_kedro.models.mixed import dense_kernels, kernels
 from proml_kedro.models.mixed.design import arrange
 from proml_kedro.models.mixed.losses import CODES
 
@@ -137,8 +137,8 @@ def test_eliminate(rows, state, random):
 def test_dense_information(rows, state):
     total = np.zeros((rows.dense, rows.dense))
     sparse = (rows.index, rows.value, rows.dense_entries, state["weight"])
-    kernels.add_outer_products(0, rows.entities + 1, rows.starts, *sparse, total)
-    kernels.subtract_eliminated(0, rows.entities + 1, rows.starts, rows.z, *sparse, state["inverse"], total)
+    dense_kernels.add_outer_products(0, rows.entities + 1, rows.starts, *sparse, total)
+    dense_kernels.subtract_eliminated(0, rows.entities + 1, rows.starts, rows.z, *sparse, state["inverse"], total)
     expected = schur_complement(rows, state)[: rows.dense, : rows.dense]
     assert rows.dense > rows.fixed
     np.testing.assert_allclose(np.tril(total), np.tril(expected), atol=1e-9)
@@ -185,7 +185,7 @@ def test_the_uncertainty_of_the_rest_is_added(rows, state, random):
     root = random.normal(size=(rows.dense, rows.dense))
     dense = root @ root.T
     covariance = np.empty_like(state["inverse"])
-    kernels.add_uncertainty_of_rest(
+    dense_kernels.add_uncertainty_of_rest(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, rows.dense_entries,
         state["weight"], state["inverse"], dense, covariance,
     )  # fmt: skip

@@ -10,7 +10,8 @@ import pytest
 
 from proml_kedro.models.mixed.design import Effect, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import Settings, fit
+from proml_kedro.models.mixed.engine import fit
+from proml_kedro.models.mixed.settings import Settings
 
 SCRIPT = """
 suppressMessages(library(lme4)); folder <- commandArgs(TRUE)[1]
