@@ -45,6 +45,7 @@ MISTAKES = [
     (["run", "--load-versions=nope"], "Expected the form of 'load_versions'"),
     (["run", "--conf-source", "/no/such/folder"], "Invalid value for '--conf-source'"),
     (["run", "--nope"], "No such option"),
+    (["model", "describe", "model.components.trees.inputs=[flight.carier]"], "Did you mean 'flight.carrier'?"),
     (["config", "show", "seed=x"], "override 'seed=x': seed: must be a whole number, not 'x'"),
     (["config", "show", "--origin", "foo"], "override 'foo': cannot read it"),
 ]
@@ -178,3 +179,16 @@ def test_logs_go_to_stderr_below_the_projects_folder_too():
     done = kedro("run", "model=xgbost", cwd=ROOT / "src")
     assert done.returncode == 2
     assert done.stderr == "override 'model=xgbost': no model 'xgbost'. Did you mean 'xgboost'?\n"
+
+
+@pytest.mark.parametrize("hardware", ["gpu", "multi_gpu"])
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_computed(hardware, tmp_path):
+    from proml_kedro.hardware import count_gpus
+
+    if count_gpus():
+        pytest.skip("there is a GPU")
+    done = kedro("run", f"hardware={hardware}", f"data_dir={tmp_path / 'data'}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"conf/hardware/{hardware}.yaml:1: hardware.device: no GPU is found;")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "data").exists()

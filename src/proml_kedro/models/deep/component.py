@@ -52,6 +52,15 @@ class _Fitted:
     scorer: Scorer
 
 
+def _folder_of_parts(checkpoints: Path | None) -> Path:
+    """An empty folder for parts of examples: on the disk of the results, if there is one, since /tmp may be memory."""
+    if checkpoints is None:
+        return Path(mkdtemp(prefix="proml_kedro_"))
+    folder = checkpoints / "parts"
+    shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+    return folder
+
+
 class Deep(Component):
     """A neural network over scaled numbers, vectors and embedded categories.
 
@@ -127,7 +136,7 @@ class Deep(Component):
         task = Task(
             fitted.model, [(self._heads[name], learned[name]) for name in learned], training, context.seed, strategy
         )
-        temporary = Path(mkdtemp(prefix="proml_kedro_"))
+        temporary = _folder_of_parts(context.checkpoints)
         try:
             packed = pack(train, self.inputs, heads, fitted.preprocess, training.rows_in_memory, temporary / "train")
             judge = None

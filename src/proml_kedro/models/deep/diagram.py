@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 
 from proml_kedro.models.deep.describe import Description, Node
 
-_WIDTH, _HEIGHT, _ACROSS, _DOWN, _EDGE = 190, 46, 70, 18, 24  # pixels: a box, the space between two, the margin
-_CHARACTERS = 25  # that fit into a box
+_WIDTH, _HEIGHT, _ACROSS, _DOWN, _EDGE = 230, 46, 60, 18, 24  # pixels: a box, the space between two, the margin
+_CHARACTERS = 36  # that fit into a box
 _COLOURS = {"input": "#e8eef7", "block": "#fff7e0", "head": "#e4f4e4"}
 
 
@@ -107,8 +107,9 @@ def _place(description: Description) -> dict[str, _Box]:
     for reference, meaning in description.groups.items():
         add(reference, reference, meaning, "input")
     for node in description.nodes:
-        detail = f"{node.what}, {node.width} wide, {node.weights:,}"
-        add(_key(node), node.name, detail, "head" if node.is_head else "block")
+        weights = f", {node.weights:,} weights" if node.weights else ""
+        sort = "head" if node.is_head else "block"
+        add(_key(node), node.name, f"{node.what}, {node.width} wide{weights}", sort)
     return boxes
 
 

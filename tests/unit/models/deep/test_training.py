@@ -113,7 +113,9 @@ def test_a_table_that_is_read_in_parts_trains_as_well(tmp_path):
     assert together == pytest.approx(
         margin(fitted(config(early_stopping=early), make_examples(2000, 1), check)), abs=1e-6
     )
-    parts = fitted(config(rows_in_memory=450, early_stopping=early, refit=True), train, check)
+    context = replace(CONTEXT, checkpoints=tmp_path / "kept")
+    parts = fitted(config(rows_in_memory=450, early_stopping=early, refit=True), train, check, context)
+    assert not list(tmp_path.glob("kept/**/parts"))
     fresh = make_examples(1000, 9)
     probability = parts.score(fresh.columns)["probability"]
     assert np.corrcoef(margin(parts), together)[0, 1] > 0.9
