@@ -97,7 +97,7 @@ def fit(
         examples: All rows, one set after the other.
         covariance: Of the entities' coefficients; where to start.
         threads: That share the work.
-        folder: Where everything is kept; about 60 bytes a row while parts are packed, and 20 after that.
+        folder: Where everything is kept; about 50 bytes a row while parts are packed, and 20 after that.
         tolerances: Of :class:`Settings`.
     """
     rows = divide(model, examples, folder)
