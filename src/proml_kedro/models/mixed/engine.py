@@ -24,6 +24,7 @@ from proml_kedro.models.mixed.updates import effects_of, update_variances
 logger = logging.getLogger(__name__)
 
 _WARM_UP = 2  # Newton steps before covariances are estimated: the first ones are far from the posterior means
+_SETTLED_STEP, _SETTLED_CHANGE = 0.05, 0.1
 _INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and moves no other
 
 
@@ -124,10 +125,10 @@ def _iterate(
     length, loss = _line_search(passes, at, state.now, step, prior, kappa)
     state.now = state.now.moved(step.change, length)
     state.step_size = _size(rows, step.change)
-    wobble = 0.0
+    wobble = math.inf if rows.interactions else 0.0
     if _averages(rows, settings):
         fresh = passes.row_variance(step.inverse, step.variances) + rows.variance
-        if rows.interactions:
+        if rows.interactions and (state.warm or any(map(_has_settled, state.history))):
             wobble, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
         # Where entities tell the label for certain, means and variances would chase each other in a circle.
         turned = step.direction @ state.direction < 0
@@ -135,11 +136,16 @@ def _iterate(
         state.direction = step.direction
         state.variance = state.share * fresh + (1 - state.share) * state.variance
     change = math.inf
-    if state.warm or len(state.history) >= _WARM_UP:
+    if (state.warm or len(state.history) >= _WARM_UP) and not any(one.is_held for one in rows.interactions):
         change = update_variances(passes, state, at, step, prior, covariances, settings)
     entry = {"loss": loss, "step": state.step_size, "change": change, "products": step.products}
     state.history.append({**entry, "interaction": wobble})
     return at, step
+
+
+def _has_settled(entry: dict[str, Any]) -> bool:
+    """Whether effects are near enough for interactions to explain what they leave, and not what is theirs."""
+    return bool(entry["step"] < _SETTLED_STEP and entry["change"] < _SETTLED_CHANGE)
 
 
 def _prior(rows: Rows, covariances: Sequence[Covariance], settings: Settings) -> Prior:

@@ -18,8 +18,8 @@ from proml_kedro.models.mixed.spec import Loss
 
 Floats = npt.NDArray[np.float64]
 
-_START_VARIANCE = 0.6  # of an entry of the table, before it is estimated
-_START_DEVIATION = 0.7  # of the random entries that estimation starts from: at zero nothing would pull
+_START_SPREAD = 3.0  # variance of the whole interaction before it is estimated, that of an entry being at most 0.6
+_MOST_START_VARIANCE = 0.6
 _HELD = 10  # sweeps before variances are estimated: factors that have not met yet look like nothing
 _LEAST_VARIANCE = 1e-6
 _FASTEST = 2.0  # factor by which a variance changes in one sweep
@@ -86,18 +86,26 @@ class Interaction:
         starts = np.concatenate([[0], np.cumsum(np.asarray(levels) + 1)])
         fields = [_field(int(start), count, one) for start, count, one in zip(starts[:-1], levels, codes, strict=True)]
         places = [np.where(one < 0, count, one) for one, count in zip(codes, levels, strict=True)]
-        table = np.random.default_rng(seed).normal(0, _START_DEVIATION, (int(starts[-1]), rank))
+        pairs = len(codes) * (len(codes) - 1) / 2
+        variance = min(_MOST_START_VARIANCE, float(np.sqrt(_START_SPREAD / (rank * pairs))))
+        # Estimation starts from random factors: at zero nothing would pull.
+        table = np.random.default_rng(seed).normal(0, 0.9 * variance**0.5, (int(starts[-1]), rank))
         table[starts[1:] - 1] = 0.0
         rows = len(codes[0])
         return cls(
             np.ascontiguousarray(np.column_stack(places) + starts[:-1], np.int32),
             fields,
             table,
-            np.full(table.shape, _START_VARIANCE),
-            np.full((len(fields), rank), _START_VARIANCE),
+            np.full(table.shape, variance),
+            np.full((len(fields), rank), variance),
             np.zeros(rows),
             np.zeros(rows),
         )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether factors are meeting and variances, also those of effects, are better left alone."""
+        return 0 < self.sweeps < _HELD
 
     def begin(self, means: Array) -> None:
         """Start from these factors instead of random ones; NaN stands for one that is not known."""
