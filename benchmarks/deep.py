@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from proml_kedro.hardware import limit_tensorflow
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Columns, Examples, FitContext, Input
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.data import Packed, Parts, pack
+from proml_kedro.models.deep.devices import limit_tensorflow
 from proml_kedro.models.deep.export import argument, export
 from proml_kedro.models.deep.train import Task, Trainer
 from proml_kedro.spec import HardwareSpec

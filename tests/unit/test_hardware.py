@@ -66,7 +66,7 @@ def test_what_is_loaded_later_is_held_by_its_environment(monkeypatch):
 
 def test_tensorflow_is_held_and_loads_in_silence():
     code = """
-from proml_kedro.hardware import limit_tensorflow
+from proml_kedro.models.deep.devices import limit_tensorflow
 limit_tensorflow(1)
 import tensorflow as tf
 threads = tf.config.threading

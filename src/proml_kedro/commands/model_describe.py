@@ -80,8 +80,8 @@ def _describe(
 
 
 def _network(component: Component, categories: int, key: str, place: Any) -> Description:
-    from proml_kedro.hardware import limit_tensorflow
     from proml_kedro.models.deep.describe import describe
+    from proml_kedro.models.deep.devices import limit_tensorflow
     from proml_kedro.models.deep.spec import DeepSpec
 
     limit_tensorflow(1)

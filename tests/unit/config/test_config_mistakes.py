@@ -179,7 +179,7 @@ def test_mistakes_in_files(lines, edit, files, expected):
 def test_features_follow_the_problem(lines, edit):
     edit(problem__other="tables: {}\n")
     assert lines("problem=other") == [
-        "conf/config.yaml:3: no features 'other'. Known: flight_delays, job_recommendations, shop."
+        "conf/config.yaml:3: no features 'other'. Known: flight_delays, job_histories, job_recommendations, shop."
     ]
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import UserError
-from proml_kedro.hardware import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.check_heads import judged_by
 from proml_kedro.models.deep.data import batches_of, labels_of, pack
+from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.heads import Head, Learned
 from proml_kedro.models.deep.judge import Judge

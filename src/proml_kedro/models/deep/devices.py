@@ -1,0 +1,115 @@
+"""The hardware's threads, devices and precision, made to hold in TensorFlow and Keras."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from proml_kedro.errors import UserError
+from proml_kedro.spec.hardware import HardwareSpec
+
+logger = logging.getLogger(__name__)
+
+
+def limit_tensorflow(threads: int, hardware: HardwareSpec | None = None) -> None:
+    """Hold TensorFlow to so many threads and to a device, and Keras to TensorFlow; before either is used.
+
+    TensorFlow can be told once a process: later calls change nothing.
+
+    Args:
+        threads: For each of its operations, and of operations at once.
+        hardware: Says on which devices it trains; the processor when left out.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
+    with _quiet_import("tensorflow"):
+        import tensorflow as tf
+    try:
+        _choose_devices(hardware or HardwareSpec())
+        tf.config.experimental.enable_op_determinism()  # one seed, one model, also with several threads
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        logger.debug("TensorFlow runs already; it keeps the devices and threads it has")
+
+
+def _choose_devices(hardware: HardwareSpec) -> None:
+    """Show TensorFlow the GPUs that it is to use, and no other."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU") if hardware.wants_gpu else []
+    wanted = found[: hardware.devices if hardware.device == "multi_gpu" else 1]
+    tf.config.set_visible_devices(wanted, "GPU")  # otherwise it takes all memory of any that is there
+    for one in wanted:
+        tf.config.experimental.set_memory_growth(one, hardware.memory_growth)
+    if hardware.device == "multi_gpu" and not wanted:
+        parts = [tf.config.LogicalDeviceConfiguration()] * (hardware.devices or 2)
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
+
+
+def tensorflow_strategy(hardware: HardwareSpec) -> Any:
+    """The ``tf.distribute.Strategy`` to train with.
+
+    Without a GPU, where that is allowed, several devices are parts of the processor: slower than one, but the same
+    computation as on several GPUs.
+
+    Raises:
+        UserError: A GPU is asked for and TensorFlow finds none.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU") if hardware.wants_gpu else []
+    if hardware.wants_gpu and not gpus and not hardware.allow_cpu:
+        message = "TensorFlow finds no GPU; it needs CUDA's libraries (pip install 'tensorflow[and-cuda]'), or go on "
+        raise UserError.at("hardware.device", f"{message}without one: hardware.allow_cpu=true")
+    if hardware.wants_gpu and not gpus:
+        logger.warning("there is no GPU; training goes on without one")
+    if hardware.device == "multi_gpu":
+        return _mirrored(tuple(one.name for one in gpus or tf.config.list_logical_devices("CPU")))
+    return tf.distribute.get_strategy()
+
+
+@cache  # TensorFlow mixes up what the devices of two strategies of one process say to each other
+def _mirrored(devices: tuple[str, ...]) -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
+
+
+@contextmanager
+def training_precision(hardware: HardwareSpec) -> Iterator[None]:
+    """Let Keras layers that are made meanwhile compute in bfloat16, if that is asked for."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    if hardware.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _quiet_import(package: str) -> Iterator[None]:
+    """Keep the remarks to itself that TensorFlow's native code makes about the machine when it is loaded.
+
+    They go past Python to standard error; what goes wrong is an exception and is still seen.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if package in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
