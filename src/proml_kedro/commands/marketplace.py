@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
@@ -17,6 +16,8 @@ from proml_kedro.commands.place import Declared, Place
 from proml_kedro.errors import UserError
 from proml_kedro.features.catalog import Entry, Facts, list_features
 from proml_kedro.features.market import FORMAT, Market
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import input_types, is_entity, matching
 
 T = TypeVar("T")
 
@@ -81,18 +82,18 @@ def _results(data_dir: Path, pattern: str, problem: str = "*") -> list[Path]:
 
 
 def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results) -> Iterator[Entry]:
-    names = list(declared.features.columns())
+    types = input_types(declared.problem, declared.features)
     facts = Facts(
-        models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, names))},
+        models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, types))},
         **results.facts(declared.problem.name),
     )
     return list_features(declared.problem, declared.features, facts, declared.where)
 
 
-def _reads(patterns: list[str], names: list[str]) -> list[str]:
-    """The features that a model reads; none when it was written for another problem."""
-    matches = [[name for name in names if fnmatchcase(name, pattern)] for pattern in patterns]
-    return sorted({name for found in matches for name in found}) if all(matches) else []
+def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
+    """The features that a model reads, beside keys; none when it was written for another problem."""
+    matches = [list(matching(pattern, types)) for pattern in patterns]
+    return sorted({name for found in matches for name in found if not is_entity(name)}) if all(matches) else []
 
 
 class _Results:

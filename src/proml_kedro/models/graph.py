@@ -19,8 +19,8 @@ from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input, LazyColumns
 from proml_kedro.registry import components
 from proml_kedro.spec.dtype import Dtype
-from proml_kedro.spec.inputs import outputs_meant, select
-from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
+from proml_kedro.spec.inputs import read_by
+from proml_kedro.spec.model import ModelSpec, score_output
 from proml_kedro.spec.problem import Task
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,11 @@ class ModelGraph:
         self.spec = spec
         self.task = task
         self.score_output = score_output(task)
-        self._reads = {name: _resolve(one, spec, dtypes, task) for name, one in spec.components.items()}
+        outputs = spec.outputs(task)
+        self._reads = {
+            name: tuple(Input(read, dtype) for read, dtype in read_by(one, dtypes, outputs).items())
+            for name, one in spec.components.items()
+        }
         self._parents = {
             name: {one.name.partition(".")[0] for one in reads if one.name not in dtypes}
             for name, reads in self._reads.items()
@@ -182,19 +186,6 @@ class ModelGraph:
         for name, component in graph.components.items():
             graph.components[name] = type(component).load(component.spec, component.inputs, folder / name)
         return graph
-
-
-def _resolve(one: ComponentSpec, spec: ModelSpec, dtypes: Mapping[str, Dtype], task: Task) -> tuple[Input, ...]:
-    """What a component reads: features that match its patterns, entities, and outputs of other components."""
-    read: dict[str, Dtype] = {}
-    for pattern in one.inputs:
-        component, _, output = pattern.partition(".")
-        if component in spec.components and output:
-            names = [f"{component}.{one}" for one in spec.components[component].outputs(task)]
-            read.update(dict.fromkeys(outputs_meant(pattern, names), "float"))
-        else:
-            read.update(select([pattern], dtypes, one.takes_vectors))
-    return tuple(Input(name, dtype) for name, dtype in read.items())
 
 
 def _folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 
@@ -56,3 +57,18 @@ def select(patterns: Iterable[str], types: Mapping[str, Dtype], vectors: bool = 
         for name in matching(pattern, types)
         if vectors or "*" not in pattern or vector_size(types[name]) is None
     }
+
+
+def read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[str]) -> dict[str, Dtype]:
+    """What a component reads, in the order of its inputs; what other components give are numbers.
+
+    Args:
+        spec: The component.
+        types: What there is besides other components, as :func:`input_types` gives it.
+        outputs: What components give, as ``component.output``.
+    """
+    read: dict[str, Dtype] = {}
+    for pattern in spec.inputs:
+        read.update(select([pattern], types, spec.takes_vectors))
+        read.update(dict.fromkeys(outputs_meant(pattern, outputs), "float"))
+    return read

@@ -141,6 +141,14 @@ class ModelSpec(Spec):
     score: Name
     training: TrainingSpec = TrainingSpec()
 
+    def outputs(self, task: Task) -> list[str]:
+        """What the components give, as ``component.output``.
+
+        Args:
+            task: Of the problem.
+        """
+        return [f"{name}.{output}" for name, spec in self.components.items() for output in spec.outputs(task)]
+
     @model_validator(mode="after")
     def _score_exists(self) -> Self:
         if self.score not in self.components:

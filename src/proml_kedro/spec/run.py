@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.inputs import input_types, matching, outputs_meant, select
+from proml_kedro.spec.inputs import input_types, matching, outputs_meant, read_by
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
@@ -99,7 +99,7 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
 
 def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     task = problem.label.task
-    outputs = [f"{name}.{output}" for name, spec in model.components.items() for output in spec.outputs(task)]
+    outputs = model.outputs(task)
     types = input_types(problem, features)
     known = [*types, *sorted(outputs)]
     yield from _check_score(key, model, problem)
@@ -116,7 +116,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
             yield Mistake(f"{here}.kind", message)
-        read = _read_by(spec, types, outputs)
+        read = read_by(spec, types, outputs)
         mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
     if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
@@ -144,15 +144,6 @@ def _check_vectors(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[M
             f"'{name}' is a {read[name]}, which kind '{spec.kind}' cannot read; leave it out, make a number of it with "
             "an on-demand feature such as cosine_similarity(a, b), or give it to kind 'deep'",
         )
-
-
-def _read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[str]) -> dict[str, Dtype]:
-    """What a component reads, in its order; what other components give are numbers."""
-    read: dict[str, Dtype] = {}
-    for pattern in spec.inputs:
-        read.update(select([pattern], types, spec.takes_vectors))
-        read.update(dict.fromkeys(outputs_meant(pattern, outputs), "float"))
-    return read
 
 
 def _cycle(model: ModelSpec) -> list[str]:

@@ -170,3 +170,10 @@ def test_a_second_search_reads_the_index_that_is_there(project):
     market, notices = open_market(Place(*arguments))
     assert (market.search("price").total > 0, notices) == (True, [])
     assert index.stat().st_mtime_ns == before
+
+
+def test_a_model_that_reads_a_key_reads_its_features_too(project: Any) -> None:
+    project.edit("model/trees.yaml", "[price.price,", "[price.price, user,")
+    found = project.features("describe", "price.price")
+    assert found.exit_code == 0, found.output
+    assert "trees" in next(line for line in found.output.splitlines() if "lineage" in line)
