@@ -66,11 +66,11 @@ class Mixed(Component):
         prepare.check_label(examples.label, loss, context.key)
         columns, label, weight = examples.columns, examples.label, prepare.weights(examples)
         earlier = continuation.check(spec, terms, _earlier(context.previous), loss, context.key, context.final)
-        for name in terms.learn(columns, weight, earlier.terms if earlier else None):
-            logger.warning("%s: %s is constant and says nothing", context.key, name)
-        if earlier is not None:
-            terms.hold(spec, earlier.terms)
         with terms.remembering(columns):
+            for name in terms.learn(columns, weight, earlier.terms if earlier else None):
+                logger.warning("%s: %s is constant and says nothing", context.key, name)
+            if earlier is not None:
+                terms.hold(spec, earlier.terms)
             self._learned = self._learn(columns, label, weight, earlier, loss, context)
         self._learned.importance = self._shares(columns)
 

@@ -14,7 +14,7 @@ from proml_kedro.models.mixed.kernels import compiled
 
 @compiled
 def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
-    """The lower triangle of sum w_i f_i f_i'; f_i is the part of a_i in the first ``entries`` entries of the row."""
+    """Half of sum w_i f_i f_i': the diagonal, and of two entries that mirror each other their sum in one of them."""
     for i in range(starts[first], starts[last]):
         for j in range(entries):
             scaled = weight[i] * value[i, j]
@@ -27,8 +27,8 @@ def add_outer_products(first, last, starts, index, value, entries, weight, infor
 def _gather(first, last, z, index, value, entries, weight, place, touched, cross) -> int:
     """C_e = sum w_i z_i f_i' over the rows of one entity, without its columns of zeros.
 
-    Column c of the matrix is row ``place[c]`` of ``cross``; ``touched`` lists the columns in that order. Whoever calls
-    this sets their places to -1 again.
+    Its column c is column ``place[c]`` of ``cross``; ``touched`` lists the columns in that order. Whoever calls this
+    sets their places to -1 again.
 
     Returns:
         How many columns there are.
@@ -44,52 +44,45 @@ def _gather(first, last, z, index, value, entries, weight, place, touched, cross
                     at = count
                     place[column] = at
                     touched[at] = column
-                    cross[at, :] = 0.0
+                    cross[:, at] = 0.0
                     count += 1
                 for a in range(z.shape[1]):
-                    cross[at, a] += scaled * z[i, a]
+                    cross[a, at] += scaled * z[i, a]
     return count
 
 
 @compiled
 def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:
-    """Minus sum_e C_e' V_e C_e, lower triangle, with C_e as in :func:`_gather`."""
+    """Half of minus sum_e C_e' V_e C_e in the manner of :func:`add_outer_products`, with C_e as in :func:`_gather`."""
     d = z.shape[1]
     width = information.shape[0]
-    cross = np.empty((width, d))
+    cross = np.empty((d, width))
     touched = np.empty(width, np.int64)
     place = np.full(width, -1)
-    solved = np.empty(d)
     for e in range(first, last):
         count = _gather(starts[e], starts[e + 1], z, index, value, entries, weight, place, touched, cross)
         for s in range(count):
             row = touched[s]
             place[row] = -1
             for a in range(d):
-                solved[a] = 0.0
+                solved = 0.0
                 for b in range(d):
-                    solved[a] += inverse[e, a, b] * cross[s, b]
-            for t in range(s + 1):
-                product = 0.0
-                for a in range(d):
-                    product += solved[a] * cross[t, a]
-                information[max(row, touched[t]), min(row, touched[t])] -= product
+                    solved += inverse[e, a, b] * cross[b, s]
+                for t in range(s + 1):
+                    information[row, touched[t]] -= solved * cross[a, t]
 
 
 @compiled
-def add_uncertainty_of_rest(  # noqa: C901
-    first, last, starts, z, index, value, entries, weight, inverse, dense, covariance
-) -> None:
+def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:
     """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, with C_e as in :func:`_gather`.
 
     D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.
     """
     d = z.shape[1]
     width = dense.shape[0]
-    cross = np.empty((width, d))
+    cross = np.empty((d, width))
     touched = np.empty(width, np.int64)
     place = np.full(width, -1)
-    sums = np.empty(d)
     middle = np.empty((d, d))
     half = np.empty((d, d))
     for e in range(first, last):
@@ -98,15 +91,12 @@ def add_uncertainty_of_rest(  # noqa: C901
         for s in range(count):
             row = touched[s]
             place[row] = -1
-            for a in range(d):
-                sums[a] = 0.5 * dense[row, row] * cross[s, a]
-            for t in range(s):  # D is symmetric: one half of the sum, and then its transpose
-                between = dense[row, touched[t]]
+            for b in range(d):
+                total = 0.5 * dense[row, row] * cross[b, s]
+                for t in range(s):  # D is symmetric: one half of the sum, and then its transpose
+                    total += dense[row, touched[t]] * cross[b, t]
                 for a in range(d):
-                    sums[a] += between * cross[t, a]
-            for a in range(d):
-                for b in range(d):
-                    middle[a, b] += cross[s, a] * sums[b]
+                    middle[a, b] += cross[a, s] * total
         for a in range(d):
             for b in range(d):
                 half[a, b] = 0.0

@@ -160,7 +160,8 @@ def arrange(
     eliminated = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
     chief = effects[eliminated]
     keys = np.where(chief.entities < 0, chief.levels, chief.entities)
-    order = np.argsort(keys, kind="stable")
+    # Of numbers with 16 bits NumPy's stable sort is a radix sort, ten times as fast.
+    order = np.argsort(keys.astype(np.uint16) if chief.levels < 1 << 16 else keys, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=chief.levels + 1))]).astype(np.int64)
     z = np.where(chief.entities < 0, 0, chief.slopes.T).T[order].astype(np.float32)
 

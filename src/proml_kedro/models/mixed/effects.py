@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from proml_kedro.models.mixed.encoding import SEPARATOR
+from proml_kedro.models.mixed.encoding import SEPARATOR, Names
 from proml_kedro.models.mixed.learned import Effect, Learned
 from proml_kedro.models.mixed.spec import RandomEffectSpec
 from proml_kedro.models.mixed.terms import Terms
@@ -53,7 +53,7 @@ def of_entity(terms: Terms, learned: Learned, entity: Mapping[str, str]) -> Iter
     for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
         if set(spec.entity) <= set(entity):
             name = SEPARATOR.join(entity[one] for one in spec.entity)
-            yield from _coefficients(spec, effect, int(levels.encode([name])[0]), name)
+            yield from _coefficients(spec, effect, int(levels.encode(Names.of([name]))[0]), name)
 
 
 def most_different(terms: Terms, learned: Learned, count: int) -> Iterator[EntityEffect]:

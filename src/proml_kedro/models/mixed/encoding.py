@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import count
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.models.component import Array, Columns
+from proml_kedro.models.component import Array
 
 SEPARATOR = "\x1f"  # between the parts of a combined entity
 
@@ -48,6 +51,40 @@ class Scale:
         return np.where(np.isfinite(scaled), scaled, 0.0)
 
 
+@dataclass(frozen=True)
+class Names:
+    """Who each row is about, every name once.
+
+    Attributes:
+        distinct: The names that occur, in the order in which they do first.
+        codes: int32 of shape (n,): the place of each row's name among them, -1 where it is missing.
+    """
+
+    distinct: Sequence[str]
+    codes: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, values: Iterable[str | None]) -> Self:
+        """The names in a column."""
+        values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        numbers: dict[str | None, int] = defaultdict(count().__next__)
+        codes = np.fromiter(map(numbers.__getitem__, values), np.int32, len(values))
+        missing = numbers.pop(None, None)
+        if missing is not None:
+            codes = np.where(codes == missing, -1, codes - (codes > missing)).astype(np.int32)
+        return cls([name for name in numbers if name is not None], codes)
+
+    def beside(self, other: Names) -> Names:
+        """Both names of each row as one, missing where one of them is."""
+        pairs = self.codes.astype(np.int64) * len(other.distinct) + other.codes
+        pairs[(self.codes < 0) | (other.codes < 0)] = -1
+        found, codes = np.unique(pairs, return_inverse=True)
+        missing = int(found[:1].sum() < 0)  # -1 is the first of them
+        places = (one.tolist() for one in divmod(found[missing:], max(len(other.distinct), 1)))
+        distinct = [f"{self.distinct[a]}{SEPARATOR}{other.distinct[b]}" for a, b in zip(*places, strict=True)]
+        return Names(distinct, (codes - missing).astype(np.int32))
+
+
 class Levels:
     """Known entities, numbered from 0 in the order of their UTF-8 bytes.
 
@@ -59,11 +96,12 @@ class Levels:
         self.keys = keys
 
     @classmethod
-    def of(cls, values: Sequence[str | None], least: int = 1) -> Levels:
-        """The values that occur at least so many times."""
-        counts = Counter(values) if least > 1 else dict.fromkeys(values, 1)
-        known = sorted(value.encode() for value, count in counts.items() if value is not None and count >= least)
-        return cls(np.array(known, dtype=bytes) if known else np.zeros(0, "S1"))
+    def of(cls, names: Names, least: int = 1) -> Levels:
+        """The names of at least so many rows."""
+        known = _as_bytes(names.distinct)
+        if least > 1:
+            known = known[np.bincount(names.codes[names.codes >= 0], minlength=len(known)) >= least]
+        return cls(np.sort(known))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -85,20 +123,20 @@ class Levels:
         found = np.minimum(np.searchsorted(self.keys, narrow), len(self.keys) - 1)
         return np.where(self.keys[found] == keys, found, -1)
 
-    def encode(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
-        """Numbers of the values, -1 for missing and for unknown ones; shape (n,)."""
+    def encode(self, names: Names) -> npt.NDArray[np.int32]:
+        """The number of each row's name, -1 for missing and for unknown ones; shape (n,)."""
+        keys = _as_bytes(names.distinct)
         # Looking names up in their order touches neighbouring pages of a memory-mapped array one after the other.
-        distinct: list[str] = sorted(set(values) - {None})  # type: ignore[arg-type]
-        places = self.places(np.array([value.encode() for value in distinct], dtype=bytes)).tolist()
-        codes: dict[str | None, int] = dict(zip(distinct, places, strict=True))
-        codes[None] = -1
-        return np.fromiter(map(codes.__getitem__, values), np.int32, len(values))
+        order = np.argsort(keys)
+        places = np.full(len(keys) + 1, -1, np.int32)  # the last one is for -1
+        places[order] = self.places(keys[order])
+        return places[names.codes]
 
 
-def combine(columns: Columns, names: Sequence[str]) -> list[str | None]:
-    """The entity of each row: a categorical column, or several joined, missing where one of them is."""
-    if len(names) == 1:
-        found: list[str | None] = columns[names[0]].tolist()
-        return found
-    parts = zip(*(columns[name] for name in names), strict=True)
-    return [None if None in part else SEPARATOR.join(part) for part in parts]
+def _as_bytes(names: Sequence[str]) -> Array:
+    return np.array([name.encode() for name in names], dtype=bytes) if names else np.zeros(0, "S1")
+
+
+def combine(parts: Sequence[Names]) -> Names:
+    """The entity of each row: one column, or several, whose combinations are the entities."""
+    return reduce(Names.beside, parts)

@@ -23,7 +23,7 @@ from proml_kedro.models.mixed.updates import effects_of, update_variances
 
 logger = logging.getLogger(__name__)
 
-_WARM_UP = 2  # Newton steps before covariances are estimated: the first ones are far from the posterior means
+_WARM_UP = 1  # Newton steps before covariances are estimated: the first one is far from the posterior means
 _SETTLED_STEP, _SETTLED_CHANGE = 0.05, 0.1
 _INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and moves no other
 

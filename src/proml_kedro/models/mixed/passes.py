@@ -154,8 +154,8 @@ class Passes:
             dense_kernels.subtract_eliminated(first, last, rows.starts, rows.z, *sparse, inverse, total)
             return total
 
-        lower = _total(self._run(work))
-        return np.asarray(lower + np.tril(lower, -1).T)
+        half = _total(self._run(work))
+        return np.asarray(half + half.T - np.diag(np.diag(half)))
 
     def add_uncertainty_of_rest(self, at: Linearisation, inverse: Floats, dense: Floats) -> Floats:
         """See :func:`.dense_kernels.add_uncertainty_of_rest`; shape (entities + 1, d, d)."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
-from proml_kedro.models.mixed.encoding import Levels, Scale, combine
+from proml_kedro.models.mixed.encoding import Levels, Names, Scale, combine
 from proml_kedro.models.mixed.prepare import has_exposure
 from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
 
@@ -54,8 +54,9 @@ class Terms:
         self._category_levels: list[Levels] = []
         self.effect_levels: list[Levels] = []
         self.factor_levels: list[list[Levels]] = []
-        self._remembered: dict[tuple[str, ...], npt.NDArray[np.int32]] = {}
         self._remembered_of: Columns | None = None
+        self._remembered_names: dict[tuple[str, ...], Names] = {}
+        self._remembered_codes: dict[tuple[str, ...], npt.NDArray[np.int32]] = {}
 
     def learn(self, columns: Columns, weight: Array, earlier: Terms | None = None) -> list[str]:
         """Learn scales and levels; the numbers that are constant and so have no slope.
@@ -68,10 +69,10 @@ class Terms:
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
         known = earlier._scales if earlier else {}
         self._scales = {name: known.get(name) or Scale.of(columns[name], weight) for name in names}
-        self._category_levels = [Levels.of(columns[name].tolist()) for name in self.categories]
-        self.effect_levels = [Levels.of(combine(columns, one.entity), one.min_rows) for one in self.effects]
+        self._category_levels = [Levels.of(self._names(columns, [name])) for name in self.categories]
+        self.effect_levels = [Levels.of(self._names(columns, one.entity), one.min_rows) for one in self.effects]
         self.factor_levels = [
-            [Levels.of(columns[name].tolist(), one.min_rows) for name in one.entity] for one in self.factors
+            [Levels.of(self._names(columns, [name]), one.min_rows) for name in one.entity] for one in self.factors
         ]
         return [name for name, scale in self._scales.items() if scale.constant]
 
@@ -155,15 +156,24 @@ class Terms:
         try:
             yield
         finally:
-            self._remembered_of, self._remembered = None, {}
+            self._remembered_of, self._remembered_names, self._remembered_codes = None, {}, {}
 
-    def _encode(self, columns: Columns, levels: Levels, names: Sequence[str]) -> npt.NDArray[np.int32]:
+    def _names(self, columns: Columns, inputs: Sequence[str]) -> Names:
         if columns is not self._remembered_of:
-            return levels.encode(combine(columns, names))
-        key = (str(id(levels)), *names)
-        if key not in self._remembered:
-            self._remembered[key] = levels.encode(combine(columns, names))
-        return self._remembered[key]
+            return combine([Names.of(columns[name]) for name in inputs])
+        key = tuple(inputs)
+        if key not in self._remembered_names:
+            one_by_one = [self._names(columns, [name]) for name in inputs] if len(inputs) > 1 else None
+            self._remembered_names[key] = combine(one_by_one or [Names.of(columns[inputs[0]])])
+        return self._remembered_names[key]
+
+    def _encode(self, columns: Columns, levels: Levels, inputs: Sequence[str]) -> npt.NDArray[np.int32]:
+        if columns is not self._remembered_of:
+            return levels.encode(self._names(columns, inputs))
+        key = (str(id(levels)), *inputs)
+        if key not in self._remembered_codes:
+            self._remembered_codes[key] = levels.encode(self._names(columns, inputs))
+        return self._remembered_codes[key]
 
     def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
         """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
@@ -178,13 +188,9 @@ class Terms:
             [ones if name == INTERCEPT else self._scales[name].apply(columns[name]) for name in effect.features]
         )
 
-    def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int64]:
+    def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int32]:
         """The entity of each row numbered by itself, -1 for none: before levels are learned."""
-        numbers: dict[str | None, int] = {}
-        codes = [
-            -1 if one is None else numbers.setdefault(one, len(numbers)) for one in combine(columns, effect.entity)
-        ]
-        return np.array(codes, np.int64)
+        return self._names(columns, effect.entity).codes
 
     def save(self, folder: Path) -> None:
         """``scales.json``, and the sorted names of the levels of each term."""

@@ -17,6 +17,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed import digests
 from proml_kedro.models.mixed.component import Mixed
+from proml_kedro.models.mixed.encoding import Names
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 
@@ -132,7 +133,7 @@ def test_an_update_is_the_direct_solution_for_the_changed_entities(loss, tmp_pat
             information = z[rows].T @ (z[rows] * curve[:, None]) / phi + precision
             u += np.linalg.solve(information, z[rows].T @ slope / phi - precision @ u)
         np.testing.assert_allclose(_coefficients(now, name), u, atol=2e-3)
-        place = terms.effect_levels[0].encode([name])[0]
+        place = terms.effect_levels[0].encode(Names.of([name]))[0]
         np.testing.assert_allclose(now._learned.effects[0].covariances[place], np.linalg.inv(information), atol=2e-3)
         assert now._learned.effects[0].rows[place] == rows.sum()
 
@@ -144,7 +145,7 @@ def _margin(component, columns):
 
 
 def _coefficients(component, name):
-    place = component._terms.effect_levels[0].encode([name])[0]
+    place = component._terms.effect_levels[0].encode(Names.of([name]))[0]
     return np.zeros(2) if place < 0 else component._learned.effects[0].means[place].astype(float)
 
 

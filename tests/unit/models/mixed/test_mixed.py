@@ -11,7 +11,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.encoding import Levels, Scale
+from proml_kedro.models.mixed.encoding import Levels, Names, Scale
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec, ModelSpec
 from proml_kedro.testing import INPUTS, make_examples
@@ -100,7 +100,7 @@ def test_an_unknown_entity_has_the_populations_effect_and_its_variance(personal)
     assert score("nobody") == score(None)
     scale = personal._terms._scales["job.remote"]
     z = np.array([1.0, (1.0 - scale.mean) / scale.deviation])
-    job = Levels(personal._terms.effect_levels[1].keys).encode(["j1"])[0]
+    job = Levels(personal._terms.effect_levels[1].keys).encode(Names.of(["j1"]))[0]
     eta = personal._learned.fixed @ z + personal._learned.effects[1].means[job, 0]
     variance = z @ personal._learned.effects[0].population @ z + personal._learned.effects[1].covariances[job, 0, 0]
     assert score("nobody") == pytest.approx(eta / np.sqrt(1 + np.pi / 8 * variance), abs=1e-6)
@@ -231,8 +231,8 @@ def test_constants_and_early_stops_are_said(caplog):
 
 def test_levels_are_found_whatever_they_hold():
     names = ["", "a", "aa", "ä", "Ω", "\U0001f600", "z" * 300, None]
-    levels = Levels.of(names)
-    codes = levels.encode([*names, "b", "a\x01", "z" * 301])
+    levels = Levels.of(Names.of(names))
+    codes = levels.encode(Names.of([*names, "b", "a\x01", "z" * 301]))
     assert sorted(codes[:7]) == list(range(7))
     assert list(codes[7:]) == [-1, -1, -1, -1]
 
