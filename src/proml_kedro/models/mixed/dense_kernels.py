@@ -73,7 +73,9 @@ def subtract_eliminated(first, last, starts, z, index, value, entries, weight, i
 
 
 @compiled
-def add_uncertainty_of_rest(first, last, starts, z, index, value, entries, weight, inverse, dense, covariance) -> None:
+def add_uncertainty_of_rest(  # noqa: C901
+    first, last, starts, z, index, value, entries, weight, inverse, dense, covariance
+) -> None:
     """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, with C_e as in :func:`_gather`.
 
     D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.

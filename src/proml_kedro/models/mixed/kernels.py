@@ -33,7 +33,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def compiled(function: Function) -> Function:
     """The function, compiled when it is first called and kept for the next process."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})(function))
+    quick = {"contract", "reassoc"}  # sums in any order; NaN and infinity stay what they are
+    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=quick)(function))
 
 
 LINEAR, POISSON = CODES["linear"], CODES["poisson"]
