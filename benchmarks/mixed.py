@@ -251,6 +251,7 @@ def fit_myfm(problem: Problem, rank: int = 8) -> Fitted:
 def competitors() -> Iterator[tuple[str, Callable[[Problem], Fitted]]]:
     """Those that are installed."""
     yield "mixed", fit_mixed
+    yield "mixed_laplace", lambda problem: fit_mixed(problem, "laplace")
     yield "mixed_pql", lambda problem: fit_mixed(problem, "pql")
     yield "ridge", fit_ridge
     if importlib.util.find_spec("lightgbm"):

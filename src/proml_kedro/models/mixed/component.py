@@ -108,7 +108,7 @@ class Mixed(Component):
 
         return Settings(
             loss=loss,
-            variational=self.spec.method == "variational",
+            method=self.spec.method,
             penalty=self.spec.penalty,
             l1=self.spec.l1,
             max_iterations=self.spec.max_iterations,

@@ -109,3 +109,56 @@ def add_uncertainty_of_rest(  # noqa: C901
                 covariance[e, a, b] = inverse[e, a, b]
                 for c in range(d):
                     covariance[e, a, b] += half[a, c] * inverse[e, c, b]
+
+
+@compiled
+def margin_variance(
+    first, last, starts, z, index, value, entries, weight, inverse, dense, covariance, variance
+) -> None:  # fmt: skip
+    """Variance of each margin, what the dense columns and an entity tell each other included.
+
+    v_i = z_i'W_e z_i + f_i'D f_i - 2 z_i'V_e C_e D f_i, with W_e of :func:`add_uncertainty_of_rest` as ``covariance``.
+    """
+    d = z.shape[1]
+    width = dense.shape[0]
+    cross = np.empty((d, width))
+    between = np.empty((d, width))  # V_e C_e D in the columns that the entity's rows touch
+    touched = np.empty(width, np.int64)
+    place = np.full(width, -1)
+    for e in range(first, last):
+        count = _gather(starts[e], starts[e + 1], z, index, value, entries, weight, place, touched, cross)
+        _solve_and_multiply(inverse[e], cross, dense, touched[:count], between)
+        for i in range(starts[e], starts[e + 1]):
+            v = 0.0
+            for a in range(d):
+                for b in range(d):
+                    v += z[i, a] * covariance[e, a, b] * z[i, b]
+            for j in range(entries):
+                if weight[i] * value[i, j] != 0.0:
+                    column = index[i, j]
+                    inner = 0.0
+                    for m in range(entries):
+                        inner += dense[column, index[i, m]] * value[i, m]
+                    for a in range(d):
+                        inner -= 2.0 * z[i, a] * between[a, place[column]]
+                    v += value[i, j] * inner
+            variance[i] = v
+        for s in range(count):
+            place[touched[s]] = -1
+
+
+@compiled
+def _solve_and_multiply(inverse, cross, dense, touched, product) -> None:
+    """V C D for the columns in ``touched``, C being given in these alone."""
+    d = inverse.shape[0]
+    solved = np.empty((d, touched.size))
+    for a in range(d):
+        for s in range(touched.size):
+            solved[a, s] = 0.0
+            for b in range(d):
+                solved[a, s] += inverse[a, b] * cross[b, s]
+    for a in range(d):
+        for t in range(touched.size):
+            product[a, t] = 0.0
+            for s in range(touched.size):
+                product[a, t] += solved[a, s] * dense[touched[s], touched[t]]

@@ -134,6 +134,11 @@ class Rows:
         """How many of the groups are dense."""
         return sum(group.columns.stop <= self.dense for group in self.groups)
 
+    @property
+    def first_random(self) -> int:
+        """The first column that belongs to a random effect; fixed ones come before it."""
+        return min((group.start for group in self.groups if group.effect is not None), default=self.width)
+
 
 def arrange(
     label: Array,

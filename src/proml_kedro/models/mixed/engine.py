@@ -14,6 +14,7 @@ import numpy as np
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.evidence import log_marginal_likelihood
+from proml_kedro.models.mixed.laplace import Before
 from proml_kedro.models.mixed.losses import averaging, first_intercept
 from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, newton_step
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes, passes_over
@@ -78,7 +79,7 @@ def _begin(passes: Passes, covariances: Sequence[Covariance], settings: Settings
     rows = passes.rows
     now = Coefficients(np.zeros((rows.entities + 1, rows.z.shape[1])), np.zeros(rows.width))
     known = rows.variance.astype(np.float64) if _averages(rows, settings) else np.zeros(len(rows))
-    state = State(now, known, np.zeros(len(rows)))
+    state = State(now, known, np.zeros(len(rows)), np.zeros(rows.width))
     if start is not None:
         state.now, state.dispersion, state.warm = start.coefficients(rows), start.dispersion, True
         for one, means in zip(rows.interactions, start.factors, strict=True):
@@ -93,7 +94,12 @@ def _begin(passes: Passes, covariances: Sequence[Covariance], settings: Settings
 
 def _averages(rows: Rows, settings: Settings) -> bool:
     """Whether rows are weighed by the mean of their likelihood: of a squared error it is the error of the mean."""
-    return bool(rows.interactions) or (settings.variational and settings.loss != "linear")
+    return bool(rows.interactions) or (settings.method == "variational" and settings.loss != "linear")
+
+
+def _is_skewed(settings: Settings) -> bool:
+    """Whether the mode of the effects is not the mean: with a squared error they are one."""
+    return settings.method == "laplace" and settings.loss != "linear"
 
 
 def _nearer_to_counts(passes: Passes, now: Coefficients, prior: Prior) -> Coefficients:
@@ -121,19 +127,23 @@ def _iterate(
     passes.scale = 1.0 / state.dispersion
     kappa = averaging(settings.loss, state.variance)
     at = passes.linearise(kappa, state.now.u, state.now.x)
-    step = newton_step(passes, at, state.now, prior, accuracy=min(0.1, math.sqrt(state.step_size)))
+    accuracy = min(0.1, math.sqrt(state.step_size))
+    before = Before(state.tilt, state.share) if _is_skewed(settings) else None
+    step = newton_step(passes, at, state.now, prior, accuracy, before)
     length, loss = _line_search(passes, at, state.now, step, prior, kappa)
     state.now = state.now.moved(step.change, length)
     state.step_size = _size(rows, step.change)
     wobble = math.inf if rows.interactions else 0.0
+    # Where entities tell the label for certain, means and variances would chase each other in a circle.
+    turned = step.direction @ state.direction < 0
+    state.share = max(0.1, state.share / 2) if turned else min(1.0, 2 * state.share)
+    state.direction = step.direction
+    if step.skew is not None:
+        state.tilt = step.skew.tilt
     if _averages(rows, settings):
         fresh = passes.row_variance(step.inverse, step.variances) + rows.variance
         if rows.interactions and (state.warm or any(map(_has_settled, state.history))):
             wobble, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
-        # Where entities tell the label for certain, means and variances would chase each other in a circle.
-        turned = step.direction @ state.direction < 0
-        state.share = max(0.1, state.share / 2) if turned else min(1.0, 2 * state.share)
-        state.direction = step.direction
         state.variance = state.share * fresh + (1 - state.share) * state.variance
     change = math.inf
     if (state.warm or len(state.history) >= _WARM_UP) and not any(one.is_held for one in rows.interactions):
@@ -166,7 +176,7 @@ def _line_search(
     length = 1.0
     for _ in range(30):
         loss = passes.loss_along(at.eta, step.direction, length, kappa) + here / 2
-        loss += length * (cross + step.absolute) + length**2 * square / 2
+        loss += length * (cross + step.linear) + length**2 * square / 2
         if loss <= start - 1e-4 * length * step.decrement + 1e-9 * abs(start):  # the last term is for rounding
             break
         length /= 2

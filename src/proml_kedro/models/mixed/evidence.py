@@ -50,8 +50,7 @@ def _dense_part(passes: Passes, step: Step) -> float:
     if not solved.any():
         return 0.0
     curvature = np.linalg.inv(step.dense[np.ix_(solved, solved)])
-    fixed = min([group.start for group in rows.groups if group.effect is not None], default=rows.width)
-    count = int(np.count_nonzero(solved[:fixed]))
+    count = int(np.count_nonzero(solved[: rows.first_random]))
     if passes.loss == "linear":
         return -_log_determinant(curvature) / 2 + count * math.log(2 * math.pi) / 2
     return -_log_determinant(curvature[count:, count:]) / 2

@@ -46,6 +46,19 @@ def averaging(loss: Loss, variance: Array) -> npt.NDArray[np.float64]:
     return np.ones(len(variance))
 
 
+def third_derivative(loss: Loss, eta: Array, weight: Array) -> npt.NDArray[np.float64]:
+    """Of the negative log likelihood in the margin, from the second one; shape (n,).
+
+    Args:
+        loss: The loss.
+        eta: Margins, shape (n,).
+        weight: The second derivative at the margins, shape (n,).
+    """
+    if loss == "logistic":
+        return np.asarray(-weight * np.tanh(eta / 2))  # w (1 - 2 p)
+    return np.asarray(weight if loss == "poisson" else np.zeros(len(eta)))
+
+
 def first_intercept(loss: Loss, label: Array, offset: Array, weight: Array) -> float:
     """The intercept of a model that has nothing else; finite also when all labels are equal."""
     label, offset, weight = (one.astype(np.float64) for one in (label, offset, weight))

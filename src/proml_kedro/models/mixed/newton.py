@@ -9,7 +9,8 @@ descent, as in Zhang et al., KDD 2016) needs many more passes, because crossed e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Group, Rows
 from proml_kedro.models.mixed.elastic_net import sparse_step
+from proml_kedro.models.mixed.laplace import Before, Skew, skew
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes
 
 _MOST_ITERATIONS = 200  # of conjugate gradients; the preconditioner leaves far fewer
@@ -104,8 +106,9 @@ class Step:
             (entities + 1, d, d).
         variances: That of each level of the other random effects, shape (width, largest dimension); 0 for fixed ones.
         dense: Posterior covariance of the dense columns, shape (dense, dense).
-        absolute: What the step adds to the sum of the coefficients' absolute values, each times its rate.
+        linear: What the step adds to the objective beside the likelihood and the normal priors, all of it linear.
         products: Products with the Schur complement that it took.
+        skew: What makes it a step of Laplace's marginal likelihood.
     """
 
     change: Coefficients
@@ -114,11 +117,14 @@ class Step:
     inverse: Floats
     variances: Floats
     dense: Floats
-    absolute: float
+    linear: float
     products: int
+    skew: Skew | None = None
 
 
-def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Prior, accuracy: float) -> Step:
+def newton_step(
+    passes: Passes, at: Linearisation, now: Coefficients, prior: Prior, accuracy: float, before: Before | None = None
+) -> Step:
     """Solve for the step.
 
     Args:
@@ -127,6 +133,7 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
         now: Where to step from.
         prior: Of the coefficients.
         accuracy: Conjugate gradients stop when the residual has fallen by this factor, in the preconditioner's norm.
+        before: Given when fixed effects go for the maximum of Laplace's marginal likelihood, not of the joint one.
     """
     rows = passes.rows
     precision = prior.precisions[rows.eliminated]
@@ -136,65 +143,92 @@ def newton_step(passes: Passes, at: Linearisation, now: Coefficients, prior: Pri
     right, blocks = passes.eliminate(at, inverse, alone)
     right -= prior.on_rest(rows, now.x)
 
-    solve = _Solver(passes, at, inverse, prior, blocks)
+    solver = Solver(passes, at, inverse, prior, blocks)
+    found = skew(passes, at, inverse, solver, accuracy, before) if before else None
+    if found is not None:
+        right += found.tilt
     if prior.l1 > 0:
-        x, absolute = sparse_step(solve.within, right, now.x, prior.rates(rows), accuracy)
+        x, linear = sparse_step(solver.within, right, now.x, prior.rates(rows), accuracy)
     else:
-        x, absolute = solve.within(right, accuracy), 0.0
+        x, linear = solver.solve(right, accuracy), 0.0
     u, direction = passes.substitute(at, inverse, gradient, x)
     # g_u'du + g_x'dx, with the part of g_x that eliminating u has moved put back.
-    decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x) - absolute
-    variances = _variances(rows, solve.dense, solve.levels, blocks.shape)
-    return Step(Coefficients(u, x), direction, decrement, inverse, variances, solve.dense, absolute, solve.products)
+    decrement = float(np.einsum("ea,ea->", gradient, alone) + right @ x) - linear
+    if found is not None:
+        linear -= float(found.tilt @ x)
+    change = Coefficients(u, x)
+    return Step(change, direction, decrement, inverse, solver.variances(), solver.dense, linear, solver.products, found)
 
 
-class _Solver:
-    """Solves for the step of all but the eliminated effect, preconditioned by what is cheap to invert."""
+class Solver:
+    """Solves for the step of all but the eliminated effect, preconditioned by what is cheap to invert.
+
+    Attributes:
+        dense: The inverse of the dense columns' curvature, zero for those that are held; shape (dense, dense).
+        levels: Of each group that is not dense, the inverses of its levels' own blocks, shape (levels, d, d).
+        products: Products with the Schur complement so far.
+    """
 
     def __init__(self, passes: Passes, at: Linearisation, inverse: Floats, prior: Prior, blocks: Floats) -> None:
         self._passes, self._at, self._inverse, self._prior = passes, at, inverse, prior
         rows = self._rows = passes.rows
         self._curvature = passes.dense_information(at, inverse) + prior.of_dense(rows)
-        self._blocks = blocks
+        self._shape = blocks.shape
         self.products = 0
+        self.levels = _level_inverses(rows, prior, blocks)
         self.dense: Floats = np.zeros((0, 0))
-        self.levels: list[Floats] = []
-        self._precondition_for(None)
+        self._hold(np.zeros(rows.width, np.bool_))
+
+    @contextmanager
+    def holding(self, held: npt.NDArray[np.bool_]) -> Iterator[None]:
+        """While the block runs, what is held, shape (width,), is known: its step is zero."""
+        self._hold(held)
+        try:
+            yield
+        finally:
+            self._hold(np.zeros_like(held))
 
     def within(
         self, right: Floats, accuracy: float, start: Floats | None = None, free: npt.NDArray[np.bool_] | None = None
     ) -> Floats:
-        """The solution, or the one in which only what is ``free`` differs from ``start``."""
-        if free is not None:
-            self._precondition_for(free)
+        """The solution, or the one in which only what is ``free`` differs from ``start``, as from now on."""
         if start is None or free is None:
-            return self._iterate(self._product, right, accuracy)
-        rest = right - self._product(start)
-        return start + self._iterate(lambda v: np.where(free, self._product(v), v), np.where(free, rest, 0.0), accuracy)
+            return self.solve(right, accuracy)
+        self._hold(~free)
+        return start + self.solve(np.where(free, right - self._product(start), 0.0), accuracy)
 
-    def _product(self, v: Floats) -> Floats:
-        return self._passes.schur_product(self._at, self._inverse, v) + self._prior.on_rest(self._rows, v)
+    def solve(self, right: Floats, accuracy: float) -> Floats:
+        """The solution for a right side that is zero where columns are held; shape (width,)."""
 
-    def _iterate(self, product: Callable[[Floats], Floats], right: Floats, accuracy: float) -> Floats:
+        def product(v: Floats) -> Floats:
+            return np.where(self._held, v, self._product(v))
+
         x, count = _conjugate_gradients(product, self._precondition, right, accuracy)
         self.products += count
         return x
 
-    def _precondition_for(self, free: npt.NDArray[np.bool_] | None) -> None:
-        """Invert the dense columns, and every level of the groups that are not dense, as far as they are free."""
-        rows, curvature = self._rows, self._curvature
-        held = np.zeros(rows.dense, np.bool_) if free is None else ~free[: rows.dense]
-        if held.any():
-            curvature = np.where(held[:, None] | held, np.eye(rows.dense), curvature)
+    def variances(self, within_dense: bool = True) -> Floats:
+        """Each level's own block of the posterior covariance, zero for fixed effects.
+
+        It is of the whole inverse for dense groups, or zero without ``within_dense``; shape (width, largest dimension).
+        """
+        return _variances(
+            self._rows, self.dense if within_dense else np.zeros_like(self.dense), self.levels, self._shape
+        )
+
+    def _product(self, v: Floats) -> Floats:
+        return self._passes.schur_product(self._at, self._inverse, v) + self._prior.on_rest(self._rows, v)
+
+    def _hold(self, held: npt.NDArray[np.bool_]) -> None:
+        self._held, within = held, held[: self._rows.dense]
+        curvature = self._curvature
+        if within.any():
+            curvature = np.where(within[:, None] | within, np.eye(len(within)), curvature)
         self.dense = np.asarray(np.linalg.inv(curvature), np.float64)
-        self.dense[held, held] = 0.0  # what is held is known
-        self._held = held
-        self.levels = _level_inverses(rows, self._prior, self._blocks)
+        self.dense[within, within] = 0.0  # what is held is known
 
     def _precondition(self, x: Floats) -> Floats:
-        solved = _precondition(self._rows, self.dense, self.levels, x)
-        solved[: self._rows.dense][self._held] = x[: self._rows.dense][self._held]
-        return solved
+        return np.where(self._held, x, _precondition(self._rows, self.dense, self.levels, x))
 
 
 def _level_inverses(rows: Rows, prior: Prior, blocks: Floats) -> list[Floats]:
@@ -218,14 +252,15 @@ def _precondition(rows: Rows, dense: Floats, inverses: Sequence[Floats], x: Floa
 def _variances(rows: Rows, dense: Floats, inverses: Sequence[Floats], shape: tuple[int, ...]) -> Floats:
     """Each level's own block of the posterior covariance: of the whole inverse for dense groups."""
     variances = np.zeros(shape)
-    found = [*(_diagonal_blocks(dense, group) for group in rows.groups[: rows.dense_groups]), *inverses]
+    found = [*(diagonal_blocks(dense, group) for group in rows.groups[: rows.dense_groups]), *inverses]
     for group, inverse in zip(rows.groups, found, strict=True):
         if group.effect is not None:
             variances[group.columns, : group.dimension] = inverse.reshape(-1, group.dimension)
     return variances
 
 
-def _diagonal_blocks(matrix: Floats, group: Group) -> Floats:
+def diagonal_blocks(matrix: Floats, group: Group) -> Floats:
+    """The block of each level of a group, shape (levels, d, d)."""
     starts = np.arange(group.start, group.columns.stop, group.dimension)[:, None]
     within = starts + np.arange(group.dimension)
     return matrix[within[:, :, None], within[:, None, :]]

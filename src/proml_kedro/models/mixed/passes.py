@@ -169,6 +169,24 @@ class Passes:
         self._run(work)
         return covariance
 
+    def margin_variance(self, at: Linearisation, inverse: Floats, dense: Floats, covariance: Floats) -> Floats:
+        """See :func:`.dense_kernels.margin_variance`; shape (n,)."""
+        rows = self.rows
+        variance = np.empty(len(rows))
+
+        def work(first: int, last: int) -> None:
+            data = (rows.starts, rows.z, rows.index, rows.value, rows.dense_entries, at.weight)
+            dense_kernels.margin_variance(first, last, *data, inverse, dense, covariance, variance)
+
+        self._run(work)
+        return variance
+
+    def sums_by_column(self, residual: Floats) -> Floats:
+        """The sum of a_i r_i, shape (width,)."""
+        nothing = np.zeros((self.rows.entities + 1, self.rows.z.shape[1]))
+        at = Linearisation(0.0, residual, residual, np.zeros(len(residual)), nothing, nothing)
+        return self.eliminate(at, np.zeros((*nothing.shape, nothing.shape[1])), nothing)[0]
+
     def schur_product(self, at: Linearisation, inverse: Floats, x: Floats) -> Floats:
         """Shape (width,)."""
         rows = self.rows

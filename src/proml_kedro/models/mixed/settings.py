@@ -9,7 +9,7 @@ from typing import Any
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.factors import Interaction
 from proml_kedro.models.mixed.passes import Floats
-from proml_kedro.models.mixed.spec import Loss
+from proml_kedro.models.mixed.spec import Loss, Method
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Settings:
 
     Attributes:
         loss: What is minimised. For ``linear``, labels have a standard deviation of about 1.
-        variational: Weigh rows by the mean of the likelihood over the posterior, not by its value at the mode.
+        method: How the effects are integrated out: see :class:`.spec.MixedSpec`.
         penalty: Precision of the fixed effects' prior.
         l1: Times their absolute values is added to the loss.
         tolerance: Largest change of a fixed effect, and root mean square change of random ones, to stop at.
@@ -29,7 +29,7 @@ class Settings:
     """
 
     loss: Loss = "logistic"
-    variational: bool = True
+    method: Method = "variational"
     penalty: float = 1.0
     l1: float = 0.0
     tolerance: float = 1e-3

@@ -23,6 +23,8 @@ FIXED = "fixed"
 
 Loss = Literal["logistic", "linear", "poisson"]
 
+Method = Literal["variational", "laplace", "pql"]
+
 LOSSES: dict[Task, tuple[Loss, ...]] = {
     "binary": ("logistic",),
     "regression": ("linear", "poisson"),
@@ -136,9 +138,10 @@ class MixedSpec(ComponentSpec):
             ``weather.*`` leaves out the offset, the exposure and the entities.
         random_effects: What each entity has of its own, shrunk towards zero: coefficients, or with ``kind: factors`` a
             vector that meets those of other entities. At least one has coefficients.
-        method: ``variational`` averages the likelihood over the posterior of the effects, ``pql`` takes it at the mode
-            (penalised quasi-likelihood); the second underestimates variances of entities with few rows. With
-            ``linear`` they are the same.
+        method: How the effects are integrated out. ``variational`` averages the likelihood over their posterior.
+            ``laplace`` maximises Laplace's approximation of the marginal likelihood, as lme4's ``glmer`` does.
+            ``pql`` takes the likelihood at the mode (penalised quasi-likelihood), and underestimates variances of
+            entities with few rows. With ``linear`` they are the same.
         penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed loss, per standard
             deviation of an input and, with ``linear``, of the label.
         l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
@@ -162,7 +165,7 @@ class MixedSpec(ComponentSpec):
     exposure: str | None = None
     fixed: list[str] = []
     random_effects: Annotated[list[AnyEffect], Field(min_length=1)]
-    method: Literal["variational", "pql"] = "variational"
+    method: Method = "variational"
     penalty: NotNegative = 1.0
     l1: NotNegative = 0.0
     locked: list[str] = []
@@ -181,6 +184,12 @@ class MixedSpec(ComponentSpec):
             if isinstance(one.variance, list) and len(one.variance) != len(one.features):
                 raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
         return value
+
+    @model_validator(mode="after")
+    def _laplace_is_of_coefficients(self) -> Self:
+        if self.method == "laplace" and self.factors:
+            raise ValueError("method: 'laplace' knows no factors; take 'variational' or leave out `kind: factors`")
+        return self
 
     @model_validator(mode="after")
     def _locked_exist(self) -> Self:

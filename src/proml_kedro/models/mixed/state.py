@@ -60,8 +60,9 @@ class State:
         now: The coefficients.
         variance: Posterior variance of each margin by which rows are weighed, shape (n,).
         direction: Of the last step, shape (n,).
+        tilt: Of the last step by Laplace's method, shape (width,).
         warm: Whether coefficients are near their goal from the start.
-        share: Share of new variances in those that weigh rows.
+        share: Share of new variances in those that weigh rows, and of a new tilt in that which is used.
         step_size: Of the last step.
         dispersion: Variance of labels around their mean.
         history: One entry a step: loss with priors, step size, relative change of the covariances.
@@ -70,6 +71,7 @@ class State:
     now: Coefficients
     variance: Floats
     direction: Floats
+    tilt: Floats
     warm: bool = False
     share: float = 1.0
     step_size: float = math.inf
@@ -143,7 +145,7 @@ class Checkpoint:
 
     def _arrays(self, state: State) -> Iterator[tuple[str, Array]]:
         yield from (("u", state.now.u), ("x", state.now.x))
-        yield from (("variance", state.variance), ("direction", state.direction))
+        yield from (("variance", state.variance), ("direction", state.direction), ("tilt", state.tilt))
         for k, one in enumerate(self._rows.interactions):
             for name in ("table", "variances", "prior", "mean", "variance"):
                 yield f"interaction_{k}_{name}", getattr(one, name)

@@ -9,7 +9,8 @@ import numpy as np
 
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.newton import Coefficients, Prior, Step
+from proml_kedro.models.mixed.laplace import Skew, second_moment
+from proml_kedro.models.mixed.newton import Coefficients, Prior, Step, diagonal_blocks
 from proml_kedro.models.mixed.passes import Floats, Linearisation, Passes
 from proml_kedro.models.mixed.settings import Settings
 from proml_kedro.models.mixed.state import State
@@ -28,6 +29,8 @@ def update_variances(
     settings: Settings,
 ) -> float:
     """Update every covariance, and the dispersion; the largest relative change."""
+    if step.skew is not None:
+        return _update_by_laplace(passes.rows, state.now, step, step.skew, covariances)
     near = settings.loss == "linear" or min((one["step"] for one in state.history), default=math.inf) < _NEAR
     effects, uncertainties = effects_of(passes, state.now, at, step, near)
     change = 0.0
@@ -38,6 +41,24 @@ def update_variances(
         one.update(u.T @ u / len(u), v.mean(0)) for one, u, v in zip(covariances, effects, uncertainties, strict=True)
     ]
     return max(change, *changes)
+
+
+def _update_by_laplace(
+    rows: Rows, now: Coefficients, step: Step, skew: Skew, covariances: Sequence[Covariance]
+) -> float:
+    """Update every covariance, the fixed effects being taken as known, as they are by maximum likelihood."""
+    variances = step.variances.copy()
+    for group in rows.groups[: rows.dense_groups]:
+        if group.effect is not None:
+            variances[group.columns, : group.dimension] = diagonal_blocks(skew.dense, group).reshape(
+                -1, group.dimension
+            )
+    modes, uncertainties = by_effect(rows, now, skew.covariance, variances)
+    shifts, _ = by_effect(rows, Coefficients(skew.u, skew.x), skew.covariance, variances)
+    return max(
+        one.update(second_moment(u, b), v.mean(0))
+        for one, u, b, v in zip(covariances, modes, shifts, uncertainties, strict=True)
+    )
 
 
 def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Floats]) -> float:
@@ -68,12 +89,23 @@ def effects_of(
     passes: Passes, now: Coefficients, at: Linearisation, step: Step, exact: bool = True
 ) -> tuple[list[Floats], list[Floats]]:
     """Posterior means and covariances of the random effects, in their order; exactly only where that counts."""
-    rows = passes.rows
     own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense) if exact else step.inverse
+    return by_effect(passes.rows, now, own, step.variances)
+
+
+def by_effect(rows: Rows, now: Coefficients, own: Floats, variances: Floats) -> tuple[list[Floats], list[Floats]]:
+    """Coefficients and covariances of the random effects in their order, from where the engine has them.
+
+    Args:
+        rows: The data.
+        now: The coefficients.
+        own: Covariances of the eliminated effect, shape (entities + 1, d, d).
+        variances: Of the others, as in :class:`.newton.Step`.
+    """
     found = {rows.eliminated: (now.u[: rows.entities], own[: rows.entities])}
     for group in rows.groups:
         if group.effect is not None:
             d = group.dimension
-            variance = step.variances[group.columns, :d].reshape(group.levels, d, d)
+            variance = variances[group.columns, :d].reshape(group.levels, d, d)
             found[group.effect] = now.x[group.columns].reshape(group.levels, d), variance
     return [found[k][0] for k in sorted(found)], [found[k][1] for k in sorted(found)]

@@ -232,11 +232,11 @@ sys.path[:0] = {paths!r}
 from pathlib import Path
 from proml_kedro.models.mixed import engine, state
 from test_continuation import fit_slowly
-fit_slowly(Path({folder!r}), slow=True)
+fit_slowly(Path({folder!r}), {method!r}, slow=True)
 """
 
 
-def fit_slowly(folder, slow=False):
+def fit_slowly(folder, method, slow=False):
     """A fit of many steps that writes a checkpoint after each; ``slow`` makes a step take a tenth of a second."""
     from proml_kedro.models.mixed import engine, state
 
@@ -245,16 +245,18 @@ def fit_slowly(folder, slow=False):
         engine._iterate = lambda *arguments: (time.sleep(0.1), quick(*arguments))[1]
     state.Checkpoint.__init__.__defaults__ = (0.0,)
     examples = make_examples()
-    spec = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": BOTH}
+    effects = EFFECTS if method == "laplace" else BOTH
+    spec = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": effects, "method": method}
     component = Mixed(MixedSpec.model_validate(spec), INPUTS)
     component.fit(examples, examples.take(slice(0, 0)), context(checkpoints=folder))
     return component
 
 
-def test_a_fit_that_was_killed_goes_on_where_it_stood(tmp_path, caplog, monkeypatch):
+@pytest.mark.parametrize("method", ["variational", "laplace"])
+def test_a_fit_that_was_killed_goes_on_where_it_stood(method, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("proml_kedro.models.mixed.state.Checkpoint.__init__.__defaults__", (1.0,))
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-    script = SCRIPT.format(paths=paths, folder=str(tmp_path / "kept"))
+    script = SCRIPT.format(paths=paths, folder=str(tmp_path / "kept"), method=method)
     process = subprocess.Popen([sys.executable, "-c", script], env=os.environ)
     file, deadline = tmp_path / "kept" / "state.npz", time.monotonic() + 120
     writes: set[int] = set()
@@ -264,11 +266,11 @@ def test_a_fit_that_was_killed_goes_on_where_it_stood(tmp_path, caplog, monkeypa
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     with caplog.at_level(logging.INFO):
-        resumed = fit_slowly(tmp_path / "kept")
+        resumed = fit_slowly(tmp_path / "kept", method)
     step = int(caplog.text.partition("going on after step ")[2].split()[0])
     assert step >= 3
     assert not file.exists()
-    whole = fit_slowly(tmp_path / "other")
+    whole = fit_slowly(tmp_path / "other", method)
     assert resumed.summary()["iterations"] == whole.summary()["iterations"] > step
     fresh = make_examples(200, seed=3).columns
     np.testing.assert_array_equal(resumed.score(fresh)["margin"], whole.score(fresh)["margin"])

@@ -16,13 +16,13 @@ from proml_kedro.models.mixed.settings import Settings
 SCRIPT = """
 suppressMessages(library(lme4)); folder <- commandArgs(TRUE)[1]
 d <- read.csv(file.path(folder, "d.csv"), colClasses = c("factor", "factor", "numeric", "numeric"))
-loss <- commandArgs(TRUE)[2]
+loss <- commandArgs(TRUE)[2]; points <- as.integer(commandArgs(TRUE)[3])
 form <- y ~ x + (x | g) + (1 | h)
-exact <- list(optimizer = "bobyqa", optCtrl = list(maxfun = 1e5))
+exact <- list(optimizer = "bobyqa", optCtrl = list(maxfun = 1e5, rhoend = 1e-9), tolPwrss = 1e-12)
 m <- switch(loss,
   linear = lmer(form, d),
-  logistic = glmer(form, d, binomial, nAGQ = 0, control = do.call(glmerControl, exact)),
-  poisson = glmer(form, d, poisson, nAGQ = 0, control = do.call(glmerControl, exact)))
+  logistic = glmer(form, d, binomial, nAGQ = points, control = do.call(glmerControl, exact)),
+  poisson = glmer(form, d, poisson, nAGQ = points, control = do.call(glmerControl, exact)))
 v <- VarCorr(m); r <- ranef(m)
 row <- function(a) cat(paste(format(as.vector(a), digits = 15), collapse = " "), "\\n")
 row(fixef(m)); row(v$g); row(v$h); row(sigma(m)); row(logLik(m))
@@ -57,7 +57,7 @@ def problem():
     return codes, x.astype(np.float32), {name: one.astype(np.float32) for name, one in labels.items()}
 
 
-def by_lme4(problem, loss, folder):
+def by_lme4(problem, loss, folder, points=0):
     codes, x, labels = problem
     with (folder / "d.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -65,21 +65,25 @@ def by_lme4(problem, loss, folder):
         names = [[f"{code:03d}" for code in codes[name].tolist()] for name in ("g", "h")]
         writer.writerows(zip(*names, x.tolist(), labels[loss].tolist(), strict=True))
     done = subprocess.run(
-        ["Rscript", "-e", SCRIPT, str(folder), loss], capture_output=True, text=True, check=True, timeout=600
+        ["Rscript", "-e", SCRIPT, str(folder), loss, str(points)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
     )
     lines = [np.array(line.split(), float) for line in done.stdout.strip().splitlines()]
     names = ("fixed", "g", "h", "sigma", "log_likelihood", "effects_g", "effects_h")
     return dict(zip(names, lines, strict=True))
 
 
-def by_us(problem, loss, covariances):
+def by_us(problem, loss, covariances, method="pql"):
     codes, x, labels = problem
     ones = np.ones(len(x))
     effects = [
         Effect(codes["g"].astype(np.int32), np.column_stack([ones, x]).astype(np.float32), 40),
         Effect(codes["h"].astype(np.int32), ones[:, None].astype(np.float32), 25),
     ]
-    how = Settings(loss, False, penalty=0, tolerance=1e-7, covariance_tolerance=1e-7, max_iterations=300)
+    how = Settings(loss, method, penalty=0, tolerance=1e-7, covariance_tolerance=1e-7, max_iterations=300)
     rows = arrange(labels[loss], 0 * ones, np.column_stack([ones, x]), [], effects)
     found = fit(rows, covariances, how)
     assert found.converged, json.dumps(found.history[-1])
@@ -102,6 +106,17 @@ def test_for_its_variances_a_generalized_model_is_glmers(problem, loss, tmp_path
     expected = by_lme4(problem, loss, tmp_path)
     given = [Covariance(expected[name].reshape(d, d), False, False) for name, d in (("g", 2), ("h", 1))]
     found = by_us(problem, loss, given)
+    agrees(found, expected)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "poisson"])
+def test_by_laplace_a_generalized_model_is_glmers(problem, loss, tmp_path):
+    """All of it is estimated: Laplace's approximation of the marginal likelihood has one maximum (nAGQ = 1)."""
+    expected = by_lme4(problem, loss, tmp_path, points=1)
+    start = [Covariance(0.3 * np.eye(2), True, False), Covariance(np.eye(1), True, False)]
+    found = by_us(problem, loss, start, "laplace")
+    np.testing.assert_allclose(found.covariances[0].ravel(), expected["g"], atol=1e-3)
+    np.testing.assert_allclose(found.covariances[1].ravel(), expected["h"], atol=1e-3)
     agrees(found, expected)
 
 

@@ -75,7 +75,8 @@ def in_memory(examples, covariance, variational=True):
     ones = np.ones(len(examples))
     effect = Effect(entities, np.column_stack([a, ones, b]).astype(np.float32), len(levels))
     rows = arrange(examples.label, columns["visit.o"], np.column_stack([ones, a]), [], [effect])
-    how = Settings(variational=variational, penalty=0.7, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
+    method = "variational" if variational else "pql"
+    how = Settings(method=method, penalty=0.7, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
     return fit_in_memory(rows, [covariance], how), levels
 
 
