@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -167,6 +168,16 @@ def test_an_unreadable_manifest_is_explained(bundle, text, message):
     (bundle / "proml.yaml").write_text(text)
     write_checksums(bundle)
     with pytest.raises(IntegrityError, match=message):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize("break_it", [Path.unlink, lambda file: file.write_bytes(b"otherwise")], ids=["less", "other"])
+def test_components_of_another_version_are_explained(bundle, break_it):
+    for file in (bundle / "components").rglob("*"):
+        if file.is_file():
+            break_it(file)
+    write_checksums(bundle)
+    with pytest.raises(IntegrityError, match=r"^\S+: another version of proml_kedro wrote it.*train and package anew$"):
         Bundle.load(bundle)
 
 

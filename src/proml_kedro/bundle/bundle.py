@@ -135,13 +135,20 @@ class Bundle:
             check_golden_rows: Whether to score them; their checksum is verified in any case.
 
         Raises:
-            IntegrityError: The folder is not what was written, or does not score as it did.
+            IntegrityError: The folder is not what was written, not for this version, or does not score as it did.
         """
         folder = path.resolve()
         verify(folder)
         manifest = Manifest.read(folder)
         types = input_types(manifest.problem, manifest.features)
-        graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
+        try:
+            graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
+        except (OSError, LookupError, TypeError, ValueError) as error:  # the files are as they were written
+            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            message = (
+                f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
+            )
+            raise IntegrityError.of(folder, message) from error
         bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
         if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
