@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
 
 from proml_kedro.hardware import use
 from proml_kedro.models.columns import Vocabulary
@@ -159,6 +158,7 @@ def fit_mixed(
 def fit_ridge(problem: Problem) -> Fitted:
     """Indicators of every category and entity, one penalty for all; encoding them is not counted."""
     from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
 
     vocabularies = {name: Vocabulary.of(problem.train.columns[name]) for name in NAMES}
     train, test = (_indicators(one, vocabularies) for one in (problem.train, problem.test))
@@ -322,6 +322,8 @@ SLOW = ("lme4", "gpboost")  # minutes each: measured once
 
 def compare(rounds: int) -> None:
     """All in turns."""
+    from sklearn.metrics import log_loss
+
     fit_mixed(make_problem(2_000), rank=2)  # compiles
     figures: dict[str, float] = {"rounds": rounds}
     problem = make_problem(ROWS)
@@ -354,6 +356,8 @@ def in_turns(
     problem: Problem, fits: dict[str, Callable[[Problem], Fitted]], rounds: int, prefix: str
 ) -> dict[str, float]:
     """Fit all of them ``rounds`` times, one after the other, and print a table."""
+    from sklearn.metrics import log_loss, roc_auc_score
+
     seconds: dict[str, list[float]] = {}
     last: dict[str, Fitted] = {}
     for turn in range(rounds):

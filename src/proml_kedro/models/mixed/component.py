@@ -129,9 +129,8 @@ class Mixed(Component):
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Margin and probability, or margin, mean and variance, averaged over the posterior."""
-        terms, learned = self._terms, self._learned
-        eta = np.sum([added for _, added in scoring.contributions(terms, learned, columns)], axis=0)
-        said = predict(learned.loss, eta, scoring.variance(terms, learned, columns), learned.dispersion)
+        learned = self._learned
+        said = predict(learned.loss, *scoring.moments(self._terms, learned, columns), learned.dispersion)
         return said if "mean" in said else {**said, "probability": sigmoid(said["margin"])}
 
     def _shares(self, columns: Columns) -> dict[str, float]:

@@ -138,29 +138,31 @@ class Learned:
         model = json.loads((folder / "model.json").read_text())
         effects = [
             Effect(
-                _map(folder / f"effect_{k}.coefficients.npy"),
-                _map(folder / f"effect_{k}.covariances.npy"),
-                _map(folder / f"effect_{k}.rows.npy"),
+                mapped(folder / f"effect_{k}.coefficients.npy"),
+                mapped(folder / f"effect_{k}.covariances.npy"),
+                mapped(folder / f"effect_{k}.rows.npy"),
                 np.array(population),
-                _map(file) if (file := folder / f"effect_{k}.digests.npy").exists() else None,
+                mapped(file) if (file := folder / f"effect_{k}.digests.npy").exists() else None,
             )
             for k, population in enumerate(model["covariances"])
         ]
         return cls(
             model["loss"],
             np.array(model["fixed"]),
-            [_map(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
+            [mapped(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
             effects,
-            [
-                Factors(_map(folder / f"factors_{k}.means.npy"), _map(folder / f"factors_{k}.variances.npy"), starts)
-                for k, starts in enumerate(model["factors"])
-            ],
+            [_factors(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],
             model["importance"],
             model["facts"],
         )
 
 
-def _map(file: Path) -> Array:
-    array: Array = np.load(file, mmap_mode="r", allow_pickle=False)
-    return array
+def _factors(folder: Path, position: int, starts: list[int]) -> Factors:
+    means, variances = (mapped(folder / f"factors_{position}.{name}.npy") for name in ("means", "variances"))
+    return Factors(means, variances, starts)
+
+
+def mapped(file: Path) -> Array:
+    """An array whose content is read when it is looked at; a plain one, of which NumPy takes parts the quickest."""
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))

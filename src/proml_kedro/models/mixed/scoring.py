@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.models.mixed.learned import Effect, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT
@@ -40,14 +39,20 @@ def fixed(terms: Terms, learned: Learned, columns: Columns) -> Iterator[tuple[Se
         yield (name,), of_level(coefficients, codes)
 
 
-def variance(terms: Terms, learned: Learned, columns: Columns) -> Floats:
-    """Of the margin, the terms taken as independent; shape (n,)."""
-    total = np.zeros(row_count(columns))
+def moments(terms: Terms, learned: Learned, columns: Columns) -> tuple[Floats, Floats]:
+    """Mean and variance of the margin over the posterior, the terms taken as independent; shape (n,) each."""
+    mean = terms.fixed(columns) @ learned.fixed + terms.offset(columns)
+    for (codes, _), coefficients in zip(terms.category_codes(columns), learned.categories, strict=True):
+        mean += of_level(coefficients, codes)
+    variance = np.zeros(len(mean))
     for one, (codes, _), effect in zip(terms.effects, terms.effect_codes(columns), learned.effects, strict=True):
-        total += effect_variance(effect, codes, terms.slopes(columns, one))
+        z = terms.slopes(columns, one)
+        mean += np.einsum("na,na->n", of_level(effect.means, codes), z)
+        variance += effect_variance(effect, codes, z)
     for (places, _), factors in zip(terms.factor_codes(columns), learned.factors, strict=True):
-        total += factors.moments(places)[1]
-    return total
+        added, spread = factors.moments(places)
+        mean, variance = mean + added, variance + spread
+    return mean, variance
 
 
 def effect_variance(effect: Effect, codes: Array, z: Floats) -> Floats:

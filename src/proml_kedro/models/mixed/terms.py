@@ -16,6 +16,7 @@ from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale, combine
+from proml_kedro.models.mixed.learned import mapped
 from proml_kedro.models.mixed.prepare import has_exposure
 from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
 
@@ -220,7 +221,7 @@ def _name(effect: RandomEffectSpec) -> tuple[str, ...]:
 
 
 def _read(folder: Path, name: str) -> Levels:
-    return Levels(np.load(folder / f"{name}.levels.npy", mmap_mode="r", allow_pickle=False))
+    return Levels(mapped(folder / f"{name}.levels.npy"))
 
 
 def _slopes_of(effect: RandomEffectSpec) -> list[str]:

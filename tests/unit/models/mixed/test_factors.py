@@ -160,7 +160,7 @@ def test_on_ratings_they_are_better_than_effects_alone(tmp_path):
     found.save(tmp_path)
     again = Mixed.load(found.spec, INPUTS, tmp_path).score(fresh.columns)["margin"]
     np.testing.assert_array_equal(again, margin)
-    assert isinstance(Mixed.load(found.spec, INPUTS, tmp_path)._learned.factors[0].means, np.memmap)
+    assert isinstance(Mixed.load(found.spec, INPUTS, tmp_path)._learned.factors[0].means.base, np.memmap)
 
 
 def test_numbers_keep_their_unit():

@@ -119,7 +119,7 @@ def test_probabilities_are_calibrated_for_new_members(personal):
 def test_a_loaded_component_reads_only_what_it_looks_up(personal, tmp_path):
     personal.save(tmp_path)
     loaded = Mixed.load(personal.spec, VISITS, tmp_path)
-    assert all(isinstance(one, np.memmap) for effect in loaded._learned.effects for _, one in effect.arrays())
+    assert all(isinstance(one.base, np.memmap) for effect in loaded._learned.effects for _, one in effect.arrays())
     fresh = make_visits(300, seed=5)
     np.testing.assert_array_equal(loaded.score(fresh.columns)["margin"], personal.score(fresh.columns)["margin"])
     assert loaded.importance() == personal.importance()
