@@ -419,7 +419,7 @@ def _write_entities(
     means = generator.normal(size=(entities, 3)).astype(np.float32)
     covariances = np.broadcast_to(0.1 * np.eye(3, dtype=np.float32), (entities, 3, 3))
     effect = Effect(means, covariances, np.ones(entities, np.float32), np.eye(3))
-    model._learned = Learned(fixed=np.zeros(1), effects=[effect])
+    model._learned = Learned(effects=[effect])
     model.save(folder)
 
 

@@ -1,12 +1,13 @@
-"""`kedro model effects`: what a bundle's mixed-effects models have learned of single entities."""
+"""`kedro model effects`: what a bundle's mixed-effects models have learned, of everybody and of single entities."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +16,7 @@ from proml_kedro.errors import Mistake, UserError, unknown
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
     from proml_kedro.models.mixed.component import Mixed
-    from proml_kedro.models.mixed.effects import EntityEffect
-
-Found = dict[str, "list[EntityEffect]"]
-"""Effects by the name of their component."""
+    from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
 
 
 def effects_command(command: type[click.Command]) -> click.Command:
@@ -43,8 +41,8 @@ def effects_command(command: type[click.Command]) -> click.Command:
         ],
         help="""Show the effects of an entity in the mixed models of BUNDLE, beside the population.
 
-        Without --entity the entities that differ most are shown. Effects are in the unit of the margin, of a number for
-        each of its standard deviations.
+        Without --entity: the fixed effects, how the entities differ, and those that differ most. Effects are in the
+        unit of the margin, of a number for each of its standard deviations.
         """,
     )
 
@@ -61,11 +59,23 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
     _check(models, entity)
     found = {name: one.effects_of(entity) if entity else one.most_different(top) for name, one in models.items()}
     if as_json:
-        click.echo(json.dumps({name: [asdict(one) for one in every] for name, every in found.items()}))
+        click.echo(json.dumps({name: _as_plain(one, found[name]) for name, one in models.items()}))
         return
-    click.echo("\n\n".join(_as_text(found)))
+    parts = []
+    for name, one in models.items():
+        tables = [] if entity else [_fixed_table(one.fixed_effects(), top), _population_table(one.population())]
+        parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
+    click.echo("\n\n".join(parts))
     for line in dict.fromkeys(_notes(found.values())):
         click.echo(line, err=True)
+
+
+def _as_plain(model: Mixed, entities: Sequence[EntityEffect]) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "fixed": [asdict(one) for one in model.fixed_effects()],
+        "population": [asdict(one) for one in model.population()],
+        "entities": [asdict(one) for one in entities],
+    }
 
 
 def _parse(words: Sequence[str]) -> dict[str, str]:
@@ -110,26 +120,65 @@ def _check(models: dict[str, Mixed], entity: dict[str, str]) -> None:
         raise UserError(Mistake("", message, "option --entity"))
 
 
-def _as_text(found: Found) -> Iterator[str]:
+def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
+    """Of a categorical input at most so many levels, the largest coefficients."""
+    from proml_kedro.commands.show import table
+
+    rows = [("fixed effect", "value", "error", "z", "per unit")]
+    for name, group in groupby(effects, key=lambda one: one.name):
+        those = list(group)
+        kept = sorted(those, key=lambda one: -abs(one.value))[:most]
+        rows += [
+            (
+                name if one.level is None else f"{name} = {one.level}",
+                f"{one.value:+.4f}",
+                f"{one.error:.4f}",
+                f"{one.value / one.error:+.2f}" if one.error else "-",
+                "-" if one.per_unit is None else f"{one.per_unit:+.4g}",
+            )
+            for one in kept
+        ]
+        if len(those) > len(kept):
+            rows.append((f"{name}: {len(those) - len(kept):,} smaller", "", "", "", ""))
+    return table(rows)
+
+
+def _population_table(population: Sequence[Population]) -> str:
+    from proml_kedro.commands.show import table
+
+    heading = ("random effect", "of", "entities", "deviation", "correlation")
+    rows = [
+        (
+            one.effect,
+            one.feature,
+            f"{one.entities:,}",
+            f"{one.deviation:.4f}",
+            " ".join(f"{value:+.2f}" for value in one.correlations) or "-",
+        )
+        for one in population
+    ]
+    return table([heading, *rows])
+
+
+def _entity_table(effects: Sequence[EntityEffect]) -> str:
     from proml_kedro.commands.show import table
 
     heading = ("effect", "entity", "of", "value", "error", "population", "deviations", "quantile", "rows")
-    for name, effects in found.items():
-        rows = [
-            (
-                one.effect,
-                one.entity,
-                one.feature,
-                f"{one.value:+.4f}",
-                f"{one.error:.4f}",
-                f"{one.population:.4f}",
-                f"{one.deviations:+.2f}",
-                f"{one.quantile:.1%}" if one.known else "-",
-                f"{one.rows:,.0f}",
-            )
-            for one in effects
-        ]
-        yield f"{name}\n{table([heading, *rows])}"
+    rows = [
+        (
+            one.effect,
+            one.entity,
+            one.feature,
+            f"{one.value:+.4f}",
+            f"{one.error:.4f}",
+            f"{one.population:.4f}",
+            f"{one.deviations:+.2f}",
+            f"{one.quantile:.1%}" if one.known else "-",
+            f"{one.rows:,.0f}",
+        )
+        for one in effects
+    ]
+    return table([heading, *rows])
 
 
 def _notes(found: Iterable[list[EntityEffect]]) -> Iterator[str]:

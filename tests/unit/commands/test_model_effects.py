@@ -3,17 +3,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from proml_kedro.bundle import write_bundle
 from proml_kedro.cli import cli
-from small import METRICS, fit, make_bundle, make_config, write_training_set
+from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set
 
 MIXED = {
     "personal": {
         "kind": "mixed",
         "inputs": ["shop", "visit.city", "visit.price"],
+        "fixed": ["visit.price", "visit.city"],
         "random_effects": [
             {"entity": "shop", "features": ["intercept", "visit.price"]},
             {"entity": ["shop", "visit.city"]},
@@ -54,39 +57,67 @@ def test_an_entity_is_shown_beside_the_population(bundle):
         ["shop", "7", "intercept"],
         ["shop", "7", "visit.price"],
     ]
-    found = json.loads(run(bundle, "--entity", "shop=7", "--json").stdout)["personal"]
+    found = json.loads(run(bundle, "--entity", "shop=7", "--json").stdout)["personal"]["entities"]
     assert [one["feature"] for one in found] == ["intercept", "visit.price"]
     for one in found:
         assert one["known"]
         assert one["rows"] > 10
-        assert 0 < one["error"] <= one["population"] * 1.01
+        assert 0 < one["error"] <= one["population"] * 1.05
         assert one["deviations"] == pytest.approx(one["value"] / one["population"])
         assert 0 <= one["quantile"] < 1
 
 
 def test_of_several_entities_their_combination_is_shown_too(bundle):
-    found = json.loads(run(bundle, "--entity", "shop=7", "--entity", "visit.city=Lima", "--json").stdout)["personal"]
+    found = json.loads(run(bundle, "--entity", "shop=7", "--entity", "visit.city=Lima", "--json").stdout)["personal"][
+        "entities"
+    ]
     assert [one["effect"] for one in found] == ["shop", "shop", "shop x visit.city"]
     assert found[2]["entity"] == "7 x Lima"
 
 
 def test_without_an_entity_those_that_differ_most_are_shown(bundle):
-    found = json.loads(run(bundle, "--top", 3, "--json").stdout)["personal"]
+    found = json.loads(run(bundle, "--top", 3, "--json").stdout)["personal"]["entities"]
     assert len(found) == 9
     intercepts = [abs(one["value"]) for one in found[:3]]
     assert intercepts == sorted(intercepts, reverse=True)
-    every = json.loads(run(bundle, "--top", 1000, "--json").stdout)["personal"]
+    every = json.loads(run(bundle, "--top", 1000, "--json").stdout)["personal"]["entities"]
     assert intercepts[0] == max(
         abs(one["value"]) for one in every if one["effect"] == "shop" and one["feature"] == "intercept"
     )
-    assert len(run(bundle, "--top", 3).stdout.splitlines()) == 11
+
+
+def test_without_an_entity_everybody_is_shown_first(bundle):
+    text = run(bundle, "--top", 2).stdout
+    fixed, population, entities = text.removeprefix("personal\n").split("\n\n")
+    assert [line.split()[0] for line in fixed.splitlines()] == [
+        "fixed",
+        "intercept",
+        "visit.price",
+        "missing",
+        *["visit.city"] * 2,
+        "visit.city:",
+    ]
+    assert [line.split()[0] for line in population.splitlines()] == ["random", "shop", "shop", "shop"]
+    assert len(entities.splitlines()) == 7
+
+
+def test_everybody_as_json(bundle):
+    found = json.loads(run(bundle, "--json").stdout)["personal"]
+    prices = pq.read_table(bundle.parent / "training_set.parquet", columns=["visit.price"])["visit.price"].to_numpy()
+    price = next(one for one in found["fixed"] if one["name"] == "visit.price")
+    assert price["value"] > 4 * price["error"] > 0
+    assert price["per_unit"] == pytest.approx(price["value"] / np.nanstd(prices), rel=0.1)
+    assert {one["level"] for one in found["fixed"] if one["name"] == "visit.city"} >= set(CITIES)
+    assert [len(one["correlations"]) for one in found["population"]] == [0, 1, 0]
+    assert [one["feature"] for one in found["population"]] == ["intercept", "visit.price", "intercept"]
+    assert found["population"][0]["entities"] == 40
 
 
 def test_an_unknown_entity_falls_back_to_the_population(bundle):
     result = run(bundle, "--entity", "shop=nowhere")
     assert result.exit_code == 0
     assert "shop 'nowhere' is not known: it is scored as the population" in result.stderr
-    one = json.loads(run(bundle, "--entity", "shop=nowhere", "--json").stdout)["personal"][0]
+    one = json.loads(run(bundle, "--entity", "shop=nowhere", "--json").stdout)["personal"]["entities"][0]
     assert (one["known"], one["value"], one["rows"]) == (False, 0.0, 0.0)
     assert one["error"] == one["population"]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.models.mixed import digests
 from proml_kedro.models.mixed.continuation import Earlier, Plan, held_factors, relaid_factors
-from proml_kedro.models.mixed.learned import Effect, Factors, Learned
+from proml_kedro.models.mixed.learned import Effect, Factors, Fixed, Learned
 from proml_kedro.models.mixed.prepare import Unit
 from proml_kedro.models.mixed.scoring import of_level
 from proml_kedro.models.mixed.spec import Loss, RandomEffectSpec
@@ -128,7 +128,7 @@ def start(terms: Terms, earlier: Earlier, unit: Unit, plan: Plan) -> Start:
 
 
 def _earlier_fixed(terms: Terms, earlier: Earlier, unit: Unit) -> Array:
-    known = dict(zip(earlier.terms.fixed_keys, earlier.learned.fixed, strict=True))
+    known = dict(zip(earlier.terms.fixed_keys, earlier.learned.fixed.numbers, strict=True))
     fixed = np.array([known.get(name, 0.0) for name in terms.fixed_keys])
     fixed[0] -= unit.mean
     return fixed / unit.deviation
@@ -140,7 +140,7 @@ def _earlier_categories(terms: Terms, earlier: Earlier) -> Iterator[Array]:
         values = np.zeros(max(len(levels), 1))
         if name in positions and len(levels):
             places = earlier.terms.category_levels[positions[name]].places(levels.keys)
-            values = of_level(earlier.learned.categories[positions[name]], places)
+            values = of_level(earlier.learned.fixed.categories[positions[name]], places)
         yield values
 
 
@@ -184,10 +184,15 @@ def keep(
         held_factors(terms, earlier, k) if held and earlier else _factors(next(interactions))
         for k, held in enumerate(plan.factors)
     ]
-    fixed, categories = found.fixed, [one.astype(np.float32) for one in found.categories]
+    fixed = Fixed(
+        found.fixed,
+        found.fixed_errors,
+        [one.astype(np.float32) for one in found.categories],
+        [one.astype(np.float32) for one in found.category_errors],
+    )
     if plan.fixed and earlier is not None:
-        fixed, categories = earlier.learned.fixed, earlier.learned.categories
-    return Learned(loss, fixed, categories, effects, factors, found.dispersion, {}, facts)
+        fixed = earlier.learned.fixed
+    return Learned(loss, fixed, effects, factors, found.dispersion, {}, facts)
 
 
 def _merged(old: Effect | None, fresh: Effect, active: Array | None) -> Effect:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from proml_kedro.models.columns import row_count, sigmoid
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.mixed import arranging, continuation, effects, prepare, scoring
-from proml_kedro.models.mixed.effects import EntityEffect
+from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed.learned import Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -164,6 +164,14 @@ class Mixed(Component):
     def most_different(self, count: int) -> list[EntityEffect]:
         """For each coefficient of each effect the ``count`` entities that are farthest from the population."""
         return list(effects.most_different(self._terms, self._learned, count))
+
+    def fixed_effects(self) -> list[FixedEffect]:
+        """The coefficients that hold for all rows."""
+        return list(effects.fixed_effects(self._terms, self._learned))
+
+    def population(self) -> list[Population]:
+        """How the coefficients of each random effect differ over the entities."""
+        return list(effects.population(self._terms, self._learned))
 
     @property
     def entity_inputs(self) -> list[str]:

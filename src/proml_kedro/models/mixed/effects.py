@@ -42,6 +42,66 @@ class EntityEffect:
     quantile: float
 
 
+@dataclass(frozen=True)
+class FixedEffect:
+    """One coefficient that holds for all rows.
+
+    Attributes:
+        name: ``intercept``, an input, or ``missing`` and an input.
+        level: Of a categorical input.
+        value: In the unit of the margin, of a number for each of its standard deviations.
+        error: Standard error; 0 for one that is held at zero.
+        per_unit: Of a number, for one unit of it.
+    """
+
+    name: str
+    level: str | None
+    value: float
+    error: float
+    per_unit: float | None
+
+
+@dataclass(frozen=True)
+class Population:
+    """How one coefficient differs over the entities.
+
+    Attributes:
+        effect: The random effect, by its entities.
+        feature: What the coefficient multiplies.
+        entities: How many have rows.
+        deviation: Standard deviation over entities.
+        correlations: With the coefficients of the same effect before it.
+    """
+
+    effect: str
+    feature: str
+    entities: int
+    deviation: float
+    correlations: list[float]
+
+
+def fixed_effects(terms: Terms, learned: Learned) -> Iterator[FixedEffect]:
+    """All fixed effects, categories level by level."""
+    fixed = learned.fixed
+    for name, value, error in zip(terms.fixed_keys, fixed.numbers.tolist(), fixed.errors.tolist(), strict=True):
+        deviation = terms.deviation(name)
+        yield FixedEffect(name, None, value, error, None if deviation is None else value / deviation)
+    known = zip(terms.categories, terms.category_levels, fixed.categories, fixed.category_errors, strict=True)
+    for name, levels, values, errors in known:
+        for place in range(len(levels)):
+            yield FixedEffect(name, levels.name(place), float(values[place]), float(errors[place]), None)
+
+
+def population(terms: Terms, learned: Learned) -> Iterator[Population]:
+    """The variance components: each coefficient of each random effect."""
+    for spec, effect in zip(terms.effects, learned.effects, strict=True):
+        deviations = np.sqrt(np.diag(effect.population))
+        correlations = effect.population / np.outer(deviations, deviations)
+        entities = int(np.count_nonzero(effect.rows))
+        for k, feature in enumerate(spec.features):
+            yield Population(spec.title, feature, entities, float(deviations[k]), correlations[k, :k].tolist())
+
+
 def of_entity(terms: Terms, learned: Learned, entity: Mapping[str, str]) -> Iterator[EntityEffect]:
     """The coefficients of an entity, in every effect whose inputs are all given.
 

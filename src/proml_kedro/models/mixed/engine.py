@@ -202,9 +202,12 @@ def _collect(
 ) -> Fit:
     rows, now = passes.rows, state.now
     effects, uncertainties = effects_of(passes, now, at, step)
+    categories = [group.columns for group in rows.groups if group.effect is None]
     return Fit(
         now.x[: rows.fixed],
-        [now.x[group.columns] for group in rows.groups if group.effect is None],
+        np.sqrt(np.diag(step.dense)[: rows.fixed]),
+        [now.x[columns] for columns in categories],
+        [np.sqrt(step.variances[columns, 0]) for columns in categories],
         effects,
         uncertainties,
         [one.value for one in covariances],

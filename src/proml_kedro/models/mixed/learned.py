@@ -88,13 +88,29 @@ class Factors:
 
 
 @dataclass
+class Fixed:
+    """The fixed effects.
+
+    Attributes:
+        numbers: Coefficients of the intercept, the numbers, and the numbers being missing, shape (p,).
+        errors: Their standard errors, 0 for those that an ``l1`` holds at zero.
+        categories: Of each categorical one the coefficients, float32 of shape (levels,).
+        category_errors: Their standard errors.
+    """
+
+    numbers: Array = field(default_factory=lambda: np.zeros(1))
+    errors: Array = field(default_factory=lambda: np.zeros(1))
+    categories: list[Array] = field(default_factory=list)
+    category_errors: list[Array] = field(default_factory=list)
+
+
+@dataclass
 class Learned:
     """All that scoring needs beside the encodings of the terms.
 
     Attributes:
         loss: What was minimised.
-        fixed: Coefficients of the intercept, the numbers, and the numbers being missing.
-        categories: Of each categorical fixed effect, float32 of shape (levels,).
+        fixed: The fixed effects.
         effects: The random effects with coefficients.
         factors: The interactions of low rank.
         dispersion: Variance of a label around its mean, for the linear loss.
@@ -103,8 +119,7 @@ class Learned:
     """
 
     loss: Loss = "logistic"
-    fixed: Array = field(default_factory=lambda: np.zeros(1))
-    categories: list[Array] = field(default_factory=list)
+    fixed: Fixed = field(default_factory=Fixed)
     effects: list[Effect] = field(default_factory=list)
     factors: list[Factors] = field(default_factory=list)
     dispersion: float = 1.0
@@ -113,8 +128,9 @@ class Learned:
 
     def save(self, folder: Path) -> None:
         """``model.json``, and ``.npy`` files that load without being read."""
-        for k, category in enumerate(self.categories):
-            np.save(folder / f"category_{k}.coefficients.npy", category, allow_pickle=False)
+        for kind, known in (("coefficients", self.fixed.categories), ("errors", self.fixed.category_errors)):
+            for k, values in enumerate(known):
+                np.save(folder / f"category_{k}.{kind}.npy", values, allow_pickle=False)
         for k, effect in enumerate(self.effects):
             for name, array in effect.arrays():
                 np.save(folder / f"effect_{k}.{name}.npy", array, allow_pickle=False)
@@ -123,7 +139,8 @@ class Learned:
             np.save(folder / f"factors_{k}.variances.npy", factors.variances, allow_pickle=False)
         model = {
             "loss": self.loss,
-            "fixed": self.fixed.tolist(),
+            "fixed": self.fixed.numbers.tolist(),
+            "fixed_errors": self.fixed.errors.tolist(),
             "dispersion": self.dispersion,
             "covariances": [one.population.tolist() for one in self.effects],
             "factors": [one.starts for one in self.factors],
@@ -148,8 +165,12 @@ class Learned:
         ]
         return cls(
             model["loss"],
-            np.array(model["fixed"]),
-            [mapped(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
+            Fixed(
+                np.array(model["fixed"]),
+                np.array(model["fixed_errors"]),
+                [mapped(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
+                [mapped(folder / f"category_{k}.errors.npy") for k in range(categories)],
+            ),
             effects,
             [_factors(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],

@@ -104,7 +104,8 @@ class Step:
         decrement: Gradient times change: twice the fall of the objective if it were quadratic.
         inverse: Posterior covariance of each entity of the eliminated effect were all else known, shape
             (entities + 1, d, d).
-        variances: That of each level of the other random effects, shape (width, largest dimension); 0 for fixed ones.
+        variances: That of each level of the other effects, fixed categories among them, shape (width, largest
+            dimension); 0 for fixed numbers.
         dense: Posterior covariance of the dense columns, shape (dense, dense).
         linear: What the step adds to the objective beside the likelihood and the normal priors, all of it linear.
         products: Products with the Schur complement that it took.
@@ -208,7 +209,7 @@ class Solver:
         return x
 
     def variances(self, within_dense: bool = True) -> Floats:
-        """Each level's own block of the posterior covariance, zero for fixed effects.
+        """Each level's own block of the posterior covariance, zero for fixed numbers.
 
         It is of the whole inverse for dense groups, or zero without ``within_dense``; shape (width, largest dimension).
         """
@@ -254,8 +255,7 @@ def _variances(rows: Rows, dense: Floats, inverses: Sequence[Floats], shape: tup
     variances = np.zeros(shape)
     found = [*(diagonal_blocks(dense, group) for group in rows.groups[: rows.dense_groups]), *inverses]
     for group, inverse in zip(rows.groups, found, strict=True):
-        if group.effect is not None:
-            variances[group.columns, : group.dimension] = inverse.reshape(-1, group.dimension)
+        variances[group.columns, : group.dimension] = inverse.reshape(-1, group.dimension)
     return variances
 
 

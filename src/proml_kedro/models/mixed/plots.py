@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.effects import EntityEffect, most_different
+from proml_kedro.models.mixed.effects import EntityEffect, fixed_effects, most_different
 from proml_kedro.models.mixed.learned import Effect, Learned
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.plots import BLUE, GREY, ORANGE, figure
 
+_MOST_FIXED = 30
 _SHOWN = 12  # entities that differ most
 _POINTS = 5_000  # more would not be seen apart
 _LONGEST = 28  # characters of an entity's name
@@ -27,7 +28,7 @@ def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[s
         terms: Of the model.
         learned: By the model.
     """
-    lines = [f"\n## Effects of {component}\n", _table(terms, learned)]
+    lines = [f"\n## Effects of {component}\n", _fixed_table(terms, learned), "", _table(terms, learned)]
     farthest = list(most_different(terms, learned, _SHOWN))
     for k, (spec, effect) in enumerate(zip(terms.effects, learned.effects, strict=True)):
         for position, feature in enumerate(spec.features if effect.rows.any() else ()):
@@ -39,6 +40,17 @@ def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[s
             _farthest(folder / f"{name}_farthest.png", chosen, what)
             lines += [f"\n![{what}: {kind}]({name}_{kind}.png)" for kind in ("distribution", "shrinkage", "farthest")]
     return lines
+
+
+def _fixed_table(terms: Terms, learned: Learned) -> str:
+    rows = ["| fixed effect | value | standard error |", "|---|--:|--:|"]
+    known = list(fixed_effects(terms, learned))
+    for one in known[:_MOST_FIXED]:
+        name = one.name if one.level is None else f"{one.name} = {one.level}"
+        rows.append(f"| {name} | {one.value:+.3g} | {one.error:.2g} |")
+    if len(known) > _MOST_FIXED:
+        rows.append(f"| {len(known) - _MOST_FIXED:,} more | | |")
+    return "\n".join(rows)
 
 
 def _table(terms: Terms, learned: Learned) -> str:

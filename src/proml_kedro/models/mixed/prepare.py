@@ -105,7 +105,9 @@ class Unit:
         return replace(
             found,
             fixed=fixed,
+            fixed_errors=found.fixed_errors * one,
             categories=[values * one for values in found.categories],
+            category_errors=[values * one for values in found.category_errors],
             effects=[values * one for values in found.effects],
             uncertainties=[values * square for values in found.uncertainties],
             covariances=[values * square for values in found.covariances],

@@ -31,18 +31,18 @@ def contributions(terms: Terms, learned: Learned, columns: Columns) -> Iterator[
 def fixed(terms: Terms, learned: Learned, columns: Columns) -> Iterator[tuple[Sequence[str], Floats]]:
     """The same of the fixed effects alone."""
     design = terms.fixed(columns)
-    yield (), design[:, 0] * learned.fixed[0]
+    yield (), design[:, 0] * learned.fixed.numbers[0]
     for position, name in enumerate(terms.fixed_names, start=1):
-        yield (name,), design[:, position] * learned.fixed[position]
-    known = zip(terms.categories, terms.category_codes(columns), learned.categories, strict=True)
+        yield (name,), design[:, position] * learned.fixed.numbers[position]
+    known = zip(terms.categories, terms.category_codes(columns), learned.fixed.categories, strict=True)
     for name, (codes, _), coefficients in known:
         yield (name,), of_level(coefficients, codes)
 
 
 def moments(terms: Terms, learned: Learned, columns: Columns) -> tuple[Floats, Floats]:
     """Mean and variance of the margin over the posterior, the terms taken as independent; shape (n,) each."""
-    mean = terms.fixed(columns) @ learned.fixed + terms.offset(columns)
-    for (codes, _), coefficients in zip(terms.category_codes(columns), learned.categories, strict=True):
+    mean = terms.fixed(columns) @ learned.fixed.numbers + terms.offset(columns)
+    for (codes, _), coefficients in zip(terms.category_codes(columns), learned.fixed.categories, strict=True):
         mean += of_level(coefficients, codes)
     variance = np.zeros(len(mean))
     for one, (codes, _), effect in zip(terms.effects, terms.effect_codes(columns), learned.effects, strict=True):

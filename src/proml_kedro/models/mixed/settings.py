@@ -45,7 +45,9 @@ class Fit:
 
     Attributes:
         fixed: Coefficients of the fixed numbers, shape (p,).
+        fixed_errors: Their standard errors, 0 for those that are held at zero.
         categories: Of each categorical fixed effect, shape (levels,).
+        category_errors: Their standard errors.
         effects: Posterior means of each random effect, shape (levels, d).
         uncertainties: Posterior covariances of each random effect, shape (levels, d, d).
         covariances: The covariance of each random effect, shape (d, d).
@@ -60,7 +62,9 @@ class Fit:
     """
 
     fixed: Floats
+    fixed_errors: Floats
     categories: list[Floats]
+    category_errors: list[Floats]
     effects: list[Floats]
     uncertainties: list[Floats]
     covariances: list[Array]

@@ -133,6 +133,10 @@ class Terms:
         lacking = (f"missing {name}" for name in self.numbers if self._scales[name].missing)
         return [INTERCEPT, *self.numbers, *lacking]
 
+    def deviation(self, name: str) -> float | None:
+        """The standard deviation by which a number is divided, None for what is none."""
+        return self._scales[name].deviation if name in self._scales else None
+
     def fixed(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Ones, standardised numbers, and indicators of those that are missing; shape (n, 1 + fixed names)."""
         ones = np.ones(row_count(columns))

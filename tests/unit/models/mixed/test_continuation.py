@@ -95,7 +95,11 @@ def test_what_is_locked_stays_as_it_was(loss, locked, tmp_path):
     now = fitted(later, loss, earlier, random_effects=BOTH, locked=locked)
     old, new = earlier._learned, now._learned
     pairs = {
-        "fixed": [(old.fixed, new.fixed), (old.categories[0], new.categories[0])],
+        "fixed": [
+            (old.fixed.numbers, new.fixed.numbers),
+            (old.fixed.errors, new.fixed.errors),
+            (old.fixed.categories[0], new.fixed.categories[0]),
+        ],
         "member": [
             (old.effects[0].means, new.effects[0].means),
             (old.effects[0].population, new.effects[0].population),
@@ -119,7 +123,7 @@ def test_an_update_is_the_direct_solution_for_the_changed_entities(loss, tmp_pat
     now = fitted(before.join(more), loss, earlier, method="pql", update="changed_entities")
     changed = [f"m{one}" for one in range(76, 82)]
     assert _changed_entities(earlier, now) == set(changed)
-    np.testing.assert_array_equal(now._learned.fixed, earlier._learned.fixed)
+    np.testing.assert_array_equal(now._learned.fixed.numbers, earlier._learned.fixed.numbers)
     both, terms = before.join(more), now._terms
     eta = _margin(earlier, both.columns)
     z = terms.slopes(both.columns, terms.effects[0])

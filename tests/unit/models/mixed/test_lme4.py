@@ -27,6 +27,7 @@ v <- VarCorr(m); r <- ranef(m)
 row <- function(a) cat(paste(format(as.vector(a), digits = 15), collapse = " "), "\\n")
 row(fixef(m)); row(v$g); row(v$h); row(sigma(m)); row(logLik(m))
 row(t(as.matrix(r$g))); row(r$h[[1]])
+row(sqrt(diag(as.matrix(if (loss == "linear") vcov(m) else vcov(m, use.hessian = FALSE)))))
 """
 
 
@@ -72,7 +73,7 @@ def by_lme4(problem, loss, folder, points=0):
         timeout=600,
     )
     lines = [np.array(line.split(), float) for line in done.stdout.strip().splitlines()]
-    names = ("fixed", "g", "h", "sigma", "log_likelihood", "effects_g", "effects_h")
+    names = ("fixed", "g", "h", "sigma", "log_likelihood", "effects_g", "effects_h", "fixed_errors")
     return dict(zip(names, lines, strict=True))
 
 
@@ -122,6 +123,7 @@ def test_by_laplace_a_generalized_model_is_glmers(problem, loss, tmp_path):
 
 def agrees(found, expected):
     np.testing.assert_allclose(found.fixed, expected["fixed"], atol=1e-3)
+    np.testing.assert_allclose(found.fixed_errors, expected["fixed_errors"], atol=1e-3)
     np.testing.assert_allclose(found.effects[0].ravel(), expected["effects_g"], atol=1e-3)
     np.testing.assert_allclose(found.effects[1].ravel(), expected["effects_h"], atol=1e-3)
     assert found.log_likelihood == pytest.approx(expected["log_likelihood"][0], abs=0.02)

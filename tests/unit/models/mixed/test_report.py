@@ -33,7 +33,14 @@ def test_every_effect_has_its_plots_and_the_report_shows_them(tmp_path):
     assert shown == wanted
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(wanted)
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in tmp_path.iterdir())
-    assert "| member | intercept | 40 |" in "\n".join(lines)
+    text = "\n".join(lines)
+    assert "| member | intercept | 40 |" in text
+    assert re.search(r"\| intercept \| [+-]0\.\d+ \| 0\.\d+ \|", text)
+
+
+def test_of_many_levels_the_report_shows_some(tmp_path):
+    names = np.array([f"m{one % 40}" for one in range(500)], object)
+    assert "| 11 more | | |" in "\n".join(fitted(names, fixed=["member"]).report(tmp_path, "personal"))
 
 
 @pytest.mark.parametrize("names", [np.full(300, None, object), np.full(300, "one", object)], ids=["none", "one"])

@@ -15,7 +15,7 @@ import numpy as np
 from proml_kedro.models.component import Array, Examples, FitContext
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Levels
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.learned import Effect, Fixed, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec
 from proml_kedro.models.mixed.streamed.fit import Found, Model, fit
 from proml_kedro.models.mixed.terms import Terms
@@ -50,7 +50,7 @@ def learn(
     effects = found.effects
     return Learned(
         "logistic",
-        np.array([_of(INTERCEPT, model, found), *(_of(name, model, found) for name in terms.numbers)]),
+        Fixed(np.array([_of(INTERCEPT, model, found), *(_of(name, model, found) for name in terms.numbers)])),
         effects=[Effect(effects.means, effects.covariances, effects.rows, np.array(found.progress.covariance))],
         importance=_shares(model, found),
         facts=_facts(effect.title, model, found),
