@@ -125,7 +125,7 @@ class ModelGraph:
     def _fit_one(self, component: Component, name: str, train: Examples, check: Examples, here: FitContext) -> None:
         start = time.perf_counter()
         component.fit(train, check, here)
-        facts = ", ".join(f"{value} {fact}" for fact, value in component.summary().items())
+        facts = ", ".join(_in_words(fact, value) for fact, value in component.summary().items())
         logger.info("%s: fitted on %s rows in %.1f s: %s", name, f"{len(train):,}", time.perf_counter() - start, facts)
 
     def _out_of_fold(
@@ -186,6 +186,13 @@ class ModelGraph:
         for name, component in graph.components.items():
             graph.components[name] = type(component).load(component.spec, component.inputs, folder / name)
         return graph
+
+
+def _in_words(fact: str, value: Any) -> str:
+    """A fact about a fit: 12 steps, converged, engine streamed, deviation 0.4."""
+    if isinstance(value, bool):
+        return fact if value else f"not {fact}"
+    return f"{value:,} {fact}" if isinstance(value, int) else f"{fact} {value}"
 
 
 def _folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:

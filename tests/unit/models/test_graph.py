@@ -189,3 +189,21 @@ def test_a_component_starts_from_the_earlier_one_of_its_name_and_kind():
         assert seen[2:] == [None, None]
     finally:
         del components._objects["warm"]
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "said"),
+    [
+        ("trees", 1400, "1,400 trees"),
+        ("converged", True, "converged"),
+        ("converged", False, "not converged"),
+        ("engine", "streamed", "engine streamed"),
+        ("log likelihood", -12.5, "log likelihood -12.5"),
+    ],
+)
+def test_facts_are_said_in_words(fact, value, said, caplog, monkeypatch):
+    graph = graph_of({"one": {"kind": "logistic", "inputs": ["shop.price"]}}, "one")
+    monkeypatch.setattr(type(graph.components["one"]), "summary", lambda self: {fact: value})
+    with caplog.at_level("INFO"):
+        graph.fit(make_examples(200, 1), make_examples(100, 2), CONTEXT)
+    assert caplog.records[-1].message.endswith(f" s: {said}")
