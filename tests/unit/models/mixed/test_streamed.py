@@ -371,6 +371,15 @@ def test_what_was_noticed_is_said(caplog):
     assert "stopped after 1 sweeps without converging" in caplog.text
 
 
+def test_a_missing_number_is_scored_as_the_mean():
+    examples = make_visits()
+    examples.columns["visit.a"][:300] = np.nan
+    one, fresh = component(examples=examples, refit=False), make_visits(200, seed=3).columns
+    mean = np.nanmean(examples.columns["visit.a"], dtype=np.float64)
+    scores = [one.score({**fresh, "visit.a": np.full(200, value, np.float32)})["margin"] for value in (np.nan, mean)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+
+
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     one = component()

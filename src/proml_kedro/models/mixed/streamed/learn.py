@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,9 @@ def learn(
         if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
             shutil.rmtree(folder, ignore_errors=True)
     _say(model, found, context.key)
-    terms.take_over(found.scales, Levels(found.effects.names))
+    # Without a coefficient for being missing: a missing number is scored as it was learned from, as the mean.
+    scales = {name: replace(scale, missing=False) for name, scale in found.scales.items()}
+    terms.take_over(scales, Levels(found.effects.names))
     effects = found.effects
     return Learned(
         "logistic",
