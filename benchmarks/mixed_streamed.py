@@ -36,9 +36,12 @@ from proml_kedro.models.component import Examples, FitContext, Input, LazyColumn
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
-from proml_kedro.models.mixed.streamed.fit import Model, divide, pack_all, scales_of, start_of
+from proml_kedro.models.mixed.streamed.fit import divide, pack_all
+from proml_kedro.models.mixed.streamed.forms import LOGISTIC
 from proml_kedro.models.mixed.streamed.kernels import kernels_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
+from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.models.mixed.streamed.pack import Part
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 from proml_kedro.spec.hardware import HardwareSpec
@@ -121,12 +124,13 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         examples = [examples_of(file)]
         rows = divide(model, examples, folder / "fit")
         start = timed("divide_cpu", start)
-        first = start_of(model, rows)
-        parts = pack_all(model, rows, scales_of(model, rows), folder / "fit", pool)
+        measured = Measured(model, rows)
+        parts = pack_all(measured, folder / "fit", pool)
         start = timed("pack_cpu", start)
-        progress, covariance = Progress(first.tolist(), []), Covariance(0.2 * np.eye(3), True, False)
         nobody = np.load(folder / "fit" / "population.npy")
-        Sweeps(parts, nobody, Settings(model.penalties()), pool).fit(covariance, progress, folder / "progress.json")
+        progress, covariance = Progress(measured.first_mean([]).tolist(), []), Covariance(0.2 * np.eye(3), True, False)
+        sweeps = Sweeps(parts, nobody, 0.0, Settings(model.penalties()), pool)
+        sweeps.fit(covariance, progress, folder / "progress.json")
         start = timed("sweep_cpu", start)
         passes = []
         for _ in range(3):
@@ -202,7 +206,7 @@ def in_new_process(what: str, *arguments: object) -> dict[str, Any]:
 
 def measure(what: str, file: Path, folder: Path, threads: int) -> None:
     """One measurement, in this process; prints the figures as JSON."""
-    kernels_of(3)
+    kernels_of(3, LOGISTIC)
     start, wall = time.process_time(), time.perf_counter()
     found = {"way": whole_way, "stages": stages, "lookups": lambda _, where, __: lookups(where)}[what](
         file, folder, threads

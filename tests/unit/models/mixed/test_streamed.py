@@ -28,7 +28,8 @@ from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
 from proml_kedro.models.mixed.streamed import partition, sweeps
 from proml_kedro.models.mixed.streamed.choice import obstacles
-from proml_kedro.models.mixed.streamed.fit import Model, fit
+from proml_kedro.models.mixed.streamed.fit import fit
+from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec, ProblemSpec
 
 EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
@@ -323,24 +324,14 @@ def test_what_cannot_be_streamed_is_a_mistake_before_anything_runs():
         }
     )
     types = {one.name: one.dtype for one in INPUTS}
-    config = {**SPEC, "random_effects": [EFFECT], "loss": "poisson", "fixed": ["visit.*"], "engine": "streamed"}
+    config = {**SPEC, "random_effects": [EFFECT], "l1": 0.1, "update": "changed_entities", "engine": "streamed"}
     found = MixedSpec.model_validate(config).check(types, problem)
-    assert [str(one.key) for one in found] == ["engine"] * 3
+    assert [str(one.key) for one in found] == ["engine"] * 2
     assert [one.message.removeprefix("'streamed' works where ") for one in found] == [
-        "the loss is logistic",
-        "the label is binary",
-        "examples have no weights",
+        "there is no l1 penalty",
+        "nothing is locked, and all entities are estimated",
     ]
     assert not MixedSpec.model_validate({**config, "engine": "auto"}).check(types, problem)
-
-
-def test_labels_and_weights_that_cannot_be_streamed_are_said():
-    examples = make_visits()
-    weighted = Examples(examples.columns, examples.label, np.ones(len(examples), np.float32))
-    with pytest.raises(UserError, match="no weights"):
-        component(examples=weighted)
-    with pytest.raises(UserError, match="every label is 0 or 1"):
-        component(examples=Examples(examples.columns, examples.label * 0.5))
 
 
 def test_many_rows_are_streamed_by_themselves(monkeypatch, caplog):

@@ -21,7 +21,7 @@ class Effects:
         names: Sorted fixed-width bytes, shape (entities,).
         means: float32 of shape (entities, d): posterior means of u.
         covariances: float32 of shape (entities, d, d): posterior covariances.
-        rows: float32 of shape (entities,): how many rows each has.
+        rows: float32 of shape (entities,): how many rows each has, by weight.
     """
 
     names: Array
@@ -30,13 +30,14 @@ class Effects:
     rows: Array
 
 
-def collect(parts: Sequence[Path], d: int, longest: int, folder: Path) -> Effects:
+def collect(parts: Sequence[Path], d: int, longest: int, unit: float, folder: Path) -> Effects:
     """Write the effects of all entities.
 
     Args:
         parts: Their folders.
         d: Coefficients of each.
         longest: Bytes of the longest name.
+        unit: In which the margin was measured.
         folder: Where to.
     """
     words = np.concatenate([np.asarray(Part.open(one).words) for one in parts])
@@ -47,13 +48,17 @@ def collect(parts: Sequence[Path], d: int, longest: int, folder: Path) -> Effect
     del words, order
 
     lower = np.tril_indices(d)
-    means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.float32, (len(rank), d))
-    covariances = np.lib.format.open_memmap(folder / "covariances.npy", "w+", np.float32, (len(rank), d, d))
-    rows = np.lib.format.open_memmap(folder / "counts.npy", "w+", np.float32, (len(rank),))
+    length = max(len(rank), 1)  # as in memory, where nobody is known there is still something to look up
+    means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.float32, (length, d))
+    covariances = np.lib.format.open_memmap(folder / "covariances.npy", "w+", np.float32, (length, d, d))
+    rows = np.lib.format.open_memmap(folder / "counts.npy", "w+", np.float32, (length,))
     first = 0
     for one in parts:
         part = Part.open(one)
         state = part.by_entity()
+        if unit != 1.0:
+            state[:, :d] *= unit
+            state[:, d:] *= unit**2
         at = rank[first : first + len(state)]
         means[at] = state[:, :d]
         full = np.empty((len(state), d, d), np.float32)

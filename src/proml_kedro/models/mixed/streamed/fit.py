@@ -20,47 +20,15 @@ import numpy as np
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Scale
-from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.streamed.collect import Effects, collect
-from proml_kedro.models.mixed.streamed.pack import Slopes, pack, pack_population
+from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.pack import Part, pack, pack_population
 from proml_kedro.models.mixed.streamed.partition import Moments, Partition, partition, parts_for
 from proml_kedro.models.mixed.streamed.rows import batches
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 
 logger = logging.getLogger(__name__)
-
-_INTERCEPT_PENALTY = 1e-4  # as in the engine for data in memory
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is fitted.
-
-    Attributes:
-        entity: The inputs that name the entity together.
-        features: What its coefficients multiply, the intercept among them.
-        fixed: Those of the features that have a coefficient for all entities too; the intercept always has.
-        offset: A numeric input, or None.
-        penalty: Precision of the fixed effects' prior.
-        variational: Or else penalised quasi-likelihood.
-    """
-
-    entity: Sequence[str]
-    features: Sequence[str]
-    fixed: Sequence[str] = ()
-    offset: str | None = None
-    penalty: float = 1.0
-    variational: bool = True
-
-    @property
-    def numbers(self) -> list[str]:
-        """Features that are inputs."""
-        return [name for name in self.features if name != INTERCEPT]
-
-    def penalties(self) -> Array:
-        """Precision of each feature's fixed coefficient, infinite where there is none; shape (d,)."""
-        known = {INTERCEPT: _INTERCEPT_PENALTY, **dict.fromkeys(self.fixed, max(self.penalty, _INTERCEPT_PENALTY))}
-        return np.array([known.get(name, np.inf) for name in self.features])
 
 
 @dataclass(frozen=True)
@@ -70,13 +38,19 @@ class Found:
     Attributes:
         scales: Of each feature that is an input.
         mean: Fixed coefficients of the features, zero for those that have none, shape (d,).
+        covariance: Of the population, shape (d, d).
+        spread: Root mean squares of the entities' coefficients, shape (d,).
+        dispersion: Residual variance, of the linear loss.
         effects: Of the entities.
-        progress: How it went; covariance of the population.
+        progress: How it went; in the unit of the fit.
         offset_deviation: Standard deviation of the offset over rows.
     """
 
     scales: dict[str, Scale]
     mean: Array
+    covariance: Array
+    spread: Array
+    dispersion: float
     effects: Effects
     progress: Progress
     offset_deviation: float
@@ -101,21 +75,38 @@ def fit(
         tolerances: Of :class:`Settings`.
     """
     rows = divide(model, examples, folder)
-    scales, first = scales_of(model, rows), start_of(model, rows)
+    measured = Measured(model, rows)
     with ThreadPoolExecutor(threads) as pool:
-        parts = pack_all(model, rows, scales, folder, pool)
+        parts = pack_all(measured, folder, pool)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
+        first = measured.first_mean([population, Part.open(parts[0]).rows])
         progress = Progress(first.tolist(), covariance.value.tolist())
         if file.exists():
             progress = Progress(**json.loads(file.read_text()))
             covariance.value = np.array(progress.covariance)
             logger.info("going on after sweep %d", progress.sweeps)
-        settings = Settings(model.penalties(), model.variational, **tolerances)
-        Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
-    mean = np.array(progress.mean)
-    offset = _scale(rows.moments[0], rows.rows).deviation if model.offset else 0.0
-    return Found(scales, mean, collect(parts, len(mean), rows.longest, folder), progress, offset)
+        settings = Settings(model.penalties(), model.variational, measured.form, **tolerances)
+        Sweeps(parts, population, measured.weight_of(population), settings, pool).fit(covariance, progress, file)
+    effects = collect(parts, len(model.features), rows.longest, measured.unit.deviation, folder)
+    return _found(measured, effects, progress)
+
+
+def _found(measured: Measured, effects: Effects, progress: Progress) -> Found:
+    """In the unit of the label."""
+    unit = measured.unit
+    mean = np.array(progress.mean) * unit.deviation
+    mean[measured.model.intercept] += unit.mean
+    return Found(
+        measured.scales,
+        mean,
+        np.array(progress.covariance) * unit.deviation**2,
+        np.array(progress.spread) * unit.deviation,
+        progress.dispersion * unit.deviation**2,
+        effects,
+        progress,
+        measured.offset_deviation,
+    )
 
 
 def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
@@ -128,8 +119,8 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
         return Partition(target, **known, moments=moments)
     shutil.rmtree(folder, ignore_errors=True)
     target.mkdir(parents=True)
-    columns = [model.offset, *model.numbers]
-    rows = partition(lambda: batches(examples, model.entity, columns), len(columns) + 1, parts_for(count), target)
+    wanted = model.wanted(examples)
+    rows = partition(lambda: batches(examples, wanted), wanted.columns, wanted.weighted, parts_for(count), target)
     content = {name: value for name, value in asdict(rows).items() if name != "folder"}
     temporary = file.with_suffix(".writing")
     temporary.write_text(json.dumps(content))
@@ -137,11 +128,9 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
     return rows
 
 
-def pack_all(
-    model: Model, rows: Partition, scales: dict[str, Scale], folder: Path, pool: ThreadPoolExecutor
-) -> list[Path]:
+def pack_all(measured: Measured, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:
     """Pack the parts that are not yet packed; their files are removed, one by one."""
-    slopes = _slopes(model, scales)
+    rows, slopes = measured.rows, measured.slopes()
     targets = [folder / "parts" / str(part) for part in range(rows.parts)]
 
     def work(part: int) -> None:
@@ -155,34 +144,3 @@ def pack_all(
         temporary.rename(folder / "population.npy")
     list(pool.map(work, range(rows.parts)))
     return targets
-
-
-def _slopes(model: Model, scales: dict[str, Scale]) -> Slopes:
-    columns, means, factors = [], [], []
-    for name in model.features:
-        scale = scales.get(name, Scale(0.0, 1.0, False, False))
-        columns.append(-1 if name == INTERCEPT else 1 + model.numbers.index(name))
-        means.append(scale.mean)
-        factors.append(1.0 / scale.deviation)
-    return Slopes(np.array(columns, np.int64), np.array(means), np.array(factors))
-
-
-def _scale(moments: Moments, rows: int) -> Scale:
-    deviation = float(np.sqrt(moments.squares / max(moments.count, 1)))
-    constant = deviation <= 1e-7 * abs(moments.mean)
-    return Scale(moments.mean, 1.0 if constant else deviation, 0 < moments.count < rows, constant)
-
-
-def scales_of(model: Model, rows: Partition) -> dict[str, Scale]:
-    """How each number is standardised."""
-    return dict(zip(model.numbers, (_scale(one, rows.rows) for one in rows.moments[1:-1]), strict=True))
-
-
-def start_of(model: Model, rows: Partition) -> Array:
-    """Fixed coefficients to start from: the log-odds of the labels, and no slopes; shape (d,)."""
-    offset, label = rows.moments[0], rows.moments[-1]
-    ones = label.mean * label.count
-    start = np.zeros(len(model.features))
-    log_odds = np.log((ones + 0.5) / (rows.rows - ones + 0.5))
-    start[list(model.features).index(INTERCEPT)] = log_odds - offset.mean * offset.count / max(rows.rows, 1)
-    return start

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.models.component import Array, Examples, FitContext
+from proml_kedro.models.mixed import prepare
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.learned import Effect, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec
-from proml_kedro.models.mixed.streamed.fit import Found, Model, fit
+from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
+from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.models.mixed.terms import Terms
 
 logger = logging.getLogger(__name__)
@@ -36,12 +38,15 @@ def learn(
         covariance: Of the entities' coefficients; where to start.
         context: Threads, and a folder to go on from.
     """
-    effect = spec.coefficients[0]
-    model = Model(
-        effect.entity, effect.features, terms.numbers, spec.offset, spec.penalty, spec.method == "variational"
-    )
+    effect, loss = spec.coefficients[0], spec.loss_for(context.task)
+    for one in examples:
+        prepare.check_label(_counted(one), loss, context.key)
+    how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure
+    model = Model(effect.entity, effect.features, *how)
     folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
     try:
+        rows = divide(model, examples, folder)
+        prepare.say_left_out(rows.rows, sum(len(one) for one in examples), context.key)
         found = fit(model, examples, covariance, context.hardware.threads, folder, max_sweeps=spec.max_iterations)
     finally:
         if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
@@ -52,12 +57,21 @@ def learn(
     terms.take_over(scales, Levels(found.effects.names))
     effects = found.effects
     return Learned(
-        "logistic",
+        loss,
         np.array([_of(INTERCEPT, model, found), *(_of(name, model, found) for name in terms.numbers)]),
-        effects=[Effect(effects.means, effects.covariances, effects.rows, np.array(found.progress.covariance))],
+        effects=[Effect(effects.means, effects.covariances, effects.rows, found.covariance)],
+        dispersion=found.dispersion,
         importance=_shares(model, found),
         facts=_facts(effect.title, model, found),
     )
+
+
+def _counted(examples: Examples) -> Array:
+    """The labels of examples that count, as far as labels and weights tell."""
+    counts = np.isfinite(examples.label)
+    if examples.weight is not None:
+        counts &= np.isfinite(examples.weight) & (examples.weight > 0)
+    return examples.label[counts]
 
 
 def _of(name: str, model: Model, found: Found) -> float:
@@ -84,19 +98,22 @@ def _say(model: Model, found: Found, key: str) -> None:
 
 
 def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
-    progress = found.progress
-    deviations: Array = np.sqrt(np.diag(progress.covariance))
-    return {
+    progress, entities = found.progress, len(found.effects.names)
+    deviations: Array = np.sqrt(np.diag(found.covariance))
+    facts = {
         "iterations": progress.sweeps,
-        "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / len(found.effects.names), 1),
+        "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / max(entities, 1), 1),
         "converged": progress.converged,
-        "entities": len(found.effects.names),
+        "entities": entities,
         "engine": "streamed",
         **{
             f"deviation of {title} {feature}": round(float(deviation), 4)
             for feature, deviation in zip(model.features, deviations, strict=True)
         },
     }
+    if model.loss == "linear":
+        facts["residual deviation"] = round(math.sqrt(found.dispersion), 4)
+    return facts
 
 
 def _shares(model: Model, found: Found) -> dict[str, float]:
@@ -107,10 +124,11 @@ def _shares(model: Model, found: Found) -> dict[str, float]:
     """
     sizes = dict.fromkeys(model.entity, 0.0)
     for position, name in enumerate(model.features):
-        added = math.sqrt(found.progress.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
+        added = math.sqrt(found.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
         for one in model.entity if name == INTERCEPT else [name]:
             sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
-    if model.offset is not None:
-        sizes[model.offset] = found.offset_deviation
+    added_as_it_is = [name for name in (model.offset, model.exposure) if name is not None]
+    for one in added_as_it_is:
+        sizes[one] = found.offset_deviation / len(added_as_it_is)
     total = sum(sizes.values()) or 1.0
     return {name: size / total for name, size in sizes.items()}

@@ -12,12 +12,13 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, width_of
 from proml_kedro.models.mixed.streamed.kernels import lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import Words, hash_of
 
@@ -34,11 +35,39 @@ class Slopes:
         columns: int64 of shape (d,): for each slope its column among the numbers, -1 for the intercept.
         means: float64 of shape (d,): a missing value takes its place.
         scales: float64 of shape (d,): what standardises the distance from the mean.
+        form: In which rows are stored, see :mod:`.forms`.
+        weighted: Whether the last column is a weight; the label stands before it.
+        unit: Mean and deviation that a label of the linear loss is measured by.
     """
 
     columns: npt.NDArray[np.int64]
     means: npt.NDArray[np.float64]
     scales: npt.NDArray[np.float64]
+    form: int = LOGISTIC
+    weighted: bool = False
+    unit: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers stored of a row, and lanes."""
+        return width_of(self.form, len(self.columns)), lanes_of(len(self.columns))
+
+    def weights(self, numbers: Floats) -> Floats | None:
+        """Of each row; None where there are none."""
+        return numbers[:, -1] if self.weighted else None
+
+    def place(
+        self,
+        codes: npt.NDArray[np.int32],
+        place: npt.NDArray[np.int64],
+        alone: int,
+        numbers: Floats,
+        starts: npt.NDArray[np.int64],
+        rows: Floats,
+    ) -> None:
+        """See :func:`place_rows`."""
+        how = self.columns, self.means, self.scales, self.form, self.weighted, *self.unit
+        place_rows(codes, place, alone, numbers, *how, starts, rows)
 
 
 @dataclass(frozen=True)
@@ -46,11 +75,11 @@ class Part:
     """Some entities and all of their rows. All arrays are memory-mapped.
 
     Attributes:
-        rows: float32 of shape (rows, 1 + d, lanes).
+        rows: float32 of shape (rows, width, lanes), see :func:`.forms.width_of`.
         starts: int64 of shape (blocks + 1,).
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
-        counts: int64 of shape (entities,): their rows.
+        counts: Shape (entities,): their rows, int64; where rows have weights the sum of these, float64.
         state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): u and posterior covariances.
     """
 
@@ -58,7 +87,7 @@ class Part:
     starts: npt.NDArray[np.int64]
     used: npt.NDArray[np.int8]
     words: Words
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[Any]
     state: Floats
 
     @classmethod
@@ -86,12 +115,11 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
 
     Args:
         keys: Shape (n, width): names of the rows' entities.
-        numbers: Shape (n, k): offset, slopes, label.
+        numbers: Shape (n, k): offset, slopes, label, and weight if there is one.
         slopes: How slopes are made of them.
         folder: Appears when it is complete.
     """
-    d = len(slopes.columns)
-    lanes = lanes_of(d)
+    d, lanes = len(slopes.columns), slopes.shape[1]
     codes, first_rows, counts = number_entities(keys)
     order, alone = _order(counts)
     used, starts = _blocks(counts[order], alone, lanes)
@@ -101,27 +129,28 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
     temporary = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    shape = (int(starts[-1]), 1 + d, lanes)
+    shape = (int(starts[-1]), *slopes.shape)
     if shape[0]:
         rows = np.lib.format.open_memmap(temporary / "rows.npy", "w+", np.float32, shape)
-        place_rows(codes, place, alone, numbers, slopes.columns, slopes.means, slopes.scales, starts, rows)
+        slopes.place(codes, place, alone, numbers, starts, rows)
         del rows
     else:  # an empty file cannot be mapped
         np.save(temporary / "rows.npy", np.zeros(shape, np.float32))
     state = np.zeros((len(used), d + triangle(d), lanes), np.float32)
-    arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "counts": counts[order], "state": state}
+    weight = slopes.weights(numbers)
+    sizes = counts if weight is None else np.bincount(codes, weight, len(counts))
+    arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "counts": sizes[order], "state": state}
     for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array)
     temporary.rename(folder)
 
 
 def pack_population(numbers: Floats, slopes: Slopes) -> Floats:
-    """Rows that have no entity, one after the other over all lanes; shape (rows, 1 + d, lanes)."""
-    d = len(slopes.columns)
-    lanes = lanes_of(d)
-    rows = np.zeros((-(-len(numbers) // lanes), 1 + d, lanes), np.float32)
+    """Rows that have no entity, one after the other over all lanes; shape (rows, width, lanes)."""
+    width, lanes = slopes.shape
+    rows = np.zeros((-(-len(numbers) // lanes), width, lanes), np.float32)
     nobody, starts = np.zeros(len(numbers), np.int32), np.array([0, len(rows)])
-    place_rows(nobody, starts[:1], 1, numbers, slopes.columns, slopes.means, slopes.scales, starts, rows)
+    slopes.place(nobody, starts[:1], 1, numbers, starts, rows)
     return rows
 
 
@@ -180,14 +209,16 @@ def _equal(keys, one, other):
 
 
 @numba.njit(cache=True, nogil=True)
-def place_rows(codes, place, alone, numbers, columns, means, scales, starts, rows) -> None:
-    """Write t_i = y_i o_i and s_i = y_i z_i of each row to where its entity is; see :mod:`.kernels`.
+def place_rows(
+    codes, place, alone, numbers, columns, means, scales, form, weighted, label_mean, label_deviation, starts, rows
+) -> None:  # fmt: skip
+    """Write each row to where its entity is, in its form; see :mod:`.forms`.
 
     ``place`` is each entity's position in the order of blocks and lanes; z is (number - mean) times scale, or 1 where
     the column is -1. What is missing counts as the mean, and as no offset.
     """
     lanes = rows.shape[2]
-    label = numbers.shape[1] - 1
+    last = numbers.shape[1] - 1
     filled = np.zeros(place.size, np.int64)
     for i in range(codes.size):
         entity = codes[i]
@@ -197,12 +228,24 @@ def place_rows(codes, place, alone, numbers, columns, means, scales, starts, row
             row, lane = starts[at] + count // lanes, count % lanes
         else:
             row, lane = starts[alone + (at - alone) // lanes] + count, (at - alone) % lanes
-        sign = np.float32(2.0) * numbers[i, label] - np.float32(1.0)
-        offset = numbers[i, 0]
-        rows[row, 0, lane] = sign * offset if math.isfinite(offset) else np.float32(0.0)
+        weight = float(numbers[i, last]) if weighted else 1.0
+        label = float(numbers[i, last - 1] if weighted else numbers[i, last])
+        offset = float(numbers[i, 0]) if math.isfinite(numbers[i, 0]) else 0.0
+        times = 1.0
+        if form == LINEAR:
+            times = math.sqrt(weight)
+            offset = times * (offset - (label - label_mean)) / label_deviation
+        elif form == POISSON:
+            offset += math.log(weight)
+            rows[row, 1 + columns.size, lane] = weight * label
+        else:
+            times = 2.0 * label - 1.0
+            offset *= times
+            if form == WEIGHTED:
+                rows[row, 1 + columns.size, lane] = weight
+        rows[row, 0, lane] = offset
         for a in range(columns.size):
-            if columns[a] < 0:
-                rows[row, 1 + a, lane] = sign
-            else:
-                scaled = (numbers[i, columns[a]] - means[a]) * scales[a]
-                rows[row, 1 + a, lane] = sign * np.float32(scaled) if math.isfinite(scaled) else np.float32(0.0)
+            z = 1.0
+            if columns[a] >= 0:
+                z = (numbers[i, columns[a]] - means[a]) * scales[a]
+            rows[row, 1 + a, lane] = times * z if math.isfinite(z) else 0.0
