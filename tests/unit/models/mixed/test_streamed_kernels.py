@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
-from proml_kedro.models.mixed.streamed.keys import names_of, order_of, words_of
+from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
 from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population
 from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
@@ -209,6 +209,13 @@ def test_blocks_hold_every_row_once(tmp_path):
     assert (part.used[1:-1] == lanes_of(3)).all()
 
 
+def test_a_state_can_be_laid_into_blocks(tmp_path):
+    part, *_ = packed(tmp_path, 3)
+    state = np.random.default_rng(0).normal(size=(len(part.words), 3 + triangle(3))).astype(np.float32)
+    part.start_from(state)
+    np.testing.assert_array_equal(Part.open(tmp_path / "part").by_entity(), state)
+
+
 @relaxed
 @given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 3))
 def test_entities_are_numbered_as_they_come(values, width):
@@ -232,6 +239,25 @@ def test_names_are_kept_and_sorted_as_bytes(values):
     if len(values):
         np.testing.assert_array_equal(names_of(words, longest), expected)
         np.testing.assert_array_equal(np.sort(expected), expected[order_of(words)])
+
+
+@relaxed
+@given(st.sets(st.integers(0, 10**18)), st.sampled_from(["m{:09d}", "{:018d}x", "{}", "m{:03d}", "{:036d}"]))
+def test_names_that_are_numbered_are_sorted_as_bytes(numbers, form):
+    values = [form.format(one) for one in numbers]
+    words, _, _ = words_of(pa.array(values, pa.string()), 5)
+    assert [values[place] for place in order_of(words)] == sorted(values)
+
+
+@relaxed
+@given(st.sets(st.text("ab\U0001f600", max_size=6)), st.sets(st.text("ab\U0001f600", max_size=4)))
+def test_names_are_found_among_others(these, others):
+    names, known = (np.array(sorted(one.encode() for one in those), dtype=bytes) for those in (these, others))
+    places = np.full(len(names), -2)
+    if these and others:
+        places_among(bytes_of(names), bytes_of(known), places)
+        expected = [list(known).index(one) if one in known else -1 for one in names]
+        assert list(places) == expected
 
 
 @relaxed

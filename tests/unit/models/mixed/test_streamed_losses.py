@@ -170,6 +170,58 @@ def test_threads_change_nothing(loss, tmp_path, monkeypatch):
     assert one.dispersion == three.dispersion
 
 
+@pytest.mark.parametrize("loss", TASKS)
+def test_a_fit_that_goes_on_ends_as_if_it_had_never_stopped(loss, tmp_path):
+    examples = make_visits(loss, weighted=loss == "linear")
+    whole = streamed(loss, examples, Covariance(0.2 * np.eye(2), True, False), tmp_path / "whole")
+    for sweeps in (2, 5, 200):
+        covariance = Covariance(0.2 * np.eye(2), True, False)
+        parts = streamed(loss, examples, covariance, tmp_path / "parts", max_sweeps=sweeps)
+    assert parts.progress.history == whole.progress.history
+    np.testing.assert_array_equal(parts.effects.means, whole.effects.means)
+    assert parts.dispersion == whole.dispersion
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("streamed", "streamed"), ("memory", "streamed"), ("streamed", "memory")]
+)
+@pytest.mark.parametrize("loss", TASKS)
+def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, before, after, tmp_path):
+    examples = make_visits(loss)
+    earlier, cold = fitted(loss, examples, before), fitted(loss, examples, after)
+    earlier.save(tmp_path)
+    warm = fitted(loss, examples, after, Mixed.load(earlier.spec, INPUTS, tmp_path))
+    for count in ("iterations", "passes"):
+        assert warm.summary()[count] < (0.7 if after == "streamed" else 1) * cold.summary()[count]
+    for name, values in cold.score(examples.columns).items():
+        np.testing.assert_allclose(warm.score(examples.columns)[name], values, rtol=0.03, atol=0.03 * values.std())
+
+
+def test_a_warm_start_knows_old_shops_and_learns_new_ones():
+    before, after = make_visits("logistic", shops=300), make_visits("logistic", 9000, 450, seed=3)
+    earlier = fitted("logistic", before)
+    warm, cold = fitted("logistic", after, previous=earlier), fitted("logistic", after)
+    assert warm.summary()["entities"] == cold.summary()["entities"] > earlier.summary()["entities"]
+    margins = [one.score(after.columns)["margin"] for one in (warm, cold)]
+    np.testing.assert_allclose(*margins, atol=0.06)
+    assert warm._terms.scales == earlier._terms.scales  # so that coefficients mean what they meant
+
+
+def test_another_loss_starts_afresh_and_says_so(caplog):
+    earlier = fitted("logistic", make_visits("logistic", 500))
+    with caplog.at_level(logging.WARNING):
+        fitted("linear", make_visits("linear", 500), previous=earlier)
+    assert "starts afresh: the earlier bundle's loss is 'logistic'" in caplog.text
+
+
+def test_a_variance_is_given_in_the_unit_of_the_label():
+    examples = make_visits("linear")
+    effect = [{"entity": "shop", "features": FEATURES, "variance": [40.0, 20.0], "covariance": "diagonal"}]
+    one, other = (fitted("linear", examples, engine, random_effects=effect) for engine in ("streamed", "memory"))
+    np.testing.assert_allclose(one._learned.effects[0].population, np.diag([40.0, 20.0]), rtol=1e-9)
+    np.testing.assert_allclose(one._learned.effects[0].means, other._learned.effects[0].means, atol=0.05)
+
+
 def test_rows_that_do_not_count_are_left_out_and_said(caplog):
     examples = make_visits("poisson", 4000)
     examples.columns["visit.hours"][:3] = [0, np.nan, -1]

@@ -21,11 +21,13 @@ from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Scale
 from proml_kedro.models.mixed.streamed.collect import Effects, collect
+from proml_kedro.models.mixed.streamed.index import Index
 from proml_kedro.models.mixed.streamed.measured import Measured
 from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Part, pack, pack_population
+from proml_kedro.models.mixed.streamed.pack import Floats, Part, pack, pack_population
 from proml_kedro.models.mixed.streamed.partition import Moments, Partition, partition, parts_for
 from proml_kedro.models.mixed.streamed.rows import batches
+from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ def fit(
     covariance: Covariance,
     threads: int,
     folder: Path,
+    start: Start | None = None,
     **tolerances: Any,
 ) -> Found:
     """Fit, or go on with a fit of the same model to the same examples.
@@ -72,24 +75,39 @@ def fit(
         covariance: Of the entities' coefficients; where to start.
         threads: That share the work.
         folder: Where everything is kept; about 50 bytes a row while parts are packed, and 20 after that.
+        start: From an earlier model.
         tolerances: Of :class:`Settings`.
     """
     rows = divide(model, examples, folder)
-    measured = Measured(model, rows)
+    measured = Measured(model, rows, start.scales if start else None)
     with ThreadPoolExecutor(threads) as pool:
         parts = pack_all(measured, folder, pool)
+        index = Index.of(parts, rows.longest, folder)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
-        first = measured.first_mean([population, Part.open(parts[0]).rows])
-        progress = Progress(first.tolist(), covariance.value.tolist())
         if file.exists():
             progress = Progress(**json.loads(file.read_text()))
-            covariance.value = np.array(progress.covariance)
+            covariance.restore(progress.covariance_state)
             logger.info("going on after sweep %d", progress.sweeps)
+        else:
+            progress = _begin(measured, index, population, covariance, start)
+        tolerances = {"sample_first": start is None, **tolerances}
         settings = Settings(model.penalties(), model.variational, measured.form, **tolerances)
         Sweeps(parts, population, measured.weight_of(population), settings, pool).fit(covariance, progress, file)
-    effects = collect(parts, len(model.features), rows.longest, measured.unit.deviation, folder)
+    effects = collect(index, len(model.features), measured.unit.deviation, folder)
     return _found(measured, effects, progress)
+
+
+def _begin(
+    measured: Measured, index: Index, population: Floats, covariance: Covariance, start: Start | None
+) -> Progress:
+    """From an earlier model, or from a model that has nothing but an intercept."""
+    value: list[list[float]] = covariance.value.tolist()
+    if start is None:
+        return Progress(measured.first_mean([population, Part.open(index.parts[0]).rows]).tolist(), value)
+    start.lay_into(index, measured.unit)
+    dispersion = start.earlier.learned.dispersion / measured.unit.deviation**2
+    return Progress(start.mean(measured.unit).tolist(), value, dispersion)
 
 
 def _found(measured: Measured, effects: Effects, progress: Progress) -> Found:

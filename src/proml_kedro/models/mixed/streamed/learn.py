@@ -15,19 +15,23 @@ import numpy as np
 
 from proml_kedro.models.component import Array, Examples, FitContext
 from proml_kedro.models.mixed import prepare
+from proml_kedro.models.mixed.arranging import first_covariance
+from proml_kedro.models.mixed.continuation import Earlier
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.learned import Effect, Learned
-from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec
+from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
 from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
+from proml_kedro.models.mixed.streamed.measured import Measured
 from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.terms import Terms
 
 logger = logging.getLogger(__name__)
 
 
 def learn(
-    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], covariance: Covariance, context: FitContext
+    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], earlier: Earlier | None, context: FitContext
 ) -> Learned:
     """Fit, and have ``terms`` know the entities and scales.
 
@@ -35,7 +39,7 @@ def learn(
         spec: What; see :func:`.choice.obstacles`.
         terms: Learn names and scales.
         examples: All rows, one set after the other.
-        covariance: Of the entities' coefficients; where to start.
+        earlier: A model to go on from.
         context: Threads, and a folder to go on from.
     """
     effect, loss = spec.coefficients[0], spec.loss_for(context.task)
@@ -43,11 +47,14 @@ def learn(
         prepare.check_label(_counted(one), loss, context.key)
     how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure
     model = Model(effect.entity, effect.features, *how)
+    start = Start(model, earlier, earlier.effect(effect.title, effect.features)) if earlier else None
     folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
     try:
         rows = divide(model, examples, folder)
         prepare.say_left_out(rows.rows, sum(len(one) for one in examples), context.key)
-        found = fit(model, examples, covariance, context.hardware.threads, folder, max_sweeps=spec.max_iterations)
+        covariance = _covariance(effect, start, Measured(model, rows).unit.deviation)
+        threads = context.hardware.threads
+        found = fit(model, examples, covariance, threads, folder, start, max_sweeps=spec.max_iterations)
     finally:
         if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
             shutil.rmtree(folder, ignore_errors=True)
@@ -64,6 +71,14 @@ def learn(
         importance=_shares(model, found),
         facts=_facts(effect.title, model, found),
     )
+
+
+def _covariance(spec: RandomEffectSpec, start: Start | None, deviation: float) -> Covariance:
+    """Where its estimation starts, or what it is, for margins in multiples of ``deviation``."""
+    known = start.effect if start else None
+    if known is None or spec.variance is not None:
+        return first_covariance(spec, deviation)
+    return Covariance(known.population / deviation**2, True, spec.covariance == "diagonal")
 
 
 def _counted(examples: Examples) -> Array:

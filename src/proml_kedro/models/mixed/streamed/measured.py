@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -30,14 +30,17 @@ class Measured:
     Args:
         model: See above.
         rows: See above.
+        scales: Of an earlier model: where it has one of a number, that is kept, so that coefficients mean what they
+            meant.
     """
 
-    def __init__(self, model: Model, rows: Partition) -> None:
+    def __init__(self, model: Model, rows: Partition, scales: Mapping[str, Scale] | None = None) -> None:
         self.model, self.rows = model, rows
         self.form = form_of(model.loss, rows.weighted)
         self._offset, *numbers = rows.moments[: 1 + len(model.numbers)]
         self._label = rows.moments[1 + len(model.numbers)]
-        self.scales = dict(zip(model.numbers, map(self._scale, numbers), strict=True))
+        own = dict(zip(model.numbers, map(self._scale, numbers), strict=True))
+        self.scales = {name: (scales or {}).get(name, scale) for name, scale in own.items()}
         label = self._scale(self._label)
         self.unit = Unit(label.mean, label.deviation) if self.form == LINEAR else Unit(0.0, 1.0)
 

@@ -109,6 +109,14 @@ class Part:
         rest = self.state[alone:].transpose(0, 2, 1).reshape(-1, self.state.shape[1])
         return np.concatenate([self.state[:alone, :, 0], rest])[: len(self.words)]
 
+    def start_from(self, state: Floats) -> None:
+        """Write what :meth:`by_entity` shall give."""
+        alone, (blocks, entries, lanes) = self.alone, self.state.shape
+        rest = np.zeros(((blocks - alone) * lanes, entries), np.float32)
+        rest[: len(state) - alone] = state[alone:]
+        self.state[:alone] = state[:alone, :, None]
+        self.state[alone:] = rest.reshape(-1, lanes, entries).transpose(0, 2, 1)
+
 
 def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
     """Write one part.

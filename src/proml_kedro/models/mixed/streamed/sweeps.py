@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,8 @@ class Settings:
         covariance_tolerance: Largest relative change of the covariance, or of the dispersion, to stop at.
         max_sweeps: Full sweeps there may be.
         newton_steps: Steps an entity may take in a sweep.
+        sample_first: Whether mean and covariance are estimated from a sample before the first full sweep; not where
+            they start from those of an earlier model.
     """
 
     penalty: Array
@@ -63,6 +66,7 @@ class Settings:
     covariance_tolerance: float = 5e-3
     max_sweeps: int = 50
     newton_steps: int = 25
+    sample_first: bool = True
 
     @property
     def spread(self) -> float:
@@ -83,6 +87,7 @@ class Progress:
         sweeps: Full sweeps done.
         converged: Whether tolerances were reached.
         spread: Root mean squares of u over the entities.
+        covariance_state: All that the next update of the covariance goes on from.
         history: One entry a sweep, also of the sample.
     """
 
@@ -92,6 +97,7 @@ class Progress:
     sweeps: int = 0
     converged: bool = False
     spread: list[float] = field(default_factory=list)
+    covariance_state: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, file: Path) -> None:
@@ -179,7 +185,7 @@ class Sweeps:
             file: Where progress is saved after every full sweep.
         """
         sample = self._sample()
-        if not progress.sweeps and len(sample) < len(self._folders):
+        if self._settings.sample_first and not progress.sweeps and len(sample) < len(self._folders):
             for _ in range(self._settings.max_sweeps):
                 if self._sweep(sample, covariance, progress):
                     break
@@ -206,7 +212,7 @@ class Sweeps:
         if sums.entities:
             change = max(change, covariance.update(moment, uncertainty))
         progress.mean = (progress.mean + step.change).tolist()
-        progress.covariance = covariance.value.tolist()
+        progress.covariance, progress.covariance_state = covariance.value.tolist(), covariance.state()
         progress.spread = np.sqrt(np.diag(moment)).tolist()
         moved = float(np.abs(step.change).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
