@@ -221,10 +221,10 @@ def test_a_state_can_be_laid_into_blocks(tmp_path):
 def test_entities_are_numbered_as_they_come(values, width):
     keys = np.zeros((len(values), width), np.uint64)
     keys[:, -1] = values
-    codes, first_rows, counts = number_entities(keys)
+    codes, words, counts = number_entities(keys)
     seen = list(dict.fromkeys(values))
     assert [seen[code] for code in codes] == values
-    assert [values[row] for row in first_rows] == seen
+    assert list(words[:, -1]) == seen
     assert list(counts) == [values.count(one) for one in seen]
 
 

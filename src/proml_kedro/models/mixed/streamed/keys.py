@@ -41,9 +41,28 @@ def copy_names(offsets, data, known, words) -> int:
         first, length = offsets[i], offsets[i + 1] - offsets[i]
         if known[i]:
             longest = max(longest, length)
-            for k in range(min(length, room)):
-                words[i, k // _BYTES] |= np.uint64(data[first + k]) << np.uint64(56 - 8 * (k % _BYTES))
+            length = min(length, room)
+            whole = length // _BYTES
+            for word in range(whole):
+                words[i, word] = _eight_bytes(data, first + _BYTES * word)
+            for k in range(_BYTES * whole, length):
+                words[i, whole] |= np.uint64(data[first + k]) << np.uint64(56 - 8 * (k % _BYTES))
     return longest
+
+
+@numba.njit(inline="always")
+def _eight_bytes(data, at):
+    """Written out, the compiler reads them as one number."""
+    return (
+        np.uint64(data[at]) << np.uint64(56)
+        | np.uint64(data[at + 1]) << np.uint64(48)
+        | np.uint64(data[at + 2]) << np.uint64(40)
+        | np.uint64(data[at + 3]) << np.uint64(32)
+        | np.uint64(data[at + 4]) << np.uint64(24)
+        | np.uint64(data[at + 5]) << np.uint64(16)
+        | np.uint64(data[at + 6]) << np.uint64(8)
+        | np.uint64(data[at + 7])
+    )
 
 
 @numba.njit(cache=True, nogil=True)

@@ -8,11 +8,12 @@ about equally long. An entity of very many rows has a block to itself: its rows 
 
 from __future__ import annotations
 
-import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numba
 import numpy as np
@@ -22,6 +23,7 @@ from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, W
 from proml_kedro.models.mixed.streamed.kernels import lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import Words, hash_of
 
+_SLICE = 1 << 14  # rows that stay in the cache from one operation to the next
 _ALONE = 512  # rows from which an entity has a block of its own
 
 Floats = npt.NDArray[np.float32]
@@ -56,18 +58,44 @@ class Slopes:
         """Of each row; None where there are none."""
         return numbers[:, -1] if self.weighted else None
 
-    def place(
-        self,
-        codes: npt.NDArray[np.int32],
-        place: npt.NDArray[np.int64],
-        alone: int,
-        numbers: Floats,
-        starts: npt.NDArray[np.int64],
-        rows: Floats,
-    ) -> None:
-        """See :func:`place_rows`."""
-        how = self.columns, self.means, self.scales, self.form, self.weighted, *self.unit
-        place_rows(codes, place, alone, numbers, *how, starts, rows)
+    def stored(self, numbers: Floats) -> Floats:
+        """What is stored of rows, see :mod:`.forms`; shape (n, width).
+
+        What is missing counts as the mean, and as no offset.
+        """
+        stored = np.empty((len(numbers), self.shape[0]), np.float32)
+        for first in range(0, len(numbers), _SLICE):
+            here = slice(first, first + _SLICE)
+            self._store(numbers[here], stored[here])
+        return stored
+
+    def _store(self, numbers: Floats, stored: Floats) -> None:
+        label = numbers[:, -2 if self.weighted else -1]
+        weight = numbers[:, -1] if self.weighted else np.ones(len(numbers), np.float32)
+        offset, times = _finite(numbers[:, 0]), np.ones(len(numbers), np.float32)
+        if self.form == LINEAR:
+            np.sqrt(weight, out=times)
+            offset = (offset - (label.astype(np.float64) - self.unit[0])) / self.unit[1]
+        elif self.form == POISSON:
+            offset = offset + np.log(weight)
+            np.multiply(weight, label, out=stored[:, -1])
+        else:
+            times = 2 * label - 1
+            if self.form == WEIGHTED:
+                stored[:, -1] = weight
+        np.multiply(times, offset, out=stored[:, 0], casting="same_kind")
+        for a, column in enumerate(self.columns):
+            if column < 0:
+                stored[:, 1 + a] = times
+            else:
+                z = _finite((numbers[:, column] - self.means[a]) * self.scales[a])
+                np.multiply(times, z, out=stored[:, 1 + a], casting="same_kind")
+
+
+def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values, zero where they are not finite; in their place where all are."""
+    finite = np.isfinite(values)
+    return values if finite.all() else np.where(finite, values, values.dtype.type(0))
 
 
 @dataclass(frozen=True)
@@ -79,7 +107,7 @@ class Part:
         starts: int64 of shape (blocks + 1,).
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
-        counts: Shape (entities,): their rows, int64; where rows have weights the sum of these, float64.
+        counts: Shape (entities,): their rows, int32; where rows have weights the sum of these, float64.
         state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): u and posterior covariances.
     """
 
@@ -128,26 +156,24 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
         folder: Appears when it is complete.
     """
     d, lanes = len(slopes.columns), slopes.shape[1]
-    codes, first_rows, counts = number_entities(keys)
-    order, alone = _order(counts)
-    used, starts = _blocks(counts[order], alone, lanes)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-
+    codes, words, counts = number_entities(keys)
+    entities, alone = _order(counts)
+    used, starts = _blocks(counts[entities], alone, lanes)
+    weight = slopes.weights(numbers)
+    sizes = counts if weight is None else np.bincount(codes, weight, len(counts))
+    ends = np.cumsum(counts[entities], dtype=np.int64)
+    rows = rows_by_entity(codes, entities, ends - counts[entities])
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "rows": fill_blocks(slopes.stored(numbers), rows, ends, alone, starts, lanes),
+        "starts": starts,
+        "used": used,
+        "words": words[entities],
+        "counts": sizes[entities],
+        "state": np.zeros((len(used), d + triangle(d), lanes), np.float32),
+    }
     temporary = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    shape = (int(starts[-1]), *slopes.shape)
-    if shape[0]:
-        rows = np.lib.format.open_memmap(temporary / "rows.npy", "w+", np.float32, shape)
-        slopes.place(codes, place, alone, numbers, starts, rows)
-        del rows
-    else:  # an empty file cannot be mapped
-        np.save(temporary / "rows.npy", np.zeros(shape, np.float32))
-    state = np.zeros((len(used), d + triangle(d), lanes), np.float32)
-    weight = slopes.weights(numbers)
-    sizes = counts if weight is None else np.bincount(codes, weight, len(counts))
-    arrays = {"starts": starts, "used": used, "words": keys[first_rows[order]], "counts": sizes[order], "state": state}
     for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array)
     temporary.rename(folder)
@@ -155,21 +181,19 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
 
 def pack_population(numbers: Floats, slopes: Slopes) -> Floats:
     """Rows that have no entity, one after the other over all lanes; shape (rows, width, lanes)."""
-    width, lanes = slopes.shape
-    rows = np.zeros((-(-len(numbers) // lanes), width, lanes), np.float32)
-    nobody, starts = np.zeros(len(numbers), np.int32), np.array([0, len(rows)])
-    slopes.place(nobody, starts[:1], 1, numbers, starts, rows)
-    return rows
+    n, lanes = len(numbers), slopes.shape[1]
+    starts, ends = np.array([0, -(-n // lanes)]), np.array([n])
+    return fill_blocks(slopes.stored(numbers), np.arange(n, dtype=np.int32), ends, 1, starts, lanes)
 
 
-def _order(counts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+def _order(counts: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], int]:
     """Entities that get blocks of their own, then the others from few to many rows; and how many the former are."""
-    order = np.argsort(np.where(counts > _ALONE, 0, counts), kind="stable")
+    order = np.argsort(np.where(counts > _ALONE, 0, counts).astype(np.uint16), kind="stable")  # by radix
     return order, int(np.count_nonzero(counts > _ALONE))
 
 
 def _blocks(
-    counts: npt.NDArray[np.int64], alone: int, lanes: int
+    counts: npt.NDArray[np.int32], alone: int, lanes: int
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
     """Lanes in use of each block, and where its rows begin, for entities in their order."""
     last = np.minimum(np.arange(alone, len(counts), lanes) + lanes, len(counts)) - 1  # the longest of each block
@@ -181,79 +205,130 @@ def _blocks(
     return used, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)
-def number_entities(keys):
-    """Number entities from 0 as they come, with a hash table of open addresses.
+def number_entities(keys: Words) -> tuple[npt.NDArray[np.int32], Words, npt.NDArray[np.int32]]:
+    """Number entities from 0 as they come.
 
     Returns:
-        int32 of shape (n,): each row's entity; int64 of shape (entities,): the first row, and the number of rows.
+        Each row's entity, shape (n,); the entities' names, shape (entities, width); and their rows, shape (entities,).
     """
-    slots = 16
-    while slots < 2 * len(keys):
-        slots *= 2
-    table = np.full(slots, -1, np.int32)
-    codes = np.empty(len(keys), np.int32)
-    first_rows, counts = np.empty(len(keys), np.int64), np.zeros(len(keys), np.int64)
-    known = 0
+    slots = 1 << max(len(keys).bit_length() - 1, 4)
+    codes, words, counts, known = number_with(keys, slots)
+    if known < 0:  # with few rows each there are more entities than a small table holds
+        codes, words, counts, known = number_with(keys, 4 * slots)
+    return codes, words[:known].copy(), counts[:known].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def number_with(keys, slots):
+    """As :func:`number_entities`, with a hash table of open addresses; the fewer slots, the more are in the cache.
+
+    Returns:
+        Codes, names and rows, the latter two with room for an entity each row; and how many entities there are, -1
+        where they would take more than half of the slots.
+    """
+    table, known = np.full(slots, -1, np.int32), 0
+    codes, words, counts = np.empty(len(keys), np.int32), np.empty_like(keys), np.zeros(len(keys), np.int32)
     for i in range(len(keys)):
         slot = np.int64(hash_of(keys, i) & np.uint64(slots - 1))
-        while table[slot] >= 0 and not _equal(keys, first_rows[table[slot]], i):
-            slot = (slot + 1) % slots
-        if table[slot] < 0:
-            table[slot] = known
-            first_rows[known] = i
+        code = np.int64(table[slot])
+        while code >= 0:
+            if _equal(words, code, keys, i):
+                break
+            slot = (slot + 1) & (slots - 1)
+            code = np.int64(table[slot])
+        if code < 0:
+            code = np.int64(known)
             known += 1
-        codes[i] = table[slot]
-        counts[table[slot]] += 1
-    return codes, first_rows[:known].copy(), counts[:known].copy()
+            if 2 * known > slots:
+                known = -1
+                break
+            table[slot] = code
+            for k in range(keys.shape[1]):
+                words[code, k] = keys[i, k]
+        codes[i] = code
+        counts[code] += 1
+    return codes, words, counts, known
 
 
 @numba.njit(inline="always")
-def _equal(keys, one, other):
+def _equal(these, one, those, other):
     same = True
-    for k in range(keys.shape[1]):
-        same = same and keys[one, k] == keys[other, k]
+    for k in range(these.shape[1]):
+        same = same and these[one, k] == those[other, k]
     return same
 
 
 @numba.njit(cache=True, nogil=True)
-def place_rows(
-    codes, place, alone, numbers, columns, means, scales, form, weighted, label_mean, label_deviation, starts, rows
-) -> None:  # fmt: skip
-    """Write each row to where its entity is, in its form; see :mod:`.forms`.
+def rows_by_entity(codes, entities, starts):
+    """Positions of the rows of each entity, one after the other, and within it as they came; int32 of shape (n,).
 
-    ``place`` is each entity's position in the order of blocks and lanes; z is (number - mean) times scale, or 1 where
-    the column is -1. What is missing counts as the mean, and as no offset.
+    Args:
+        codes: The entity of each row.
+        entities: In which order.
+        starts: Where the rows of each of them begin.
     """
-    lanes = rows.shape[2]
-    last = numbers.shape[1] - 1
-    filled = np.zeros(place.size, np.int64)
+    place = np.empty(len(entities), np.int64)
+    for k in range(len(entities)):
+        place[entities[k]] = starts[k]
+    order = np.empty(codes.size, np.int32)
     for i in range(codes.size):
-        entity = codes[i]
-        count, at = filled[entity], place[entity]
-        filled[entity] += 1
-        if at < alone:
-            row, lane = starts[at] + count // lanes, count % lanes
-        else:
-            row, lane = starts[alone + (at - alone) // lanes] + count, (at - alone) % lanes
-        weight = float(numbers[i, last]) if weighted else 1.0
-        label = float(numbers[i, last - 1] if weighted else numbers[i, last])
-        offset = float(numbers[i, 0]) if math.isfinite(numbers[i, 0]) else 0.0
-        times = 1.0
-        if form == LINEAR:
-            times = math.sqrt(weight)
-            offset = times * (offset - (label - label_mean)) / label_deviation
-        elif form == POISSON:
-            offset += math.log(weight)
-            rows[row, 1 + columns.size, lane] = weight * label
-        else:
-            times = 2.0 * label - 1.0
-            offset *= times
-            if form == WEIGHTED:
-                rows[row, 1 + columns.size, lane] = weight
-        rows[row, 0, lane] = offset
-        for a in range(columns.size):
-            z = 1.0
-            if columns[a] >= 0:
-                z = (numbers[i, columns[a]] - means[a]) * scales[a]
-            rows[row, 1 + a, lane] = times * z if math.isfinite(z) else 0.0
+        order[place[codes[i]]] = i
+        place[codes[i]] += 1
+    return order
+
+
+def fill_blocks(
+    stored: Floats,
+    order: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int64],
+    alone: int,
+    starts: npt.NDArray[np.int64],
+    lanes: int,
+) -> Floats:
+    """Rows in blocks.
+
+    Args:
+        stored: Of each row, shape (n, width).
+        order: Rows of the first entity, then of the second, and so on.
+        ends: Where in ``order`` the rows of each entity end.
+        alone: How many entities, the first ones, have a block each.
+        starts: Where the rows of each block begin.
+        lanes: Of a block.
+
+    Returns:
+        Shape (rows, width, lanes).
+    """
+    rows: Floats = _filler(stored.shape[1], lanes)(stored, order, ends, alone, starts)
+    return rows
+
+
+@cache
+def _filler(width: int, lanes: int) -> Callable[..., Floats]:
+    """Compiled for a width: copying a row is then a few instructions, and no loop."""
+
+    @numba.njit(cache=True, nogil=True)
+    def fill(stored, order, ends, alone, starts):
+        """One block after the other, each in the cache while it is written."""
+        rows = np.empty((starts[-1], width, lanes), np.float32)
+        k = 0
+        for entity in range(ends.size):
+            block, lane = entity, 0
+            if entity >= alone:
+                block, lane = alone + (entity - alone) // lanes, (entity - alone) % lanes
+            if lane == 0:
+                rows[starts[block] : starts[block + 1]] = 0
+            row = starts[block]
+            while k < ends[entity]:
+                i = order[k]
+                for a in range(width):
+                    rows[row, a, lane] = stored[i, a]
+                k += 1
+                if entity >= alone:
+                    row += 1
+                else:
+                    lane += 1
+                    if lane == lanes:
+                        row, lane = row + 1, 0
+        return rows
+
+    return cast(Callable[..., Floats], fill)
