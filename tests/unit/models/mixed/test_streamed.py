@@ -303,7 +303,7 @@ def test_several_inputs_can_be_the_entity():
         ({"random_effects": [{"entity": "member", "features": ["visit.a"]}]}, "include the intercept"),
         ({"fixed": ["visit.o"]}, "fixed effects are among them"),
         ({"l1": 0.1}, "no l1 penalty"),
-        ({"random_effects": [{**EFFECT, "max_rows": 5}]}, "no bound on rows"),
+        ({"locked": ["member"]}, "nothing is locked"),
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, W
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
-from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population
+from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population, sample_rows
 from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
 
 SPREAD, PHI = math.pi / 8, 0.7
@@ -207,6 +207,24 @@ def test_blocks_hold_every_row_once(tmp_path):
     assert list(part.used[:1]) == [0]
     assert part.used[1:].sum() + 1 == len(part.words)
     assert (part.used[1:-1] == lanes_of(3)).all()
+
+
+@relaxed
+@given(st.lists(st.integers(0, 5), min_size=1), st.integers(1, 9), st.integers(0, 2**31))
+def test_a_sample_has_the_size_that_was_asked_for(values, most, seed):
+    codes, words, counts = number_entities(np.array(values, np.uint64)[:, None])
+    stays = sample_rows(words, codes, counts, most, np.uint64(seed))
+    assert list(np.bincount(codes[stays], minlength=len(counts))) == list(np.minimum(counts, most))
+    np.testing.assert_array_equal(stays, sample_rows(words, codes, counts, most, np.uint64(seed)))
+
+
+def test_every_row_is_equally_likely_in_a_sample():
+    codes, words, counts = number_entities(np.repeat(np.arange(4000, dtype=np.uint64), 10)[:, None])
+    stays = sample_rows(words, codes, counts, 3, np.uint64(1)).reshape(-1, 10)
+    np.testing.assert_allclose(stays.mean(0), 0.3, atol=0.03)  # four standard errors
+    pairs = stays.T.astype(float) @ stays / 4000
+    np.testing.assert_allclose(pairs[~np.eye(10, dtype=bool)], 3 * 2 / (10 * 9), atol=0.016)
+    assert (stays != sample_rows(words, codes, counts, 3, np.uint64(2)).reshape(-1, 10)).mean() > 0.3
 
 
 def test_a_state_can_be_laid_into_blocks(tmp_path):

@@ -222,6 +222,32 @@ def test_a_variance_is_given_in_the_unit_of_the_label():
     np.testing.assert_allclose(one._learned.effects[0].means, other._learned.effects[0].means, atol=0.05)
 
 
+@pytest.mark.parametrize("loss", TASKS)
+def test_shops_with_few_rows_belong_to_the_population(loss, monkeypatch):
+    examples = make_visits(loss, 4000, 300)
+    effect = [{"entity": "shop", "features": FEATURES, "min_rows": 12}]
+    one = fitted(loss, examples, random_effects=effect)
+    other = exactly_in_memory(loss, examples, monkeypatch, random_effects=effect)
+    assert 0 < len(one._learned.effects[0]) < 250
+    np.testing.assert_array_equal(one._terms.effect_levels[0].keys, other._terms.effect_levels[0].keys)
+    size = examples.label.std() if loss == "linear" else 1
+    np.testing.assert_allclose(one._learned.fixed, other._learned.fixed, atol=0.01 * size)
+    np.testing.assert_allclose(one._learned.effects[0].means, other._learned.effects[0].means, atol=0.05 * size)
+    assert one._learned.dispersion == pytest.approx(other._learned.dispersion, rel=0.01)
+
+
+def test_of_shops_with_many_rows_a_sample_is_learned_from(caplog, monkeypatch):
+    monkeypatch.setattr(partition, "_ROWS_A_PART", 1000)
+    examples, effect = make_visits("logistic", weighted=False), [{"entity": "shop", "max_rows": 15}]
+    with caplog.at_level(logging.INFO):
+        one, again = (fitted("logistic", examples, fixed=[], random_effects=effect) for _ in range(2))
+    names, counts = np.unique([name for name in examples.columns["shop"] if name is not None], return_counts=True)
+    np.testing.assert_array_equal(one._learned.effects[0].rows, np.minimum(counts, 15))
+    assert f"{np.maximum(counts - 15, 0).sum():,} rows are left out by max_rows" in caplog.text
+    np.testing.assert_array_equal(one._learned.effects[0].means, again._learned.effects[0].means)
+    assert list(names) == [key.decode() for key in one._terms.effect_levels[0].keys]
+
+
 def test_rows_that_do_not_count_are_left_out_and_said(caplog):
     examples = make_visits("poisson", 4000)
     examples.columns["visit.hours"][:3] = [0, np.nan, -1]

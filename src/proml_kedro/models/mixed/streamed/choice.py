@@ -37,7 +37,6 @@ def obstacles(spec: MixedSpec, fixed: Sequence[str]) -> list[str]:
         "all fixed effects are among them": set(fixed) <= set(effect.features),
         "there is no l1 penalty": spec.l1 == 0,
         "nothing is locked, and all entities are estimated": not spec.locked and spec.update == "all",
-        "there is no bound on rows of an entity": effect.min_rows == 1 and effect.max_rows is None,
     }
     return [need for need, met in needed.items() if not met]
 

@@ -46,6 +46,7 @@ class Found:
         effects: Of the entities.
         progress: How it went; in the unit of the fit.
         offset_deviation: Standard deviation of the offset over rows.
+        left_out: Rows of entities with too many.
     """
 
     scales: dict[str, Scale]
@@ -56,6 +57,7 @@ class Found:
     effects: Effects
     progress: Progress
     offset_deviation: float
+    left_out: int
 
 
 def fit(
@@ -92,10 +94,10 @@ def fit(
         else:
             progress = _begin(measured, index, population, covariance, start)
         tolerances = {"sample_first": start is None, **tolerances}
-        settings = Settings(model.penalties(), model.variational, measured.form, **tolerances)
-        Sweeps(parts, population, measured.weight_of(population), settings, pool).fit(covariance, progress, file)
+        settings = Settings(model.penalties(), model.variational, measured.form, model.intercept, **tolerances)
+        Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
     effects = collect(index, len(model.features), measured.unit.deviation, folder)
-    return _found(measured, effects, progress)
+    return _found(measured, effects, progress, parts)
 
 
 def _begin(
@@ -104,13 +106,14 @@ def _begin(
     """From an earlier model, or from a model that has nothing but an intercept."""
     value: list[list[float]] = covariance.value.tolist()
     if start is None:
-        return Progress(measured.first_mean([population, Part.open(index.parts[0]).rows]).tolist(), value)
+        part = Part.open(index.parts[0])
+        return Progress(measured.first_mean([population, part.rows, part.loose]).tolist(), value)
     start.lay_into(index, measured.unit)
     dispersion = start.earlier.learned.dispersion / measured.unit.deviation**2
     return Progress(start.mean(measured.unit).tolist(), value, dispersion)
 
 
-def _found(measured: Measured, effects: Effects, progress: Progress) -> Found:
+def _found(measured: Measured, effects: Effects, progress: Progress, parts: Sequence[Path]) -> Found:
     """In the unit of the label."""
     unit = measured.unit
     mean = np.array(progress.mean) * unit.deviation
@@ -124,6 +127,7 @@ def _found(measured: Measured, effects: Effects, progress: Progress) -> Found:
         effects,
         progress,
         measured.offset_deviation,
+        sum(int(Part.open(one).left_out) for one in parts),
     )
 
 
@@ -153,7 +157,7 @@ def pack_all(measured: Measured, folder: Path, pool: ThreadPoolExecutor) -> list
 
     def work(part: int) -> None:
         if not targets[part].exists():
-            pack(*rows.read(part), slopes, targets[part])
+            pack(*rows.read(part), slopes, targets[part], measured.model.bounds)
         rows.remove(part)
 
     if not (folder / "population.npy").exists():

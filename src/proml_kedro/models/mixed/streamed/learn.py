@@ -24,6 +24,7 @@ from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
 from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
 from proml_kedro.models.mixed.streamed.measured import Measured
 from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.pack import Bounds
 from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.terms import Terms
 
@@ -45,7 +46,8 @@ def learn(
     effect, loss = spec.coefficients[0], spec.loss_for(context.task)
     for one in examples:
         prepare.check_label(_counted(one), loss, context.key)
-    how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure
+    bounds = Bounds(effect.min_rows, effect.max_rows, context.seed)
+    how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure, bounds
     model = Model(effect.entity, effect.features, *how)
     start = Start(model, earlier, earlier.effect(effect.title, effect.features)) if earlier else None
     folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
@@ -95,6 +97,8 @@ def _of(name: str, model: Model, found: Found) -> float:
 
 
 def _say(model: Model, found: Found, key: str) -> None:
+    if found.left_out:
+        logger.info("%s: %s rows are left out by max_rows", key, f"{found.left_out:,}")
     for name, scale in found.scales.items():
         if scale.constant:
             logger.warning("%s: %s is constant and says nothing", key, name)

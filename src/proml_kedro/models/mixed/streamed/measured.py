@@ -84,10 +84,6 @@ class Measured:
             start[place] = np.log((ones + 0.5) / (self._label.count - ones + 0.5)) - offset
         return start
 
-    def weight_of(self, packed: Floats) -> float:
-        """How many rows these are, by weight; they are of the linear loss."""
-        return float(np.square(packed[:, 1 + self.model.intercept], dtype=np.float64).sum())
-
 
 def _first_of_counts(packed: Sequence[Floats], intercept: int) -> float:
     real = [one[:, 1 + intercept] > 0 for one in packed]  # and not padding

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.spec import INTERCEPT, Loss
+from proml_kedro.models.mixed.streamed.pack import Bounds
 from proml_kedro.models.mixed.streamed.rows import Wanted
 
 _INTERCEPT_PENALTY = 1e-4  # as in the engine for data in memory
@@ -27,6 +28,7 @@ class Model:
         variational: Or else penalised quasi-likelihood.
         loss: What is minimised.
         exposure: A numeric input to which a count's mean is proportional, or None.
+        bounds: On the rows of an entity.
     """
 
     entity: Sequence[str]
@@ -37,6 +39,7 @@ class Model:
     variational: bool = True
     loss: Loss = "logistic"
     exposure: str | None = None
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def numbers(self) -> list[str]:

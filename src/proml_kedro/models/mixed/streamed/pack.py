@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, cast
@@ -99,6 +99,21 @@ def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """On the rows of an entity.
+
+    Attributes:
+        least: One with fewer is left to the population.
+        most: Of one with more a random sample of this size is taken; None for all.
+        seed: Of the sample.
+    """
+
+    least: int = 1
+    most: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Part:
     """Some entities and all of their rows. All arrays are memory-mapped.
 
@@ -108,6 +123,8 @@ class Part:
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
         counts: Shape (entities,): their rows, int32; where rows have weights the sum of these, float64.
+        loose: As ``rows``: those of entities that have too few.
+        left_out: How many rows have been left out of samples, int64 of shape ().
         state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): u and posterior covariances.
     """
 
@@ -116,15 +133,15 @@ class Part:
     used: npt.NDArray[np.int8]
     words: Words
     counts: npt.NDArray[Any]
+    loose: Floats
+    left_out: npt.NDArray[np.int64]
     state: Floats
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """What :func:`pack` has written; the state may be changed, and stays changed."""
-        rows, starts, used, words, counts = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("rows", "starts", "used", "words", "counts")
-        )
-        return cls(rows, starts, used, words, counts, np.load(folder / "state.npy", mmap_mode="r+"))
+        names = [one.name for one in fields(cls)]
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r+" if name == "state" else "r") for name in names))
 
     @property
     def alone(self) -> int:
@@ -146,7 +163,7 @@ class Part:
         self.state[alone:] = rest.reshape(-1, lanes, entries).transpose(0, 2, 1)
 
 
-def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
+def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path, bounds: Bounds | None = None) -> None:
     """Write one part.
 
     Args:
@@ -154,9 +171,11 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
         numbers: Shape (n, k): offset, slopes, label, and weight if there is one.
         slopes: How slopes are made of them.
         folder: Appears when it is complete.
+        bounds: On the rows of an entity.
     """
     d, lanes = len(slopes.columns), slopes.shape[1]
     codes, words, counts = number_entities(keys)
+    codes, words, counts, numbers, loose, left_out = _bounded(codes, words, counts, numbers, bounds or Bounds())
     entities, alone = _order(counts)
     used, starts = _blocks(counts[entities], alone, lanes)
     weight = slopes.weights(numbers)
@@ -169,6 +188,8 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path) -> None:
         "used": used,
         "words": words[entities],
         "counts": sizes[entities],
+        "loose": pack_population(loose, slopes),
+        "left_out": np.array(left_out),
         "state": np.zeros((len(used), d + triangle(d), lanes), np.float32),
     }
     temporary = folder.with_name(f"{folder.name}.writing")
@@ -184,6 +205,44 @@ def pack_population(numbers: Floats, slopes: Slopes) -> Floats:
     n, lanes = len(numbers), slopes.shape[1]
     starts, ends = np.array([0, -(-n // lanes)]), np.array([n])
     return fill_blocks(slopes.stored(numbers), np.arange(n, dtype=np.int32), ends, 1, starts, lanes)
+
+
+def _bounded(
+    codes: npt.NDArray[np.int32], words: Words, counts: npt.NDArray[np.int32], numbers: Floats, bounds: Bounds
+) -> tuple[npt.NDArray[np.int32], Words, npt.NDArray[np.int32], Floats, Floats, int]:
+    """Codes, names, counts and numbers within bounds; numbers of entities with too few rows; how many were left out."""
+    left_out, loose = 0, numbers[:0]
+    if bounds.most is not None and len(counts) and counts.max() > bounds.most:
+        stays = sample_rows(words, codes, counts, bounds.most, np.uint64(bounds.seed))
+        codes, numbers, left_out = codes[stays], numbers[stays], int(np.count_nonzero(~stays))
+        counts = np.minimum(counts, np.int32(bounds.most))
+    few = counts < bounds.least
+    if few.any():
+        loose, numbers, codes = numbers[few[codes]], numbers[~few[codes]], codes[~few[codes]]
+        codes = (np.cumsum(~few, dtype=np.int32) - np.int32(1))[codes]
+        words, counts = words[~few], counts[~few]
+    return codes, words, counts, numbers, loose, left_out
+
+
+@numba.njit(cache=True, nogil=True)
+def sample_rows(words, codes, counts, most, seed):
+    """Which rows stay of entities with more than ``most``: each sample of that many is equally likely.
+
+    Rows are taken as they come, each with the probability of what is still needed over what is still to come (Fan,
+    Muller and Rezucha, 1962). Random numbers are hashes of the seed, the name and the row's number within the entity.
+    """
+    stays = np.ones(codes.size, np.bool_)
+    seen, taken = np.zeros(counts.size, np.int64), np.zeros(counts.size, np.int64)
+    draw = np.empty((1, 3), np.uint64)
+    for i in range(codes.size):
+        code = codes[i]
+        if counts[code] > most:
+            draw[0, 0], draw[0, 1], draw[0, 2] = seed, hash_of(words, code), np.uint64(seen[code])
+            uniform = float(hash_of(draw, 0) >> np.uint64(11)) / 9007199254740992.0
+            stays[i] = uniform * (counts[code] - seen[code]) < most - taken[code]
+            taken[code] += stays[i]
+            seen[code] += 1
+    return stays
 
 
 def _order(counts: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], int]:

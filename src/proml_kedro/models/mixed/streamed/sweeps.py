@@ -49,7 +49,9 @@ class Settings:
         variational: Average the likelihood over the posterior of the effects, instead of taking it at the mode.
         penalty: Precision of the prior of each fixed effect, shape (d,); infinite for a slope that has none.
         form: Of the rows, see :mod:`.forms`.
-        tolerance: An entity rests when no coefficient of its block moves further; in the unit of the margin.
+        intercept: Which of the slopes it is.
+        tolerance: An entity rests when no coefficient of its block moves further; in the unit of the margin. What is
+            then left is of the order of its square.
         mean_tolerance: Largest change of a fixed effect to stop at.
         covariance_tolerance: Largest relative change of the covariance, or of the dispersion, to stop at.
         max_sweeps: Full sweeps there may be.
@@ -61,7 +63,8 @@ class Settings:
     penalty: Array
     variational: bool = True
     form: int = LOGISTIC
-    tolerance: float = 3e-3
+    intercept: int = 0
+    tolerance: float = 1e-2
     mean_tolerance: float = 1e-3
     covariance_tolerance: float = 5e-3
     max_sweeps: int = 50
@@ -113,23 +116,29 @@ class _Sums:
 
     Attributes:
         entities: How many.
-        weight: Rows, by weight.
         rows: Vectors of rows.
         visited: How many of them were visited, each as often as it was.
+        weight: Rows by weight, of the linear loss.
         first: Sum of w, shape (d,).
         moment: Sum of w w', shape (d, d).
         uncertainty: Sum of 1 / H, shape (d, d).
         deviance: Of the linear loss, residual sum of squares over phi, and sum of w'w.
+        gradient: Of rows that belong to the population, with respect to b, shape (d,).
+        curvature: Of the same, shape (d, d).
+        squares: Of the same, residual sum of squares, of the linear loss.
     """
 
     entities: int
-    weight: float
     rows: int
     visited: int
+    weight: float
     first: Array
     moment: Array
     uncertainty: Array
     deviance: float
+    gradient: Array
+    curvature: Array
+    squares: float
 
 
 @dataclass(frozen=True)
@@ -139,12 +148,10 @@ class _Step:
     Attributes:
         change: Shape (d,).
         determined: How many of them the data determine, the others being the prior's.
-        squares: Residual sum of squares of rows without an entity, of the linear loss.
     """
 
     change: Array
     determined: float
-    squares: float
 
 
 class Sweeps:
@@ -153,7 +160,6 @@ class Sweeps:
     Args:
         folders: Of the parts, which hold all entities. A part is mapped only while it is swept.
         population: Rows without an entity, float32 of shape (rows, width, lanes).
-        nobody: How many these are, by weight.
         settings: How.
         pool: Threads that share the parts. Sums are added in the order of the parts: the result is the same for any
             number of threads.
@@ -163,13 +169,11 @@ class Sweeps:
         self,
         folders: Sequence[Path],
         population: npt.NDArray[np.float32],
-        nobody: float,
         settings: Settings,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._folders = folders
         self._population = population
-        self._nobody = nobody
         self._settings = settings
         self._pool = pool
         self._d = len(settings.penalty)
@@ -204,10 +208,10 @@ class Sweeps:
 
     def _sweep(self, folders: Sequence[Path], covariance: Covariance, progress: Progress) -> bool:
         """One sweep, and the mean and variances that follow from it; whether all have come to rest."""
-        root, everyone = np.linalg.cholesky(covariance.value), len(folders) == len(self._folders)
+        root = np.linalg.cholesky(covariance.value)
         sums = self._sums(folders, root, progress)
-        step = self._mean_step(sums, root, progress, everyone)
-        change = self._update_dispersion(sums, step, progress, everyone) if self._settings.form == LINEAR else 0.0
+        step = self._mean_step(sums, root, np.array(progress.mean))
+        change = self._update_dispersion(sums, step, progress) if self._settings.form == LINEAR else 0.0
         moment, uncertainty = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.uncertainty))
         if sums.entities:
             change = max(change, covariance.update(moment, uncertainty))
@@ -222,31 +226,57 @@ class Sweeps:
 
     def _sums(self, folders: Sequence[Path], root: Array, progress: Progress) -> _Sums:
         d, entries, settings, f = self._d, triangle(self._d), self._settings, self._floats
-        prior = tuple(np.asarray(one, f) for one in (root, np.linalg.inv(root), progress.mean))
-        how = (*map(f, (settings.spread, 1.0 / progress.dispersion, settings.tolerance)), settings.newton_steps)
+        mean, scale = np.asarray(progress.mean, f), f(1.0 / progress.dispersion)
+        prior = np.asarray(root, f), np.asarray(np.linalg.inv(root), f), mean
+        how = f(settings.spread), scale, f(settings.tolerance), settings.newton_steps
 
         def work(folder: Path) -> Array:
             part, sums = Part.open(folder), np.zeros(d + 2 * entries + 1)
             visited = self._kernels.sweep(part.rows, part.starts, part.used, part.state, *prior, *how, sums)
-            weight = part.counts.sum() if settings.form == LINEAR else 0.0
-            return np.array([len(part.words), weight, len(part.rows), visited, *sums])
+            facts = len(part.words), len(part.rows), visited, self._weight(part.counts)
+            return np.array([*facts, *sums, *self._of_population(part.loose, mean, scale)])
 
-        total = np.sum(list(self._pool.map(work, folders)), axis=0)
-        first, moment, uncertainty, deviance = np.split(total[4:], [d, d + entries, d + 2 * entries])
-        entities, rows, visited = (int(total[one]) for one in (0, 2, 3))
-        second = _symmetric(moment), _symmetric(uncertainty)
-        return _Sums(entities, float(total[1]), rows, visited, first, *second, float(deviance[0]))
+        facts, swept, population = np.split(
+            np.sum(list(self._pool.map(work, folders)), axis=0), np.cumsum([4, d + 2 * entries + 1])
+        )
+        if len(folders) == len(self._folders):
+            population = population + self._of_population(self._population, mean, scale)
+        first, moment, uncertainty, deviance = np.split(swept, np.cumsum([d, entries, entries]))
+        weight, gradient, curvature, squares = np.split(population, np.cumsum([1, d, entries]))
+        return _Sums(
+            entities=int(facts[0]),
+            rows=int(facts[1]),
+            visited=int(facts[2]),
+            weight=float(facts[3] + weight[0]),
+            first=first,
+            moment=_symmetric(moment),
+            uncertainty=_symmetric(uncertainty),
+            deviance=float(deviance[0]),
+            gradient=gradient,
+            curvature=_symmetric(curvature),
+            squares=float(squares[0]),
+        )
 
-    def _mean_step(self, sums: _Sums, root: Array, progress: Progress, everyone: bool) -> _Step:
+    def _weight(self, counts: Array) -> float:
+        """Rows of entities, where they matter."""
+        return float(counts.sum()) if self._settings.form == LINEAR else 0.0
+
+    def _of_population(self, rows: npt.NDArray[np.float32], mean: Array, scale: np.floating[Any]) -> Array:
+        """Rows by weight, gradient, curvature and squares of rows that belong to no entity, one after the other."""
+        d = self._d
+        g, h, weight = np.zeros(d + 1), np.zeros(triangle(d)), 0.0
+        if len(rows):
+            self._kernels.population(rows, mean, scale, g, h)
+            if self._settings.form == LINEAR:  # the slope of the intercept is the root of the weight
+                weight = float(np.square(rows[:, 1 + self._settings.intercept], dtype=np.float64).sum())
+        return np.array([weight, *g[:d], *h, g[d]])
+
+    def _mean_step(self, sums: _Sums, root: Array, mean: Array) -> _Step:
         """One Newton step of the slopes that have a fixed effect, zero for the others."""
-        d, penalty, mean, f = self._d, self._settings.penalty, np.array(progress.mean), self._floats
+        d, penalty = self._d, self._settings.penalty
         back = np.linalg.inv(root).T
-        gradient, squares = back @ sums.first, 0.0
-        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T
-        if everyone:
-            g, h = np.zeros(d + 1), np.zeros(triangle(d))
-            self._kernels.population(self._population, mean.astype(f), f(1.0 / progress.dispersion), g, h)
-            gradient, curvature, squares = gradient + g[:d], curvature + _symmetric(h), float(g[d])
+        gradient = back @ sums.first + sums.gradient
+        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T + sums.curvature
         fixed = np.flatnonzero(np.isfinite(penalty))
         gradient = gradient[fixed] - penalty[fixed] * mean[fixed]
         curvature = curvature[np.ix_(fixed, fixed)] + np.diag(penalty[fixed])
@@ -254,14 +284,13 @@ class Sweeps:
         step[fixed] = np.linalg.solve(curvature, gradient)
         determined = len(fixed) - float(np.diag(np.linalg.inv(curvature)) @ penalty[fixed])
         most = math.inf if self._settings.form == LINEAR else _LARGEST_STEP
-        return _Step(step * min(1.0, most / max(float(np.abs(step).max()), 1e-9)), determined, squares)
+        return _Step(step * min(1.0, most / max(float(np.abs(step).max()), 1e-9)), determined)
 
-    def _update_dispersion(self, sums: _Sums, step: _Step, progress: Progress, everyone: bool) -> float:
+    def _update_dispersion(self, sums: _Sums, step: _Step, progress: Progress) -> float:
         """The residual sum of squares for each free row; the relative change."""
-        rows = sums.weight + (self._nobody if everyone else 0.0)
         determined = step.determined + sums.entities * self._d - float(np.trace(sums.uncertainty))
-        squares = progress.dispersion * (sums.deviance - float(np.trace(sums.moment))) + step.squares
-        new = max(squares / max(rows - determined, 1e-3), _LEAST_DISPERSION)
+        squares = progress.dispersion * (sums.deviance - float(np.trace(sums.moment))) + sums.squares
+        new = max(squares / max(sums.weight - determined, 1e-3), _LEAST_DISPERSION)
         change = abs(new - progress.dispersion) / progress.dispersion
         progress.dispersion = new
         return change
