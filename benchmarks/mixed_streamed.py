@@ -1,8 +1,8 @@
 """A random effect of millions of entities, streamed: an intercept and two slopes of each, from Parquet to a folder.
 
 Rows of known effects are generated in no order, as the training set of a run has them. Measured are, in processor
-seconds and each in a new process: the whole way that ``kedro run`` goes (read, divide, pack, sweep, save); its
-stages; and one fused pass over the same rows that only evaluates the log likelihood.
+seconds and each in a new process: the whole way that ``kedro run`` goes (read, divide, pack, sweep, save); the same
+from a warm start; its stages; and one fused pass over the same rows that only evaluates the log likelihood.
 
     python benchmarks/mixed_streamed.py                                  # a million rows
     python benchmarks/mixed_streamed.py --rows 1e5 1e6 1e7 1e8           # how cost grows; 100 million need 9 GB of disk
@@ -36,9 +36,12 @@ from proml_kedro.models.component import Examples, FitContext, Input, LazyColumn
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
-from proml_kedro.models.mixed.streamed.fit import Model, divide, pack_all, scales_of, start_of
+from proml_kedro.models.mixed.streamed.fit import divide, pack_all
+from proml_kedro.models.mixed.streamed.forms import LOGISTIC
 from proml_kedro.models.mixed.streamed.kernels import kernels_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
+from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.models.mixed.streamed.pack import Part
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 from proml_kedro.spec.hardware import HardwareSpec
@@ -92,19 +95,25 @@ def examples_of(file: Path) -> Examples:
     return Examples(LazyColumns([one.name for one in INPUTS], lambda: source.read(INPUTS)), label, source=source)
 
 
-def whole_way(file: Path, folder: Path, threads: int) -> dict[str, Any]:
+def whole_way(file: Path, folder: Path, threads: int, previous: Mixed | None = None) -> dict[str, Any]:
     """What a run does with this component: fit and save."""
     component = Mixed(SPEC, INPUTS)
     hardware = HardwareSpec(threads=threads)
     with use(hardware):
         examples = examples_of(file)
         nothing = Examples({one.name: np.zeros(0) for one in INPUTS}, np.zeros(0, np.float32))
-        component.fit(examples, nothing, FitContext(hardware, 0))
-    (folder / "saved").mkdir()
-    component.save(folder / "saved")
+        component.fit(examples, nothing, FitContext(hardware, 0, previous=previous))
+    if previous is None:
+        (folder / "saved").mkdir()
+        component.save(folder / "saved")
     facts = component.summary()
     assert facts["converged"]
     return {"entities": facts["entities"], "sweeps": facts["iterations"], "passes": facts["passes"]}
+
+
+def warm_start(file: Path, folder: Path, threads: int) -> dict[str, Any]:
+    """The same once more, from what was saved."""
+    return whole_way(file, folder, threads, Mixed.load(SPEC, INPUTS, folder / "saved"))
 
 
 def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
@@ -121,12 +130,13 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         examples = [examples_of(file)]
         rows = divide(model, examples, folder / "fit")
         start = timed("divide_cpu", start)
-        first = start_of(model, rows)
-        parts = pack_all(model, rows, scales_of(model, rows), folder / "fit", pool)
+        measured = Measured(model, rows)
+        parts = pack_all(measured, folder / "fit", pool)
         start = timed("pack_cpu", start)
-        progress, covariance = Progress(first.tolist(), []), Covariance(0.2 * np.eye(3), True, False)
         nobody = np.load(folder / "fit" / "population.npy")
-        Sweeps(parts, nobody, Settings(model.penalties()), pool).fit(covariance, progress, folder / "progress.json")
+        progress, covariance = Progress(measured.first_mean([]).tolist(), []), Covariance(0.2 * np.eye(3), True, False)
+        sweeps = Sweeps(parts, nobody, Settings(model.penalties()), pool)
+        sweeps.fit(covariance, progress, folder / "progress.json")
         start = timed("sweep_cpu", start)
         passes = []
         for _ in range(3):
@@ -202,11 +212,10 @@ def in_new_process(what: str, *arguments: object) -> dict[str, Any]:
 
 def measure(what: str, file: Path, folder: Path, threads: int) -> None:
     """One measurement, in this process; prints the figures as JSON."""
-    kernels_of(3)
+    kernels_of(3, LOGISTIC)
     start, wall = time.process_time(), time.perf_counter()
-    found = {"way": whole_way, "stages": stages, "lookups": lambda _, where, __: lookups(where)}[what](
-        file, folder, threads
-    )
+    kinds = {"way": whole_way, "warm": warm_start, "stages": stages, "lookups": lambda _, where, __: lookups(where)}
+    found = kinds[what](file, folder, threads)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     found |= {"cpu": time.process_time() - start, "wall": time.perf_counter() - wall, "peak_mb": usage.ru_maxrss / 1024}
     print(json.dumps(found))
@@ -221,6 +230,7 @@ def compare(rows: int, names: str, threads: int, folder: Path) -> dict[str, Any]
     figures |= {f"way_{name}" if name in ("cpu", "wall", "peak_mb") else name: one for name, one in way.items()}
     figures["saved_mb"] = sum(one.stat().st_size for one in (folder / "saved").iterdir()) / 2**20
     figures |= {k: v for k, v in in_new_process("lookups", file, folder, threads).items() if k.endswith(("us", "ms"))}
+    figures |= {f"warm_{name}": one for name, one in in_new_process("warm", file, folder, threads).items()}
     parts = in_new_process("stages", file, folder, threads)
     figures |= {name: one for name, one in parts.items() if name not in ("cpu", "wall")}
     figures["fit_cpu"] = parts["pack_cpu"] + parts["sweep_cpu"]
@@ -245,13 +255,14 @@ def main() -> None:
         return
     compare_small(options.threads)
     results = []
-    print(f"{'rows':>12} {'entities':>10} {'way':>7} {'divide':>7} {'pack':>6} {'sweep':>6} {'1 pass':>7} {'MB':>6}")
+    heads = {"rows": 12, "entities": 10, "way": 7, "divide": 7, "pack": 6, "sweep": 6, "1 pass": 7, "warm": 7, "MB": 6}
+    print(" ".join(f"{name:>{width}}" for name, width in heads.items()))
     for rows in options.rows:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             one = compare(int(rows), options.names, options.threads, Path(folder))
         results.append(one)
-        cpu = [one[f"{name}_cpu"] for name in ("way", "divide", "pack", "sweep", "likelihood_pass")]
-        text = "{:>7.2f} {:>7.2f} {:>6.2f} {:>6.2f} {:>7.3f}".format(*cpu)
+        cpu = [one[f"{name}_cpu"] for name in ("way", "divide", "pack", "sweep", "likelihood_pass", "warm")]
+        text = "{:>7.2f} {:>7.2f} {:>6.2f} {:>6.2f} {:>7.3f} {:>7.2f}".format(*cpu)
         print(f"{one['rows']:>12,} {one['entities']:>10,} {text} {one['way_peak_mb']:>6.0f}", flush=True)
     print(json.dumps(results[-1] | {"cpu_by_rows": {str(one["rows"]): round(one["way_cpu"], 2) for one in results}}))
 

@@ -58,14 +58,13 @@ class Mixed(Component):
         if is_streamed(spec, [*terms.numbers, *terms.categories], periods, context):
             from proml_kedro.models.mixed.streamed.learn import learn
 
-            covariance = arranging.first_covariance(spec.coefficients[0], 1.0)
-            self._learned = learn(spec, terms, periods, covariance, context)
+            self._learned = learn(spec, terms, periods, self._continued(loss, context), context)
             return
         examples = train.join(validation) if len(periods) > 1 else train
         examples = self._sample(prepare.usable(examples, spec.exposure, context.key), context)
         prepare.check_label(examples.label, loss, context.key)
         columns, label, weight = examples.columns, examples.label, prepare.weights(examples)
-        earlier = continuation.check(spec, terms, _earlier(context.previous), loss, context.key, context.final)
+        earlier = self._continued(loss, context)
         with terms.remembering(columns):
             for name in terms.learn(columns, weight, earlier.terms if earlier else None):
                 logger.warning("%s: %s is constant and says nothing", context.key, name)
@@ -73,6 +72,12 @@ class Mixed(Component):
                 terms.hold(spec, earlier.terms)
             self._learned = self._learn(columns, label, weight, earlier, loss, context)
         self._learned.importance = self._shares(columns)
+
+    def _continued(self, loss: Loss, context: FitContext) -> continuation.Earlier | None:
+        """The earlier model, as far as it is one to go on from."""
+        before, spec = context.previous, self.spec
+        earlier = continuation.Earlier(before._terms, before._learned) if isinstance(before, Mixed) else None
+        return continuation.check(spec, self._terms, earlier, loss, context.key, context.final)
 
     def _learn(
         self,
@@ -191,10 +196,6 @@ class Mixed(Component):
     def summary(self) -> dict[str, Any]:
         """Steps and passes taken, whether they converged, and the standard deviations of the random effects."""
         return self._learned.facts
-
-
-def _earlier(previous: Component | None) -> continuation.Earlier | None:
-    return continuation.Earlier(previous._terms, previous._learned) if isinstance(previous, Mixed) else None
 
 
 def _last_step(found: Fit) -> tuple[int, str]:

@@ -37,17 +37,21 @@ def usable(examples: Examples, exposure: str | None, key: str) -> Examples:
         counts &= np.isfinite(examples.weight) & (examples.weight > 0)
     if exposure is not None:
         counts &= has_exposure(examples.columns, exposure)
-    if not counts.any():
+    say_left_out(int(np.count_nonzero(counts)), len(examples), key)
+    return examples if counts.all() else examples.take(counts)
+
+
+def say_left_out(kept: int, rows: int, key: str) -> None:
+    """Say of how many rows nothing is learned.
+
+    Raises:
+        UserError: Of all of them.
+    """
+    if not kept:
         raise UserError.at(key, "no example has a label, a positive weight and a positive exposure")
-    if counts.all():
-        return examples
-    logger.warning(
-        "%s: %s of %s examples have no label, weight or exposure and are left out",
-        key,
-        f"{np.count_nonzero(~counts):,}",
-        f"{len(examples):,}",
-    )
-    return examples.take(counts)
+    if kept < rows:
+        message = "%s: %s of %s examples have no label, weight or exposure and are left out"
+        logger.warning(message, key, f"{rows - kept:,}", f"{rows:,}")
 
 
 def has_exposure(columns: Columns, name: str) -> npt.NDArray[np.bool_]:

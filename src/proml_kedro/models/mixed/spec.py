@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValid
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.models.mixed.streamed.choice import obstacles, obstacles_of
+from proml_kedro.models.mixed.streamed.choice import obstacles
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
@@ -151,8 +151,8 @@ class MixedSpec(ComponentSpec):
         update: ``changed_entities`` estimates only entities whose rows are not those that ``training.warm_start``
             learned from, and keeps all else: fixed effects, variances, factors and the other entities.
         max_iterations: Of Newton steps, or of sweeps of the streamed engine.
-        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features of a
-            binary label; ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
+        engine: ``streamed`` keeps rows and entities on disk, for one random effect on at most five features;
+            ``memory`` can do everything. ``auto`` streams from five million rows on where that works.
         refit: Learn from the validation period too, when no other component learns from this one.
     """
 
@@ -227,7 +227,7 @@ class MixedSpec(ComponentSpec):
         if self.exposure is not None and self.loss_for(task) != "poisson":
             mistakes.append(Mistake("exposure", "is of counts; it needs `loss: poisson`"))
         if self.engine == "streamed":
-            needs = [*obstacles(self, self.fixed_inputs(inputs)), *obstacles_of(problem)]
+            needs = obstacles(self, self.fixed_inputs(inputs))
             mistakes += [Mistake("engine", f"'streamed' works where {need}") for need in needs]
         return mistakes
 

@@ -107,6 +107,11 @@ class Terms:
         self._scales, self._category_levels, self.effect_levels = scales, [], [entities]
 
     @property
+    def scales(self) -> dict[str, Scale]:
+        """How each number is standardised."""
+        return self._scales
+
+    @property
     def offset_names(self) -> list[str]:
         """The inputs that :meth:`offset` comes from."""
         return [name for name in (self._offset, self._exposure) if name is not None]

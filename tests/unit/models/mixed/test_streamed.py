@@ -28,7 +28,8 @@ from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
 from proml_kedro.models.mixed.streamed import partition, sweeps
 from proml_kedro.models.mixed.streamed.choice import obstacles
-from proml_kedro.models.mixed.streamed.fit import Model, fit
+from proml_kedro.models.mixed.streamed.fit import fit
+from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec, ProblemSpec
 
 EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
@@ -88,6 +89,7 @@ def test_equals_the_engine_in_memory(variational, tmp_path):
     other, levels = in_memory(examples, Covariance(COVARIANCE, False, False), variational)
     assert found.progress.converged
     np.testing.assert_allclose(found.mean, [other.fixed[1], other.fixed[0], 0], atol=2e-5)
+    np.testing.assert_allclose(found.errors, [other.fixed_errors[1], other.fixed_errors[0], 0], rtol=1e-3)
     assert [one.decode() for one in found.effects.names] == list(levels)
     np.testing.assert_allclose(found.effects.means, other.effects[0], atol=1e-4)
     # In memory the uncertainty of the fixed effects is added, which is of the order of one over the entities.
@@ -301,9 +303,10 @@ def test_several_inputs_can_be_the_entity():
     [
         ({"random_effects": [EFFECT, {"entity": "member"}]}, "one random effect"),
         ({"random_effects": [{"entity": "member", "features": ["visit.a"]}]}, "include the intercept"),
-        ({"fixed": ["visit.o"]}, "fixed effects are among them"),
+        ({"fixed": ["visit.o"]}, "fixed effects are features of the random effect"),
+        ({"method": "laplace"}, "the method is variational or pql"),
         ({"l1": 0.1}, "no l1 penalty"),
-        ({"random_effects": [{**EFFECT, "max_rows": 5}]}, "no bound on rows"),
+        ({"locked": ["member"]}, "nothing is locked"),
     ],
     ids=str,
 )
@@ -324,24 +327,14 @@ def test_what_cannot_be_streamed_is_a_mistake_before_anything_runs():
         }
     )
     types = {one.name: one.dtype for one in INPUTS}
-    config = {**SPEC, "random_effects": [EFFECT], "loss": "poisson", "fixed": ["visit.*"], "engine": "streamed"}
+    config = {**SPEC, "random_effects": [EFFECT], "l1": 0.1, "update": "changed_entities", "engine": "streamed"}
     found = MixedSpec.model_validate(config).check(types, problem)
-    assert [str(one.key) for one in found] == ["engine"] * 3
+    assert [str(one.key) for one in found] == ["engine"] * 2
     assert [one.message.removeprefix("'streamed' works where ") for one in found] == [
-        "the loss is logistic",
-        "the label is binary",
-        "examples have no weights",
+        "there is no l1 penalty",
+        "nothing is locked, and all entities are estimated",
     ]
     assert not MixedSpec.model_validate({**config, "engine": "auto"}).check(types, problem)
-
-
-def test_labels_and_weights_that_cannot_be_streamed_are_said():
-    examples = make_visits()
-    weighted = Examples(examples.columns, examples.label, np.ones(len(examples), np.float32))
-    with pytest.raises(UserError, match="no weights"):
-        component(examples=weighted)
-    with pytest.raises(UserError, match="every label is 0 or 1"):
-        component(examples=Examples(examples.columns, examples.label * 0.5))
 
 
 def test_many_rows_are_streamed_by_themselves(monkeypatch, caplog):
@@ -370,6 +363,15 @@ def test_what_was_noticed_is_said(caplog):
     assert "model.components.personal: visit.b is constant and says nothing" in caplog.text
     assert "visit.a is missing in some rows, where it counts as the mean" in caplog.text
     assert "stopped after 1 sweeps without converging" in caplog.text
+
+
+def test_a_missing_number_is_scored_as_the_mean():
+    examples = make_visits()
+    examples.columns["visit.a"][:300] = np.nan
+    one, fresh = component(examples=examples, refit=False), make_visits(200, seed=3).columns
+    mean = np.nanmean(examples.columns["visit.a"], dtype=np.float64)
+    scores = [one.score({**fresh, "visit.a": np.full(200, value, np.float32)})["margin"] for value in (np.nan, mean)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):

@@ -8,71 +8,90 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
-from proml_kedro.models.mixed.streamed.keys import names_of, order_of, words_of
+from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
-from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population
+from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population, sample_rows
 from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
 
-SPREAD = math.pi / 8
+SPREAD, PHI = math.pi / 8, 0.7
 relaxed = settings(deadline=None)  # the first example compiles
 names = st.lists(st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)))
 
 
-def make_rows(d, entities=70, alone=700, seed=0):
+def make_rows(d, form=LOGISTIC, entities=70, alone=700, seed=0):
     """Words, numbers, and slopes of rows in no order; the first entity has so many that it has a block of its own."""
     generator = np.random.default_rng(seed)
     codes = generator.permutation(np.concatenate([np.zeros(alone), generator.integers(1, entities, 9 * entities)]))
     keys = (codes.astype(np.uint64) + 5)[:, None]
     z = generator.normal(2, 3, (len(codes), d - 1))
-    label = generator.random(len(codes)) < 0.4
-    numbers = np.column_stack([generator.normal(size=len(codes)), z, label]).astype(np.float32)
-    slopes = Slopes(np.array([*range(1, d), -1]), np.array([2.0] * (d - 1) + [0]), np.array([1 / 3] * (d - 1) + [1.0]))
-    return keys, numbers, slopes
+    draw = {LINEAR: lambda n: generator.normal(4, 2, n), POISSON: lambda n: generator.poisson(generator.gamma(1, 3, n))}
+    label = draw.get(form, lambda n: generator.random(n) < 0.4)(len(codes))
+    weight = [] if form == LOGISTIC else [generator.uniform(0.2, 3, len(codes))]
+    numbers = np.column_stack([generator.normal(size=len(codes)), z, label, *weight]).astype(np.float32)
+    how = np.array([*range(1, d), -1]), np.array([2.0] * (d - 1) + [0]), np.array([1 / 3] * (d - 1) + [1.0])
+    unit = (3.0, 2.0) if form == LINEAR else (0.0, 1.0)
+    return keys, numbers, Slopes(*how, form, form != LOGISTIC, unit)
 
 
 def design(numbers, slopes):
-    """Offset, standardised slopes and label of each row, in float64."""
+    """Offset, standardised slopes, label and weight of each row, in float64 and in the unit of the fit."""
     numbers = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
     z = [
         np.ones(len(numbers)) if column < 0 else np.nan_to_num((numbers[:, column] - mean) * scale)
         for column, mean, scale in zip(slopes.columns, slopes.means, slopes.scales, strict=True)
     ]
-    return np.nan_to_num(numbers[:, 0]), np.column_stack(z), numbers[:, -1]
+    weight = numbers[:, -1] if slopes.weighted else np.ones(len(numbers))
+    label = (numbers[:, -2 if slopes.weighted else -1] - slopes.unit[0]) / slopes.unit[1]
+    return np.nan_to_num(numbers[:, 0]) / slopes.unit[1], np.column_stack(z), label, weight
 
 
-def newton(offset, z, label, c, v, precision, mean, spread):
-    """One step for one entity, as the module says it: the new c and the new V."""
-    sign = 2 * label - 1
-    s, m = sign[:, None] * z, sign * (offset + z @ c)
-    k = 1 / np.sqrt(1 + spread * np.einsum("na,ab,nb->n", z, v, z))
-    q = 1 / (1 + np.exp(k * m))
-    w = k * q * (1 - q)
-    gradient = s.T @ q - precision @ (c - mean)
-    inverse = np.linalg.inv((s * w[:, None]).T @ s + precision)
-    return c + inverse @ gradient, inverse
+def derivative_and_curvature(form, margin, variance, label, spread):
+    """Of each row's mean log likelihood over the posterior, as the module says them; by labels of 0 and 1."""
+    if form == LINEAR:
+        return (label - margin) / PHI, np.full(len(margin), 1 / PHI)
+    if form == POISSON:
+        mean = np.exp(margin + spread * variance)
+        return label - mean, mean
+    k = 1 / np.sqrt(1 + spread * variance)
+    p = 1 / (1 + np.exp(-k * margin))
+    return label - p, k * p * (1 - p)
 
 
-def solve(offset, z, label, precision, mean, spread, steps=30):
+def newton(form, rows, c, v, precision, mean, spread):
+    """One step for one entity, as the module says: the new c and the new V."""
+    offset, z, label, weight = rows
+    variance = np.einsum("na,ab,nb->n", z, v, z)
+    q, w = derivative_and_curvature(form, offset + z @ c, variance, label, spread)
+    gradient = z.T @ (weight * q) - precision @ (c - mean)
+    inverse = np.linalg.inv((z * (weight * w)[:, None]).T @ z + precision)
+    step = inverse @ gradient
+    if form == POISSON:
+        longest = np.abs(z).max(0) @ np.abs(step)
+        step *= np.log1p(longest) / longest if longest > 1e-9 else 1
+    return c + step, inverse
+
+
+def solve(form, rows, precision, mean, spread, steps=30):
     c, v = mean, np.zeros_like(precision)
     for _ in range(steps):
-        c, v = newton(offset, z, label, c, v, precision, mean, spread)
+        c, v = newton(form, rows, c, v, precision, mean, spread)
     return c, v
 
 
-def packed(folder, d, **how):
-    keys, numbers, slopes = make_rows(d, **how)
+def packed(folder, d, form=LOGISTIC, **how):
+    keys, numbers, slopes = make_rows(d, form, **how)
     pack(keys, numbers, slopes, folder / "part")
     return Part.open(folder / "part"), keys, numbers, slopes
 
 
-def swept(part, precision, mean, spread, tolerance=1e-6, most=30):
-    d = len(mean)
-    sums = np.zeros(d + 2 * triangle(d))
+def swept(part, precision, mean, spread, tolerance=1e-6, most=30, form=LOGISTIC):
+    d, f = len(mean), floats_of(form)
+    sums = np.zeros(d + 2 * triangle(d) + 1)
     root = np.linalg.cholesky(np.linalg.inv(precision))
-    factors = root.astype(np.float32), np.linalg.inv(root).astype(np.float32)
-    how = (*factors, mean.astype(np.float32), np.float32(spread), np.float32(tolerance), most)
-    visited = kernels_of(d).sweep(part.rows, part.starts, part.used, part.state, *how, sums)
+    how = *(one.astype(f) for one in (root, np.linalg.inv(root), mean)), *map(f, (spread, 1 / PHI, tolerance)), most
+    visited = kernels_of(d, form).sweep(part.rows, part.starts, part.used, part.state, *how, sums)
     return sums, visited
 
 
@@ -94,35 +113,56 @@ def test_the_exponential_is_one_within_its_accuracy():
     assert 0 < exponential(np.float32(-1e30)) < exponential(np.float32(1e30)) < np.inf
 
 
-@pytest.mark.parametrize("d", [1, 3, 5])
-@pytest.mark.parametrize("spread", [SPREAD, 0.0], ids=["variational", "pql"])
-def test_a_sweep_solves_each_entity(d, spread, tmp_path):
-    part, keys, numbers, slopes = packed(tmp_path, d)
+CASES = [
+    *((d, form, spread) for d in (1, 3, 5) for form, spread in ((LOGISTIC, SPREAD), (LOGISTIC, 0.0))),
+    *((d, form, spread) for d in (1, 3) for form, spread in ((WEIGHTED, SPREAD), (LINEAR, 0.0), (POISSON, 0.5))),
+]
+
+
+@pytest.mark.parametrize(("d", "form", "spread"), CASES)
+def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
+    part, keys, numbers, slopes = packed(tmp_path, d, form)
     precision, mean = prior(d)
-    sums, _ = swept(part, precision, mean, spread)
+    sums, _ = swept(part, precision, mean, spread, form=form)
     state, expected = part.by_entity(), np.zeros_like(sums)
     assert part.alone == 1
     for word, found in zip(part.words[:, 0], state, strict=True):
-        c, v = solve(*design(numbers[keys[:, 0] == word], slopes), precision, mean, spread)
+        rows = design(numbers[keys[:, 0] == word], slopes)
+        c, v = solve(form, rows, precision, mean, spread)
         np.testing.assert_allclose(mean + found[:d], c, atol=2e-4)
         np.testing.assert_allclose(full(found[d:], d), v, atol=2e-4)
         whiten = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(precision)))
         w = whiten @ (c - mean)
-        expected += [*w, *np.outer(w, w)[np.tril_indices(d)], *(whiten @ v @ whiten.T)[np.tril_indices(d)]]
-    np.testing.assert_allclose(sums, expected, atol=0.01)
+        deviance = rows[3] @ (rows[0] + rows[1] @ c - rows[2]) ** 2 / PHI + w @ w if form == LINEAR else 0
+        second = [(one)[np.tril_indices(d)] for one in (np.outer(w, w), whiten @ v @ whiten.T)]
+        expected += np.concatenate([w, *second, [deviance]])
+    np.testing.assert_allclose(sums, expected, atol=0.01, rtol=1e-5)
 
 
-def test_one_step_is_newtons(tmp_path):
+@pytest.mark.parametrize(("form", "spread"), [(LOGISTIC, SPREAD), (WEIGHTED, SPREAD), (LINEAR, 0.0), (POISSON, 0.5)])
+def test_one_step_is_newtons(form, spread, tmp_path):
     d = 3
-    part, keys, numbers, slopes = packed(tmp_path, d)
+    part, keys, numbers, slopes = packed(tmp_path, d, form)
     precision, mean = prior(d)
-    swept(part, precision, mean, SPREAD, most=2)
+    swept(part, precision, mean, spread, most=2, form=form)
     for word, found in zip(part.words[:, 0], part.by_entity(), strict=True):
-        rows = design(numbers[keys[:, 0] == word], slopes)
-        c, v = solve(*rows, precision, mean, SPREAD, steps=0)
-        c, v = newton(*rows, c, v, precision, mean, SPREAD)
-        c, v = newton(*rows, c, v, precision, mean, SPREAD)
+        c, v = solve(form, design(numbers[keys[:, 0] == word], slopes), precision, mean, spread, steps=2)
         np.testing.assert_allclose(found, [*(c - mean), *v[np.tril_indices(d)]], atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 1e3, 1e6, 1e9])
+def test_counts_of_any_size_are_reached_from_afar(count, tmp_path):
+    """A plain Newton step from a mean of 1 to one of a million leads to e^million."""
+    numbers = np.array([[0, count], [-5, count], [5, count], [0, 0]], np.float32)
+    slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1), POISSON)
+    pack(np.array([[1], [2], [3], [3]], np.uint64), numbers, slopes, tmp_path / "part")
+    part = Part.open(tmp_path / "part")
+    _, visited = swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=60, form=POISSON)
+    assert visited < 60 * len(part.rows)
+    for word, u in zip(part.words[:, 0], part.by_entity()[:, 0].astype(float), strict=True):
+        rows = numbers[[0]] if word == 1 else numbers[[1]] if word == 2 else numbers[2:]
+        means = np.exp(rows[:, 0] + u)
+        assert abs((rows[:, 1] - means).sum() - 0.01 * u) < 1e-5 * (1 + means.sum())
 
 
 def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
@@ -137,22 +177,24 @@ def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
         assert abs(gradient) < 1e-3
 
 
-def test_rows_without_an_entity_are_summed(tmp_path):
-    d = 3
-    _, numbers, slopes = make_rows(d)
+@pytest.mark.parametrize("form", [LOGISTIC, WEIGHTED, LINEAR, POISSON])
+def test_rows_without_an_entity_are_summed(form):
+    d, f = 3, floats_of(form)
+    _, numbers, slopes = make_rows(d, form)
     numbers[::7, 1], numbers[::5, 0] = np.nan, np.inf
     mean = np.array([0.3, -0.2, 0.1])
-    g, h = np.zeros(d), np.zeros(triangle(d))
-    kernels_of(d).population(pack_population(numbers, slopes), mean.astype(np.float32), g, h)
-    offset, z, label = design(numbers, slopes)
-    p = 1 / (1 + np.exp(-offset - z @ mean))
-    np.testing.assert_allclose(g, z.T @ (label - p), rtol=1e-4, atol=0.01)
-    np.testing.assert_allclose(full(h, d), (z * (p * (1 - p))[:, None]).T @ z, rtol=1e-4, atol=0.01)
+    g, h = np.zeros(d + 1), np.zeros(triangle(d))
+    kernels_of(d, form).population(pack_population(numbers, slopes), mean.astype(f), f(1 / PHI), g, h)
+    offset, z, label, weight = design(numbers, slopes)
+    q, w = derivative_and_curvature(form, offset + z @ mean, 0, label, 0)
+    np.testing.assert_allclose(g[:d], z.T @ (weight * q), rtol=1e-4, atol=0.01)
+    np.testing.assert_allclose(full(h, d), (z * (weight * w)[:, None]).T @ z, rtol=1e-4, atol=0.01)
+    assert g[d] == (pytest.approx(weight @ (PHI * q) ** 2, rel=1e-6) if form == LINEAR else 0)
 
 
 def test_blocks_hold_every_row_once(tmp_path):
     part, keys, numbers, slopes = packed(tmp_path, 3)
-    offset, z, label = design(numbers, slopes)
+    offset, z, label, _ = design(numbers, slopes)
     sign = 2 * label - 1
     expected = np.column_stack([sign * offset, sign[:, None] * z])
     found = part.rows.transpose(0, 2, 1).reshape(-1, 4)
@@ -168,14 +210,39 @@ def test_blocks_hold_every_row_once(tmp_path):
 
 
 @relaxed
+@given(st.lists(st.integers(0, 5), min_size=1), st.integers(1, 9), st.integers(0, 2**31))
+def test_a_sample_has_the_size_that_was_asked_for(values, most, seed):
+    codes, words, counts = number_entities(np.array(values, np.uint64)[:, None])
+    stays = sample_rows(words, codes, counts, most, np.uint64(seed))
+    assert list(np.bincount(codes[stays], minlength=len(counts))) == list(np.minimum(counts, most))
+    np.testing.assert_array_equal(stays, sample_rows(words, codes, counts, most, np.uint64(seed)))
+
+
+def test_every_row_is_equally_likely_in_a_sample():
+    codes, words, counts = number_entities(np.repeat(np.arange(4000, dtype=np.uint64), 10)[:, None])
+    stays = sample_rows(words, codes, counts, 3, np.uint64(1)).reshape(-1, 10)
+    np.testing.assert_allclose(stays.mean(0), 0.3, atol=0.03)  # four standard errors
+    pairs = stays.T.astype(float) @ stays / 4000
+    np.testing.assert_allclose(pairs[~np.eye(10, dtype=bool)], 3 * 2 / (10 * 9), atol=0.016)
+    assert (stays != sample_rows(words, codes, counts, 3, np.uint64(2)).reshape(-1, 10)).mean() > 0.3
+
+
+def test_a_state_can_be_laid_into_blocks(tmp_path):
+    part, *_ = packed(tmp_path, 3)
+    state = np.random.default_rng(0).normal(size=(len(part.words), 3 + triangle(3))).astype(np.float32)
+    part.start_from(state)
+    np.testing.assert_array_equal(Part.open(tmp_path / "part").by_entity(), state)
+
+
+@relaxed
 @given(st.lists(st.integers(0, 30), min_size=1), st.integers(1, 3))
 def test_entities_are_numbered_as_they_come(values, width):
     keys = np.zeros((len(values), width), np.uint64)
     keys[:, -1] = values
-    codes, first_rows, counts = number_entities(keys)
+    codes, words, counts = number_entities(keys)
     seen = list(dict.fromkeys(values))
     assert [seen[code] for code in codes] == values
-    assert [values[row] for row in first_rows] == seen
+    assert list(words[:, -1]) == seen
     assert list(counts) == [values.count(one) for one in seen]
 
 
@@ -190,6 +257,25 @@ def test_names_are_kept_and_sorted_as_bytes(values):
     if len(values):
         np.testing.assert_array_equal(names_of(words, longest), expected)
         np.testing.assert_array_equal(np.sort(expected), expected[order_of(words)])
+
+
+@relaxed
+@given(st.sets(st.integers(0, 10**18)), st.sampled_from(["m{:09d}", "{:018d}x", "{}", "m{:03d}", "{:036d}"]))
+def test_names_that_are_numbered_are_sorted_as_bytes(numbers, form):
+    values = [form.format(one) for one in numbers]
+    words, _, _ = words_of(pa.array(values, pa.string()), 5)
+    assert [values[place] for place in order_of(words)] == sorted(values)
+
+
+@relaxed
+@given(st.sets(st.text("ab\U0001f600", max_size=6)), st.sets(st.text("ab\U0001f600", max_size=4)))
+def test_names_are_found_among_others(these, others):
+    names, known = (np.array(sorted(one.encode() for one in those), dtype=bytes) for those in (these, others))
+    places = np.full(len(names), -2)
+    if these and others:
+        places_among(bytes_of(names), bytes_of(known), places)
+        expected = [list(known).index(one) if one in known else -1 for one in names]
+        assert list(places) == expected
 
 
 @relaxed
@@ -213,18 +299,20 @@ def test_names_of_any_arrow_type_and_of_a_slice(kind):
 
 
 @relaxed
-@given(st.lists(st.floats(-1e6, 1e6, width=32) | st.just(math.nan) | st.just(math.inf), max_size=50))
-def test_moments_are_those_of_the_finite_values(values):
+@given(st.lists(st.floats(-1e6, 1e6, width=32) | st.just(math.nan) | st.just(math.inf), max_size=50), st.booleans())
+def test_moments_are_those_of_the_finite_values(values, weighted):
     array = np.array(values, np.float32)
+    weight = np.arange(1, len(array) + 1, dtype=np.float32) if weighted else None
     moments = Moments()
-    for part in np.array_split(array, 3):
-        moments.add(*measure(part))
+    for part in np.array_split(np.arange(len(array)), 3):
+        moments.add(*measure(array[part], None if weight is None else weight[part]))
     finite = array[np.isfinite(array)].astype(np.float64)
-    assert moments.count == len(finite)
+    times = np.ones(len(finite)) if weight is None else weight[np.isfinite(array)].astype(np.float64)
+    assert moments.count == times.sum()
     if len(finite):
-        size = max(1.0, float(np.abs(finite).max()))
-        assert moments.mean == pytest.approx(finite.mean(), abs=1e-9 * size)
-        assert moments.squares == pytest.approx(finite.var() * len(finite), abs=1e-9 * size**2 * len(finite))
+        size, mean = max(1.0, float(np.abs(finite).max())), np.average(finite, weights=times)
+        assert moments.mean == pytest.approx(mean, abs=1e-9 * size)
+        assert moments.squares == pytest.approx(times @ (finite - mean) ** 2, abs=1e-9 * size**2 * times.sum())
 
 
 def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
@@ -237,7 +325,7 @@ def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
         for first in range(0, 1000, 90):
             yield Batch(pa.array(ids[first : first + 90]), numbers[:, first : first + 90])
 
-    found = partition(read, 2, 5, tmp_path)
+    found = partition(read, 2, False, 5, tmp_path)
     assert (found.rows, found.width, found.longest) == (1000, 4, 31)
     home, seen = {}, [found.read_population()[:, 0]]
     for part in range(found.parts):

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from proml_kedro.errors import UserError
 
 if TYPE_CHECKING:
-    from proml_kedro.models.component import Examples, FitContext
+    from proml_kedro.models.component import Array, Examples, FitContext
     from proml_kedro.models.mixed.spec import MixedSpec
-    from proml_kedro.spec.problem import ProblemSpec
 
 logger = logging.getLogger(__name__)
 
@@ -31,22 +32,12 @@ def obstacles(spec: MixedSpec, fixed: Sequence[str]) -> list[str]:
         return ["there is one random effect, of coefficients"]
     effect = spec.coefficients[0]
     needed = {
-        "the loss is logistic": spec.loss in (None, "logistic") and spec.exposure is None,
+        "the method is variational or pql": spec.method != "laplace",
         "the features of the random effect include the intercept": _INTERCEPT in effect.features,
         f"they are at most {_MOST_FEATURES}": len(effect.features) <= _MOST_FEATURES,
-        "all fixed effects are among them": set(fixed) <= set(effect.features),
+        "all fixed effects are features of the random effect": set(fixed) <= set(effect.features),
         "there is no l1 penalty": spec.l1 == 0,
         "nothing is locked, and all entities are estimated": not spec.locked and spec.update == "all",
-        "there is no bound on rows of an entity": effect.min_rows == 1 and effect.max_rows is None,
-    }
-    return [need for need, met in needed.items() if not met]
-
-
-def obstacles_of(problem: ProblemSpec) -> list[str]:
-    """What is in the way of streaming its examples."""
-    needed = {
-        "the label is binary": problem.label.task == "binary",
-        "examples have no weights": problem.examples.weight is None,
     }
     return [need for need, met in needed.items() if not met]
 
@@ -60,7 +51,9 @@ def is_streamed(spec: MixedSpec, fixed: Sequence[str], examples: Sequence[Exampl
     rows = sum(len(one) for one in examples)
     if spec.engine == "memory" or (spec.engine == "auto" and rows < _MANY_ROWS):
         return False
-    unmet = [*obstacles(spec, fixed), *_obstacles_in(examples, context)]
+    unmet = obstacles(spec, fixed)
+    if spec.loss_for(context.task) == "logistic" and not all(_are_classes(one.label) for one in examples):
+        unmet.append("every label is 0 or 1")
     if unmet and spec.engine == "streamed":
         raise UserError.at(f"{context.key}.engine", f"'streamed' works where {' and '.join(unmet)}")
     if unmet:
@@ -70,12 +63,5 @@ def is_streamed(spec: MixedSpec, fixed: Sequence[str], examples: Sequence[Exampl
     return True
 
 
-def _obstacles_in(examples: Sequence[Examples], context: FitContext) -> list[str]:
-    unmet = []
-    if context.task != "binary":
-        unmet.append("the label is binary")
-    elif not all(bool(((one.label == 0) | (one.label == 1)).all()) for one in examples):
-        unmet.append("every label is 0 or 1")
-    if any(one.weight is not None for one in examples):
-        unmet.append("examples have no weights")
-    return unmet
+def _are_classes(label: Array) -> bool:
+    return bool(((label == 0) | (label == 1) | ~np.isfinite(label)).all())

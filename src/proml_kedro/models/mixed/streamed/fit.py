@@ -20,47 +20,17 @@ import numpy as np
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Scale
-from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.streamed.collect import Effects, collect
-from proml_kedro.models.mixed.streamed.pack import Slopes, pack, pack_population
+from proml_kedro.models.mixed.streamed.index import Index
+from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.pack import Floats, Part, pack, pack_population
 from proml_kedro.models.mixed.streamed.partition import Moments, Partition, partition, parts_for
 from proml_kedro.models.mixed.streamed.rows import batches
+from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 
 logger = logging.getLogger(__name__)
-
-_INTERCEPT_PENALTY = 1e-4  # as in the engine for data in memory
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is fitted.
-
-    Attributes:
-        entity: The inputs that name the entity together.
-        features: What its coefficients multiply, the intercept among them.
-        fixed: Those of the features that have a coefficient for all entities too; the intercept always has.
-        offset: A numeric input, or None.
-        penalty: Precision of the fixed effects' prior.
-        variational: Or else penalised quasi-likelihood.
-    """
-
-    entity: Sequence[str]
-    features: Sequence[str]
-    fixed: Sequence[str] = ()
-    offset: str | None = None
-    penalty: float = 1.0
-    variational: bool = True
-
-    @property
-    def numbers(self) -> list[str]:
-        """Features that are inputs."""
-        return [name for name in self.features if name != INTERCEPT]
-
-    def penalties(self) -> Array:
-        """Precision of each feature's fixed coefficient, infinite where there is none; shape (d,)."""
-        known = {INTERCEPT: _INTERCEPT_PENALTY, **dict.fromkeys(self.fixed, max(self.penalty, _INTERCEPT_PENALTY))}
-        return np.array([known.get(name, np.inf) for name in self.features])
 
 
 @dataclass(frozen=True)
@@ -70,16 +40,26 @@ class Found:
     Attributes:
         scales: Of each feature that is an input.
         mean: Fixed coefficients of the features, zero for those that have none, shape (d,).
+        errors: Their standard errors.
+        covariance: Of the population, shape (d, d).
+        spread: Root mean squares of the entities' coefficients, shape (d,).
+        dispersion: Residual variance, of the linear loss.
         effects: Of the entities.
-        progress: How it went; covariance of the population.
+        progress: How it went; in the unit of the fit.
         offset_deviation: Standard deviation of the offset over rows.
+        left_out: Rows of entities with too many.
     """
 
     scales: dict[str, Scale]
     mean: Array
+    errors: Array
+    covariance: Array
+    spread: Array
+    dispersion: float
     effects: Effects
     progress: Progress
     offset_deviation: float
+    left_out: int
 
 
 def fit(
@@ -88,6 +68,7 @@ def fit(
     covariance: Covariance,
     threads: int,
     folder: Path,
+    start: Start | None = None,
     **tolerances: Any,
 ) -> Found:
     """Fit, or go on with a fit of the same model to the same examples.
@@ -98,24 +79,59 @@ def fit(
         covariance: Of the entities' coefficients; where to start.
         threads: That share the work.
         folder: Where everything is kept; about 50 bytes a row while parts are packed, and 20 after that.
+        start: From an earlier model.
         tolerances: Of :class:`Settings`.
     """
     rows = divide(model, examples, folder)
-    scales, first = scales_of(model, rows), start_of(model, rows)
+    measured = Measured(model, rows, start.scales if start else None)
     with ThreadPoolExecutor(threads) as pool:
-        parts = pack_all(model, rows, scales, folder, pool)
+        parts = pack_all(measured, folder, pool)
+        index = Index.of(parts, rows.longest, folder)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
-        progress = Progress(first.tolist(), covariance.value.tolist())
         if file.exists():
             progress = Progress(**json.loads(file.read_text()))
-            covariance.value = np.array(progress.covariance)
+            covariance.restore(progress.covariance_state)
             logger.info("going on after sweep %d", progress.sweeps)
-        settings = Settings(model.penalties(), model.variational, **tolerances)
+        else:
+            progress = _begin(measured, index, population, covariance, start)
+        tolerances = {"sample_first": start is None, **tolerances}
+        settings = Settings(model.penalties(), model.variational, measured.form, model.intercept, **tolerances)
         Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
-    mean = np.array(progress.mean)
-    offset = _scale(rows.moments[0], rows.rows).deviation if model.offset else 0.0
-    return Found(scales, mean, collect(parts, len(mean), rows.longest, folder), progress, offset)
+    effects = collect(index, len(model.features), measured.unit.deviation, folder)
+    return _found(measured, effects, progress, parts)
+
+
+def _begin(
+    measured: Measured, index: Index, population: Floats, covariance: Covariance, start: Start | None
+) -> Progress:
+    """From an earlier model, or from a model that has nothing but an intercept."""
+    value: list[list[float]] = covariance.value.tolist()
+    if start is None:
+        part = Part.open(index.parts[0])
+        return Progress(measured.first_mean([population, part.rows, part.loose]).tolist(), value)
+    start.lay_into(index, measured.unit)
+    dispersion = start.earlier.learned.dispersion / measured.unit.deviation**2
+    return Progress(start.mean(measured.unit).tolist(), value, dispersion)
+
+
+def _found(measured: Measured, effects: Effects, progress: Progress, parts: Sequence[Path]) -> Found:
+    """In the unit of the label."""
+    unit = measured.unit
+    mean = np.array(progress.mean) * unit.deviation
+    mean[measured.model.intercept] += unit.mean
+    return Found(
+        measured.scales,
+        mean,
+        np.array(progress.errors) * unit.deviation,
+        np.array(progress.covariance) * unit.deviation**2,
+        np.array(progress.spread) * unit.deviation,
+        progress.dispersion * unit.deviation**2,
+        effects,
+        progress,
+        measured.offset_deviation,
+        sum(int(Part.open(one).left_out) for one in parts),
+    )
 
 
 def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
@@ -128,8 +144,8 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
         return Partition(target, **known, moments=moments)
     shutil.rmtree(folder, ignore_errors=True)
     target.mkdir(parents=True)
-    columns = [model.offset, *model.numbers]
-    rows = partition(lambda: batches(examples, model.entity, columns), len(columns) + 1, parts_for(count), target)
+    wanted = model.wanted(examples)
+    rows = partition(lambda: batches(examples, wanted), wanted.columns, wanted.weighted, parts_for(count), target)
     content = {name: value for name, value in asdict(rows).items() if name != "folder"}
     temporary = file.with_suffix(".writing")
     temporary.write_text(json.dumps(content))
@@ -137,16 +153,14 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
     return rows
 
 
-def pack_all(
-    model: Model, rows: Partition, scales: dict[str, Scale], folder: Path, pool: ThreadPoolExecutor
-) -> list[Path]:
+def pack_all(measured: Measured, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:
     """Pack the parts that are not yet packed; their files are removed, one by one."""
-    slopes = _slopes(model, scales)
+    rows, slopes = measured.rows, measured.slopes()
     targets = [folder / "parts" / str(part) for part in range(rows.parts)]
 
     def work(part: int) -> None:
         if not targets[part].exists():
-            pack(*rows.read(part), slopes, targets[part])
+            pack(*rows.read(part), slopes, targets[part], measured.model.bounds)
         rows.remove(part)
 
     if not (folder / "population.npy").exists():
@@ -155,34 +169,3 @@ def pack_all(
         temporary.rename(folder / "population.npy")
     list(pool.map(work, range(rows.parts)))
     return targets
-
-
-def _slopes(model: Model, scales: dict[str, Scale]) -> Slopes:
-    columns, means, factors = [], [], []
-    for name in model.features:
-        scale = scales.get(name, Scale(0.0, 1.0, False, False))
-        columns.append(-1 if name == INTERCEPT else 1 + model.numbers.index(name))
-        means.append(scale.mean)
-        factors.append(1.0 / scale.deviation)
-    return Slopes(np.array(columns, np.int64), np.array(means), np.array(factors))
-
-
-def _scale(moments: Moments, rows: int) -> Scale:
-    deviation = float(np.sqrt(moments.squares / max(moments.count, 1)))
-    constant = deviation <= 1e-7 * abs(moments.mean)
-    return Scale(moments.mean, 1.0 if constant else deviation, 0 < moments.count < rows, constant)
-
-
-def scales_of(model: Model, rows: Partition) -> dict[str, Scale]:
-    """How each number is standardised."""
-    return dict(zip(model.numbers, (_scale(one, rows.rows) for one in rows.moments[1:-1]), strict=True))
-
-
-def start_of(model: Model, rows: Partition) -> Array:
-    """Fixed coefficients to start from: the log-odds of the labels, and no slopes; shape (d,)."""
-    offset, label = rows.moments[0], rows.moments[-1]
-    ones = label.mean * label.count
-    start = np.zeros(len(model.features))
-    log_odds = np.log((ones + 0.5) / (rows.rows - ones + 0.5))
-    start[list(model.features).index(INTERCEPT)] = log_odds - offset.mean * offset.count / max(rows.rows, 1)
-    return start

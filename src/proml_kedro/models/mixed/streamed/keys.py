@@ -7,6 +7,7 @@ A name is its UTF-8 bytes, first byte highest, zeros after the last: numbers sor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -40,9 +41,28 @@ def copy_names(offsets, data, known, words) -> int:
         first, length = offsets[i], offsets[i + 1] - offsets[i]
         if known[i]:
             longest = max(longest, length)
-            for k in range(min(length, room)):
-                words[i, k // _BYTES] |= np.uint64(data[first + k]) << np.uint64(56 - 8 * (k % _BYTES))
+            length = min(length, room)
+            whole = length // _BYTES
+            for word in range(whole):
+                words[i, word] = _eight_bytes(data, first + _BYTES * word)
+            for k in range(_BYTES * whole, length):
+                words[i, whole] |= np.uint64(data[first + k]) << np.uint64(56 - 8 * (k % _BYTES))
     return longest
+
+
+@numba.njit(inline="always")
+def _eight_bytes(data, at):
+    """Written out, the compiler reads them as one number."""
+    return (
+        np.uint64(data[at]) << np.uint64(56)
+        | np.uint64(data[at + 1]) << np.uint64(48)
+        | np.uint64(data[at + 2]) << np.uint64(40)
+        | np.uint64(data[at + 3]) << np.uint64(32)
+        | np.uint64(data[at + 4]) << np.uint64(24)
+        | np.uint64(data[at + 5]) << np.uint64(16)
+        | np.uint64(data[at + 6]) << np.uint64(8)
+        | np.uint64(data[at + 7])
+    )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -116,7 +136,77 @@ def names_of(words: Words, longest: int) -> Array:
 
 
 def order_of(words: Words) -> npt.NDArray[np.int64]:
-    """Positions of the names in ascending order."""
-    if words.shape[1] == 1:
+    """Positions of the names in ascending order; they are distinct.
+
+    Names that are numbered differ in few bits. Where these are at most 64, one number stands for a name.
+    """
+    if words.shape[1] == 1 or not len(words):
         return np.argsort(words[:, 0])
+    runs = np.array(list(_runs(np.bitwise_or.reduce(words ^ words[0], axis=0))), np.uint64).reshape(-1, 3)
+    if runs[:, 2].sum() <= 64:
+        return np.argsort(squeeze(words, runs))
     return np.lexsort(words.T[::-1])
+
+
+def _runs(bits: Words) -> Iterator[tuple[int, int, int]]:
+    """Runs of ones from the highest to the lowest: the word, the lowest bit, and how many they are."""
+    for word, value in enumerate(bits.tolist()):
+        high = 64
+        while value and high:
+            high = value.bit_length()
+            low = high
+            while low and value >> (low - 1) & 1:
+                low -= 1
+            yield word, low, high - low
+            value &= (1 << low) - 1
+
+
+@numba.njit(cache=True, nogil=True)
+def squeeze(words, runs):
+    """Of each name the bits in which names differ, side by side: numbers that sort as the names do."""
+    numbers = np.zeros(len(words), np.uint64)
+    for i in range(len(words)):
+        for k in range(len(runs)):
+            bits = words[i, runs[k, 0]] >> runs[k, 1]
+            if runs[k, 2] < 64:
+                bits &= (np.uint64(1) << runs[k, 2]) - np.uint64(1)
+                numbers[i] = numbers[i] << runs[k, 2]
+            numbers[i] |= bits
+    return numbers
+
+
+@numba.njit(cache=True, nogil=True)
+def places_among(names, known, places) -> None:
+    """Where each name stands among those that are known, -1 for others; one walk over both.
+
+    Args:
+        names: uint8 of shape (n, bytes): ascending, with zeros after the last byte of each.
+        known: The same, perhaps of another width.
+        places: int64 of shape (n,).
+    """
+    at = 0
+    for i in range(len(names)):
+        order = 1
+        while at < len(known):
+            order = _compare(known, at, names, i)
+            if order >= 0:
+                break
+            at += 1
+        places[i] = at if at < len(known) and order == 0 else -1
+
+
+@numba.njit(inline="always")
+def _compare(these, one, those, other):
+    order = 0
+    for k in range(max(these.shape[1], those.shape[1])):
+        a = these[one, k] if k < these.shape[1] else np.uint8(0)
+        b = those[other, k] if k < those.shape[1] else np.uint8(0)
+        if a != b:
+            order = -1 if a < b else 1
+            break
+    return order
+
+
+def bytes_of(names: Array) -> npt.NDArray[np.uint8]:
+    """Fixed-width bytes as numbers, shape (n, bytes), without a copy."""
+    return names.view(np.uint8).reshape(len(names), -1)

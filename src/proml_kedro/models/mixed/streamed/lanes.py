@@ -1,8 +1,8 @@
 """Steps of the equations of :mod:`.kernels`, each for all lanes of a block; they become part of the kernels.
 
-Vectors over lanes are float32 of shape (k, lanes). The lower triangle of a symmetric matrix has d (d + 1) / 2 of them,
-entry (a, b) at a (a + 1) / 2 + b. Loops over a, b and k have few turns, known to the compiler: it writes them out, and
-makes vectors of the loop over lanes around them.
+Vectors over lanes are of shape (k, lanes), float32 or float64 (:func:`.forms.floats_of`). The lower triangle of a
+symmetric matrix has d (d + 1) / 2 of them, entry (a, b) at a (a + 1) / 2 + b. Loops over a, b and k have few turns,
+known to the compiler: it writes them out, and makes vectors of the loop over lanes around them.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -16,10 +16,15 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
+from proml_kedro.models.mixed.streamed.forms import LINEAR, POISSON, WEIGHTED
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SEGMENT = 4096  # rows summed in one go; the sums of segments are summed after that, which keeps float32 exact enough
 _RESTS = np.float32(1e-10)  # a squared step that is no more than rounding
+_LARGEST_MARGIN = np.float32(60.0)  # of a count: a mean of 1e26, larger only on the way
+_LARGEST_SPREAD = np.float32(10.0)  # half of a count's margin's variance while fitting: a factor of 22,000 in the mean
+_HARMLESS = np.float32(1e-3)  # a change of margins at which a Newton step is as it should be
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 
 
@@ -44,8 +49,25 @@ def exponential(x):
 
 
 @_inlined
-def add_rows(d, lanes, rows, first, last, c, v, spread, g, h):
-    """In every lane add q_i s_i to g, and w_i s_i s_i' to h; ``spread`` is pi / 8, or 0 for k_i = 1."""
+def derivatives(form, m, variance, last, spread, scale):
+    """q_i and w_i; ``last`` is the weight, or of a count label times weight."""
+    if form == LINEAR:
+        q, w = -scale * m, scale
+    elif form == POISSON:
+        w = exponential(np.float32(min(m + min(spread * variance, _LARGEST_SPREAD), _LARGEST_MARGIN)))
+        q = last - w
+    else:
+        k = _ONE / math.sqrt(_ONE + spread * variance)
+        q = _ONE / (_ONE + exponential(k * m))
+        w = k * q * (_ONE - q)
+        if form == WEIGHTED:
+            q, w = last * q, last * w
+    return q, w
+
+
+@_inlined
+def add_rows(form, d, lanes, rows, first, last, c, v, spread, scale, g, h):
+    """In every lane add q_i s_i to g, and w_i s_i s_i' to h; and for linear m_i^2 after the former."""
     for i in range(first, last):
         for lane in range(lanes):
             m = rows[i, 0, lane]
@@ -57,15 +79,16 @@ def add_rows(d, lanes, rows, first, last, c, v, spread, g, h):
                 for b in range(a):
                     beside += v[a * (a + 1) // 2 + b, lane] * rows[i, 1 + b, lane]
                 variance += s * (v[a * (a + 1) // 2 + a, lane] * s + _TWO * beside)
-            k = _ONE / math.sqrt(_ONE + spread * variance)
-            q = _ONE / (_ONE + exponential(k * m))
-            w = k * q * (_ONE - q)
+            extra = rows[i, 1 + d, lane] if form in (WEIGHTED, POISSON) else _ONE
+            q, w = derivatives(form, m, variance, extra, spread, scale)
             for a in range(d):
                 s = rows[i, 1 + a, lane]
                 g[a, lane] += q * s
                 ws = w * s
                 for b in range(a + 1):
                     h[a * (a + 1) // 2 + b, lane] += ws * rows[i, 1 + b, lane]
+            if form == LINEAR:
+                g[d, lane] += m * m
 
 
 @_inlined
@@ -126,15 +149,55 @@ def multiply(d, lanes, h, g, product):
 
 
 @_inlined
-def move(d, lanes, g, w, step, last, promised):
-    """Move w by the step; or back, to where the slope along the last step crosses zero, if that led far beyond."""
+def deviance_of(d, lanes, scale, g, w, step, deviance):
+    """Set sum m_i^2 / phi + w'w in every lane, as it will be after the step g / H: less by step'g, being quadratic."""
+    for lane in range(lanes):
+        deviance[lane] = scale * g[d, lane]
+        for a in range(d):
+            deviance[lane] += w[a, lane] * w[a, lane] - step[a, lane] * g[a, lane]
+
+
+@_inlined
+def reach_of(d, lanes, rows, first, last, used, reach):
+    """Set the largest size of each slope of an entity's rows."""
+    reach[:] = 0
+    for i in range(first, last):
+        for a in range(d):
+            for lane in range(lanes):
+                reach[a, lane] = max(reach[a, lane], abs(rows[i, 1 + a, lane]))
+    if not used:
+        for a in range(d):
+            reach[a, :] = reach[a].max()
+
+
+@_inlined
+def shorten(d, lanes, root, reach, step):
+    """Multiply the step by log(1 + r) / r, where no m_i changes by more than r along it."""
+    for lane in range(lanes):
+        r = np.float32(0.0)
+        for a in range(d):
+            change = np.float32(0.0)
+            for k in range(a + 1):
+                change += root[a, k] * step[k, lane]
+            r += reach[a, lane] * abs(change)
+        part = math.log1p(r) / r if r > _HARMLESS else _ONE
+        for a in range(d):
+            step[a, lane] *= part
+
+
+@_inlined
+def move(form, d, lanes, g, w, step, last, promised):
+    """Move w by the step; or back, to where the slope along the last step crosses zero, if that led far beyond.
+
+    Steps of linear lead to the solution, and those of counts have been shortened.
+    """
     for lane in range(lanes):
         slope = np.float32(0.0)
         decrement = np.float32(0.0)
         for a in range(d):
             slope += last[a, lane] * g[a, lane]
             decrement += step[a, lane] * g[a, lane]
-        beyond = promised[lane] > _RESTS and slope < -_HALF * promised[lane]
+        beyond = promised[lane] > _RESTS and slope < -_HALF * promised[lane] and form not in (LINEAR, POISSON)
         part = promised[lane] / (promised[lane] - slope) if beyond else _ONE
         promised[lane] = part * promised[lane] if beyond else decrement
         for a in range(d):
@@ -198,31 +261,33 @@ def transform(d, lanes, matrix, x, shift, y):
 
 
 @_inlined
-def clear(d, lanes, g, h):
-    """Set g and h to zero."""
+def clear(terms, d, lanes, g, h):
+    """Set g, which has so many terms, and h to zero."""
     for lane in range(lanes):
-        for a in range(d):
+        for a in range(terms):
             g[a, lane] = np.float32(0.0)
+        for a in range(d):
             for b in range(a + 1):
                 h[a * (a + 1) // 2 + b, lane] = np.float32(0.0)
 
 
 @_inlined
-def add_segments(d, lanes, rows, first, last, c, v, spread, part_g, part_h, g, h):
+def add_segments(form, terms, d, lanes, rows, first, last, c, v, spread, scale, part_g, part_h, g, h):
     """As :func:`add_rows`, by way of the sums of segments."""
     for start in range(first, last, SEGMENT):
-        clear(d, lanes, part_g, part_h)
-        add_rows(d, lanes, rows, start, min(start + SEGMENT, last), c, v, spread, part_g, part_h)
+        clear(terms, d, lanes, part_g, part_h)
+        add_rows(form, d, lanes, rows, start, min(start + SEGMENT, last), c, v, spread, scale, part_g, part_h)
         for lane in range(lanes):
-            for a in range(d):
+            for a in range(terms):
                 g[a, lane] += part_g[a, lane]
+            for a in range(d):
                 for b in range(a + 1):
                     h[a * (a + 1) // 2 + b, lane] += part_h[a * (a + 1) // 2 + b, lane]
 
 
 @_inlined
-def add_sums(d, w, h, count, sums):
-    """Add w, its products, and what stands in h of the first ``count`` lanes to ``sums``."""
+def add_sums(d, w, h, deviance, count, sums):
+    """Add w, its products, and what stands in h and in ``deviance`` of the first ``count`` lanes to ``sums``."""
     for lane in range(count):
         for a in range(d):
             value = float(w[a, lane])
@@ -231,3 +296,4 @@ def add_sums(d, w, h, count, sums):
                 sums[d + a * (a + 1) // 2 + b] += value * w[b, lane]
         for k in range(d * (d + 1) // 2):
             sums[d + d * (d + 1) // 2 + k] += h[k, lane]
+        sums[d + d * (d + 1)] += deviance[lane]

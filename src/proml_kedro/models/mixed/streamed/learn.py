@@ -7,24 +7,32 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from proml_kedro.models.component import Array, Examples, FitContext
+from proml_kedro.models.mixed import prepare
+from proml_kedro.models.mixed.arranging import first_covariance
+from proml_kedro.models.mixed.continuation import Earlier
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.learned import Effect, Fixed, Learned
-from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec
-from proml_kedro.models.mixed.streamed.fit import Found, Model, fit
+from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
+from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.pack import Bounds
+from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.terms import Terms
 
 logger = logging.getLogger(__name__)
 
 
 def learn(
-    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], covariance: Covariance, context: FitContext
+    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], earlier: Earlier | None, context: FitContext
 ) -> Learned:
     """Fit, and have ``terms`` know the entities and scales.
 
@@ -32,37 +40,60 @@ def learn(
         spec: What; see :func:`.choice.obstacles`.
         terms: Learn names and scales.
         examples: All rows, one set after the other.
-        covariance: Of the entities' coefficients; where to start.
+        earlier: A model to go on from.
         context: Threads, and a folder to go on from.
     """
-    effect = spec.coefficients[0]
-    model = Model(
-        effect.entity, effect.features, terms.numbers, spec.offset, spec.penalty, spec.method == "variational"
-    )
+    effect, loss = spec.coefficients[0], spec.loss_for(context.task)
+    for one in examples:
+        prepare.check_label(_counted(one), loss, context.key)
+    bounds = Bounds(effect.min_rows, effect.max_rows, context.seed)
+    how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure, bounds
+    model = Model(effect.entity, effect.features, *how)
+    start = Start(model, earlier, earlier.effect(effect.title, effect.features)) if earlier else None
     folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
     try:
-        found = fit(model, examples, covariance, context.hardware.threads, folder, max_sweeps=spec.max_iterations)
+        rows = divide(model, examples, folder)
+        prepare.say_left_out(rows.rows, sum(len(one) for one in examples), context.key)
+        covariance = _covariance(effect, start, Measured(model, rows).unit.deviation)
+        threads = context.hardware.threads
+        found = fit(model, examples, covariance, threads, folder, start, max_sweeps=spec.max_iterations)
     finally:
         if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
             shutil.rmtree(folder, ignore_errors=True)
     _say(model, found, context.key)
-    terms.take_over(found.scales, Levels(found.effects.names))
-    effects = found.effects
+    # Without a coefficient for being missing: a missing number is scored as it was learned from, as the mean.
+    scales = {name: replace(scale, missing=False) for name, scale in found.scales.items()}
+    terms.take_over(scales, Levels(found.effects.names))
+    effects, fixed = found.effects, [list(model.features).index(name) for name in [INTERCEPT, *terms.numbers]]
     return Learned(
-        "logistic",
-        Fixed(np.array([_of(INTERCEPT, model, found), *(_of(name, model, found) for name in terms.numbers)])),
-        effects=[Effect(effects.means, effects.covariances, effects.rows, np.array(found.progress.covariance))],
+        loss,
+        Fixed(found.mean[fixed], found.errors[fixed]),
+        effects=[Effect(effects.means, effects.covariances, effects.rows, found.covariance)],
+        dispersion=found.dispersion,
         importance=_shares(model, found),
         facts=_facts(effect.title, model, found),
     )
 
 
-def _of(name: str, model: Model, found: Found) -> float:
-    """The fixed coefficient of a feature."""
-    return float(found.mean[list(model.features).index(name)])
+def _covariance(spec: RandomEffectSpec, start: Start | None, deviation: float) -> Covariance:
+    """Where its estimation starts, or what it is, for margins in multiples of ``deviation``."""
+    known = start.effect if start else None
+    if known is None or spec.variance is not None:
+        return first_covariance(spec, deviation)
+    return Covariance(known.population / deviation**2, True, spec.covariance == "diagonal")
+
+
+def _counted(examples: Examples) -> Array:
+    """The labels of examples that count, as far as labels and weights tell."""
+    counts = np.isfinite(examples.label)
+    if examples.weight is not None:
+        counts &= np.isfinite(examples.weight) & (examples.weight > 0)
+    return examples.label[counts]
 
 
 def _say(model: Model, found: Found, key: str) -> None:
+    if found.left_out:
+        logger.info("%s: %s rows are left out by max_rows", key, f"{found.left_out:,}")
     for name, scale in found.scales.items():
         if scale.constant:
             logger.warning("%s: %s is constant and says nothing", key, name)
@@ -81,19 +112,22 @@ def _say(model: Model, found: Found, key: str) -> None:
 
 
 def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
-    progress = found.progress
-    deviations: Array = np.sqrt(np.diag(progress.covariance))
-    return {
+    progress, entities = found.progress, len(found.effects.names)
+    deviations: Array = np.sqrt(np.diag(found.covariance))
+    facts = {
         "iterations": progress.sweeps,
-        "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / len(found.effects.names), 1),
+        "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / max(entities, 1), 1),
         "converged": progress.converged,
-        "entities": len(found.effects.names),
+        "entities": entities,
         "engine": "streamed",
         **{
             f"deviation of {title} {feature}": round(float(deviation), 4)
             for feature, deviation in zip(model.features, deviations, strict=True)
         },
     }
+    if model.loss == "linear":
+        facts["residual deviation"] = round(math.sqrt(found.dispersion), 4)
+    return facts
 
 
 def _shares(model: Model, found: Found) -> dict[str, float]:
@@ -104,10 +138,11 @@ def _shares(model: Model, found: Found) -> dict[str, float]:
     """
     sizes = dict.fromkeys(model.entity, 0.0)
     for position, name in enumerate(model.features):
-        added = math.sqrt(found.progress.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
+        added = math.sqrt(found.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
         for one in model.entity if name == INTERCEPT else [name]:
             sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
-    if model.offset is not None:
-        sizes[model.offset] = found.offset_deviation
+    added_as_it_is = [name for name in (model.offset, model.exposure) if name is not None]
+    for one in added_as_it_is:
+        sizes[one] = found.offset_deviation / len(added_as_it_is)
     total = sum(sizes.values()) or 1.0
     return {name: size / total for name, size in sizes.items()}

@@ -32,7 +32,7 @@ class Batch:
 
     Attributes:
         names: ``pyarrow.Array`` of text or whole numbers: each row's entity.
-        numbers: float32 of shape (k, n): offset, slopes other than the intercept, and label, 0 or 1.
+        numbers: float32 of shape (k, n), see :class:`.rows.Wanted`; a weight stands in the last column.
     """
 
     names: Any
@@ -41,13 +41,13 @@ class Batch:
 
 @dataclass
 class Moments:
-    """Of one column, over values that are finite."""
+    """Of one column, over values that are finite; a row of weight a counts as a rows."""
 
-    count: int = 0
+    count: float = 0
     mean: float = 0.0
     squares: float = 0.0  # summed squared distances from the mean
 
-    def add(self, count: int, mean: float, squares: float) -> None:
+    def add(self, count: float, mean: float, squares: float) -> None:
         """Take in further values (Chan, Golub and LeVeque, 1979)."""
         if count:
             total, apart = self.count + count, mean - self.mean
@@ -66,6 +66,7 @@ class Partition:
         parts: How many there are.
         width: Words of a name.
         longest: Bytes of the longest name.
+        weighted: Whether the last column of numbers is a weight.
         rows: Rows, those without an entity among them.
         moments: Of each column of numbers.
     """
@@ -73,6 +74,7 @@ class Partition:
     folder: Path
     parts: int
     width: int
+    weighted: bool = False
     longest: int = 0
     rows: int = 0
     moments: list[Moments] = field(default_factory=list)
@@ -108,19 +110,20 @@ def parts_for(rows: int) -> int:
     return max(1, min(_MOST_PARTS, round(rows / _ROWS_A_PART)))
 
 
-def partition(read: Any, columns: int, parts: int, folder: Path) -> Partition:
+def partition(read: Any, columns: int, weighted: bool, parts: int, folder: Path) -> Partition:
     """Write all rows, each to the file of its entity's part.
 
     Args:
         read: Called without arguments gives an iterable of :class:`Batch`; called again if a name turns out longer
             than those before it.
         columns: Of numbers in a batch.
+        weighted: Whether the last of them is the weight of rows.
         parts: How many files.
         folder: An empty folder.
     """
     width = 1
     while True:
-        writer = _Writer(Partition(folder, parts, width, moments=[Moments() for _ in range(columns)]))
+        writer = _Writer(Partition(folder, parts, width, weighted, moments=[Moments() for _ in range(columns)]))
         try:
             return writer.write(read())
         except _LongerNamesError as error:
@@ -163,8 +166,9 @@ class _Writer:
 
     def _flush(self) -> None:
         into, count = self._into, self._filled
+        weight = self._numbers[-1, :count] if into.weighted else None
         for moments, column in zip(into.moments, self._numbers, strict=True):
-            moments.add(*measure(column[:count]))
+            moments.add(*measure(column[:count], weight))
         starts = np.zeros(into.parts + 2, np.int64)
         scatter(
             self._words[:count], self._known[:count], self._numbers, starts, self._sorted_words, self._sorted_numbers
@@ -185,18 +189,23 @@ def _append(file: Path, values: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # NaN and infinity stay what they are
-def measure(values):
-    """How many values are finite, their mean, and the sum of their squared distances from it."""
-    count, total = 0, 0.0
+def measure(values, weight):
+    """The weight of the values that are finite, their mean, and the sum of their squared distances from it.
+
+    Without ``weight`` each counts one; the compiler leaves out what is never asked for.
+    """
+    count, total = 0.0, 0.0
     for i in range(values.size):
+        a = 1.0 if weight is None else float(weight[i])
         finite = abs(values[i]) < np.inf
-        count += finite
-        total += values[i] if finite else 0.0
-    mean = total / max(count, 1)
+        count += a if finite else 0.0
+        total += a * values[i] if finite else 0.0
+    mean = total / max(count, 1e-300)
     squares = 0.0
     for i in range(values.size):
+        a = 1.0 if weight is None else float(weight[i])
         apart = values[i] - mean
-        squares += apart * apart if abs(values[i]) < np.inf else 0.0
+        squares += a * apart * apart if abs(values[i]) < np.inf else 0.0
     return count, mean, squares
 
 

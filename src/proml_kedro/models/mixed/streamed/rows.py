@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -16,29 +17,75 @@ from proml_kedro.models.mixed.streamed.partition import Batch
 _ROWS = 1 << 17
 
 
-def batches(examples: Sequence[Examples], entity: Sequence[str], numbers: Sequence[str | None]) -> Iterator[Batch]:
-    """All rows, one set of examples after the other.
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of a row.
 
-    Args:
-        examples: Any number.
+    Attributes:
         entity: The inputs that together name the entity.
-        numbers: Inputs, None for zeros; the label comes after them.
+        offset: A numeric input, or None.
+        exposure: A numeric input whose logarithm is added to the offset, or None.
+        numbers: Numeric inputs.
+        weighted: Whether rows have weights.
     """
-    return chain.from_iterable(_batches(one, entity, numbers) for one in examples)
+
+    entity: Sequence[str]
+    offset: str | None
+    exposure: str | None
+    numbers: Sequence[str]
+    weighted: bool
+
+    @property
+    def columns(self) -> int:
+        """How many numbers a row has: its offset, the numbers, the label, and the weight where there is one."""
+        return 2 + len(self.numbers) + self.weighted
+
+    @property
+    def inputs(self) -> list[str]:
+        """Every input that is read, once."""
+        numbers = (name for name in (self.offset, self.exposure, *self.numbers) if name is not None)
+        return list(dict.fromkeys([*self.entity, *numbers]))
 
 
-def _batches(examples: Examples, entity: Sequence[str], numbers: Sequence[str | None]) -> Iterator[Batch]:
-    wanted = dict.fromkeys([*entity, *(name for name in numbers if name is not None)])
+def batches(examples: Sequence[Examples], wanted: Wanted) -> Iterator[Batch]:
+    """All rows that count, one set of examples after the other: those with label, weight and exposure."""
+    return chain.from_iterable(_batches(one, wanted) for one in examples)
+
+
+def _batches(examples: Examples, wanted: Wanted) -> Iterator[Batch]:
     first = 0
-    for columns in _parts(examples, list(wanted)):
-        names = _joined([columns[name] for name in entity])
-        values = np.zeros((len(numbers) + 1, len(names)), np.float32)
-        for position, name in enumerate(numbers):
-            if name is not None:
-                values[position] = _as_numbers(columns[name])
-        values[-1] = examples.label[first : first + len(names)]
-        first += len(names)
-        yield Batch(names, values)
+    for columns in _parts(examples, wanted.inputs):
+        names = _joined([columns[name] for name in wanted.entity])
+        here = slice(first, first + len(names))
+        values = np.zeros((wanted.columns, len(names)), np.float32)
+        if wanted.offset is not None:
+            values[0] = _as_numbers(columns[wanted.offset])
+        for position, name in enumerate(wanted.numbers, start=1):
+            values[position] = _as_numbers(columns[name])
+        label = values[len(wanted.numbers) + 1]
+        label[:] = examples.label[here]
+        counts = np.isfinite(label)
+        if wanted.weighted and examples.weight is not None:
+            values[-1] = examples.weight[here]
+            counts &= np.isfinite(values[-1]) & (values[-1] > 0)
+        if wanted.exposure is not None:
+            counts &= _add_exposure(values[0], _as_numbers(columns[wanted.exposure]))
+        first = here.stop
+        yield Batch(names, values) if counts.all() else _those(names, values, counts)
+
+
+def _those(names: Any, values: Array, counts: Array) -> Batch:
+    import pyarrow as pa
+
+    return Batch(names.filter(pa.array(counts)), values[:, counts])
+
+
+def _add_exposure(offset: Array, exposure: Array) -> Array:
+    """Add the logarithm of the exposure; which rows have one. A missing offset counts as none."""
+    known = np.isfinite(exposure) & (exposure > 0)
+    offset[~np.isfinite(offset)] = 0.0
+    offset[known] += np.log(exposure[known])
+    return np.asarray(known)
 
 
 def _parts(examples: Examples, names: list[str]) -> Iterator[dict[str, Any]]:

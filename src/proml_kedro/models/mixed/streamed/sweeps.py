@@ -1,4 +1,4 @@
-"""Sweeps over the parts, and in between them the population's mean and covariance, from sums alone.
+"""Sweeps over the parts, and in between them the population's mean, covariance and residual variance, from sums alone.
 
 A sweep brings every entity to the mode of its posterior, its coefficients being b + L w with the prior Normal(0, 1) of
 w and S = L L', and returns the sums over the entities of w, of w w' and of the posterior covariance of w, 1 / H. The
@@ -9,6 +9,9 @@ follows b on its own, its curvature is (Schur complement, I_e being the informat
 
 plus that of rows without an entity. One Newton step for b therefore needs no pass over the rows, nor does the update
 of S (see :class:`~proml_kedro.models.mixed.empirical_bayes.Covariance`).
+
+Of the linear loss the residual variance phi is the residual sum of squares for each row that no coefficient takes up
+(restricted maximum likelihood). Of the coefficients of the entities the rows determine sum trace(1 - 1 / H).
 """
 
 from __future__ import annotations
@@ -20,19 +23,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, floats_of
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, triangle
 from proml_kedro.models.mixed.streamed.pack import Part
 
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 200_000  # entities from which mean and covariance are estimated before the first full sweep
-_LARGEST_STEP = 2.0  # of the population's mean, in log-odds
+_LARGEST_STEP = 2.0  # of the population's mean, in log-odds or logarithms of a mean
+_LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,35 @@ class Settings:
     Attributes:
         variational: Average the likelihood over the posterior of the effects, instead of taking it at the mode.
         penalty: Precision of the prior of each fixed effect, shape (d,); infinite for a slope that has none.
-        tolerance: An entity rests when no coefficient of its block moves further; log-odds.
+        form: Of the rows, see :mod:`.forms`.
+        intercept: Which of the slopes it is.
+        tolerance: An entity rests when no coefficient of its block moves further; in the unit of the margin. What is
+            then left is of the order of its square.
         mean_tolerance: Largest change of a fixed effect to stop at.
-        covariance_tolerance: Largest relative change of the covariance to stop at.
+        covariance_tolerance: Largest relative change of the covariance, or of the dispersion, to stop at.
         max_sweeps: Full sweeps there may be.
         newton_steps: Steps an entity may take in a sweep.
+        sample_first: Whether mean and covariance are estimated from a sample before the first full sweep; not where
+            they start from those of an earlier model.
     """
 
     penalty: Array
     variational: bool = True
-    tolerance: float = 3e-3
+    form: int = LOGISTIC
+    intercept: int = 0
+    tolerance: float = 1e-2
     mean_tolerance: float = 1e-3
     covariance_tolerance: float = 5e-3
     max_sweeps: int = 50
     newton_steps: int = 25
+    sample_first: bool = True
+
+    @property
+    def spread(self) -> float:
+        """What the variance of a row's margin is multiplied by where the likelihood is averaged over it."""
+        if not self.variational or self.form == LINEAR:
+            return 0.0
+        return 0.5 if self.form == POISSON else math.pi / 8
 
 
 @dataclass
@@ -65,17 +86,23 @@ class Progress:
     Attributes:
         mean: Of the population: b.
         covariance: S.
+        dispersion: Residual variance, of the linear loss.
         sweeps: Full sweeps done.
         converged: Whether tolerances were reached.
         spread: Root mean squares of u over the entities.
+        errors: Standard errors of the fixed effects, 0 where there is none.
+        covariance_state: All that the next update of the covariance goes on from.
         history: One entry a sweep, also of the sample.
     """
 
     mean: list[float]
     covariance: list[list[float]]
+    dispersion: float = 1.0
     sweeps: int = 0
     converged: bool = False
     spread: list[float] = field(default_factory=list)
+    errors: list[float] = field(default_factory=list)
+    covariance_state: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, file: Path) -> None:
@@ -87,14 +114,48 @@ class Progress:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Of a sweep: entities, vectors of rows and how many were visited, and the sums of w, of w w' and of 1 / H."""
+    """Of a sweep.
+
+    Attributes:
+        entities: How many.
+        rows: Vectors of rows.
+        visited: How many of them were visited, each as often as it was.
+        weight: Rows by weight, of the linear loss.
+        first: Sum of w, shape (d,).
+        moment: Sum of w w', shape (d, d).
+        uncertainty: Sum of 1 / H, shape (d, d).
+        deviance: Of the linear loss, residual sum of squares over phi, and sum of w'w.
+        gradient: Of rows that belong to the population, with respect to b, shape (d,).
+        curvature: Of the same, shape (d, d).
+        squares: Of the same, residual sum of squares, of the linear loss.
+    """
 
     entities: int
     rows: int
     visited: int
+    weight: float
     first: Array
     moment: Array
     uncertainty: Array
+    deviance: float
+    gradient: Array
+    curvature: Array
+    squares: float
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Of the fixed effects.
+
+    Attributes:
+        change: Shape (d,).
+        determined: How many of them the data determine, the others being the prior's.
+        errors: Their standard errors, shape (d,).
+    """
+
+    change: Array
+    determined: float
+    errors: Array
 
 
 class Sweeps:
@@ -102,20 +163,26 @@ class Sweeps:
 
     Args:
         folders: Of the parts, which hold all entities. A part is mapped only while it is swept.
-        population: Rows without an entity, float32 of shape (rows, 1 + d, lanes).
+        population: Rows without an entity, float32 of shape (rows, width, lanes).
         settings: How.
         pool: Threads that share the parts. Sums are added in the order of the parts: the result is the same for any
             number of threads.
     """
 
     def __init__(
-        self, folders: Sequence[Path], population: npt.NDArray[np.float32], settings: Settings, pool: ThreadPoolExecutor
+        self,
+        folders: Sequence[Path],
+        population: npt.NDArray[np.float32],
+        settings: Settings,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._folders = folders
         self._population = population
         self._settings = settings
         self._pool = pool
-        self._d = population.shape[1] - 1
+        self._d = len(settings.penalty)
+        self._kernels = kernels_of(self._d, settings.form)
+        self._floats = floats_of(settings.form)
 
     def fit(self, covariance: Covariance, progress: Progress, file: Path) -> None:
         """Sweep until nothing moves: first over a sample, parts being random ones, then over all.
@@ -126,7 +193,7 @@ class Sweeps:
             file: Where progress is saved after every full sweep.
         """
         sample = self._sample()
-        if not progress.sweeps and len(sample) < len(self._folders):
+        if self._settings.sample_first and not progress.sweeps and len(sample) < len(self._folders):
             for _ in range(self._settings.max_sweeps):
                 if self._sweep(sample, covariance, progress):
                     break
@@ -144,54 +211,95 @@ class Sweeps:
         return self._folders[:count] if 4 * count <= len(self._folders) else self._folders
 
     def _sweep(self, folders: Sequence[Path], covariance: Covariance, progress: Progress) -> bool:
-        """One sweep, and the mean and covariance that follow from it; whether both have come to rest."""
+        """One sweep, and the mean and variances that follow from it; whether all have come to rest."""
         root = np.linalg.cholesky(covariance.value)
-        sums = self._sums(folders, root, progress.mean)
-        step = self._mean_step(sums, root, np.array(progress.mean), len(folders) == len(self._folders))
+        sums = self._sums(folders, root, progress)
+        step = self._mean_step(sums, root, np.array(progress.mean))
+        change = self._update_dispersion(sums, step, progress) if self._settings.form == LINEAR else 0.0
         moment, uncertainty = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.uncertainty))
-        change = covariance.update(moment, uncertainty) if sums.entities else 0.0
-        progress.mean = (progress.mean + step).tolist()
-        progress.covariance = covariance.value.tolist()
-        progress.spread = np.sqrt(np.diag(moment)).tolist()
-        moved = float(np.abs(step).max())
+        if sums.entities:
+            change = max(change, covariance.update(moment, uncertainty))
+        progress.mean = (progress.mean + step.change).tolist()
+        progress.covariance, progress.covariance_state = covariance.value.tolist(), covariance.state()
+        progress.spread, progress.errors = np.sqrt(np.diag(moment)).tolist(), step.errors.tolist()
+        moved = float(np.abs(step.change).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
         progress.history.append(facts)
-        logger.debug("sweep of %(entities)d: mean %(step).2g, covariance %(change).2g, %(passes).1f passes", facts)
+        logger.debug("sweep of %(entities)d: mean %(step).2g, variances %(change).2g, %(passes).1f passes", facts)
         return moved < self._settings.mean_tolerance and change < self._settings.covariance_tolerance
 
-    def _sums(self, folders: Sequence[Path], root: Array, mean: Sequence[float]) -> _Sums:
-        d, entries = self._d, triangle(self._d)
-        sweep = kernels_of(d).sweep
-        prior = tuple(np.asarray(one, np.float32) for one in (root, np.linalg.inv(root), mean))
-        spread = np.float32(math.pi / 8 if self._settings.variational else 0)
-        how = (*prior, spread, np.float32(self._settings.tolerance), self._settings.newton_steps)
+    def _sums(self, folders: Sequence[Path], root: Array, progress: Progress) -> _Sums:
+        d, entries, settings, f = self._d, triangle(self._d), self._settings, self._floats
+        mean, scale = np.asarray(progress.mean, f), f(1.0 / progress.dispersion)
+        prior = np.asarray(root, f), np.asarray(np.linalg.inv(root), f), mean
+        how = f(settings.spread), scale, f(settings.tolerance), settings.newton_steps
 
         def work(folder: Path) -> Array:
-            part, sums = Part.open(folder), np.zeros(d + 2 * entries)
-            visited = sweep(part.rows, part.starts, part.used, part.state, *how, sums)
-            return np.array([len(part.words), len(part.rows), visited, *sums])
+            part, sums = Part.open(folder), np.zeros(d + 2 * entries + 1)
+            visited = self._kernels.sweep(part.rows, part.starts, part.used, part.state, *prior, *how, sums)
+            facts = len(part.words), len(part.rows), visited, self._weight(part.counts)
+            return np.array([*facts, *sums, *self._of_population(part.loose, mean, scale)])
 
-        total = np.sum(list(self._pool.map(work, folders)), axis=0)
-        first, moment, uncertainty = np.split(total[3:], [d, d + entries])
-        entities, rows, visited = (int(one) for one in total[:3])
-        return _Sums(entities, rows, visited, first, _symmetric(moment), _symmetric(uncertainty))
+        facts, swept, population = np.split(
+            np.sum(list(self._pool.map(work, folders)), axis=0), np.cumsum([4, d + 2 * entries + 1])
+        )
+        if len(folders) == len(self._folders):
+            population = population + self._of_population(self._population, mean, scale)
+        first, moment, uncertainty, deviance = np.split(swept, np.cumsum([d, entries, entries]))
+        weight, gradient, curvature, squares = np.split(population, np.cumsum([1, d, entries]))
+        return _Sums(
+            entities=int(facts[0]),
+            rows=int(facts[1]),
+            visited=int(facts[2]),
+            weight=float(facts[3] + weight[0]),
+            first=first,
+            moment=_symmetric(moment),
+            uncertainty=_symmetric(uncertainty),
+            deviance=float(deviance[0]),
+            gradient=gradient,
+            curvature=_symmetric(curvature),
+            squares=float(squares[0]),
+        )
 
-    def _mean_step(self, sums: _Sums, root: Array, mean: Array, everyone: bool) -> Array:
-        """One Newton step of the slopes that have a fixed effect, zero for the others; shape (d,)."""
+    def _weight(self, counts: Array) -> float:
+        """Rows of entities, where they matter."""
+        return float(counts.sum()) if self._settings.form == LINEAR else 0.0
+
+    def _of_population(self, rows: npt.NDArray[np.float32], mean: Array, scale: np.floating[Any]) -> Array:
+        """Rows by weight, gradient, curvature and squares of rows that belong to no entity, one after the other."""
+        d = self._d
+        g, h, weight = np.zeros(d + 1), np.zeros(triangle(d)), 0.0
+        if len(rows):
+            self._kernels.population(rows, mean, scale, g, h)
+            if self._settings.form == LINEAR:  # the slope of the intercept is the root of the weight
+                weight = float(np.square(rows[:, 1 + self._settings.intercept], dtype=np.float64).sum())
+        return np.array([weight, *g[:d], *h, g[d]])
+
+    def _mean_step(self, sums: _Sums, root: Array, mean: Array) -> _Step:
+        """One Newton step of the slopes that have a fixed effect, zero for the others."""
         d, penalty = self._d, self._settings.penalty
         back = np.linalg.inv(root).T
-        gradient = back @ sums.first
-        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T
-        if everyone:
-            g, h = np.zeros(d), np.zeros(triangle(d))
-            kernels_of(d).population(self._population, mean.astype(np.float32), g, h)
-            gradient, curvature = gradient + g, curvature + _symmetric(h)
+        gradient = back @ sums.first + sums.gradient
+        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T + sums.curvature
         fixed = np.flatnonzero(np.isfinite(penalty))
         gradient = gradient[fixed] - penalty[fixed] * mean[fixed]
         curvature = curvature[np.ix_(fixed, fixed)] + np.diag(penalty[fixed])
         step = np.zeros(d)
         step[fixed] = np.linalg.solve(curvature, gradient)
-        return step * min(1.0, _LARGEST_STEP / max(float(np.abs(step).max()), 1e-9))
+        variances = np.zeros(d)
+        variances[fixed] = np.diag(np.linalg.inv(curvature))
+        determined = len(fixed) - float(variances[fixed] @ penalty[fixed])
+        most = math.inf if self._settings.form == LINEAR else _LARGEST_STEP
+        return _Step(step * min(1.0, most / max(float(np.abs(step).max()), 1e-9)), determined, np.sqrt(variances))
+
+    def _update_dispersion(self, sums: _Sums, step: _Step, progress: Progress) -> float:
+        """The residual sum of squares for each free row; the relative change."""
+        determined = step.determined + sums.entities * self._d - float(np.trace(sums.uncertainty))
+        squares = progress.dispersion * (sums.deviance - float(np.trace(sums.moment))) + sums.squares
+        new = max(squares / max(sums.weight - determined, 1e-3), _LEAST_DISPERSION)
+        change = abs(new - progress.dispersion) / progress.dispersion
+        progress.dispersion = new
+        return change
 
 
 def _symmetric(lower: Array) -> Array:

@@ -1,0 +1,93 @@
+"""What the first pass over the rows has told of them: how numbers and labels are measured, and where a fit starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.mixed.encoding import Scale
+from proml_kedro.models.mixed.losses import first_intercept
+from proml_kedro.models.mixed.prepare import Unit
+from proml_kedro.models.mixed.spec import INTERCEPT
+from proml_kedro.models.mixed.streamed.forms import LINEAR, POISSON, form_of
+from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.pack import Floats, Slopes
+from proml_kedro.models.mixed.streamed.partition import Moments, Partition
+
+
+class Measured:
+    """Rows that were divided, by the model that they are for.
+
+    Attributes:
+        model: What is fitted.
+        rows: In parts.
+        form: In which they are stored, see :mod:`.forms`.
+        scales: How each feature that is an input is standardised.
+        unit: In which labels, and with them margins, are measured.
+
+    Args:
+        model: See above.
+        rows: See above.
+        scales: Of an earlier model: where it has one of a number, that is kept, so that coefficients mean what they
+            meant.
+    """
+
+    def __init__(self, model: Model, rows: Partition, scales: Mapping[str, Scale] | None = None) -> None:
+        self.model, self.rows = model, rows
+        self.form = form_of(model.loss, rows.weighted)
+        self._offset, *numbers = rows.moments[: 1 + len(model.numbers)]
+        self._label = rows.moments[1 + len(model.numbers)]
+        own = dict(zip(model.numbers, map(self._scale, numbers), strict=True))
+        self.scales = {name: (scales or {}).get(name, scale) for name, scale in own.items()}
+        label = self._scale(self._label)
+        self.unit = Unit(label.mean, label.deviation) if self.form == LINEAR else Unit(0.0, 1.0)
+
+    def _scale(self, moments: Moments) -> Scale:
+        total = self._label.count  # every row has a label
+        deviation = float(np.sqrt(moments.squares / moments.count)) if moments.count else 0.0
+        constant = deviation <= 1e-7 * abs(moments.mean)
+        return Scale(moments.mean, 1.0 if constant else deviation, 0 < moments.count < total, constant)
+
+    @property
+    def offset_deviation(self) -> float:
+        """Standard deviation of the offset over rows; 0 without one."""
+        return self._scale(self._offset).deviation if self.model.offset or self.model.exposure else 0.0
+
+    def slopes(self) -> Slopes:
+        """How rows are packed."""
+        columns, means, factors = [], [], []
+        for name in self.model.features:
+            scale = self.scales.get(name, Scale(0.0, 1.0, False, False))
+            columns.append(-1 if name == INTERCEPT else 1 + self.model.numbers.index(name))
+            means.append(scale.mean)
+            factors.append(1.0 / scale.deviation)
+        unit = self.unit.mean, self.unit.deviation
+        how = np.array(columns, np.int64), np.array(means), np.array(factors)
+        return Slopes(*how, self.form, self.rows.weighted, unit)
+
+    def first_mean(self, packed: Sequence[Floats]) -> Array:
+        """Fixed coefficients to start from: those of a model with nothing but an intercept; shape (d,).
+
+        Args:
+            packed: Some of the rows, from which the mean of exp(offset) is estimated for counts.
+        """
+        start, place = np.zeros(len(self.model.features)), self.model.intercept
+        offset = self._offset.mean * self._offset.count / max(self._label.count, 1e-300)
+        if self.form == POISSON:
+            start[place] = _first_of_counts(packed, place)
+        elif self.form == LINEAR:
+            start[place] = -offset / self.unit.deviation
+        else:
+            ones = self._label.mean * self._label.count
+            start[place] = np.log((ones + 0.5) / (self._label.count - ones + 0.5)) - offset
+        return start
+
+
+def _first_of_counts(packed: Sequence[Floats], intercept: int) -> float:
+    real = [one[:, 1 + intercept] > 0 for one in packed]  # and not padding
+    offset, count = (
+        np.concatenate([one[:, column][known] for one, known in zip(packed, real, strict=True)]) for column in (0, -1)
+    )
+    return first_intercept("poisson", count, offset, np.ones(len(count))) if len(count) else 0.0
