@@ -41,8 +41,9 @@ def effects_command(command: type[click.Command]) -> click.Command:
         ],
         help="""Show the effects of an entity in the mixed models of BUNDLE, beside the population.
 
-        Without --entity: the fixed effects, how the entities differ, and those that differ most. Effects are in the
-        unit of the margin, of a number for each of its standard deviations.
+        Without --entity: the fixed effects, how the entities differ, and of each coefficient the --top entities that
+        differ most. Effects are in the unit of the margin; of a number for each of its standard deviations, which is
+        what "one is" says.
         """,
     )
 
@@ -82,11 +83,13 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
     entity, mistakes = {}, []
     for word in words:
         name, equals, value = word.partition("=")
+        if not equals or not value:
+            message = f"'{word}' is no NAME=VALUE; an entity is written member_id=42"
+            mistakes.append(Mistake("", message, "option --entity"))
+        elif name in entity:
+            message = f"'{name}' is given twice; one entity is shown at a time"
+            mistakes.append(Mistake("", message, "option --entity"))
         entity[name] = value
-        if not equals:
-            mistakes.append(
-                Mistake("", f"'{word}' is no NAME=VALUE; an entity is written member_id=42", "option --entity")
-            )
     if mistakes:
         raise UserError(*mistakes)
     return entity
@@ -101,7 +104,7 @@ def _models(bundle: Bundle, chosen: str | None) -> dict[str, Mixed]:
     if chosen is None:
         return models
     if chosen not in models:
-        raise UserError(Mistake("", unknown("component of kind 'mixed'", chosen, models), "option --component"))
+        raise UserError(Mistake("", unknown("mixed component", chosen, models), "option --component"))
     return {chosen: models[chosen]}
 
 
@@ -146,13 +149,14 @@ def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
 def _population_table(population: Sequence[Population]) -> str:
     from proml_kedro.commands.show import table
 
-    heading = ("random effect", "of", "entities", "deviation", "correlation")
+    heading = ("random effect", "of", "entities", "deviation", "one is", "correlation")
     rows = [
         (
             one.effect,
             one.feature,
             f"{one.entities:,}",
             f"{one.deviation:.4f}",
+            "-" if one.unit is None else f"{one.unit:.4g}",
             " ".join(f"{value:+.2f}" for value in one.correlations) or "-",
         )
         for one in population
@@ -173,7 +177,7 @@ def _entity_table(effects: Sequence[EntityEffect]) -> str:
             f"{one.error:.4f}",
             f"{one.population:.4f}",
             f"{one.deviations:+.2f}",
-            f"{one.quantile:.1%}" if one.known else "-",
+            "-" if one.quantile is None else f"{one.quantile:.1%}",
             f"{one.rows:,.0f}",
         )
         for one in effects

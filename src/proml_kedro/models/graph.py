@@ -125,8 +125,9 @@ class ModelGraph:
     def _fit_one(self, component: Component, name: str, train: Examples, check: Examples, here: FitContext) -> None:
         start = time.perf_counter()
         component.fit(train, check, here)
-        facts = ", ".join(_in_words(fact, value) for fact, value in component.summary().items())
-        logger.info("%s: fitted on %s rows in %.1f s: %s", name, f"{len(train):,}", time.perf_counter() - start, facts)
+        facts = {"rows": len(train), **component.summary()}
+        said = ", ".join(_in_words(fact, value) for fact, value in facts.items())
+        logger.info("%s: fitted in %.1f s: %s", name, time.perf_counter() - start, said)
 
     def _out_of_fold(
         self, name: str, train: Examples, validation: Examples, here: FitContext, groups: Array | None

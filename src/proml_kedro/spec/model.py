@@ -53,6 +53,11 @@ class ComponentSpec(Spec):
         """
         return ("margin", score_output(task))
 
+    @property
+    def needs_earlier(self) -> str | None:
+        """The key inside of the component that asks for ``training.warm_start``, if one does."""
+        return None
+
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Mistakes that show once it is known what the component reads and what is predicted.
 

@@ -119,6 +119,8 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         read = read_by(spec, types, outputs)
         mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
+        if spec.needs_earlier and not model.training.warm_start:
+            yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")
     if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
         yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     cycle = _cycle(model)

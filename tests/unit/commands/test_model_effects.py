@@ -109,6 +109,7 @@ def test_everybody_as_json(bundle):
     assert price["per_unit"] == pytest.approx(price["value"] / np.nanstd(prices), rel=0.1)
     assert {one["level"] for one in found["fixed"] if one["name"] == "visit.city"} >= set(CITIES)
     assert [len(one["correlations"]) for one in found["population"]] == [0, 1, 0]
+    assert found["population"][1]["unit"] == pytest.approx(price["value"] / price["per_unit"])
     assert [one["feature"] for one in found["population"]] == ["intercept", "visit.price", "intercept"]
     assert found["population"][0]["entities"] == 40
 
@@ -131,7 +132,9 @@ def test_an_unknown_entity_falls_back_to_the_population(bundle):
             ["--entity", "visit.city=Lima"],
             "option --entity: no effect is of visit.city alone; give further ones of: shop, visit.city",
         ),
-        (["--component", "personel"], "no component of kind 'mixed' 'personel'. Did you mean 'personal'?"),
+        (["--entity", "shop="], "option --entity: 'shop=' is no NAME=VALUE; an entity is written member_id=42"),
+        (["--entity", "shop=7", "--entity", "shop=8"], "option --entity: 'shop' is given twice; one entity is shown"),
+        (["--component", "personel"], "no mixed component 'personel'. Did you mean 'personal'?"),
         (["--top", "0"], "Invalid value for '--top'"),
     ],
 )

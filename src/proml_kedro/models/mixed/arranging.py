@@ -192,6 +192,10 @@ def keep(
     )
     if plan.fixed and earlier is not None:
         fixed = earlier.learned.fixed
+    for spec, one in zip(terms.factors, factors, strict=True):
+        facts[f"deviation of {spec.title}"] = round(math.sqrt(one.spread().sum()), 4)
+    if plan.variances:
+        facts["changed entities"] = sum(len(one) for one in plan.active if one is not None)
     return Learned(loss, fixed, effects, factors, found.dispersion, {}, facts)
 
 

@@ -71,6 +71,7 @@ class Mixed(Component):
             if earlier is not None:
                 terms.hold(spec, earlier.terms)
             self._learned = self._learn(columns, label, weight, earlier, loss, context)
+        self._learned.facts = {"rows": len(label), **self._learned.facts}
         self._learned.importance = self._shares(columns)
 
     def _continued(self, loss: Loss, context: FitContext) -> continuation.Earlier | None:
@@ -200,4 +201,5 @@ class Mixed(Component):
 
 def _last_step(found: Fit) -> tuple[int, str]:
     last = found.history[-1]
-    return found.iterations, f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
+    moved = f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
+    return found.iterations, f"{moved}; raise max_iterations to go on"

@@ -100,8 +100,7 @@ def check(
     Raises:
         UserError: Something is to be held, and the earlier model does not have it.
     """
-    wanted = "locked" if spec.locked else "update" if spec.update != "all" else None
-    problem = None
+    wanted, problem = spec.needs_earlier, None
     if earlier is None:
         problem = "needs an earlier bundle to take it from: set training.warm_start"
     elif earlier.learned.loss != loss:

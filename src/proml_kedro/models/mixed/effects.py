@@ -12,6 +12,8 @@ from proml_kedro.models.mixed.learned import Effect, Learned
 from proml_kedro.models.mixed.spec import RandomEffectSpec
 from proml_kedro.models.mixed.terms import Terms
 
+_LEAST_SHARE = 0.01  # of the variance of an interaction, for a dimension to say anything
+
 
 @dataclass(frozen=True)
 class EntityEffect:
@@ -27,7 +29,7 @@ class EntityEffect:
         error: Standard deviation of the posterior.
         population: Standard deviation over entities.
         deviations: ``value`` in multiples of ``population``.
-        quantile: Share of the entities with a smaller value.
+        quantile: Share of the entities with a smaller value; None for one that is not known.
     """
 
     effect: str
@@ -39,7 +41,7 @@ class EntityEffect:
     error: float
     population: float
     deviations: float
-    quantile: float
+    quantile: float | None
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ class Population:
 
     Attributes:
         effect: The random effect, by its entities.
-        feature: What the coefficient multiplies.
+        feature: What the coefficient multiplies; of factors, how many of their dimensions say anything.
         entities: How many have rows.
-        deviation: Standard deviation over entities.
+        deviation: Standard deviation over entities, of factors over their combinations.
         correlations: With the coefficients of the same effect before it.
+        unit: Standard deviation of a feature that is a number: the coefficient is for so much of it.
     """
 
     effect: str
@@ -78,6 +81,7 @@ class Population:
     entities: int
     deviation: float
     correlations: list[float]
+    unit: float | None = None
 
 
 def fixed_effects(terms: Terms, learned: Learned) -> Iterator[FixedEffect]:
@@ -99,7 +103,13 @@ def population(terms: Terms, learned: Learned) -> Iterator[Population]:
         correlations = effect.population / np.outer(deviations, deviations)
         entities = int(np.count_nonzero(effect.rows))
         for k, feature in enumerate(spec.features):
-            yield Population(spec.title, feature, entities, float(deviations[k]), correlations[k, :k].tolist())
+            before = correlations[k, :k].tolist()
+            yield Population(spec.title, feature, entities, float(deviations[k]), before, terms.deviation(feature))
+    for one, factors in zip(terms.factors, learned.factors, strict=True):
+        spread = factors.spread()
+        alive = np.count_nonzero(spread > _LEAST_SHARE * spread.sum())
+        levels = len(factors) - len(factors.starts) + 1
+        yield Population(one.title, f"{alive} of {one.rank} factors", levels, float(np.sqrt(spread.sum())), [])
 
 
 def of_entity(terms: Terms, learned: Learned, entity: Mapping[str, str]) -> Iterator[EntityEffect]:
@@ -143,5 +153,5 @@ def _coefficients(spec: RandomEffectSpec, effect: Effect, place: int, name: str)
             float(errors[position]),
             spread,
             value / spread,
-            float((effect.means[:, position] < value).mean()) if known else 0.5,
+            float((effect.means[:, position] < value).mean()) if known else None,
         )

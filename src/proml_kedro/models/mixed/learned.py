@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +68,14 @@ class Factors:
 
     def __len__(self) -> int:
         return len(self.means)
+
+    def spread(self) -> npt.NDArray[np.float64]:
+        """The variance that each dimension adds to the margin, over levels drawn at random; shape (rank,)."""
+        squares = [
+            (self.means[first : stop - 1].astype(np.float64) ** 2 + self.variances[first : stop - 1]).mean(0)
+            for first, stop in pairwise(self.starts)
+        ]
+        return np.asarray(np.sum([one * other for one, other in combinations(squares, 2)], axis=0))
 
     def moments(self, codes: list[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and variance of the interaction of rows, (n,) each; see :mod:`.factor_kernels`.

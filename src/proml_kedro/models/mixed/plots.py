@@ -10,9 +10,14 @@ import numpy as np
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.effects import EntityEffect, fixed_effects, most_different
 from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.plots import BLUE, GREY, ORANGE, figure
 
+_NOTE = """
+Effects are in the unit of the margin, of a number for each of its standard deviations. Posterior means are narrower
+than the population, the more so the fewer rows an entity has: they are shrunk towards it.
+"""
 _MOST_FIXED = 30
 _SHOWN = 12  # entities that differ most
 _POINTS = 5_000  # more would not be seen apart
@@ -28,16 +33,18 @@ def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[s
         terms: Of the model.
         learned: By the model.
     """
-    lines = [f"\n## Effects of {component}\n", _fixed_table(terms, learned), "", _table(terms, learned)]
+    lines = [f"\n## Effects of {component}\n", _fixed_table(terms, learned), "", _table(terms, learned), _NOTE]
     farthest = list(most_different(terms, learned, _SHOWN))
     for k, (spec, effect) in enumerate(zip(terms.effects, learned.effects, strict=True)):
         for position, feature in enumerate(spec.features if effect.rows.any() else ()):
             name = f"effects_{component}_{k}_{re.sub(r'[^A-Za-z0-9]+', '_', feature)}"
             what = f"{feature} by {spec.title}"
-            _distribution(folder / f"{name}_distribution.png", effect, position, what)
-            _shrinkage(folder / f"{name}_shrinkage.png", effect, position, what)
+            unit = "" if feature == INTERCEPT else f", for {terms.deviation(feature):.3g} of {feature}"
+            _distribution(folder / f"{name}_distribution.png", effect, position, what, unit)
+            _shrinkage(folder / f"{name}_shrinkage.png", effect, position, what, unit)
             chosen = [one for one in farthest if (one.effect, one.feature) == (spec.title, feature)][:_SHOWN]
-            _farthest(folder / f"{name}_farthest.png", chosen, what)
+            _farthest(folder / f"{name}_farthest.png", chosen, what, unit)
+            lines.append(f"\n### {what[0].upper()}{what[1:]}")
             lines += [f"\n![{what}: {kind}]({name}_{kind}.png)" for kind in ("distribution", "shrinkage", "farthest")]
     return lines
 
@@ -64,7 +71,7 @@ def _table(terms: Terms, learned: Learned) -> str:
     return "\n".join(rows)
 
 
-def _distribution(file: Path, effect: Effect, position: int, what: str) -> None:
+def _distribution(file: Path, effect: Effect, position: int, what: str, unit: str) -> None:
     values = np.asarray(effect.means[:, position])
     with figure(file) as axes:
         axes.hist(values, 60, density=True, color=BLUE, alpha=0.6, label="posterior means")
@@ -72,11 +79,11 @@ def _distribution(file: Path, effect: Effect, position: int, what: str) -> None:
         grid = np.linspace(min(values.min(), -3 * spread), max(values.max(), 3 * spread), 300)
         density = np.exp(-((grid / spread) ** 2) / 2) / (spread * np.sqrt(2 * np.pi))
         axes.plot(grid, density, color=ORANGE, label="population, estimated")
-        axes.set(title=f"Distribution: {what}", xlabel="effect on the margin", ylabel="density of entities")
+        axes.set(title=f"Distribution: {what}", xlabel=f"effect on the margin{unit}", ylabel="density of entities")
         axes.legend()
 
 
-def _shrinkage(file: Path, effect: Effect, position: int, what: str) -> None:
+def _shrinkage(file: Path, effect: Effect, position: int, what: str, unit: str) -> None:
     chosen = _sample(len(effect))
     rows, values = np.asarray(effect.rows[chosen]), np.asarray(effect.means[chosen, position])
     seen = rows > 0
@@ -88,12 +95,12 @@ def _shrinkage(file: Path, effect: Effect, position: int, what: str) -> None:
         axes.set(
             title=f"Shrinkage: {what}",
             xlabel="rows behind an entity",
-            ylabel="effect on the margin; dotted: one deviation",
+            ylabel=f"effect on the margin{unit}; dotted: one deviation",
             xscale="log",
         )
 
 
-def _farthest(file: Path, chosen: list[EntityEffect], what: str) -> None:
+def _farthest(file: Path, chosen: list[EntityEffect], what: str, unit: str) -> None:
     chosen = chosen[::-1]
     with figure(file, height=0.9 + 0.28 * len(chosen)) as axes:
         places = np.arange(len(chosen))
@@ -102,7 +109,9 @@ def _farthest(file: Path, chosen: list[EntityEffect], what: str) -> None:
         names = [one.entity if len(one.entity) <= _LONGEST else f"{one.entity[:_LONGEST]}…" for one in chosen]
         axes.set_yticks(places, [f"{name} ({one.rows:,.0f})" for name, one in zip(names, chosen, strict=True)])
         axes.axvline(0, color=GREY, linewidth=0.8)
-        axes.set(title=f"Farthest from the population: {what}", xlabel="effect on the margin, 95 % interval (rows)")
+        axes.set(
+            title=f"Farthest from the population: {what}", xlabel=f"effect on the margin{unit}; 95 % interval (rows)"
+        )
         axes.grid(axis="y", visible=False)
 
 

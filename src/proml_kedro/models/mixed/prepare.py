@@ -50,7 +50,7 @@ def say_left_out(kept: int, rows: int, key: str) -> None:
     if not kept:
         raise UserError.at(key, "no example has a label, a positive weight and a positive exposure")
     if kept < rows:
-        message = "%s: %s of %s examples have no label, weight or exposure and are left out"
+        message = "%s: %s of %s examples have no label, or no positive weight or exposure, and are left out"
         logger.warning(message, key, f"{rows - kept:,}", f"{rows:,}")
 
 

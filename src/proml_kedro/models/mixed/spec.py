@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -10,6 +11,7 @@ from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValid
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
+from proml_kedro.models.mixed.mistakes import of_terms
 from proml_kedro.models.mixed.streamed.choice import obstacles
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
@@ -76,6 +78,14 @@ class RandomEffectSpec(Spec):
         if isinstance(value, list) and not value:
             raise ValueError("an empty list; write a number, or one for each of features")
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if isinstance(self.variance, list) and len(self.variance) != len(self.features):
+            raise ValueError(f"variance: {len(self.variance)} numbers for {len(self.features)} features")
+        if self.max_rows is not None and self.max_rows < self.min_rows:
+            raise ValueError(f"max_rows: {self.max_rows} is less than min_rows, {self.min_rows}")
+        return self
 
     @property
     def title(self) -> str:
@@ -176,14 +186,20 @@ class MixedSpec(ComponentSpec):
 
     @field_validator("random_effects")
     @classmethod
-    def _variances_fit(cls, value: list[AnyEffect]) -> list[AnyEffect]:
+    def _are_apart(cls, value: list[AnyEffect]) -> list[AnyEffect]:
         own = [one for one in value if isinstance(one, RandomEffectSpec)]
         if not own:
             raise ValueError("at least one effect needs coefficients, such as an intercept, beside the factors")
-        for one in own:
-            if isinstance(one.variance, list) and len(one.variance) != len(one.features):
-                raise ValueError(f"{one.title}: {len(one.variance)} variances for {len(one.features)} features")
+        counts = Counter((one.title, feature) for one in own for feature in one.features)
+        for (title, feature), count in counts.items():
+            if count > 1:
+                raise ValueError(f"{count} effects of {title} have {feature}, and data cannot tell these apart")
         return value
+
+    @property
+    def needs_earlier(self) -> str | None:
+        """The key that asks for an earlier model."""
+        return "locked" if self.locked else "update" if self.update != "all" else None
 
     @model_validator(mode="after")
     def _laplace_is_of_coefficients(self) -> Self:
@@ -218,9 +234,9 @@ class MixedSpec(ComponentSpec):
         return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
-        """A loss that is not for the problem's label, an exposure of no count, and what cannot be streamed."""
+        """Terms of no input, a loss that is not for the label, an exposure of no count, what cannot be streamed."""
         task = problem.label.task
-        mistakes = []
+        mistakes = list(of_terms(self, inputs))
         if self.loss_for(task) not in LOSSES[task]:
             able = " or ".join(LOSSES[task])
             mistakes.append(Mistake("loss", f"the problem's label is '{task}', for which it can be {able}"))

@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.errors import UserError
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale, combine
 from proml_kedro.models.mixed.learned import mapped
+from proml_kedro.models.mixed.mistakes import of_terms
 from proml_kedro.models.mixed.prepare import has_exposure
 from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
 
@@ -42,7 +42,7 @@ class Terms:
 
     def __init__(self, spec: MixedSpec, inputs: Sequence[Input]) -> None:
         categorical = {one.name: one.is_categorical for one in inputs}
-        mistakes = list(_mistakes(spec, categorical))
+        mistakes = list(of_terms(spec, {one.name: one.dtype for one in inputs}))
         if mistakes:
             raise UserError(*mistakes)
         fixed = spec.fixed_inputs(categorical)
@@ -235,27 +235,3 @@ def _read(folder: Path, name: str) -> Levels:
 
 def _slopes_of(effect: RandomEffectSpec) -> list[str]:
     return [name for name in effect.features if name != INTERCEPT]
-
-
-def _mistakes(spec: MixedSpec, known: dict[str, bool]) -> Iterator[Mistake]:
-    numbers = [name for name, is_category in known.items() if not is_category]
-    texts = [name for name, is_category in known.items() if is_category]
-    if spec.offset is not None:
-        yield from _one_of("offset", spec.offset, numbers, "numeric")
-    if spec.exposure is not None:
-        yield from _one_of("exposure", spec.exposure, numbers, "numeric")
-    for position, pattern in enumerate(spec.fixed):
-        if not any(fnmatchcase(name, pattern) for name in known):
-            yield Mistake(f"fixed.{position}", unknown("input", pattern, known))
-    for position, effect in enumerate(spec.random_effects):
-        key = f"random_effects.{position}"
-        for name in effect.entity:
-            yield from _one_of(f"{key}.entity", name, texts, "text")
-        for feature, name in enumerate(effect.features if isinstance(effect, RandomEffectSpec) else ()):
-            if name != INTERCEPT:
-                yield from _one_of(f"{key}.features.{feature}", name, numbers, "numeric")
-
-
-def _one_of(key: str, name: str, known: Sequence[str], sort: str) -> Iterator[Mistake]:
-    if name not in known:
-        yield Mistake(key, unknown(f"{sort} input", name, known))

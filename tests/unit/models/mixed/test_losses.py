@@ -112,7 +112,7 @@ def test_rows_that_do_not_count_are_left_out_and_said(caplog):
     weight[4:6] = [0, np.nan]
     with caplog.at_level(logging.WARNING):
         component = fitted("count", replace(examples, weight=weight), exposure="visit.hours")
-    assert "model.components.m: 6 of 400 examples have no label, weight or exposure" in caplog.text
+    assert "model.components.m: 6 of 400 examples have no label, or no positive weight or exposure" in caplog.text
     same = fitted("count", examples.take(slice(6, None)), exposure="visit.hours")
     fresh = make_visits("count", 50, seed=3).columns
     np.testing.assert_allclose(component.score(fresh)["mean"], same.score(fresh)["mean"], rtol=1e-9)

@@ -14,7 +14,9 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec, ModelSpec
+from proml_kedro.spec.run import RunSpec, check
 from proml_kedro.testing import INPUTS, make_examples
+from small import make_config
 
 CONTEXT = FitContext(HardwareSpec(threads=1), seed=0)
 DTYPES = {one.name: one.dtype for one in INPUTS}
@@ -192,12 +194,13 @@ def test_all_mistakes_are_said_at_once_where_they_are():
     with pytest.raises(UserError) as caught:
         ModelGraph(ModelSpec(name="m", components=components, score="personal"), DTYPES)
     assert [str(one) for one in caught.value.mistakes] == [
-        "model.components.personal.offset: no numeric input 'shop.city'. Did you mean 'shop.visits'?",
+        "model.components.personal.offset: 'shop.city' is text; an offset is a number",
         "model.components.personal.fixed.0: no input 'shop.prise'. Did you mean 'shop.price'?",
-        "model.components.personal.random_effects.0.entity: no text input 'shop.town'. Did you mean 'shop.city'?",
-        "model.components.personal.random_effects.0.features.1: no numeric input 'shop.city'. "
-        "Did you mean 'shop.visits'?",
-        "model.components.personal.random_effects.1.entity: no text input 'shop.price'. Did you mean 'shop.city'?",
+        "model.components.personal.random_effects.0.entity: no input 'shop.town'. Did you mean 'shop.city'?",
+        "model.components.personal.random_effects.0.features.1: 'shop.city' is text; a feature of an effect is a "
+        "number",
+        "model.components.personal.random_effects.1.entity: 'shop.price' is a number; an entity is text: declare the "
+        "feature with `dtype: str`",
     ]
 
 
@@ -210,12 +213,41 @@ def test_all_mistakes_are_said_at_once_where_they_are():
         {"entity": "a.b", "variance": 0},
         {"entity": "a.b", "covarianse": "full"},
         {"entity": []},
+        {"entity": "a.b", "min_rows": 10, "max_rows": 5},
     ],
     ids=str,
 )
 def test_yaml_that_means_nothing_is_refused(effect):
     with pytest.raises(ValidationError):
         MixedSpec.model_validate({"kind": "mixed", "inputs": ["*"], "random_effects": [effect]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"offset": "visit.price", "fixed": ["visit.price"]},
+            "fixed.0: 'visit.price' is the offset or exposure",
+        ),
+        ({"offset": "visit.price", "exposure": "visit.price"}, "exposure: 'visit.price' is the offset already"),
+        ({"locked": ["fixed"]}, "locked: needs an earlier bundle: set training.warm_start"),
+        ({"update": "changed_entities"}, "update: needs an earlier bundle: set training.warm_start"),
+        ({"random_effects": [{"entity": "visit.town"}]}, "random_effects.0.entity: no input 'visit.town'"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_said_before_anything_is_read(changes, message):
+    config = {"kind": "mixed", "inputs": ["visit.*"], "random_effects": [{"entity": "visit.city"}], **changes}
+    found = [str(one) for one in check(RunSpec.model_validate(make_config({"personal": config})))]
+    assert any(one.startswith(f"model.components.personal.{message}") for one in found), found
+
+
+def test_two_effects_of_the_same_are_refused_and_of_different_features_are_not():
+    one = {"entity": "a.b"}
+    config = {"kind": "mixed", "inputs": ["*"]}
+    with pytest.raises(ValidationError, match=r"2 effects of a\.b have intercept"):
+        MixedSpec.model_validate({**config, "random_effects": [one, {"entity": "a.b", "features": ["intercept"]}]})
+    MixedSpec.model_validate({**config, "random_effects": [one, {"entity": "a.b", "features": ["c.d"]}]})
 
 
 def test_constants_and_early_stops_are_said(caplog):
@@ -227,6 +259,7 @@ def test_constants_and_early_stops_are_said(caplog):
         fitted({**PERSONAL, "max_iterations": 3}, train, context=context)
     assert "model.components.personal: job.remote is constant" in caplog.text
     assert "stopped after 3 steps without converging" in caplog.text
+    assert "raise max_iterations" in caplog.text
 
 
 def test_levels_are_found_whatever_they_hold():

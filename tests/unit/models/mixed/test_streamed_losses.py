@@ -256,7 +256,10 @@ def test_rows_that_do_not_count_are_left_out_and_said(caplog):
     examples.weight[4:6] = [0, np.nan]
     with caplog.at_level(logging.WARNING):
         one = fitted("poisson", examples)
-    assert "model.components.m: 6 of 4,000 examples have no label, weight or exposure and are left out" in caplog.text
+    assert (
+        "model.components.m: 6 of 4,000 examples have no label, or no positive weight or exposure, and are left out"
+        in caplog.text
+    )
     same, fresh = fitted("poisson", examples.take(slice(6, None))), make_visits("poisson", 50, seed=3).columns
     np.testing.assert_allclose(one.score(fresh)["mean"], same.score(fresh)["mean"], rtol=1e-6)
 

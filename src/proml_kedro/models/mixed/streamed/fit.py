@@ -47,6 +47,7 @@ class Found:
         effects: Of the entities.
         progress: How it went; in the unit of the fit.
         offset_deviation: Standard deviation of the offset over rows.
+        rows: That were learned from.
         left_out: Rows of entities with too many.
     """
 
@@ -59,6 +60,7 @@ class Found:
     effects: Effects
     progress: Progress
     offset_deviation: float
+    rows: int
     left_out: int
 
 
@@ -120,6 +122,7 @@ def _found(measured: Measured, effects: Effects, progress: Progress, parts: Sequ
     unit = measured.unit
     mean = np.array(progress.mean) * unit.deviation
     mean[measured.model.intercept] += unit.mean
+    left_out = sum(int(Part.open(one).left_out) for one in parts)
     return Found(
         measured.scales,
         mean,
@@ -130,7 +133,8 @@ def _found(measured: Measured, effects: Effects, progress: Progress, parts: Sequ
         effects,
         progress,
         measured.offset_deviation,
-        sum(int(Part.open(one).left_out) for one in parts),
+        measured.rows.rows - left_out,
+        left_out,
     )
 
 

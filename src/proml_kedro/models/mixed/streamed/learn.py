@@ -103,7 +103,7 @@ def _say(model: Model, found: Found, key: str) -> None:
         last = found.progress.history[-1]
         logger.warning(
             "%s: stopped after %d sweeps without converging: the last moved the fixed effects by %.2g, and variances "
-            "by %.1f %%",
+            "by %.1f %%; raise max_iterations to go on",
             key,
             found.progress.sweeps,
             last["step"],
@@ -115,6 +115,7 @@ def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
     progress, entities = found.progress, len(found.effects.names)
     deviations: Array = np.sqrt(np.diag(found.covariance))
     facts = {
+        "rows": found.rows,
         "iterations": progress.sweeps,
         "passes": round(sum(one["passes"] * one["entities"] for one in progress.history) / max(entities, 1), 1),
         "converged": progress.converged,
