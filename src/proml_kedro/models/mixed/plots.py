@@ -101,7 +101,7 @@ def _shrinkage(file: Path, effect: Effect, position: int, what: str, unit: str) 
 
 
 def _farthest(file: Path, chosen: list[EntityEffect], what: str, unit: str) -> None:
-    chosen = chosen[::-1]
+    chosen = sorted(chosen, key=lambda one: one.value)
     with figure(file, height=0.9 + 0.28 * len(chosen)) as axes:
         places = np.arange(len(chosen))
         errors = [1.96 * one.error for one in chosen]
