@@ -137,6 +137,14 @@ def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
         assert one.summary()[name] == pytest.approx(other.summary()[name], rel=0.02), name
 
 
+def test_counts_at_the_mode_of_the_effects_equal_those_in_memory(monkeypatch):
+    examples = make_visits("poisson")
+    one = fitted("poisson", examples, method="pql")._learned
+    other = exactly_in_memory("poisson", examples, monkeypatch, method="pql")._learned
+    np.testing.assert_allclose(one.effects[0].population, other.effects[0].population, atol=0.01)
+    np.testing.assert_allclose(one.effects[0].means, other.effects[0].means, atol=0.03)
+
+
 @pytest.mark.parametrize("loss", TASKS)
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000))

@@ -68,8 +68,19 @@ _PATIENCE = np.float32(4)  # steps after which V is moved ever less: means and v
 _ONE = np.float32(1.0)
 
 
-def _compiled(function: Function) -> Function:
-    return cast(Function, numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")(function))
+def variant(function: Function, *values: int) -> Function:
+    """The function under a name of its own for the values that it refers to.
+
+    The linker knows compiled functions by name: of two variants that two processes have kept on disk under one name, a
+    third would run the first one that it loads.
+    """
+    function.__name__ = function.__qualname__ = "_".join([function.__name__, *map(str, values)])
+    return function
+
+
+def _compiled(function: Function, *values: int) -> Function:
+    compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+    return cast(Function, compiler(variant(function, *values)))
 
 
 def _digest_of(file: Path) -> int:
@@ -114,7 +125,6 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
     lanes, entries, terms, f = lanes_of(d), triangle(d), _terms_of(d, form), floats_of(form)
     source = _digest_of(Path(inspect.getfile(lanes_module)))
 
-    @_compiled
     def sweep(rows, starts, used, state, root, inverse, mean, spread, scale, tolerance, most, sums):
         """Fit every entity of a part, from where ``state`` left it.
 
@@ -179,14 +189,13 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
             add_sums(d, w, h, deviance, max(used[block], 1), sums)
         return visited
 
-    return sweep
+    return _compiled(sweep, d, form)
 
 
 def _population_of(d: int, form: int) -> Callable[..., None]:
     lanes, entries, terms, f = lanes_of(d), triangle(d), _terms_of(d, form), floats_of(form)
     source = _digest_of(Path(inspect.getfile(lanes_module)))
 
-    @_compiled
     def population(rows, mean, scale, gradient, curvature):
         """Add g and H without the prior, at c = b, of rows that have no entity.
 
@@ -210,4 +219,4 @@ def _population_of(d: int, form: int) -> Callable[..., None]:
         for k in range(entries):
             curvature[k] += h[k].sum()
 
-    return population
+    return _compiled(population, d, form)

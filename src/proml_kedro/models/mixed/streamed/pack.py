@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, width_of
-from proml_kedro.models.mixed.streamed.kernels import lanes_of, triangle
+from proml_kedro.models.mixed.streamed.kernels import lanes_of, triangle, variant
 from proml_kedro.models.mixed.streamed.keys import Words, hash_of
 
 _SLICE = 1 << 14  # rows that stay in the cache from one operation to the next
@@ -357,18 +357,17 @@ def fill_blocks(
     Returns:
         Shape (rows, width, lanes).
     """
-    rows: Floats = _filler(stored.shape[1], lanes)(stored, order, ends, alone, starts)
+    rows = np.empty((int(starts[-1]), stored.shape[1], lanes), np.float32)
+    _filler(stored.shape[1], lanes)(stored, order, ends, alone, starts, rows)
     return rows
 
 
 @cache
-def _filler(width: int, lanes: int) -> Callable[..., Floats]:
+def _filler(width: int, lanes: int) -> Callable[..., None]:
     """Compiled for a width: copying a row is then a few instructions, and no loop."""
 
-    @numba.njit(cache=True, nogil=True)
-    def fill(stored, order, ends, alone, starts):
+    def fill(stored, order, ends, alone, starts, rows) -> None:
         """One block after the other, each in the cache while it is written."""
-        rows = np.empty((starts[-1], width, lanes), np.float32)
         k = 0
         for entity in range(ends.size):
             block, lane = entity, 0
@@ -388,6 +387,5 @@ def _filler(width: int, lanes: int) -> Callable[..., Floats]:
                     lane += 1
                     if lane == lanes:
                         row, lane = row + 1, 0
-        return rows
 
-    return cast(Callable[..., Floats], fill)
+    return cast(Callable[..., None], numba.njit(cache=True, nogil=True)(variant(fill, width, lanes)))

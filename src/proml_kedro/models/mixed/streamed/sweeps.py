@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ from proml_kedro.models.mixed.streamed.pack import Part
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 200_000  # entities from which mean and covariance are estimated before the first full sweep
+_GROWTH = 5  # of a sample to the next, which takes few sweeps and is nearer to what all say
 _LARGEST_STEP = 2.0  # of the population's mean, in log-odds or logarithms of a mean
 _LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
 
@@ -185,30 +186,31 @@ class Sweeps:
         self._floats = floats_of(settings.form)
 
     def fit(self, covariance: Covariance, progress: Progress, file: Path) -> None:
-        """Sweep until nothing moves: first over a sample, parts being random ones, then over all.
+        """Sweep until nothing moves: first over samples, parts being random ones, then over all.
 
         Args:
             covariance: Of the population; updated.
             progress: Where to start; updated.
             file: Where progress is saved after every full sweep.
         """
-        sample = self._sample()
-        if self._settings.sample_first and not progress.sweeps and len(sample) < len(self._folders):
-            for _ in range(self._settings.max_sweeps):
-                if self._sweep(sample, covariance, progress):
-                    break
+        if self._settings.sample_first and not progress.sweeps:
+            for sample in self._samples():
+                for _ in range(self._settings.max_sweeps):
+                    if self._sweep(sample, covariance, progress):
+                        break
         while not progress.converged and progress.sweeps < self._settings.max_sweeps:
             progress.converged = self._sweep(self._folders, covariance, progress)
             progress.sweeps += 1
             progress.save(file)
 
-    def _sample(self) -> Sequence[Path]:
-        """The first parts, when they hold entities enough and are at most a quarter of all."""
-        entities, count = 0, 0
-        while entities < _SAMPLE and count < len(self._folders):
-            entities += len(Part.open(self._folders[count]).words)
-            count += 1
-        return self._folders[:count] if 4 * count <= len(self._folders) else self._folders
+    def _samples(self) -> Iterator[Sequence[Path]]:
+        """The first parts: those that hold enough entities, then some times as many, up to a quarter of all."""
+        entities, enough = 0, _SAMPLE
+        for count, folder in enumerate(self._folders[: len(self._folders) // 4], start=1):
+            entities += len(Part.open(folder).words)
+            if entities >= enough:
+                yield self._folders[:count]
+                enough = _GROWTH * entities
 
     def _sweep(self, folders: Sequence[Path], covariance: Covariance, progress: Progress) -> bool:
         """One sweep, and the mean and variances that follow from it; whether all have come to rest."""
