@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from small import make_config
 
 from proml_kedro import summary
 from proml_kedro import typed as command_line
 from proml_kedro.artifacts import Artifact
 from proml_kedro.models.progress import progress
 from proml_kedro.spec import RunSpec
+from small import make_config
 
 
 @pytest.mark.parametrize(
