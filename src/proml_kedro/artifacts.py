@@ -36,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
 
+_UNKNOWN, _GONE = "unknown", "gone"
+"""In place of the moment when a process started."""
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -221,9 +224,9 @@ class ArtifactStore:
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written."""
         for left in (self.data_dir / "store").glob("**/.writing-*"):
-            host, _, pid = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
-            if host == socket.gethostname() and not _is_running(int(pid)):
-                shutil.rmtree(left, ignore_errors=True)
+            host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
+            if host == socket.gethostname() and not _is_running(process):
+                _remove(left)
 
 
 def _as_recipe(what: Recipe | str) -> Recipe:
@@ -270,7 +273,15 @@ def _rename_unless_there(temporary: Path, folder: Path) -> None:
 
 def _temporary(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
-    return folder.parent / f".writing-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    process = f"{os.getpid()}.{_started(os.getpid())}"
+    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def _listing(folder: Path) -> Path:
@@ -343,13 +354,33 @@ class Stamp:
         self._file.unlink(missing_ok=True)
 
 
-def _is_running(pid: int) -> bool:
+def _is_running(process: str) -> bool:
+    """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
+
+    In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.
+    """
+    number, _, started = process.partition(".")
+    if not number.isdecimal():
+        return True  # not a name of ours
     with suppress(PermissionError):
         try:
-            os.kill(pid, 0)
+            os.kill(int(number), 0)
         except ProcessLookupError:
             return False
-    return True
+    now = _started(int(number))
+    return now != _GONE and (started in ("", _UNKNOWN) or now in (started, _UNKNOWN))
+
+
+def _started(number: int) -> str:
+    """When a process started, in ticks since the machine did, which no change of the clock moves.
+
+    ``unknown`` where the system does not say, ``gone`` for one that has ended and only waits to be noticed.
+    """
+    try:
+        state, *rest = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _UNKNOWN
+    return _GONE if state in ("Z", "X") else rest[18]
 
 
 def _is_disk_full(error: BaseException) -> bool:
