@@ -3,6 +3,10 @@
 A result is a folder ``<data>/store/<name>/<fingerprint>``, written under a temporary name and renamed when it is
 complete; a file beside it lists what is in it. So a killed run leaves nothing that a later one could mistake for a
 result, a result of which something was deleted is made again, and what was finished is found.
+
+The fingerprint covers data and code too, so it cannot be told from the configuration alone. A second file beside a
+result says what it was made from, and a link ``for-<digest of the configuration>`` leads to the newest one of a
+configuration: a run that starts from results of earlier ones finds by it those that it would have made itself.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import version
@@ -31,6 +35,9 @@ from proml_kedro.errors import Mistake, UserError
 logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
+
+_UNKNOWN, _GONE = "unknown", "gone"
+"""In place of the moment when a process started."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,44 @@ class Artifact:
         return json.loads(self.file(name).read_text())
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a result is made from, as far as the configuration tells; data and code come on top.
+
+    Attributes:
+        name: Where such results go below the store, with slashes.
+        configuration: The parts of the configuration that it depends on itself.
+        of: The recipes of the results that it is made from, by the names of these among its inputs.
+        called: What users call a part of ``configuration``, where that is not its name here.
+    """
+
+    name: str
+    configuration: Mapping[str, Any]
+    of: Mapping[str, Recipe] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Equal for results that the configuration cannot tell apart."""
+        of = {name: one.digest for name, one in self.of.items()}
+        return fingerprint({"name": self.name, "configuration": self.configuration, "of": of})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a result was made from.
+
+    Attributes:
+        recipe: Digest of its recipe.
+        configuration: Of its recipe, as JSON has it.
+        of: The results it was made from: their folders below the store, by the names of the recipe.
+    """
+
+    recipe: str
+    configuration: Mapping[str, Any]
+    of: Mapping[str, str]
+
+
 class ArtifactStore:
     """Where results are made: the folder ``store`` below the data folder.
 
@@ -67,13 +112,13 @@ class ArtifactStore:
         self.reuse = reuse
 
     def build(
-        self, name: str, inputs: Mapping[str, Any], write: Callable[[Path], None], code: tuple[str, ...] = ()
+        self, what: Recipe | str, inputs: Mapping[str, Any], write: Callable[[Path], None], code: tuple[str, ...] = ()
     ) -> Artifact:
-        """The result called ``name`` made from ``inputs``: found when there is one, otherwise written.
+        """The result made by a recipe from ``inputs``: found when there is one, otherwise written.
 
         Args:
-            name: Where it goes below the store, with slashes.
-            inputs: What it depends on: artefacts, specs and plain values.
+            what: The recipe; or, for what no run starts from, only where it goes below the store, with slashes.
+            inputs: What it depends on besides the recipe's configuration: artefacts, specs and plain values.
             write: Fills the empty folder it is given.
             code: Modules and packages below ``proml_kedro`` whose source it depends on.
 
@@ -81,45 +126,121 @@ class ArtifactStore:
             UserError: Nothing can be written there, or no space is left on the disk. Whatever ``write`` raises goes
                 through; nothing stays behind.
         """
-        folder = self._folder(name, inputs, code)
+        recipe = _as_recipe(what)
+        folder = self._folder(recipe, inputs, code)
         if self.reuse and _is_whole(folder):
-            logger.info("%s: unchanged, taken over", name)
+            logger.info("%s: unchanged, taken over", recipe.name)
         else:
-            logger.info("%s: computing", name)
+            logger.info("%s: computing", recipe.name)
             with _replacing(folder) as temporary:
                 write(temporary)
+        if recipe is what:
+            self._note(recipe, folder, inputs)
         return Artifact(folder, folder.name)
 
     def build_resumably(
-        self, name: str, inputs: Mapping[str, Any], write: Callable[[Path, Path], None], code: tuple[str, ...] = ()
+        self,
+        what: Recipe | str,
+        inputs: Mapping[str, Any],
+        write: Callable[[Path, Path], None],
+        code: tuple[str, ...] = (),
     ) -> Artifact:
         """As :meth:`build`, for long work that goes on where a killed process has left it.
 
         Args:
-            name: Where it goes below the store, with slashes.
-            inputs: What it depends on.
+            what: The recipe, or where it goes below the store.
+            inputs: What it depends on besides.
             write: Fills the empty folder it is given. The second folder is for checkpoints: it is the same one every
                 time the same result is tried, and is removed once that is complete. It may not exist yet.
             code: Modules and packages whose source it depends on.
         """
-        folder = self._folder(name, inputs, code)
+        folder = self._folder(_as_recipe(what), inputs, code)
         checkpoints = folder.with_name(f"{folder.name}.unfinished")
         if not self.reuse:
             shutil.rmtree(checkpoints, ignore_errors=True)
-        artifact = self.build(name, inputs, lambda temporary: write(temporary, checkpoints), code)
+        artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
         shutil.rmtree(checkpoints, ignore_errors=True)
         return artifact
 
-    def _folder(self, name: str, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
-        digest = fingerprint({"name": name, "inputs": inputs, "code": [code_fingerprint(module) for module in code]})
-        return self.data_dir / "store" / name / digest
+    def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
+        """The newest whole result of a recipe; None when there is none.
+
+        Args:
+            recipe: What it is to be made from.
+            of: Results that it must have been made from, if it was made from their sort.
+        """
+        folder = self.data_dir / "store" / recipe.name
+        newest = (folder / f"for-{recipe.digest}").resolve()
+        others = sorted(folder.glob("*.made"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        for candidate in dict.fromkeys([folder / newest.name, *(file.with_suffix("") for file in others)]):
+            record = self.record(candidate)
+            if record is not None and record.recipe == recipe.digest and _is_whole(candidate):
+                made_of = self._made_of(record)
+                if all(made_of.get(name, one).fingerprint == one.fingerprint for name, one in (of or {}).items()):
+                    return Artifact(candidate, candidate.name)
+        return None
+
+    def record(self, folder: Path) -> Record | None:
+        """What the result in a folder was made from; None when nothing says so."""
+        try:
+            content = json.loads(_made(folder).read_text())
+        except (OSError, ValueError):
+            return None
+        return Record(content["recipe"], content["configuration"], content["of"])
+
+    def holds(self, artifact: Artifact) -> bool:
+        """Whether a result is there with all its files."""
+        return _is_whole(artifact.path)
+
+    def made_of(self, artifact: Artifact) -> dict[str, Artifact]:
+        """The results that a result was made from, by the names of its recipe."""
+        record = self.record(artifact.path)
+        return self._made_of(record) if record else {}
+
+    def _made_of(self, record: Record) -> dict[str, Artifact]:
+        folders = {name: self.data_dir / "store" / place for name, place in record.of.items()}
+        return {name: Artifact(folder, folder.name) for name, folder in folders.items()}
+
+    def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any]) -> None:
+        """Write down what a result was made from, and that it is the newest of its configuration."""
+        if not _made(folder).is_file():
+            of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
+            content = {"recipe": recipe.digest, "configuration": as_json(recipe.configuration), "of": of}
+            temporary = _temporary(folder)
+            temporary.write_text(json.dumps(content))
+            temporary.replace(_made(folder))
+        point(folder.with_name(f"for-{recipe.digest}"), folder)
+
+    def _folder(self, recipe: Recipe, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
+        everything = {**recipe.configuration, **inputs}
+        source = [code_fingerprint(module) for module in code]
+        return (
+            self.data_dir
+            / "store"
+            / recipe.name
+            / fingerprint({"name": recipe.name, "inputs": everything, "code": source})
+        )
 
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written."""
         for left in (self.data_dir / "store").glob("**/.writing-*"):
-            host, _, pid = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
-            if host == socket.gethostname() and not _is_running(int(pid)):
-                shutil.rmtree(left, ignore_errors=True)
+            host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
+            if host == socket.gethostname() and not _is_running(process):
+                _remove(left)
+
+
+def _as_recipe(what: Recipe | str) -> Recipe:
+    return what if isinstance(what, Recipe) else Recipe(what, {})
+
+
+def point(link: Path, folder: Path) -> None:
+    """Let a link lead to a folder; at no moment does it lead nowhere."""
+    target = os.path.relpath(folder, link.parent)
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    temporary = _temporary(link)
+    temporary.symlink_to(target, target_is_directory=True)
+    temporary.replace(link)
 
 
 @contextmanager
@@ -152,12 +273,25 @@ def _rename_unless_there(temporary: Path, folder: Path) -> None:
 
 def _temporary(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
-    return folder.parent / f".writing-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    process = f"{os.getpid()}.{_started(os.getpid())}"
+    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def _listing(folder: Path) -> Path:
     """The file beside a result that says what is in it; a result without one is not whole."""
     return folder.with_name(f"{folder.name}.files")
+
+
+def _made(folder: Path) -> Path:
+    """The file beside a result that says what it was made from."""
+    return folder.with_name(f"{folder.name}.made")
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -220,13 +354,33 @@ class Stamp:
         self._file.unlink(missing_ok=True)
 
 
-def _is_running(pid: int) -> bool:
+def _is_running(process: str) -> bool:
+    """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
+
+    In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.
+    """
+    number, _, started = process.partition(".")
+    if not number.isdecimal():
+        return True  # not a name of ours
     with suppress(PermissionError):
         try:
-            os.kill(pid, 0)
+            os.kill(int(number), 0)
         except ProcessLookupError:
             return False
-    return True
+    now = _started(int(number))
+    return now != _GONE and (started in ("", _UNKNOWN) or now in (started, _UNKNOWN))
+
+
+def _started(number: int) -> str:
+    """When a process started, in ticks since the machine did, which no change of the clock moves.
+
+    ``unknown`` where the system does not say, ``gone`` for one that has ended and only waits to be noticed.
+    """
+    try:
+        state, *rest = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _UNKNOWN
+    return _GONE if state in ("Z", "X") else rest[18]
 
 
 def _is_disk_full(error: BaseException) -> bool:
@@ -238,6 +392,12 @@ def _is_disk_full(error: BaseException) -> bool:
 def fingerprint(value: Any) -> str:
     """A digest of 16 hexadecimal digits; equal values give equal digests, in whatever order their keys are."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+
+
+def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON makes of specs and plain values."""
+    content: dict[str, Any] = json.loads(json.dumps(value, default=_plain))
+    return content
 
 
 def _plain(value: Any) -> Any:

@@ -116,6 +116,9 @@ def _check_selection(options: dict[str, Any]) -> None:
     Raises:
         UserError: An unknown pipeline, node, tag or dataset, or an unknown runner.
     """
+    if options["only_missing_outputs"]:  # Kedro would ask whether any result is there, of whatever configuration
+        message = "leave it out; results of the same configuration are taken over in any case"
+        raise UserError(Mistake("", message, "option --only-missing-outputs"))
     _check_runner(options["runner"])
     names = options["pipelines"] or [options["pipeline"] or "__default__"]
     selection = {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.artifacts import Artifact, ArtifactStore, point
 
 
 class StoreDataset(AbstractDataset[None, ArtifactStore]):
@@ -42,7 +41,8 @@ class StoreDataset(AbstractDataset[None, ArtifactStore]):
 class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
     """The newest artefact of its sort: a link to its folder, at a path that does not change.
 
-    Within a run the artefact that the run itself has made is loaded, whatever another run makes of the link meanwhile.
+    Within a run the artefact that the run itself has made, or has chosen to start from, is loaded, whatever another
+    run makes of the link meanwhile.
 
     Args:
         filepath: Where the link is.
@@ -61,18 +61,22 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         """
         if self._saved is not None:
             return self._saved
-        if not self._exists():
+        newest = self.newest()
+        if newest is None:
             raise DatasetError(f"nothing at {self._filepath} yet: run the pipeline that makes it first")
+        return newest
+
+    def newest(self) -> Artifact | None:
+        """The artefact that the link leads to, whichever run has made it."""
+        if not self._exists():
+            return None
         folder = self._filepath.resolve()
         return Artifact(folder, folder.name)
 
     def save(self, data: Artifact) -> None:
         """Let the link lead to this artefact; at no moment does it lead nowhere."""
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        link = self._filepath.with_name(f".{self._filepath.name}-{os.getpid()}")
-        link.unlink(missing_ok=True)
-        link.symlink_to(os.path.relpath(data.path, self._filepath.parent), target_is_directory=True)
-        link.replace(self._filepath)
+        point(self._filepath, data.path)
         self._saved = data
 
     def _describe(self) -> dict[str, Any]:

@@ -18,7 +18,10 @@ from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import check_device, limit_environment
+from proml_kedro.pipelines.recipes import recipes_of, run_spec
+from proml_kedro.pipelines.stored import explain_missing, find, pipelines_for
 from proml_kedro.spec import RunSpec
+from proml_kedro.typed import run_again
 
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
@@ -39,14 +42,15 @@ class ProjectHooks:
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
-        """Hold every library to the hardware's threads, and see that what the run starts from is there.
+        """Hold every library to the hardware's threads, and choose the results that the run starts from.
 
         Raises:
-            UserError: A device is not there, nothing can be written to the data folder, or results that an earlier
-                pipeline makes are missing.
+            UserError: A device is not there, nothing can be written to the data folder, or there are no results of
+                this configuration that earlier pipelines make.
         """
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
-        hardware = _run_spec(catalog).hardware
+        run = _run_spec(catalog)
+        hardware = run.hardware
         try:
             check_device(hardware)
         except UserError as error:
@@ -55,11 +59,7 @@ class ProjectHooks:
         limit_environment(hardware)
         if "store" in pipeline.inputs():
             _prepare(catalog.load("store"))
-        missing = [name for name in sorted(pipeline.inputs()) if _is_missing(catalog.get(name))]
-        if missing:
-            raise UserError(
-                *(Mistake("", f"there is no '{name}' yet for this problem and model: `kedro run`") for name in missing)
-            )
+        _choose_inputs(pipeline, catalog, run)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -92,9 +92,37 @@ class ProjectHooks:
 
 
 def _run_spec(catalog: CatalogProtocol[Any, Any]) -> RunSpec:
-    """The run's parameters, of which Kedro has made specs of those that its nodes take."""
-    parameters = catalog.load("parameters")
-    return RunSpec.model_validate({name: value for name, value in parameters.items() if name != "base_path"})
+    return run_spec(catalog.load("parameters"))
+
+
+def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: RunSpec) -> None:
+    """Let the run start from stored results of its own configuration, and from nothing else.
+
+    The links of the catalog lead to them from now on, as if this run had made them. Only of values in the online
+    store, which changes in place, there is but one state, that of the newest.
+
+    Raises:
+        UserError: There are none.
+    """
+    datasets = {name: catalog.get(name) for name in sorted(pipeline.inputs())}
+    wanted = {name: one for name, one in datasets.items() if isinstance(one, ArtifactDataset)}
+    if not wanted:
+        return
+    store, recipes = catalog.load("store"), recipes_of(run)
+    found = find(store, recipes, wanted)
+    for name, artifact in found.items():
+        wanted[name].save(artifact)
+    order = [*recipes, *(name for name in wanted if name not in recipes)]
+    missing = [
+        name
+        for name in order
+        if name in wanted and name not in found and (name in recipes or _is_missing(wanted[name]))
+    ]
+    if missing:
+        newest = {name: one for name in missing if (one := wanted[name].newest())}
+        message = explain_missing(store, recipes, missing, newest)
+        command = run_again(f"--pipelines={','.join(pipelines_for(missing))}")
+        raise UserError(Mistake("", f"{message}; make it with `{command}`"))
 
 
 def _prepare(store: ArtifactStore) -> None:

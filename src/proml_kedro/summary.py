@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shlex
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.spec import RunSpec
+from proml_kedro.typed import program, run_again, workspace
 
 _REPORTS = {
     "evaluation": ("Evaluation", "report.md"),
     "bundle": ("Model card", "card.md"),
     "drift": ("Drift", "drift.html"),
 }
-
-_PLACES = ("--env", "-e", "--conf-source")
-"""Options that say where the configuration lies."""
 
 
 def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, float]) -> None:
@@ -33,9 +30,9 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
         run: What was run.
         seconds: How long each node took.
     """
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # users may write [a] and :b:
     problem, model = run.problem.name, run.model.name
-    console.print(f"\n[bold]{problem}[/bold] · model [bold]{model}[/bold]")
+    console.print(Text.assemble("\n", (problem, "bold"), " · model ", (model, "bold")))
     if "evaluation" in results:
         console.print(_metrics(results["evaluation"], model))
         for line in _groups(results["evaluation"]):
@@ -45,8 +42,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, seconds: Mapping[str, fl
     if "consistency" in results:
         console.print(_consistency(results["consistency"]))
     places = Path(run.data_dir) / problem / model
-    for line in (*_reports(results, places), *_next(results, places, model)):
-        console.print(line)
+    for text in (*_reports(results, places), *_next(results, places, model)):
+        console.print(text)
     console.print(_cost(seconds), style="dim")
 
 
@@ -87,23 +84,25 @@ def _number(value: float | None, sign: str = "") -> str:
     return "undefined" if value is None else f"{value:{sign}.4f}"
 
 
-def _drift(drift: Artifact) -> str:
+def _drift(drift: Artifact) -> Text:
     result = drift.json("drift.json")
     flagged = [column["name"] for column in result["columns"] if column["verdict"] != "ok"]
     colour = {"ok": "green", "warn": "yellow", "drift": "red"}.get(result["verdict"], "default")
-    text = f"Drift verdict: [{colour}]{result['verdict']}[/{colour}]"
+    text = Text.assemble("Drift verdict: ", (result["verdict"], colour))
     if flagged:
-        text += f" ({len(flagged)} of {len(result['columns'])} columns differ: {', '.join(flagged[:5])}"
-        text += ", …)" if len(flagged) > 5 else ")"
+        text.append(f" ({len(flagged)} of {len(result['columns'])} columns differ: {', '.join(flagged[:5])}")
+        text.append(", …)" if len(flagged) > 5 else ")")
     return text
 
 
-def _consistency(consistency: Artifact) -> str:
+def _consistency(consistency: Artifact) -> Text:
     result = consistency.json("consistency.json")
     wrong = [one["feature"] for one in result["comparisons"] if one["mismatches"]]
     text = f"Online values: {result['mismatches']:,} of {result['present']:,} differ from those for training"
     more = ", …" if len(wrong) > 5 else ""
-    return f"[red]{text}[/red] ({', '.join(wrong[:5])}{more}): `kedro features check`" if wrong else text
+    if not wrong:
+        return Text(text)
+    return Text.assemble((text, "red"), f" ({', '.join(wrong[:5])}{more}): `kedro features check`")
 
 
 def _reports(results: Mapping[str, Artifact], places: Path) -> Iterator[str]:
@@ -112,48 +111,15 @@ def _reports(results: Mapping[str, Artifact], places: Path) -> Iterator[str]:
             yield f"{title + ':':<12} {places / name / file}"
 
 
-def _next(results: Mapping[str, Artifact], places: Path, model: str) -> Iterator[str]:
+def _next(results: Mapping[str, Artifact], places: Path, model: str) -> Iterator[str | Text]:
     """What to do next, as lines to copy."""
-    yield "[bold]Next[/bold]"
-    again = _as_typed()
+    yield Text("Next", "bold")
     if "bento" in results:
-        yield f"  serve it          {_program('bentoml')} serve {(places / 'bento').absolute()}"
+        yield f"  serve it          {program('bentoml')} serve {shlex.quote(str((places / 'bento').absolute()))}"
     if model == "xgboost":
-        yield f"  change the model  {again} model.components.trees.params.max_depth=4"
-    yield f"  check for drift   {again} --pipelines=monitor"
-    yield f"  look at it all    {_workspace()}"
-
-
-def _workspace() -> str:
-    """The command that shows this project, with what was typed to find its configuration or to change it."""
-    kept = []
-    typed = iter(_arguments())
-    for one in typed:
-        if one in _PLACES:
-            kept += [one, next(typed, "")]
-        elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or ("=" in one and not one.startswith("-")):
-            kept.append(one)
-    return shlex.join([_program("kedro"), "workspace", *kept])
-
-
-def _as_typed() -> str:
-    """The command of this run, to be added to: with all that was typed but the choice of pipelines."""
-    arguments = _arguments()
-    kept = [
-        one
-        for before, one in zip(["", *arguments], arguments, strict=False)
-        if not one.startswith("--pipelines") and before != "--pipelines"
-    ]
-    return shlex.join([_program("kedro"), "run", *kept])
-
-
-def _arguments() -> list[str]:
-    """What was typed behind `run`."""
-    return sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []
-
-
-def _program(name: str) -> str:
-    return name if os.environ.get("VIRTUAL_ENV") else f".venv/bin/{name}"
+        yield f"  change the model  {run_again('model.components.trees.params.max_depth=4')}"
+    yield f"  check for drift   {run_again('--pipelines=monitor')}"
+    yield f"  look at it all    {workspace()}"
 
 
 def _cost(seconds: Mapping[str, float]) -> str:

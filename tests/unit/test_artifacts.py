@@ -110,12 +110,41 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, slow)
     assert not list(tmp_path.rglob("half"))
 
 
+on_linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says when a process started")
+
+
 @pytest.mark.parametrize(("host", "pid"), [(socket.gethostname(), os.getppid()), ("elsewhere", 999_999)])
 def test_what_another_living_process_writes_is_left_alone(store, tmp_path, host, pid):
     other = tmp_path / "store" / "x" / f".writing-{host}-{pid}-0123abcd"
     other.mkdir(parents=True)
     store.remove_abandoned()
     assert other.is_dir()
+
+
+@on_linux
+def test_a_writer_that_has_ended_is_gone_even_if_nobody_has_noticed(store, tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    left = tmp_path / "store" / "x" / f".writing-{socket.gethostname()}-{process.pid}-0123abcd"
+    left.mkdir(parents=True)
+    store.remove_abandoned()
+    process.wait()
+    assert not left.exists()
+
+
+@on_linux
+def test_a_process_with_the_number_of_a_killed_one_is_not_taken_for_it(store):
+    """As in a container, where numbers begin anew each time it is started."""
+
+    def look(folder):
+        same_number = folder.name.rpartition(".")[0]
+        folder.with_name(f"{same_number}.1-0123abcd").mkdir()
+        folder.with_name(f"{same_number}.1-4567cdef").write_text("a record that was not finished")
+        store.remove_abandoned()
+        assert [one.name for one in folder.parent.iterdir()] == [folder.name]
+        (folder / "value.txt").write_text("whole")
+
+    assert store.build("x", {}, look).file("value.txt").read_text() == "whole"
 
 
 def test_fingerprint_ignores_the_order_of_keys():

@@ -102,7 +102,7 @@ class AsofRetrievalJob(RetrievalJob):
         with opened(self._hardware, self._entities, path.parent) as connection:
             rows = f"SELECT {names} FROM ({query}"
             if derive is not None:
-                return _write_derived(connection.execute(rows).to_arrow_reader(_BATCH_ROWS), path, derive)
+                return _write_derived(connection.sql(rows).to_arrow_reader(_BATCH_ROWS), path, derive)
             written = connection.execute(
                 f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
             ).fetchall()

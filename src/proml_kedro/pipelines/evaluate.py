@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.pipelines import recipes
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
 
@@ -107,15 +108,8 @@ def evaluate(
         )
 
     return store.build(
-        f"{problem.name}/{model.name}/evaluation",
-        {
-            "training_set": training_set,
-            "model": trained_model,
-            "baseline": trained_baseline,
-            "evaluation": evaluation,
-            "neutral": neutral,
-            "seed": seed,
-        },
+        recipes.evaluated(problem, features, model, evaluation, hardware, seed),
+        {"training_set": training_set, "trained_model": trained_model, "trained_baseline": trained_baseline},
         write,
         code=("evaluation", "models", "plots", "pipelines.evaluate"),
     )

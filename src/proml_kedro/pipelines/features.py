@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from shutil import copy2, copytree
-from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
+from proml_kedro.pipelines import recipes
+from proml_kedro.pipelines.recipes import columns_of
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
-from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
-from proml_kedro.spec.inputs import select
-from proml_kedro.spec.on_demand import bases
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 
 def create_pipeline() -> Pipeline:
@@ -74,8 +68,6 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
     )
     located = problem.with_sources(files)
     inputs = {
-        "tables": problem.tables,
-        "examples": problem.examples,
         "sources": {
             name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
         },
@@ -87,7 +79,7 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
         if made:
             copytree(made.file(TRUTH), folder / TRUTH, copy_function=_link)
 
-    return store.build(f"{problem.name}/tables", inputs, write, code=("features", "==duckdb"))
+    return store.build(recipes.tables(problem), inputs, write, code=("features", "==duckdb"))
 
 
 def _generate(store: ArtifactStore, generator: GeneratorSpec, name: str) -> Artifact:
@@ -124,8 +116,8 @@ def compute_features(
     refuse_removal(problem, features, store.data_dir, remove_used_features)
 
     return store.build(
-        f"{problem.name}/feature_tables",
-        {"tables": tables, "features": {name: view for name, view in features.views.items() if view.is_stored}},
+        recipes.feature_tables(problem, features),
+        {"tables": tables},
         lambda folder: compute_views(problem, features, tables.path, hardware, folder),
         code=("features", "==duckdb"),
     )
@@ -144,55 +136,48 @@ def build_training_set(
 ) -> Artifact:
     """Register the features with Feast, and join to each example what was known when it was to be predicted."""
     columns = columns_of(features, model, evaluation.baseline)
-    feast = store.data_dir / "feature_store"
-    registry = Stamp(feast / problem.name / "registered", place=feast / "registry.db")
-    place = str(store.data_dir.resolve())  # the registry holds absolute paths
-    registered = {"features": features, "columns": columns, "service": service_name(problem, model), "place": place}
-    registered["online_store"] = online_store
-
-    def repository() -> FeatureStore:
-        from proml_kedro.features.repository import open_repository
-
-        return open_repository(problem, features, store.data_dir, hardware, online_store)
-
-    def register() -> None:
-        from proml_kedro.features.repository import register as apply
-
-        registry.remove()
-        apply(repository(), problem, features, service_name(problem, model), columns)
-        registry.write(registered)
 
     def write(folder: Path) -> None:
+        from proml_kedro.features.repository import open_repository
         from proml_kedro.features.training_set import build_training_set as build
 
-        build(problem, features, columns, tables.path, repository(), hardware, folder)
+        repository = open_repository(problem, features, store.data_dir, hardware, online_store)
+        build(problem, features, columns, tables.path, repository, hardware, folder)
 
-    if not registry.matches(registered):
-        register()
+    register(store, problem, features, model, evaluation, hardware, online_store)
     return store.build(
-        f"{problem.name}/training_set",
-        {
-            "tables": tables,
-            "feature_tables": feature_tables,
-            "problem": problem,
-            "columns": columns,
-            "unstored": {name: view for name, view in features.views.items() if not view.is_stored},
-        },
+        recipes.training_set(problem, features, model, evaluation),
+        {"tables": tables, "feature_tables": feature_tables},
         write,
         code=("features", "==duckdb", "==feast"),
     )
 
 
-def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]:
-    """The features that the models read, and those that on-demand ones are computed from, with their types.
+def register(
+    store: ArtifactStore,
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    model: ModelSpec,
+    evaluation: EvaluationSpec,
+    hardware: HardwareSpec,
+    online_store: str,
+) -> None:
+    """Register the features, and those that the model reads, with Feast, unless that was done last."""
+    columns = columns_of(features, model, evaluation.baseline)
+    feast = store.data_dir / "feature_store"
+    registry = Stamp(feast / problem.name / "registered", place=feast / "registry.db")
+    place = str(store.data_dir.resolve())  # the registry holds absolute paths
+    registered = {"features": features, "columns": columns, "service": service_name(problem, model), "place": place}
+    registered["online_store"] = online_store
+    if registry.matches(registered):
+        return
+    from proml_kedro.features.repository import open_repository
+    from proml_kedro.features.repository import register as apply
 
-    Each once, in declared order.
-    """
-    columns = features.columns()
-    components = [spec for model in models if model for spec in model.components.values()]
-    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
-    read = {*selected, *bases(features, selected)}
-    return {name: dtype for name, dtype in columns.items() if name in read}
+    registry.remove()
+    repository = open_repository(problem, features, store.data_dir, hardware, online_store)
+    apply(repository, problem, features, service_name(problem, model), columns)
+    registry.write(registered)
 
 
 def service_name(problem: ProblemSpec, model: ModelSpec) -> str:

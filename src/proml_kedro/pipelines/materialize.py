@@ -8,8 +8,9 @@ from pathlib import Path
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint
-from proml_kedro.pipelines.features import columns_of, service_name
-from proml_kedro.spec import FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.pipelines.features import register, service_name
+from proml_kedro.pipelines.recipes import columns_of
+from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 
 _STORE = ("materialize", "row_store", "rows", "rows_sqlite", "rows_redis")
 
@@ -22,7 +23,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 materialize_features,
-                ["store", "training_set", *common],
+                ["store", "training_set", *common, "params:evaluation"],
                 "online_values",
                 name="materialize_features",
             ),
@@ -40,6 +41,7 @@ def materialize_features(
     model: ModelSpec,
     hardware: HardwareSpec,
     online_store: str,
+    evaluation: EvaluationSpec,
 ) -> Artifact:
     """Put the values as of the newest example into the online store, for scoring by entity keys.
 
@@ -58,6 +60,7 @@ def materialize_features(
         "online_store": online_store,
     }
     if not (rows.is_there() and stamp.matches(inputs) and store.reuse):
+        register(store, problem, features, model, evaluation, hardware, online_store)  # another run may have been last
         stamp.remove()
         _materialize(store, training_set, feature_tables, problem, features, model, hardware, online_store)
         stamp.write(inputs)

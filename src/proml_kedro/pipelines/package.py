@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
-from pydantic import BaseModel
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.pipelines import materialize
+from proml_kedro.pipelines import materialize, recipes
 from proml_kedro.spec import FeaturesSpec, ModelSpec, ProblemSpec, ServingSpec
 from proml_kedro.spec.inputs import input_types
 
@@ -56,7 +55,7 @@ def write_bundle(
     parameters: Mapping[str, Any],
 ) -> Artifact:
     """Put the model, what it is, where it comes from and how good it is into one folder."""
-    config = {key: _plain(value) for key, value in parameters.items() if key != "base_path"}
+    run = recipes.run_spec(parameters)
 
     def write(folder: Path) -> None:
         from proml_kedro.bundle import write_bundle as write_files
@@ -65,25 +64,21 @@ def write_bundle(
         write_files(
             folder,
             graph=ModelGraph.load(model, input_types(problem, features), trained_model.path, problem.label.task),
-            config=config,
+            config=run.model_dump(mode="json"),
             training_set=training_set.file("training_set.parquet"),
             metrics=evaluation.json("metrics.json"),
             lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
             name=f"{problem.name}-{model.name}",
             version=trained_model.fingerprint[:12],
-            shown_at=Path(config["data_dir"]) / problem.name / model.name / "bundle",
+            shown_at=Path(run.data_dir) / problem.name / model.name / "bundle",
         )
 
     return store.build(
-        f"{problem.name}/{model.name}/bundle",
-        {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation, "config": config},
+        recipes.bundle(run),
+        {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation},
         write,
         code=("bundle", "models"),
     )
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def build_bento(store: ArtifactStore, bundle: Artifact, problem: ProblemSpec, serving: ServingSpec) -> Artifact:

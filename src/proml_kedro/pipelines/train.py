@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, fingerprint
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.pipelines.features import columns_of
-from proml_kedro.registry import components
+from proml_kedro.pipelines import recipes
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
 
@@ -22,21 +20,12 @@ if TYPE_CHECKING:
 
 def create_pipeline() -> Pipeline:
     """Fit the model and its baseline on the same examples."""
-    common = ["store", "training_set", "params:problem", "params:features"]
+    specs = ("problem", "features", "model", "evaluation", "hardware", "seed", "base_path")
+    inputs = ["store", "training_set", *(f"params:{name}" for name in specs)]
     return Pipeline(
         [
-            Node(
-                train_model,
-                [*common, "params:model", "params:hardware", "params:seed", "params:base_path"],
-                "trained_model",
-                name="train_model",
-            ),
-            Node(
-                train_baseline,
-                [*common, "params:evaluation", "params:hardware", "params:seed", "params:base_path"],
-                "trained_baseline",
-                name="train_baseline",
-            ),
+            Node(train_model, inputs, "trained_model", name="train_model"),
+            Node(train_baseline, inputs, "trained_baseline", name="train_baseline"),
         ]
     )
 
@@ -47,12 +36,14 @@ def train_model(
     problem: ProblemSpec,
     features: FeaturesSpec,
     model: ModelSpec,
+    evaluation: EvaluationSpec,
     hardware: HardwareSpec,
     seed: int,
     base_path: str,
 ) -> Artifact:
     """Fit the model."""
-    return _train(store, training_set, problem, features, model, hardware, seed, base_path, "model")
+    recipe = recipes.trained_model(problem, features, model, evaluation, hardware, seed)
+    return _train(store, recipe, training_set, problem, features, model, hardware, seed, base_path, "model")
 
 
 def train_baseline(
@@ -60,30 +51,24 @@ def train_baseline(
     training_set: Artifact,
     problem: ProblemSpec,
     features: FeaturesSpec,
+    model: ModelSpec,
     evaluation: EvaluationSpec,
     hardware: HardwareSpec,
     seed: int,
     base_path: str,
 ) -> Artifact:
     """Fit the baseline; without one, the result is an empty folder."""
-    if evaluation.baseline is None:
-        return store.build(f"{problem.name}/no_baseline", {}, lambda folder: None)
+    recipe = recipes.trained_baseline(problem, features, model, evaluation, hardware, seed)
     baseline = evaluation.baseline
-    return _train(store, training_set, problem, features, baseline, hardware, seed, base_path, "evaluation.baseline")
-
-
-def own_code(model: ModelSpec) -> dict[str, str]:
-    """A digest of the source of each kind of component that does not come with proml_kedro, by kind."""
-    sources = {
-        spec.kind: inspect.getsourcefile(components.get(spec.kind))
-        for spec in model.components.values()
-        if not components.get(spec.kind).__module__.startswith("proml_kedro.")
-    }
-    return {kind: fingerprint(Path(file).read_text()) for kind, file in sources.items() if file}
+    if baseline is None:
+        return store.build(recipe, {}, lambda folder: None)
+    key = "evaluation.baseline"
+    return _train(store, recipe, training_set, problem, features, baseline, hardware, seed, base_path, key)
 
 
 def _train(
     store: ArtifactStore,
+    recipe: Recipe,
     training_set: Artifact,
     problem: ProblemSpec,
     features: FeaturesSpec,
@@ -116,17 +101,8 @@ def _train(
         (folder / "summary.json").write_text(json.dumps(graph.summary()))
 
     return store.build_resumably(
-        f"{problem.name}/{model.name}/trained_model",
-        {
-            "training_set": training_set,
-            "model": model,
-            "columns": columns_of(features, model),
-            "seed": seed,
-            "precision": hardware.precision,
-            "device": [hardware.device, hardware.devices, hardware.mixed_precision],
-            "own_code": own_code(model),
-            "previous": previous and previous.digest,
-        },
+        recipe,
+        {"training_set": training_set, "previous": previous and previous.digest},
         write,
         code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
     )

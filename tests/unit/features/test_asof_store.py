@@ -18,6 +18,9 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64, String
 
+from proml_kedro.features.asof_job import AsofRetrievalJob
+from proml_kedro.spec import HardwareSpec
+
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -233,3 +236,17 @@ def test_agrees_with_pandas(tmp_path: Path, threads: int) -> None:
     assert result["number"].tolist() == list(range(n))
     np.testing.assert_array_equal(result["v"], expected["v"])
     assert 0.2 < result["v"].isna().mean() < 0.8
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_with_derived_columns_are_written_in_batches_and_without_a_warning(tmp_path):
+    job = AsofRetrievalJob("SELECT range AS a FROM range(250000)", HardwareSpec(threads=1))
+    seen = []
+
+    def derive(batch):
+        seen.append(batch.num_rows)
+        return batch.append_column("b", batch.column("a"))
+
+    assert job.write_parquet(tmp_path / "rows.parquet", order_by="a", derive=derive) == 250_000
+    assert len(seen) > 1
+    assert pq.read_table(tmp_path / "rows.parquet")["b"].to_pylist() == list(range(250_000))

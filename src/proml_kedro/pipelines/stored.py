@@ -1,0 +1,130 @@
+"""The results of earlier runs that a run starts from: those that it would have made itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, as_json
+
+_FEATURES, _TRAIN, _EVALUATE = ("features",), ("features", "train"), ("features", "train", "evaluate")
+_MADE_BY = {
+    "tables": _FEATURES,
+    "feature_tables": _FEATURES,
+    "training_set": _FEATURES,
+    "trained_baseline": _TRAIN,
+    "trained_model": _TRAIN,
+    "evaluation": _EVALUATE,
+    "bundle": (*_EVALUATE, "package"),
+    "online_values": (*_FEATURES, "materialize"),
+}
+
+_SHOWN = 5
+"""How many differences a message names."""
+
+
+def find(store: ArtifactStore, recipes: Mapping[str, Recipe], wanted: Collection[str]) -> dict[str, Artifact]:
+    """The stored results that fit the configuration, and were made from each other; those that are not there lack.
+
+    Args:
+        store: Where they are.
+        recipes: What each is made from, each before what needs it.
+        wanted: Names of those that are looked for.
+    """
+    found: dict[str, Artifact] = {}
+    fixed: dict[str, Artifact] = {}
+    for name in reversed(list(recipes)):  # a result has been made from certain others, whatever came to be after them
+        if name in wanted:
+            artifact = _look_up(store, name, recipes[name], fixed)
+            if artifact:
+                found[name] = artifact
+                _fix(store, artifact, fixed)
+    return found
+
+
+def _look_up(store: ArtifactStore, name: str, recipe: Recipe, fixed: Mapping[str, Artifact]) -> Artifact | None:
+    if name not in fixed:
+        return store.find(recipe, fixed)
+    return fixed[name] if store.holds(fixed[name]) else None
+
+
+def _fix(store: ArtifactStore, artifact: Artifact, fixed: dict[str, Artifact]) -> None:
+    for name, one in store.made_of(artifact).items():
+        if name not in fixed:
+            fixed[name] = one
+            _fix(store, one, fixed)
+
+
+def pipelines_for(missing: Collection[str]) -> list[str]:
+    """The pipelines that make these results, and what they need."""
+    return list(dict.fromkeys(pipeline for name in missing for pipeline in _MADE_BY.get(name, ())))
+
+
+def explain_missing(
+    store: ArtifactStore, recipes: Mapping[str, Recipe], missing: Collection[str], newest: Mapping[str, Artifact]
+) -> str:
+    """Which results there are not for the configuration, and in what the newest ones differ from it.
+
+    Args:
+        store: Where results are.
+        recipes: What each is to be made from.
+        missing: Names of those that are missing.
+        newest: The newest of these, where there is one.
+    """
+    yet = [name for name in missing if name not in newest]
+    if yet:
+        return f"there is no '{yet[0]}' yet for this problem and model"
+    *most, last = (f"'{name}'" for name in missing)
+    names = f"{', '.join(most)} or {last}" if most else last
+    why = _why(store, recipes, {name: newest[name] for name in missing if name in recipes})
+    return f"there is no {names} for this configuration" + (f": {why}" if why else "")
+
+
+def _why(store: ArtifactStore, recipes: Mapping[str, Recipe], newest: Mapping[str, Artifact]) -> str:
+    found = list(
+        dict.fromkeys(text for name, one in newest.items() for text in _differences(store, recipes[name], one))
+    )
+    if found:
+        more = f" and {len(found) - _SHOWN} more that differ" if len(found) > _SHOWN else ""
+        return f"the newest has {', '.join(found[:_SHOWN])}{more}"
+    if not all(store.holds(one) for one in newest.values()):
+        return "files of the newest are gone"
+    known = all(store.record(one.path) for one in newest.values())
+    return "the newest was made from other data" if known else ""
+
+
+def _differences(store: ArtifactStore, recipe: Recipe, newest: Artifact) -> Iterator[str]:
+    """What the configuration of a result says other than a recipe, written KEY=VALUE."""
+    record = store.record(newest.path)
+    if record is None:
+        return
+    for name, wanted in as_json(recipe.configuration).items():
+        if name in record.configuration:
+            yield from _compare(record.configuration[name], wanted, recipe.called.get(name, name))
+    made_of = store.made_of(newest)
+    for name, one in recipe.of.items():
+        if name in made_of:
+            yield from _differences(store, one, made_of[name])
+
+
+def _compare(have: Any, wanted: Any, key: str) -> Iterator[str]:
+    if have == wanted:
+        return
+    if " " in key:  # a description, of what no single key says
+        yield f"other {key}"
+    elif isinstance(have, dict) and isinstance(wanted, dict):
+        for name in dict.fromkeys([*have, *wanted]):
+            below = f"{key}.{name}".removeprefix(".")
+            if name in have and name in wanted:
+                yield from _compare(have[name], wanted[name], below)
+            else:
+                yield _written(below, have[name]) if name in have else f"no {below}"
+    else:
+        yield _written(key, have)
+
+
+def _written(key: str, value: Any) -> str:
+    """A value in the form of an override; only its key when it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{key}={text}" if len(text) <= 40 else f"another {key}"
