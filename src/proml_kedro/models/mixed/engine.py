@@ -205,9 +205,9 @@ def _collect(
     categories = [group.columns for group in rows.groups if group.effect is None]
     return Fit(
         now.x[: rows.fixed],
-        np.sqrt(np.diag(step.dense)[: rows.fixed]),
+        _roots(np.diag(step.dense)[: rows.fixed]),
         [now.x[columns] for columns in categories],
-        [np.sqrt(step.variances[columns, 0]) for columns in categories],
+        [_roots(step.variances[columns, 0]) for columns in categories],
         effects,
         uncertainties,
         [one.value for one in covariances],
@@ -219,3 +219,8 @@ def _collect(
         interactions=rows.interactions,
         history=state.history,
     )
+
+
+def _roots(variances: Floats) -> Floats:
+    """Standard deviations; of what is known to the last digit, rounding may make the variance negative."""
+    return np.asarray(np.sqrt(np.maximum(variances, 0.0)))

@@ -151,7 +151,7 @@ def test_a_loss_of_another_task_is_a_mistake(task, config, key):
             "split": {"validation_from": "2024-01-01", "test_from": "2024-02-01"},
         }
     )
-    assert [one.key for one in spec.check({"shop": "str"}, problem)] == [key]
+    assert [one.key for one in spec.check({"shop": "str", "visit.hours": "float"}, problem)] == [key]
 
 
 def test_entities_with_few_rows_are_as_unknown():

@@ -301,9 +301,9 @@ def test_several_inputs_can_be_the_entity():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"random_effects": [EFFECT, {"entity": "member"}]}, "one random effect"),
+        ({"random_effects": [EFFECT, {"entity": "member", "features": ["visit.o"]}]}, "one random effect"),
         ({"random_effects": [{"entity": "member", "features": ["visit.a"]}]}, "include the intercept"),
-        ({"fixed": ["visit.o"]}, "fixed effects are features of the random effect"),
+        ({"offset": None, "fixed": ["visit.o"]}, "fixed effects are features of the random effect"),
         ({"method": "laplace"}, "the method is variational or pql"),
         ({"l1": 0.1}, "no l1 penalty"),
         ({"locked": ["member"]}, "nothing is locked"),

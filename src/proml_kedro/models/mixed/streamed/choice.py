@@ -6,8 +6,6 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from proml_kedro.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,4 +62,6 @@ def is_streamed(spec: MixedSpec, fixed: Sequence[str], examples: Sequence[Exampl
 
 
 def _are_classes(label: Array) -> bool:
+    import numpy as np  # not above: the configuration is checked without it
+
     return bool(((label == 0) | (label == 1) | ~np.isfinite(label)).all())
