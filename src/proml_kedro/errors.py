@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -12,6 +12,9 @@ import click
 
 _PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
 """The password in a URL, which somebody may have written into an override and nobody wants to see again."""
+
+_LINE = re.compile(r"(.+):(\d+)")
+"""A file and a line of it, as the place of a mistake."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class UserError(click.ClickException):
         ]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.mistakes))
+        return "\n".join(map(str, _by_line(self.mistakes)))
 
     def format_message(self) -> str:
         """The text Click shows."""
@@ -68,15 +71,30 @@ class UserError(click.ClickException):
         click.echo(self.format_message(), file=file, err=file is None)
 
 
+def _by_line(mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """The mistakes of each file in the order of its lines, in the places that they have among the others."""
+    ordered: dict[str, Iterator[Mistake]] = {
+        file: iter(sorted((one for one in mistakes if _place(one)[0] == file), key=lambda one: _place(one)[1]))
+        for file in {_place(one)[0] for one in mistakes}
+    }
+    return [next(ordered[_place(one)[0]]) for one in mistakes]
+
+
+def _place(mistake: Mistake) -> tuple[str, int]:
+    """File and line; what has none is a place of its own."""
+    match = _LINE.fullmatch(mistake.where or "")
+    return (match[1], int(match[2])) if match else ("", 0)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint to append to a message: the nearest known name, or all of them when they are few.
+    """A hint to append to a message: the nearest other name that is known, or all of them when they are few.
 
     >>> did_you_mean("learnin_rate", ["learning_rate", "max_depth"])
     " Did you mean 'learning_rate'?"
     >>> did_you_mean("zzz", ["b", "a"])
     ' Known: a, b.'
     """
-    names = sorted(set(known))
+    names = sorted(set(known) - {word})
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f" Did you mean '{close[0]}'?"

@@ -40,3 +40,15 @@ def test_suggestions():
 def test_a_password_in_a_url_is_never_shown():
     mistake = Mistake("online_store", "no", "override 'online_store=redis://me:hunter2@host:6379/0'")
     assert str(mistake) == "override 'online_store=redis://me:…@host:6379/0': online_store: no"
+
+
+def test_a_suggestion_is_never_what_was_written():
+    assert did_you_mean("features", ["features", "rank"]) == " Known: rank."
+    assert did_you_mean("features", ["features", "feature"]) == " Did you mean 'feature'?"
+
+
+def test_mistakes_of_a_file_are_shown_by_line_in_their_places_among_others():
+    mistakes = [
+        Mistake("", one, where) for one, where in [("c", "a.yaml:10"), ("x", "override 'y:1'"), ("a", "a.yaml:9")]
+    ]
+    assert str(UserError(*mistakes)).splitlines() == ["a.yaml:9: a", "override 'y:1': x", "a.yaml:10: c"]

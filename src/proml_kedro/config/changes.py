@@ -15,6 +15,9 @@ Mode = Literal["set", "add", "force", "delete"]
 
 _MODES: dict[str, Mode] = {"+": "add", "++": "force", "~": "delete"}
 
+_LONGEST = 80
+"""Characters of an override that a message shows."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -45,6 +48,12 @@ class Change:
         return f"{self.key}@{self.package}" if self.package else self.key
 
 
+def named(argument: str) -> str:
+    """What to call an override in messages: a long one by its two ends."""
+    shown = argument if len(argument) <= _LONGEST else f"{argument[: _LONGEST - 25]}…{argument[-24:]}"
+    return f"override '{shown}'"
+
+
 def parse(arguments: Iterable[str]) -> tuple[list[Change], list[Mistake]]:
     """Read arguments in Hydra's override grammar.
 
@@ -67,7 +76,7 @@ def _parse_one(argument: str) -> Change | Mistake:
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
-    where = f"override '{argument}'"
+    where = named(argument)
     if "=" not in argument and not argument.startswith("~"):
         return Mistake("", "cannot read it; write KEY=VALUE, or GROUP=NAME", where)
     try:
@@ -113,7 +122,7 @@ def _leaves(params: Mapping[str, Any], prefix: str) -> Iterator[Change]:
             yield from _leaves(value, f"{key}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield Change(key, value, f"override '{key}={text}'")
+            yield Change(key, value, named(f"{key}={text}"))
 
 
 def _plain(value: Any) -> Any:

@@ -210,8 +210,39 @@ def _apply_one(config: DictConfig, edit: Change, folders: Folders) -> str | None
             return f"no '{edit.path[missing]}' here.{hint} A new one is added with +KEY=VALUE."
         if not parent and edit.path[0] not in RunSpec.model_fields:
             return f"unknown key.{did_you_mean(edit.path[0], [*RunSpec.model_fields, *folders.groups])}"
+    if missing is None:
+        parent = _node_at(config, edit.path[:-1])
+        _make_room(parent, edit.path[-1], edit.value)
     OmegaConf.update(config, edit.key, edit.value, merge=True, force_add=True)
     return None
+
+
+def _make_room(parent: Any, key: Any, value: Any) -> None:
+    """Take away a list where there are to be keys and values, and the other way round: these cannot be merged.
+
+    Whether the new value may stand there is for the specs to say.
+    """
+    from omegaconf import OmegaConf
+
+    if not isinstance(value, dict | list):
+        return
+    place = int(key) if OmegaConf.is_list(parent) else key
+    child = parent._get_node(place)
+    if OmegaConf.is_config(child) and OmegaConf.is_list(child) != isinstance(value, list):
+        parent[place] = None
+    elif OmegaConf.is_dict(child) and not child._is_none() and not child._is_interpolation():
+        for name in set(value) & set(child.keys()):
+            _make_room(child, name, value[name])
+
+
+def _node_at(config: DictConfig, path: tuple[str, ...]) -> Any:
+    """The node at a path that is there, as it was written."""
+    from omegaconf import OmegaConf
+
+    node: Any = config
+    for part in path:
+        node = node._get_node(int(part) if OmegaConf.is_list(node) else part)
+    return node
 
 
 def _delete(config: DictConfig, edit: Change, missing: int | None) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
-from proml_kedro.config.changes import Change, from_params, parse
+from proml_kedro.config.changes import Change, from_params, named, parse
 from proml_kedro.config.folders import ConfSource, Folders
 from proml_kedro.config.trust import refuse_from_requests, refuse_other_types
 from proml_kedro.errors import Mistake, UserError
@@ -174,7 +174,7 @@ class HydraConfigLoader(AbstractConfigLoader):
 
     def _resolved_file(self) -> Path:
         name = str(self.runtime_params[RESOLVED])
-        where = f"override '{RESOLVED}={name}'"
+        where = named(f"{RESOLVED}={name}")
         if self._untrusted:
             raise UserError(Mistake("", "not allowed in a request", where))
         if len(self.runtime_params) > 1:

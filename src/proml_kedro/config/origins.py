@@ -32,12 +32,21 @@ class Layer:
 
 
 class _Found(NamedTuple):
-    """How well a layer or change spells out a key; the largest one is where the key is from."""
+    """How well a layer or change spells out a key; the largest one is where the key is from.
+
+    Attributes:
+        depth: How many parts of the key it spells out.
+        whole: Whether it is about the key or a parent of it.
+        order: Its position; later ones win.
+        where: What to call it.
+        replaces: Whether nothing that was written below the key before it is left, as where it holds a list.
+    """
 
     depth: int
     whole: bool
     order: int
     where: str
+    replaces: bool
 
 
 class Origins:
@@ -75,28 +84,31 @@ class Origins:
         path = tuple(key.split("."))
         found = [self._in_layer(order, layer, path) for order, layer in enumerate(self._layers)]
         found += [_in_change(len(self._layers) + order, change, path) for order, change in enumerate(self._changes)]
-        return max((one for one in found if one), default=None)
+        left = [one for one in found if one]
+        last = max((position for position, one in enumerate(left) if one.replaces), default=0)
+        return max(left[last:], default=None)
 
     def _in_layer(self, order: int, layer: Layer, path: tuple[str, ...]) -> _Found | None:
         if path[: len(layer.package)] != layer.package:
             return None
         rest = (*layer.root, *path[len(layer.package) :])
-        depth, line = self._deepest(layer.file, rest)
+        depth, line, replaces = self._deepest(layer.file, rest)
         depth = len(layer.package) + max(0, depth - len(layer.root))
-        return _Found(depth, True, order, f"{layer.label}:{line}") if depth else None
+        return _Found(depth, True, order, f"{layer.label}:{line}", replaces) if depth else None
 
-    def _deepest(self, file: Path, path: tuple[str, ...]) -> tuple[int, int]:
-        """How many parts of the path the file spells out, and on which line the last of them is."""
+    def _deepest(self, file: Path, path: tuple[str, ...]) -> tuple[int, int, bool]:
+        """How many parts of the path the file spells out, on which line the last is, and whether a list is on it."""
         if file not in self._parsed:
             self._parsed[file] = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
-        node, depth, line = self._parsed[file], 0, 1
+        node, depth, line, replaces = self._parsed[file], 0, 1, False
         for part in path:
+            replaces = replaces or isinstance(node, yaml.SequenceNode)
             child = _child(node, part)
             if child is None:
                 break
             mark, node = child
             depth, line = depth + 1, mark.start_mark.line + 1
-        return depth, line
+        return depth, line, replaces
 
 
 def _child(node: yaml.Node | None, part: str) -> tuple[yaml.Node, yaml.Node] | None:
@@ -116,17 +128,19 @@ def _in_change(order: int, change: Change, path: tuple[str, ...]) -> _Found | No
     if not shared:
         return None
     whole = shared == len(change.path)
-    depth = shared + (_spelled(change.value, path[shared:]) if whole else 0)
-    return _Found(depth, whole, order, change.where)
+    depth, replaces = _spelled(change.value, path[shared:]) if whole else (0, False)
+    return _Found(shared + depth, whole, order, change.where, replaces)
 
 
-def _spelled(value: Any, path: tuple[str, ...]) -> int:
-    """How many parts of the path lead somewhere in the value."""
+def _spelled(value: Any, path: tuple[str, ...]) -> tuple[int, bool]:
+    """How many parts of the path lead somewhere in the value, and whether something on it is no keys and values."""
+    replaces = False
     for depth, part in enumerate(path):
+        replaces = replaces or not isinstance(value, Mapping)
         if isinstance(value, Mapping) and part in value:
             value = value[part]
         elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
             value = value[int(part)]
         else:
-            return depth
-    return len(path)
+            return depth, replaces
+    return len(path), replaces

@@ -79,7 +79,7 @@ def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
         inner, *notes = get_args(kind)
         yield from _take_apart(_discriminated(inner, notes, value), value)
     elif origin in (Union, UnionType):
-        for member in get_args(kind):
+        for member in _of_its_kind(get_args(kind), value):
             yield from _take_apart(member, value)
     elif _is_model(kind) and issubclass(kind, RootModel):
         yield from _take_apart(kind.model_fields["root"].annotation, value)
@@ -87,6 +87,16 @@ def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
         yield kind.for_value(value)
     else:
         yield kind
+
+
+def _of_its_kind(members: Sequence[Any], value: Any) -> Sequence[Any]:
+    """The members of a union whose literal ``kind`` is that of the value; all of them when none says so."""
+    if not isinstance(value, Mapping):
+        return members
+    fields = [(member, member.model_fields.get("kind")) for member in members if _is_model(member)]
+    return [
+        member for member, field in fields if field and value.get("kind", field.default) in get_args(field.annotation)
+    ] or members
 
 
 def _discriminated(kind: Any, notes: list[Any], value: Any) -> Any:

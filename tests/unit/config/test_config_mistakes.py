@@ -249,3 +249,65 @@ def test_an_alias_that_holds_itself_is_a_mistake(tmp_path):
     file.write_text(file.read_text() + "\nnames: &a [*a]\n")
     with pytest.raises(UserError, match="an alias holds itself"):
         _ = HydraConfigLoader(tmp_path / "conf").loaded
+
+
+EFFECTS = """\
+components:
+  personal:
+    kind: mixed
+    inputs: [visit.pages, visit.device]
+    random_effects:
+      - {entity: visit.device}
+score: personal
+"""
+KEY = "model.components.personal.random_effects"
+
+
+def test_a_long_override_is_named_by_its_ends(edit, lines):
+    edit(model__forest=EFFECTS)
+    effects = ",".join(["{entity: visit.device, features: [intercept, visit.pages], min_rows: 5}"] * 4)
+    (line,) = lines(f"{KEY}=[{effects},{{entity: visit.device, min_row: 5}}]")
+    shown, colon, rest = line.partition("': ")
+    assert shown.startswith(f"override '{KEY}=[{{entity")
+    assert shown.endswith("…sit.device, min_row: 5}]")
+    assert len(shown + colon) <= 95
+    assert rest == f"{KEY}.4.min_row: unknown key. Did you mean 'min_rows'?"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (f"{KEY}={{entity: a}}", f"{KEY}: must be a list, not keys and values"),
+        ("model.components={personal: {random_effects: {entity: a}}}", f"{KEY}: must be a list, not keys and values"),
+        ("model.components.personal=[a]", "model.components.personal: must be keys and values, not a list"),
+        (f"{KEY}.0=[a]", f"{KEY}.0: must be keys and values, not a list"),
+        (f"{KEY}=[{{features: [intercept]}}]", f"{KEY}.0.entity: is missing"),
+        (f"{KEY}=[]", f"{KEY}: must not be empty"),
+        (
+            f"{KEY}=[{{kind: factors, entity: [a, b], features: [c]}}]",
+            f"{KEY}.0.features: unknown key. Known: entity, kind, min_rows, rank.",
+        ),
+    ],
+)
+def test_a_mistake_inside_the_value_of_an_override_is_that_of_the_override(edit, lines, override, message):
+    edit(model__forest=EFFECTS)
+    (line,) = lines(override)
+    where, _, rest = line.partition("': ")
+    assert where.startswith(f"override '{override[:40]}")
+    assert rest == message
+
+
+def test_a_list_of_a_later_file_replaces_that_of_an_earlier_one(edit, lines):
+    edit(
+        model__forest=EFFECTS,
+        experiment__deep=f"# @package _global_\n{KEY.replace('.', ': {', 3)}: [{{min_rows: 3}}]}}}}}}\n",
+    )
+    assert lines("experiment=deep") == [f"conf/experiment/deep.yaml:2: {KEY}.0.entity: is missing"]
+
+
+def test_mistakes_of_a_file_are_told_in_the_order_of_its_lines(edit, lines):
+    text = "scor: trees\ncomponents:\n  trees: {kind: xgboost, param: {}, inputs: ['*']}\nscore: tree\nname: 5\n"
+    edit(model__forest=text)
+    found = [line.partition(": ")[0] for line in lines("seed=x", "reuse=maybe") if line.startswith("conf/model")]
+    assert found == sorted(found)
+    assert len(set(found)) > 2

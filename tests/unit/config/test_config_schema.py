@@ -7,8 +7,11 @@ import pytest
 from proml_kedro.config.schema import choices_at, is_free, known_keys
 from proml_kedro.config.wording import in_words
 
+EFFECTS = {"kind": "mixed", "random_effects": [{"entity": ["a"]}, {"kind": "factors"}]}
 CONFIG = {
-    "model": {"components": {"a": {"kind": "logistic"}, "b": {"kind": "xgboost"}, "c": {"kind": "nothing"}}},
+    "model": {
+        "components": {"a": {"kind": "logistic"}, "b": {"kind": "xgboost"}, "c": {"kind": "nothing"}, "d": EFFECTS}
+    },
     "features": {"v": {"source": {"table": "t"}, "features": {"w": {"agg": "count"}, "c": {"dtype": "int"}}}},
 }
 
@@ -28,6 +31,8 @@ CONFIG = {
         ("features.v.features.w", "windows", "snapshot"),
         ("features.v.features.c", "dtype", "windows"),
         ("evaluation.baseline", "score", "metrics"),
+        ("model.components.d.random_effects.0", "features", "rank"),
+        ("model.components.d.random_effects.1", "rank", "features"),
         ("seed", None, "seed"),
         ("no.such.place", None, "seed"),
     ],
