@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import xgboost
 import yaml
@@ -35,6 +37,21 @@ def test_a_model_is_packaged_under_the_configuration_that_made_it(shop):
         assert "there is no 'trained_model' for this configuration" in lacking.stderr
         assert f"the newest has {DEPTH}=2;" in lacking.stderr
         assert f" {DEPTH}=3 --pipelines=features,train`" in lacking.stderr
+
+
+def test_values_go_online_as_their_own_configuration_declares_them(shop):
+    """Registry and links were last set by another configuration, which has other features."""
+    windows = "features.orders.features.spent.windows"
+    assert shop.run(f"{windows}=[2d]", "--pipelines=features").returncode == 0
+    tables = (shop.data / "shop" / "feature_tables").resolve()
+    assert shop.run(f"{windows}=[5d]", "--pipelines=features").returncode == 0
+    done = shop.run(f"{windows}=[2d]", "--pipelines=materialize")
+    assert done.returncode == 0, done.stderr
+    assert (shop.data / "shop" / "feature_tables").resolve() == tables
+    compared = json.loads((shop.result("consistency") / "consistency.json").read_text())
+    assert "orders.spent_2d" in {one["feature"] for one in compared["comparisons"]}
+    assert compared["present"] > 0
+    assert compared["mismatches"] == 0
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,10 @@ MISTAKES = [
     (["run", "--load-versions=nope"], "Expected the form of 'load_versions'"),
     (["run", "--conf-source", "/no/such/folder"], "Invalid value for '--conf-source'"),
     (["run", "--nope"], "No such option"),
+    (
+        ["run", "--only-missing-outputs"],
+        "option --only-missing-outputs: leave it out; results of the same configuration",
+    ),
     (["model", "describe", "model.components.trees.inputs=[flight.carier]"], "Did you mean 'flight.carrier'?"),
     (["config", "show", "seed=x"], "override 'seed=x': seed: must be a whole number, not 'x'"),
     (["config", "show", "--origin", "foo"], "override 'foo': cannot read it"),
