@@ -18,8 +18,10 @@ Prints tables; the last line is the figures as JSON.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib.util
+import io
 import json
 import os
 import resource
@@ -243,7 +245,6 @@ def fit_gpboost(problem: Problem) -> Fitted:
 
 def fit_myfm(problem: Problem, rank: int = 8) -> Fitted:
     """A factorisation machine over all categories, by Gibbs sampling."""
-    os.environ.setdefault("TQDM_DISABLE", "1")
     with warnings.catch_warnings(action="ignore"):  # it asks setuptools for its version in a way that will be gone
         import myfm
 
@@ -252,7 +253,8 @@ def fit_myfm(problem: Problem, rank: int = 8) -> Fitted:
     shapes = [len(vocabulary) for vocabulary in vocabularies.values()]
     start = time.process_time()
     model = myfm.MyFMClassifier(rank=rank, random_seed=0)
-    model.fit(train, problem.train.label > 0, n_iter=300, n_kept_samples=250, group_shapes=shapes)
+    with contextlib.redirect_stderr(io.StringIO()):  # it draws a progress bar
+        model.fit(train, problem.train.label > 0, n_iter=300, n_kept_samples=250, group_shapes=shapes)
     return time.process_time() - start, model.predict_proba(test), {"rank": rank}
 
 
