@@ -87,6 +87,7 @@ def test_a_progress_bar_shows_names_as_they_are(monkeypatch: pytest.MonkeyPatch)
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")  # on a dumb terminal no bar is drawn
     with progress("fitting [flight.dest] {x}", 1) as advance:
         advance()
     assert "fitting [flight.dest] {x}" in terminal.getvalue()
