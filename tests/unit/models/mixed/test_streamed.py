@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,7 @@ def test_a_sample_of_the_parts_comes_first(tmp_path, monkeypatch):
 DEGENERATE = {
     "one class": lambda columns, label: label.fill(0),
     "labels known by member": lambda columns, label: np.copyto(
-        label, np.array([hash(one) % 2 for one in columns["member"].tolist()], np.float32)
+        label, np.array([zlib.crc32(str(one).encode()) % 2 for one in columns["member"].tolist()], np.float32)
     ),
     "separation": lambda columns, label: np.copyto(label, columns["visit.a"] > 3),
     "constant slope": lambda columns, label: columns["visit.b"].fill(4),
@@ -168,6 +169,17 @@ DEGENERATE = {
     "nothing but missing": lambda columns, label: columns["visit.a"].fill(np.nan),
     "huge offsets": lambda columns, label: columns["visit.o"].__setitem__(slice(0, None, 2), 200),
 }
+
+
+@pytest.mark.parametrize("seed", [14, 18])
+def test_labels_that_members_tell_for_certain_let_a_fit_rest(seed, tmp_path):
+    """Draws for which members that are brought near their modes only move the mean to and fro for ever."""
+    generator, examples = np.random.default_rng(seed), make_visits(600, 60)
+    names = sorted({one for one in examples.columns["member"].tolist() if one is not None})
+    labels = {**{name: int(generator.integers(0, 2)) for name in names}, None: seed % 2}
+    examples.label[:] = [labels[one] for one in examples.columns["member"].tolist()]
+    found = fit(MODEL, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
+    assert found.progress.converged, found.progress.history[-1]
 
 
 @pytest.mark.parametrize("variational", [True, False], ids=["variational", "pql"])

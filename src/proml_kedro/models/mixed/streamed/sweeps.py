@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _SAMPLE = 200_000  # entities from which mean and covariance are estimated before the first full sweep
 _GROWTH = 5  # of a sample to the next, which takes few sweeps and is nearer to what all say
+_COARSE = 4  # full sweeps until entities are brought nearer to their modes, and then nearer still
 _LARGEST_STEP = 2.0  # of the population's mean, in log-odds or logarithms of a mean
 _LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
 
@@ -234,7 +235,7 @@ class Sweeps:
         d, entries, settings, f = self._d, triangle(self._d), self._settings, self._floats
         mean, scale = np.asarray(progress.mean, f), f(1.0 / progress.dispersion)
         prior = np.asarray(root, f), np.asarray(np.linalg.inv(root), f), mean
-        how = f(settings.spread), scale, f(settings.tolerance), settings.newton_steps
+        how = f(settings.spread), scale, f(self._tolerance(progress)), settings.newton_steps
 
         def work(folder: Path) -> Array:
             part, sums = Part.open(folder), np.zeros(d + 2 * entries + 1)
@@ -262,6 +263,10 @@ class Sweeps:
             curvature=_symmetric(curvature),
             squares=float(squares[0]),
         )
+
+    def _tolerance(self, progress: Progress) -> float:
+        """Finer after some sweeps: where entities tell the label for certain, their rests move the mean to and fro."""
+        return self._settings.tolerance / (1 + progress.sweeps // _COARSE)
 
     def _weight(self, counts: Array) -> float:
         """Rows of entities, where they matter."""
