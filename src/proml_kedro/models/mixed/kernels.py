@@ -12,7 +12,7 @@ and the numbers, are the same columns in every row. The others come in groups, w
 
 Data are float32 and sums float64. Nothing here starts threads: the functions release the interpreter's lock, and
 whoever calls them gives each thread its own entities and its own sums. Compiling all of them costs about
-4 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
+6 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
