@@ -11,13 +11,10 @@ configuration: a run that starts from results of earlier ones finds by it those 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,18 +23,14 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from pydantic import BaseModel
 
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.atomic import cannot_write, disk_full, point, remove_abandoned, rename_unless_there, temporary_beside
 
 logger = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
-
-_UNKNOWN, _GONE = "unknown", "gone"
-"""In place of the moment when a process started."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +199,7 @@ class ArtifactStore:
         if not _made(folder).is_file():
             of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
             content = {"recipe": recipe.digest, "configuration": as_json(recipe.configuration), "of": of}
-            temporary = _temporary(folder)
+            temporary = temporary_beside(folder)
             temporary.write_text(json.dumps(content))
             temporary.replace(_made(folder))
         point(folder.with_name(f"for-{recipe.digest}"), folder)
@@ -223,65 +216,30 @@ class ArtifactStore:
 
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written."""
-        for left in (self.data_dir / "store").glob("**/.writing-*"):
-            host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
-            if host == socket.gethostname() and not _is_running(process):
-                _remove(left)
+        remove_abandoned(self.data_dir / "store")
 
 
 def _as_recipe(what: Recipe | str) -> Recipe:
     return what if isinstance(what, Recipe) else Recipe(what, {})
 
 
-def point(link: Path, folder: Path) -> None:
-    """Let a link lead to a folder; at no moment does it lead nowhere."""
-    target = os.path.relpath(folder, link.parent)
-    if link.is_symlink() and str(link.readlink()) == target:
-        return
-    temporary = _temporary(link)
-    temporary.symlink_to(target, target_is_directory=True)
-    temporary.replace(link)
-
-
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of ``folder`` when it is complete."""
-    temporary, old = _temporary(folder), _temporary(folder)
+    temporary, old = temporary_beside(folder), temporary_beside(folder)
     try:
-        with _cannot_write(folder):
+        with cannot_write(folder):
             temporary.mkdir(parents=True)
-        with _disk_full(folder):
+        with disk_full(folder):
             yield temporary
             content = json.dumps(_sizes(temporary))
             with suppress(FileNotFoundError):
                 folder.rename(old)
-            _rename_unless_there(temporary, folder)
+            rename_unless_there(temporary, folder)
             _listing(folder).write_text(content)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _rename_unless_there(temporary: Path, folder: Path) -> None:
-    """Another thread may have been faster; it has made the same result."""
-    try:
-        temporary.rename(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-
-
-def _temporary(folder: Path) -> Path:
-    """A name of its own beside a folder, that tells on which machine it is written and by which process."""
-    process = f"{os.getpid()}.{_started(os.getpid())}"
-    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
-
-
-def _remove(left: Path) -> None:
-    if left.is_dir() and not left.is_symlink():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
 
 
 def _listing(folder: Path) -> Path:
@@ -305,27 +263,6 @@ def _is_whole(folder: Path) -> bool:
         return False
     found = _sizes(folder)
     return all(found.get(name) == size for name, size in json.loads(listing.read_text()).items())
-
-
-@contextmanager
-def _disk_full(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if _is_disk_full(error):
-            message = f"no space left on the disk while writing {folder.parent}; nothing was kept"
-            raise UserError(Mistake("data_dir", message)) from error
-        raise
-
-
-@contextmanager
-def _cannot_write(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if _is_disk_full(error):
-            raise UserError(Mistake("data_dir", f"no space left on the disk for {folder.parent}")) from error
-        raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {error.strerror}")) from error
 
 
 class Stamp:
@@ -352,41 +289,6 @@ class Stamp:
     def remove(self) -> None:
         """Say that nothing is known, before the place is changed."""
         self._file.unlink(missing_ok=True)
-
-
-def _is_running(process: str) -> bool:
-    """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
-
-    In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.
-    """
-    number, _, started = process.partition(".")
-    if not number.isdecimal():
-        return True  # not a name of ours
-    with suppress(PermissionError):
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            return False
-    now = _started(int(number))
-    return now != _GONE and (started in ("", _UNKNOWN) or now in (started, _UNKNOWN))
-
-
-def _started(number: int) -> str:
-    """When a process started, in ticks since the machine did, which no change of the clock moves.
-
-    ``unknown`` where the system does not say, ``gone`` for one that has ended and only waits to be noticed.
-    """
-    try:
-        state, *rest = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return _UNKNOWN
-    return _GONE if state in ("Z", "X") else rest[18]
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    # DuckDB and Arrow put the system's words into an error of their own.
-    return getattr(error, "errno", None) in full or any(os.strerror(code) in str(error) for code in full)
 
 
 def fingerprint(value: Any) -> str:

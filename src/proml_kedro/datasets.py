@@ -7,7 +7,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, point
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.atomic import point
 
 
 class StoreDataset(AbstractDataset[None, ArtifactStore]):

@@ -1,0 +1,123 @@
+"""Writing so that what is there is whole: under another name first, renamed when complete, and no leftovers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+from proml_kedro.errors import Mistake, UserError
+
+_UNKNOWN, _GONE = "unknown", "gone"
+"""In place of the moment when a process started."""
+
+
+def point(link: Path, folder: Path) -> None:
+    """Let a link lead to a folder; at no moment does it lead nowhere."""
+    target = os.path.relpath(folder, link.parent)
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    temporary = temporary_beside(link)
+    temporary.symlink_to(target, target_is_directory=True)
+    temporary.replace(link)
+
+
+def temporary_beside(folder: Path) -> Path:
+    """A name of its own beside a folder, that tells on which machine it is written and by which process."""
+    process = f"{os.getpid()}.{_started(os.getpid())}"
+    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes of this machine that are gone have left half-written below a folder."""
+    for left in folder.glob("**/.writing-*"):
+        host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
+        if host == socket.gethostname() and not _is_running(process):
+            _remove(left)
+
+
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
+
+
+def rename_unless_there(temporary: Path, folder: Path) -> None:
+    """Another thread may have been faster; it has made the same result."""
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+@contextmanager
+def disk_full(folder: Path) -> Iterator[None]:
+    """Say in one line that the disk is full, of whatever is written below a folder's parent in the block.
+
+    Raises:
+        UserError: It is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            message = f"no space left on the disk while writing {folder.parent}; nothing was kept"
+            raise UserError(Mistake("data_dir", message)) from error
+        raise
+
+
+@contextmanager
+def cannot_write(folder: Path) -> Iterator[None]:
+    """Say in one line that nothing can be written beside a folder.
+
+    Raises:
+        UserError: It is so.
+    """
+    try:
+        yield
+    except OSError as error:
+        if _is_disk_full(error):
+            raise UserError(Mistake("data_dir", f"no space left on the disk for {folder.parent}")) from error
+        raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {error.strerror}")) from error
+
+
+def _is_running(process: str) -> bool:
+    """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
+
+    In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.
+    """
+    number, _, started = process.partition(".")
+    if not number.isdecimal():
+        return True  # not a name of ours
+    with suppress(PermissionError):
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            return False
+    now = _started(int(number))
+    return now != _GONE and (started in ("", _UNKNOWN) or now in (started, _UNKNOWN))
+
+
+def _started(number: int) -> str:
+    """When a process started, in ticks since the machine did, which no change of the clock moves.
+
+    ``unknown`` where the system does not say, ``gone`` for one that has ended and only waits to be noticed.
+    """
+    try:
+        state, *rest = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return _UNKNOWN
+    return _GONE if state in ("Z", "X") else rest[18]
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    # DuckDB and Arrow put the system's words into an error of their own.
+    return getattr(error, "errno", None) in full or any(os.strerror(code) in str(error) for code in full)
