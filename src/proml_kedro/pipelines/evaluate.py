@@ -108,7 +108,7 @@ def evaluate(
         )
 
     return store.build(
-        recipes.evaluated(problem, features, model, evaluation, hardware, seed),
+        recipes.evaluated(recipes.Fitting(problem, features, model, evaluation, hardware, seed)),
         {"training_set": training_set, "trained_model": trained_model, "trained_baseline": trained_baseline},
         write,
         code=("evaluation", "models", "plots", "pipelines.evaluate"),

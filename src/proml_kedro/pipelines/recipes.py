@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from proml_kedro.artifacts import Recipe, fingerprint
 from proml_kedro.registry import components
@@ -19,17 +20,38 @@ from proml_kedro.spec.inputs import select
 from proml_kedro.spec.on_demand import bases
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """The parts of the configuration that a fitted model, and what is judged of it, depend on."""
+
+    problem: ProblemSpec
+    features: FeaturesSpec
+    model: ModelSpec
+    evaluation: EvaluationSpec
+    hardware: HardwareSpec
+    seed: int
+
+    @classmethod
+    def of(cls, run: RunSpec) -> Self:
+        """Those of a run."""
+        return cls(run.problem, run.features, run.model, run.evaluation, run.hardware, run.seed)
+
+    @property
+    def training_set(self) -> Recipe:
+        """Of the training set that model and baseline share."""
+        return training_set(self.problem, self.features, self.model, self.evaluation)
+
+
 def recipes_of(run: RunSpec) -> dict[str, Recipe]:
     """The recipe of each result that a run can start from, by its name in the catalog; each before what needs it."""
-    problem, features, model, evaluation = run.problem, run.features, run.model, run.evaluation
-    fitted = (problem, features, model, evaluation, run.hardware, run.seed)
+    of = Fitting.of(run)
     return {
-        "tables": tables(problem),
-        "feature_tables": feature_tables(problem, features),
-        "training_set": training_set(problem, features, model, evaluation),
-        "trained_baseline": trained_baseline(*fitted),
-        "trained_model": trained_model(*fitted),
-        "evaluation": evaluated(*fitted),
+        "tables": tables(of.problem),
+        "feature_tables": feature_tables(of.problem, of.features),
+        "training_set": of.training_set,
+        "trained_baseline": trained_baseline(of),
+        "trained_model": trained_model(of),
+        "evaluation": evaluated(of),
         "bundle": bundle(run),
     }
 
@@ -63,53 +85,29 @@ def training_set(problem: ProblemSpec, features: FeaturesSpec, model: ModelSpec,
     )
 
 
-def trained_model(
-    problem: ProblemSpec,
-    features: FeaturesSpec,
-    model: ModelSpec,
-    evaluation: EvaluationSpec,
-    hardware: HardwareSpec,
-    seed: int,
-) -> Recipe:
+def trained_model(of: Fitting) -> Recipe:
     """Of the fitted model."""
-    return _trained(model, "model", problem, features, model, evaluation, hardware, seed)
+    return _trained(of.model, "model", of)
 
 
-def trained_baseline(
-    problem: ProblemSpec,
-    features: FeaturesSpec,
-    model: ModelSpec,
-    evaluation: EvaluationSpec,
-    hardware: HardwareSpec,
-    seed: int,
-) -> Recipe:
+def trained_baseline(of: Fitting) -> Recipe:
     """Of the fitted baseline."""
-    if evaluation.baseline is None:
-        return Recipe(f"{problem.name}/no_baseline", {})
-    key = "evaluation.baseline"
-    return _trained(evaluation.baseline, key, problem, features, model, evaluation, hardware, seed)
+    if of.evaluation.baseline is None:
+        return Recipe(f"{of.problem.name}/no_baseline", {})
+    return _trained(of.evaluation.baseline, "evaluation.baseline", of)
 
 
-def _trained(
-    fitted: ModelSpec,
-    key: str,
-    problem: ProblemSpec,
-    features: FeaturesSpec,
-    model: ModelSpec,
-    evaluation: EvaluationSpec,
-    hardware: HardwareSpec,
-    seed: int,
-) -> Recipe:
+def _trained(fitted: ModelSpec, key: str, of: Fitting) -> Recipe:
     return Recipe(
-        f"{problem.name}/{fitted.name}/trained_model",
+        f"{of.problem.name}/{fitted.name}/trained_model",
         {
             "model": fitted,
-            "columns": columns_of(features, fitted),
-            "seed": seed,
-            "hardware": hardware.model_dump(include={"precision", "device", "devices", "mixed_precision"}),
+            "columns": columns_of(of.features, fitted),
+            "seed": of.seed,
+            "hardware": of.hardware.model_dump(include={"precision", "device", "devices", "mixed_precision"}),
             "own_code": own_code(fitted),
         },
-        {"training_set": training_set(problem, features, model, evaluation)},
+        {"training_set": of.training_set},
         called={
             "model": key,
             "columns": "features that are read",
@@ -118,23 +116,15 @@ def _trained(
     )
 
 
-def evaluated(
-    problem: ProblemSpec,
-    features: FeaturesSpec,
-    model: ModelSpec,
-    evaluation: EvaluationSpec,
-    hardware: HardwareSpec,
-    seed: int,
-) -> Recipe:
+def evaluated(of: Fitting) -> Recipe:
     """Of the evaluation."""
-    fitted = (problem, features, model, evaluation, hardware, seed)
     return Recipe(
-        f"{problem.name}/{model.name}/evaluation",
-        {"evaluation": evaluation, "neutral": features.neutral(), "seed": seed},
+        f"{of.problem.name}/{of.model.name}/evaluation",
+        {"evaluation": of.evaluation, "neutral": of.features.neutral(), "seed": of.seed},
         {
-            "training_set": training_set(problem, features, model, evaluation),
-            "trained_model": trained_model(*fitted),
-            "trained_baseline": trained_baseline(*fitted),
+            "training_set": of.training_set,
+            "trained_model": trained_model(of),
+            "trained_baseline": trained_baseline(of),
         },
         called={"neutral": "neutral values of features"},
     )
@@ -142,14 +132,14 @@ def evaluated(
 
 def bundle(run: RunSpec) -> Recipe:
     """Of the bundle, which holds the whole configuration."""
-    fitted = (run.problem, run.features, run.model, run.evaluation, run.hardware, run.seed)
+    of = Fitting.of(run)
     return Recipe(
         f"{run.problem.name}/{run.model.name}/bundle",
         {"config": run.model_dump(mode="json")},
         {
-            "training_set": training_set(run.problem, run.features, run.model, run.evaluation),
-            "trained_model": trained_model(*fitted),
-            "evaluation": evaluated(*fitted),
+            "training_set": of.training_set,
+            "trained_model": trained_model(of),
+            "evaluation": evaluated(of),
         },
         called={"config": ""},
     )

@@ -42,7 +42,7 @@ def train_model(
     base_path: str,
 ) -> Artifact:
     """Fit the model."""
-    recipe = recipes.trained_model(problem, features, model, evaluation, hardware, seed)
+    recipe = recipes.trained_model(recipes.Fitting(problem, features, model, evaluation, hardware, seed))
     return _train(store, recipe, training_set, problem, features, model, hardware, seed, base_path, "model")
 
 
@@ -58,7 +58,7 @@ def train_baseline(
     base_path: str,
 ) -> Artifact:
     """Fit the baseline; without one, the result is an empty folder."""
-    recipe = recipes.trained_baseline(problem, features, model, evaluation, hardware, seed)
+    recipe = recipes.trained_baseline(recipes.Fitting(problem, features, model, evaluation, hardware, seed))
     baseline = evaluation.baseline
     if baseline is None:
         return store.build(recipe, {}, lambda folder: None)
