@@ -24,7 +24,7 @@ run: $(VENV)/installed  ## Run everything on real flights: features, training, e
 	@$(BIN)/kedro run $(ARGS)
 
 test: $(VENV)/installed ## Run the tests (ARGS="-m ''" for the slow ones too)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: lint types layers ## Check style, types and layers
 
