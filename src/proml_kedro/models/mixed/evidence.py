@@ -27,7 +27,7 @@ def log_marginal_likelihood(passes: Passes, now: Coefficients, step: Step, prior
         dispersion: See :func:`.losses.constant`.
     """
     rows = passes.rows
-    fit = passes.linearise(np.ones(len(rows)), now.u, now.x).loss
+    fit = passes.loss_at(now.u, now.x)
     fit += constant(passes.loss, rows.label, rows.weight, dispersion)
     effects = [group for group in rows.groups if group.effect is not None]
     spread = np.einsum("ea,ab,eb->", now.u, prior.precisions[rows.eliminated], now.u) / 2

@@ -96,7 +96,7 @@ def update_field(
             i = rows[k]
             mean, variance = row_moments(codes, i, table, variances)
             kappa = averaging(loss, spread[i] + variance)
-            _, slope, curvature = likelihood(loss, eta[i] + mean, float(label[i]), kappa)
+            slope, curvature = likelihood(loss, eta[i] + mean, float(label[i]), kappa)
             r = scale * weights[i] * slope
             w = scale * weights[i] * curvature
             for a in range(d):

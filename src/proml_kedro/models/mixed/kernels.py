@@ -26,7 +26,7 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.losses import CODES, averaged_margin
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,45 +39,60 @@ def compiled(function: Function) -> Function:
 
 LINEAR, POISSON = CODES["linear"], CODES["poisson"]
 _LARGEST_EXPONENT = 80.0  # a mean of 5e34: larger only on the way, and without infinity a line search leads back
+_averaged_margin = compiled(averaged_margin)
 
 
 @compiled
 def likelihood(loss, margin, label, k):
-    """One row's negative log likelihood without its constant, minus its derivative, and its curvature in the margin.
+    """Derivative of one row's log likelihood in the margin, averaged over a normal posterior, and its curvature.
 
-    Logistic: p = sigma(k eta); log(1 + exp(k eta)) / k - y eta, y - p, k p (1 - p). With k = 1 this is logistic
-    regression, with k < 1 the mean over a normal posterior (:func:`.losses.averaging`). Linear: (y - eta)^2 / 2,
-    y - eta, 1. Poisson: m = k exp(eta); m - y eta, y - m, m.
+    With k of :func:`.losses.averaging`; k = 1 is the likelihood at the margin. Logistic: y - p and w p (1 - p), p being
+    sigma of :func:`.losses.averaged_margin` and w the derivative of that. Linear: y - eta, 1. Poisson: with
+    m = k exp(eta), y - m and m.
     """
     if loss == LINEAR:
-        rest = label - margin
-        return 0.5 * rest * rest, rest, 1.0
+        return label - margin, 1.0
     if loss == POISSON:
         mean = k * math.exp(min(margin, _LARGEST_EXPONENT))
-        return mean - label * margin, label - mean, mean
-    scaled = k * margin
-    tail = math.exp(-abs(scaled))
+        return label - mean, mean
+    averaged, slope = _averaged_margin(margin, k)
+    tail = math.exp(-abs(averaged))
     p = 1.0 / (1.0 + tail)
-    lost = (max(scaled, 0.0) - math.log(p)) / k - label * margin
-    if scaled < 0.0:
+    curvature = slope * tail * p * p
+    if averaged < 0.0:
         p = tail * p
-    return lost, label - p, k * tail / ((1.0 + tail) * (1.0 + tail))
+    return label - p, curvature
+
+
+@compiled
+def negative_log_likelihood(first, last, eta, label, weights, loss) -> float:
+    """Of the rows ``first`` to ``last`` with the margins ``eta``, without its constant.
+
+    Logistic: log(1 + exp(eta)) - y eta. Linear: (y - eta)^2 / 2. Poisson: exp(eta) - y eta.
+    """
+    total = 0.0
+    for i in range(first, last):
+        margin, y = eta[i], float(label[i])
+        if loss == LINEAR:
+            lost = 0.5 * (y - margin) * (y - margin)
+        elif loss == POISSON:
+            lost = math.exp(min(margin, _LARGEST_EXPONENT)) - y * margin
+        else:
+            lost = max(margin, 0.0) + math.log1p(math.exp(-abs(margin))) - y * margin
+        total += weights[i] * lost
+    return total
 
 
 @compiled
 def linearise(
     first, last, starts, z, index, value, offset, label, weights, loss, scale, kappa, u, x,
     eta, residual, weight, gradient, information,
-) -> float:  # fmt: skip
+) -> None:  # fmt: skip
     """Gradient and curvature of the log likelihood: g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
 
     r_i and w_i are derivative and curvature of the row's :func:`likelihood`, times its weight, times ``scale``.
-
-    Returns:
-        The sum of the likelihoods with these factors, whose derivative in eta_i is -r_i.
     """
     d = z.shape[1]
-    total = 0.0
     for e in range(first, last):
         for i in range(starts[e], starts[e + 1]):
             margin = float(offset[i])
@@ -85,9 +100,8 @@ def linearise(
                 margin += value[i, j] * x[index[i, j]]
             for a in range(d):
                 margin += z[i, a] * u[e, a]
-            lost, slope, curvature = likelihood(loss, margin, float(label[i]), kappa[i])
+            slope, curvature = likelihood(loss, margin, float(label[i]), kappa[i])
             factor = scale * weights[i]
-            total += factor * lost
             eta[i] = margin
             residual[i] = factor * slope
             weight[i] = factor * curvature
@@ -95,7 +109,6 @@ def linearise(
                 gradient[e, a] += residual[i] * z[i, a]
                 for b in range(d):
                     information[e, a, b] += weight[i] * z[i, a] * z[i, b]
-    return total
 
 
 @compiled
@@ -186,13 +199,12 @@ def substitute(first, last, starts, z, index, value, weight, inverse, gradient, 
 
 
 @compiled
-def loss_along(first, last, eta, direction, length, kappa, label, weights, loss, scale) -> float:
-    """What :func:`linearise` returns, for the rows ``first`` to ``last`` at eta + length * direction."""
+def slope_along(first, last, eta, direction, length, kappa, label, weights, loss, scale) -> float:
+    """Minus the sum of r_i times the direction, at eta + length * direction; r_i as in :func:`linearise`."""
     total = 0.0
     for i in range(first, last):
-        margin = eta[i] + length * direction[i]
-        lost, _, _ = likelihood(loss, margin, float(label[i]), kappa[i])
-        total += scale * weights[i] * lost
+        slope, _ = likelihood(loss, eta[i] + length * direction[i], float(label[i]), kappa[i])
+        total -= scale * weights[i] * slope * direction[i]
     return total
 
 

@@ -12,6 +12,7 @@ The passes multiply it by ``scale`` and by the row's weight; the scale is 1 / ph
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ CODES: dict[Loss, int] = {"logistic": 0, "linear": 1, "poisson": 2}
 LARGEST = 700.0
 """Of a margin whose exponential is taken: what is finite in float64."""
 
+_TURN = 4.0 / math.pi  # v / 2 is this times (1 / k^2 - 1)
 LARGEST_SPREAD = 20.0  # of a Poisson margin's variance while fitting: a factor of 22,000 in the mean
 
 
@@ -36,14 +38,33 @@ def averaging(loss: Loss, variance: Array) -> npt.NDArray[np.float64]:
         variance: Of each margin, shape (n,).
 
     Returns:
-        The factor k of :func:`.kernels.likelihood`, shape (n,): for logistic 1 / sqrt(1 + pi v / 8), of the margin
-        (MacKay, 1992); for Poisson exp(v / 2), of the mean, which is exact; for linear 1.
+        The factor k of :func:`.kernels.likelihood`, shape (n,): for logistic 1 / sqrt(1 + pi v / 8), see
+        :func:`averaged_margin`; for Poisson exp(v / 2), of the mean, which is exact; for linear 1.
     """
     if loss == "logistic":
         return np.asarray(1.0 / np.sqrt(1.0 + math.pi / 8.0 * variance))
     if loss == "poisson":
         return np.asarray(np.exp(np.minimum(variance, LARGEST_SPREAD) / 2))
     return np.ones(len(variance))
+
+
+def averaged_margin(margin: Any, k: Any) -> tuple[Any, Any]:
+    """The log-odds of the mean of sigma(x) over x ~ Normal(m, v), and their derivative in m.
+
+    Near zero they are k m (MacKay, 1992); but where events are rare sigma is an exponential, whose mean makes them
+    m + v / 2 for negative m. The two meet at |m| = m* = v / (2 (1 - k)), about which the derivative goes from k to 1
+    in a straight line, from m* / 2 to 3 m* / 2. With this the mean is right to 2 % for v up to 1 and to 11 % up to 4,
+    where k m alone makes one of 0.0005 out of 0.00025.
+
+    Args:
+        margin: m.
+        k: 1 / sqrt(1 + pi v / 8).
+    """
+    size, wide = np.abs(margin), 1.0 / k
+    beyond = size * k * k / (_TURN * (1.0 + k)) - 0.5  # |m| / m* - 1 / 2
+    part = np.minimum(np.maximum(beyond, 0.0), 1.0)
+    added = _TURN * (wide * wide - 1.0) * (0.5 * part * part + np.maximum(beyond - 1.0, 0.0))
+    return np.copysign(k * size + added, margin), k + (1.0 - k) * part
 
 
 def third_derivative(loss: Loss, eta: Array, weight: Array) -> npt.NDArray[np.float64]:
@@ -99,7 +120,7 @@ def predict(loss: Loss, eta: Array, variance: Array, dispersion: float) -> dict[
         label, the effects' uncertainty included.
     """
     if loss == "logistic":
-        return {"margin": eta / np.sqrt(1.0 + math.pi / 8.0 * variance)}
+        return {"margin": averaged_margin(eta, averaging(loss, variance))[0]}
     if loss == "linear":
         return {"margin": eta, "mean": eta, "variance": variance + dispersion}
     margin = np.clip(eta + variance / 2, -LARGEST, LARGEST / 3)  # a third: the variance is a product of three such

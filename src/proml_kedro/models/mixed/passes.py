@@ -29,7 +29,6 @@ class Linearisation:
     """The log likelihood around one set of coefficients.
 
     Attributes:
-        loss: What is minimised, without the priors.
         eta: Margins, shape (n,).
         residual: Shape (n,).
         weight: Shape (n,).
@@ -37,7 +36,6 @@ class Linearisation:
         information: Its curvature, shape (entities + 1, d, d).
     """
 
-    loss: float
     eta: Floats
     residual: Floats
     weight: Floats
@@ -118,12 +116,24 @@ class Passes:
         eta, residual, weight = (np.empty(len(rows)) for _ in range(3))
         gradient, information = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
 
-        def work(first: int, last: int) -> float:
+        def work(first: int, last: int) -> None:
             data = (rows.starts, rows.z, rows.index, rows.value, self.offset, rows.label, rows.weight)
             at = (CODES[self.loss], self.scale, kappa, u, x)
-            return float(kernels.linearise(first, last, *data, *at, eta, residual, weight, gradient, information))
+            kernels.linearise(first, last, *data, *at, eta, residual, weight, gradient, information)
 
-        return Linearisation(sum(self._run(work)), eta, residual, weight, gradient, information)
+        self._run(work)
+        return Linearisation(eta, residual, weight, gradient, information)
+
+    def loss_at(self, u: Floats, x: Floats) -> float:
+        """The negative log likelihood at these coefficients, without its constant, times ``scale``."""
+        rows = self.rows
+        eta = self.linearise(np.ones(len(rows)), u, x).eta
+
+        def work(first: int, last: int) -> float:
+            part = rows.starts[first], rows.starts[last]
+            return float(kernels.negative_log_likelihood(*part, eta, rows.label, rows.weight, CODES[self.loss]))
+
+        return self.scale * sum(self._run(work))
 
     def eliminate(self, at: Linearisation, inverse: Floats, step: Floats) -> tuple[Floats, Floats]:
         """The gradient of the rest, shape (width,), and its blocks, shape (width, largest dimension of a group).
@@ -184,7 +194,7 @@ class Passes:
     def sums_by_column(self, residual: Floats) -> Floats:
         """The sum of a_i r_i, shape (width,)."""
         nothing = np.zeros((self.rows.entities + 1, self.rows.z.shape[1]))
-        at = Linearisation(0.0, residual, residual, np.zeros(len(residual)), nothing, nothing)
+        at = Linearisation(residual, residual, np.zeros(len(residual)), nothing, nothing)
         return self.eliminate(at, np.zeros((*nothing.shape, nothing.shape[1])), nothing)[0]
 
     def schur_product(self, at: Linearisation, inverse: Floats, x: Floats) -> Floats:
@@ -211,14 +221,14 @@ class Passes:
         self._run(work)
         return step, direction
 
-    def loss_along(self, eta: Floats, direction: Floats, length: float, kappa: Floats) -> float:
-        """The loss a way along a direction."""
+    def slope_along(self, eta: Floats, direction: Floats, length: float, kappa: Floats) -> float:
+        """How the loss rises a way along a direction, by the length."""
         rows = self.rows
 
         def work(first: int, last: int) -> float:
-            start, stop = rows.starts[first], rows.starts[last]
+            part = rows.starts[first], rows.starts[last]
             data = (kappa, rows.label, rows.weight, CODES[self.loss], self.scale)
-            return float(kernels.loss_along(start, stop, eta, direction, length, *data))
+            return float(kernels.slope_along(*part, eta, direction, length, *data))
 
         return sum(self._run(work))
 

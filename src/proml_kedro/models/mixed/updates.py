@@ -78,7 +78,7 @@ def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Flo
 
 def _update_dispersion(passes: Passes, state: State, free: float) -> float:
     """The residual sum of squares for each free row (restricted maximum likelihood); the relative change."""
-    last = passes.linearise(np.ones(len(passes.rows)), state.now.u, state.now.x).loss
+    last = passes.loss_at(state.now.u, state.now.x)
     new = max(2.0 * last / passes.scale / free, _LEAST_DISPERSION)
     change = abs(new - state.dispersion) / state.dispersion
     state.dispersion = new

@@ -11,7 +11,7 @@ from proml_kedro.models.mixed.design import Effect, Factors, arrange
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.engine import fit
 from proml_kedro.models.mixed.factors import Interaction
-from proml_kedro.models.mixed.losses import CODES, averaging
+from proml_kedro.models.mixed.losses import CODES, averaged_margin, averaging
 from proml_kedro.models.mixed.settings import Settings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
@@ -68,8 +68,9 @@ def test_update_field(interaction, random, loss):
     k = averaging(loss, spread + own)
     margin = eta + mean
     if loss == "logistic":
-        p = 1 / (1 + np.exp(-k * margin))
-        slope, curve = label - p, k * p * (1 - p)
+        averaged, along = averaged_margin(margin, k)
+        p = 1 / (1 + np.exp(-averaged))
+        slope, curve = label - p, along * p * (1 - p)
     elif loss == "poisson":
         slope, curve = label - k * np.exp(margin), k * np.exp(margin)
     else:

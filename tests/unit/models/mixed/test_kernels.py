@@ -6,7 +6,7 @@ import pytest
 from dense_mixed import derivatives, make_problem
 from proml_kedro.models.mixed import dense_kernels, kernels
 from proml_kedro.models.mixed.design import arrange
-from proml_kedro.models.mixed.losses import CODES
+from proml_kedro.models.mixed.losses import CODES, averaged_margin
 
 
 @pytest.fixture(params=[(1, 1), (2, 1), (3, 2)], ids=str)
@@ -60,37 +60,37 @@ def block_diagonal(blocks):
 
 def averaged(loss, eta, label, k):
     """As :func:`derivatives`, where the likelihood is averaged over a posterior."""
+    _, slope, curve = derivatives(loss, eta, label)
     if loss == "poisson":
-        _, _, mean = derivatives(loss, eta, label)
-        return k * mean - label * eta, label - k * mean, k * mean
+        return label - k * curve, k * curve
     if loss == "linear":
-        return derivatives(loss, eta, label)
-    p = 1 / (1 + np.exp(-k * eta))
-    return np.logaddexp(0, k * eta) / k - label * eta, label - p, k * p * (1 - p)
+        return slope, curve
+    margin, along = averaged_margin(eta, k)
+    p = 1 / (1 + np.exp(-margin))
+    return label - p, along * p * (1 - p)
 
 
 def linearise(rows, state, loss, offset, scale):
     n, d = rows.z.shape
     per_row = [np.empty(n) for _ in range(3)]
     sums = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
-    lost = kernels.linearise(
+    kernels.linearise(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, offset, rows.label, rows.weight,
         CODES[loss], scale, state["kappa"], state["u"], state["x"], *per_row, *sums,
     )  # fmt: skip
-    return lost, *per_row, *sums
+    return *per_row, *sums
 
 
 @pytest.mark.parametrize("loss", CODES)
 def test_linearise(rows, state, loss):
-    lost, eta, residual, weight, gradient, information = linearise(rows, state, loss, rows.offset, 0.7)
+    eta, residual, weight, gradient, information = linearise(rows, state, loss, rows.offset, 0.7)
     entity, z = entity_of_row(rows), rows.z.astype(np.float64)
     margin = rows.offset + sparse_part(rows) @ state["x"] + (z * state["u"][entity]).sum(1)
-    each, slope, curve = averaged(loss, margin, rows.label.astype(np.float64), state["kappa"])
+    slope, curve = averaged(loss, margin, rows.label.astype(np.float64), state["kappa"])
     factor = 0.7 * rows.weight.astype(np.float64)
     np.testing.assert_allclose(eta, margin, atol=1e-10)
     np.testing.assert_allclose(residual, factor * slope, rtol=1e-9)
     np.testing.assert_allclose(weight, factor * curve, rtol=1e-9)
-    assert lost == pytest.approx(factor @ each, rel=1e-9)
     hot = (entity[:, None] == np.arange(rows.entities + 1)).astype(np.float64)
     np.testing.assert_allclose(gradient, hot.T @ (residual[:, None] * z), atol=1e-8)
     np.testing.assert_allclose(information, np.einsum("ne,n,na,nb->eab", hot, weight, z, z), rtol=1e-9, atol=1e-9)
@@ -98,12 +98,22 @@ def test_linearise(rows, state, loss):
 
 @pytest.mark.parametrize("loss", CODES)
 def test_derivatives_are_those_of_the_likelihood(loss):
-    """By differences: the slope of the loss and of the slope."""
-    for margin, label, k in ((-2.3, 1.0, 1.0), (0.4, 0.0, 0.6), (1.7, 1.0, 0.8)):
-        code, h = CODES[loss], 1e-5
+    """By differences: the slope of the slope, and where nothing is averaged of the likelihood."""
+    code, h, one = CODES[loss], 1e-5, np.ones(1)
+    for margin, label, k in ((-2.3, 1.0, 1.0), (0.4, 0.0, 0.6), (1.7, 1.0, 0.8), (-7.0, 0.0, 0.7), (14.0, 0.0, 0.7)):
         above, here, below = (kernels.likelihood(code, margin + change, label, k) for change in (h, 0, -h))
-        assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-6)
-        assert here[2] == pytest.approx(-(above[1] - below[1]) / (2 * h), rel=1e-6)
+        assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-5)
+        if k == 1 or loss == "linear":
+            lost = [kernels.negative_log_likelihood(0, 1, margin + c * one, label * one, one, code) for c in (h, -h)]
+            assert here[0] == pytest.approx(-(lost[0] - lost[1]) / (2 * h), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", CODES)
+def test_negative_log_likelihood(rows, random, loss):
+    eta = random.normal(size=len(rows))
+    each, _, _ = derivatives(loss, eta, rows.label.astype(np.float64))
+    found = kernels.negative_log_likelihood(3, 90, eta, rows.label, rows.weight, CODES[loss])
+    assert found == pytest.approx(rows.weight[3:90] @ each[3:90])
 
 
 @pytest.mark.parametrize("loss", CODES)
@@ -172,13 +182,13 @@ def test_substitute(rows, state, random):
 
 
 @pytest.mark.parametrize("loss", CODES)
-def test_loss_along(rows, state, random, loss):
+def test_slope_along(rows, state, random, loss):
     eta, direction = random.normal(size=len(rows)), random.normal(size=len(rows))
     data = (state["kappa"], rows.label, rows.weight)
-    lost = kernels.loss_along(3, 90, eta, direction, 0.3, *data, CODES[loss], 0.7)
+    found = kernels.slope_along(3, 90, eta, direction, 0.3, *data, CODES[loss], 0.7)
     margin, part = eta + 0.3 * direction, slice(3, 90)
-    each, _, _ = averaged(loss, margin[part], rows.label[part].astype(np.float64), state["kappa"][part])
-    assert lost == pytest.approx(0.7 * rows.weight[part] @ each)
+    slope, _ = averaged(loss, margin[part], rows.label[part].astype(np.float64), state["kappa"][part])
+    assert found == pytest.approx(-0.7 * rows.weight[part] @ (slope * direction[part]))
 
 
 def test_the_uncertainty_of_the_rest_is_added(rows, state, random):

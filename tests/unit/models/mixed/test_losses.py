@@ -9,7 +9,7 @@ import pytest
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.losses import averaging, constant, first_intercept, predict
+from proml_kedro.models.mixed.losses import averaged_margin, averaging, constant, first_intercept, predict
 from proml_kedro.models.mixed.prepare import sample
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
@@ -192,8 +192,31 @@ def test_what_averaging_says_is_the_mean_over_a_normal_posterior(loss):
     else:
         margin = predict(loss, eta, variance, 1.0)["margin"]
         expected = (1 / (1 + np.exp(-draws))).mean(0)
-        np.testing.assert_allclose(1 / (1 + np.exp(-margin)), expected, atol=0.01)  # MacKay's approximation
-        np.testing.assert_allclose(averaging(loss, variance) * eta, margin)
+        np.testing.assert_allclose(1 / (1 + np.exp(-margin)), expected, atol=0.01)
+
+
+@pytest.mark.parametrize(("variance", "accuracy"), [(0.1, 0.004), (1, 0.025), (2, 0.052), (4, 0.11)])
+def test_the_mean_of_rare_events_is_that_over_a_normal_posterior(variance, accuracy):
+    """By Gauss-Hermite quadrature; both tails, since what is certain is as hard as what is rare."""
+    points, weights = np.polynomial.hermite_e.hermegauss(180)
+    eta = np.linspace(-16, 16, 129)
+    draws = eta[:, None] + np.sqrt(variance) * points
+    expected = np.exp(-np.logaddexp(0, -draws)) @ (weights / weights.sum())
+    margin = predict("logistic", eta, np.full(len(eta), variance), 1.0)["margin"]
+    np.testing.assert_allclose(np.exp(-np.logaddexp(0, -margin)), expected, rtol=accuracy)
+    np.testing.assert_array_equal(margin, -margin[::-1])
+
+
+@pytest.mark.parametrize("variance", [0.01, 1, 30])
+def test_the_averaged_margin_has_no_corners(variance):
+    k = averaging("logistic", np.array([variance]))[0]
+    grid = np.linspace(-60, 60, 200_001)
+    value, slope = averaged_margin(grid, k)
+    np.testing.assert_allclose(np.gradient(value, grid)[1:-1], slope[1:-1], atol=1e-3)
+    assert (slope >= k).all()
+    assert np.abs(np.diff(slope)).max() < 1e-3
+    far = np.abs(grid) > 1.5 * variance / 2 / (1 - k)
+    np.testing.assert_allclose(np.abs(value[far]), np.abs(grid[far]) - variance / 2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["logistic", "linear", "poisson"])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proml_kedro.models.mixed.losses import averaged_margin
 from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
@@ -54,9 +55,9 @@ def derivative_and_curvature(form, margin, variance, label, spread):
     if form == POISSON:
         mean = np.exp(margin + spread * variance)
         return label - mean, mean
-    k = 1 / np.sqrt(1 + spread * variance)
-    p = 1 / (1 + np.exp(-k * margin))
-    return label - p, k * p * (1 - p)
+    averaged, along = averaged_margin(margin, 1 / np.sqrt(1 + spread * variance))
+    p = 1 / (1 + np.exp(-averaged))
+    return label - p, along * p * (1 - p)
 
 
 def newton(form, rows, c, v, precision, mean, spread):
@@ -134,7 +135,7 @@ def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
         whiten = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(precision)))
         w = whiten @ (c - mean)
         deviance = rows[3] @ (rows[0] + rows[1] @ c - rows[2]) ** 2 / PHI + w @ w if form == LINEAR else 0
-        second = [(one)[np.tril_indices(d)] for one in (np.outer(w, w), whiten @ v @ whiten.T)]
+        second = [(one)[np.tril_indices(d)] for one in (np.outer(w, w), np.eye(d) - whiten @ v @ whiten.T)]
         expected += np.concatenate([w, *second, [deviance]])
     np.testing.assert_allclose(sums, expected, atol=0.01, rtol=1e-5)
 

@@ -13,12 +13,12 @@ q_i and w_i, its derivative and its curvature, and the prior Normal(0, 1) of w,
 until w rests. No eigenvalue of H is below 1, however narrow S is. Rows of zeros add nothing: entities of a block may
 differ in rows. By loss,
 
-    logistic   q_i = 1 - sigma(k_i m_i)    w_i = k_i q_i (1 - q_i)    each times a_i where there are weights
+    logistic   q_i = 1 - sigma(f(m_i))    w_i = f'(m_i) q_i (1 - q_i)    each times a_i where there are weights
     linear     q_i = -m_i / phi            w_i = 1 / phi
     poisson    q_i = a_i y_i - e_i         w_i = e_i = exp(m_i + v_i / 2)
 
-The first is an approximation with k_i = 1 / sqrt(1 + pi v_i / 8) (MacKay, 1992), where m_i is the margin towards the
-label seen and the label's sign cancels in H; the others are exact, phi being the residual variance.
+The first is an approximation with f of :func:`.losses.averaged_margin`, where m_i is the margin towards the label seen
+and the label's sign cancels in H; the others are exact, phi being the residual variance.
 
 A Newton step for counts may lead much too far. With r the largest change of an m_i along it, log(1 + r) / r of the step
 never does: the likelihood's third derivative is no larger than its second (Sun and Tran-Dinh, 2019, *Generalized
@@ -140,8 +140,8 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
             scale: 1 / phi.
             tolerance: Steps of a block end when no coefficient moves further.
             most: Steps there may be.
-            sums: float64 of shape (d + 2 entries + 1,): the sums of w, of its products, of 1 / H, and for linear of
-                sum m_i^2 / phi + w'w are added.
+            sums: float64 of shape (d + 2 entries + 1,): the sums of w, of its products, of 1 - 1 / H, and for linear
+                of sum m_i^2 / phi + w'w are added.
 
         Returns:
             Rows visited, in vectors.
@@ -153,6 +153,7 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
             np.zeros((terms, lanes), f),
         )
         v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)
+        told = np.zeros((entries, lanes), f)
         step, last, square = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d * d, lanes), f)
         promised, nothing = np.zeros(lanes, f), np.zeros(d, f)
         reach, deviance = np.zeros((d, lanes), f), np.zeros(lanes, f)
@@ -172,7 +173,7 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
                 if not used[block]:
                     add_up_lanes(lanes, g)
                     add_up_lanes(lanes, h)
-                whiten(d, lanes, root, w, g, h, square)
+                whiten(d, lanes, root, w, g, h, told, square)
                 invert(d, lanes, h, step)
                 multiply(d, lanes, h, g, step)
                 if form == LINEAR:
@@ -186,7 +187,7 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
                     break
             transform(d, lanes, root, w, nothing, c)
             state[block, :d], state[block, d:] = c, v
-            add_sums(d, w, h, deviance, max(used[block], 1), sums)
+            add_sums(d, w, h, told, deviance, max(used[block], 1), sums)
         return visited
 
     return _compiled(sweep, d, form)

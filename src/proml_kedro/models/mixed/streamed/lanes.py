@@ -25,6 +25,7 @@ _RESTS = np.float32(1e-10)  # a squared step that is no more than rounding
 _LARGEST_MARGIN = np.float32(60.0)  # of a count: a mean of 1e26, larger only on the way
 _LARGEST_SPREAD = np.float32(10.0)  # half of a count's margin's variance while fitting: a factor of 22,000 in the mean
 _HARMLESS = np.float32(1e-3)  # a change of margins at which a Newton step is as it should be
+_TURN = np.float32(4.0 / math.pi)  # see losses.averaged_margin, which is the same
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 
 
@@ -50,16 +51,21 @@ def exponential(x):
 
 @_inlined
 def derivatives(form, m, variance, last, spread, scale):
-    """q_i and w_i; ``last`` is the weight, or of a count label times weight."""
+    """q_i and w_i, see :mod:`.kernels`; ``last`` is the weight, or of a count label times weight."""
     if form == LINEAR:
         q, w = -scale * m, scale
     elif form == POISSON:
         w = exponential(np.float32(min(m + min(spread * variance, _LARGEST_SPREAD), _LARGEST_MARGIN)))
         q = last - w
     else:
-        k = _ONE / math.sqrt(_ONE + spread * variance)
-        q = _ONE / (_ONE + exponential(k * m))
-        w = k * q * (_ONE - q)
+        wide = spread * variance
+        k = _ONE / math.sqrt(_ONE + wide)
+        beyond = abs(m) * k * k / (_TURN * (_ONE + k)) - _HALF
+        part = min(max(beyond, np.float32(0.0)), _ONE)
+        size = k * abs(m) + _TURN * wide * (_HALF * part * part + max(beyond - _ONE, np.float32(0.0)))
+        q = _ONE / (_ONE + exponential(size if m > 0 else -size))
+        slope = k + (_ONE - k) * part
+        w = slope * q * (_ONE - q)
         if form == WEIGHTED:
             q, w = last * q, last * w
     return q, w
@@ -114,8 +120,8 @@ def invert(d, lanes, h, column):
 
 
 @_inlined
-def whiten(d, lanes, root, w, g, h, square):
-    """Replace g by L'g - w and h by L'h L + 1."""
+def whiten(d, lanes, root, w, g, h, told, square):
+    """Replace g by L'g - w and h by L'h L + 1; ``told`` becomes L'h L, which float32 would lose beside 1."""
     for lane in range(lanes):
         for a in range(d):
             for b in range(d):
@@ -129,10 +135,11 @@ def whiten(d, lanes, root, w, g, h, square):
             for k in range(a + 1, d):
                 g[a, lane] += root[k, a] * g[k, lane]
             for b in range(a + 1):
-                value = _ONE if a == b else np.float32(0.0)
+                at = a * (a + 1) // 2 + b
+                told[at, lane] = np.float32(0.0)
                 for k in range(a, d):
-                    value += root[k, a] * square[k * d + b, lane]
-                h[a * (a + 1) // 2 + b, lane] = value
+                    told[at, lane] += root[k, a] * square[k * d + b, lane]
+                h[at, lane] = told[at, lane] + (_ONE if a == b else np.float32(0.0))
 
 
 @_inlined
@@ -286,14 +293,26 @@ def add_segments(form, terms, d, lanes, rows, first, last, c, v, spread, scale, 
 
 
 @_inlined
-def add_sums(d, w, h, deviance, count, sums):
-    """Add w, its products, and what stands in h and in ``deviance`` of the first ``count`` lanes to ``sums``."""
+def add_sums(d, w, h, told, deviance, count, sums):
+    """Add w, its products, 1 - 1 / H and ``deviance`` of the first ``count`` lanes to ``sums``; h is 1 / H.
+
+    Where rows tell little, 1 / H is 1 but for rounding: what it lacks is ``told`` / H.
+    """
     for lane in range(count):
         for a in range(d):
             value = float(w[a, lane])
             sums[a] += value
             for b in range(a + 1):
-                sums[d + a * (a + 1) // 2 + b] += value * w[b, lane]
-        for k in range(d * (d + 1) // 2):
-            sums[d + d * (d + 1) // 2 + k] += h[k, lane]
+                at = a * (a + 1) // 2 + b
+                sums[d + at] += value * w[b, lane]
+                if b < a:
+                    sums[d + d * (d + 1) // 2 + at] -= h[at, lane]
+                elif told[at, lane] > _ONE:
+                    sums[d + d * (d + 1) // 2 + at] += _ONE - h[at, lane]
+                else:
+                    lacking = np.float32(0.0)
+                    for k in range(d):
+                        low, high = min(a, k), max(a, k)
+                        lacking += told[high * (high + 1) // 2 + low, lane] * h[high * (high + 1) // 2 + low, lane]
+                    sums[d + d * (d + 1) // 2 + at] += lacking
         sums[d + d * (d + 1)] += deviance[lane]

@@ -125,7 +125,7 @@ class _Sums:
         weight: Rows by weight, of the linear loss.
         first: Sum of w, shape (d,).
         moment: Sum of w w', shape (d, d).
-        uncertainty: Sum of 1 / H, shape (d, d).
+        told: Sum of 1 - 1 / H, shape (d, d): what rows tell of entities, next to what the population does.
         deviance: Of the linear loss, residual sum of squares over phi, and sum of w'w.
         gradient: Of rows that belong to the population, with respect to b, shape (d,).
         curvature: Of the same, shape (d, d).
@@ -138,7 +138,7 @@ class _Sums:
     weight: float
     first: Array
     moment: Array
-    uncertainty: Array
+    told: Array
     deviance: float
     gradient: Array
     curvature: Array
@@ -219,9 +219,9 @@ class Sweeps:
         sums = self._sums(folders, root, progress)
         step = self._mean_step(sums, root, np.array(progress.mean))
         change = self._update_dispersion(sums, step, progress) if self._settings.form == LINEAR else 0.0
-        moment, uncertainty = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.uncertainty))
+        moment, told = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.told))
         if sums.entities:
-            change = max(change, covariance.update(moment, uncertainty))
+            change = max(change, covariance.update(moment, covariance.value - told))
         progress.mean = (progress.mean + step.change).tolist()
         progress.covariance, progress.covariance_state = covariance.value.tolist(), covariance.state()
         progress.spread, progress.errors = np.sqrt(np.diag(moment)).tolist(), step.errors.tolist()
@@ -248,7 +248,7 @@ class Sweeps:
         )
         if len(folders) == len(self._folders):
             population = population + self._of_population(self._population, mean, scale)
-        first, moment, uncertainty, deviance = np.split(swept, np.cumsum([d, entries, entries]))
+        first, moment, told, deviance = np.split(swept, np.cumsum([d, entries, entries]))
         weight, gradient, curvature, squares = np.split(population, np.cumsum([1, d, entries]))
         return _Sums(
             entities=int(facts[0]),
@@ -257,7 +257,7 @@ class Sweeps:
             weight=float(facts[3] + weight[0]),
             first=first,
             moment=_symmetric(moment),
-            uncertainty=_symmetric(uncertainty),
+            told=_symmetric(told),
             deviance=float(deviance[0]),
             gradient=gradient,
             curvature=_symmetric(curvature),
@@ -287,7 +287,7 @@ class Sweeps:
         d, penalty = self._d, self._settings.penalty
         back = np.linalg.inv(root).T
         gradient = back @ sums.first + sums.gradient
-        curvature = back @ (sums.entities * np.eye(d) - sums.uncertainty) @ back.T + sums.curvature
+        curvature = back @ sums.told @ back.T + sums.curvature
         fixed = np.flatnonzero(np.isfinite(penalty))
         gradient = gradient[fixed] - penalty[fixed] * mean[fixed]
         curvature = curvature[np.ix_(fixed, fixed)] + np.diag(penalty[fixed])
@@ -301,7 +301,7 @@ class Sweeps:
 
     def _update_dispersion(self, sums: _Sums, step: _Step, progress: Progress) -> float:
         """The residual sum of squares for each free row; the relative change."""
-        determined = step.determined + sums.entities * self._d - float(np.trace(sums.uncertainty))
+        determined = step.determined + float(np.trace(sums.told))
         squares = progress.dispersion * (sums.deviance - float(np.trace(sums.moment))) + sums.squares
         new = max(squares / max(sums.weight - determined, 1e-3), _LEAST_DISPERSION)
         change = abs(new - progress.dispersion) / progress.dispersion
