@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from proml_kedro.models.mixed.settings import Fit, Settings
 
 logger = logging.getLogger(__name__)
+
+_WIDE = 3.0  # deviation of an effect, in log-odds: a factor of 20 in the odds
 
 _ROWS_FOR_IMPORTANCE = 10_000
 
@@ -105,9 +108,17 @@ class Mixed(Component):
             arranging.start(terms, earlier, unit, plan) if earlier else None,
             context.checkpoints,
         )
-        if not found.converged:
-            logger.warning("%s: stopped after %d steps without converging: %s", context.key, *_last_step(found))
+        self._say_how_it_ended(found, loss, context.key)
         return arranging.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
+
+    def _say_how_it_ended(self, found: Fit, loss: Loss, key: str) -> None:
+        if not found.converged:
+            logger.warning("%s: stopped after %d steps without converging: %s", key, *_last_step(found))
+        deviation = math.sqrt(max(float(np.diag(one).max()) for one in found.covariances))
+        if self.spec.method == "laplace" and loss == "logistic" and deviation > _WIDE:
+            finding = f"'laplace' finds a deviation of {deviation:.1f}"
+            known = "it is wrong where events are rare and entities have few rows; compare with method: variational"
+            logger.warning("%s: %s: %s", key, finding, known)
 
     def _settings(self, loss: Loss, held: bool) -> Settings:
         from proml_kedro.models.mixed.settings import Settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ CEILING = 100.0
 """Largest variance there can be. Where an entity tells the label for certain the likelihood knows no bound."""
 
 _LARGEST_STEP = 1.5  # of the logarithm of a variance in one update: a factor of 4.5
-_LONGEST = 8.0  # multiple of a plain step
+_LONGEST = 16.0  # multiple of a plain step
 _LONGEST_EARLY, _EARLY = 3.0, 5  # in so many first updates, when coefficients still lag behind
 _NEGLIGIBLE = 0.01  # variances below it count as this large when their change is judged
 
@@ -43,6 +44,7 @@ class Covariance:
         self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before it was lengthened
         self._longest = _LONGEST
         self._updates = 0
+        self._change = math.inf
 
     @property
     def precision(self) -> Array:
@@ -57,13 +59,14 @@ class Covariance:
             "last_length": self._last_length,
             "longest": self._longest,
             "updates": self._updates,
+            "change": self._change,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
         self.value, self._last = np.array(state["value"]), np.array(state["last"])
         self._last_length, self._longest = state["last_length"], state["longest"]
-        self._updates = state["updates"]
+        self._updates, self._change = state["updates"], state["change"]
 
     def update(self, moment: Array, uncertainty: Array) -> float:
         """One iteration.
@@ -73,11 +76,13 @@ class Covariance:
             uncertainty: V, shape (d, d).
 
         Returns:
-            The largest change of an entry relative to the largest entry.
+            The largest change of an entry relative to the largest entry. After a lengthened step it is no less than
+            that one's, for a plain step on the same way is short and yet far from its end.
         """
         if not self._estimate:
             return 0.0
         self._updates += 1
+        before = self._change if self._last_length > 1.0 else 0.0
         old = self.value
         step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), np.log) - _on_spectrum(old, np.log)
         size = np.abs(np.linalg.eigvalsh(step)).max()
@@ -86,7 +91,8 @@ class Covariance:
         self._last, self._last_length = step, length
         new = _on_spectrum(_on_spectrum(old, np.log) + length * step, _bounded_exp)
         self.value = (new + new.T) / 2
-        return float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
+        self._change = float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
+        return max(self._change, before)
 
     def _lengthening(self, step: Array) -> float:
         """1 / (1 - ratio) of two plain steps in a row: where a geometric series of such steps would lead."""
