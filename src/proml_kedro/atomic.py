@@ -13,6 +13,9 @@ from uuid import uuid4
 
 from proml_kedro.errors import Mistake, UserError
 
+_WRITING = ".writing-"
+"""How the name of what is not whole yet begins."""
+
 _UNKNOWN, _GONE = "unknown", "gone"
 """In place of the moment when a process started."""
 
@@ -30,15 +33,16 @@ def point(link: Path, folder: Path) -> None:
 def temporary_beside(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
     process = f"{os.getpid()}.{_started(os.getpid())}"
-    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+    return folder.parent / f"{_WRITING}{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
 
 
 def remove_abandoned(folder: Path) -> None:
     """Remove what processes of this machine that are gone have left half-written below a folder."""
-    for left in folder.glob("**/.writing-*"):
-        host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
-        if host == socket.gethostname() and not _is_running(process):
-            _remove(left)
+    for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
+        for name in (*folders, *files):
+            host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
+            if name.startswith(_WRITING) and host == socket.gethostname() and not _is_running(process):
+                _remove(Path(parent, name))
 
 
 def _remove(left: Path) -> None:

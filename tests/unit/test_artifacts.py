@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +146,41 @@ def test_a_process_with_the_number_of_a_killed_one_is_not_taken_for_it(store):
         (folder / "value.txt").write_text("whole")
 
     assert store.build("x", {}, look).file("value.txt").read_text() == "whole"
+
+
+@pytest.fixture
+def vanishing(monkeypatch):
+    """Lets a folder disappear just before anybody looks into it, as when another run ends."""
+    scandir = os.scandir
+
+    def arrange(gone):
+        def look(folder):
+            if not isinstance(folder, int) and Path(folder) == gone:
+                shutil.rmtree(gone)
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", look)
+
+    return arrange
+
+
+def test_what_another_run_removes_meanwhile_is_no_mistake(store, tmp_path, vanishing):
+    left = tmp_path / "store" / "x" / f".writing-{socket.gethostname()}-999999-0123abcd"
+    left.mkdir(parents=True)
+    vanishing(store.build("x", {}, write("")).path)
+    store.remove_abandoned()
+    assert not any(one.is_dir() for one in left.parent.iterdir())
+
+
+def test_a_result_that_another_run_replaces_meanwhile_is_not_whole(store, vanishing):
+    def fill(folder):
+        (folder / "below").mkdir()
+        (folder / "below" / "value.txt").write_text("whole")
+
+    made = store.build("x", {}, fill)
+    assert store.holds(made)
+    vanishing(made.path / "below")
+    assert not store.holds(made)
 
 
 def test_fingerprint_ignores_the_order_of_keys():
