@@ -18,18 +18,28 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from proml_kedro.atomic import cannot_write, disk_full, point, remove_abandoned, rename_unless_there, temporary_beside
+from proml_kedro.atomic import (
+    cannot_write,
+    disk_full,
+    point,
+    remove_abandoned,
+    rename_unless_there,
+    temporary_beside,
+    write_whole,
+)
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PACKAGE = Path(__file__).parent
 
@@ -91,6 +101,9 @@ class Record:
     recipe: str
     configuration: Mapping[str, Any]
     of: Mapping[str, str]
+
+
+_LISTING, _RECORD = TypeAdapter(dict[str, int]), TypeAdapter(Record)
 
 
 class ArtifactStore:
@@ -176,11 +189,7 @@ class ArtifactStore:
 
     def record(self, folder: Path) -> Record | None:
         """What the result in a folder was made from; None when nothing says so."""
-        try:
-            content = json.loads(_made(folder).read_text())
-        except (OSError, ValueError):
-            return None
-        return Record(content["recipe"], content["configuration"], content["of"])
+        return _read(_made(folder), _RECORD)
 
     def holds(self, artifact: Artifact) -> bool:
         """Whether a result is there with all its files."""
@@ -197,13 +206,13 @@ class ArtifactStore:
 
     def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any]) -> None:
         """Write down what a result was made from, and that it is the newest of its configuration."""
-        if not _made(folder).is_file():
-            of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
-            content = {"recipe": recipe.digest, "configuration": as_json(recipe.configuration), "of": of}
-            temporary = temporary_beside(folder)
-            temporary.write_text(json.dumps(content))
-            temporary.replace(_made(folder))
-        point(folder.with_name(f"for-{recipe.digest}"), folder)
+        known = self.record(folder)
+        with cannot_write(folder):
+            if known is None or known.recipe != recipe.digest:
+                of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
+                record = Record(recipe.digest, as_json(recipe.configuration), of)
+                write_whole(_made(folder), json.dumps(asdict(record)))
+            point(folder.with_name(f"for-{recipe.digest}"), folder)
 
     def _folder(self, recipe: Recipe, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
         everything = {**recipe.configuration, **inputs}
@@ -227,18 +236,19 @@ def _as_recipe(what: Recipe | str) -> Recipe:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of ``folder`` when it is complete."""
-    temporary, old = temporary_beside(folder), temporary_beside(folder)
+    temporary, old, listing = (temporary_beside(folder) for _ in range(3))
+    with cannot_write(folder):
+        temporary.mkdir(parents=True)
     try:
-        with cannot_write(folder):
-            temporary.mkdir(parents=True)
         with disk_full(folder):
             yield temporary
-            content = json.dumps(_sizes(temporary))
+            listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
             with suppress(FileNotFoundError):
                 folder.rename(old)
             rename_unless_there(temporary, folder)
-            _listing(folder).write_text(content)
+            listing.replace(_listing(folder))
     finally:
+        listing.unlink(missing_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -265,11 +275,19 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 def _is_whole(folder: Path) -> bool:
     """Whether a result is there with every file that was written."""
-    listing = _listing(folder)
-    if not (folder.is_dir() and listing.is_file()):
+    listing = _read(_listing(folder), _LISTING)
+    if listing is None or not folder.is_dir():
         return False
     found = _sizes(folder)
-    return all(found.get(name) == size for name, size in json.loads(listing.read_text()).items())
+    return all(found.get(name) == size for name, size in listing.items())
+
+
+def _read(file: Path, kind: TypeAdapter[T]) -> T | None:
+    """What a file beside a result says; None when it is not there, or damaged."""
+    try:
+        return kind.validate_python(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return None
 
 
 class Stamp:

@@ -30,6 +30,16 @@ def point(link: Path, folder: Path) -> None:
     temporary.replace(link)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file, or write over it; at no moment is there a part of it."""
+    temporary = temporary_beside(file)
+    try:
+        temporary.write_text(text)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def temporary_beside(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
     process = f"{os.getpid()}.{_started(os.getpid())}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint, fingerprint
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, Stamp, code_fingerprint, fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.spec import HardwareSpec
 
@@ -88,6 +88,24 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, lambda folder: (folder /
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert "UserError: data_dir: no space left on the disk" in done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(100, False), (400, True)])
+def test_a_disk_that_is_full_when_a_result_is_listed_or_recorded(tmp_path, limit, kept):
+    """The list of its files is longer than 100 bytes and what it was made from longer than 400; a part is not kept."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from proml_kedro.artifacts import ArtifactStore, Recipe
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+fill = lambda folder: [(folder / f"file_{{number}}").touch() for number in range(12)]
+ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 200}}), {{}}, fill)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "UserError: data_dir: no space left on the disk" in done.stderr
+    left = {path.suffix or path.name.partition("_")[0] for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == ({"file", ".files"} if kept else set())
 
 
 def test_a_killed_writer_leaves_nothing_behind_for_the_next(store, tmp_path):
@@ -220,6 +238,30 @@ def test_a_kill_between_folder_and_listing_is_no_result(store):
     first = store.build("x", {}, write("whole"))
     first.path.with_name(f"{first.path.name}.files").unlink()
     assert store.build("x", {}, write("again")).file("value.txt").read_text() == "again"
+
+
+DAMAGED = ["", "{", "[]", "null", '"text"', '{"value.txt": null}', "\x00" * 40]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_listing_is_that_of_no_whole_result(store, content):
+    recipe = Recipe("x", {})
+    first = store.build(recipe, {}, write("whole"))
+    first.path.with_name(f"{first.path.name}.files").write_text(content)
+    assert store.find(recipe) is None
+    assert store.build(recipe, {}, write("again")).file("value.txt").read_text() == "again"
+    assert store.find(recipe) == first
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, "{}", '{"recipe": "1", "configuration": {}, "of": {}}'])
+def test_a_damaged_record_is_none_and_is_written_again(store, content):
+    recipe = Recipe("x", {"a": 1})
+    first = store.build(recipe, {}, write("whole"))
+    first.path.with_name(f"{first.path.name}.made").write_text(content)
+    assert store.find(recipe) is None
+    assert store.made_of(first) == {}
+    assert store.build(recipe, {}, write("again")).file("value.txt").read_text() == "whole"
+    assert store.find(recipe) == first
 
 
 def test_a_result_is_replaced_in_one_step(tmp_path):
