@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,12 +30,14 @@ from pydantic import BaseModel, TypeAdapter
 from proml_kedro.atomic import (
     cannot_write,
     disk_full,
+    lock_beside,
     point,
     remove_abandoned,
     rename_unless_there,
     temporary_beside,
     write_whole,
 )
+from proml_kedro.locks import take
 
 logger = logging.getLogger(__name__)
 
@@ -154,19 +156,24 @@ class ArtifactStore:
     ) -> Artifact:
         """As :meth:`build`, for long work that goes on where a killed process has left it.
 
+        While another run or thread makes the same result, this one waits, and takes over what that one has made.
+
         Args:
             what: The recipe, or where it goes below the store.
             inputs: What it depends on besides.
             write: Fills the empty folder it is given. The second folder is for checkpoints: it is the same one every
-                time the same result is tried, and is removed once that is complete. It may not exist yet.
+                time the same result is tried, nobody else has it meanwhile, and it is removed once the result is
+                complete. It may not exist yet.
             code: Modules and packages whose source it depends on.
         """
-        folder = self._folder(_as_recipe(what), inputs, code)
-        checkpoints = folder.with_name(f"{folder.name}.unfinished")
-        if not self.reuse:
+        recipe = _as_recipe(what)
+        folder = self._folder(recipe, inputs, code)
+        finished = self.reuse and _is_whole(folder)
+        with _checkpoints(folder, recipe.name, wait=not finished) as checkpoints:
+            if not self.reuse:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
             shutil.rmtree(checkpoints, ignore_errors=True)
-        artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
-        shutil.rmtree(checkpoints, ignore_errors=True)
         return artifact
 
     def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
@@ -251,6 +258,34 @@ def _replacing(folder: Path) -> Iterator[Path]:
         listing.unlink(missing_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _checkpoints(folder: Path, name: str, wait: bool) -> Iterator[Path]:
+    """The folder for checkpoints of a result, which nobody else has while the block runs.
+
+    Args:
+        folder: Of the result.
+        name: What the log calls it.
+        wait: Whether to wait for whoever has that folder; otherwise, as where files cannot be locked, it is one of
+            this run's own, of which nothing stays.
+    """
+    shared, lock = folder.with_name(f"{folder.name}.unfinished"), None
+    if wait or shared.exists():
+        waiting = partial(logger.info, "%s: another run is computing it; waiting for that one", name)
+        with cannot_write(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = take(lock_beside(folder), waiting if wait else None)
+    if wait and lock is None:
+        logger.warning("%s: files cannot be locked here, so if it is stopped, the next run begins afresh", name)
+    checkpoints = shared if lock else temporary_beside(folder)
+    try:
+        yield checkpoints
+    finally:
+        if lock:
+            lock.release()
+        else:
+            shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _listing(folder: Path) -> Path:

@@ -12,9 +12,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.locks import remove_unless_held
 
 _WRITING = ".writing-"
 """How the name of what is not whole yet begins."""
+
+_LOCKED = ".locked-"
+"""How the name of the file begins that is locked while a folder is worked on."""
 
 _UNKNOWN, _GONE = "unknown", "gone"
 """In place of the moment when a process started."""
@@ -46,13 +50,20 @@ def temporary_beside(folder: Path) -> Path:
     return folder.parent / f"{_WRITING}{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
 
 
+def lock_beside(folder: Path) -> Path:
+    """The file that is locked while a folder is worked on by one process or thread alone."""
+    return folder.with_name(f"{_LOCKED}{folder.name}")
+
+
 def remove_abandoned(folder: Path) -> None:
-    """Remove what processes of this machine that are gone have left half-written below a folder."""
+    """Remove what processes of this machine that are gone have left half-written below a folder, and their locks."""
     for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
         for name in (*folders, *files):
             host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
             if name.startswith(_WRITING) and host == socket.gethostname() and not _is_running(process):
                 _remove(Path(parent, name))
+            elif name.startswith(_LOCKED):
+                remove_unless_held(Path(parent, name))
 
 
 def _remove(left: Path) -> None:
