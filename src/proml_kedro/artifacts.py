@@ -14,21 +14,34 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from proml_kedro.atomic import cannot_write, disk_full, point, remove_abandoned, rename_unless_there, temporary_beside
+from proml_kedro.atomic import (
+    cannot_write,
+    disk_full,
+    lock_beside,
+    point,
+    remove_abandoned,
+    rename_unless_there,
+    temporary_beside,
+    write_whole,
+)
+from proml_kedro.locks import take
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _PACKAGE = Path(__file__).parent
 
@@ -92,6 +105,9 @@ class Record:
     of: Mapping[str, str]
 
 
+_LISTING, _RECORD = TypeAdapter(dict[str, int]), TypeAdapter(Record)
+
+
 class ArtifactStore:
     """Where results are made: the folder ``store`` below the data folder.
 
@@ -140,19 +156,24 @@ class ArtifactStore:
     ) -> Artifact:
         """As :meth:`build`, for long work that goes on where a killed process has left it.
 
+        While another run or thread makes the same result, this one waits, and takes over what that one has made.
+
         Args:
             what: The recipe, or where it goes below the store.
             inputs: What it depends on besides.
             write: Fills the empty folder it is given. The second folder is for checkpoints: it is the same one every
-                time the same result is tried, and is removed once that is complete. It may not exist yet.
+                time the same result is tried, nobody else has it meanwhile, and it is removed once the result is
+                complete. It may not exist yet.
             code: Modules and packages whose source it depends on.
         """
-        folder = self._folder(_as_recipe(what), inputs, code)
-        checkpoints = folder.with_name(f"{folder.name}.unfinished")
-        if not self.reuse:
+        recipe = _as_recipe(what)
+        folder = self._folder(recipe, inputs, code)
+        finished = self.reuse and _is_whole(folder)
+        with _checkpoints(folder, recipe.name, wait=not finished) as checkpoints:
+            if not self.reuse:
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
             shutil.rmtree(checkpoints, ignore_errors=True)
-        artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
-        shutil.rmtree(checkpoints, ignore_errors=True)
         return artifact
 
     def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
@@ -175,11 +196,7 @@ class ArtifactStore:
 
     def record(self, folder: Path) -> Record | None:
         """What the result in a folder was made from; None when nothing says so."""
-        try:
-            content = json.loads(_made(folder).read_text())
-        except (OSError, ValueError):
-            return None
-        return Record(content["recipe"], content["configuration"], content["of"])
+        return _read(_made(folder), _RECORD)
 
     def holds(self, artifact: Artifact) -> bool:
         """Whether a result is there with all its files."""
@@ -196,13 +213,13 @@ class ArtifactStore:
 
     def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any]) -> None:
         """Write down what a result was made from, and that it is the newest of its configuration."""
-        if not _made(folder).is_file():
-            of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
-            content = {"recipe": recipe.digest, "configuration": as_json(recipe.configuration), "of": of}
-            temporary = temporary_beside(folder)
-            temporary.write_text(json.dumps(content))
-            temporary.replace(_made(folder))
-        point(folder.with_name(f"for-{recipe.digest}"), folder)
+        known = self.record(folder)
+        with cannot_write(folder):
+            if known is None or known.recipe != recipe.digest:
+                of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
+                record = Record(recipe.digest, as_json(recipe.configuration), of)
+                write_whole(_made(folder), json.dumps(asdict(record)))
+            point(folder.with_name(f"for-{recipe.digest}"), folder)
 
     def _folder(self, recipe: Recipe, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
         everything = {**recipe.configuration, **inputs}
@@ -226,20 +243,49 @@ def _as_recipe(what: Recipe | str) -> Recipe:
 @contextmanager
 def _replacing(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of ``folder`` when it is complete."""
-    temporary, old = temporary_beside(folder), temporary_beside(folder)
+    temporary, old, listing = (temporary_beside(folder) for _ in range(3))
+    with cannot_write(folder):
+        temporary.mkdir(parents=True)
     try:
-        with cannot_write(folder):
-            temporary.mkdir(parents=True)
         with disk_full(folder):
             yield temporary
-            content = json.dumps(_sizes(temporary))
+            listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
             with suppress(FileNotFoundError):
                 folder.rename(old)
             rename_unless_there(temporary, folder)
-            _listing(folder).write_text(content)
+            listing.replace(_listing(folder))
     finally:
+        listing.unlink(missing_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _checkpoints(folder: Path, name: str, wait: bool) -> Iterator[Path]:
+    """The folder for checkpoints of a result, which nobody else has while the block runs.
+
+    Args:
+        folder: Of the result.
+        name: What the log calls it.
+        wait: Whether to wait for whoever has that folder; otherwise, as where files cannot be locked, it is one of
+            this run's own, of which nothing stays.
+    """
+    shared, lock = folder.with_name(f"{folder.name}.unfinished"), None
+    if wait or shared.exists():
+        waiting = partial(logger.info, "%s: another run is computing it; waiting for that one", name)
+        with cannot_write(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = take(lock_beside(folder), waiting if wait else None)
+    if wait and lock is None:
+        logger.warning("%s: files cannot be locked here, so if it is stopped, the next run begins afresh", name)
+    checkpoints = shared if lock else temporary_beside(folder)
+    try:
+        yield checkpoints
+    finally:
+        if lock:
+            lock.release()
+        else:
+            shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _listing(folder: Path) -> Path:
@@ -253,16 +299,30 @@ def _made(folder: Path) -> Path:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+    """The size of each file in a folder, as far as it is there: another run may be replacing it."""
+    sizes = {}
+    for parent, _, names in os.walk(folder):
+        for file in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                sizes[file.relative_to(folder).as_posix()] = file.stat().st_size
+    return sizes
 
 
 def _is_whole(folder: Path) -> bool:
     """Whether a result is there with every file that was written."""
-    listing = _listing(folder)
-    if not (folder.is_dir() and listing.is_file()):
+    listing = _read(_listing(folder), _LISTING)
+    if listing is None or not folder.is_dir():
         return False
     found = _sizes(folder)
-    return all(found.get(name) == size for name, size in json.loads(listing.read_text()).items())
+    return all(found.get(name) == size for name, size in listing.items())
+
+
+def _read(file: Path, kind: TypeAdapter[T]) -> T | None:
+    """What a file beside a result says; None when it is not there, or damaged."""
+    try:
+        return kind.validate_python(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return None
 
 
 class Stamp:

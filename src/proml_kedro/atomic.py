@@ -12,6 +12,13 @@ from pathlib import Path
 from uuid import uuid4
 
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.locks import remove_unless_held
+
+_WRITING = ".writing-"
+"""How the name of what is not whole yet begins."""
+
+_LOCKED = ".locked-"
+"""How the name of the file begins that is locked while a folder is worked on."""
 
 _UNKNOWN, _GONE = "unknown", "gone"
 """In place of the moment when a process started."""
@@ -27,18 +34,36 @@ def point(link: Path, folder: Path) -> None:
     temporary.replace(link)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file, or write over it; at no moment is there a part of it."""
+    temporary = temporary_beside(file)
+    try:
+        temporary.write_text(text)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def temporary_beside(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
     process = f"{os.getpid()}.{_started(os.getpid())}"
-    return folder.parent / f".writing-{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+    return folder.parent / f"{_WRITING}{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+
+
+def lock_beside(folder: Path) -> Path:
+    """The file that is locked while a folder is worked on by one process or thread alone."""
+    return folder.with_name(f"{_LOCKED}{folder.name}")
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what processes of this machine that are gone have left half-written below a folder."""
-    for left in folder.glob("**/.writing-*"):
-        host, _, process = left.name.removeprefix(".writing-").rpartition("-")[0].rpartition("-")
-        if host == socket.gethostname() and not _is_running(process):
-            _remove(left)
+    """Remove what processes of this machine that are gone have left half-written below a folder, and their locks."""
+    for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
+        for name in (*folders, *files):
+            host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
+            if name.startswith(_WRITING) and host == socket.gethostname() and not _is_running(process):
+                _remove(Path(parent, name))
+            elif name.startswith(_LOCKED):
+                remove_unless_held(Path(parent, name))
 
 
 def _remove(left: Path) -> None:

@@ -34,8 +34,7 @@ class Mistake:
     where: str | None = None
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (self.where, self.key, self.message) if part)
-        return _PASSWORD.sub(r"\1:…@", text)
+        return masked(": ".join(part for part in (self.where, self.key, self.message) if part))
 
 
 class UserError(click.ClickException):
@@ -84,6 +83,15 @@ def _place(mistake: Mistake) -> tuple[str, int]:
     """File and line; what has none is a place of its own."""
     match = _LINE.fullmatch(mistake.where or "")
     return (match[1], int(match[2])) if match else ("", 0)
+
+
+def masked(text: str) -> str:
+    """A text to show, without the passwords of the URLs in it; the rest of them stays.
+
+    >>> masked("online_store=redis://me:hunter2@host:6379/0")
+    'online_store=redis://me:…@host:6379/0'
+    """
+    return _PASSWORD.sub(r"\1:…@", text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

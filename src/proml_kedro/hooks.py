@@ -110,8 +110,6 @@ def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: 
         return
     store, recipes = catalog.load("store"), recipes_of(run)
     found = find(store, recipes, wanted)
-    for name, artifact in found.items():
-        wanted[name].save(artifact)
     order = [*recipes, *(name for name in wanted if name not in recipes)]
     missing = [
         name
@@ -123,6 +121,8 @@ def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: 
         message = explain_missing(store, recipes, missing, newest)
         command = run_again(f"--pipelines={','.join(pipelines_for(missing))}")
         raise UserError(Mistake("", f"{message}; make it with `{command}`"))
+    for name, artifact in found.items():
+        wanted[name].save(artifact)
 
 
 def _prepare(store: ArtifactStore) -> None:

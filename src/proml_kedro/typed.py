@@ -1,4 +1,4 @@
-"""The command line as it was typed, to propose others like it."""
+"""The command line as it was typed, to propose others like it; passwords in it are left for the user to fill in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+
+from proml_kedro.errors import masked
 
 _PLACES = ("--env", "-e", "--conf-source")
 """Options that say where the configuration lies."""
@@ -19,7 +21,7 @@ _SELECTIONS = (
 
 def run_again(*more: str) -> str:
     """The command of this run without its choice of pipelines, and with more arguments."""
-    return shlex.join([program("kedro"), "run", *_without_selection(), *more])
+    return _command("run", *_without_selection(), *more)
 
 
 def workspace() -> str:
@@ -31,12 +33,16 @@ def workspace() -> str:
             kept += [one, next(typed, "")]
         elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or ("=" in one and not one.startswith("-")):
             kept.append(one)
-    return shlex.join([program("kedro"), "workspace", *kept])
+    return _command("workspace", *kept)
 
 
 def program(name: str) -> str:
     """How a program of the environment is called from the project's folder."""
     return name if os.environ.get("VIRTUAL_ENV") else f".venv/bin/{name}"
+
+
+def _command(*arguments: str) -> str:
+    return shlex.join([program("kedro"), *map(masked, arguments)])
 
 
 def _without_selection() -> Iterator[str]:

@@ -1,17 +1,21 @@
 """Results are whole or absent, found again when nothing changed, made again when something did."""
 
 import errno
+import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint, fingerprint
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, Stamp, code_fingerprint, fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.spec import HardwareSpec
 
@@ -89,6 +93,24 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, lambda folder: (folder /
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(100, False), (400, True)])
+def test_a_disk_that_is_full_when_a_result_is_listed_or_recorded(tmp_path, limit, kept):
+    """The list of its files is longer than 100 bytes and what it was made from longer than 400; a part is not kept."""
+    script = f"""
+import resource, signal
+from pathlib import Path
+from proml_kedro.artifacts import ArtifactStore, Recipe
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+fill = lambda folder: [(folder / f"file_{{number}}").touch() for number in range(12)]
+ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 200}}), {{}}, fill)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert "UserError: data_dir: no space left on the disk" in done.stderr
+    left = {path.suffix or path.name.partition("_")[0] for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == ({"file", ".files"} if kept else set())
+
+
 def test_a_killed_writer_leaves_nothing_behind_for_the_next(store, tmp_path):
     script = f"""
 import time; from pathlib import Path
@@ -147,6 +169,41 @@ def test_a_process_with_the_number_of_a_killed_one_is_not_taken_for_it(store):
     assert store.build("x", {}, look).file("value.txt").read_text() == "whole"
 
 
+@pytest.fixture
+def vanishing(monkeypatch):
+    """Lets a folder disappear just before anybody looks into it, as when another run ends."""
+    scandir = os.scandir
+
+    def arrange(gone):
+        def look(folder):
+            if not isinstance(folder, int) and Path(folder) == gone:
+                shutil.rmtree(gone)
+            return scandir(folder)
+
+        monkeypatch.setattr(os, "scandir", look)
+
+    return arrange
+
+
+def test_what_another_run_removes_meanwhile_is_no_mistake(store, tmp_path, vanishing):
+    left = tmp_path / "store" / "x" / f".writing-{socket.gethostname()}-999999-0123abcd"
+    left.mkdir(parents=True)
+    vanishing(store.build("x", {}, write("")).path)
+    store.remove_abandoned()
+    assert not any(one.is_dir() for one in left.parent.iterdir())
+
+
+def test_a_result_that_another_run_replaces_meanwhile_is_not_whole(store, vanishing):
+    def fill(folder):
+        (folder / "below").mkdir()
+        (folder / "below" / "value.txt").write_text("whole")
+
+    made = store.build("x", {}, fill)
+    assert store.holds(made)
+    vanishing(made.path / "below")
+    assert not store.holds(made)
+
+
 def test_fingerprint_ignores_the_order_of_keys():
     assert fingerprint({"a": 1, "b": [timedelta(hours=1)]}) == fingerprint({"b": [timedelta(minutes=60)], "a": 1})
 
@@ -186,6 +243,30 @@ def test_a_kill_between_folder_and_listing_is_no_result(store):
     assert store.build("x", {}, write("again")).file("value.txt").read_text() == "again"
 
 
+DAMAGED = ["", "{", "[]", "null", '"text"', '{"value.txt": null}', "\x00" * 40]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_listing_is_that_of_no_whole_result(store, content):
+    recipe = Recipe("x", {})
+    first = store.build(recipe, {}, write("whole"))
+    first.path.with_name(f"{first.path.name}.files").write_text(content)
+    assert store.find(recipe) is None
+    assert store.build(recipe, {}, write("again")).file("value.txt").read_text() == "again"
+    assert store.find(recipe) == first
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, "{}", '{"recipe": "1", "configuration": {}, "of": {}}'])
+def test_a_damaged_record_is_none_and_is_written_again(store, content):
+    recipe = Recipe("x", {"a": 1})
+    first = store.build(recipe, {}, write("whole"))
+    first.path.with_name(f"{first.path.name}.made").write_text(content)
+    assert store.find(recipe) is None
+    assert store.made_of(first) == {}
+    assert store.build(recipe, {}, write("again")).file("value.txt").read_text() == "whole"
+    assert store.find(recipe) == first
+
+
 def test_a_result_is_replaced_in_one_step(tmp_path):
     """While a result is written anew, the old one is there."""
     old = ArtifactStore(tmp_path).build("x", {}, write("old"))
@@ -200,8 +281,6 @@ def test_a_result_is_replaced_in_one_step(tmp_path):
 
 
 def test_threads_may_make_the_same_result(tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
     store = ArtifactStore(tmp_path, reuse=False)
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: store.build("x", {}, write("same")), range(40)))
@@ -258,6 +337,127 @@ def test_other_work_does_not_find_those_checkpoints(store):
         with pytest.raises(ValueError):
             store.build_resumably("long", {"a": value}, write)
     assert found == [False, False]
+
+
+LONG = """
+import sys, time
+from pathlib import Path
+from proml_kedro.artifacts import ArtifactStore
+
+def fit(folder, checkpoints):
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    for _ in range(20):
+        with (checkpoints / "rows").open("a") as rows:
+            rows.write("row\\n")
+        print("writing", flush=True)
+        time.sleep(0.05)
+    (folder / "rows").write_text((checkpoints / "rows").read_text())
+
+import logging
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+print(ArtifactStore(Path(sys.argv[1])).build_resumably("long", {}, fit).path)
+"""
+
+
+def start_long_work(folder):
+    command = [sys.executable, "-c", LONG, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_do_not_share_checkpoints(store, tmp_path):
+    first = start_long_work(tmp_path)
+    assert first.stdout.readline() == "writing\n"
+    second = start_long_work(tmp_path)
+    made, waited = (one.communicate(timeout=60) for one in (first, second))
+    folder = tmp_path / "store" / "long"
+    result = next(one for one in folder.iterdir() if one.is_dir())
+    assert (result / "rows").read_text() == "row\n" * 20
+    assert made[0].splitlines()[-1] == waited[0].strip() == str(result)
+    assert waited[1] == "long: another run is computing it; waiting for that one\nlong: unchanged, taken over\n"
+    assert sorted(one.name for one in folder.iterdir()) == [result.name, f"{result.name}.files"]
+
+
+def test_a_killed_process_holds_nobody_up(store, tmp_path):
+    first = start_long_work(tmp_path)
+    assert first.stdout.readline() == "writing\n"
+    waiting = start_long_work(tmp_path)
+    assert waiting.stderr.readline() == "long: another run is computing it; waiting for that one\n"
+    first.kill()
+    first.communicate(timeout=10)
+    waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert not list(tmp_path.rglob(".locked-*")) + list(tmp_path.rglob("*.unfinished"))
+
+
+def test_the_lock_of_a_killed_process_is_removed_and_that_of_another_is_not(store, tmp_path):
+    killed = start_long_work(tmp_path)
+    assert killed.stdout.readline() == "writing\n"
+    (file,) = tmp_path.rglob(".locked-*")
+    store.remove_abandoned()
+    assert file.exists()
+    killed.kill()
+    killed.communicate(timeout=10)
+    assert file.exists()
+    store.remove_abandoned()
+    assert not file.exists()
+    assert list(tmp_path.rglob("*.unfinished")), "the next run goes on with these"
+
+
+def test_threads_do_not_share_checkpoints(store, tmp_path):
+    def write(folder, checkpoints):
+        checkpoints.mkdir(parents=True)
+        time.sleep(0.05)
+        (folder / "value.txt").write_text("once")
+
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(lambda _: store.build_resumably("long", {}, write), range(16)))
+    assert [one.file("value.txt").read_text() for one in made] == ["once"]
+    assert not list(tmp_path.rglob(".locked-*")) + list(tmp_path.rglob("*.unfinished"))
+
+
+def test_what_is_finished_is_taken_over_while_another_makes_it_afresh(store):
+    def write(folder, checkpoints):
+        (folder / "value.txt").write_text("whole")
+
+    def write_again(folder, checkpoints):
+        checkpoints.mkdir()
+        assert store.build_resumably("long", {}, write) == done
+        assert checkpoints.exists()
+
+    done = store.build_resumably("long", {}, write)
+    ArtifactStore(store.data_dir, reuse=False).build_resumably("long", {}, write_again)
+
+
+def test_checkpoints_that_a_kill_left_beside_a_finished_result_are_removed(store):
+    def write(folder, checkpoints):
+        pass
+
+    done = store.build_resumably("long", {}, write)
+    left = done.path.with_name(f"{done.fingerprint}.unfinished")
+    left.mkdir()
+    assert store.build_resumably("long", {}, write) == done
+    assert not left.exists()
+
+
+def test_where_files_cannot_be_locked_checkpoints_are_nobody_elses(store, tmp_path, monkeypatch, caplog):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    seen = []
+
+    def write(folder, checkpoints):
+        assert not checkpoints.exists()
+        checkpoints.mkdir()
+        seen.append(checkpoints)
+        raise ValueError
+
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            store.build_resumably("long", {}, write)
+    assert len(set(seen)) == 2
+    assert "begins afresh" in caplog.text
+    assert not any((tmp_path / "store" / "long").iterdir())
 
 
 def test_without_reuse_long_work_begins_afresh(tmp_path):

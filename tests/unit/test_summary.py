@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,12 @@ def test_the_workspace_of_a_run(monkeypatch: pytest.MonkeyPatch, typed: str, exp
     monkeypatch.setenv("VIRTUAL_ENV", "/somewhere")
     monkeypatch.setattr(sys, "argv", typed.split())
     assert command_line.workspace() == expected
+
+
+@pytest.mark.parametrize("proposed", [command_line.run_again, command_line.workspace])
+def test_a_proposed_command_shows_no_password(monkeypatch: pytest.MonkeyPatch, proposed: Callable[[], str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["kedro", "run", "online_store=redis://me:hunter2@host:6379/0", "seed=3"])
+    assert shlex.split(proposed())[2:] == ["online_store=redis://me:…@host:6379/0", "seed=3"]
 
 
 METRICS = {

@@ -33,27 +33,28 @@ def find(store: ArtifactStore, recipes: Mapping[str, Recipe], wanted: Collection
         wanted: Names of those that are looked for.
     """
     found: dict[str, Artifact] = {}
-    fixed: dict[str, Artifact] = {}
-    for name in reversed(list(recipes)):  # a result has been made from certain others, whatever came to be after them
+    ancestors: dict[str, Artifact] = {}
+    for name in reversed(list(recipes)):  # from the last back: what it was made from is the choice for those before it
         if name in wanted:
-            artifact = _look_up(store, name, recipes[name], fixed)
+            artifact = _look_up(store, name, recipes[name], ancestors)
             if artifact:
                 found[name] = artifact
-                _fix(store, artifact, fixed)
+                _add_ancestors(store, artifact, ancestors)
     return found
 
 
-def _look_up(store: ArtifactStore, name: str, recipe: Recipe, fixed: Mapping[str, Artifact]) -> Artifact | None:
-    if name not in fixed:
-        return store.find(recipe, fixed)
-    return fixed[name] if store.holds(fixed[name]) else None
+def _look_up(store: ArtifactStore, name: str, recipe: Recipe, ancestors: Mapping[str, Artifact]) -> Artifact | None:
+    if name not in ancestors:
+        return store.find(recipe, ancestors)
+    return ancestors[name] if store.holds(ancestors[name]) else None
 
 
-def _fix(store: ArtifactStore, artifact: Artifact, fixed: dict[str, Artifact]) -> None:
+def _add_ancestors(store: ArtifactStore, artifact: Artifact, ancestors: dict[str, Artifact]) -> None:
+    """Note which results one was made from, and these in turn; of two of a name the first that was noted stays."""
     for name, one in store.made_of(artifact).items():
-        if name not in fixed:
-            fixed[name] = one
-            _fix(store, one, fixed)
+        if name not in ancestors:
+            ancestors[name] = one
+            _add_ancestors(store, one, ancestors)
 
 
 def pipelines_for(missing: Collection[str]) -> list[str]:

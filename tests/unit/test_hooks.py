@@ -1,0 +1,51 @@
+"""What happens around a run, without a whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Node, Pipeline
+
+from proml_kedro import hooks
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.datasets import ArtifactDataset, StoreDataset
+from proml_kedro.errors import UserError
+from proml_kedro.pipelines.recipes import recipes_of
+from proml_kedro.spec import RunSpec
+from small import make_config
+
+
+def judge(store: ArtifactStore, training_set: Artifact, trained_model: Artifact) -> None:
+    """A pipeline of its own that starts from two results."""
+
+
+def make(store: ArtifactStore, name: str, run: RunSpec, **inputs: object) -> Artifact:
+    return store.build(recipes_of(run)[name], inputs, lambda folder: (folder / "content").write_text("whole"))
+
+
+def test_a_refused_run_leaves_the_newest_results_what_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "limit_environment", lambda hardware: None)  # of the tests that come after
+    run, data = RunSpec.model_validate(make_config()), tmp_path / "data"
+    store = ArtifactStore(data)
+    table = make(store, "tables", run)
+    features = make(store, "feature_tables", run, tables=table)
+    older, newer = (
+        make(store, "training_set", run, tables=table, feature_tables=features, data=data) for data in ("a", "b")
+    )
+    links = {name: ArtifactDataset(str(tmp_path / name)) for name in ("training_set", "trained_model")}
+    links["training_set"].save(older)  # of the two, a run of this configuration starts from the one made last
+
+    parameters = MemoryDataset(make_config())
+    catalog = DataCatalog({"store": StoreDataset(str(data)), "parameters": parameters, **links})
+    pipeline = Pipeline([Node(judge, ["store", *links], None, name="judge")])
+    with pytest.raises(UserError, match="no 'trained_model' yet"):
+        hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)
+    assert links["training_set"].newest() == older
+
+    model = make(store, "trained_model", run, training_set=newer)
+    hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)
+    assert {name: one.newest() for name, one in links.items()} == {"training_set": newer, "trained_model": model}
