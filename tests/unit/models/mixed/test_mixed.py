@@ -250,6 +250,31 @@ def test_two_effects_of_the_same_are_refused_and_of_different_features_are_not()
     MixedSpec.model_validate({**config, "random_effects": [one, {"entity": "a.b", "features": ["c.d"]}]})
 
 
+@pytest.mark.parametrize(
+    ("twins", "message"),
+    [
+        ([{"entity": ["a.b", "c.d"]}, {"entity": ["c.d", "a.b"]}], r"2 effects of a\.b x c\.d have intercept"),
+        (
+            [{"kind": "factors", "entity": ["a.b", "c.d"]}, {"kind": "factors", "entity": ["a.b", "c.d"]}],
+            r"2 factors are of a\.b \* c\.d",
+        ),
+        (
+            [
+                {"kind": "factors", "entity": ["a.b", "c.d"], "rank": 2},
+                {"kind": "factors", "entity": ["c.d", "a.b"], "rank": 3},
+            ],
+            r"2 factors are of a\.b \* c\.d",
+        ),
+    ],
+    ids=["in another order", "factors twice", "factors in another order"],
+)
+def test_the_same_in_another_guise_is_refused(twins, message):
+    config = {"kind": "mixed", "inputs": ["*"], "random_effects": [{"entity": "a.b"}, *twins]}
+    with pytest.raises(ValidationError, match=f"{message}.*cannot tell these apart"):
+        MixedSpec.model_validate(config)
+    MixedSpec.model_validate({**config, "random_effects": config["random_effects"][:2]})
+
+
 def test_constants_and_early_stops_are_said(caplog):
     train = make_visits(500)
     train.columns["job.remote"][:] = 1
