@@ -1,6 +1,7 @@
 """The component: what its YAML means, unknown entities, saving, and its place in a graph."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -293,6 +294,13 @@ def test_levels_are_found_whatever_they_hold():
     codes = levels.encode(Names.of([*names, "b", "a\x01", "z" * 301]))
     assert sorted(codes[:7]) == list(range(7))
     assert list(codes[7:]) == [-1, -1, -1, -1]
+
+
+def test_names_that_are_no_utf8_are_levels_too():
+    name = os.fsdecode(b"M\xfcller")
+    levels = Levels.of(Names.of(["a", name]))
+    assert [levels.name(place) for place in levels.encode(Names.of([name, "a"]))] == [name, "a"]
+    assert list(levels.encode(Names.of([os.fsdecode(b"\xff")]))) == [-1]
 
 
 def test_a_scale_ignores_what_is_not_finite():
