@@ -1,5 +1,6 @@
 """Streaming against the engine that holds everything in memory, kills in between, and what cannot be streamed."""
 
+import errno
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
 from proml_kedro.models.mixed.streamed import partition, sweeps
 from proml_kedro.models.mixed.streamed.choice import obstacles
+from proml_kedro.models.mixed.streamed.collect import collect
 from proml_kedro.models.mixed.streamed.fit import fit
 from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec, ProblemSpec
@@ -391,3 +394,31 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     one = component()
     assert list(tmp_path.iterdir()) == []
     assert np.isfinite(one.score(make_visits(50).columns)["margin"]).all()
+
+
+class Nobody:
+    """An index whose entities have no parts yet."""
+
+    names = np.zeros(100_000, "S3")
+
+    def walk(self):
+        return iter(())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system takes no space beforehand")
+def test_space_for_effects_is_taken_before_they_are_written(tmp_path):
+    """A page that is mapped and finds no room on the disk would kill the process."""
+    collect(Nobody(), 3, 1.0, tmp_path)
+    sizes = {file.name: file.stat() for file in tmp_path.iterdir()}
+    assert sorted(sizes) == ["counts.npy", "covariances.npy", "means.npy"]
+    assert all(512 * one.st_blocks >= one.st_size > 400_000 for one in sizes.values())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP], ids=["full", "cannot"])
+def test_a_full_disk_is_an_error(code, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(OSError, match="No space left") if code == errno.ENOSPC else nullcontext():
+        collect(Nobody(), 3, 1.0, tmp_path)
