@@ -144,6 +144,6 @@ def _shares(model: Model, found: Found) -> dict[str, float]:
             sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
     added_as_it_is = [name for name in (model.offset, model.exposure) if name is not None]
     for one in added_as_it_is:
-        sizes[one] = found.offset_deviation / len(added_as_it_is)
+        sizes[one] = sizes.get(one, 0.0) + found.offset_deviation / len(added_as_it_is)
     total = sum(sizes.values()) or 1.0
     return {name: size / total for name, size in sizes.items()}
