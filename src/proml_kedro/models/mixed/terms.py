@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,8 @@ class Terms:
         """
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
         known = earlier._scales if earlier else {}
-        self._scales = {name: known.get(name) or Scale.of(columns[name], weight) for name in names}
+        own = {name: Scale.of(columns[name], weight) for name in names}
+        self._scales = {name: replace(known.get(name, one), constant=one.constant) for name, one in own.items()}
         self._category_levels = [Levels.of(self._names(columns, [name])) for name in self.categories]
         self.effect_levels = [Levels.of(self._names(columns, one.entity), one.min_rows) for one in self.effects]
         self.factor_levels = [
