@@ -15,9 +15,9 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import partition
-from proml_kedro.models.mixed.streamed.fit import fit
 from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec
+from streamed_mixed import fit_streamed
 
 INPUTS = (Input("shop", "str"), *(Input(f"visit.{name}", "float") for name in ("rain", "score", "hours")))
 FEATURES = ["intercept", "visit.rain"]
@@ -76,7 +76,7 @@ def fitted(loss, examples, engine="streamed", previous=None, **changes):
 def streamed(loss, examples, covariance, folder, threads=1, **how):
     exposure = "visit.hours" if loss == "poisson" else None
     model = Model(["shop"], FEATURES, ["visit.rain"], "visit.score", loss=loss, exposure=exposure)
-    return fit(model, [examples], covariance, threads, folder, **{**EXACT, **how})
+    return fit_streamed(model, [examples], covariance, threads, folder, **{**EXACT, **how})
 
 
 def exactly_in_memory(loss, examples, monkeypatch, **changes):
