@@ -174,14 +174,17 @@ class Terms:
             return combine([Names.of(columns[name]) for name in inputs])
         key = tuple(inputs)
         if key not in self._remembered_names:
-            one_by_one = [self._names(columns, [name]) for name in inputs] if len(inputs) > 1 else None
-            self._remembered_names[key] = combine(one_by_one or [Names.of(columns[inputs[0]])])
+            if len(inputs) == 1:
+                found = Names.of(columns[inputs[0]])
+            else:
+                found = combine([self._names(columns, [name]) for name in inputs])
+            self._remembered_names[key] = found
         return self._remembered_names[key]
 
     def _encode(self, columns: Columns, levels: Levels, inputs: Sequence[str]) -> npt.NDArray[np.int32]:
         if columns is not self._remembered_of:
             return levels.encode(self._names(columns, inputs))
-        key = (str(id(levels)), *inputs)
+        key = (str(id(levels)), *inputs)  # levels that are looked up outlive the block: no id comes twice
         if key not in self._remembered_codes:
             self._remembered_codes[key] = levels.encode(self._names(columns, inputs))
         return self._remembered_codes[key]
