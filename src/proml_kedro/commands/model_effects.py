@@ -66,7 +66,8 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
     for name, one in models.items():
         tables = [] if entity else [_fixed_table(one.fixed_effects(), top), _population_table(one.population())]
         parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
-    click.echo("\n\n".join(parts))
+    # A name that is no UTF-8 is shown escaped, as on standard error.
+    click.echo("\n\n".join(parts).encode(errors="backslashreplace"))
     for line in dict.fromkeys(_notes(found.values())):
         click.echo(line, err=True)
 

@@ -1,6 +1,7 @@
 """`kedro model effects` on a bundle with a mixed model, and on what it cannot show."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,16 @@ def test_an_unknown_entity_falls_back_to_the_population(bundle):
     one = json.loads(run(bundle, "--entity", "shop=nowhere", "--json").stdout)["personal"]["entities"][0]
     assert (one["known"], one["value"], one["rows"]) == (False, 0.0, 0.0)
     assert one["error"] == one["population"]
+
+
+def test_an_entity_that_is_no_utf8_is_not_known(bundle):
+    name = os.fsdecode(b"M\xfcller")
+    result = run(bundle, "--entity", f"shop={name}")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[1] for line in result.stdout.splitlines()[2:]] == [r"M\udcfcller"] * 2
+    assert r"shop 'M\udcfcller' is not known" in result.stderr
+    one = json.loads(run(bundle, "--entity", f"shop={name}", "--json").stdout)["personal"]["entities"][0]
+    assert (one["known"], one["entity"]) == (False, name)
 
 
 @pytest.mark.parametrize(

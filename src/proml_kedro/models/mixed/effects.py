@@ -105,10 +105,10 @@ def population(terms: Terms, learned: Learned) -> Iterator[Population]:
         for k, feature in enumerate(spec.features):
             before = correlations[k, :k].tolist()
             yield Population(spec.title, feature, entities, float(deviations[k]), before, terms.deviation(feature))
-    for one, factors in zip(terms.factors, learned.factors, strict=True):
+    for one, fields, factors in zip(terms.factors, terms.factor_levels, learned.factors, strict=True):
         spread = factors.spread()
         alive = np.count_nonzero(spread > _LEAST_SHARE * spread.sum())
-        levels = len(factors) - len(factors.starts) + 1
+        levels = sum(map(len, fields))
         yield Population(one.title, f"{alive} of {one.rank} factors", levels, float(np.sqrt(spread.sum())), [])
 
 
@@ -130,28 +130,38 @@ def most_different(terms: Terms, learned: Learned, count: int) -> Iterator[Entit
     """For each coefficient of each effect the entities that are farthest from the population, farthest first."""
     for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
         for position in range(len(spec.features) if len(levels) else 0):
-            size = np.abs(effect.means[:, position])
+            values = np.asarray(effect.means[:, position])
+            size = np.abs(values)
             chosen = np.argpartition(size, -min(count, len(size)))[-min(count, len(size)) :]
-            for place in chosen[np.argsort(-size[chosen], kind="stable")].tolist():
-                yield list(_coefficients(spec, effect, place, levels.name(place)))[position]
+            chosen = chosen[np.argsort(-size[chosen], kind="stable")]
+            smaller = np.searchsorted(np.sort(values), values[chosen]) / len(values)
+            for place, quantile in zip(chosen.tolist(), smaller.tolist(), strict=True):
+                yield _coefficient(spec, effect, position, place, levels.name(place), quantile)
 
 
 def _coefficients(spec: RandomEffectSpec, effect: Effect, place: int, name: str) -> Iterator[EntityEffect]:
+    for position in range(len(spec.features)):
+        values, known = effect.means[:, position], place >= 0
+        quantile = float((values < values[place]).mean()) if known else None
+        yield _coefficient(spec, effect, position, place, name, quantile)
+
+
+def _coefficient(
+    spec: RandomEffectSpec, effect: Effect, position: int, place: int, name: str, quantile: float | None
+) -> EntityEffect:
     known = place >= 0
-    population = np.sqrt(np.diag(effect.population))
-    means = effect.means[place].astype(float) if known else np.zeros(len(population))
-    errors = np.sqrt(np.diag(effect.covariances[place]).astype(float)) if known else population
-    for position, feature in enumerate(spec.features):
-        value, spread = float(means[position]), float(population[position])
-        yield EntityEffect(
-            spec.title,
-            name.replace(SEPARATOR, " x "),
-            feature,
-            known,
-            float(effect.rows[place]) if known else 0.0,
-            value,
-            float(errors[position]),
-            spread,
-            value / spread,
-            float((effect.means[:, position] < value).mean()) if known else None,
-        )
+    population = float(np.sqrt(effect.population[position, position]))
+    value = float(effect.means[place, position]) if known else 0.0
+    error = float(np.sqrt(float(effect.covariances[place, position, position]))) if known else population
+    return EntityEffect(
+        spec.title,
+        name.replace(SEPARATOR, " x "),
+        spec.features[position],
+        known,
+        float(effect.rows[place]) if known else 0.0,
+        value,
+        error,
+        population,
+        value / population,
+        quantile,
+    )

@@ -108,7 +108,7 @@ class Levels:
 
     def name(self, place: int) -> str:
         """The value with this number."""
-        return bytes(self.keys[place]).decode()
+        return bytes(self.keys[place]).decode(errors="surrogateescape")
 
     def and_those(self, other: Levels) -> Levels:
         """The levels of both."""
@@ -134,7 +134,9 @@ class Levels:
 
 
 def _as_bytes(names: Sequence[str]) -> Array:
-    return np.array([name.encode() for name in names], dtype=bytes) if names else np.zeros(0, "S1")
+    # A word of a command line that is no UTF-8 holds bytes as surrogates: an entity that is looked up and not known.
+    encoded = [name.encode(errors="surrogateescape") for name in names]
+    return np.array(encoded, dtype=bytes) if names else np.zeros(0, "S1")
 
 
 def combine(parts: Sequence[Names]) -> Names:

@@ -129,7 +129,8 @@ class Interaction:
         """
         for k, one in enumerate(self.fields):
             self._update(one, 1.0 / self.prior[k], (eta, spread, label, weight, CODES[loss], scale), run)
-            self.table[one.places] -= np.average(self.table[one.places], axis=0, weights=np.diff(one.starts))
+            if len(one.rows):  # a field that is always missing has nothing to be centred by
+                self.table[one.places] -= np.average(self.table[one.places], axis=0, weights=np.diff(one.starts))
             if self.sweeps >= _HELD:
                 self.prior[k] = _rearranged(self.prior[k], self.table[one.places], self.variances[one.places])
             self.variances[one.start + one.levels] = self.prior[k]

@@ -209,13 +209,14 @@ class Solver:
         return x
 
     def variances(self, within_dense: bool = True) -> Floats:
-        """Each level's own block of the posterior covariance, zero for fixed numbers.
+        """Each level's own block of the posterior covariance, zero for fixed numbers and for what is held.
 
         It is of the whole inverse for dense groups, or zero without ``within_dense``; shape (width, largest dimension).
         """
-        return _variances(
-            self._rows, self.dense if within_dense else np.zeros_like(self.dense), self.levels, self._shape
-        )
+        dense = self.dense if within_dense else np.zeros_like(self.dense)
+        variances = _variances(self._rows, dense, self.levels, self._shape)
+        variances[self._held] = 0.0
+        return variances
 
     def _product(self, v: Floats) -> Floats:
         return self._passes.schur_product(self._at, self._inverse, v) + self._prior.on_rest(self._rows, v)

@@ -121,6 +121,11 @@ class FactorsSpec(Spec):
         return " * ".join(self.entity)
 
 
+def _in_any_order(effect: RandomEffectSpec | FactorsSpec) -> tuple[str, ...]:
+    """What the entities are made of: those of [a, b] are those of [b, a]."""
+    return tuple(sorted(effect.entity))
+
+
 def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Check a random effect by the spec of its kind alone, so that no mistake is said once for each kind."""
     if not isinstance(value, dict):
@@ -190,10 +195,15 @@ class MixedSpec(ComponentSpec):
         own = [one for one in value if isinstance(one, RandomEffectSpec)]
         if not own:
             raise ValueError("at least one effect needs coefficients, such as an intercept, beside the factors")
-        counts = Counter((one.title, feature) for one in own for feature in one.features)
-        for (title, feature), count in counts.items():
+        features = Counter((_in_any_order(one), feature) for one in own for feature in one.features)
+        for (entity, feature), count in features.items():
             if count > 1:
+                title = " x ".join(entity)
                 raise ValueError(f"{count} effects of {title} have {feature}, and data cannot tell these apart")
+        factors = Counter(_in_any_order(one) for one in value if isinstance(one, FactorsSpec))
+        for entity, count in factors.items():
+            if count > 1:  # of ranks 2 and 3 they are one of rank 5
+                raise ValueError(f"{count} factors are of {' * '.join(entity)}, and data cannot tell these apart")
         return value
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,8 @@ class Terms:
         """
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
         known = earlier._scales if earlier else {}
-        self._scales = {name: known.get(name) or Scale.of(columns[name], weight) for name in names}
+        own = {name: Scale.of(columns[name], weight) for name in names}
+        self._scales = {name: replace(known.get(name, one), constant=one.constant) for name, one in own.items()}
         self._category_levels = [Levels.of(self._names(columns, [name])) for name in self.categories]
         self.effect_levels = [Levels.of(self._names(columns, one.entity), one.min_rows) for one in self.effects]
         self.factor_levels = [
@@ -173,14 +174,17 @@ class Terms:
             return combine([Names.of(columns[name]) for name in inputs])
         key = tuple(inputs)
         if key not in self._remembered_names:
-            one_by_one = [self._names(columns, [name]) for name in inputs] if len(inputs) > 1 else None
-            self._remembered_names[key] = combine(one_by_one or [Names.of(columns[inputs[0]])])
+            if len(inputs) == 1:
+                found = Names.of(columns[inputs[0]])
+            else:
+                found = combine([self._names(columns, [name]) for name in inputs])
+            self._remembered_names[key] = found
         return self._remembered_names[key]
 
     def _encode(self, columns: Columns, levels: Levels, inputs: Sequence[str]) -> npt.NDArray[np.int32]:
         if columns is not self._remembered_of:
             return levels.encode(self._names(columns, inputs))
-        key = (str(id(levels)), *inputs)
+        key = (str(id(levels)), *inputs)  # levels that are looked up outlive the block: no id comes twice
         if key not in self._remembered_codes:
             self._remembered_codes[key] = levels.encode(self._names(columns, inputs))
         return self._remembered_codes[key]

@@ -68,7 +68,7 @@ def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Flo
     dense = {group.effect for group in rows.groups[: rows.dense_groups]}
     for group in rows.groups[rows.dense_groups :]:
         if group.effect is None:  # a categorical fixed effect that is too wide: as if independent of all else
-            determined += group.levels
+            determined += np.count_nonzero(step.variances[group.columns, 0])
     for k, uncertainty in enumerate(uncertainties):
         if k not in dense:
             levels, d, _ = uncertainty.shape

@@ -86,6 +86,19 @@ def test_the_elastic_net_equals_proximal_gradient_descent(loss, l1, most_dense, 
     zero = coefficients(found)[rates > 0] == 0
     assert zero.any()
     assert not zero.all()
+    errors = np.concatenate([found.fixed_errors, *found.category_errors])
+    np.testing.assert_array_equal(errors[1:] == 0, zero)
+
+
+def test_levels_that_are_held_at_zero_cost_no_rows_of_the_residual_variance(monkeypatch):
+    """Whether they are solved for densely or one by one."""
+    problem = make_problem(rows=250, entities=(23,), dimensions=(1,), loss="linear")
+    found = []
+    for most_dense in (0, 512):
+        monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+        found.append(fit(arrange(*problem), fixed_covariances(problem[-1]), replace(EXACT, loss="linear", l1=1e4)))
+    assert not any(one.categories[0].any() or one.category_errors[0].any() for one in found)
+    assert found[0].dispersion == pytest.approx(found[1].dispersion, rel=1e-6)
 
 
 def test_a_small_effects_uncertainty_is_marginal():

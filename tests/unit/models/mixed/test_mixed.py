@@ -1,6 +1,7 @@
 """The component: what its YAML means, unknown entities, saving, and its place in a graph."""
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -250,6 +251,31 @@ def test_two_effects_of_the_same_are_refused_and_of_different_features_are_not()
     MixedSpec.model_validate({**config, "random_effects": [one, {"entity": "a.b", "features": ["c.d"]}]})
 
 
+@pytest.mark.parametrize(
+    ("twins", "message"),
+    [
+        ([{"entity": ["a.b", "c.d"]}, {"entity": ["c.d", "a.b"]}], r"2 effects of a\.b x c\.d have intercept"),
+        (
+            [{"kind": "factors", "entity": ["a.b", "c.d"]}, {"kind": "factors", "entity": ["a.b", "c.d"]}],
+            r"2 factors are of a\.b \* c\.d",
+        ),
+        (
+            [
+                {"kind": "factors", "entity": ["a.b", "c.d"], "rank": 2},
+                {"kind": "factors", "entity": ["c.d", "a.b"], "rank": 3},
+            ],
+            r"2 factors are of a\.b \* c\.d",
+        ),
+    ],
+    ids=["in another order", "factors twice", "factors in another order"],
+)
+def test_the_same_in_another_guise_is_refused(twins, message):
+    config = {"kind": "mixed", "inputs": ["*"], "random_effects": [{"entity": "a.b"}, *twins]}
+    with pytest.raises(ValidationError, match=f"{message}.*cannot tell these apart"):
+        MixedSpec.model_validate(config)
+    MixedSpec.model_validate({**config, "random_effects": config["random_effects"][:2]})
+
+
 def test_constants_and_early_stops_are_said(caplog):
     train = make_visits(500)
     train.columns["job.remote"][:] = 1
@@ -268,6 +294,13 @@ def test_levels_are_found_whatever_they_hold():
     codes = levels.encode(Names.of([*names, "b", "a\x01", "z" * 301]))
     assert sorted(codes[:7]) == list(range(7))
     assert list(codes[7:]) == [-1, -1, -1, -1]
+
+
+def test_names_that_are_no_utf8_are_levels_too():
+    name = os.fsdecode(b"M\xfcller")
+    levels = Levels.of(Names.of(["a", name]))
+    assert [levels.name(place) for place in levels.encode(Names.of([name, "a"]))] == [name, "a"]
+    assert list(levels.encode(Names.of([os.fsdecode(b"\xff")]))) == [-1]
 
 
 def test_a_scale_ignores_what_is_not_finite():

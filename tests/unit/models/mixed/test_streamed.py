@@ -1,13 +1,16 @@
 """Streaming against the engine that holds everything in memory, kills in between, and what cannot be streamed."""
 
+import errno
 import json
 import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 import zlib
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +30,12 @@ from proml_kedro.models.mixed.engine import Settings
 from proml_kedro.models.mixed.engine import fit as fit_in_memory
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
-from proml_kedro.models.mixed.streamed import partition, sweeps
+from proml_kedro.models.mixed.streamed import learn, partition, sweeps
 from proml_kedro.models.mixed.streamed.choice import obstacles
-from proml_kedro.models.mixed.streamed.fit import fit
+from proml_kedro.models.mixed.streamed.collect import collect
 from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec, ProblemSpec
+from streamed_mixed import fit_streamed
 
 EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
 FEATURES = ("visit.a", "intercept", "visit.b")
@@ -86,7 +90,7 @@ def in_memory(examples, covariance, variational=True):
 def test_equals_the_engine_in_memory(variational, tmp_path):
     examples = make_visits()
     model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
-    found = fit(model, [examples], Covariance(COVARIANCE, False, False), 1, tmp_path / "fit", **EXACT)
+    found = fit_streamed(model, [examples], Covariance(COVARIANCE, False, False), 1, tmp_path / "fit", **EXACT)
     other, levels = in_memory(examples, Covariance(COVARIANCE, False, False), variational)
     assert found.progress.converged
     np.testing.assert_allclose(found.mean, [other.fixed[1], other.fixed[0], 0], atol=2e-5)
@@ -105,7 +109,7 @@ def test_estimates_the_same_covariance(tmp_path):
     apart = []
     for members in (400, 4000):
         examples = make_visits(15 * members, members)
-        found = fit(MODEL, [examples], estimated(), 1, tmp_path / str(members), **EXACT)
+        found = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / str(members), **EXACT)
         other, _ = in_memory(examples, estimated())
         apart.append(float(np.abs(np.array(found.progress.covariance) - other.covariances[0]).max()))
     assert apart[0] < 0.01
@@ -115,7 +119,7 @@ def test_estimates_the_same_covariance(tmp_path):
 def test_threads_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(partition, "_ROWS_A_PART", 500)
     examples = make_visits()
-    one, three = (fit(MODEL, [examples], estimated(), threads, tmp_path / str(threads)) for threads in (1, 3))
+    one, three = (fit_streamed(MODEL, [examples], estimated(), threads, tmp_path / str(threads)) for threads in (1, 3))
     np.testing.assert_array_equal(one.mean, three.mean)
     np.testing.assert_array_equal(one.effects.means, three.effects.means)
     np.testing.assert_array_equal(one.effects.covariances, three.effects.covariances)
@@ -128,10 +132,10 @@ def test_neither_parts_nor_the_order_of_rows_matter(seed, parts, tmp_path_factor
     shuffled = examples.take(np.random.default_rng(seed).permutation(len(examples)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streamed_fit, "parts_for", lambda rows: 1)
-        found = fit(MODEL, [examples], estimated(), 1, tmp_path_factory.mktemp("one") / "fit", **EXACT)
+        found = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path_factory.mktemp("one") / "fit", **EXACT)
         patch.setattr(streamed_fit, "parts_for", lambda rows: parts)
         halves = [shuffled.take(slice(0, 700)), shuffled.take(slice(700, None))]
-        again = fit(MODEL, halves, estimated(), 2, tmp_path_factory.mktemp("parts") / "fit", **EXACT)
+        again = fit_streamed(MODEL, halves, estimated(), 2, tmp_path_factory.mktemp("parts") / "fit", **EXACT)
     np.testing.assert_allclose(again.mean, found.mean, atol=1e-4)
     np.testing.assert_array_equal(again.effects.names, found.effects.names)
     np.testing.assert_allclose(again.effects.means, found.effects.means, atol=2e-3)
@@ -142,14 +146,14 @@ def test_a_sample_of_the_parts_comes_first(tmp_path, monkeypatch):
     monkeypatch.setattr(partition, "_ROWS_A_PART", 300)
     monkeypatch.setattr(sweeps, "_SAMPLE", 100)
     examples = make_visits(20_000, 1000)
-    found = fit(MODEL, [examples], estimated(), 1, tmp_path / "sampled", **EXACT)
+    found = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "sampled", **EXACT)
     entities = [one["entities"] for one in found.progress.history]
     assert entities[0] < 200
     assert entities[-1] == 1000
     quick = fit(MODEL, [examples], estimated(), 1, tmp_path / "quick").progress
     assert quick.sweeps < len(quick.history) / 2
     monkeypatch.setattr(sweeps, "_SAMPLE", 10**6)
-    whole = fit(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
+    whole = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
     np.testing.assert_allclose(found.progress.covariance, whole.progress.covariance, atol=1e-3)
     np.testing.assert_allclose(found.effects.means, whole.effects.means, atol=2e-3)
 
@@ -179,7 +183,7 @@ def test_labels_that_members_tell_for_certain_let_a_fit_rest(seed, tmp_path):
     names = sorted({one for one in examples.columns["member"].tolist() if one is not None})
     labels = {**{name: int(generator.integers(0, 2)) for name in names}, None: seed % 2}
     examples.label[:] = [labels[one] for one in examples.columns["member"].tolist()]
-    found = fit(MODEL, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
+    found = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
     assert found.progress.converged, found.progress.history[-1]
 
 
@@ -190,7 +194,7 @@ def test_degenerate_data_end_in_a_sensible_model(name, variational, tmp_path):
     examples = make_visits(600, 60)
     DEGENERATE[name](examples.columns, examples.label)
     model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
-    found = fit(model, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
+    found = fit_streamed(model, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
     for one in (found.mean, found.effects.means, found.effects.covariances, found.progress.covariance):
         assert np.isfinite(one).all()
         assert np.abs(one).max(initial=0) < (400 if name == "huge offsets" else 101)
@@ -201,9 +205,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_streamed import EXACT, MODEL, estimated, make_visits, streamed_fit, partition
+from test_streamed import EXACT, MODEL, estimated, fit_streamed, make_visits, partition
 partition._ROWS_A_PART = 1000
-streamed_fit.fit(MODEL, [make_visits(40_000, 3000)], estimated(), 1, Path({folder!r}), **EXACT)
+fit_streamed(MODEL, [make_visits(40_000, 3000)], estimated(), 1, Path({folder!r}), **EXACT)
 """
 
 
@@ -226,13 +230,13 @@ def test_a_killed_fit_goes_on(there, kept, tmp_path, monkeypatch, caplog):
     sweeps_done = json.loads((folder / kept).read_text())["sweeps"] if kept == "progress.json" else 0
     examples = make_visits(40_000, 3000)
     with caplog.at_level(logging.INFO):
-        found = fit(MODEL, [examples], estimated(), 1, folder, **EXACT)
+        found = fit_streamed(MODEL, [examples], estimated(), 1, folder, **EXACT)
     if before:
         assert (folder / kept).stat().st_ino == before, "a part that was packed was packed again"
     if sweeps_done:
         assert f"going on after sweep {sweeps_done}" in caplog.text
         assert len(found.progress.history) > sweeps_done
-    whole = fit(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
+    whole = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
     np.testing.assert_allclose(found.mean, whole.mean, atol=1e-4)
     np.testing.assert_allclose(found.effects.means, whole.effects.means, atol=2e-3)
 
@@ -392,3 +396,46 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
     one = component()
     assert list(tmp_path.iterdir()) == []
     assert np.isfinite(one.score(make_visits(50).columns)["margin"]).all()
+
+
+class Nobody:
+    """An index whose entities have no parts yet."""
+
+    names = np.zeros(100_000, "S3")
+
+    def walk(self):
+        return iter(())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system takes no space beforehand")
+def test_space_for_effects_is_taken_before_they_are_written(tmp_path):
+    """A page that is mapped and finds no room on the disk would kill the process."""
+    collect(Nobody(), 3, 1.0, tmp_path)
+    sizes = {file.name: file.stat() for file in tmp_path.iterdir()}
+    assert sorted(sizes) == ["counts.npy", "covariances.npy", "means.npy"]
+    assert all(512 * one.st_blocks >= one.st_size > 400_000 for one in sizes.values())
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EOPNOTSUPP], ids=["full", "cannot"])
+def test_a_full_disk_is_an_error(code, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(OSError, match="No space left") if code == errno.ENOSPC else nullcontext():
+        collect(Nobody(), 3, 1.0, tmp_path)
+
+
+def test_nobody_else_may_look_into_the_temporary_folder(tmp_path, monkeypatch):
+    """Names and rows lie in it, and a system's folder for such things is open to all."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    rights = []
+
+    def note(measured, *arguments, **tolerances):
+        assert measured.rows.folder.is_relative_to(tmp_path)
+        rights.extend(stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir())
+        return streamed_fit.fit(measured, *arguments, **tolerances)
+
+    monkeypatch.setattr(learn, "fit", note)
+    component()
+    assert rights == [0o700]

@@ -15,9 +15,9 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import partition
-from proml_kedro.models.mixed.streamed.fit import fit
 from proml_kedro.models.mixed.streamed.model import Model
 from proml_kedro.spec import HardwareSpec
+from streamed_mixed import fit_streamed
 
 INPUTS = (Input("shop", "str"), *(Input(f"visit.{name}", "float") for name in ("rain", "score", "hours")))
 FEATURES = ["intercept", "visit.rain"]
@@ -76,7 +76,7 @@ def fitted(loss, examples, engine="streamed", previous=None, **changes):
 def streamed(loss, examples, covariance, folder, threads=1, **how):
     exposure = "visit.hours" if loss == "poisson" else None
     model = Model(["shop"], FEATURES, ["visit.rain"], "visit.score", loss=loss, exposure=exposure)
-    return fit(model, [examples], covariance, threads, folder, **{**EXACT, **how})
+    return fit_streamed(model, [examples], covariance, threads, folder, **{**EXACT, **how})
 
 
 def exactly_in_memory(loss, examples, monkeypatch, **changes):
@@ -216,6 +216,36 @@ def test_a_warm_start_knows_old_shops_and_learns_new_ones():
     assert warm._terms.scales == earlier._terms.scales  # so that coefficients mean what they meant
 
 
+def fill(values):
+    values[:] = 4
+
+
+def lack(values):
+    values[:100] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("engine", "spoil", "words"),
+    [
+        ("streamed", fill, "visit.rain is constant"),
+        ("streamed", lack, "visit.rain is missing in some rows"),
+        ("memory", fill, "visit.rain is constant"),
+    ],
+    ids=["streamed constant", "streamed missing", "constant in memory"],
+)
+def test_a_warm_start_says_of_numbers_what_is_so_now(engine, spoil, words, caplog):
+    whole, spoilt = make_visits("logistic", 1000), make_visits("logistic", 1000)
+    spoil(spoilt.columns["visit.rain"])
+    with caplog.at_level(logging.WARNING):
+        earlier = fitted("logistic", whole, engine)
+        assert words not in caplog.text
+        later = fitted("logistic", spoilt, engine, earlier)
+        assert words in caplog.text
+        caplog.clear()
+        fitted("logistic", whole, engine, later)
+    assert words not in caplog.text
+
+
 def test_another_loss_starts_afresh_and_says_so(caplog):
     earlier = fitted("logistic", make_visits("logistic", 500))
     with caplog.at_level(logging.WARNING):
@@ -340,3 +370,23 @@ def test_no_residual_variance_is_found_to_be_none():
     assert one.summary()["residual deviation"] < 0.02 * exact.label.std()
     known = np.array([name is not None for name in exact.columns["shop"]])
     np.testing.assert_allclose(one.score(exact.columns)["mean"][known], exact.label[known], atol=0.1)
+
+
+def test_an_exposure_that_is_the_same_for_all_has_no_share():
+    examples = make_visits("poisson", 2000)
+    examples.columns["visit.hours"][:] = 1
+    shares = fitted("poisson", examples, offset=None).importance()
+    assert shares["visit.hours"] == 0
+    assert shares["shop"] > 0.2
+
+
+def test_a_number_that_is_offset_and_feature_has_the_share_of_both():
+    examples = make_visits("logistic", 6000)
+    effect = {"entity": "shop", "features": ["intercept", "visit.score"], "variance": [0.4, 4.0]}
+    effect["covariance"] = "diagonal"
+    streamed, memory = (
+        fitted("logistic", examples, engine, fixed=[], random_effects=[effect]).importance()
+        for engine in ("streamed", "memory")
+    )
+    for name, share in memory.items():
+        assert streamed.get(name, 0.0) == pytest.approx(share, abs=0.05)

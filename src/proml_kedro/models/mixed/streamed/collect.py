@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import numpy as np
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.streamed.index import Index
+
+_NOT_ABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # what a file system says that takes no space beforehand
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ def collect(index: Index, d: int, unit: float, folder: Path) -> Effects:
     """
     lower = np.tril_indices(d)
     length = max(len(index.names), 1)  # as in memory, where nobody is known there is still something to look up
-    means = np.lib.format.open_memmap(folder / "means.npy", "w+", np.float32, (length, d))
-    covariances = np.lib.format.open_memmap(folder / "covariances.npy", "w+", np.float32, (length, d, d))
-    rows = np.lib.format.open_memmap(folder / "counts.npy", "w+", np.float32, (length,))
+    means = _new(folder / "means.npy", (length, d))
+    covariances = _new(folder / "covariances.npy", (length, d, d))
+    rows = _new(folder / "counts.npy", (length,))
     for part, at in index.walk():
         state = part.by_entity()
         if unit != 1.0:
@@ -55,3 +59,23 @@ def collect(index: Index, d: int, unit: float, folder: Path) -> Effects:
     return Effects(
         index.names, *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("means", "covariances", "counts"))
     )
+
+
+def _new(file: Path, shape: tuple[int, ...]) -> Array:
+    """A memory-mapped array of zeros, whose space on the disk is taken now, where that can be done.
+
+    Where the disk is full that is an error of the system like any other; to write to a page that finds no room later
+    kills the process (SIGBUS).
+
+    Raises:
+        OSError: The disk is full.
+    """
+    array = np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as opened:
+            try:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                if error.errno not in _NOT_ABLE:
+                    raise
+    return array

@@ -65,8 +65,7 @@ class Found:
 
 
 def fit(
-    model: Model,
-    examples: Sequence[Examples],
+    measured: Measured,
     covariance: Covariance,
     threads: int,
     folder: Path,
@@ -76,19 +75,17 @@ def fit(
     """Fit, or go on with a fit of the same model to the same examples.
 
     Args:
-        model: What.
-        examples: All rows, one set after the other.
-        covariance: Of the entities' coefficients; where to start.
+        measured: The model, and its rows as :func:`divide` has left them in the folder.
+        covariance: Of the entities' coefficients, in the unit of the fit; where to start.
         threads: That share the work.
         folder: Where everything is kept; about 50 bytes a row while parts are packed, and 20 after that.
         start: From an earlier model.
         tolerances: Of :class:`Settings`.
     """
-    rows = divide(model, examples, folder)
-    measured = Measured(model, rows, start.scales if start else None)
+    model = measured.model
     with ThreadPoolExecutor(threads) as pool:
         parts = pack_all(measured, folder, pool)
-        index = Index.of(parts, rows.longest, folder)
+        index = Index.of(parts, measured.rows.longest, folder)
         population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
         if file.exists():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,12 @@ def learn(
     how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure, bounds
     model = Model(effect.entity, effect.features, *how)
     start = Start(model, earlier, earlier.effect(effect.title, effect.features)) if earlier else None
-    folder = context.checkpoints or Path(tempfile.mkdtemp(prefix="proml_kedro-"))
-    try:
+    with _folder(context.checkpoints) as folder:
         rows = divide(model, examples, folder)
         prepare.say_left_out(rows.rows, sum(len(one) for one in examples), context.key)
-        covariance = _covariance(effect, start, Measured(model, rows).unit.deviation)
-        threads = context.hardware.threads
-        found = fit(model, examples, covariance, threads, folder, start, max_sweeps=spec.max_iterations)
-    finally:
-        if context.checkpoints is None:  # what is mapped stays until nobody looks at it any more
-            shutil.rmtree(folder, ignore_errors=True)
+        measured = Measured(model, rows, start.scales if start else None)
+        covariance = _covariance(effect, start, measured.unit.deviation)
+        found = fit(measured, covariance, context.hardware.threads, folder, start, max_sweeps=spec.max_iterations)
     _say(model, found, context.key)
     # Without a coefficient for being missing: a missing number is scored as it was learned from, as the mean.
     scales = {name: replace(scale, missing=False) for name, scale in found.scales.items()}
@@ -73,6 +69,19 @@ def learn(
         importance=_shares(model, found),
         facts=_facts(effect.title, model, found),
     )
+
+
+@contextmanager
+def _folder(checkpoints: Path | None) -> Iterator[Path]:
+    """Where to work: what is to outlive the run, or a folder that nobody else may look into while the block runs.
+
+    What is mapped from it stays until nobody looks at it any more.
+    """
+    if checkpoints is not None:
+        yield checkpoints
+        return
+    with tempfile.TemporaryDirectory(prefix="proml_kedro-", ignore_cleanup_errors=True) as private:
+        yield Path(private) / "fit"  # which `divide` makes anew, with the rights of any folder
 
 
 def _covariance(spec: RandomEffectSpec, start: Start | None, deviation: float) -> Covariance:
@@ -144,6 +153,6 @@ def _shares(model: Model, found: Found) -> dict[str, float]:
             sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
     added_as_it_is = [name for name in (model.offset, model.exposure) if name is not None]
     for one in added_as_it_is:
-        sizes[one] = found.offset_deviation / len(added_as_it_is)
+        sizes[one] = sizes.get(one, 0.0) + found.offset_deviation / len(added_as_it_is)
     total = sum(sizes.values()) or 1.0
     return {name: size / total for name, size in sizes.items()}

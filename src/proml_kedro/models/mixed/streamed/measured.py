@@ -30,8 +30,8 @@ class Measured:
     Args:
         model: See above.
         rows: See above.
-        scales: Of an earlier model: where it has one of a number, that is kept, so that coefficients mean what they
-            meant.
+        scales: Of an earlier model: where it has one of a number, its mean and deviation are kept, so that
+            coefficients mean what they meant.
     """
 
     def __init__(self, model: Model, rows: Partition, scales: Mapping[str, Scale] | None = None) -> None:
@@ -40,7 +40,7 @@ class Measured:
         self._offset, *numbers = rows.moments[: 1 + len(model.numbers)]
         self._label = rows.moments[1 + len(model.numbers)]
         own = dict(zip(model.numbers, map(self._scale, numbers), strict=True))
-        self.scales = {name: (scales or {}).get(name, scale) for name, scale in own.items()}
+        self.scales = {name: _as_before(scale, (scales or {}).get(name, scale)) for name, scale in own.items()}
         label = self._scale(self._label)
         self.unit = Unit(label.mean, label.deviation) if self.form == LINEAR else Unit(0.0, 1.0)
 
@@ -52,8 +52,9 @@ class Measured:
 
     @property
     def offset_deviation(self) -> float:
-        """Standard deviation of the offset over rows; 0 without one."""
-        return self._scale(self._offset).deviation if self.model.offset or self.model.exposure else 0.0
+        """Standard deviation of the offset over rows; 0 without one, and for one that is the same for all."""
+        scale = self._scale(self._offset)
+        return 0.0 if scale.constant else scale.deviation
 
     def slopes(self) -> Slopes:
         """How rows are packed."""
@@ -83,6 +84,11 @@ class Measured:
             ones = self._label.mean * self._label.count
             start[place] = np.log((ones + 0.5) / (self._label.count - ones + 0.5)) - offset
         return start
+
+
+def _as_before(own: Scale, earlier: Scale) -> Scale:
+    """The earlier scale, with what these rows say of the number."""
+    return Scale(earlier.mean, earlier.deviation, own.missing, own.constant)
 
 
 def _first_of_counts(packed: Sequence[Floats], intercept: int) -> float:

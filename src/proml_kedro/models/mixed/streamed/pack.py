@@ -25,6 +25,7 @@ from proml_kedro.models.mixed.streamed.keys import Words, hash_of
 
 _SLICE = 1 << 14  # rows that stay in the cache from one operation to the next
 _ALONE = 512  # rows from which an entity has a block of its own
+_ALL_LANES_ONE_ENTITY = 0  # lanes in use of such a block, as the kernels know it
 
 Floats = npt.NDArray[np.float32]
 
@@ -146,7 +147,7 @@ class Part:
     @property
     def alone(self) -> int:
         """Entities with a block of their own; they come first."""
-        return int(np.count_nonzero(np.asarray(self.used) == 0))
+        return int(np.count_nonzero(np.asarray(self.used) == _ALL_LANES_ONE_ENTITY))
 
     def by_entity(self) -> Floats:
         """The state of each entity, shape (entities, d + d (d + 1) / 2), in the order of ``words``."""
@@ -174,19 +175,21 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path, bounds: Bou
         bounds: On the rows of an entity.
     """
     d, lanes = len(slopes.columns), slopes.shape[1]
-    codes, words, counts = number_entities(keys)
-    codes, words, counts, numbers, loose, left_out = _bounded(codes, words, counts, numbers, bounds or Bounds())
+    bounds = bounds or Bounds()
+    sampled, left_out = _sampled(_Rows(*number_entities(keys), numbers), bounds)
+    known, loose = _without_small(sampled, bounds.least)
+    counts = known.counts
     entities, alone = _order(counts)
     used, starts = _blocks(counts[entities], alone, lanes)
-    weight = slopes.weights(numbers)
-    sizes = counts if weight is None else np.bincount(codes, weight, len(counts))
+    weight = slopes.weights(known.numbers)
+    sizes = counts if weight is None else np.bincount(known.codes, weight, len(counts))
     ends = np.cumsum(counts[entities], dtype=np.int64)
-    rows = rows_by_entity(codes, entities, ends - counts[entities])
+    rows = rows_by_entity(known.codes, entities, ends - counts[entities])
     arrays: dict[str, npt.NDArray[Any]] = {
-        "rows": fill_blocks(slopes.stored(numbers), rows, ends, alone, starts, lanes),
+        "rows": fill_blocks(slopes.stored(known.numbers), rows, ends, alone, starts, lanes),
         "starts": starts,
         "used": used,
-        "words": words[entities],
+        "words": known.words[entities],
         "counts": sizes[entities],
         "loose": pack_population(loose, slopes),
         "left_out": np.array(left_out),
@@ -207,21 +210,40 @@ def pack_population(numbers: Floats, slopes: Slopes) -> Floats:
     return fill_blocks(slopes.stored(numbers), np.arange(n, dtype=np.int32), ends, 1, starts, lanes)
 
 
-def _bounded(
-    codes: npt.NDArray[np.int32], words: Words, counts: npt.NDArray[np.int32], numbers: Floats, bounds: Bounds
-) -> tuple[npt.NDArray[np.int32], Words, npt.NDArray[np.int32], Floats, Floats, int]:
-    """Codes, names, counts and numbers within bounds; numbers of entities with too few rows; how many were left out."""
-    left_out, loose = 0, numbers[:0]
-    if bounds.most is not None and len(counts) and counts.max() > bounds.most:
-        stays = sample_rows(words, codes, counts, bounds.most, np.uint64(bounds.seed))
-        codes, numbers, left_out = codes[stays], numbers[stays], int(np.count_nonzero(~stays))
-        counts = np.minimum(counts, np.int32(bounds.most))
-    few = counts < bounds.least
-    if few.any():
-        loose, numbers, codes = numbers[few[codes]], numbers[~few[codes]], codes[~few[codes]]
-        codes = (np.cumsum(~few, dtype=np.int32) - np.int32(1))[codes]
-        words, counts = words[~few], counts[~few]
-    return codes, words, counts, numbers, loose, left_out
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a part that have an entity.
+
+    Attributes:
+        codes: int32 of shape (n,): each row's entity.
+        words: uint64 of shape (entities, width): their names.
+        counts: int32 of shape (entities,): how many rows each has.
+        numbers: Of the rows, shape (n, k).
+    """
+
+    codes: npt.NDArray[np.int32]
+    words: Words
+    counts: npt.NDArray[np.int32]
+    numbers: Floats
+
+
+def _sampled(rows: _Rows, bounds: Bounds) -> tuple[_Rows, int]:
+    """At most so many rows of each entity, and how many were left out."""
+    if bounds.most is None or rows.counts.max(initial=0) <= bounds.most:
+        return rows, 0
+    stays = sample_rows(rows.words, rows.codes, rows.counts, bounds.most, np.uint64(bounds.seed))
+    counts = np.minimum(rows.counts, np.int32(bounds.most))
+    return _Rows(rows.codes[stays], rows.words, counts, rows.numbers[stays]), int(np.count_nonzero(~stays))
+
+
+def _without_small(rows: _Rows, least: int) -> tuple[_Rows, Floats]:
+    """Entities of at least so many rows, and the numbers of the rows of the others."""
+    known = rows.counts >= least
+    if known.all():
+        return rows, rows.numbers[:0]
+    stays = known[rows.codes]
+    codes = (np.cumsum(known, dtype=np.int32) - np.int32(1))[rows.codes[stays]]
+    return _Rows(codes, rows.words[known], rows.counts[known], rows.numbers[stays]), rows.numbers[~stays]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -256,7 +278,7 @@ def _blocks(
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
     """Lanes in use of each block, and where its rows begin, for entities in their order."""
     last = np.minimum(np.arange(alone, len(counts), lanes) + lanes, len(counts)) - 1  # the longest of each block
-    used = np.zeros(alone + len(last), np.int8)
+    used = np.full(alone + len(last), _ALL_LANES_ONE_ENTITY, np.int8)
     used[alone:] = lanes
     if len(last):
         used[-1] = last[-1] + 1 - alone - lanes * (len(last) - 1)
