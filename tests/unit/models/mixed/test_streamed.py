@@ -150,7 +150,7 @@ def test_a_sample_of_the_parts_comes_first(tmp_path, monkeypatch):
     entities = [one["entities"] for one in found.progress.history]
     assert entities[0] < 200
     assert entities[-1] == 1000
-    quick = fit(MODEL, [examples], estimated(), 1, tmp_path / "quick").progress
+    quick = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "quick").progress
     assert quick.sweeps < len(quick.history) / 2
     monkeypatch.setattr(sweeps, "_SAMPLE", 10**6)
     whole = fit_streamed(MODEL, [examples], estimated(), 1, tmp_path / "whole", **EXACT)
