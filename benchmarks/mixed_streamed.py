@@ -133,9 +133,8 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         measured = Measured(model, rows)
         parts = pack_all(measured, folder / "fit", pool)
         start = timed("pack_cpu", start)
-        nobody = np.load(folder / "fit" / "population.npy")
         progress, covariance = Progress(measured.first_mean([]).tolist(), []), Covariance(0.2 * np.eye(3), True, False)
-        sweeps = Sweeps(parts, nobody, Settings(model.penalties()), pool)
+        sweeps = Sweeps(parts, Settings(model.penalties()), pool)
         sweeps.fit(covariance, progress, folder / "progress.json")
         start = timed("sweep_cpu", start)
         passes = []

@@ -83,7 +83,7 @@ def solve(form, rows, precision, mean, spread, steps=30):
 
 def packed(folder, d, form=LOGISTIC, **how):
     keys, numbers, slopes = make_rows(d, form, **how)
-    pack(keys, numbers, slopes, folder / "part")
+    pack(keys, numbers, numbers[:0], slopes, folder / "part")
     return Part.open(folder / "part"), keys, numbers, slopes
 
 
@@ -156,7 +156,7 @@ def test_counts_of_any_size_are_reached_from_afar(count, tmp_path):
     """A plain Newton step from a mean of 1 to one of a million leads to e^million."""
     numbers = np.array([[0, count], [-5, count], [5, count], [0, 0]], np.float32)
     slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1), POISSON)
-    pack(np.array([[1], [2], [3], [3]], np.uint64), numbers, slopes, tmp_path / "part")
+    pack(np.array([[1], [2], [3], [3]], np.uint64), numbers, numbers[:0], slopes, tmp_path / "part")
     part = Part.open(tmp_path / "part")
     _, visited = swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=60, form=POISSON)
     assert visited < 60 * len(part.rows)
@@ -170,7 +170,7 @@ def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
     """Wide priors and offsets that are wrong: plain Newton steps go back and forth between 0 and 100 for ever."""
     numbers = np.array([[-20, 1], [15, 0]], np.float32)
     slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1))
-    pack(np.array([[1], [2]], np.uint64), numbers, slopes, tmp_path / "part")
+    pack(np.array([[1], [2]], np.uint64), numbers, numbers[:0], slopes, tmp_path / "part")
     part = Part.open(tmp_path / "part")
     swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=40)
     for found, offset, sign in zip(part.by_entity(), (-20, 15), (1, -1), strict=True):
@@ -328,15 +328,18 @@ def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
 
     found = partition(read, 2, False, 5, tmp_path)
     assert (found.rows, found.width, found.longest) == (1000, 4, 31)
-    home, seen = {}, [found.read_population()[:, 0]]
+    home, seen, counts = {}, [], []
     for part in range(found.parts):
-        words, values = found.read(part)
+        words, values, nobody = found.read(part)
+        assert all(ids[int(row)] is None for row in nobody[:, 0])
+        counts.append(len(nobody))
         for name, row in zip(names_of(words, found.longest), values[:, 0], strict=True):
             assert ids[int(row)].encode() == name
             assert home.setdefault(name, part) == part
-        seen.append(values[:, 0])
+        seen += [values[:, 0], nobody[:, 0]]
     assert len(set(home.values())) > 1
-    assert all(ids[int(row)] is None for row in seen[0])
+    assert sum(counts) == ids.count(None)
+    assert max(counts) - min(counts) < 16  # one in each chunk at most, and chance
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), numbers[0])
     assert found.moments[1].mean == pytest.approx(numbers[1].mean(dtype=np.float64))
 

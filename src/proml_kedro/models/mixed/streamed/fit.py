@@ -24,7 +24,7 @@ from proml_kedro.models.mixed.streamed.collect import Effects, collect
 from proml_kedro.models.mixed.streamed.index import Index
 from proml_kedro.models.mixed.streamed.measured import Measured
 from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Floats, Part, pack, pack_population
+from proml_kedro.models.mixed.streamed.pack import Part, pack
 from proml_kedro.models.mixed.streamed.partition import Moments, Partition, partition, parts_for
 from proml_kedro.models.mixed.streamed.rows import batches
 from proml_kedro.models.mixed.streamed.start import Start
@@ -86,29 +86,26 @@ def fit(
     with ThreadPoolExecutor(threads) as pool:
         parts = pack_all(measured, folder, pool)
         index = Index.of(parts, measured.rows.longest, folder)
-        population = np.load(folder / "population.npy", mmap_mode="r")
         file = folder / "progress.json"
         if file.exists():
             progress = Progress(**json.loads(file.read_text()))
             covariance.restore(progress.covariance_state)
             logger.info("going on after sweep %d", progress.sweeps)
         else:
-            progress = _begin(measured, index, population, covariance, start)
+            progress = _begin(measured, index, covariance, start)
         tolerances = {"sample_first": start is None, **tolerances}
         settings = Settings(model.penalties(), model.variational, measured.form, model.intercept, **tolerances)
-        Sweeps(parts, population, settings, pool).fit(covariance, progress, file)
+        Sweeps(parts, settings, pool).fit(covariance, progress, file)
     effects = collect(index, len(model.features), measured.unit.deviation, folder)
     return _found(measured, effects, progress, parts)
 
 
-def _begin(
-    measured: Measured, index: Index, population: Floats, covariance: Covariance, start: Start | None
-) -> Progress:
+def _begin(measured: Measured, index: Index, covariance: Covariance, start: Start | None) -> Progress:
     """From an earlier model, or from a model that has nothing but an intercept."""
     value: list[list[float]] = covariance.value.tolist()
     if start is None:
         part = Part.open(index.parts[0])
-        return Progress(measured.first_mean([population, part.rows, part.loose]).tolist(), value)
+        return Progress(measured.first_mean([part.rows, part.loose]).tolist(), value)
     start.lay_into(index, measured.unit)
     dispersion = start.earlier.learned.dispersion / measured.unit.deviation**2
     return Progress(start.mean(measured.unit).tolist(), value, dispersion)
@@ -164,9 +161,5 @@ def pack_all(measured: Measured, folder: Path, pool: ThreadPoolExecutor) -> list
             pack(*rows.read(part), slopes, targets[part], measured.model.bounds)
         rows.remove(part)
 
-    if not (folder / "population.npy").exists():
-        temporary = folder / "population.writing.npy"
-        np.save(temporary, pack_population(rows.read_population(), slopes))
-        temporary.rename(folder / "population.npy")
     list(pool.map(work, range(rows.parts)))
     return targets

@@ -124,7 +124,7 @@ class Part:
         used: int8 of shape (blocks,): lanes that hold an entity, 0 for a block of one entity.
         words: uint64 of shape (entities, width): their names, in the order of blocks and lanes.
         counts: Shape (entities,): their rows, int32; where rows have weights the sum of these, float64.
-        loose: As ``rows``: those of entities that have too few.
+        loose: As ``rows``: those without an entity, and of entities that have too few.
         left_out: How many rows have been left out of samples, int64 of shape ().
         state: float32 of shape (blocks, d + d (d + 1) / 2, lanes): u and posterior covariances.
     """
@@ -164,12 +164,15 @@ class Part:
         self.state[alone:] = rest.reshape(-1, lanes, entries).transpose(0, 2, 1)
 
 
-def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path, bounds: Bounds | None = None) -> None:
+def pack(
+    keys: Words, numbers: Floats, nobody: Floats, slopes: Slopes, folder: Path, bounds: Bounds | None = None
+) -> None:
     """Write one part.
 
     Args:
         keys: Shape (n, width): names of the rows' entities.
         numbers: Shape (n, k): offset, slopes, label, and weight if there is one.
+        nobody: The same of rows without an entity, shape (m, k).
         slopes: How slopes are made of them.
         folder: Appears when it is complete.
         bounds: On the rows of an entity.
@@ -191,7 +194,7 @@ def pack(keys: Words, numbers: Floats, slopes: Slopes, folder: Path, bounds: Bou
         "used": used,
         "words": known.words[entities],
         "counts": sizes[entities],
-        "loose": pack_population(loose, slopes),
+        "loose": pack_population(np.concatenate([nobody, loose]), slopes),
         "left_out": np.array(left_out),
         "state": np.zeros((len(used), d + triangle(d), lanes), np.float32),
     }

@@ -61,8 +61,8 @@ class Partition:
     """What is in the files.
 
     Attributes:
-        folder: Where they are: ``<part>.keys`` and ``<part>.numbers`` for each part, ``none.numbers`` for rows without
-            an entity.
+        folder: Where they are: for each part ``<part>.keys`` and ``<part>.numbers``, and ``<part>.nobody``, the numbers
+            of its share of the rows without an entity.
         parts: How many there are.
         width: Words of a name.
         longest: Bytes of the longest name.
@@ -79,24 +79,25 @@ class Partition:
     rows: int = 0
     moments: list[Moments] = field(default_factory=list)
 
-    def read(self, part: int) -> tuple[Words, Floats]:
-        """Names and numbers of the rows of a part, shapes (n, width) and (n, columns)."""
-        keys = self.folder / f"{part}.keys"
-        words = np.fromfile(keys, np.uint64) if keys.exists() else np.zeros(0, np.uint64)
-        return words.reshape(-1, self.width), self._numbers(self.folder / f"{part}.numbers")
+    def read(self, part: int) -> tuple[Words, Floats, Floats]:
+        """Names and numbers of the rows of a part, and numbers of those without a name.
 
-    def read_population(self) -> Floats:
-        """Numbers of the rows without an entity."""
-        return self._numbers(self.folder / "none.numbers")
-
-    def _numbers(self, file: Path) -> Floats:
-        values = np.fromfile(file, np.float32) if file.exists() else np.zeros(0, np.float32)
-        return values.reshape(-1, len(self.moments))
+        Shapes (n, width), (n, columns) and (m, columns).
+        """
+        words, numbers, nobody = (
+            np.fromfile(file, kind) if file.exists() else np.zeros(0, kind)
+            for file, kind in zip(self._files(part), (np.uint64, np.float32, np.float32), strict=True)
+        )
+        columns = len(self.moments)
+        return words.reshape(-1, self.width), numbers.reshape(-1, columns), nobody.reshape(-1, columns)
 
     def remove(self, part: int) -> None:
         """Remove the files of a part, if they are still there."""
-        for kind in ("keys", "numbers"):
-            (self.folder / f"{part}.{kind}").unlink(missing_ok=True)
+        for file in self._files(part):
+            file.unlink(missing_ok=True)
+
+    def _files(self, part: int) -> list[Path]:
+        return [self.folder / f"{part}.{kind}" for kind in ("keys", "numbers", "nobody")]
 
 
 class _LongerNamesError(Exception):
@@ -169,7 +170,7 @@ class _Writer:
         weight = self._numbers[-1, :count] if into.weighted else None
         for moments, column in zip(into.moments, self._numbers, strict=True):
             moments.add(*measure(column[:count], weight))
-        starts = np.zeros(into.parts + 2, np.int64)
+        starts = np.zeros(2 * into.parts + 1, np.int64)
         scatter(
             self._words[:count], self._known[:count], self._numbers, starts, self._sorted_words, self._sorted_numbers
         )
@@ -178,7 +179,9 @@ class _Writer:
                 rows = slice(starts[part], starts[part + 1])
                 _append(into.folder / f"{part}.keys", self._sorted_words[rows])
                 _append(into.folder / f"{part}.numbers", self._sorted_numbers[rows])
-        _append(into.folder / "none.numbers", self._sorted_numbers[starts[-2] : starts[-1]])
+            nobody = slice(starts[into.parts + part], starts[into.parts + part + 1])
+            if nobody.stop > nobody.start:
+                _append(into.folder / f"{part}.nobody", self._sorted_numbers[nobody])
         into.rows += count
         self._filled = 0
 
@@ -211,17 +214,18 @@ def measure(values, weight):
 
 @numba.njit(cache=True, nogil=True)
 def scatter(words, known, numbers, starts, sorted_words, sorted_numbers) -> None:
-    """Put rows in the order of their parts; ``starts`` (parts + 2,) becomes where each one begins.
+    """Put rows in the order of their parts; ``starts`` (2 parts + 1,) becomes where each one begins.
 
-    The part is the high bits of the hash of the name; what comes after the last part are rows without one.
+    The part is the high bits of the hash of the name. Rows without one come after those of the last part, shared out
+    among parts by turns.
     """
-    parts = starts.size - 2
+    parts = starts.size // 2
     part = np.empty(known.size, np.int32)
     for i in range(known.size):
         high = hash_of(words, i) >> np.uint64(32)
-        part[i] = (high * np.uint64(parts)) >> np.uint64(32) if known[i] else parts
+        part[i] = (high * np.uint64(parts)) >> np.uint64(32) if known[i] else parts + i % parts
         starts[part[i] + 1] += 1
-    for p in range(parts + 1):
+    for p in range(2 * parts):
         starts[p + 1] += starts[p]
     place = starts[:-1].copy()
     for i in range(known.size):

@@ -165,7 +165,6 @@ class Sweeps:
 
     Args:
         folders: Of the parts, which hold all entities. A part is mapped only while it is swept.
-        population: Rows without an entity, float32 of shape (rows, width, lanes).
         settings: How.
         pool: Threads that share the parts. Sums are added in the order of the parts: the result is the same for any
             number of threads.
@@ -174,12 +173,10 @@ class Sweeps:
     def __init__(
         self,
         folders: Sequence[Path],
-        population: npt.NDArray[np.float32],
         settings: Settings,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._folders = folders
-        self._population = population
         self._settings = settings
         self._pool = pool
         self._d = len(settings.penalty)
@@ -246,8 +243,6 @@ class Sweeps:
         facts, swept, population = np.split(
             np.sum(list(self._pool.map(work, folders)), axis=0), np.cumsum([4, d + 2 * entries + 1])
         )
-        if len(folders) == len(self._folders):
-            population = population + self._of_population(self._population, mean, scale)
         first, moment, told, deviance = np.split(swept, np.cumsum([d, entries, entries]))
         weight, gradient, curvature, squares = np.split(population, np.cumsum([1, d, entries]))
         return _Sums(
