@@ -84,12 +84,12 @@ class Covariance:
         self._updates += 1
         before = self._change if self._last_length > 1.0 else 0.0
         old = self.value
-        step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), np.log) - _on_spectrum(old, np.log)
+        step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), _log) - _on_spectrum(old, _log)
         size = np.abs(np.linalg.eigvalsh(step)).max()
         step *= min(1.0, _LARGEST_STEP / max(size, FLOOR))
         length = self._lengthening(step)
         self._last, self._last_length = step, length
-        new = _on_spectrum(_on_spectrum(old, np.log) + length * step, _bounded_exp)
+        new = _on_spectrum(_on_spectrum(old, _log) + length * step, _bounded_exp)
         self.value = (new + new.T) / 2
         self._change = float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
         return max(self._change, before)
@@ -118,6 +118,11 @@ def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: 
     if diagonal:
         new = np.diag(np.diag(new))
     return np.asarray(new + FLOOR * np.eye(len(new)))
+
+
+def _log(values: Array) -> Array:
+    """Of variances; where slopes are collinear, rounding leaves a negative one for the direction that tells nothing."""
+    return np.asarray(np.log(np.maximum(values, FLOOR)))
 
 
 def _bounded_exp(values: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.design import Rows
 from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.evidence import log_marginal_likelihood
@@ -55,7 +56,7 @@ def fit(
             passes.add_interactions()
         converged = False
         while not converged:
-            prior = _prior(rows, covariances, settings)
+            prior, before = _prior(rows, covariances, settings), [one.value for one in covariances]
             at, step = _iterate(passes, state, prior, covariances, settings)
             logger.debug("step %d: %s", len(state.history), state.history[-1])
             converged = _is_near(state.history[-1], settings)
@@ -63,7 +64,8 @@ def fit(
                 break
             if checkpoint and not converged:
                 checkpoint.save(state, covariances)
-        found = _collect(passes, state, at, step, covariances, converged)
+        # The covariances that the effects were shrunk by: an effect of nothing is narrower after each update.
+        found = _collect(passes, state, at, step, before, converged)
         found.log_likelihood = log_marginal_likelihood(passes, state.now, step, prior, 1.0 / passes.scale)
         if checkpoint:
             checkpoint.remove()
@@ -196,7 +198,7 @@ def _collect(
     state: State,
     at: Linearisation,
     step: Step,
-    covariances: Sequence[Covariance],
+    covariances: list[Array],
     converged: bool,
 ) -> Fit:
     rows, now = passes.rows, state.now
@@ -209,7 +211,7 @@ def _collect(
         [_roots(step.variances[columns, 0]) for columns in categories],
         effects,
         uncertainties,
-        [one.value for one in covariances],
+        covariances,
         state.dispersion,
         len(state.history),
         passes.count,

@@ -233,6 +233,7 @@ def lack(values):
     ],
     ids=["streamed constant", "streamed missing", "constant in memory"],
 )
+@pytest.mark.filterwarnings("error")
 def test_a_warm_start_says_of_numbers_what_is_so_now(engine, spoil, words, caplog):
     whole, spoilt = make_visits("logistic", 1000), make_visits("logistic", 1000)
     spoil(spoilt.columns["visit.rain"])

@@ -216,11 +216,12 @@ class Sweeps:
         sums = self._sums(folders, root, progress)
         step = self._mean_step(sums, root, np.array(progress.mean))
         change = self._update_dispersion(sums, step, progress) if self._settings.form == LINEAR else 0.0
+        progress.covariance = covariance.value.tolist()  # that the effects were shrunk by
         moment, told = (root @ one @ root.T / max(sums.entities, 1) for one in (sums.moment, sums.told))
         if sums.entities:
             change = max(change, covariance.update(moment, covariance.value - told))
         progress.mean = (progress.mean + step.change).tolist()
-        progress.covariance, progress.covariance_state = covariance.value.tolist(), covariance.state()
+        progress.covariance_state = covariance.state()
         progress.spread, progress.errors = np.sqrt(np.diag(moment)).tolist(), step.errors.tolist()
         moved = float(np.abs(step.change).max())
         facts = {"entities": sums.entities, "step": moved, "change": change, "passes": sums.visited / max(sums.rows, 1)}
