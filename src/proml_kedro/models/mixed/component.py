@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WIDE = 3.0  # deviation of an effect, in log-odds: a factor of 20 in the odds
+_WIDE = 2.0  # deviation of an effect, in log-odds: a factor of 7 in the odds
 
 _ROWS_FOR_IMPORTANCE = 10_000
 

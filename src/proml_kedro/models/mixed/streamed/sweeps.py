@@ -1,11 +1,11 @@
 """Sweeps over the parts, and in between them the population's mean, covariance and residual variance, from sums alone.
 
 A sweep brings every entity to the mode of its posterior, its coefficients being b + L w with the prior Normal(0, 1) of
-w and S = L L', and returns the sums over the entities of w, of w w' and of the posterior covariance of w, 1 / H. The
-gradient of what is maximised by b is R = 1 / L' times sum w, plus that of rows without an entity; once each entity
-follows b on its own, its curvature is (Schur complement, I_e being the information of an entity's rows)
+w and S = L L', and returns the sums over the entities of w, of w w' and of 1 - 1 / H, 1 / H being the posterior
+covariance of w. The gradient of what is maximised by b is R = 1 / L' times sum w, plus that of rows without an entity;
+once each entity follows b on its own, its curvature is (Schur complement, I_e being what an entity's rows tell)
 
-    sum (I_e - I_e V_e I_e) = R (E - sum 1 / H) R'
+    sum (I_e - I_e V_e I_e) = R (sum 1 - 1 / H) R'
 
 plus that of rows without an entity. One Newton step for b therefore needs no pass over the rows, nor does the update
 of S (see :class:`~proml_kedro.models.mixed.empirical_bayes.Covariance`).
