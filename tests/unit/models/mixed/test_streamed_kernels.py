@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proml_kedro.models.mixed.losses import averaged_margin
+from proml_kedro.models.mixed.streamed.entities import number_entities, sample_rows
 from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
 from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
 from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
 from proml_kedro.models.mixed.streamed.lanes import exponential
-from proml_kedro.models.mixed.streamed.pack import Part, Slopes, number_entities, pack, pack_population, sample_rows
+from proml_kedro.models.mixed.streamed.pack import Part, pack, pack_population
 from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
+from proml_kedro.models.mixed.streamed.slopes import Slopes
 
 SPREAD, PHI = math.pi / 8, 0.7
 relaxed = settings(deadline=None)  # the first example compiles

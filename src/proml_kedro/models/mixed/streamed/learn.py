@@ -21,10 +21,10 @@ from proml_kedro.models.mixed.empirical_bayes import Covariance
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.learned import Effect, Fixed, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
+from proml_kedro.models.mixed.streamed.entities import Bounds
 from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
 from proml_kedro.models.mixed.streamed.measured import Measured
 from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Bounds
 from proml_kedro.models.mixed.streamed.start import Start
 from proml_kedro.models.mixed.terms import Terms
 

@@ -13,8 +13,8 @@ from proml_kedro.models.mixed.prepare import Unit
 from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.streamed.forms import LINEAR, POISSON, form_of
 from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Floats, Slopes
 from proml_kedro.models.mixed.streamed.partition import Moments, Partition
+from proml_kedro.models.mixed.streamed.slopes import Floats, Slopes
 
 
 class Measured:

@@ -9,7 +9,7 @@ import numpy as np
 
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.spec import INTERCEPT, Loss
-from proml_kedro.models.mixed.streamed.pack import Bounds
+from proml_kedro.models.mixed.streamed.entities import Bounds
 from proml_kedro.models.mixed.streamed.rows import Wanted
 
 _INTERCEPT_PENALTY = 1e-4  # as in the engine for data in memory
