@@ -102,7 +102,7 @@ def test_derivatives_are_those_of_the_likelihood(loss):
     code, h, one = CODES[loss], 1e-5, np.ones(1)
     for margin, label, k in ((-2.3, 1.0, 1.0), (0.4, 0.0, 0.6), (1.7, 1.0, 0.8), (-7.0, 0.0, 0.7), (14.0, 0.0, 0.7)):
         above, here, below = (kernels.likelihood(code, margin + change, label, k) for change in (h, 0, -h))
-        assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-5)
+        assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-6, abs=1e-10)
         if k == 1 or loss == "linear":
             lost = [kernels.negative_log_likelihood(0, 1, margin + c * one, label * one, one, code) for c in (h, -h)]
             assert here[0] == pytest.approx(-(lost[0] - lost[1]) / (2 * h), rel=1e-6)
