@@ -30,8 +30,8 @@ from typing import Any
 import duckdb
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.features.sql import connect
-from proml_kedro.features.views import compute_views
+from proml_kedro.engine.duckdb import connect
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -89,8 +89,8 @@ def join_features(ttl: bool) -> FeaturesSpec:
 
 def prepare_join(folder: Path) -> None:
     """Tables, feature tables and Feast repositories, with TTL and without."""
-    from proml_kedro.features.repository import feature_tables_folder, open_repository, register
-    from proml_kedro.features.tables import read_tables
+    from proml_kedro.features.feast.repository import feature_tables_folder, open_repository, register
+    from proml_kedro.features.tables.read import read_tables
 
     problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
     tables = folder / "tables"
@@ -116,7 +116,7 @@ def peers(folder: Path, method: str, views: str, rows: int) -> Callable[[], Any]
     """The join through Feast into an Arrow table, by our store or by Feast's own."""
     from feast import FeatureStore, RepoConfig
 
-    from proml_kedro.features.repository import open_repository
+    from proml_kedro.features.feast.repository import open_repository
 
     problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
     features = join_features(ttl=False)
@@ -143,7 +143,7 @@ def entities_sql(folder: Path) -> str:
 
 def ours(folder: Path, ttl: bool, target: Path) -> Callable[[], Any]:
     """The join as a run makes it: through Feast, to a Parquet file in the order of the examples."""
-    from proml_kedro.features.repository import open_repository
+    from proml_kedro.features.feast.repository import open_repository
 
     problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
     features = join_features(ttl)

@@ -25,11 +25,11 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from proml_kedro.features.catalog import Entry
-from proml_kedro.features.market import Market
+from proml_kedro.marketplace.entry import Entry
+from proml_kedro.marketplace.index import Market
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.content import Content, Live
 from proml_kedro.workspace.server import open_port, serve
+from proml_kedro.workspace.snapshot import Content, Live
 
 FEATURES = 13_413
 ENTITIES = ("member", "job", "company", "search", "article", "group", "skill", "member,job", "member,company")

@@ -44,7 +44,7 @@ from proml_kedro.models.columns import Vocabulary
 from proml_kedro.models.component import Array, Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Levels, Scale
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.fitted import Effect, Learned
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec.hardware import HardwareSpec
 

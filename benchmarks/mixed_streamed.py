@@ -34,15 +34,14 @@ from proml_kedro.hardware import use
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Examples, FitContext, Input, LazyColumns
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed.fit import divide, pack_all
-from proml_kedro.models.mixed.streamed.forms import LOGISTIC
-from proml_kedro.models.mixed.streamed.kernels import kernels_of
-from proml_kedro.models.mixed.streamed.lanes import exponential
-from proml_kedro.models.mixed.streamed.measured import Measured
-from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Part
+from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of
+from proml_kedro.models.mixed.streamed.kernels.lanes import exponential
+from proml_kedro.models.mixed.streamed.problem import Measured, Model
+from proml_kedro.models.mixed.streamed.storage.blocks import Part
+from proml_kedro.models.mixed.streamed.storage.row_format import LOGISTIC
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
 from proml_kedro.spec.hardware import HardwareSpec
 

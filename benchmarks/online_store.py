@@ -25,12 +25,12 @@ import pandas as pd
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.types import Float64
 
-from proml_kedro.features.online import OnlineFeatures
-from proml_kedro.features.rows import rows_at
+from proml_kedro.features.online.lookup import OnlineFeatures
+from proml_kedro.features.online.open import rows_at
 from proml_kedro.spec.features import FeaturesSpec
 
 ENTITIES, FEATURES, REPEATS = 5_000, 20, 60
-STORES = {"ours": "proml_kedro.features.row_store.RowOnlineStore", "feast": "sqlite"}
+STORES = {"ours": "proml_kedro.features.feast.online_store.RowOnlineStore", "feast": "sqlite"}
 FIELDS = {f"f{one}": {"dtype": "float"} for one in range(FEATURES)}
 END = datetime(2024, 1, 2, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def open_store(folder: Path, kind: str, table: Path) -> FeatureStore:
         provider="local",
         repo_path=folder,
         registry={"registry_type": "file", "path": str(folder / "registry.db")},
-        offline_store={"type": "proml_kedro.features.asof_store.AsofOfflineStore"},
+        offline_store={"type": "proml_kedro.features.feast.offline_store.AsofOfflineStore"},
         online_store={"type": kind, "path": str(folder / "online.db")},
         entity_key_serialization_version=3,
     )

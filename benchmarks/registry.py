@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.spec import FeaturesSpec, HardwareSpec, ProblemSpec
 
 FEATURES, VIEWS = 13_413, 1_346

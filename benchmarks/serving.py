@@ -29,8 +29,8 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from proml_kedro.serving.check import golden_rows
-from proml_kedro.serving.package import build_bento
+from proml_kedro.serving.bento import build_bento
+from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import Scorer
 

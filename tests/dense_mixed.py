@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from proml_kedro.models.mixed.design import Category, Effect
+from proml_kedro.models.mixed.memory.design import Category, Effect
 
 
 def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1, loss="logistic"):

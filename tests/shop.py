@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from proml_kedro.features.tables import read_tables
-from proml_kedro.features.views import compute_views
+from proml_kedro.features.tables.read import read_tables
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec

@@ -1,7 +1,7 @@
 """Streamed fits of a model, without the component around it."""
 
 from proml_kedro.models.mixed.streamed.fit import divide, fit
-from proml_kedro.models.mixed.streamed.measured import Measured
+from proml_kedro.models.mixed.streamed.problem import Measured
 
 
 def fit_streamed(model, examples, covariance, threads, folder, **tolerances):

@@ -15,13 +15,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from proml_kedro.artifacts import ArtifactStore
+from proml_kedro.command_line import run_again
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import check_device, limit_environment
-from proml_kedro.pipelines.recipes import recipes_of, run_spec
-from proml_kedro.pipelines.stored import explain_missing, find, pipelines_for
 from proml_kedro.spec import RunSpec
-from proml_kedro.typed import run_again
+from proml_kedro.workflow.recipes import recipes_of, run_spec
+from proml_kedro.workflow.stored import explain_missing, find, pipelines_for
 
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""

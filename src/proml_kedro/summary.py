@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.command_line import program, run_again, workspace
 from proml_kedro.spec import RunSpec
-from proml_kedro.typed import program, run_again, workspace
 
 _REPORTS = {
     "evaluation": ("Evaluation", "report.md"),

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proml_kedro.registry import components
+from proml_kedro.extensions import components
 from proml_kedro.testing import check_component
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.tables import read_tables
-from proml_kedro.features.views import compute_views
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.tables.read import read_tables
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.pipelines.features import columns_of, service_name
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]

@@ -23,9 +23,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from proml_kedro.bundle import Bundle, IntegrityError
-from proml_kedro.serving.check import golden_rows
+from proml_kedro.serving.bento import build_bento, check_bento
 from proml_kedro.serving.guard import TOKEN_VARIABLE
-from proml_kedro.serving.package import build_bento, check_bento
+from proml_kedro.serving.prove import golden_rows
 from proml_kedro.spec import ServingSpec
 from small import make_bundle
 
@@ -202,7 +202,7 @@ class Refuse:
 sys.path = [os.getcwd()] + [one for one in sys.path[1:] if not one.endswith("/src")]
 sys.meta_path.insert(0, Refuse())
 sys.argv = ["check", sys.argv[2]]
-runpy.run_module("proml_kedro.serving.check", run_name="__main__")
+runpy.run_module("proml_kedro.serving.prove", run_name="__main__")
 """
 
 

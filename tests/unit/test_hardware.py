@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 import threadpoolctl
 
+from proml_kedro.engine.duckdb import connect
 from proml_kedro.errors import UserError
-from proml_kedro.features.sql import connect
+from proml_kedro.extensions import components
 from proml_kedro.hardware import (
     check_device,
     count_gpus,
@@ -20,7 +21,6 @@ from proml_kedro.hardware import (
     xgboost_settings,
 )
 from proml_kedro.models.component import FitContext
-from proml_kedro.registry import components
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.testing import INPUTS, make_examples
 

@@ -12,8 +12,8 @@ from proml_kedro import hooks
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.datasets import ArtifactDataset, StoreDataset
 from proml_kedro.errors import UserError
-from proml_kedro.pipelines.recipes import recipes_of
 from proml_kedro.spec import RunSpec
+from proml_kedro.workflow.recipes import recipes_of
 from small import make_config
 
 

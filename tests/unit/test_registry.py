@@ -2,7 +2,7 @@
 
 import pytest
 
-from proml_kedro.registry import Registry, UnknownNameError, components
+from proml_kedro.extensions import Registry, UnknownNameError, components
 
 
 def test_a_decorated_object_is_found():

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from proml_kedro import command_line as command_line
 from proml_kedro import summary
-from proml_kedro import typed as command_line
 from proml_kedro.artifacts import Artifact
 from proml_kedro.models.progress import progress
 from proml_kedro.spec import RunSpec

@@ -16,9 +16,9 @@ from proml_kedro.bundle.card import read_periods, write_card
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
-from proml_kedro.bundle.rows import RowScorer
+from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.models.graph import ModelGraph
+from proml_kedro.models.graph.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec

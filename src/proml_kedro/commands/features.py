@@ -131,8 +131,8 @@ def _words(metavar: str) -> click.Argument:
 
 
 def _market(conf_source: str, overrides: tuple[str, ...], env: str | None) -> tuple[Any, Any]:
-    from proml_kedro.commands.marketplace import open_market
-    from proml_kedro.commands.place import Place
+    from proml_kedro.marketplace.build import open_market
+    from proml_kedro.project import Place
 
     place = Place(conf_source, overrides, env)
     market, notices = open_market(place)
@@ -144,7 +144,7 @@ def _market(conf_source: str, overrides: tuple[str, ...], env: str | None) -> tu
 def _search(
     words: tuple[str, ...], limit: int, as_json: bool, env: str | None, conf_source: str, **filters: str | None
 ) -> None:
-    from proml_kedro.commands.show import search_as_json, search_as_text
+    from proml_kedro.commands.render import search_as_json, search_as_text
 
     query = " ".join(one for one in words if "=" not in one)
     _, market = _market(conf_source, tuple(one for one in words if "=" in one), env)
@@ -158,7 +158,7 @@ def _checked_filters(market: Any, filters: dict[str, str | None]) -> dict[str, s
     Raises:
         UserError: No feature has such a value.
     """
-    from proml_kedro.features.catalog import seconds
+    from proml_kedro.marketplace.entry import seconds
     from proml_kedro.spec.features import window_length
 
     checked: dict[str, str | int] = {}
@@ -182,8 +182,8 @@ def _checked_filters(market: Any, filters: dict[str, str | None]) -> dict[str, s
 
 
 def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
-    from proml_kedro.commands.show import description_as_json, description_as_text
-    from proml_kedro.features.freshness import freshness
+    from proml_kedro.commands.render import description_as_json, description_as_text
+    from proml_kedro.features.views.freshness import freshness
 
     place, market = _market(conf_source, overrides, env)
     entries = market.get(name)
@@ -204,9 +204,9 @@ def _get(
     env: str | None,
     conf_source: str,
 ) -> None:
-    from proml_kedro.commands.entity import parse_moment, read_entity, split_words
-    from proml_kedro.commands.place import Place
-    from proml_kedro.commands.show import values_as_json, values_as_text
+    from proml_kedro.commands.online_store import parse_moment, read_entity, split_words
+    from proml_kedro.commands.render import values_as_json, values_as_text
+    from proml_kedro.project import Place
 
     moment = parse_moment(at)
     entity, overrides = split_words(words, keys)
@@ -216,7 +216,7 @@ def _get(
 
 
 def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
-    from proml_kedro.features.validation import validate
+    from proml_kedro.marketplace.validate import validate
 
     place, market = _market(conf_source, overrides, env)
     declared = [(one.problem, one.features) for one in place.problems()[0]]
@@ -230,8 +230,8 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
 
 
 def _push(view: str, file: Path, overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
-    from proml_kedro.commands.entity import push_file
-    from proml_kedro.commands.place import Place
+    from proml_kedro.commands.online_store import push_file
+    from proml_kedro.project import Place
 
     pushed = push_file(Place(conf_source, overrides, env), view, file)
     late = f", {pushed.late} of them older than what is there" if pushed.late else ""
@@ -249,9 +249,9 @@ def _check(
 ) -> None:
     import json
 
-    from proml_kedro.commands.entity import compare_logged, compare_values
-    from proml_kedro.commands.place import Place
-    from proml_kedro.commands.show import consistency_as_text
+    from proml_kedro.commands.online_store import compare_logged, compare_values
+    from proml_kedro.commands.render import consistency_as_text
+    from proml_kedro.project import Place
 
     place = Place(conf_source, overrides, env)
     result = compare_logged(place, log, rows, tolerance) if log else compare_values(place, rows, tolerance)

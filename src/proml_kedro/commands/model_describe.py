@@ -49,8 +49,8 @@ def describe_command(
 def _describe(
     overrides: tuple[str, ...], categories: int, image: Path | None, as_json: bool, env: str | None, conf_source: str
 ) -> None:
-    from proml_kedro.commands.place import Place
-    from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.project import Place
     from proml_kedro.spec.inputs import input_types
 
     place = Place(conf_source, overrides, env)
@@ -127,7 +127,7 @@ def _draw(image: Path, networks: dict[str, Description]) -> None:
 
 
 def _as_text(network: Description) -> Iterator[str]:
-    from proml_kedro.commands.show import table
+    from proml_kedro.commands.render import table
     from proml_kedro.models.deep.diagram import as_tree
 
     rows = [("input", "enters as", "shape", "ids", "table")]

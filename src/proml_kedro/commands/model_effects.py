@@ -126,7 +126,7 @@ def _check(models: dict[str, Mixed], entity: dict[str, str]) -> None:
 
 def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
     """Of a categorical input at most so many levels, the largest coefficients."""
-    from proml_kedro.commands.show import table
+    from proml_kedro.commands.render import table
 
     rows = [("fixed effect", "value", "error", "z", "per unit")]
     for name, group in groupby(effects, key=lambda one: one.name):
@@ -148,7 +148,7 @@ def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
 
 
 def _population_table(population: Sequence[Population]) -> str:
-    from proml_kedro.commands.show import table
+    from proml_kedro.commands.render import table
 
     heading = ("random effect", "of", "entities", "deviation", "one is", "correlation")
     rows = [
@@ -166,7 +166,7 @@ def _population_table(population: Sequence[Population]) -> str:
 
 
 def _entity_table(effects: Sequence[EntityEffect]) -> str:
-    from proml_kedro.commands.show import table
+    from proml_kedro.commands.render import table
 
     heading = ("effect", "entity", "of", "value", "error", "population", "deviations", "quantile", "rows")
     rows = [

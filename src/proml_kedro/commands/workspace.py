@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from proml_kedro.commands.place import Place
-    from proml_kedro.workspace.content import Content
+    from proml_kedro.project import Place
+    from proml_kedro.workspace.snapshot import Content
 
 PORT = 4242
 
@@ -50,8 +50,8 @@ def make_command(
 
 
 def _workspace(overrides: tuple[str, ...], port: int, no_browser: bool, env: str | None, conf_source: str) -> None:
-    from proml_kedro.workspace.content import Live
     from proml_kedro.workspace.server import open_port, serve
+    from proml_kedro.workspace.snapshot import Live
 
     with open_port(port) as listening:  # first, since it is quick to find out that somebody else has it
         live = Live(ProjectSource(conf_source, overrides, env))
@@ -93,7 +93,7 @@ class ProjectSource:
         self._place = self._open()
 
     def _open(self) -> Place:
-        from proml_kedro.commands.place import Place
+        from proml_kedro.project import Place
 
         return Place(*self._arguments)
 
@@ -117,8 +117,8 @@ class ProjectSource:
         Raises:
             UserError: The configuration is not sound.
         """
-        from proml_kedro.commands.marketplace import open_market
-        from proml_kedro.workspace.content import Content
+        from proml_kedro.marketplace.build import open_market
+        from proml_kedro.workspace.snapshot import Content
 
         place = self._open()
         market, notices = open_market(place)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from proml_kedro.config.changes import parse
 from proml_kedro.config.composition import compose
 from proml_kedro.config.folders import Folders
-from proml_kedro.config.schema import choices_at, known_keys
+from proml_kedro.config.overrides import parse
+from proml_kedro.config.spec_paths import choices_at, known_keys
 from proml_kedro.errors import UserError
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.config.changes import Change
 from proml_kedro.config.defaults import check_defaults, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
-from proml_kedro.config.origins import Layer, Origins
-from proml_kedro.config.schema import is_free
+from proml_kedro.config.overrides import Change
+from proml_kedro.config.provenance import Layer, Origins
+from proml_kedro.config.spec_paths import is_free
 from proml_kedro.errors import Mistake, UserError, did_you_mean, unknown
 from proml_kedro.spec.run import RunSpec
 
@@ -104,7 +104,7 @@ def _run_hydra(folders: Folders, choices: list[Change], mistakes: list[Mistake])
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from proml_kedro.config.explain import explain
+    from proml_kedro.config.hydra_errors import explain
 
     overrides = [_search_path(folders), *map(_as_override, choices)]
     with _HYDRA:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.config import AbstractConfigLoader, MissingConfigException
 
-from proml_kedro.config.changes import Change, from_params, named, parse
 from proml_kedro.config.folders import ConfSource, Folders
-from proml_kedro.config.trust import refuse_from_requests, refuse_other_types
+from proml_kedro.config.overrides import Change, from_params, named, parse
+from proml_kedro.config.request_policy import refuse_from_requests, refuse_other_types
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class HydraConfigLoader(AbstractConfigLoader):
     def _load(self) -> Loaded:
         # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
         from proml_kedro.config.composition import compose
-        from proml_kedro.config.resolved import read_resolved
+        from proml_kedro.config.stored_config import read_resolved
 
         folders = Folders.of(self._conf.folder)
         if RESOLVED in self.runtime_params:
@@ -222,7 +222,7 @@ def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake
     Raises:
         UserError: With all that is wrong, each located.
     """
-    from proml_kedro.config.resolve import resolve
+    from proml_kedro.config.interpolation import resolve
     from proml_kedro.config.validation import import_extensions, refuse_targets, validate
 
     values, unresolved, consequences = resolve(composition.config)

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from proml_kedro.config.schema import known_keys
-from proml_kedro.config.wording import MISFITS, in_words
+from proml_kedro.config.pydantic_errors import MISFITS, in_words
+from proml_kedro.config.spec_paths import known_keys
 from proml_kedro.errors import Mistake, did_you_mean
 from proml_kedro.spec.run import RunSpec, check
 

@@ -1,1 +1,3 @@
 """How good a model is, and how sure that is."""
+
+__all__ = ["compare", "metrics", "report"]

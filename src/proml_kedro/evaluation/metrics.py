@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.registry import Registry
+from proml_kedro.extensions import Registry
 
 Array = npt.NDArray[np.float64]
 

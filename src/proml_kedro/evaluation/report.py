@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from proml_kedro.evaluation import ranking
 from proml_kedro.evaluation.compare import Evaluation
-from proml_kedro.evaluation.figures import Scored, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.metrics import metrics
+from proml_kedro.evaluation.plots import Scored, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.plots import BLUE, ORANGE
 
 Array = npt.NDArray[Any]

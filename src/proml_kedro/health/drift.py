@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from proml_kedro.health.profile import ColumnProfile, ReferenceProfile, Sample, count
 from proml_kedro.health.profile import profile as make_profile
 from proml_kedro.health.result import ColumnVerdict, DriftResult, Finding, Verdict
+from proml_kedro.health.schema_check import schema_problem
 from proml_kedro.health.statistics import (
     benjamini_hochberg,
     g_test,
@@ -18,7 +19,6 @@ from proml_kedro.health.statistics import (
     scale_ratio,
     stability_index,
 )
-from proml_kedro.health.values import schema_problem
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.spec.monitoring import Check, GateSpec
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from proml_kedro.health.schema_check import as_numbers, as_texts, schema_problem
 from proml_kedro.health.statistics import Counts
-from proml_kedro.health.values import as_numbers, as_texts, schema_problem
 from proml_kedro.models.component import Array, Columns, Input
 
 _BINS = 10

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.pipelines import recipes
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
+from proml_kedro.workflow import recipes
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from proml_kedro.models.component import Columns
-    from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.models.graph.graph import ModelGraph
 
 
 def create_pipeline() -> Pipeline:
@@ -69,7 +69,7 @@ def evaluate(
         from proml_kedro.evaluation.report import write_report
         from proml_kedro.models.columns import in_split, read_codes, read_columns
         from proml_kedro.models.component import Input
-        from proml_kedro.models.graph import ModelGraph
+        from proml_kedro.models.graph.graph import ModelGraph
 
         def score(spec: ModelSpec, trained: Artifact) -> _Scored:
             graph = ModelGraph.load(spec, input_types(problem, features), trained.path, task)

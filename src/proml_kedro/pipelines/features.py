@@ -8,10 +8,10 @@ from shutil import copy2, copytree
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
-from proml_kedro.pipelines import recipes
-from proml_kedro.pipelines.recipes import columns_of
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
+from proml_kedro.workflow import recipes
+from proml_kedro.workflow.recipes import columns_of
 
 
 def create_pipeline() -> Pipeline:
@@ -59,7 +59,7 @@ def create_pipeline() -> Pipeline:
 
 def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, hardware: HardwareSpec) -> Artifact:
     """Read every source table into Parquet, with the columns derived from it; first make up what is generated."""
-    from proml_kedro.features.tables import read_tables, source_fingerprint
+    from proml_kedro.features.tables.read import read_tables, source_fingerprint
 
     base = Path(base_path)
     made = _generate(store, problem.generator, problem.name) if problem.generator else None
@@ -79,7 +79,7 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
         if made:
             copytree(made.file(TRUTH), folder / TRUTH, copy_function=_link)
 
-    return store.build(recipes.tables(problem), inputs, write, code=("features", "==duckdb"))
+    return store.build(recipes.tables(problem), inputs, write, code=("features", "engine", "==duckdb"))
 
 
 def _generate(store: ArtifactStore, generator: GeneratorSpec, name: str) -> Artifact:
@@ -110,8 +110,8 @@ def compute_features(
     remove_used_features: bool,
 ) -> Artifact:
     """Compute the values of every feature view, with the time from which each is known."""
-    from proml_kedro.features.live import refuse_removal
-    from proml_kedro.features.views import compute_views
+    from proml_kedro.features.views.compute import compute_views
+    from proml_kedro.release.used_features import refuse_removal
 
     refuse_removal(problem, features, store.data_dir, remove_used_features)
 
@@ -119,7 +119,7 @@ def compute_features(
         recipes.feature_tables(problem, features),
         {"tables": tables},
         lambda folder: compute_views(problem, features, tables.path, hardware, folder),
-        code=("features", "==duckdb"),
+        code=("features", "engine", "==duckdb"),
     )
 
 
@@ -138,8 +138,8 @@ def build_training_set(
     columns = columns_of(features, model, evaluation.baseline)
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.repository import open_repository
-        from proml_kedro.features.training_set import build_training_set as build
+        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.training.training_set import build_training_set as build
 
         repository = open_repository(problem, features, store.data_dir, hardware, online_store)
         build(problem, features, columns, tables.path, repository, hardware, folder)
@@ -149,7 +149,7 @@ def build_training_set(
         recipes.training_set(problem, features, model, evaluation),
         {"tables": tables, "feature_tables": feature_tables},
         write,
-        code=("features", "==duckdb", "==feast"),
+        code=("features", "engine", "==duckdb", "==feast"),
     )
 
 
@@ -171,8 +171,8 @@ def register(
     registered["online_store"] = online_store
     if registry.matches(registered):
         return
-    from proml_kedro.features.repository import open_repository
-    from proml_kedro.features.repository import register as apply
+    from proml_kedro.features.feast.repository import open_repository
+    from proml_kedro.features.feast.repository import register as apply
 
     registry.remove()
     repository = open_repository(problem, features, store.data_dir, hardware, online_store)

@@ -9,10 +9,10 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint
 from proml_kedro.pipelines.features import register, service_name
-from proml_kedro.pipelines.recipes import columns_of
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.workflow.recipes import columns_of
 
-_STORE = ("materialize", "row_store", "rows", "rows_sqlite", "rows_redis")
+_STORE = ("feast.materialize", "feast.online_store", "online.store", "online.sqlite", "online.redis")
 
 
 def create_pipeline() -> Pipeline:
@@ -47,7 +47,7 @@ def materialize_features(
 
     The store changes in place. The result says what it holds: the moment of each view, and a digest of its history.
     """
-    from proml_kedro.features.rows import online_place, rows_at
+    from proml_kedro.features.online.open import online_place, rows_at
 
     rows = rows_at(online_place(online_store, problem.name, store.data_dir), problem.name)
     place = store.data_dir / "feature_store" / problem.name
@@ -82,9 +82,9 @@ def _materialize(
     hardware: HardwareSpec,
     online_store: str,
 ) -> None:
-    from proml_kedro.features.materialize import materialize_new, views_of
-    from proml_kedro.features.repository import open_repository
-    from proml_kedro.features.training_set import newest_moment
+    from proml_kedro.features.feast.materialize import materialize_new, views_of
+    from proml_kedro.features.feast.repository import open_repository
+    from proml_kedro.features.training.training_set import newest_moment
 
     repository = open_repository(problem, features, store.data_dir, hardware, online_store)
     views = views_of(repository, service_name(problem, model))
@@ -106,9 +106,9 @@ def check_online_values(
     columns = columns_of(features, model)
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.consistency import as_result, check_consistency
-        from proml_kedro.features.repository import open_repository
-        from proml_kedro.features.rows import rows_at
+        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.online.consistency import as_result, check_consistency
+        from proml_kedro.features.online.open import rows_at
 
         repository = open_repository(problem, features, store.data_dir, hardware, online_store)
         held = rows_at(repository.config.online_store.path, problem.name).held()
@@ -117,4 +117,4 @@ def check_online_values(
         (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
-    return store.build(f"{problem.name}/{model.name}/consistency", inputs, write, code=("features",))
+    return store.build(f"{problem.name}/{model.name}/consistency", inputs, write, code=("features", "engine"))

@@ -49,19 +49,19 @@ def check_drift(
     seed: int,
 ) -> Artifact:
     """Check every input of the model and its score, and write the verdict beside Evidently's report."""
-    from proml_kedro.health.current import file_fingerprint
-    from proml_kedro.health.write import show_in_ci
+    from proml_kedro.health.read_current import file_fingerprint
+    from proml_kedro.health.report import show_in_ci
 
     path = Path(base_path, monitoring.current.path) if monitoring.current.path else None
 
     def write(folder: Path) -> None:
-        from proml_kedro.health.current import read_current
         from proml_kedro.health.drift import calibrate
         from proml_kedro.health.drift import check_drift as check
         from proml_kedro.health.evidently_report import write_report
-        from proml_kedro.health.history import History
-        from proml_kedro.health.write import write_result
-        from proml_kedro.models.graph import ModelGraph
+        from proml_kedro.health.periods import History
+        from proml_kedro.health.read_current import read_current
+        from proml_kedro.health.report import write_result
+        from proml_kedro.models.graph.graph import ModelGraph
 
         graph = ModelGraph.load(model, input_types(problem, features), trained_model.path, problem.label.task)
         past = History(training_set.file("training_set.parquet"), graph)

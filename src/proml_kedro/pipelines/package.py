@@ -9,9 +9,10 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.pipelines import materialize, recipes
+from proml_kedro.pipelines import materialize
 from proml_kedro.spec import FeaturesSpec, ModelSpec, ProblemSpec, ServingSpec
 from proml_kedro.spec.inputs import input_types
+from proml_kedro.workflow import recipes
 
 
 def create_pipeline() -> Pipeline:
@@ -59,7 +60,7 @@ def write_bundle(
 
     def write(folder: Path) -> None:
         from proml_kedro.bundle import write_bundle as write_files
-        from proml_kedro.models.graph import ModelGraph
+        from proml_kedro.models.graph.graph import ModelGraph
 
         write_files(
             folder,
@@ -85,8 +86,8 @@ def build_bento(store: ArtifactStore, bundle: Artifact, problem: ProblemSpec, se
     """Build the Bento, then prove in a fresh process that it scores the golden rows as they were scored."""
 
     def write(folder: Path) -> None:
-        from proml_kedro.serving.package import build_bento as build
-        from proml_kedro.serving.package import check_bento
+        from proml_kedro.serving.bento import build_bento as build
+        from proml_kedro.serving.bento import check_bento
 
         build(bundle.path, folder, serving)
         check_bento(folder)
@@ -95,5 +96,5 @@ def build_bento(store: ArtifactStore, bundle: Artifact, problem: ProblemSpec, se
         f"{problem.name}/bento",
         {"bundle": bundle, "serving": serving},
         write,
-        code=("serving", "bundle", "models", "features", "spec", "==bentoml"),
+        code=("serving", "bundle", "models", "features", "engine", "spec", "==bentoml"),
     )

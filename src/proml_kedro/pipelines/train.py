@@ -10,9 +10,9 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.pipelines import recipes
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
+from proml_kedro.workflow import recipes
 
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
@@ -81,7 +81,7 @@ def _train(
     from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.component import FitContext, Input
     from proml_kedro.models.examples import read_examples
-    from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.models.graph.graph import ModelGraph
 
     rows = training_set.file("training_set.parquet")
     task = problem.label.task

@@ -10,13 +10,13 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.registry import components
+from proml_kedro.extensions import components
 
 PACKAGE = "proml_kedro"
 
 # What is loaded by name and so imported nowhere.
 _SERVICE = ("proml_kedro.serving.service", "proml_kedro.serving.scorer", "pyarrow")
-_ONLINE = ("proml_kedro.features.online",)
+_ONLINE = ("proml_kedro.features.online.lookup",)
 
 
 def needed_modules(manifest: Manifest) -> set[str]:

@@ -10,7 +10,7 @@ from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
 from proml_kedro.models.component import Columns
-from proml_kedro.serving.online import OnlineLookup
+from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
 

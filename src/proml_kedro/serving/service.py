@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.guard import TOKEN_VARIABLE, Guard
-from proml_kedro.serving.online import STORE_VARIABLE, StoreUnavailableError
+from proml_kedro.serving.lookup import STORE_VARIABLE, StoreUnavailableError
 from proml_kedro.serving.schema import (
     Problem,
     Row,

@@ -36,3 +36,10 @@ def _known(dtype: str) -> str:
 
 Dtype = Annotated[str, AfterValidator(_known)]
 """``float``, ``int``, ``bool``, ``str``, or ``vector[N]`` for a list of N single-precision numbers."""
+
+
+def feature_type(dtype: Dtype) -> str:
+    """``numerical``, ``categorical`` or ``embedding``."""
+    if vector_size(dtype) is not None:
+        return "embedding"
+    return "categorical" if dtype in ("str", "bool") else "numerical"

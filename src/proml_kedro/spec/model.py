@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapVa
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.registry import UnknownNameError, component_specs, components
+from proml_kedro.extensions import UnknownNameError, component_specs, components
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.problem import ProblemSpec, Task

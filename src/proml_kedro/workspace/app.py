@@ -13,13 +13,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from proml_kedro.workspace import answers
-from proml_kedro.workspace.content import Live
+from proml_kedro.workspace import api
 from proml_kedro.workspace.guard import Guard
 from proml_kedro.workspace.results import REPORTS, report_file
+from proml_kedro.workspace.snapshot import Live
 
 if TYPE_CHECKING:
-    from proml_kedro.features.catalog import Entry
+    from proml_kedro.marketplace.entry import Entry
 
 STATIC = Path(__file__).parent / "static"
 PAGES = ("/", "/features", "/models", "/health", "/report")
@@ -69,7 +69,7 @@ class _Questions:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._sketches = answers.Sketches()
+        self._sketches = api.Sketches()
 
     async def status(self, request: Request) -> Response:
         """Whether anything has changed since."""
@@ -89,15 +89,15 @@ class _Questions:
     async def search(self, request: Request) -> Response:
         """Features by words and facets."""
         params = request.query_params
-        filters = {name: params[name] for name in answers.SHOWN_FACETS if name in params}
+        filters = {name: params[name] for name in api.SHOWN_FACETS if name in params}
         limit = params.get("limit", str(_SHOWN))
         if not limit.isdecimal() or not 0 < int(limit) <= _MOST:
             return _refuse(400, f"limit must be a number from 1 to {_MOST}")
-        return _answer(answers.search(self._live.content, params.get("q", ""), filters, int(limit)))
+        return _answer(api.search(self._live.content, params.get("q", ""), filters, int(limit)))
 
     async def feature(self, request: Request) -> Response:
         """All that is declared and known of a feature."""
-        return await self._of_feature(request, lambda entry: answers.describe(self._live.content, entry))
+        return await self._of_feature(request, lambda entry: api.describe(self._live.content, entry))
 
     async def distribution(self, request: Request) -> Response:
         """How its values are distributed."""
@@ -109,11 +109,11 @@ class _Questions:
 
     async def models(self, request: Request) -> Response:
         """What was run."""
-        return _answer(answers.models(self._live.content))
+        return _answer(api.models(self._live.content))
 
     async def health(self, request: Request) -> Response:
         """What the last checks have found."""
-        return _answer(answers.health(self._live.content))
+        return _answer(api.health(self._live.content))
 
     async def report(self, request: Request) -> Response:
         """A file of a result."""

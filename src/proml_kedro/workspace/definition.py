@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from proml_kedro.features.catalog import Entry
+from proml_kedro.marketplace.entry import Entry
 
 _WIDTH = 88
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from proml_kedro.features.catalog import Entry
-from proml_kedro.features.sql import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.marketplace.entry import Entry
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.content import feature_table
+from proml_kedro.workspace.snapshot import feature_table
 
 if TYPE_CHECKING:
     import duckdb

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.workspace.content import Live
+from proml_kedro.workspace.snapshot import Live
 
 ADDRESS = "127.0.0.1"
 _TRIED = 50

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from proml_kedro.features.materialize import materialize_new
-from proml_kedro.features.online import OnlineFeatures
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.rows import rows_at
+from proml_kedro.features.feast.materialize import materialize_new
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.lookup import OnlineFeatures
+from proml_kedro.features.online.open import rows_at
 from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from proml_kedro.commands.entity import parse_moment, split_words
+from proml_kedro.commands.online_store import parse_moment, split_words
 from proml_kedro.errors import UserError
-from proml_kedro.features.materialize import materialize_new
-from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.feast.materialize import materialize_new
+from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
 

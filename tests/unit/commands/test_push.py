@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from proml_kedro.features.materialize import materialize_new
-from proml_kedro.features.push import Pushed, push_rows
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.rows import rows_at
+from proml_kedro.features.feast.materialize import materialize_new
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.push import Pushed, push_rows
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from proml_kedro.commands.marketplace import open_market
-from proml_kedro.commands.place import Place
+from proml_kedro.marketplace.build import open_market
+from proml_kedro.project import Place
 
 
 def found(project: Any, *arguments: str) -> dict[str, Any]:

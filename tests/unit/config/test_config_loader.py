@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kedro.config import MissingConfigException, OmegaConfigLoader
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.config.changes import from_params, parse
+from proml_kedro.config.overrides import from_params, parse
 from proml_kedro.config.show import as_yaml, with_origins
 from proml_kedro.errors import UserError
 
@@ -146,7 +146,7 @@ def test_kedros_own_loader_does_not_take_the_environment_away(load, monkeypatch,
 def test_extensions_beside_conf_are_imported_first(load, conf, edit):
     (conf.parent / "shop_extension_for_test.py").write_text(
         "from proml_kedro.models.logistic.component import Logistic\n"
-        "from proml_kedro.registry import components\n"
+        "from proml_kedro.extensions import components\n"
         "components.register('shop_kind_for_test')(type('Shop', (Logistic,), {}))\n"
     )
     component = "{components: {a: {kind: shop_kind_for_test, inputs: [visit.pages]}}, score: a}"
@@ -157,7 +157,7 @@ def test_extensions_beside_conf_are_imported_first(load, conf, edit):
         with pytest.raises(UserError, match="kind"):  # Logistic's spec wants its own kind: so it was found
             loader.loaded  # noqa: B018
     finally:
-        from proml_kedro.registry import components
+        from proml_kedro.extensions import components
 
         components._objects.pop("shop_kind_for_test", None)
 

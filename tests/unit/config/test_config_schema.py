@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proml_kedro.config.schema import choices_at, is_free, known_keys
-from proml_kedro.config.wording import in_words
+from proml_kedro.config.pydantic_errors import in_words
+from proml_kedro.config.spec_paths import choices_at, is_free, known_keys
 
 EFFECTS = {"kind": "mixed", "random_effects": [{"entity": ["a"]}, {"kind": "factors"}]}
 CONFIG = {

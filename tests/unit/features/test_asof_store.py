@@ -18,7 +18,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64, String
 
-from proml_kedro.features.asof_job import AsofRetrievalJob
+from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
 from proml_kedro.spec import HardwareSpec
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -57,7 +57,7 @@ def make_store(folder: Path, threads: int = 1) -> FeatureStore:
         registry=str(folder / "registry.db"),
         online_store={"type": "sqlite", "path": str(folder / "online.db")},
         offline_store={
-            "type": "proml_kedro.features.asof_store.AsofOfflineStore",
+            "type": "proml_kedro.features.feast.offline_store.AsofOfflineStore",
             "threads": threads,
             "memory": "300MB",
         },

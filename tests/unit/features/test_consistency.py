@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.features.consistency import as_result, check_consistency, compare_column
-from proml_kedro.features.materialize import materialize
-from proml_kedro.features.repository import open_repository, register
+from proml_kedro.features.feast.materialize import materialize
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.consistency import as_result, check_consistency, compare_column
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.training_set import build_training_set
-from proml_kedro.features.views import compute_views
+from proml_kedro.features.training.training_set import build_training_set
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
 

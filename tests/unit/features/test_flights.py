@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.features.materialize import materialize
-from proml_kedro.features.online import OnlineFeatures
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.rows import rows_at
-from proml_kedro.features.tables import read_tables
-from proml_kedro.features.training_set import build_training_set
-from proml_kedro.features.views import compute_views
+from proml_kedro.features.feast.materialize import materialize
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.lookup import OnlineFeatures
+from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.tables.read import read_tables
+from proml_kedro.features.training.training_set import build_training_set
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.run import RunSpec
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from proml_kedro.features.leaks import _auc, declared_leaks, measured_leaks
+from proml_kedro.features.training.leaks import _auc, declared_leaks, measured_leaks
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, HARDWARE, PROBLEM

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.live import refuse_removal
+from proml_kedro.release.used_features import refuse_removal
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, PROBLEM

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from proml_kedro.features.catalog import Entry, Facts, list_features, window_words
-from proml_kedro.features.freshness import freshness
-from proml_kedro.features.market import FACETS, Market
+from proml_kedro.features.views.freshness import freshness
+from proml_kedro.marketplace.entry import Entry, Facts, list_features, window_words
+from proml_kedro.marketplace.index import FACETS, Market
 from shop import Shop
 
 FACTS = Facts(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.features.on_demand import OnDemand, from_lists, to_lists
+from proml_kedro.features.on_demand.evaluate import OnDemand, from_lists, to_lists
 from proml_kedro.spec.expression_types import FUNCTIONS, OPERATORS
 from proml_kedro.spec.features import FeaturesSpec
 
@@ -177,7 +177,7 @@ def test_a_row_alone_is_as_among_others(pair: Pair, rows: list[dict[str, Any]]) 
 
 
 def test_every_function_is_computed() -> None:
-    from proml_kedro.features.on_demand import _FUNCTIONS
+    from proml_kedro.features.on_demand.evaluate import _FUNCTIONS
 
     assert set(_FUNCTIONS) == {*OPERATORS, *FUNCTIONS, "case"}
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from proml_kedro.features.materialize import materialize
-from proml_kedro.features.online import OnlineFeatures
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.rows import rows_at
+from proml_kedro.features.feast.materialize import materialize
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.lookup import OnlineFeatures
+from proml_kedro.features.online.open import rows_at
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)

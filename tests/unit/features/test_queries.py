@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.tables import read_tables
+from proml_kedro.features.tables.read import read_tables
 from proml_kedro.spec.problem import ProblemSpec, TableSpec
 from shop import HARDWARE
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.repository import feast_objects, open_repository, register
-from proml_kedro.features.training_set import build_training_set
+from proml_kedro.features.feast.repository import feast_objects, open_repository, register
+from proml_kedro.features.training.training_set import build_training_set
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
 

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.materialize import materialize, materialize_new
-from proml_kedro.features.online import OnlineFeatures
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.rows import entity_key, online_place, rows_at
+from proml_kedro.features.feast.materialize import materialize, materialize_new
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.online.lookup import OnlineFeatures
+from proml_kedro.features.online.open import online_place, rows_at
+from proml_kedro.features.online.store import entity_key
 from proml_kedro.spec.features import FeaturesSpec
 from redis_server import redis_server
 from shop import HARDWARE, Shop

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.tables import read_tables, source_files, source_fingerprint
+from proml_kedro.features.tables.read import read_tables, source_files, source_fingerprint
 from proml_kedro.spec.problem import ProblemSpec
 from shop import HARDWARE
 

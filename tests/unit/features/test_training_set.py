@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.repository import open_repository, register
-from proml_kedro.features.training_set import build_training_set, newest_moment
+from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.training.training_set import build_training_set, newest_moment
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import HARDWARE, PROBLEM, Shop

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.features.catalog import Entry
-from proml_kedro.features.validation import Finding, validate
+from proml_kedro.marketplace.entry import Entry
+from proml_kedro.marketplace.validate import Finding, validate
 from shop import HARDWARE
 
 GOOD = Entry(

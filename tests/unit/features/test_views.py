@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.views import compute_views
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, HARDWARE, PROBLEM, Shop

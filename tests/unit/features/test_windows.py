@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.features.windows import snapshot_sql
+from proml_kedro.features.views.windows import snapshot_sql
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeatureViewSpec, window_length
 

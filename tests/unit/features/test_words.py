@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proml_kedro.features.words import WordIndex, words
+from proml_kedro.marketplace.words import WordIndex, words
 
 TEXTS = st.lists(st.text(alphabet="abAB1 _.é\U0001d7d8中", max_size=12), max_size=12)
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.health.current import file_fingerprint, read_current
-from proml_kedro.health.history import SCORE, History
+from proml_kedro.health.periods import SCORE, History
+from proml_kedro.health.read_current import file_fingerprint, read_current
 from proml_kedro.models.component import Input
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.monitoring import MonitoringSpec

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from proml_kedro.health.drift import check_drift
-from proml_kedro.health.write import show_in_ci, write_result
+from proml_kedro.health.report import show_in_ci, write_result
 from proml_kedro.models.component import Input
 from proml_kedro.spec.monitoring import GateSpec
 

@@ -5,7 +5,7 @@ import pytest
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import FitContext
-from proml_kedro.models.graph import ModelGraph, _folds
+from proml_kedro.models.graph.graph import ModelGraph, _folds
 from proml_kedro.spec import HardwareSpec, ModelSpec
 from proml_kedro.testing import INPUTS, make_examples
 
@@ -65,8 +65,8 @@ def test_save_and_load(tmp_path):
 
 
 def test_the_score_must_be_a_probability():
+    from proml_kedro.extensions import components
     from proml_kedro.models.component import Component
-    from proml_kedro.registry import components
     from proml_kedro.spec.model import ComponentSpec
 
     class EmbeddingSpec(ComponentSpec):
@@ -162,8 +162,8 @@ def test_infinite_and_huge_numbers_count_as_missing():
 
 
 def test_a_component_starts_from_the_earlier_one_of_its_name_and_kind():
+    from proml_kedro.extensions import components
     from proml_kedro.models.component import Component
-    from proml_kedro.registry import components
     from proml_kedro.spec.model import ComponentSpec
 
     class WarmSpec(ComponentSpec):

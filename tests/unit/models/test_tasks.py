@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from proml_kedro.extensions import components
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.graph import ModelGraph
-from proml_kedro.registry import components
+from proml_kedro.models.graph.graph import ModelGraph
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.run import check

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.bundle import Bundle, write_bundle
-from proml_kedro.features.derive import with_on_demand
-from proml_kedro.features.on_demand import OnDemand
+from proml_kedro.features.on_demand.batches import with_on_demand
+from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.columns import read_columns
-from proml_kedro.serving.check import golden_rows
+from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import Scorer
 from proml_kedro.spec.run import RunSpec
 from small import METRICS, fit, make_config, write_training_set

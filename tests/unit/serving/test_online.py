@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.bundle import write_bundle
-from proml_kedro.serving.online import STORE_VARIABLE
+from proml_kedro.serving.lookup import STORE_VARIABLE
 from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.run import RunSpec
@@ -45,11 +45,11 @@ def write_visits(folder, rows=1500):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A data folder as a run leaves it, with values as of its newest example; and that example."""
-    from proml_kedro.features.materialize import materialize
-    from proml_kedro.features.repository import open_repository, register
-    from proml_kedro.features.tables import read_tables
-    from proml_kedro.features.training_set import build_training_set, newest_moment
-    from proml_kedro.features.views import compute_views
+    from proml_kedro.features.feast.materialize import materialize
+    from proml_kedro.features.feast.repository import open_repository, register
+    from proml_kedro.features.tables.read import read_tables
+    from proml_kedro.features.training.training_set import build_training_set, newest_moment
+    from proml_kedro.features.views.compute import compute_views
 
     base = tmp_path_factory.mktemp("online")
     write_visits(base)
@@ -123,8 +123,8 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
 
 
 def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
-    from proml_kedro.features.materialize import materialize_new
-    from proml_kedro.features.repository import open_repository, register
+    from proml_kedro.features.feast.materialize import materialize_new
+    from proml_kedro.features.feast.repository import open_repository, register
 
     data, bundle, newest, columns = made
     run = RunSpec.model_validate(make_config())

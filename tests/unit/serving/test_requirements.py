@@ -21,7 +21,7 @@ def _with(manifest, **config):
 
 def test_a_model_brings_its_own_library_and_no_other(manifest):
     found = needed_modules(manifest)
-    assert {"bentoml", "xgboost", "numpy", "pyarrow", "yaml", "proml_kedro.models.graph"} <= found
+    assert {"bentoml", "xgboost", "numpy", "pyarrow", "yaml", "proml_kedro.models.graph.graph"} <= found
     assert found.isdisjoint({"kedro", "hydra", "omegaconf", "evidently", "sklearn", "matplotlib"})
     linear = make_config({"linear": {"kind": "logistic", "inputs": ["*"]}})
     assert "sklearn" in needed_modules(_with(manifest, model=linear["model"]))
@@ -29,7 +29,7 @@ def test_a_model_brings_its_own_library_and_no_other(manifest):
 
 def test_looking_features_up_needs_neither_feast_nor_duckdb(manifest):
     assert not {"feast", "duckdb", "pandas"} & needed_modules(manifest)
-    assert "proml_kedro.features.rows_sqlite" in needed_modules(manifest)
+    assert "proml_kedro.features.online.sqlite" in needed_modules(manifest)
     rows = manifest.rows
     brought = [one for one in rows.inputs if one.request]
     alone = manifest.model_copy(update={"rows": rows.model_copy(update={"inputs": brought})})

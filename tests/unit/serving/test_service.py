@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from proml_kedro.bundle import Bundle, IntegrityError
-from proml_kedro.serving.check import golden_rows
 from proml_kedro.serving.guard import TOKEN_VARIABLE
-from proml_kedro.serving.online import STORE_VARIABLE, OnlineLookup, StoreUnavailableError
+from proml_kedro.serving.lookup import STORE_VARIABLE, OnlineLookup, StoreUnavailableError
+from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.service import make_service
 from small import make_bundle
 

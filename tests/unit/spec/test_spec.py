@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from proml_kedro.registry import component_specs
+from proml_kedro.extensions import component_specs
 from proml_kedro.spec import (
     ComponentSpec,
     FeaturesSpec,

@@ -13,12 +13,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
-from proml_kedro.features.catalog import Facts, list_features
-from proml_kedro.features.market import Market
 from proml_kedro.health.result import DriftResult, Finding
+from proml_kedro.marketplace.entry import Facts, list_features
+from proml_kedro.marketplace.index import Market
 from proml_kedro.workspace.app import make_app
-from proml_kedro.workspace.content import Content, Live
 from proml_kedro.workspace.server import hosts_of
+from proml_kedro.workspace.snapshot import Content, Live
 from shop import FEATURES, HARDWARE, Shop
 
 PORT = 4242

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.workspace import answers
+from proml_kedro.workspace import api
 from proml_kedro.workspace.distribution import BINS, Column, correlations, sketch
 from shop import HARDWARE
 
@@ -98,7 +98,7 @@ def test_values_of_the_training_set_come_before_those_of_the_table(site) -> None
 
 def test_a_sketch_is_made_once_for_a_result(site, monkeypatch) -> None:
     made = []
-    monkeypatch.setattr(answers, "sketch", lambda column, hardware: made.append(column) or sketch(column, hardware))
+    monkeypatch.setattr(api, "sketch", lambda column, hardware: made.append(column) or sketch(column, hardware))
     client = site.client()
     asked = [client.get("/api/distribution", params={"name": "price.price"}).json() for _ in range(3)]
     assert asked[0] == asked[1] == asked[2]

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.workspace.content import Live
 from proml_kedro.workspace.results import ModelResult, read_results, worst_drift
+from proml_kedro.workspace.snapshot import Live
 
 BROKEN = ["", "{", "[]", "null", "3", '"x"', '{"rows": "many"}', "\x00", '{"columns": [{"name": 3}]}']
 

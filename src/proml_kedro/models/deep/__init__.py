@@ -2,3 +2,5 @@
 
 TensorFlow takes seconds to import: only functions that build, train or score a network do so.
 """
+
+__all__ = ["describe", "devices", "diagram", "spec"]

@@ -1,1 +1,3 @@
 """``kind: linear``: a ridge generalized linear model."""
+
+__all__ = ["component"]

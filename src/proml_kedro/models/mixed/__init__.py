@@ -1,1 +1,3 @@
 """``kind: mixed``: generalized linear mixed models (GLMix)."""
+
+__all__ = ["component", "effects"]

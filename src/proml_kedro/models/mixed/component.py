@@ -13,17 +13,19 @@ import numpy.typing as npt
 
 from proml_kedro.models.columns import row_count, sigmoid
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.mixed import arranging, continuation, effects, prepare, scoring
+from proml_kedro.models.mixed import effects, score, warm_start
+from proml_kedro.models.mixed.choose_engine import is_streamed
 from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
-from proml_kedro.models.mixed.learned import Learned
+from proml_kedro.models.mixed.fitted import Learned
 from proml_kedro.models.mixed.losses import predict
+from proml_kedro.models.mixed.memory import arrange
+from proml_kedro.models.mixed.rows import Unit, check_label, sample, usable, weights
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
-from proml_kedro.models.mixed.streamed.choice import is_streamed
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
-    from proml_kedro.models.mixed.settings import Fit, Settings
+    from proml_kedro.models.mixed.memory.settings import Fit, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +61,14 @@ class Mixed(Component):
         spec, terms, loss = self.spec, self._terms, self.spec.loss_for(context.task)
         periods = [train, validation] if context.final and spec.refit else [train]
         if is_streamed(spec, [*terms.numbers, *terms.categories], periods, context):
-            from proml_kedro.models.mixed.streamed.learn import learn
+            from proml_kedro.models.mixed.streamed.engine import learn
 
             self._learned = learn(spec, terms, periods, self._continued(loss, context), context)
             return
         examples = train.join(validation) if len(periods) > 1 else train
-        examples = self._sample(prepare.usable(examples, spec.exposure, context.key), context)
-        prepare.check_label(examples.label, loss, context.key)
-        columns, label, weight = examples.columns, examples.label, prepare.weights(examples)
+        examples = self._sample(usable(examples, spec.exposure, context.key), context)
+        check_label(examples.label, loss, context.key)
+        columns, label, weight = examples.columns, examples.label, weights(examples)
         earlier = self._continued(loss, context)
         with terms.remembering(columns):
             for name in terms.learn(columns, weight, earlier.terms if earlier else None):
@@ -77,39 +79,39 @@ class Mixed(Component):
         self._learned.facts = {"rows": len(label), **self._learned.facts}
         self._learned.importance = self._shares(columns)
 
-    def _continued(self, loss: Loss, context: FitContext) -> continuation.Earlier | None:
+    def _continued(self, loss: Loss, context: FitContext) -> warm_start.Earlier | None:
         """The earlier model, as far as it is one to go on from."""
         before, spec = context.previous, self.spec
-        earlier = continuation.Earlier(before._terms, before._learned) if isinstance(before, Mixed) else None
-        return continuation.check(spec, self._terms, earlier, loss, context.key, context.final)
+        earlier = warm_start.Earlier(before._terms, before._learned) if isinstance(before, Mixed) else None
+        return warm_start.check(spec, self._terms, earlier, loss, context.key, context.final)
 
     def _learn(
         self,
         columns: Columns,
         label: Array,
         weight: Array,
-        earlier: continuation.Earlier | None,
+        earlier: warm_start.Earlier | None,
         loss: Loss,
         context: FitContext,
     ) -> Learned:
-        from proml_kedro.models.mixed.engine import fit
+        from proml_kedro.models.mixed.memory.fit import fit
 
         spec, terms = self.spec, self._terms
-        hashes = arranging.row_hashes(terms, columns, label, weight)
-        plan = continuation.nothing_held(terms, len(label))
+        hashes = arrange.hash_rows(terms, columns, label, weight)
+        plan = warm_start.nothing_held(terms, len(label))
         if earlier is not None:
-            plan = continuation.make_plan(spec, terms, earlier, columns, hashes)
-        unit = prepare.Unit.of(label, weight, loss, centred=not plan.fixed)
+            plan = warm_start.make_plan(spec, terms, earlier, columns, hashes)
+        unit = Unit.of(label, weight, loss, centred=not plan.fixed)
         found = fit(
-            arranging.arrange_rows(terms, columns, label, weight, unit, plan, context.seed),
-            arranging.covariances(terms, unit, plan),
+            arrange.arrange_rows(terms, columns, label, weight, unit, plan, context.seed),
+            arrange.covariances(terms, unit, plan),
             self._settings(loss, plan.variances),
             context.hardware.threads,
-            arranging.start(terms, earlier, unit, plan) if earlier else None,
+            arrange.start(terms, earlier, unit, plan) if earlier else None,
             context.checkpoints,
         )
         self._say_how_it_ended(found, loss, context.key)
-        return arranging.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
+        return arrange.keep(terms, columns, weight, hashes, unit.restore(found), plan, earlier, loss)
 
     def _say_how_it_ended(self, found: Fit, loss: Loss, key: str) -> None:
         if not found.converged:
@@ -121,7 +123,7 @@ class Mixed(Component):
             logger.warning("%s: %s: %s", key, finding, known)
 
     def _settings(self, loss: Loss, held: bool) -> Settings:
-        from proml_kedro.models.mixed.settings import Settings
+        from proml_kedro.models.mixed.memory.settings import Settings
 
         return Settings(
             loss=loss,
@@ -138,7 +140,7 @@ class Mixed(Component):
         stays = np.ones(len(examples), np.bool_)
         for one in self.spec.coefficients:
             if one.max_rows is not None:
-                stays &= prepare.sample(self._terms.number(examples.columns, one), one.max_rows, generator)
+                stays &= sample(self._terms.number(examples.columns, one), one.max_rows, generator)
         if stays.all():
             return examples
         logger.info("%s: %s rows are left out by max_rows", context.key, f"{np.count_nonzero(~stays):,}")
@@ -147,7 +149,7 @@ class Mixed(Component):
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Margin and probability, or margin, mean and variance, averaged over the posterior."""
         learned = self._learned
-        said = predict(learned.loss, *scoring.moments(self._terms, learned, columns), learned.dispersion)
+        said = predict(learned.loss, *score.moments(self._terms, learned, columns), learned.dispersion)
         return said if "mean" in said else {**said, "probability": sigmoid(said["margin"])}
 
     def _shares(self, columns: Columns) -> dict[str, float]:
@@ -155,7 +157,7 @@ class Mixed(Component):
         every = slice(None, None, max(1, row_count(columns) // _ROWS_FOR_IMPORTANCE))
         columns = {name: values[every] for name, values in columns.items()}
         size = {one.name: 0.0 for one in self.inputs}
-        for names, added in scoring.contributions(self._terms, self._learned, columns):
+        for names, added in score.contributions(self._terms, self._learned, columns):
             for name in names:
                 size[name] += float(added.std()) / len(names)
         total = sum(size.values()) or 1.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from proml_kedro.models.mixed.encoding import SEPARATOR, Names
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.fitted import Effect, Learned
 from proml_kedro.models.mixed.spec import RandomEffectSpec
 from proml_kedro.models.mixed.terms import Terms
 

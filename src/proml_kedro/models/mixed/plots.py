@@ -9,7 +9,7 @@ import numpy as np
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.effects import EntityEffect, fixed_effects, most_different
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.fitted import Effect, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.plots import BLUE, GREY, ORANGE, figure

@@ -11,8 +11,8 @@ from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValid
 from pydantic_core import PydanticCustomError
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.models.mixed.mistakes import of_terms
-from proml_kedro.models.mixed.streamed.choice import obstacles
+from proml_kedro.models.mixed.check import of_terms
+from proml_kedro.models.mixed.choose_engine import obstacles
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec

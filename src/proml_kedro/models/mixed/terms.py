@@ -14,10 +14,10 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.models.mixed.check import of_terms
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale, combine
-from proml_kedro.models.mixed.learned import mapped
-from proml_kedro.models.mixed.mistakes import of_terms
-from proml_kedro.models.mixed.prepare import has_exposure
+from proml_kedro.models.mixed.fitted import mapped
+from proml_kedro.models.mixed.rows import has_exposure
 from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
 
 

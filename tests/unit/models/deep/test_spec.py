@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from proml_kedro.config.schema import known_keys
+from proml_kedro.config.spec_paths import known_keys
 from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.spec.problem import ProblemSpec

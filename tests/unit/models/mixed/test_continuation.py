@@ -15,7 +15,7 @@ import pytest
 from dense_mixed import derivatives, draw
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.mixed import digests
+from proml_kedro.models.mixed import row_hashes
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Names
 from proml_kedro.models.mixed.spec import MixedSpec
@@ -143,7 +143,7 @@ def test_an_update_is_the_direct_solution_for_the_changed_entities(loss, tmp_pat
 
 
 def _margin(component, columns):
-    from proml_kedro.models.mixed.scoring import contributions
+    from proml_kedro.models.mixed.score import contributions
 
     return np.sum([added for _, added in contributions(component._terms, component._learned, columns)], axis=0)
 
@@ -215,13 +215,13 @@ def test_a_name_that_is_no_effect_is_refused():
 
 def test_a_digest_depends_on_the_rows_of_an_entity_and_not_on_their_order():
     keys = np.array([b"a", b"bb", b"\xc3\xa4"])
-    hashes = digests.of_keys(keys)
+    hashes = row_hashes.of_keys(keys)
     assert len(set(hashes)) == 3
-    np.testing.assert_array_equal(hashes[:2], digests.of_keys(keys[:2]))  # however wide the widest name is
+    np.testing.assert_array_equal(hashes[:2], row_hashes.of_keys(keys[:2]))  # however wide the widest name is
     label, codes = np.array([0, 1, 1, 0], np.float32), np.array([0, 1, 0, -1])
 
     def of(label, codes):
-        return digests.by_level(digests.of_rows([label], [(codes, hashes)]), codes, 3)
+        return row_hashes.by_level(row_hashes.of_rows([label], [(codes, hashes)]), codes, 3)
 
     found = of(label, codes)
     np.testing.assert_array_equal(of(label[::-1], codes[::-1]), found)
@@ -234,7 +234,8 @@ SCRIPT = """
 import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from proml_kedro.models.mixed import engine, state
+from proml_kedro.models.mixed.memory import fit
+from proml_kedro.models.mixed.memory import checkpoint
 from test_continuation import fit_slowly
 fit_slowly(Path({folder!r}), {method!r}, slow=True)
 """
@@ -242,12 +243,12 @@ fit_slowly(Path({folder!r}), {method!r}, slow=True)
 
 def fit_slowly(folder, method, slow=False):
     """A fit of many steps that writes a checkpoint after each; ``slow`` makes a step take a tenth of a second."""
-    from proml_kedro.models.mixed import engine, state
+    from proml_kedro.models.mixed.memory import checkpoint, fit
 
     if slow:
-        quick = engine._iterate
-        engine._iterate = lambda *arguments: (time.sleep(0.1), quick(*arguments))[1]
-    state.Checkpoint.__init__.__defaults__ = (0.0,)
+        quick = fit._iterate
+        fit._iterate = lambda *arguments: (time.sleep(0.1), quick(*arguments))[1]
+    checkpoint.Checkpoint.__init__.__defaults__ = (0.0,)
     examples = make_examples()
     effects = EFFECTS if method == "laplace" else BOTH
     spec = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": effects, "method": method}
@@ -258,7 +259,7 @@ def fit_slowly(folder, method, slow=False):
 
 @pytest.mark.parametrize("method", ["variational", "laplace"])
 def test_a_fit_that_was_killed_goes_on_where_it_stood(method, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("proml_kedro.models.mixed.state.Checkpoint.__init__.__defaults__", (1.0,))
+    monkeypatch.setattr("proml_kedro.models.mixed.memory.checkpoint.Checkpoint.__init__.__defaults__", (1.0,))
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
     script = SCRIPT.format(paths=paths, folder=str(tmp_path / "kept"), method=method)
     process = subprocess.Popen([sys.executable, "-c", script], env=os.environ)
@@ -281,11 +282,11 @@ def test_a_fit_that_was_killed_goes_on_where_it_stood(method, tmp_path, caplog, 
 
 
 def test_a_checkpoint_of_other_data_is_not_used(tmp_path, caplog, monkeypatch):
-    from proml_kedro.models.mixed import engine, state
+    from proml_kedro.models.mixed.memory import checkpoint, fit
 
-    monkeypatch.setattr(state.Checkpoint.__init__, "__defaults__", (0.0,))
-    monkeypatch.setattr(state.Checkpoint, "remove", lambda self: None)
-    monkeypatch.setattr(engine, "_WARM_UP", 2)
+    monkeypatch.setattr(checkpoint.Checkpoint.__init__, "__defaults__", (0.0,))
+    monkeypatch.setattr(checkpoint.Checkpoint, "remove", lambda self: None)
+    monkeypatch.setattr(fit, "_WARM_UP", 2)
     examples = make_examples(500)
     spec = MixedSpec.model_validate(
         {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": EFFECTS}

@@ -7,7 +7,7 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.effects import most_different, of_entity
 from proml_kedro.models.mixed.encoding import Levels
-from proml_kedro.models.mixed.learned import Effect, Learned
+from proml_kedro.models.mixed.fitted import Effect, Learned
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec import HardwareSpec

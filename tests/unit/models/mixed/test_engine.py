@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_problem, penalised_newton
-from proml_kedro.models.mixed import design
-from proml_kedro.models.mixed.design import Category, Effect, arrange
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import fit
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES
-from proml_kedro.models.mixed.settings import Settings
+from proml_kedro.models.mixed.memory import design
+from proml_kedro.models.mixed.memory.design import Category, Effect, arrange
+from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.settings import Settings
 from proml_kedro.models.mixed.spec import Method
 
 METHODS = get_args(Method)

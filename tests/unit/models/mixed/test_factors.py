@@ -5,14 +5,14 @@ import pytest
 
 from dense_mixed import derivatives, draw
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.mixed import factor_kernels
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.design import Effect, Factors, arrange
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import fit
-from proml_kedro.models.mixed.factors import Interaction
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES, averaged_margin, averaging
-from proml_kedro.models.mixed.settings import Settings
+from proml_kedro.models.mixed.memory.design import Effect, Factors, arrange
+from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.interactions import Interaction
+from proml_kedro.models.mixed.memory.kernels import interactions
+from proml_kedro.models.mixed.memory.settings import Settings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 
@@ -44,7 +44,7 @@ def pairwise(one):
 
 def test_moments(interaction):
     mean, variance = np.empty(60), np.empty(60)
-    factor_kernels.moments(0, 60, interaction.codes, interaction.table, interaction.variances, mean, variance)
+    interactions.moments(0, 60, interaction.codes, interaction.table, interaction.variances, mean, variance)
     expected = pairwise(interaction)
     np.testing.assert_allclose(mean, expected[0], atol=1e-12)
     np.testing.assert_allclose(variance, expected[1], atol=1e-12)
@@ -77,7 +77,7 @@ def test_update_field(interaction, random, loss):
         _, slope, curve = derivatives(loss, margin, label)
     one = interaction.fields[1]
     data = (one.start, one.starts, one.rows, interaction.codes, eta, spread, label, weight, CODES[loss], 0.8)
-    factor_kernels.update_field(0, one.levels, *data, precision, interaction.table, interaction.variances)
+    interactions.update_field(0, one.levels, *data, precision, interaction.table, interaction.variances)
     for e in range(one.levels):
         rows, place = interaction.codes[:, 1] == one.start + e, one.start + e
         others = interaction.codes[rows][:, [0, 2]]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dense_mixed import derivatives, make_problem
-from proml_kedro.models.mixed import dense_kernels, kernels
-from proml_kedro.models.mixed.design import arrange
 from proml_kedro.models.mixed.losses import CODES, averaged_margin
+from proml_kedro.models.mixed.memory.design import arrange
+from proml_kedro.models.mixed.memory.kernels import dense as dense_kernels
+from proml_kedro.models.mixed.memory.kernels import rows as row_kernels
 
 
 @pytest.fixture(params=[(1, 1), (2, 1), (3, 2)], ids=str)
@@ -74,7 +75,7 @@ def linearise(rows, state, loss, offset, scale):
     n, d = rows.z.shape
     per_row = [np.empty(n) for _ in range(3)]
     sums = np.zeros((rows.entities + 1, d)), np.zeros((rows.entities + 1, d, d))
-    kernels.linearise(
+    row_kernels.linearise(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, offset, rows.label, rows.weight,
         CODES[loss], scale, state["kappa"], state["u"], state["x"], *per_row, *sums,
     )  # fmt: skip
@@ -101,10 +102,12 @@ def test_derivatives_are_those_of_the_likelihood(loss):
     """By differences: the slope of the slope, and where nothing is averaged of the likelihood."""
     code, h, one = CODES[loss], 1e-5, np.ones(1)
     for margin, label, k in ((-2.3, 1.0, 1.0), (0.4, 0.0, 0.6), (1.7, 1.0, 0.8), (-7.0, 0.0, 0.7), (14.0, 0.0, 0.7)):
-        above, here, below = (kernels.likelihood(code, margin + change, label, k) for change in (h, 0, -h))
+        above, here, below = (row_kernels.likelihood(code, margin + change, label, k) for change in (h, 0, -h))
         assert here[1] == pytest.approx(-(above[0] - below[0]) / (2 * h), rel=1e-6, abs=1e-10)
         if k == 1 or loss == "linear":
-            lost = [kernels.negative_log_likelihood(0, 1, margin + c * one, label * one, one, code) for c in (h, -h)]
+            lost = [
+                row_kernels.negative_log_likelihood(0, 1, margin + c * one, label * one, one, code) for c in (h, -h)
+            ]
             assert here[0] == pytest.approx(-(lost[0] - lost[1]) / (2 * h), rel=1e-6)
 
 
@@ -112,7 +115,7 @@ def test_derivatives_are_those_of_the_likelihood(loss):
 def test_negative_log_likelihood(rows, random, loss):
     eta = random.normal(size=len(rows))
     each, _, _ = derivatives(loss, eta, rows.label.astype(np.float64))
-    found = kernels.negative_log_likelihood(3, 90, eta, rows.label, rows.weight, CODES[loss])
+    found = row_kernels.negative_log_likelihood(3, 90, eta, rows.label, rows.weight, CODES[loss])
     assert found == pytest.approx(rows.weight[3:90] @ each[3:90])
 
 
@@ -128,7 +131,7 @@ def test_eliminate(rows, state, random):
     step = random.normal(size=state["u"].shape)
     widest = max(group.dimension for group in rows.groups)
     gradient, blocks = np.zeros(rows.width), np.zeros((rows.width, widest))
-    kernels.eliminate(
+    row_kernels.eliminate(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, rows.bounds,
         residual, state["weight"], state["inverse"], step, gradient, blocks,
     )  # fmt: skip
@@ -156,7 +159,7 @@ def test_dense_information(rows, state):
 
 def test_schur_product(rows, state, random):
     v, product = random.normal(size=rows.width), np.zeros(rows.width)
-    kernels.schur_product(
+    row_kernels.schur_product(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, state["weight"], state["inverse"],
         v, np.empty(len(rows)), product,
     )  # fmt: skip
@@ -171,7 +174,7 @@ def schur_complement(rows, state):
 def test_substitute(rows, state, random):
     gradient, v = random.normal(size=state["u"].shape), random.normal(size=rows.width)
     step, direction = np.empty_like(gradient), np.empty(len(rows))
-    kernels.substitute(
+    row_kernels.substitute(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, state["weight"], state["inverse"],
         gradient, v, step, direction,
     )  # fmt: skip
@@ -185,7 +188,7 @@ def test_substitute(rows, state, random):
 def test_slope_along(rows, state, random, loss):
     eta, direction = random.normal(size=len(rows)), random.normal(size=len(rows))
     data = (state["kappa"], rows.label, rows.weight)
-    found = kernels.slope_along(3, 90, eta, direction, 0.3, *data, CODES[loss], 0.7)
+    found = row_kernels.slope_along(3, 90, eta, direction, 0.3, *data, CODES[loss], 0.7)
     margin, part = eta + 0.3 * direction, slice(3, 90)
     slope, _ = averaged(loss, margin[part], rows.label[part].astype(np.float64), state["kappa"][part])
     assert found == pytest.approx(-0.7 * rows.weight[part] @ (slope * direction[part]))
@@ -219,7 +222,7 @@ def test_row_variance(rows, state, random):
         variances[group.columns, :d] = covariances.reshape(-1, d)
         s = a[:, group.columns].reshape(len(rows), group.levels, d)
         expected += np.einsum("nla,lab,nlb->n", s, covariances, s)
-    kernels.row_variance(
+    row_kernels.row_variance(
         0, rows.entities + 1, rows.starts, rows.z, rows.index, rows.value, rows.bounds,
         state["inverse"], variances, variance,
     )  # fmt: skip

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dense_mixed import dense_design, dense_precision, derivatives, make_problem
-from proml_kedro.models.mixed import dense_kernels
-from proml_kedro.models.mixed.design import arrange
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import fit
-from proml_kedro.models.mixed.laplace import second_moment
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import constant, third_derivative
-from proml_kedro.models.mixed.settings import Settings
+from proml_kedro.models.mixed.memory.design import arrange
+from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.kernels import dense as dense_kernels
+from proml_kedro.models.mixed.memory.laplace import second_moment
+from proml_kedro.models.mixed.memory.settings import Settings
 from proml_kedro.models.mixed.spec import MixedSpec
 
 PENALTY = 0.7

@@ -8,10 +8,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from proml_kedro.models.mixed.design import Effect, arrange
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import fit
-from proml_kedro.models.mixed.settings import Settings
+from proml_kedro.models.mixed.covariance import Covariance
+from proml_kedro.models.mixed.memory.design import Effect, arrange
+from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.settings import Settings
 
 SCRIPT = """
 suppressMessages(library(lme4)); folder <- commandArgs(TRUE)[1]

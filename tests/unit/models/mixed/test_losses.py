@@ -10,7 +10,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.losses import averaged_margin, averaging, constant, first_intercept, predict
-from proml_kedro.models.mixed.prepare import sample
+from proml_kedro.models.mixed.rows import sample
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec

@@ -23,17 +23,19 @@ from hypothesis import strategies as st
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Examples, FitContext, Input, LazyColumns
+from proml_kedro.models.mixed.choose_engine import obstacles
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.design import Effect, arrange
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.engine import Settings
-from proml_kedro.models.mixed.engine import fit as fit_in_memory
+from proml_kedro.models.mixed.covariance import Covariance
+from proml_kedro.models.mixed.memory.design import Effect, arrange
+from proml_kedro.models.mixed.memory.fit import Settings
+from proml_kedro.models.mixed.memory.fit import fit as fit_in_memory
 from proml_kedro.models.mixed.spec import MixedSpec
+from proml_kedro.models.mixed.streamed import engine as streamed_engine
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
-from proml_kedro.models.mixed.streamed import learn, partition, sweeps
-from proml_kedro.models.mixed.streamed.choice import obstacles
-from proml_kedro.models.mixed.streamed.collect import collect
-from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed import sweeps
+from proml_kedro.models.mixed.streamed.problem import Model
+from proml_kedro.models.mixed.streamed.storage import partition
+from proml_kedro.models.mixed.streamed.storage.collect import collect
 from proml_kedro.spec import HardwareSpec, ProblemSpec
 from streamed_mixed import fit_streamed
 
@@ -356,7 +358,7 @@ def test_what_cannot_be_streamed_is_a_mistake_before_anything_runs():
 
 def test_many_rows_are_streamed_by_themselves(monkeypatch, caplog):
     few = component("auto").summary()
-    monkeypatch.setattr("proml_kedro.models.mixed.streamed.choice._MANY_ROWS", 5000)
+    monkeypatch.setattr("proml_kedro.models.mixed.choose_engine._MANY_ROWS", 5000)
     with caplog.at_level(logging.INFO):
         many = component("auto").summary()
         component("auto", l1=0.1)
@@ -436,6 +438,6 @@ def test_nobody_else_may_look_into_the_temporary_folder(tmp_path, monkeypatch):
         rights.extend(stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir())
         return streamed_fit.fit(measured, *arguments, **tolerances)
 
-    monkeypatch.setattr(learn, "fit", note)
+    monkeypatch.setattr(streamed_engine, "fit", note)
     component()
     assert rights == [0o700]

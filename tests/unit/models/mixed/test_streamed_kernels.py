@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proml_kedro.models.mixed.losses import averaged_margin
-from proml_kedro.models.mixed.streamed.entities import number_entities, sample_rows
-from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
-from proml_kedro.models.mixed.streamed.kernels import kernels_of, lanes_of, triangle
-from proml_kedro.models.mixed.streamed.keys import bytes_of, names_of, order_of, places_among, words_of
-from proml_kedro.models.mixed.streamed.lanes import exponential
-from proml_kedro.models.mixed.streamed.pack import Part, pack, pack_population
-from proml_kedro.models.mixed.streamed.partition import Batch, Moments, measure, partition, parts_for
-from proml_kedro.models.mixed.streamed.slopes import Slopes
+from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of, lanes_of, triangle
+from proml_kedro.models.mixed.streamed.kernels.lanes import exponential
+from proml_kedro.models.mixed.streamed.storage.blocks import Part, pack, pack_population
+from proml_kedro.models.mixed.streamed.storage.encode import Slopes
+from proml_kedro.models.mixed.streamed.storage.entities import number_entities, sample_rows
+from proml_kedro.models.mixed.streamed.storage.keys import bytes_of, names_of, order_of, places_among, words_of
+from proml_kedro.models.mixed.streamed.storage.partition import Batch, Moments, measure, partition, parts_for
+from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
 
 SPREAD, PHI = math.pi / 8, 0.7
 relaxed = settings(deadline=None)  # the first example compiles
@@ -319,7 +319,7 @@ def test_moments_are_those_of_the_finite_values(values, weighted):
 
 
 def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
-    monkeypatch.setattr("proml_kedro.models.mixed.streamed.partition._CHUNK", 64)
+    monkeypatch.setattr("proml_kedro.models.mixed.streamed.storage.partition._CHUNK", 64)
     generator = np.random.default_rng(1)
     ids = [None if one == 0 else f"{'x' * one}{one}" for one in generator.integers(0, 30, 1000)]  # longer and longer
     numbers = np.stack([np.arange(1000), generator.random(1000)]).astype(np.float32)

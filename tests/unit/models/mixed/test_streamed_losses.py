@@ -12,10 +12,10 @@ from dense_mixed import draw
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.spec import MixedSpec
-from proml_kedro.models.mixed.streamed import partition
-from proml_kedro.models.mixed.streamed.model import Model
+from proml_kedro.models.mixed.streamed.problem import Model
+from proml_kedro.models.mixed.streamed.storage import partition
 from proml_kedro.spec import HardwareSpec
 from streamed_mixed import fit_streamed
 

@@ -22,6 +22,7 @@ __all__ = [
     "Items",
     "References",
     "attention",
+    "base",
     "blocks",
     "combine",
     "cross",

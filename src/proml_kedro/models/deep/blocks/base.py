@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from proml_kedro.registry import Registry, UnknownNameError
+from proml_kedro.extensions import Registry, UnknownNameError
 from proml_kedro.spec.base import Spec
 
 Part = int | None

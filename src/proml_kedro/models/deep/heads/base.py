@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import PositiveFloat, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from proml_kedro.extensions import Registry, UnknownNameError
 from proml_kedro.models.deep.blocks import References
-from proml_kedro.registry import Registry, UnknownNameError
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.problem import Task
 

@@ -18,17 +18,16 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.models.component import Array, Examples
-from proml_kedro.models.mixed.empirical_bayes import Covariance
+from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.encoding import Scale
-from proml_kedro.models.mixed.streamed.collect import Effects, collect
-from proml_kedro.models.mixed.streamed.index import Index
-from proml_kedro.models.mixed.streamed.measured import Measured
-from proml_kedro.models.mixed.streamed.model import Model
-from proml_kedro.models.mixed.streamed.pack import Part, pack
-from proml_kedro.models.mixed.streamed.partition import Moments, Partition, partition, parts_for
-from proml_kedro.models.mixed.streamed.rows import batches
-from proml_kedro.models.mixed.streamed.start import Start
+from proml_kedro.models.mixed.streamed.problem import Measured, Model
+from proml_kedro.models.mixed.streamed.storage.blocks import Part, pack
+from proml_kedro.models.mixed.streamed.storage.collect import Effects, collect
+from proml_kedro.models.mixed.streamed.storage.index import Index
+from proml_kedro.models.mixed.streamed.storage.partition import Moments, Partition, partition, parts_for
+from proml_kedro.models.mixed.streamed.storage.read import batches
 from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
+from proml_kedro.models.mixed.streamed.warm_start import Start
 
 logger = logging.getLogger(__name__)
 

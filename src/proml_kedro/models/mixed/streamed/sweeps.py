@@ -8,7 +8,7 @@ once each entity follows b on its own, its curvature is (Schur complement, I_e b
     sum (I_e - I_e V_e I_e) = R (sum 1 - 1 / H) R'
 
 plus that of rows without an entity. One Newton step for b therefore needs no pass over the rows, nor does the update
-of S (see :class:`~proml_kedro.models.mixed.empirical_bayes.Covariance`).
+of S (see :class:`~proml_kedro.models.mixed.covariance.Covariance`).
 
 Of the linear loss the residual variance phi is the residual sum of squares for each row that no coefficient takes up
 (restricted maximum likelihood). Of the coefficients of the entities the rows determine sum trace(1 - 1 / H).
@@ -29,10 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.empirical_bayes import Covariance
-from proml_kedro.models.mixed.streamed.forms import LINEAR, LOGISTIC, POISSON, floats_of
-from proml_kedro.models.mixed.streamed.kernels import kernels_of, triangle
-from proml_kedro.models.mixed.streamed.pack import Part
+from proml_kedro.models.mixed.covariance import Covariance
+from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of, triangle
+from proml_kedro.models.mixed.streamed.storage.blocks import Part
+from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, LOGISTIC, POISSON, floats_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,70 @@
+"""What a request to a running service may not change.
+
+A configuration is trusted like code: its SQL is run, its modules are imported, its files are read. The parameters
+of a request are not, so they may choose among files of ``conf`` and change plain values only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from proml_kedro.config.overrides import Change
+from proml_kedro.errors import Mistake, UserError
+
+_CODE = frozenset({"catalog", "hydra", "extensions", "data_dir", "resolved"})
+_SQL = frozenset({"problem", "features"})
+
+
+def refuse_from_requests(changes: Sequence[Change]) -> list[Mistake]:
+    """A mistake for each change that could run code, or read or write files of the caller's choice."""
+    return [
+        Mistake("", "not allowed in a request", change.where)
+        for change in changes
+        if change.path[0] in _CODE
+        or (change.path[0] in _SQL and (len(change.path) > 1 or isinstance(change.value, Mapping)))
+        or change.path[-1] == "path"
+        or change.package is not None
+        or any("${" in text for text in _texts(change.value))
+    ]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield str(name)
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def refuse_other_types(values: Mapping[str, Any], trusted: Mapping[str, Any]) -> None:
+    """See that a request has not led the catalog to other classes, through an interpolation or another file.
+
+    Args:
+        values: The configuration of the request.
+        trusted: The configuration without its parameters.
+
+    Raises:
+        UserError: It has.
+    """
+    ours, theirs = (dict(_types(one.get("catalog") or {}, "catalog")) for one in (trusted, values))
+    if ours != theirs:
+        changed = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+        raise UserError(*(Mistake(key, "a request may not change this") for key in changed))
+
+
+def _types(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    children: list[tuple[Any, Any]] = []
+    if isinstance(node, Mapping):
+        children = list(node.items())
+    elif isinstance(node, list):
+        children = list(enumerate(node))
+    for name, child in children:
+        if name == "type":
+            yield f"{path}.type", str(child)
+        else:
+            yield from _types(child, f"{path}.{name}")

@@ -1,0 +1,171 @@
+"""Open registries: names that users write, and the code they stand for. The one way to extend proml_kedro.
+
+A name gets its object by an entry point of an installed package, loaded on first use, or by decorator::
+
+    [project.entry-points."proml_kedro.metrics"]
+    gini = "my_package.my_module:GINI"
+
+    @components.register("my_kind")
+    class MyKind(Component): ...
+
+What comes with proml_kedro is declared in the same way, in its own ``pyproject.toml``. Every registry has a law in
+:mod:`proml_kedro.testing` that an extension can be held to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from typing import Annotated, Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from proml_kedro.errors import unknown
+
+T = TypeVar("T")
+
+
+class UnknownNameError(KeyError):
+    """No object has this name; ``str()`` of it is a message for the user."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Registry(Generic[T]):
+    """Objects of one sort by name.
+
+    Args:
+        sort: What the objects are, for messages: "component", "metric".
+        group: Entry point group to look in, or None for decorated objects only.
+    """
+
+    def __init__(self, sort: str, group: str | None = None) -> None:
+        self.sort = sort
+        self.group = group
+        self._objects: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that gives ``name`` to an object.
+
+        Raises:
+            ValueError: The name is taken by another object.
+        """
+
+        def add(item: T) -> T:
+            if name in self._objects and self._objects[name] is not item:
+                raise ValueError(f"{self.sort} '{name}' is registered twice: {self._objects[name]!r} and {item!r}")
+            self._objects[name] = item
+            return item
+
+        return add
+
+    @contextmanager
+    def temporary(self, name: str, item: T) -> Iterator[T]:
+        """Give ``name`` to an object while the block runs, in tests and notebooks."""
+        before = dict(self._objects)
+        self._objects[name] = item
+        try:
+            yield item
+        finally:
+            self._objects = before
+
+    @cached_property
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {point.name: point for point in _installed().select(group=self.group)} if self.group else {}
+
+    def names(self) -> list[str]:
+        """All known names, sorted."""
+        return sorted({*self._objects, *self._entry_points})
+
+    def get(self, name: str) -> T:
+        """Return the object called ``name``.
+
+        Raises:
+            UnknownNameError: Nothing has that name.
+        """
+        if name not in self._objects:
+            if name not in self._entry_points:
+                raise UnknownNameError(unknown(self.sort, name, self.names()))
+            self._objects[name] = self._entry_points[name].load()
+        return self._objects[name]
+
+    def field(
+        self, base: type[BaseModel], spec_of: Callable[[T], type[BaseModel]], key: str, default: str | None = None
+    ) -> Any:
+        """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
+
+        Args:
+            base: What all entries' specs derive from.
+            spec_of: The spec of an entry.
+            key: The key that names the entry, for example ``kind``.
+            default: The entry when the key is missing; None when the key is required.
+        """
+
+        def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+            if not isinstance(value, dict):
+                return handler(value)
+            name = value.get(key, default)
+            if name is None:
+                known = ", ".join(self.names())
+                raise PydanticCustomError(key, "{key} is missing; known: {known}", {"key": key, "known": known})
+            try:
+                chosen = spec_of(self.get(str(name)))
+            except UnknownNameError as error:
+                raise PydanticCustomError(key, "{message}", {"message": str(error)}) from error
+            return chosen.model_validate(value)
+
+        return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
+
+
+@cache
+def _installed() -> EntryPoints:
+    """Entry points of all installed packages; reading them takes tens of milliseconds."""
+    return cast(EntryPoints, entry_points())
+
+
+components: Registry[Any] = Registry("kind of component", "proml_kedro.components")
+"""Classes that implement :class:`proml_kedro.models.component.Component`."""
+
+component_specs: Registry[Any] = Registry("kind of component", "proml_kedro.component_specs")
+"""What the YAML of a kind may say, where that can be had without importing the component and its libraries."""
+
+producers: Registry[Any] = Registry("producer", "proml_kedro.producers")
+"""Functions of a model's inputs that learn nothing; each is a kind of component."""
+
+blocks: Registry[Any] = Registry("block", "proml_kedro.blocks")
+"""Blocks of a deep component's network."""
+
+heads: Registry[Any] = Registry("loss", "proml_kedro.heads")
+"""Heads of a deep component, by the loss that they are trained with."""
+
+layers: Registry[Any] = Registry("layer", "proml_kedro.layers")
+"""Keras layers of users, by name, for a network's ``layer:`` blocks."""
+
+metrics: Registry[Any] = Registry("metric", "proml_kedro.metrics")
+"""Metrics of scores against labels."""
+
+ranking_metrics: Registry[Any] = Registry("ranking metric", "proml_kedro.ranking_metrics")
+"""Metrics of the order within a group."""
+
+aggregates: Registry[Any] = Registry("aggregate", "proml_kedro.aggregates")
+"""Functions of the events in a window."""
+
+table_readers: Registry[Any] = Registry("table reader", "proml_kedro.table_readers")
+"""Ways to read a source table."""
+
+splits: Registry[Any] = Registry("split", "proml_kedro.splits")
+"""Ways to divide examples into training, validation and test."""
+
+online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
+"""Stores that keep the newest row of each entity."""
+
+drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
+"""Checks of current data against the reference."""

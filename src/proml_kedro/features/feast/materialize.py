@@ -1,0 +1,128 @@
+"""Feature tables → online store: only what is new since the last time, and after a break only what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.training.point_in_time import moment_literal
+from proml_kedro.spec.hardware import HardwareSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+logger = logging.getLogger(__name__)
+
+BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
+
+
+def materialize(store: FeatureStore, end: datetime, service_name: str | None = None) -> None:
+    """Put the values as of a moment into the online store.
+
+    Args:
+        store: The repository.
+        end: The moment; values known at it are included.
+        service_name: Only the views of this feature service; all views when left out or when there is no such service.
+    """
+    materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
+
+
+def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
+    """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
+    # Feast reports its progress on standard output.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        store.materialize(start, end, feature_views=list(views))
+
+
+def views_of(store: FeatureStore, service_name: str) -> list[str]:
+    """The views with stored values that a feature service reads; all of them when there is no such service."""
+    services = {one.name: one for one in store.list_feature_services()}
+    stored = [one.name for one in store.list_feature_views()]
+    if service_name not in services:
+        return stored
+    return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
+
+
+Done = Literal["unchanged", "moved on", "written anew"]
+
+
+def materialize_new(
+    store: FeatureStore,
+    tables: Path,
+    views: Sequence[str],
+    end: datetime,
+    hardware: HardwareSpec,
+    anew: bool = False,
+) -> dict[str, Done]:
+    """Put the values as of a moment into the online store.
+
+    A view whose history is as it was when it was last written needs only what has become known since. One whose
+    history has changed (corrected data, another definition) is written anew; values that were pushed after ``end``
+    stay. Each view is noted when it is whole, so a run that was interrupted goes on with the others.
+
+    Args:
+        store: The repository; its online store is the one of :mod:`proml_kedro.features.feast.online_store`.
+        tables: Folder of the feature tables.
+        views: Which views.
+        end: The moment; values known at it are included.
+        hardware: The machine.
+        anew: Whether everything is written again, changed or not.
+
+    Returns:
+        What was done with each view.
+    """
+    from proml_kedro.features.feast.online_store import key_types
+
+    rows = rows_at(store.config.online_store.path, store.project)
+    held = rows.held()
+    done: dict[str, Done] = {}
+    for view in views:
+        table = tables / f"{view}.parquet"
+        last = held.get(view)
+        if last and not anew and last[1] == history(table, last[0], hardware):
+            start: datetime = last[0]
+            done[view] = "moved on" if end > start else "unchanged"
+        else:
+            start = BEGINNING
+            done[view] = "written anew"
+        if done[view] != "unchanged":
+            rows.make(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
+            if last and done[view] == "written anew":
+                rows.doubt(view)
+                rows.forget(view, max(last[0], end))
+            materialize_views(store, [view], start, end)
+            rows.note(view, end, history(table, end, hardware))
+        logger.info("online store: %s %s", view, done[view])
+    return done
+
+
+def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:
+    """A digest of the rows of a feature table up to a moment, in whatever order they are.
+
+    Floating point values count in single precision: sums over windows may differ in their last bits when other rows
+    are added to the table, and that is no change of history.
+
+    Args:
+        table: The Parquet file.
+        until: The moment; rows of it are included.
+        hardware: The machine.
+    """
+    relation = parquet(table)
+    with connect(hardware) as connection:
+        columns = describe(connection, relation)
+        names = ", ".join(
+            f"CAST({quote(name)} AS FLOAT) AS {quote(name)}" if type_ == "DOUBLE" else quote(name)
+            for name, type_ in columns.items()
+        )
+        row = connection.execute(
+            f"SELECT count(*), bit_xor(hash(one)), sum(hash(one)::HUGEINT % 1000000007) FROM (SELECT {names} FROM "
+            f"{relation} WHERE CAST(event_timestamp AS TIMESTAMPTZ) <= {moment_literal(until)}) AS one"
+        ).fetchall()[0]
+    return "-".join(map(str, row))

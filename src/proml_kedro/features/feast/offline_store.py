@@ -1,0 +1,192 @@
+"""An offline store for Feast that joins point in time by DuckDB's ASOF JOIN, within a given amount of memory.
+
+In ``feature_store.yaml``::
+
+    offline_store:
+      type: proml_kedro.features.feast.offline_store.AsofOfflineStore
+      threads: 2
+      memory: 4GB
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from feast.errors import FeastEntityDFMissingColumnsError
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.repo_config import FeastConfigBaseModel
+
+from proml_kedro.engine.duckdb import describe, is_moment, literal, quote
+from proml_kedro.features.feast.retrieval_job import ENTITIES, AsofRetrievalJob, opened
+from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
+from proml_kedro.spec.hardware import HardwareSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from feast.data_source import DataSource
+    from feast.feature_view import FeatureView
+    from feast.repo_config import RepoConfig
+
+
+class AsofOfflineStoreConfig(FeastConfigBaseModel):
+    """Settings under ``offline_store``.
+
+    Attributes:
+        threads: Threads of DuckDB.
+        memory: Above which DuckDB uses the disk.
+    """
+
+    type: Literal["proml_kedro.features.feast.offline_store.AsofOfflineStore"] = (
+        "proml_kedro.features.feast.offline_store.AsofOfflineStore"
+    )
+    threads: int = 1
+    memory: str = "2GB"
+
+
+class AsofOfflineStore(OfflineStore):
+    """Point-in-time joins over Parquet files. No row of the entities is lost or doubled."""
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: Any,
+        project: str,
+        full_feature_names: bool = False,
+        **options: Any,
+    ) -> AsofRetrievalJob:
+        """The features as they were known at each entity row's moment; see Feast's base class.
+
+        Args:
+            config: The repository's configuration.
+            feature_views: Views to join.
+            feature_refs: ``view:feature`` of what is asked for.
+            entity_df: The entity rows, or a query in DuckDB's SQL for them. Their moment is the column
+                ``event_timestamp``, otherwise their only timestamp; without a zone it is UTC.
+            registry: The registry.
+            project: Its project.
+            full_feature_names: Whether features are called ``view__feature``.
+            options: None is supported.
+
+        Raises:
+            ValueError: There are no entity rows, or their moment is unclear.
+            FeastEntityDFMissingColumnsError: A key is not among the entity rows' columns.
+        """
+        if entity_df is None or any(options.values()):
+            raise ValueError("this store joins features to entity rows: entity_df is needed, and no dates")
+        hardware = _hardware(config)
+        frame = None if isinstance(entity_df, str) else entity_df
+        relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
+        with opened(hardware, frame) as connection:
+            columns = describe(connection, relation)
+        views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
+        missing = {key for view in views for key in view.keys} - set(columns)
+        if missing:
+            raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
+        moment = _moment_column(columns)
+        return AsofRetrievalJob(
+            join_sql(relation, list(columns), moment, views),
+            hardware,
+            frame,
+            full_feature_names,
+            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
+            ENTITY_ORDER,
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> AsofRetrievalJob:
+        """The last row of each key from ``start_date`` to ``end_date``; see Feast's base class."""
+        created = [created_timestamp_column] if created_timestamp_column else []
+        rows = pull_sql(
+            _path(config, data_source),
+            join_key_columns,
+            [*feature_name_columns, *created],
+            timestamp_field,
+            start_date,
+            end_date,
+        )
+        return AsofRetrievalJob(
+            _with_dummy(latest_sql(rows, join_key_columns, [timestamp_field, *created]), join_key_columns),
+            _hardware(config),
+        )
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> AsofRetrievalJob:
+        """Every row from ``start_date`` to ``end_date``; see Feast's base class."""
+        created = [created_timestamp_column] if created_timestamp_column else []
+        columns = [*feature_name_columns, *created]
+        path = _path(config, data_source)
+        sql = pull_sql(path, join_key_columns, columns, timestamp_field, start_date, end_date)
+        return AsofRetrievalJob(_with_dummy(sql, join_key_columns), _hardware(config))
+
+
+def _hardware(config: RepoConfig) -> HardwareSpec:
+    return HardwareSpec(threads=config.offline_store.threads, memory=config.offline_store.memory)
+
+
+def _path(config: RepoConfig, source: Any) -> str:
+    if not isinstance(source, FileSource):
+        raise ValueError(f"this store reads Parquet files; '{source.name}' is a {type(source).__name__}")
+    return FileSource.get_uri_for_file_path(config.repo_path, source.path)
+
+
+def _asof_view(config: RepoConfig, view: FeatureView, feature_refs: list[str], full_names: bool) -> AsofView:
+    """A feature view, with what is asked of it, as the join sees it."""
+    source: Any = view.batch_source
+    name = str(view.projection.name_to_use())  # type: ignore[no-untyped-call]
+    in_file = _names_in_file(source.field_mapping)
+    keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    wanted = [feature for one, _, feature in (ref.partition(":") for ref in feature_refs) if one == name]
+    return AsofView(
+        path=_path(config, source),
+        keys={view.projection.join_key_map.get(key, key): in_file(key) for key in keys},
+        features={f"{name}__{one}" if full_names else one: in_file(one) for one in wanted},
+        timestamp=source.timestamp_field,
+        created=source.created_timestamp_column or None,
+        ttl=view.ttl or None,
+    )
+
+
+def _names_in_file(field_mapping: Mapping[str, str]) -> Callable[[str], str]:
+    columns = {feature: column for column, feature in field_mapping.items()}
+    return lambda name: columns.get(name, name)
+
+
+def _moment_column(columns: Mapping[str, str]) -> str:
+    moments = [name for name, type_ in columns.items() if is_moment(type_)]
+    if "event_timestamp" in moments:
+        return "event_timestamp"
+    if len(moments) != 1:
+        raise ValueError("which column is the entity rows' moment? Call it event_timestamp")
+    return moments[0]
+
+
+def _with_dummy(sql: str, keys: list[str]) -> str:
+    """Views without a key are stored by Feast under a key of its own."""
+    return sql if keys else f"SELECT *, {literal(DUMMY_ENTITY_VAL)} AS {quote(DUMMY_ENTITY_ID)} FROM ({sql})"

@@ -1,0 +1,181 @@
+"""Features of given keys from the online store, with the same meaning as in a training set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.features.online.store import Answer, Rows, entity_key, to_microseconds, to_moment
+from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
+
+Array = npt.NDArray[Any]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+State = Literal["good", "expired", "later", "unknown"]
+
+
+@dataclass(frozen=True)
+class OnlineValue:
+    """What the online store has of a feature.
+
+    Attributes:
+        value: As a reader gets it; None when it is missing.
+        moment: When it became known; None when the store has nothing for the key.
+        state: ``good``; ``expired`` when it is older than its view's TTL; ``later`` when it is from after the moment
+            that is asked for; ``unknown`` when there is nothing.
+    """
+
+    value: Any
+    moment: datetime | None
+    state: State
+
+
+class OnlineFeatures:
+    """Reads features by key, without Feast.
+
+    A store keeps the latest value that was materialized, however old. Here a value older than its view's TTL is
+    missing, as it is in a training set; so is one from after the moment that is asked for.
+
+    Args:
+        rows: The store.
+        features: The problem's features.
+        columns: Those to read, as ``view.feature``; whatever is not stored among them is left out.
+    """
+
+    def __init__(self, rows: Rows, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
+        self._rows = rows
+        self._views: dict[str, FeatureViewSpec] = {}
+        self._columns: dict[str, list[tuple[str, str, Dtype]]] = {}  # of each view: full name, own name, type
+        for name, dtype in columns.items():
+            view, _, column = name.partition(".")
+            if features.views[view].is_stored:
+                self._views[view] = features.views[view]
+                self._columns.setdefault(view, []).append((name, column, dtype))
+        self._order = [name for name in columns if name.partition(".")[0] in self._views]
+        self._types: dict[str, dict[str, str]] = {}
+        self._zeros = {name: zero_when_empty(view) for name, view in self._views.items()}
+
+    def read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> dict[str, Array]:
+        """The features of each row.
+
+        Args:
+            entity_rows: n rows with the keys; what else is in them does not matter. A missing key is None.
+            as_of: The moment, or one for each row; with a time zone.
+
+        Returns:
+            For each feature an array of shape (n,): float64 with NaN for missing, or objects of str with None. For a
+            vector float64 of shape (n, size), with a row of NaN where it is missing.
+
+        Raises:
+            ValueError: A key cannot be of its type, or there are more moments than rows or fewer.
+            NotStoredError: The store lacks a view.
+        """
+        n = len(entity_rows)
+        moments = [as_of] * n if isinstance(as_of, datetime) else list(as_of)
+        if len(moments) != n:
+            raise ValueError(f"{n} rows and {len(moments)} moments")
+        microseconds = [to_microseconds(moment) for moment in moments]
+        result: dict[str, Array] = {}
+        for view, columns in self._columns.items():
+            keys = [self._key(view, row) for row in entity_rows]
+            stored = self._rows.read(view, [key for key in keys if key is not None])
+            answers = [
+                None if key is None else self._alive(view, stored.get(key), at)
+                for key, at in zip(keys, microseconds, strict=True)
+            ]
+            nothing = [row for row, key in enumerate(keys) if key is not None and key not in stored]
+            for name, column, dtype in columns:
+                result[name] = _column(answers, column, dtype)
+                if column in self._zeros[view]:
+                    result[name][nothing] = 0
+        return {name: result[name] for name in self._order}
+
+    def look(self, entity_row: Mapping[str, Any], as_of: datetime) -> dict[str, OnlineValue]:
+        """The features of one row with the moments they are from, also of those that do not count.
+
+        Args:
+            entity_row: The keys; a feature is left out when one of its keys is.
+            as_of: The moment, with a time zone.
+
+        Raises:
+            ValueError: A key cannot be of its type.
+            NotStoredError: The store lacks a view.
+        """
+        values = self.read([entity_row], as_of)
+        found = {}
+        for name in self._order:
+            view = name.partition(".")[0]
+            key = self._key(view, entity_row)
+            if key is not None:
+                answer = self._rows.read(view, [key]).get(key)
+                state: State = "unknown"
+                if answer is not None:
+                    state = self._state(view, answer[0], to_microseconds(as_of))
+                found[name] = OnlineValue(_plain(values[name][0]), to_moment(answer[0]) if answer else None, state)
+        return found
+
+    def _state(self, view: str, moment: int, as_of: int) -> State:
+        if moment > as_of:
+            return "later"
+        source = self._views[view].source
+        ttl = None if isinstance(source, str) else source.ttl
+        return "expired" if ttl is not None and as_of - moment > ttl // _MICROSECOND else "good"
+
+    def _alive(self, view: str, answer: Answer | None, as_of: int) -> Answer | None:
+        return answer if answer is not None and self._state(view, answer[0], as_of) == "good" else None
+
+    def _key(self, view: str, row: Mapping[str, Any]) -> bytes | None:
+        """The row's key in a view; None when a part of it is missing."""
+        if view not in self._types:
+            self._types[view] = self._rows.key_types(view)
+        types = self._types[view]
+        values = {name: row.get(name) for name in types}
+        if any(one is None or one != one for one in values.values()):
+            return None
+        return entity_key(
+            types, {name: _whole(name, one) if types[name] == "int" else one for name, one in values.items()}
+        )
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{name}' is not a whole number") from error
+
+
+def _column(answers: Sequence[Answer | None], column: str, dtype: Dtype) -> Array:
+    """One feature's values; missing where there is no answer."""
+    result = _empty(dtype, len(answers))
+    layout, position = None, None
+    for row, answer in enumerate(answers):
+        if answer is None:
+            continue
+        if answer[1] is not layout:
+            layout = answer[1]
+            position = next((place for place, (name, _) in enumerate(layout) if name == column), None)
+        value = None if position is None else answer[2][position]
+        if value is not None:
+            result[row] = value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    """A value as people and JSON read it; None when it is missing."""
+    if isinstance(value, np.ndarray):
+        return None if np.isnan(value).any() else value.tolist()
+    return None if value is None or value != value else value
+
+
+def _empty(dtype: Dtype, n: int) -> Array:
+    size = vector_size(dtype)
+    if size is not None:
+        return np.full((n, size), np.nan)
+    return np.full(n, None, object) if dtype == "str" else np.full(n, np.nan)

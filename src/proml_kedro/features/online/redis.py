@@ -1,0 +1,193 @@
+"""Online rows in a Redis server, with the same guarantees as in a file.
+
+A row is one string: the moments as digits, the number of its layout, and its values. A script compares the digits and
+writes in one step on the server, so two writers cannot undo each other; a read is one MGET for each view.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from proml_kedro.errors import UserError
+from proml_kedro.features.online.store import (
+    Answer,
+    Held,
+    Layout,
+    NotStoredError,
+    Row,
+    Rows,
+    to_json,
+    to_microseconds,
+    to_moment,
+)
+
+PASSWORD_VARIABLE = "PROML_REDIS_PASSWORD"  # noqa: S105 (the name of a variable)
+
+_BATCH = 1000
+_OFFSET = 1 << 62  # moments before 1970 are digits without a sign too
+_DIGITS, _LAYOUT = 20, 16
+_TIMES = 2 * _DIGITS
+_HEAD = _TIMES + _LAYOUT
+
+_WRITE = f"""
+for i, key in ipairs(KEYS) do
+    if redis.call('GETRANGE', key, 0, {_TIMES - 1}) <= string.sub(ARGV[i], 1, {_TIMES}) then
+        redis.call('SET', key, ARGV[i])
+    end
+end"""
+_FORGET = f"""
+local gone = 0
+for _, key in ipairs(KEYS) do
+    local moment = redis.call('GETRANGE', key, 0, {_DIGITS - 1})
+    if moment ~= '' and moment <= ARGV[1] then gone = gone + redis.call('UNLINK', key) end
+end
+return gone"""
+
+
+class RedisRows(Rows):
+    """Rows in a Redis server.
+
+    Args:
+        url: ``redis://HOST:PORT/DATABASE``, or ``rediss://`` with TLS. A password is taken from the environment
+            variable ``PROML_REDIS_PASSWORD``, never from the configuration.
+        project: The problem's name.
+    """
+
+    def __init__(self, url: str, project: str) -> None:
+        from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        self._place = urlsplit(url).netloc.rpartition("@")[2] or url
+        self._project = project
+        self._layouts: dict[bytes, Layout] = {}
+        self._client: Any = Redis.from_url(
+            url,
+            password=os.environ.get(PASSWORD_VARIABLE) or None,
+            socket_connect_timeout=2,
+            socket_timeout=10,
+            retry=Retry(NoBackoff(), 1),
+        )
+
+    def is_there(self) -> bool:
+        """Whether the server has anything of the problem."""
+        with self._reached():
+            return bool(self._client.exists(self._name("views")))
+
+    def make(self, view: str, keys: Mapping[str, str]) -> None:
+        """Note the view's keys."""
+        with self._reached():
+            self._client.hset(self._name("views"), view, to_json(dict(keys)))
+
+    def key_types(self, view: str) -> dict[str, str]:
+        """The view's entity columns."""
+        with self._reached():
+            text = self._client.hget(self._name("views"), view)
+        if text is None:
+            raise NotStoredError(view)
+        types: dict[str, str] = json.loads(text)
+        return types
+
+    def write(self, view: str, layout: Layout, rows: Sequence[Row]) -> None:
+        """Write rows, some at a time."""
+        text = to_json(layout)
+        number = hashlib.sha256(text.encode()).hexdigest()[:_LAYOUT]
+        with self._reached():
+            self._client.hset(self._name("layouts"), number, text)
+            script = self._client.register_script(_WRITE)
+            for start in range(0, len(rows), _BATCH):
+                part = rows[start : start + _BATCH]
+                values = [f"{_digits(one[1])}{_digits(one[2])}{number}{to_json(one[3])}" for one in part]
+                script([self._row(view, one[0]) for one in part], values)
+
+    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+        """The rows of those entities that have one, by one MGET."""
+        different = list(dict.fromkeys(keys))
+        with self._reached():
+            texts = self._client.mget([self._row(view, key) for key in different]) if different else []
+        found: dict[bytes, Answer] = {}
+        for key, text in zip(different, texts, strict=True):
+            if text is not None:
+                layout = self._layout(text[_TIMES:_HEAD])
+                found[key] = int(text[:_DIGITS]) - _OFFSET, layout, json.loads(text[_HEAD:])
+        return found
+
+    def drop(self, view: str) -> None:
+        """Remove the view's rows and all that is noted of it."""
+        with self._reached():
+            for part in self._keys(view):
+                self._client.unlink(*part)
+            for name in ("views", "held"):
+                self._client.hdel(self._name(name), view)
+
+    def forget(self, view: str, until: datetime) -> int:
+        """Remove rows up to a moment."""
+        with self._reached():
+            script = self._client.register_script(_FORGET)
+            return sum(script(part, [_digits(to_microseconds(until))]) for part in self._keys(view))
+
+    def held(self) -> dict[str, Held]:
+        """The views that are whole."""
+        with self._reached():
+            noted = self._client.hgetall(self._name("held"))
+        found = {view.decode(): json.loads(text) for view, text in noted.items()}
+        return {view: (to_moment(until), digest) for view, (until, digest) in sorted(found.items())}
+
+    def note(self, view: str, until: datetime, history: str) -> None:
+        """Note that a view is whole."""
+        with self._reached():
+            self._client.hset(self._name("held"), view, to_json([to_microseconds(until), history]))
+
+    def doubt(self, view: str) -> None:
+        """Note that nothing is certain."""
+        with self._reached():
+            self._client.hdel(self._name("held"), view)
+
+    def _keys(self, view: str) -> Iterator[list[bytes]]:
+        """The keys of a view's rows, some at a time; names hold no sign that means anything in a pattern."""
+        part: list[bytes] = []
+        for key in self._client.scan_iter(match=self._row(view, b"*"), count=_BATCH):
+            part.append(key)
+            if len(part) == _BATCH:
+                yield part
+                part = []
+        if part:
+            yield part
+
+    def _layout(self, number: bytes) -> Layout:
+        if number not in self._layouts:
+            with self._reached():
+                text = self._client.hget(self._name("layouts"), number)
+            self._layouts[number] = tuple((name, kind) for name, kind in json.loads(text))
+        return self._layouts[number]
+
+    def _name(self, what: str) -> str:
+        return f"proml:{self._project}:{what}"
+
+    def _row(self, view: str, key: bytes) -> bytes:
+        return f"proml:{self._project}:row:{view}:".encode() + key
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn what keeps the server from answering into one line, which holds no secret."""
+        from redis.exceptions import AuthenticationError, RedisError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            message = f"Redis at {self._place} does not let us in; set {PASSWORD_VARIABLE} in the environment"
+            raise UserError.at("online_store", message) from error
+        except RedisError as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError.at("online_store", f"cannot use Redis at {self._place}: {first}") from error
+
+
+def _digits(microseconds: int) -> str:
+    return f"{microseconds + _OFFSET:0{_DIGITS}d}"

@@ -1,0 +1,204 @@
+"""Online rows in a SQLite file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from proml_kedro.features.online.store import (
+    Answer,
+    Held,
+    Layout,
+    NotStoredError,
+    Row,
+    Rows,
+    to_json,
+    to_microseconds,
+    to_moment,
+)
+
+_BUSY_SECONDS = 30.0
+"""How long a connection waits for another one's write."""
+
+_FORMAT = 2
+"""Of the file; one of another format is emptied, since feature tables can fill it again."""
+
+_KEYS_PER_QUERY = 30_000
+"""SQLite takes 32,766 parameters."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, layout TEXT UNIQUE NOT NULL);
+CREATE TABLE IF NOT EXISTS views (project TEXT, view TEXT, keys TEXT, PRIMARY KEY (project, view)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger (project TEXT, view TEXT, until INTEGER, history TEXT, PRIMARY KEY (project, view))
+    WITHOUT ROWID;
+"""
+
+
+class SqliteRows(Rows):
+    """Rows in a file; a connection for each thread, since one must not read within another's write.
+
+    Args:
+        file: The database; made with the first write.
+        project: The problem's name.
+    """
+
+    def __init__(self, file: Path, project: str) -> None:
+        self._file = file
+        self._project = project
+        self._local = threading.local()
+        self._layouts: dict[int, Layout] = {}
+
+    def is_there(self) -> bool:
+        """Whether the file is there."""
+        return self._file.is_file()
+
+    def make(self, view: str, keys: Mapping[str, str]) -> None:
+        """Make the view's table unless it is there."""
+        with self._writing() as connection:
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._table(view)} (entity BLOB PRIMARY KEY, moment INTEGER NOT NULL, "
+                "created INTEGER NOT NULL, layout INTEGER NOT NULL, content TEXT NOT NULL) WITHOUT ROWID"
+            )
+            row = (self._project, view, to_json(dict(keys)))
+            connection.execute("INSERT OR REPLACE INTO views VALUES (?, ?, ?)", row)
+
+    def key_types(self, view: str) -> dict[str, str]:
+        """The view's entity columns."""
+        query = "SELECT keys FROM views WHERE (project, view) = (?, ?)"
+        with self._missing(view):
+            row = self._reading().execute(query, [self._project, view]).fetchone()
+        if row is None:
+            raise NotStoredError(view)
+        types: dict[str, str] = json.loads(row[0])
+        return types
+
+    def write(self, view: str, layout: Layout, rows: Sequence[Row]) -> None:
+        """Write rows in one transaction."""
+        with self._writing() as connection:
+            number = _layout_id(connection, layout)
+            connection.executemany(
+                f"INSERT INTO {self._table(view)} VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET moment = "
+                "excluded.moment, created = excluded.created, layout = excluded.layout, content = excluded.content "
+                "WHERE (excluded.moment, excluded.created) >= (moment, created)",
+                ((key, moment, created, number, to_json(values)) for key, moment, created, values in rows),
+            )
+
+    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, Answer]:
+        """The rows of those entities that have one."""
+        found: dict[bytes, Answer] = {}
+        different = list(dict.fromkeys(keys))
+        with self._missing(view):
+            connection = self._reading()
+            for start in range(0, len(different), _KEYS_PER_QUERY):
+                part = different[start : start + _KEYS_PER_QUERY]
+                columns = f"SELECT entity, moment, layout, content FROM {self._table(view)}"
+                query = f"{columns} WHERE entity IN ({', '.join('?' * len(part))})"
+                for key, moment, number, content in connection.execute(query, part):
+                    found[key] = moment, self._layout(connection, number), json.loads(content)
+        return found
+
+    def drop(self, view: str) -> None:
+        """Remove the view's table and all that is noted of it."""
+        with self._writing() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+            for table in ("views", "ledger"):
+                connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
+
+    def forget(self, view: str, until: datetime) -> int:
+        """Remove rows up to a moment."""
+        with self._writing() as connection:
+            query = f"DELETE FROM {self._table(view)} WHERE moment <= ?"
+            return connection.execute(query, [to_microseconds(until)]).rowcount
+
+    def held(self) -> dict[str, Held]:
+        """The views that are whole."""
+        if not self.is_there():
+            return {}
+        query = "SELECT view, until, history FROM ledger WHERE project = ? ORDER BY view"
+        with self._writing() as connection:
+            rows = connection.execute(query, [self._project]).fetchall()
+        return {view: (to_moment(until), digest) for view, until, digest in rows}
+
+    def note(self, view: str, until: datetime, history: str) -> None:
+        """Note that a view is whole."""
+        with self._writing() as connection:
+            row = (self._project, view, to_microseconds(until), history)
+            connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
+        self._reading().execute("PRAGMA wal_checkpoint(truncate)")  # so that a copy of the file holds everything
+
+    def doubt(self, view: str) -> None:
+        """Note that nothing is certain."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM ledger WHERE (project, view) = (?, ?)", [self._project, view])
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction; the file and its tables are made if they are not there."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.touch()
+        connection = self._reading()
+        if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
+            _start_anew(connection)
+        with connection:
+            yield connection
+
+    def _reading(self) -> sqlite3.Connection:
+        """This thread's connection, opened anew when the file was replaced."""
+        try:
+            state = self._file.stat().st_ino
+        except FileNotFoundError as error:
+            raise NotStoredError(str(self._file)) from error
+        opened: tuple[sqlite3.Connection, int] | None = getattr(self._local, "opened", None)
+        if opened is None or opened[1] != state:
+            connection = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection.execute("PRAGMA synchronous = normal")
+            opened = self._local.opened = connection, state
+            self._layouts = {}
+        return opened[0]
+
+    @contextmanager
+    def _missing(self, view: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            raise NotStoredError(view) from error
+
+    def _layout(self, connection: sqlite3.Connection, number: int) -> Layout:
+        if number not in self._layouts:
+            text = connection.execute("SELECT layout FROM layouts WHERE id = ?", [number]).fetchone()[0]
+            self._layouts[number] = tuple((name, kind) for name, kind in json.loads(text))
+        return self._layouts[number]
+
+    def _table(self, view: str) -> str:
+        return _quote(f"{self._project}.{view}")
+
+
+def _layout_id(connection: sqlite3.Connection, layout: Layout) -> int:
+    text = to_json(layout)
+    connection.execute("INSERT OR IGNORE INTO layouts (layout) VALUES (?)", [text])
+    return int(connection.execute("SELECT id FROM layouts WHERE layout = ?", [text]).fetchone()[0])
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _start_anew(connection: sqlite3.Connection) -> None:
+    """Tables of this format, in place of any others."""
+    connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
+            return  # somebody else was faster
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            connection.execute(f"DROP TABLE {_quote(name)}")
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")

@@ -1,0 +1,3 @@
+"""Source tables: files, queries and generated data, read into Parquet with derived columns."""
+
+__all__ = ["csv", "read"]

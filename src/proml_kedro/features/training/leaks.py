@@ -1,0 +1,162 @@
+"""Features that know too much: made of what the label is made of, or predicting it better than anything can.
+
+A leak that is declared is found without data. One that is not shows in a training set: a single feature, or whether it
+is missing, that tells the classes apart almost alone is rarely knowledge and mostly the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.spec.features import FeatureSource, FeaturesSpec, FeatureViewSpec
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+SUSPICIOUS, CERTAIN = 0.95, 0.99
+"""Areas under the ROC curve from which a feature is warned of, and from which it is an error."""
+
+_ROWS = 50_000
+_LEAST_OF_A_CLASS = 50
+
+
+def declared_leaks(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[tuple[str, str]]:
+    """Features that are computed from what the label is computed from, before it can be known.
+
+    Args:
+        problem: The problem.
+        features: Its features.
+
+    Yields:
+        ``view.field`` and what is wrong: request features of such columns, and windows over the examples' own table
+        that take such columns to be known at the moment that the examples are about.
+    """
+    derived = {name.lower(): text for name, text in problem.tables[problem.examples.table].columns.items()}
+    secret = _columns_of(problem.label.expression, derived)
+    for name, view in features.views.items():
+        if not _reads_too_early(problem, view):
+            continue
+        for field, feature in view.features.items():
+            expressions = [feature.expression or field, getattr(feature, "filter", None) or ""]
+            shared = sorted(secret & set().union(*(_columns_of(one, derived) for one in expressions)))
+            if shared:
+                yield f"{name}.{field}", _words(view, shared[0], problem)
+
+
+def _reads_too_early(problem: ProblemSpec, view: FeatureViewSpec) -> bool:
+    """Whether a view takes columns of the examples to be known no later than the examples' moment."""
+    if isinstance(view.source, FeatureSource):
+        same = (view.source.table, view.source.event_time) == (problem.examples.table, problem.examples.timestamp)
+        return same and not view.source.delay
+    return view.is_request
+
+
+def _words(view: FeatureViewSpec, column: str, problem: ProblemSpec) -> str:
+    if view.is_request:
+        return f"is computed from '{column}', and so is the label: no request can bring it"
+    moment = problem.examples.timestamp
+    return f"takes '{column}', which the label is computed from, to be known at {moment}; give its source a delay"
+
+
+def _columns_of(expression: str, derived: dict[str, str]) -> set[str]:
+    """The columns of the file that an expression reads, in the end; lower case."""
+    found: set[str] = set()
+    waiting = [expression]
+    seen: set[str] = set()
+    while waiting:
+        text = re.sub(r"'(?:[^']|'')*'", " ", waiting.pop())
+        for name in {one.lower() for one in re.findall(r"[A-Za-z_]\w*(?!\w*\s*\()", text)} - seen:
+            seen.add(name)
+            if name in derived:
+                waiting.append(derived[name])
+            else:
+                found.add(name)
+    return {name for name in found if not _KEYWORD.fullmatch(name)}
+
+
+_KEYWORD = re.compile(r"and|or|not|is|in|null|true|false|case|when|then|else|end|between|like|cast|as|interval")
+
+
+def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareSpec) -> Iterator[tuple[str, str, bool]]:
+    """Features of a training set of a binary label that predict it almost alone.
+
+    Args:
+        training_set: The Parquet file.
+        names: ``view.feature``; what the file lacks is passed over, and so are vectors.
+        hardware: The machine.
+
+    Yields:
+        The name, what was found, and whether it is certain enough for an error.
+    """
+    with connect(hardware) as connection:
+        types = describe(connection, parquet(training_set))
+        chosen = [name for name in names if name in types and not types[name].endswith("]")]
+        columns = _sample(connection, training_set, chosen) if chosen else {}
+    label = columns.pop("label", np.zeros(0))
+    if not _is_binary(label):
+        return
+    for name, values in columns.items():
+        missing = _is_missing(values)
+        for area, words in ((_area(values[~missing], label[~missing]), "it"), (_auc(missing, label), "its absence")):
+            if area >= SUSPICIOUS:
+                message = f"{words} alone predicts the label (AUC {area:.3f}): is it known when it is used?"
+                yield name, message, area >= CERTAIN
+
+
+def _sample(
+    connection: duckdb.DuckDBPyConnection, training_set: Path, names: Sequence[str]
+) -> dict[str, npt.NDArray[Any]]:
+    """The same rows every time, in no order that means anything."""
+    columns = ", ".join([*(quote(name) for name in names), "label"])
+    query = (
+        f"SELECT {columns} FROM {parquet(training_set)} WHERE split = 'train' ORDER BY hash(example_id) LIMIT {_ROWS}"
+    )
+    table = connection.sql(query).to_arrow_table()
+    return {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
+
+
+def _is_binary(label: npt.NDArray[Any]) -> bool:
+    values, counts = np.unique(label, return_counts=True)
+    return values.tolist() == [0, 1] and int(counts.min()) >= _LEAST_OF_A_CLASS
+
+
+def _is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if values.dtype == object:
+        return np.array([one is None or one != one for one in values], np.bool_)
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
+
+
+def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
+    """How well values tell the classes apart; of text, how well the label rates that half the rows show do."""
+    if not _is_binary(label):
+        return 0.0
+    if values.dtype != object or not isinstance(values[0], str):
+        return _auc(values.astype(np.float64), label)
+    half = len(values) // 2
+    sums: dict[str, list[float]] = {}
+    for value, one in zip(values[:half].tolist(), label[:half].tolist(), strict=True):
+        sums.setdefault(value, []).append(one)
+    overall = float(label[:half].mean())
+    rates = [float(np.mean(sums[one])) if one in sums else overall for one in values[half:].tolist()]
+    return _auc(np.array(rates), label[half:])
+
+
+def _auc(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
+    """The area under the ROC curve of values, or of their opposite, whichever is larger; 0 for too few rows."""
+    if not _is_binary(label):
+        return 0.0
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    positive = label == 1
+    p, n = int(positive.sum()), int((~positive).sum())
+    area = (float(ranks[positive].sum()) - p * (p + 1) / 2) / (p * n)
+    return max(area, 1 - area)

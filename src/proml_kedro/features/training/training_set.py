@@ -1,0 +1,138 @@
+"""Examples + features known at their moment + label + split → one Parquet file to learn from."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proml_kedro.engine.duckdb import cast, connect, parquet, quote
+from proml_kedro.features.on_demand.batches import with_on_demand
+from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.features.training.examples import MOMENTS, Facts, blaming, check_examples, examples_sql, read_facts
+from proml_kedro.features.training.labels import label_columns
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+logger = logging.getLogger(__name__)
+
+FILE = "training_set.parquet"
+
+
+def build_training_set(
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    columns: Mapping[str, Dtype],
+    tables: Path,
+    store: FeatureStore | None,
+    hardware: HardwareSpec,
+    folder: Path,
+) -> None:
+    """Write ``training_set.parquet`` and, with its figures, ``training_set.json``.
+
+    The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
+    0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
+    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature, for a
+    vector a list of float32. Where the problem has them there are ``weight`` (float32), ``group``, and ``label.name``
+    (float32) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
+
+    Args:
+        problem: The problem.
+        features: Its features.
+        columns: Those to write, as ``view.feature``; what on-demand ones are computed from is written too.
+        tables: Folder of the problem's tables.
+        store: The repository that the features are registered in; not needed when all of them come with the request.
+        hardware: The machine.
+        folder: An empty folder to write to.
+
+    Raises:
+        UserError: Columns or expressions that do not work, a split without rows or with only one class.
+    """
+    table = parquet(tables / f"{problem.examples.table}.parquet", options=", file_row_number = true")
+    on_demand = OnDemand(features, columns)
+    taken = {name: dtype for name, dtype in columns.items() if name not in on_demand.dtypes} | on_demand.needs
+    requested = {name for name in taken if features.views[name.partition(".")[0]].is_request}
+    with connect(hardware, folder) as connection:
+        check_examples(connection, problem, features, sorted(requested), tables)
+        facts = read_facts(connection, problem, table)
+        query = examples_sql(connection, problem, features, sorted(requested), tables)
+    joined = [name for name in taken if name not in requested]
+    target = folder / FILE
+    job = _job(store, query, joined, hardware)
+    derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
+    with blaming(problem, features, sorted(requested), tables, hardware):
+        rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
+    _check_rows(rows, facts, target, hardware)
+    (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
+    logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
+
+
+def newest_moment(training_set: Path) -> datetime:
+    """The latest moment as of which a training set's features are read.
+
+    Args:
+        training_set: The Parquet file.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    newest: datetime = pc.max(pq.read_table(training_set, columns=["event_timestamp"])["event_timestamp"]).as_py()
+    return newest
+
+
+def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: HardwareSpec) -> Any:
+    from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
+
+    if not joined:
+        return AsofRetrievalJob(query, hardware)
+    if store is None:
+        raise ValueError("features that do not come with the request are joined by a feature store")
+    refs = [name.replace(".", ":", 1) for name in joined]
+    return store.get_historical_features(entity_df=query, features=refs, full_feature_names=True)
+
+
+def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> dict[str, str]:
+    """Name → SQL of the training set's columns, from those that the join results in."""
+    names = ["example_id", *problem.examples.entities, *MOMENTS, *label_columns(problem)]
+    result = {name: quote(name) for name in names}
+    for name, dtype in columns.items():
+        view, _, feature = name.partition(".")
+        value = quote(f"{view}__{feature}")
+        result[name] = cast(_without_history(features.views[view], feature, value), dtype)
+    return result
+
+
+def _without_history(view: FeatureViewSpec, column: str, value: str) -> str:
+    """Counts and sums of keys that nothing has ever happened to are 0; those of unknown (null) keys stay null."""
+    if column not in zero_when_empty(view):
+        return value
+    known = " AND ".join(f"{quote(key)} IS NOT NULL" for key in view.key)
+    return f"CASE WHEN {known} THEN coalesce({value}, 0) END"
+
+
+def _check_rows(rows: int, facts: Facts, target: Path, hardware: HardwareSpec) -> None:
+    with connect(hardware, target.parent) as connection:
+        different = connection.execute(f"SELECT count(DISTINCT example_id) FROM {parquet(target)}").fetchall()[0][0]
+    if not rows == different == facts.rows:
+        raise RuntimeError(f"the join lost or doubled rows: {facts.rows} examples, {rows} rows, {different} different")
+
+
+def _figures(facts: Facts, target: Path, columns: Mapping[str, Dtype], hardware: HardwareSpec) -> dict[str, Any]:
+    shares = ", ".join(f"avg(({quote(name)} IS NULL)::DOUBLE)" for name in columns)
+    with connect(hardware, target.parent) as connection:
+        values = connection.execute(f"SELECT {shares} FROM {parquet(target)}").fetchall()[0] if columns else ()
+    return {
+        "rows": facts.rows,
+        "dropped": facts.dropped,
+        "splits": facts.splits,
+        "null_share": dict(zip(columns, values, strict=True)),
+    }

@@ -1,0 +1,143 @@
+"""Windowed features as SQL: aggregates over the events before each point of a clock.
+
+The clock ticks every ``snapshot``. The value at tick g aggregates the events with ``g - window <= known_at < g``.
+It can change only at two sorts of tick: the first one after an event is known, and the one at which the event leaves
+a window. A snapshot has rows for these alone, so a fine clock costs no more than a coarse one. Decayed sums, which
+change all the time, are written anew now and then until little is left of them.
+
+Events are first summed up per tick; a window then is a RANGE frame over ticks, with no join of events to events. Where
+an aggregate needs the events themselves, they stand beside the ticks in the same frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from proml_kedro.engine.duckdb import microseconds, quote
+from proml_kedro.features.views.aggregates import (
+    FROM_EVENTS,
+    distinct_sql,
+    final_sql,
+    floor_sql,
+    partials_sql,
+    reach,
+    renewals,
+    value_sql,
+)
+from proml_kedro.spec.features import FeatureSource, FeatureViewSpec, WindowFeature, window_length
+
+
+def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) -> str:
+    """The snapshots of a windowed view.
+
+    Args:
+        view: The view.
+        relation: The table of events, as it stands after FROM; with a column ``file_row_number`` that decides between
+            events known at the same moment, if a feature is the last value.
+        keys: The view's key columns with the SQL type to give them.
+
+    Returns:
+        A SELECT of the keys, ``event_timestamp`` and ``created_timestamp`` (``TIMESTAMPTZ``, both the tick), and of
+        each feature, with the SQL type of its dtype. At most one row for each key and tick.
+        Events without a time or without a key take no part.
+    """
+    features = _windowed(view)
+    by = ", ".join(quote(name) for name in keys)
+    partials = "".join(f", {sql}" for i, one in enumerate(features.values()) for sql in partials_sql(i, one))
+    parts = [
+        f"events AS ({_events_sql(view, features, relation, keys)})",
+        f"partials AS (SELECT {by}, __tick{partials} FROM events GROUP BY {by}, __tick)",
+        f"ticks AS ({_ticks_sql(view, features, by)})",
+    ]
+    rows = f"SELECT *, true AS __is_tick FROM ticks LEFT JOIN partials USING ({by}, __tick)"
+    frames = _frames(features)
+    for i, feature in enumerate(features.values()):
+        if feature.agg == "count_distinct":
+            used = dict.fromkeys((frames[reach(feature, one)], reach(feature, one)) for one in feature.windows)
+            parts.append(distinct_sql(i, list(used), by))
+            rows += f" LEFT JOIN changes{i} USING ({by}, __tick)"
+    values = [f"__v{i}" for i, feature in enumerate(features.values()) if feature.agg in FROM_EVENTS]
+    if values:
+        rows += f" UNION ALL BY NAME SELECT {by}, __tick, {', '.join(values)}, false AS __is_tick FROM events"
+    return f"""
+WITH {", ".join(parts)}
+SELECT {by}, make_timestamptz(__tick) AS event_timestamp, make_timestamptz(__tick) AS created_timestamp,
+{", ".join(_values(features))}
+FROM ({rows})
+WINDOW {", ".join(_windows(features, view.snapshot, by))}
+QUALIFY __is_tick"""
+
+
+def _windowed(view: FeatureViewSpec) -> dict[str, WindowFeature]:
+    return {name: feature for name, feature in view.features.items() if isinstance(feature, WindowFeature)}
+
+
+def known_at(source: FeatureSource) -> str:
+    """When an event is known, in SQL; null when the event has no time, or one that is no point on the clock."""
+    time = f"CAST({quote(source.event_time or '')} AS TIMESTAMPTZ)"
+    known = f"{time} + to_microseconds({microseconds(source.delay)})" if source.delay else time
+    return f"CASE WHEN isfinite({time}) THEN {known} END"
+
+
+def needs_order(view: FeatureViewSpec) -> bool:
+    """Whether the order of the table's rows matters to a view."""
+    return any(feature.agg == "last" for feature in _windowed(view).values())
+
+
+def _events_sql(
+    view: FeatureViewSpec, features: Mapping[str, WindowFeature], relation: str, keys: Mapping[str, str]
+) -> str:
+    """The events, each with the tick it is first counted at, in microseconds, and what it gives to every feature."""
+    assert not isinstance(view.source, str)  # noqa: S101 - for the type checker: windowed views have a table
+    hop = microseconds(view.snapshot)
+    columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in keys.items()]
+    columns.append(f"{floor_sql('__known', hop)} + {hop} AS __tick")
+    if any(feature.agg in ("last", "decay") for feature in features.values()):
+        columns.append("__known")
+    if needs_order(view):
+        columns.append("file_row_number AS __position")
+    columns += [f"{value_sql(feature)} AS __v{i}" for i, feature in enumerate(features.values())]
+    present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in keys)
+    return (
+        f"SELECT {', '.join(columns)} FROM (SELECT *, epoch_us({known_at(view.source)}) AS __known FROM {relation}) "
+        f"WHERE __known IS NOT NULL AND {present}"
+    )
+
+
+def _ticks_sql(view: FeatureViewSpec, features: Mapping[str, WindowFeature], by: str) -> str:
+    """The keys' ticks at which a value is written."""
+    lengths = dict.fromkeys(window_length(window) for one in features.values() for window in one.windows)
+    # An event leaves a window one window after the tick it entered at.
+    leaving = "".join(f", __tick + {microseconds(one)}" for one in lengths if one is not None)
+    query = f"SELECT {by}, unnest([__tick{leaving}]) AS __tick FROM partials"
+    for step, times in renewals(features.values(), view.snapshot).items():
+        us = microseconds(step)
+        # The next event's tick begins anew, so none is needed from there on.
+        following = f"lead(__tick) OVER (PARTITION BY {by} ORDER BY __tick)"
+        query += (
+            f" UNION ALL SELECT {by}, unnest(range(__tick + {us}, least(__following, __tick + {us * times + 1}), {us}))"
+            f" FROM (SELECT {by}, __tick, {following} AS __following FROM partials)"
+        )
+    return f"SELECT DISTINCT {by}, __tick FROM ({query})"
+
+
+def _frames(features: Mapping[str, WindowFeature]) -> dict[timedelta | None, str]:
+    """The length of each frame once, with its name; None for the one that reaches back to the beginning."""
+    lengths = dict.fromkeys(reach(feature, window) for feature in features.values() for window in feature.windows)
+    return {length: f"w{position}" for position, length in enumerate([None, *(one for one in lengths if one)])}
+
+
+def _values(features: Mapping[str, WindowFeature]) -> Iterator[str]:
+    frames = _frames(features)
+    for i, (name, feature) in enumerate(features.items()):
+        for window in dict.fromkeys(feature.windows):
+            value = final_sql(i, feature, frames[reach(feature, window)], frames[None])
+            yield f"{value} AS {quote(f'{name}_{window}')}"
+
+
+def _windows(features: Mapping[str, WindowFeature], hop: timedelta, by: str) -> Iterator[str]:
+    for length, name in _frames(features).items():
+        # Ticks g - window + hop to g hold the events known from g - window up to, but not at, g.
+        start = "UNBOUNDED" if length is None else str(microseconds(length - hop))
+        yield f"{name} AS (PARTITION BY {by} ORDER BY __tick RANGE BETWEEN {start} PRECEDING AND CURRENT ROW)"

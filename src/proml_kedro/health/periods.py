@@ -1,0 +1,82 @@
+"""Periods of a training set: what counts as normal, what is current, and what normal change looked like before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from proml_kedro.models.columns import in_split, read_columns
+from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.spec.monitoring import MonitoringSpec
+
+SCORE = "score"
+"""The model's probability, watched like any column."""
+
+MOST_PERIODS = 16
+
+
+class History:
+    """The rows of a training set in time, with the model's score.
+
+    Args:
+        file: ``training_set.parquet``.
+        graph: The fitted model; the features among its inputs are the columns that are watched.
+    """
+
+    def __init__(self, file: Path, graph: ModelGraph) -> None:
+        self._file = file
+        self._graph = graph
+        self._split = cache(self._read)
+        # A key says who a row is about: that other members come tomorrow is no drift.
+        self.inputs = (*(one for one in graph.inputs if not one.is_entity), Input(SCORE, "float"))
+
+    def end_of(self, split: str, last: timedelta | None) -> Columns:
+        """The last part of a split, of this length; all of it when None."""
+        columns, moments = self._split(split)
+        if last is None or not len(moments):
+            return columns
+        return _take(columns, moments > moments.max() - np.timedelta64(last))
+
+    def with_score(self, columns: Columns) -> Columns:
+        """The columns and their score; without one when an input is missing or of another type."""
+        complete = all(
+            one.name in columns and (columns[one.name].dtype == object) == one.is_categorical
+            for one in self._graph.inputs
+        )
+        return {**columns, SCORE: self._graph.score(columns)} if complete else columns
+
+    def periods(self, monitoring: MonitoringSpec) -> Iterator[tuple[Columns, Columns]]:
+        """Pairs of earlier periods of the reference's split, as long as reference and current data are.
+
+        From the end of the split backwards, one for each length of the current data, at most
+        :data:`MOST_PERIODS`. The earliest references may be shorter than that, but never shorter than the current
+        data: a rough idea of normal change is better than none.
+        """
+        columns, moments = self._split(monitoring.reference.split)
+        length = np.timedelta64(monitoring.current.last or timedelta(days=7))
+        before = np.timedelta64(monitoring.reference.last) if monitoring.reference.last else 4 * length
+        for number in range(MOST_PERIODS if len(moments) else 0):
+            end = moments.max() - number * length
+            if end - 2 * length < moments.min():
+                return
+            now = (moments > end - length) & (moments <= end)
+            then = (moments > end - length - before) & (moments <= end - length)
+            if now.any() and then.any():
+                yield _take(columns, then), _take(columns, now)
+
+    def _read(self, split: str) -> tuple[Columns, Array]:
+        import pyarrow.parquet as pq
+
+        rows = in_split(split)
+        columns = self.with_score(read_columns(self._file, self._graph.inputs, rows))
+        moments = pq.read_table(self._file, columns=["timestamp"], filters=rows)["timestamp"].to_numpy()
+        return columns, moments
+
+
+def _take(columns: Mapping[str, Array], rows: Array) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}

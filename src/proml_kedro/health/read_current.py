@@ -1,0 +1,87 @@
+"""Current rows from a user's file: read as they are, so that what is wrong with them becomes a finding."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.engine.duckdb import connect, quote
+from proml_kedro.errors import UserError
+from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.models.columns import as_vectors
+from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.hardware import HardwareSpec
+
+_KEY = "monitoring.current.path"
+
+
+def file_fingerprint(path: Path) -> str:
+    """A digest of the file's content.
+
+    Raises:
+        UserError: There is no such file.
+    """
+    if not path.is_file():
+        raise UserError.at(_KEY, f"no file '{path}'")
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def read_current(
+    path: Path, inputs: Sequence[Input], hardware: HardwareSpec, features: FeaturesSpec | None = None
+) -> Columns:
+    """The inputs that a file has, and the on-demand ones that can be computed from what it has.
+
+    Args:
+        path: A Parquet or CSV file with a column for each input, named like it; for an on-demand feature, with what it
+            is computed from.
+        inputs: What to read. A column of another type than expected keeps its own.
+        hardware: Threads and memory to read with.
+        features: The problem's features, for on-demand ones.
+
+    Raises:
+        UserError: It cannot be read, or has none of the inputs.
+    """
+    import duckdb
+
+    on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
+    more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
+    is_csv = ".csv" in path.suffixes
+    rows = "read_csv(?, nullstr=['', 'NA'])" if is_csv else "read_parquet(?)"
+    try:
+        with connect(hardware) as connection:
+            there = set(connection.sql(f"SELECT * FROM {rows}", params=[str(path)]).columns)
+            found = [one for one in dict.fromkeys([*inputs, *more]) if one.name in there]
+            if not found:
+                raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
+            names = ", ".join(quote(one.name) for one in found)
+            table: Any = connection.sql(f"SELECT {names} FROM {rows}", params=[str(path)]).to_arrow_table()
+            columns = {one.name: _values(table[one.name], one, is_csv) for one in found}
+    except duckdb.Error as error:
+        raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
+    sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
+    if on_demand and more and sound:
+        columns = {**on_demand.compute(columns), **columns}
+    return {one.name: columns[one.name] for one in inputs if one.name in columns}
+
+
+def _values(column: Any, one: Input, is_csv: bool) -> Array:
+    import pyarrow as pa
+
+    if one.size is not None:
+        return as_vectors(column, one.size, "float64")
+    if column.null_count == len(column):  # of no type at all, so of the right one
+        return np.full(len(column), None, object) if one.is_categorical else np.full(len(column), np.nan)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if one.is_categorical and is_number and (is_csv or one.is_entity):  # CSV does not say that it is a category
+        column, is_number = column.cast(pa.string()), False
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64 if is_number else object)

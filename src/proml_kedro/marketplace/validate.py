@@ -1,0 +1,159 @@
+"""Features that deserve a second look: undocumented, unused, dead, leaky, or not of the type they are declared as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from proml_kedro.engine.duckdb import connect, describe, enclosed, find, parquet, quote, sql_type
+from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
+from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.problem import ProblemSpec
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        level: ``error`` for what cannot be of use as it is.
+        place: File and line.
+        feature: ``view.feature``.
+    """
+
+    level: Literal["error", "warning"]
+    place: str
+    feature: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.level}: {self.feature}: {self.message}"
+
+
+def validate(
+    entries: Iterable[Entry],
+    data_dir: Path,
+    hardware: HardwareSpec,
+    problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
+) -> list[Finding]:
+    """Look at every feature, in the order of their declaration.
+
+    What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
+    all missing, that never change, that lose their fractions in the declared type, or that predict the label alone.
+
+    Args:
+        entries: The features.
+        data_dir: Where results are kept.
+        hardware: The machine.
+        problems: The problems that they belong to, to look for what only the label may know.
+    """
+    ordered = sorted(entries, key=lambda one: (one.problem, one.view))
+    findings = [finding for one in ordered for finding in _declared(one)]
+    with connect(hardware) as connection:
+        for (problem, view), group in groupby(ordered, key=lambda one: (one.problem, one.view)):
+            features = [one for one in group if one.entity != REQUEST]
+            table = data_dir / problem / "feature_tables" / f"{view}.parquet"
+            if features and table.is_file():
+                findings += _in_table(connection, features, parquet(table))
+                findings += _in_source(connection, features, data_dir / problem / "tables")
+    findings += [found for problem, features in problems for found in _leaking(problem, features, ordered)]
+    findings += _leaking_in_data(ordered, data_dir, hardware)
+    return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
+
+
+def _line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (place, 0)
+
+
+def _declared(entry: Entry) -> Iterator[Finding]:
+    if not entry.description:
+        yield Finding("warning", entry.place, entry.name, "has no description")
+    if not entry.models and not entry.bundles:
+        yield Finding("warning", entry.place, entry.name, "no model reads it")
+    if entry.null_share == 1.0:
+        yield Finding("error", entry.place, entry.name, "missing in every example")
+
+
+def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str) -> Iterator[Finding]:
+    """What a view's feature table says of its columns."""
+    columns = describe(connection, relation)
+    there = []
+    for entry in entries:
+        column = entry.name.partition(".")[2]
+        stored = find(column, columns)
+        declared = sql_type(entry.dtype)
+        if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
+            there.append((entry, column))
+        else:
+            what = "lacks it" if stored is None else f"holds {stored}, not {declared}"
+            message = f"the feature table {what}: `kedro run --pipelines=features`"
+            yield Finding("error", entry.place, entry.name, message)
+    if not there:
+        return
+    sums = ", ".join(f"count({quote(one)}), min({quote(one)}) = max({quote(one)})" for _, one in there)
+    row = connection.execute(f"SELECT count(*), {sums} FROM {relation}").fetchall()[0]
+    for position, (entry, _) in enumerate(there):
+        present, constant = row[1 + 2 * position : 3 + 2 * position]
+        if not present:
+            yield Finding("error", entry.place, entry.name, "has no value in any row")
+        elif constant and row[0] > 1:
+            rest = "" if present == row[0] else ", where it has one"
+            yield Finding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
+
+
+def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
+    """Values whose fractions are lost by the declared type."""
+    for entry in entries:
+        file = tables / f"{entry.table}.parquet"
+        if entry.dtype != "int" or entry.aggregate or not file.is_file():
+            continue
+        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
+        query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {parquet(file)}"
+        lost, present = _counts(connection, query)
+        if lost:
+            message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
+            yield Finding("error", entry.place, entry.name, message)
+
+
+def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Features that are computed from what the label is computed from."""
+    for name, message in declared_leaks(problem, features):
+        view, _, field = name.partition(".")
+        columns = {f"{view}.{column}" for column in features.views[view].columns_of(field)}
+        for entry in entries:
+            if entry.problem == problem.name and entry.name in columns:
+                yield Finding("error", entry.place, entry.name, message)
+
+
+def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
+    """Features that predict the label of a training set alone."""
+    by_name = {(one.problem, one.name): one for one in entries}
+    for problem in dict.fromkeys(one.problem for one in entries):
+        names = [name for other, name in by_name if other == problem]
+        seen: set[Path] = set()
+        for file in sorted(data_dir.glob(f"{problem}/*/training_set/training_set.parquet")):
+            if file.resolve() in seen:
+                continue
+            seen.add(file.resolve())
+            for name, message, certain in measured_leaks(file, names, hardware):
+                yield Finding("error" if certain else "warning", by_name[problem, name].place, name, message)
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
+    import duckdb
+
+    try:
+        row = connection.execute(query).fetchall()[0]
+    except duckdb.Error:  # an expression that does not work is for a run to explain, with file and line
+        return 0, 0
+    return int(row[0]), int(row[1])

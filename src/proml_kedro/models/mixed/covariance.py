@@ -1,0 +1,149 @@
+"""Covariance of a random effect, estimated from the effects themselves: no grid, no held-out data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.mixed.spec import RandomEffectSpec
+
+FLOOR = 1e-6
+"""Smallest variance there can be, in squared log-odds: an effect of nothing, and still a matrix with an inverse."""
+
+CEILING = 100.0
+"""Largest variance there can be. Where an entity tells the label for certain the likelihood knows no bound."""
+
+_LARGEST_STEP = 1.5  # of the logarithm of a variance in one update: a factor of 4.5
+_LONGEST = 16.0  # multiple of a plain step
+_LONGEST_EARLY, _EARLY = 3.0, 5  # in so many first updates, when coefficients still lag behind
+_START_VARIANCE = 0.2  # of a random effect, before it is estimated
+_NEGLIGIBLE = 0.01  # variances below it count as this large when their change is judged
+
+
+class Covariance:
+    """The covariance S of one random effect, iterated to the maximum of the approximate marginal likelihood.
+
+    At the maximum S = A + V, where A is the mean of u u' over the posterior means u, and V the mean posterior
+    covariance (the EM equation of Dempster, Laird and Rubin, 1977). Iterating that equation itself is slow when V is
+    nearly S. MacKay's (1992) rearrangement A = S - V is iterated instead: in the basis where S is the identity,
+    S <- (S - V)^(-1/2) A (S - V)^(-1/2). Steps are taken in the logarithm of S, which keeps it positive definite,
+    and are lengthened when two in a row shrink by a steady factor (Aitken).
+
+    Args:
+        start: Shape (d, d): where to start, or the covariance itself when it is fixed.
+        estimate: Whether :meth:`update` changes it.
+        diagonal: Whether intercept and slopes are independent.
+    """
+
+    def __init__(self, start: Array, estimate: bool, diagonal: bool) -> None:
+        self.value = np.array(start, np.float64)
+        self._estimate = estimate
+        self._diagonal = diagonal
+        self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before it was lengthened
+        self._longest = _LONGEST
+        self._updates = 0
+        self._change = math.inf
+
+    @property
+    def precision(self) -> Array:
+        """Its inverse."""
+        return np.asarray(np.linalg.inv(self.value))
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`update` goes on from, as plain values."""
+        return {
+            "value": self.value.tolist(),
+            "last": self._last.tolist(),
+            "last_length": self._last_length,
+            "longest": self._longest,
+            "updates": self._updates,
+            "change": self._change,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.value, self._last = np.array(state["value"]), np.array(state["last"])
+        self._last_length, self._longest = state["last_length"], state["longest"]
+        self._updates, self._change = state["updates"], state["change"]
+
+    def update(self, moment: Array, uncertainty: Array) -> float:
+        """One iteration.
+
+        Args:
+            moment: A, shape (d, d).
+            uncertainty: V, shape (d, d).
+
+        Returns:
+            The largest change of an entry relative to the largest entry. After a lengthened step it is no less than
+            that one's, for a plain step on the same way is short and yet far from its end.
+        """
+        if not self._estimate:
+            return 0.0
+        self._updates += 1
+        before = self._change if self._last_length > 1.0 else 0.0
+        old = self.value
+        step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), _log) - _on_spectrum(old, _log)
+        size = np.abs(np.linalg.eigvalsh(step)).max()
+        step *= min(1.0, _LARGEST_STEP / max(size, FLOOR))
+        length = self._lengthening(step)
+        self._last, self._last_length = step, length
+        new = _on_spectrum(_on_spectrum(old, _log) + length * step, _bounded_exp)
+        self.value = (new + new.T) / 2
+        self._change = float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
+        return max(self._change, before)
+
+    def _lengthening(self, step: Array) -> float:
+        """1 / (1 - ratio) of two plain steps in a row: where a geometric series of such steps would lead."""
+        along = float((step * self._last).sum())
+        if self._last_length > 1.0:
+            if along < 0:  # it led too far
+                self._longest = max(1.0, self._longest / 2)
+            return 1.0
+        size, last_size = float(np.linalg.norm(step)), float(np.linalg.norm(self._last))
+        if along < 0.9 * size * last_size or size < 0.2 * last_size or last_size == 0:
+            return 1.0
+        most = _LONGEST_EARLY if self._updates <= _EARLY else _LONGEST
+        longest = min(self._longest, most, max(1.0, _LARGEST_STEP / size))
+        return min(1.0 / (1.0 - size / last_size), longest) if size < last_size else longest
+
+
+def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: bool) -> Array:
+    root, inverse = _on_spectrum(covariance, np.sqrt), _on_spectrum(covariance, lambda values: 1 / np.sqrt(values))
+    explained = inverse @ (covariance - uncertainty) @ inverse
+    # Where the data say nothing of a direction S - V is zero, and rounding makes it negative.
+    middle = _on_spectrum(explained, lambda values: 1 / np.sqrt(np.clip(values, 1e-3, None)))
+    new = root @ middle @ inverse @ moment @ inverse @ middle @ root
+    if diagonal:
+        new = np.diag(np.diag(new))
+    return np.asarray(new + FLOOR * np.eye(len(new)))
+
+
+def _log(values: Array) -> Array:
+    """Of variances; where slopes are collinear, rounding leaves a negative one for the direction that tells nothing."""
+    return np.asarray(np.log(np.maximum(values, FLOOR)))
+
+
+def _bounded_exp(values: Array) -> Array:
+    return np.asarray(np.exp(np.clip(values, np.log(FLOOR), np.log(CEILING))))
+
+
+def _on_spectrum(matrix: Array, function: Callable[[Array], Array]) -> Array:
+    """The symmetric matrix with the function applied to its eigenvalues."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    return np.asarray(vectors * function(values) @ vectors.T)
+
+
+def first_covariance(effect: RandomEffectSpec, deviation: float) -> Covariance:
+    """Start the covariance of a random effect that no earlier model knows.
+
+    Args:
+        effect: The random effect.
+        deviation: Margins are in multiples of it.
+    """
+    given = _START_VARIANCE if effect.variance is None else np.asarray(effect.variance) / deviation**2
+    variances = np.broadcast_to(given, len(effect.features))
+    return Covariance(np.diag(variances), effect.variance is None, effect.covariance == "diagonal")

@@ -1,0 +1,3 @@
+"""The engine for mixed models whose rows fit in memory."""
+
+__all__ = ["arrange", "fit", "settings"]

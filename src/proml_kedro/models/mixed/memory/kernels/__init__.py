@@ -1,0 +1,3 @@
+"""Compiled loops over rows in memory."""
+
+__all__ = ["dense", "interactions", "rows"]

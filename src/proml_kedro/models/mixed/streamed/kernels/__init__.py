@@ -1,0 +1,3 @@
+"""Compiled loops over blocks of streamed rows."""
+
+__all__ = ["compile"]

@@ -1,0 +1,223 @@
+"""The compiled loops of a sweep: Newton steps for many entities at once, one in each lane of a vector.
+
+For row i of an entity with the coefficients c = b + L w, those of the population and its own, where S = L L' is the
+covariance of the population,
+
+    m_i = t_i + s_i'c        with what is stored of a row, t_i and s_i, see :mod:`.forms`.
+
+The likelihood of the row is averaged over the posterior Normal(c, V), with v_i = s_i'V s_i the variance of m_i. With
+q_i and w_i, its derivative and its curvature, and the prior Normal(0, 1) of w,
+
+    g = L' sum q_i s_i - w        H = L' (sum w_i s_i s_i') L + 1        w <- w + g / H        V = L / H L'
+
+until w rests. No eigenvalue of H is below 1, however narrow S is. Rows of zeros add nothing: entities of a block may
+differ in rows. By loss,
+
+    logistic   q_i = 1 - sigma(f(m_i))    w_i = f'(m_i) q_i (1 - q_i)    each times a_i where there are weights
+    linear     q_i = -m_i / phi            w_i = 1 / phi
+    poisson    q_i = a_i y_i - e_i         w_i = e_i = exp(m_i + v_i / 2)
+
+The first is an approximation with f of :func:`.losses.averaged_margin`, where m_i is the margin towards the label seen
+and the label's sign cancels in H; the others are exact, phi being the residual variance.
+
+A Newton step for counts may lead much too far. With r the largest change of an m_i along it, log(1 + r) / r of the step
+never does: the likelihood's third derivative is no larger than its second (Sun and Tran-Dinh, 2019, *Generalized
+self-concordant functions*, Mathematical Programming).
+
+Sums over entities are float64; for sums over rows see :func:`.forms.floats_of`. The form and the number of slopes d are
+known to the compiler, which turns each loop over lanes into a few vector instructions. Compiling for one of each takes
+a few CPU-seconds; the result is kept on disk.
+"""
+
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numba
+import numpy as np
+
+from proml_kedro.models.mixed.streamed.kernels import lanes as lanes_module
+from proml_kedro.models.mixed.streamed.kernels.lanes import (
+    add_segments,
+    add_sums,
+    add_up_lanes,
+    clear,
+    deviance_of,
+    invert,
+    largest,
+    move,
+    multiply,
+    reach_of,
+    shorten,
+    transform,
+    unwhiten,
+    whiten,
+)
+from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, POISSON, floats_of
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PATIENCE = np.float32(4)  # steps after which V is moved ever less: means and variances may chase each other
+_ONE = np.float32(1.0)
+
+
+def variant(function: Function, *values: int) -> Function:
+    """The function under a name of its own for the values that it refers to.
+
+    The linker knows compiled functions by name: of two variants that two processes have kept on disk under one name, a
+    third would run the first one that it loads.
+    """
+    function.__name__ = function.__qualname__ = "_".join([function.__name__, *map(str, values)])
+    return function
+
+
+def _compiled(function: Function, *values: int) -> Function:
+    compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+    return cast(Function, compiler(variant(function, *values)))
+
+
+def _digest_of(file: Path) -> int:
+    """A number for the content of the module whose functions become part of the kernels."""
+    return zlib.crc32(file.read_bytes())
+
+
+def lanes_of(d: int) -> int:
+    """Entities in a block: two vectors of eight. A loop of few instructions is made vectors of when it is longer."""
+    return 16 if d > 2 else 64
+
+
+def triangle(d: int) -> int:
+    """Entries of a symmetric matrix: entry (a, b) with b <= a is at a (a + 1) / 2 + b."""
+    return d * (d + 1) // 2
+
+
+class Kernels(NamedTuple):
+    """What :func:`kernels_of` compiles; see there.
+
+    Attributes:
+        sweep: Fits the entities of a part.
+        population: Gradient and curvature of rows that have no entity.
+    """
+
+    sweep: Callable[..., int]
+    population: Callable[..., None]
+
+
+@cache
+def kernels_of(d: int, form: int) -> Kernels:
+    """Compile for ``d`` slopes, the intercept among them, and rows of a form."""
+    return Kernels(_sweep_of(d, form), _population_of(d, form))
+
+
+def _terms_of(d: int, form: int) -> int:
+    """Rows of g: linear sums the squares of m_i too."""
+    return d + 1 if form == LINEAR else d
+
+
+def _sweep_of(d: int, form: int) -> Callable[..., int]:
+    lanes, entries, terms, f = lanes_of(d), triangle(d), _terms_of(d, form), floats_of(form)
+    source = _digest_of(Path(inspect.getfile(lanes_module)))
+
+    def sweep(rows, starts, used, state, root, inverse, mean, spread, scale, tolerance, most, sums):
+        """Fit every entity of a part, from where ``state`` left it.
+
+        Args:
+            rows: float32 of shape (rows, width, lanes), see :func:`.forms.width_of`.
+            starts: int64 of shape (blocks + 1,): where the rows of each block begin.
+            used: int8 of shape (blocks,): lanes that hold an entity; 0 where one entity's rows are in all lanes.
+            state: float32 of shape (blocks, d + entries, lanes): u = L w and V; updated.
+            root: Shape (d, d): L.
+            inverse: Shape (d, d): 1 / L.
+            mean: Shape (d,): b.
+            spread: pi / 8 for logistic and 1 / 2 for poisson, or 0 for the mode of the posterior instead of its mean.
+            scale: 1 / phi.
+            tolerance: Steps of a block end when no coefficient moves further.
+            most: Steps there may be.
+            sums: float64 of shape (d + 2 entries + 1,): the sums of w, of its products, of 1 - 1 / H, and for linear
+                of sum m_i^2 / phi + w'w are added.
+
+        Returns:
+            Rows visited, in vectors.
+        """
+        w, c, g, part_g = (
+            np.zeros((d, lanes), f),
+            np.zeros((d, lanes), f),
+            np.zeros((terms, lanes), f),
+            np.zeros((terms, lanes), f),
+        )
+        v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)
+        told = np.zeros((entries, lanes), f)
+        step, last, square = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d * d, lanes), f)
+        promised, nothing = np.zeros(lanes, f), np.zeros(d, f)
+        reach, deviance = np.zeros((d, lanes), f), np.zeros(lanes, f)
+        visited = source - source  # what a function refers to is a part of the key under which it is kept compiled
+        for block in range(used.size):
+            c[:], v[:] = state[block, :d], state[block, d:]
+            transform(d, lanes, inverse, c, nothing, w)
+            last[:], promised[:] = 0, 0
+            patience = _PATIENCE if v[0, 0] == 0 else _ONE  # the first time V comes from nothing
+            first, end = starts[block], starts[block + 1]
+            if form == POISSON:
+                reach_of(d, lanes, rows, first, end, used[block], reach)
+            for iteration in range(most):
+                transform(d, lanes, root, w, mean, c)
+                clear(terms, d, lanes, g, h)
+                add_segments(form, terms, d, lanes, rows, first, end, c, v, spread, scale, part_g, part_h, g, h)
+                if not used[block]:
+                    add_up_lanes(lanes, g)
+                    add_up_lanes(lanes, h)
+                whiten(d, lanes, root, w, g, h, told, square)
+                invert(d, lanes, h, step)
+                multiply(d, lanes, h, g, step)
+                if form == LINEAR:
+                    deviance_of(d, lanes, scale, g, w, step, deviance)
+                if form == POISSON:
+                    shorten(d, lanes, root, reach, step)
+                move(form, d, lanes, g, w, step, last, promised)
+                unwhiten(d, lanes, root, h, min(_ONE, patience / np.float32(iteration + 1)), v, square)
+                visited += end - first
+                if largest(d, lanes, root, step) < tolerance:
+                    break
+            transform(d, lanes, root, w, nothing, c)
+            state[block, :d], state[block, d:] = c, v
+            add_sums(d, w, h, told, deviance, max(used[block], 1), sums)
+        return visited
+
+    return _compiled(sweep, d, form)
+
+
+def _population_of(d: int, form: int) -> Callable[..., None]:
+    lanes, entries, terms, f = lanes_of(d), triangle(d), _terms_of(d, form), floats_of(form)
+    source = _digest_of(Path(inspect.getfile(lanes_module)))
+
+    def population(rows, mean, scale, gradient, curvature):
+        """Add g and H without the prior, at c = b, of rows that have no entity.
+
+        Nothing varies between entities that are not known, so that rows are not averaged over anything.
+
+        Args:
+            rows: As above.
+            mean: As above.
+            scale: As above.
+            gradient: float64 of shape (d + 1,); the last one is for the sum of m_i^2, of linear.
+            curvature: float64 of shape (entries,).
+        """
+        c, g, part_g = np.zeros((d, lanes), f), np.zeros((terms, lanes), f), np.zeros((terms, lanes), f)
+        v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)
+        for a in range(d):
+            c[a] = mean[a]
+        none = np.float32(source - source)  # as in the sweep
+        add_segments(form, terms, d, lanes, rows, 0, rows.shape[0], c, v, none, scale, part_g, part_h, g, h)
+        for a in range(terms):
+            gradient[a] += g[a].sum()
+        for k in range(entries):
+            curvature[k] += h[k].sum()
+
+    return _compiled(population, d, form)

@@ -1,0 +1,149 @@
+"""What a command works on: the configuration it was called with, and the folders beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proml_kedro.config import HydraConfigLoader
+from proml_kedro.config.folders import ConfSource, Folders
+from proml_kedro.errors import UserError
+from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A problem of the configuration with its features.
+
+    Attributes:
+        where: File and line of a dotted key.
+        written: The feature views as they are written.
+    """
+
+    problem: ProblemSpec
+    features: FeaturesSpec
+    where: Callable[[str], str | None]
+    written: Mapping[str, Any]
+
+
+class Place:
+    """The configuration a command was called with.
+
+    Args:
+        conf_source: Folder or archive with the configuration.
+        overrides: Changes, as they were written.
+        env: Kedro environment.
+
+    Attributes:
+        base_path: The folder that holds ``conf``.
+        folders: The folders with configuration files.
+
+    Raises:
+        UserError: There is no configuration there.
+    """
+
+    def __init__(self, conf_source: str, overrides: Sequence[str] = (), env: str | None = None) -> None:
+        self.overrides = list(overrides)
+        self.env = env or os.getenv("KEDRO_ENV")
+        self._conf = ConfSource(conf_source)
+        self.base_path = self._conf.base_path
+        self.folders = Folders.of(self._conf.folder)
+        self.loader = HydraConfigLoader(conf_source, self.env, {"overrides": self.overrides})
+
+    @cached_property
+    def run(self) -> RunSpec:
+        """The checked configuration.
+
+        Raises:
+            UserError: With everything that is wrong.
+        """
+        return self.loader.loaded.run
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """Where results are kept; Kedro takes a relative one from the project's folder."""
+        from kedro.utils import find_kedro_project
+
+        return (find_kedro_project(Path.cwd()) or Path.cwd()) / self.run.data_dir
+
+    def files(self) -> Iterator[Path]:
+        """Every configuration file."""
+        for folder in (self.folders.own, *self.folders.others):
+            yield from sorted(folder.rglob("*.yaml"))
+
+    def problems(self) -> tuple[list[Declared], list[str]]:
+        """Every problem of the project, or the one that an override chooses; and what is wrong with the others.
+
+        The configured problem is checked as strictly as for a run. What is wrong with another one must not keep
+        anybody from finding a feature, so that one is left out.
+
+        Raises:
+            UserError: The configured problem is not sound.
+        """
+        own = Declared(self.run.problem, self.run.features, self.loader.where, self.loader.config["features"])
+        declared, notices = [own], []
+        if not any(one.startswith("problem=") for one in self.overrides):
+            for name in Folders(self.folders.own).options("problem"):
+                if name.rpartition("/")[2] != own.problem.name:
+                    try:
+                        declared.append(self._problem(name))
+                    except UserError as error:
+                        notices.append(f"problem '{name}' is left out: {str(error).splitlines()[0]}")
+        return declared, notices
+
+    def model_inputs(self) -> dict[str, list[str]]:
+        """What the components of each model in the configuration read: patterns of features, by model."""
+        from proml_kedro.config.interpolation import resolve
+
+        inputs = {}
+        for name in self.folders.options("model"):
+            try:
+                values, _, _ = resolve(self._compose(f"model={name}").config)
+            except UserError:  # another problem's model need not fit this one
+                continue
+            components = (values.get("model") or {}).get("components") or {}
+            inputs[name] = [one for component in components.values() for one in _inputs(component, components)]
+        return inputs
+
+    def _compose(self, *choices: str) -> Any:
+        from proml_kedro.config.composition import compose
+        from proml_kedro.config.overrides import parse
+
+        env = [f"env={self.env}"] if self.env else []
+        changes, mistakes = parse([*env, *self.overrides, *choices])
+        composition = compose(self.folders, changes)
+        if mistakes:
+            raise UserError(*mistakes)
+        return composition
+
+    def _problem(self, name: str) -> Declared:
+        from pydantic import ValidationError
+
+        from proml_kedro.config.interpolation import resolve
+
+        composition = self._compose(f"problem={name}")
+        values, mistakes, _ = resolve(composition.config)
+        if mistakes:
+            raise UserError(*mistakes)
+        try:
+            problem = ProblemSpec.model_validate(values.get("problem"))
+            features = FeaturesSpec.model_validate(values.get("features"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError.at(".".join(map(str, first["loc"])), first["msg"]) from error
+        return Declared(problem, features, composition.origins.where, values["features"])
+
+
+def _inputs(component: Any, components: dict[str, Any]) -> Iterator[str]:
+    """The patterns of a component that name features rather than outputs of other components."""
+    inputs = component.get("inputs") if isinstance(component, dict) else None
+    for pattern in inputs if isinstance(inputs, list) else ():
+        if str(pattern).partition(".")[0] not in components:
+            yield str(pattern)

@@ -1,0 +1,134 @@
+"""A bundle as a Bento: a folder that ``bentoml serve`` serves and ``bentoml containerize`` makes an image of."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from proml_kedro import __version__
+from proml_kedro.bundle import IntegrityError, Manifest
+from proml_kedro.errors import UserError
+from proml_kedro.serving.guard import TOKEN_VARIABLE
+from proml_kedro.serving.requirements import PACKAGE, needed_modules, own_sources, pins
+from proml_kedro.spec import ServingSpec
+
+_PACKAGE_FOLDER = Path(__file__).parents[1]
+_BUILD_SECONDS = 300
+_CHECK_SECONDS = 300
+
+
+def build_bento(bundle: Path, folder: Path, spec: ServingSpec | None = None) -> None:
+    """Build a Bento without a network: nothing is locked, resolved or downloaded.
+
+    The Bento holds the bundle, this package's source and pins of what serving needs. Workers and limits stand in its
+    ``src/serving.yaml``, which may be changed: it is no part of the bundle.
+
+    Args:
+        bundle: The bundle's folder.
+        folder: An empty folder; becomes the Bento.
+        spec: How to serve it; as the run that made the bundle was configured when None.
+
+    Raises:
+        IntegrityError: The bundle cannot be read.
+        UserError: BentoML refuses to build.
+    """
+    manifest = Manifest.read(bundle)
+    with TemporaryDirectory() as temporary:
+        context = Path(temporary, "context")
+        _write_context(bundle, manifest, spec or manifest.serving, context)
+        home = Path(temporary, "home")  # of its own: the user's store of Bentos is not ours to fill
+        command = [sys.executable, "-m", "bentoml", "build", ".", "--output", "tag"]
+        command += ["--name", manifest.name.lower(), "--version", manifest.version.lower()]
+        result = _run(command, context, _BUILD_SECONDS, BENTOML_HOME=str(home))
+        built = [file.parent for file in home.glob("bentos/*/*/bento.yaml")]
+        if result.returncode or len(built) != 1:
+            raise UserError.at("serving", f"BentoML cannot build {manifest.tag}: {_last_line(result.stderr)}")
+        shutil.copytree(built[0], folder, dirs_exist_ok=True)
+
+
+def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context: Path) -> None:
+    """What the Bento is built from: the service's two files, and beside them all that they need."""
+    shutil.copytree(_template(), context)
+    shutil.copytree(bundle.resolve(), context / "bundle")
+    (context / "serving.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
+    modules = needed_modules(manifest)
+    for name, source in own_sources(modules).items():
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "conf", "bentos")
+            shutil.copytree(source, context / name, ignore=ignore)
+        else:
+            shutil.copy(source, context / name)
+    _write_entry_points(context)
+    (context / "requirements.txt").write_text("".join(f"{pin}\n" for pin in pins(modules)))
+
+
+def _template() -> Path:
+    """The folder with the service's two files: inside the installed package, or in the project's root."""
+    places = [_PACKAGE_FOLDER / "bentos" / "scorer", _PACKAGE_FOLDER.parents[1] / "bentos" / "scorer"]
+    for place in places:
+        if (place / "bentofile.yaml").is_file():
+            return place
+    raise FileNotFoundError(f"none of {', '.join(map(str, places))}")
+
+
+def _write_entry_points(context: Path) -> None:
+    """Metadata of the copied package: kinds of components are found by the entry points of their distribution."""
+    folder = context / f"{PACKAGE}-{__version__}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {__version__}\n")
+    groups: dict[str, list[str]] = {}
+    for point in distribution(PACKAGE).entry_points:
+        if point.group.startswith(f"{PACKAGE}."):
+            groups.setdefault(point.group, []).append(f"{point.name} = {point.value}")
+    text = "\n".join(f"[{group}]\n" + "\n".join(lines) for group, lines in sorted(groups.items()))
+    (folder / "entry_points.txt").write_text(text + "\n")
+
+
+def check_bento(folder: Path) -> dict[str, Any]:
+    """Prove a Bento: a fresh Python process serves it by its own copy of the code and scores the golden rows by HTTP.
+
+    Args:
+        folder: What :func:`build_bento` made.
+
+    Returns:
+        ``model``, ``rows`` (golden rows scored) and ``largest_difference`` of their scores.
+
+    Raises:
+        IntegrityError: It is not whole, does not become ready, or scores differently than the bundle says.
+    """
+    source = folder.resolve() / "src"
+    if not (source / "bundle").is_dir():
+        raise IntegrityError.of(folder, "no Bento with a bundle")
+    command = [sys.executable, "-m", "proml_kedro.serving.prove", str(folder.resolve())]
+    with TemporaryDirectory() as home:
+        # Started in `source`, Python finds the Bento's copy of this package before the installed one.
+        result = _run(command, source, _CHECK_SECONDS, BENTOML_HOME=home, PROMETHEUS_MULTIPROC_DIR=home)
+    if result.returncode:
+        raise IntegrityError.of(folder, f"the Bento does not serve its model: {_last_line(result.stderr)}")
+    report: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return report
+
+
+def _run(command: list[str], folder: Path, seconds: int, **variables: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in (TOKEN_VARIABLE, "PYTHONPATH")}
+    environment = {**inherited, "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    try:
+        return subprocess.run(  # noqa: S603 (our own command, no shell)
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError.at("serving", f"`{' '.join(command[1:4])}` did not end within {seconds} s") from error
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it says nothing"

@@ -1,0 +1,11 @@
+"""The laws of the open registries, to be proved by whoever writes an extension.
+
+In a test of your own::
+
+    def test_my_kind(tmp_path):
+        check_component({"kind": "my_kind", "depth": 3}, tmp_path)
+"""
+
+from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+
+__all__ = ["INPUTS", "VECTOR", "check_component", "make_examples"]
