@@ -137,7 +137,7 @@ class FittedFixed:
 
 @dataclass
 class FittedModel:
-    """All that scoring needs beside the encodings of the terms.
+    """Fitted coefficients: all that scoring needs beside the encodings of the terms.
 
     Attributes:
         loss: Loss that was minimised.

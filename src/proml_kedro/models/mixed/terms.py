@@ -195,7 +195,7 @@ class Terms:
         return self._remembered_codes[key]
 
     def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
-        """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
+        """Encode each interaction: the level of each row in each field, -1 for none, and the numbers of levels."""
         for one, fields in zip(self.factors, self.factor_levels, strict=True):
             codes = [self._encode(columns, levels, [name]) for name, levels in zip(one.entity, fields, strict=True)]
             yield codes, [max(len(levels), 1) for levels in fields]

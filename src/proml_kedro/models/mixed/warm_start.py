@@ -101,7 +101,7 @@ class PreviousModel:
 
 @dataclass
 class EstimationPlan:
-    """Which parts of the new model are estimated, and which are kept as the previous model has them.
+    """Plan of what is estimated, and what is kept as the previous model has it.
 
     Attributes:
         fixed_locked: Whether the fixed effects are kept.

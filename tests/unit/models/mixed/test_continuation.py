@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ def fitted(examples, loss="logistic", previous=None, **config):
     return component
 
 
+@cache
+def earlier_fit(loss, factors=False):
+    """A model to go on from; no test changes it."""
+    return fitted(make_examples(loss=loss), loss, random_effects=BOTH if factors else EFFECTS)
+
+
 def reloaded(component, folder):
     component.save(folder)
     return Mixed.load(component.spec, INPUTS, folder)
@@ -61,8 +68,7 @@ def reloaded(component, folder):
 
 @pytest.mark.parametrize("loss", TASKS)
 def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, tmp_path):
-    examples = make_examples(loss=loss)
-    cold = fitted(examples, loss)
+    examples, cold = make_examples(loss=loss), earlier_fit(loss)
     warm = fitted(examples, loss, previous=reloaded(cold, tmp_path))
     assert warm.summary()["iterations"] < 0.7 * cold.summary()["iterations"]
     for name, values in cold.score(examples.columns).items():
@@ -70,8 +76,8 @@ def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, tmp_path):
 
 
 def test_a_warm_start_knows_old_entities_and_learns_new_ones():
-    before, after = make_examples(members=80), make_examples(members=80, first=40, seed=1)
-    warm, cold = fitted(after, previous=fitted(before)), fitted(after)
+    after = make_examples(members=80, first=40, seed=1)
+    warm, cold = fitted(after, previous=earlier_fit("logistic")), fitted(after)
     margins = [one.score(after.columns)["margin"] for one in (warm, cold)]
     np.testing.assert_allclose(*margins, atol=0.06)
 
@@ -88,7 +94,7 @@ def test_a_warm_start_of_factors_keeps_what_they_mean():
 @pytest.mark.parametrize("loss", TASKS)
 @pytest.mark.parametrize("locked", [["fixed"], ["member"], ["fixed", "job"], ["member * job", "job"]])
 def test_what_is_locked_stays_as_it_was(loss, locked, tmp_path):
-    earlier = reloaded(fitted(make_examples(loss=loss), loss, random_effects=BOTH), tmp_path)
+    earlier = reloaded(earlier_fit(loss, factors=True), tmp_path)
     later = make_examples(seed=1, first=20, loss=loss)
     now = fitted(later, loss, earlier, random_effects=BOTH, locked=locked)
     old, new = earlier._model, now._model
@@ -156,7 +162,7 @@ def _changed_entities(earlier, now):
 
 def test_an_update_without_changes_changes_nothing():
     examples = make_examples()
-    earlier = fitted(examples, random_effects=BOTH)
+    earlier = earlier_fit("logistic", factors=True)
     order = np.random.default_rng(3).permutation(len(examples))
     now = fitted(examples.take(order), previous=earlier, random_effects=BOTH, update="changed_entities")
     margins = [one.score(examples.columns)["margin"] for one in (earlier, now)]
@@ -164,7 +170,7 @@ def test_an_update_without_changes_changes_nothing():
 
 
 def test_an_update_keeps_entities_that_have_no_rows_any_more():
-    earlier = fitted(make_examples())
+    earlier = earlier_fit("logistic")
     now = fitted(make_examples(500, members=5, seed=2), previous=earlier, update="changed_entities")
     np.testing.assert_array_equal(_coefficients(now, "m50"), _coefficients(earlier, "m50"))
     assert len(now._model.effects[0]) == 80

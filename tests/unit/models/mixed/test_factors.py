@@ -1,5 +1,7 @@
 """Interactions of low rank: the passes against NumPy, what they recover, and what they leave alone."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -140,6 +142,7 @@ def examples(loss, rows, seed):
     return Examples(dict(zip(("member", "job"), names, strict=True)), label)
 
 
+@cache
 def component(factors, loss="logistic", task="binary"):
     effects = [{"entity": "member"}, {"entity": "job"}]
     effects += [{"kind": "factors", "entity": ["member", "job"], "rank": 3}] if factors else []

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -74,6 +75,12 @@ def fitted(loss, examples, engine="streamed", previous=None, **changes):
     return one
 
 
+@cache
+def plain_fit(loss, engine="streamed"):
+    """The component on the visits that several tests look at; none of them changes it."""
+    return fitted(loss, make_visits(loss), engine)
+
+
 def streamed(loss, examples, covariance, folder, threads=1, **how):
     exposure = "visit.hours" if loss == "poisson" else None
     model = StreamedProblem(["shop"], FEATURES, ["visit.rain"], "visit.score", loss=loss, exposure=exposure)
@@ -126,7 +133,8 @@ def test_estimates_the_same_variances(loss, weighted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("loss", "weighted"), CASES)
 def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
     examples, fresh = make_visits(loss, weighted=weighted), make_visits(loss, 400, 400, seed=2)
-    one, other = fitted(loss, examples), fitted(loss, examples, "memory")
+    engines = ("streamed", "memory")
+    one, other = (plain_fit(loss, engine) if weighted else fitted(loss, examples, engine) for engine in engines)
     said, expected = one.score(fresh.columns), other.score(fresh.columns)
     assert set(said) == set(one.spec.outputs(TASKS[loss]))
     for name, values in expected.items():
@@ -198,7 +206,7 @@ def test_a_fit_that_goes_on_ends_as_if_it_had_never_stopped(loss, tmp_path):
 @pytest.mark.parametrize("loss", TASKS)
 def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, before, after, tmp_path):
     examples = make_visits(loss)
-    earlier, cold = fitted(loss, examples, before), fitted(loss, examples, after)
+    earlier, cold = plain_fit(loss, before), plain_fit(loss, after)
     earlier.save(tmp_path)
     warm = fitted(loss, examples, after, Mixed.load(earlier.spec, INPUTS, tmp_path))
     for count in ("iterations", "passes"):
@@ -208,8 +216,7 @@ def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, before, after
 
 
 def test_a_warm_start_knows_old_shops_and_learns_new_ones():
-    before, after = make_visits("logistic", shops=300), make_visits("logistic", 9000, 450, seed=3)
-    earlier = fitted("logistic", before)
+    earlier, after = plain_fit("logistic"), make_visits("logistic", 9000, 450, seed=3)
     warm, cold = fitted("logistic", after, previous=earlier), fitted("logistic", after)
     assert warm.summary()["entities"] == cold.summary()["entities"] > earlier.summary()["entities"]
     margins = [one.score(after.columns)["margin"] for one in (warm, cold)]

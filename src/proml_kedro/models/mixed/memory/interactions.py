@@ -105,7 +105,7 @@ class Interaction:
 
     @property
     def is_held(self) -> bool:
-        """Whether factors are still far from convergence, so that variances, also those of effects, are not updated."""
+        """Whether factors are in their first sweeps, in which variances, also those of effects, are not updated."""
         return 0 < self.sweeps < _HELD
 
     def begin(self, means: Array) -> None:

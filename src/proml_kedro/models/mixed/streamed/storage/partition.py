@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class RowBatch:
-    """RowBatch of n rows.
+    """Batch of n rows.
 
     Attributes:
         names: ``pyarrow.Array`` of text or whole numbers: entity of each row.
@@ -152,7 +152,7 @@ def partition(
 
 
 class _Writer:
-    """Collects rows to a chunk, and appends its rows to the files of their parts."""
+    """Writer that collects rows to a chunk, and appends them to the files of their parts."""
 
     def __init__(self, into: Partition) -> None:
         self._into = into
