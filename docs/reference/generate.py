@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
-from proml_kedro.extensions import components
+from proml_kedro.extensions import NameIn, components, metrics, ranking_metrics
 from proml_kedro.models.deep.blocks import blocks
 from proml_kedro.models.deep.heads import heads
 from proml_kedro.spec import RunSpec
@@ -39,6 +39,7 @@ def main() -> None:
         print("\n".join(section(f"block: {name}", blocks.get(name), shown)))
     for name in heads.names():
         print("\n".join(section(f"loss: {name}", heads.get(name), shown)))
+    print("\n".join(metrics_table()))
 
 
 def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:
@@ -59,6 +60,21 @@ def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> 
     for name, one in nested:
         place = f"conf/{name}/*.yaml" if model is RunSpec else f"{title.partition(', ')[0]}, {name}"
         yield from section(place, one, shown)
+
+
+def metrics_table() -> Iterator[str]:
+    """What is installed of metrics and ranking metrics, and what they say."""
+    yield "## Metrics\n\n| `evaluation.metrics` | tasks | better | |\n|---|---|---|---|"
+    for name in sorted(metrics.names(), key=lambda one: metrics.get(one).order):
+        metric = metrics.get(name)
+        tasks = ", ".join(f"{one} (default)" if one in metric.default_for else one for one in metric.tasks)
+        yield f"| `{name}` | {tasks} | {'higher' if metric.higher_is_better else 'lower'} | {metric.meaning} |"
+    yield "\n| `evaluation.ranking.metrics` | better | |\n|---|---|---|"
+    for name in ranking_metrics.names():
+        metric = ranking_metrics.get(name)
+        better = "higher" if metric.higher_is_better else "lower"
+        yield f"| `{name}{'@K' if metric.has_cut else ''}` | {better} | {metric.meaning.format(k='K')} |"
+    yield ""
 
 
 def summary(model: type[BaseModel]) -> str:
@@ -90,7 +106,8 @@ def hint(annotation: Any) -> str:
     """A type hint in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return hint(arguments[0])
+        registry = next((one.registry for one in annotation.__metadata__ if isinstance(one, NameIn)), None)
+        return ", ".join(f"`{one}`" for one in registry.names()) if registry else hint(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in arguments)
     if origin in (Union, types.UnionType):

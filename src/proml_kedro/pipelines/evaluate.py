@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,48 +63,35 @@ def evaluate(
     ranking, neutral = evaluation.ranking_for(problem), features.neutral()
 
     def write(folder: Path) -> None:
-        from proml_kedro.evaluation.compare import Rankings
-        from proml_kedro.evaluation.compare import evaluate as judge
-        from proml_kedro.evaluation.report import write_report
+        from proml_kedro.evaluation.compare import evaluate as compare
+        from proml_kedro.evaluation.report import Insight, write_report
+        from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
         from proml_kedro.models.columns import in_split, read_codes, read_columns
         from proml_kedro.models.component import Input
         from proml_kedro.models.graph.graph import ModelGraph
 
-        def score(spec: ModelSpec, trained: Artifact) -> _Scored:
+        def score(spec: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:
             graph = ModelGraph.load(spec, input_types(problem, features), trained.path, task)
             columns = read_columns(rows, graph.inputs, in_split("test"), hardware.precision)
-            return _Scored(graph, graph.score(columns), _order(graph, columns, neutral) if ranking else None)
+            order = _order(graph, columns, neutral) if ranking else None
+            return graph, ModelScores(spec.name, graph.score(columns), order)
 
-        ours = score(model, trained_model)
-        theirs = score(evaluation.baseline, trained_baseline) if evaluation.baseline else None
+        graph, candidate = score(model, trained_model)
         cluster = evaluation.compare.cluster_by
         wanted = dict.fromkeys(["label", "day", *([cluster] if cluster != "row" else [])])
         inputs = [Input(name, "float" if name == "label" else "str") for name in wanted]
         columns = read_columns(rows, inputs, in_split("test"), "float64")
-        rankings = None
-        if ranking and ours.order is not None:
-            groups = read_codes(rows, ranking.within, in_split("test"))
-            rankings = Rankings(ranking.within, ranking.metrics, groups, ours.order, theirs.order if theirs else None)
-        result = judge(
-            columns["label"],
-            ours.scores,
-            theirs.scores if theirs else None,
-            columns.get(cluster),
-            evaluation,
-            seed,
+        groups = Grouping(ranking.within, read_codes(rows, ranking.within, in_split("test"))) if ranking else None
+        scored = ScoredRows(
+            label=columns["label"],
+            candidate=candidate,
+            baseline=score(evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
             task=task,
-            rankings=rankings,
+            clusters=columns.get(cluster),
+            grouping=groups,
         )
-        write_report(
-            folder,
-            result,
-            columns["label"],
-            columns["day"],
-            (model.name, ours.scores),
-            (evaluation.baseline.name, theirs.scores) if evaluation.baseline and theirs else None,
-            ours.graph.importance(),
-            ours.graph.report(folder),
-        )
+        result = compare(scored, evaluation, ranking, seed)
+        write_report(folder, result, scored, columns["day"], Insight(graph.importance(), graph.report(folder)))
 
     return store.build(
         recipes.evaluated(recipes.Fitting(problem, features, model, evaluation, hardware, seed)),
@@ -113,21 +99,6 @@ def evaluate(
         write,
         code=("evaluation", "models", "plots", "pipelines.evaluate"),
     )
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """A model on the test rows.
-
-    Attributes:
-        graph: The model.
-        scores: Of the rows as they are, shape (n,).
-        order: What the rows are put in order by, shape (n,); None where no order is judged.
-    """
-
-    graph: ModelGraph
-    scores: npt.NDArray[np.float64]
-    order: npt.NDArray[np.float64] | None
 
 
 def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
