@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.evaluation.groups import RankedGroups
 from proml_kedro.evaluation.predictions import Predictions
+from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.evaluation.result import Difference, Evaluation, RankingFacts
 from proml_kedro.evaluation.rows import Grouping, ScoredRows
 from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, RankingSpec
@@ -109,10 +109,10 @@ def _compare_orders(
     comparison: _Comparison, rows: ScoredRows, grouping: Grouping, names: Sequence[str]
 ) -> RankingFacts:
     """Measure the order within groups. A group is drawn with its cluster, or by itself when it lies in several."""
-    candidate = RankedGroups(rows.label, rows.candidate.ranked_by, grouping.groups, comparison.seed)
+    candidate = Rankings(rows.label, rows.candidate.ranked_by, grouping.groups, comparison.seed)
     baseline = None
     if rows.baseline:
-        baseline = RankedGroups(rows.label, rows.baseline.ranked_by, grouping.groups, comparison.seed)
+        baseline = Rankings(rows.label, rows.baseline.ranked_by, grouping.groups, comparison.seed)
     clusters = rows.cluster_codes()
     of_group = np.empty(len(candidate.sizes), np.int64)
     of_group[grouping.groups] = clusters

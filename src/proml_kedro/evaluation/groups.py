@@ -1,18 +1,15 @@
 """Rows in the order that a model gives them within their groups.
 
-Every figure is computed within each group and then averaged, each group counting the same. Rows with equal scores are
-put in random order, by a fixed seed: any other order, such as that of the file, may know something.
+Rows with equal scores are put in random order, by a fixed seed: any other order, such as that of the file, may know
+something.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from proml_kedro.evaluation.metric import find_ranking_metric
 
 Array = npt.NDArray[np.float64]
 AnyArray = npt.NDArray[Any]
@@ -20,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class RankedGroups:
-    """Rows sorted by group and, within it, by descending score; to be measured under many weightings of the groups.
+    """Rows sorted by group and, within it, by descending score.
 
     Args:
         label: 0 or 1, shape (n,).
@@ -48,7 +45,6 @@ class RankedGroups:
         self.sizes = np.bincount(group)
         self.place = np.arange(1, len(score) + 1) - self.each(np.cumsum(self.sizes) - self.sizes)
         self.positives = self.sum(self.positive)
-        self._known: dict[str, Array] = {}
 
     def each(self, of_groups: AnyArray) -> AnyArray:
         """Repeat values of the groups for each of their rows; shape (n,)."""
@@ -57,30 +53,3 @@ class RankedGroups:
     def sum(self, of_rows: AnyArray) -> Array:
         """Sum values over the rows of each group; shape (groups,)."""
         return np.bincount(self.group, of_rows.astype(np.float64), len(self.sizes)).astype(np.float64)
-
-    def of_groups(self, metric: str) -> Array:
-        """Compute a metric of each group, shape (groups,); NaN where it is not defined.
-
-        Args:
-            metric: ``ndcg@10``, ``mrr`` and so on.
-        """
-        if metric not in self._known:
-            found, k = find_ranking_metric(metric)
-            self._known[metric] = found.compute(self, k)
-        return self._known[metric]
-
-    def measure(self, names: Sequence[str], weight: Array | None = None) -> Mapping[str, float]:
-        """Compute the mean of each metric over the groups for which it is defined; NaN when there is none.
-
-        Args:
-            names: Which metrics.
-            weight: Of the groups, shape (groups,); equal when None.
-        """
-        weight = np.ones(len(self.sizes)) if weight is None else weight
-        return {name: _mean(self.of_groups(name), weight) for name in names}
-
-
-def _mean(values: Array, weight: Array) -> float:
-    defined = np.isfinite(values)
-    total = weight[defined].sum()
-    return float((values[defined] * weight[defined]).sum() / total) if total else float("nan")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.evaluation.groups import RankedGroups
 from proml_kedro.evaluation.metric import Metric, RankingMetric, find_metric, find_ranking_metric, meaning
 from proml_kedro.evaluation.predictions import Predictions
+from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.spec.problem import Task
 
 Array = npt.NDArray[Any]
@@ -33,9 +33,11 @@ def check_metric(name: str) -> None:
     metric = find_metric(name)
     _check_declaration(metric)
     for task in metric.tasks:
-        for seed in range(3):
-            for label, score in _samples(task, seed):
-                _check_order_and_weights(name, label, score, seed)
+        samples = [sample for seed in range(3) for sample in _samples(task, seed)]
+        for number, (label, score) in enumerate(samples):
+            _check_order(name, label, score, number)
+        for number, (label, score) in enumerate(samples):
+            _check_weights(name, label, score, number)
         _check_direction(name, metric, task)
         _check_rare_samples(name, task)
 
@@ -104,13 +106,15 @@ def _measure(name: str, label: Array, score: Array, weight: Array | None = None)
     return Predictions(label, score).measure([name], weight)[name]
 
 
-def _check_order_and_weights(name: str, label: Array, score: Array, seed: int) -> None:
-    generator = np.random.default_rng(seed)
+def _check_order(name: str, label: Array, score: Array, seed: int) -> None:
     whole = _measure(name, label, score)
     assert math.isfinite(whole), f"it is {whole} for an ordinary sample"
-    for order in (generator.permutation(_ROWS), np.argsort(label), np.argsort(-label)):
+    for order in (np.random.default_rng(seed).permutation(_ROWS), np.argsort(label), np.argsort(-label)):
         _same("the order of rows, and of ties, does not matter", whole, _measure(name, label[order], score[order]))
-    times = generator.integers(0, 3, _ROWS)
+
+
+def _check_weights(name: str, label: Array, score: Array, seed: int) -> None:
+    times = np.random.default_rng(seed).integers(0, 3, _ROWS)
     weighted = _measure(name, label, score, times.astype(np.float64))
     repeated = np.repeat(np.arange(_ROWS), times)
     _same("a weight of 2 is the row twice, and of 0 none", weighted, _measure(name, label[repeated], score[repeated]))
@@ -149,13 +153,13 @@ def _ranked_sample(seed: int) -> tuple[Array, Array, Array]:
 
 
 def _of_groups(name: str, label: Array, score: Array, group: Array) -> Array:
-    return RankedGroups(label, score, group).of_groups(name)
+    return Rankings(label, score, group).of_groups(name)
 
 
 def _check_ranking_direction(name: str, metric: RankingMetric, label: Array, group: Array) -> None:
     generator = np.random.default_rng(3)
     perfect, random, equal = (
-        RankedGroups(label, by, group, seed=4).measure([name])[name]
+        Rankings(label, by, group, seed=4).measure([name])[name]
         for by in (label + generator.random(len(label)) / 2, generator.random(len(label)), np.zeros(len(label)))
     )
     is_better = perfect > random if metric.higher_is_better else perfect < random
