@@ -188,4 +188,4 @@ online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stor
 """Stores that keep the newest row of each entity."""
 
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
-"""Checks of current data against the reference."""
+"""Classes that implement :class:`proml_kedro.health.check.DriftCheck`: current data against the reference."""

@@ -55,7 +55,7 @@ def check_drift(
     path = Path(base_path, monitoring.current.path) if monitoring.current.path else None
 
     def write(folder: Path) -> None:
-        from proml_kedro.health.drift import calibrate
+        from proml_kedro.health.calibrate import calibrate
         from proml_kedro.health.drift import check_drift as check
         from proml_kedro.health.evidently_report import write_report
         from proml_kedro.health.periods import History
@@ -70,8 +70,8 @@ def check_drift(
             current = past.with_score(read_current(path, graph.inputs, hardware, features))
         else:
             current = past.end_of(monitoring.current.split, monitoring.current.last)
-        periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
-        result = check(reference, current, past.inputs, monitoring.gate, calibrate(periods, past.inputs))
+        movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
+        result = check(reference, current, past.inputs, monitoring.gate, movements)
         write_result(folder, result, f"{problem.name} · {model.name}")
         write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, seed)
 
