@@ -15,9 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
-from proml_kedro.extensions import components
-from proml_kedro.models.deep.blocks import blocks
-from proml_kedro.models.deep.heads import heads
+from proml_kedro.extensions import blocks, components, heads
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
