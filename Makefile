@@ -34,7 +34,7 @@ test-fast: $(VENV)/installed ## Run the tests of the inner loop, in a minute
 	@$(PYTEST) --dist loadfile -m "not slow and not soak and not heavy" $(INNER) $(ARGS)
 
 soak: $(VENV)/installed ## Search for rare faults, for minutes to hours
-	@$(BIN)/python -m pytest -m soak $(ARGS)
+	@$(BIN)/python -m pytest -m soak $(ARGS) && $(BIN)/python tools/benchmarks.py --write
 
 coverage: $(VENV)/installed ## Run all tests but soak; list the lines of src that none runs, fail under 95 %
 	@$(BIN)/python tools/measure_coverage.py $(ARGS)
@@ -54,7 +54,7 @@ figures: $(VENV)/installed
 	@$(BIN)/python tools/figures.py
 
 docs: $(VENV)/installed ## Write what is generated: references, drawings, lists
-	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py
+	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write
 
 benchmarks: $(VENV)/installed ## Measure (ARGS="NAME…" for some), and write benchmarks/README.md
 	@$(BIN)/python tools/benchmarks.py $(ARGS)

@@ -26,13 +26,18 @@ def test_the_component_of_the_how_to_obeys_the_laws(tmp_path):
     assert "frequency" not in components.names()
 
 
-@pytest.mark.parametrize("script", ["docs/reference/generate.py", "tools/architecture.py"])
+@pytest.mark.parametrize("script", ["docs/reference/generate.py", "tools/architecture.py", "tools/benchmarks.py"])
 def test_what_is_generated_is_up_to_date(script):
     done = subprocess.run([sys.executable, ROOT / script, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_links_between_documents_lead_somewhere():
-    for file in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/**/*.md")]:
+    for file in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob(".github/**/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
