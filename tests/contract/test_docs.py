@@ -1,5 +1,6 @@
 """What the documentation shows is what works."""
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import proml_kedro
+from proml_kedro import extensions
 from proml_kedro.extensions import components
 from proml_kedro.testing import check_component
+from source_code import MovedError, Symbol
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,3 +45,16 @@ def test_links_between_documents_lead_somewhere():
     ]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text()):
             assert (file.parent / target).exists(), f"{file.name}: {target}"
+
+
+def test_modules_and_names_in_documents_exist():
+    groups = {registry.group for registry in vars(extensions).values() if isinstance(registry, extensions.Registry)}
+    for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *ROOT.glob("docs/**/*.md")]:
+        for place in set(re.findall(r"proml_kedro(?:\.\w+)+", file.read_text())) - groups:
+            parts = place.split(".")[1:]
+            for split in range(len(parts), 0, -1):
+                with contextlib.suppress(MovedError):
+                    Symbol(".".join(parts[:split]), ".".join(parts[split:])).docstring()
+                    break
+            else:
+                assert hasattr(proml_kedro, parts[0]), f"{file.name}: {place}"
