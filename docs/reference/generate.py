@@ -16,6 +16,7 @@ import textwrap
 import types
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -92,10 +93,21 @@ def in_markdown(text: str) -> str:
     return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", re.sub(r"\s+", " ", text).strip()).replace("``", "`")
 
 
+@cache
+def laws() -> dict[str, str]:
+    """Return the docstring of each law in ``proml_kedro.testing``, none of whose modules is imported."""
+    functions = {}
+    for file in sorted(Path(testing.__file__).parent.glob("*.py")):
+        for one in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(one, ast.FunctionDef) and one.name.startswith("check_"):
+                functions[one.name] = ast.get_docstring(one) or ""
+    return functions
+
+
 def law_of(name: str) -> str | None:
-    """Return the name of the law in ``proml_kedro.testing`` that entries of a registry prove."""
+    """Return the name of the law that entries of a registry prove."""
     law = f"check_{name.removesuffix('s')}"
-    return law if law in testing.__all__ else None
+    return law if law in laws() else None
 
 
 def extensions_page() -> Iterator[str]:
@@ -111,9 +123,8 @@ def extensions_page() -> Iterator[str]:
         yield f"Entry points: `{registry.group}`. Decorator: `@{name}.register(NAME)` of `proml_kedro.extensions`."
         law = law_of(name)
         if law:
-            function = getattr(testing, law)
-            yield f"Law: `{law}`: {in_markdown(summary_of(function))}\n"
-            yield from example(function)
+            yield f"Law: `{law}`: {in_markdown(laws()[law].partition(chr(10))[0])}\n"
+            yield from example(laws()[law])
         else:
             yield ""
         if registry.names():
@@ -129,13 +140,13 @@ def origin(registry: Registry[Any], name: str) -> tuple[str, str]:
     """Return the module that an entry is in, and its name there."""
     for point in entry_points(group=registry.group or "", name=name):
         return point.module, point.attr
-    found = registry.get(name)
+    found = registry.get(name)  # a decorator put it there
     return found.__module__, getattr(found, "__qualname__", "")
 
 
-def example(function: Any) -> Iterator[str]:
+def example(docstring: str) -> Iterator[str]:
     """Yield the code that a docstring shows behind ``::``."""
-    shown = inspect.cleandoc(function.__doc__ or "").partition("::\n\n")[2]
+    shown = docstring.partition("::\n\n")[2]
     lines = list(itertools.takewhile(lambda line: not line or line.startswith("    "), shown.splitlines()))
     if lines:
         yield from ("```python", *textwrap.dedent("\n".join(lines)).strip("\n").splitlines(), "```", "")
@@ -144,6 +155,7 @@ def example(function: Any) -> Iterator[str]:
 def entry(registry: Registry[Any], name: str) -> str:
     """Return what an entry says of itself: its docstring's first line, or the text below the constant that it is."""
     found = registry.get(name)
+    found = getattr(found, "Spec", found) if inspect.ismodule(found) else found
     if inspect.isclass(found) or inspect.isroutine(found):
         return in_markdown(summary_of(found))
     module, attribute = origin(registry, name)
