@@ -82,7 +82,7 @@ def test_there_are_thirty_behaviours_none_of_them_moved():
 @pytest.mark.parametrize("arrow", ["", "by errors", "through tensorflow", "no_result", "serving.no_key"])
 def test_an_arrow_that_is_not_in_the_code_is_an_error(arrow):
     with pytest.raises(MovedError):
-        list(architecture.draw_way([("start", ""), ("errors:UserError", ""), ("atomic:point", arrow)]))
+        list(architecture.draw_way([("start", ""), ("spec.dtype:vector_size", ""), ("locks:take", arrow)]))
 
 
 def test_scripts_say_how_they_are_run():

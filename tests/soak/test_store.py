@@ -52,7 +52,7 @@ def finished(folder):
             yield result
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(400, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(400, marks=pytest.mark.soak)])
 def test_killed_writers_leave_a_whole_store(tmp_path, note, rounds):
     """In each round eight are killed, two at a time, then one may finish."""
     order, found = random.Random(rounds), 0
@@ -69,5 +69,5 @@ def test_killed_writers_leave_a_whole_store(tmp_path, note, rounds):
             assert len(list(store.build(name, {"value": value}, pytest.fail).path.glob("file_*"))) == 40
         assert [one.name for one in folder.rglob("*") if one.name.startswith(".") or "unfinished" in one.name] == []
         shutil.rmtree(folder)
-    if rounds > 2:
+    if rounds > 1:
         note("Killed writers leave a whole store", writers_killed=8 * rounds, whole_results_seen=found)
