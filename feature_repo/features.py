@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from proml_kedro.pipelines.features import columns_of, service_name
+
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.features.feast.repository import feast_objects, feature_service, kept_services, open_repository
-from proml_kedro.pipelines.features import columns_of, service_name
 from proml_kedro.release.used_features import refuse_removal
 
 project = Path(__file__).resolve().parents[1]
