@@ -35,7 +35,7 @@ ROW: Way = (
     ("features.views.compute:compute_views", "tables"),
     ("features.training.training_set:build_training_set", "feature_tables"),
     ("models.examples:read_examples", "training_set"),
-    ("models.graph.graph:ModelGraph", "by pipelines.train"),
+    ("models.graph.graph:ModelGraph", "by workflow.steps.train"),
     ("bundle.bundle:write_bundle", "trained_model"),
     ("serving.scorer:Scorer", "bundle"),
     ("serving.lookup:OnlineLookup", ""),
@@ -51,7 +51,9 @@ OVERRIDE: Way = (
     ("config.validation:validate", "by config.loader"),
     ("spec.run:RunSpec", ""),
     ("hooks:ProjectHooks", "through kedro"),
-    ("workflow.recipes:recipes_of", ""),
+    ("workflow.run:Run", ""),
+    ("workflow.steps.train:train_model", ""),
+    ("workflow.recipes:trained_model", ""),
     ("artifacts:ArtifactStore", ""),
 )
 REQUEST: Way = (
