@@ -49,6 +49,11 @@ _ROWS = 24
 def check_block(config: Mapping[str, Any]) -> None:
     """Prove the laws for one configured block.
 
+    In a test of your own::
+
+        def test_my_block():
+            check_block({"block": "gate"})
+
     Args:
         config: Its YAML as a mapping; ``of`` may name some of :data:`BLOCK_INPUTS` and groups of them. When it is left
             out, it is the first of several choices that the block's width accepts.

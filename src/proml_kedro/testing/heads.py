@@ -23,6 +23,11 @@ _TOLERANCE = 1e-5
 def check_head(config: Mapping[str, Any], label: Sequence[float] | None = None, weights_repeat: bool = True) -> None:
     """Prove the laws for one configured head.
 
+    In a test of your own::
+
+        def test_my_head():
+            check_head({"loss": "hinge", "margin": 1.0})
+
     Args:
         config: Its YAML as a mapping; ``of`` may be left out.
         label: 24 labels that it can learn; drawn by its tasks when left out, or the number of a margin when it has
