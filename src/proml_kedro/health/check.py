@@ -62,7 +62,8 @@ class DriftCheck(ABC, Generic[L]):
     Attributes:
         Limits: The keys of its YAML.
         false_alarms: Highest rate, per column, at which it finds drift in samples of one distribution.
-        reads_values: Whether it compares values: it is then not asked about a column that is missing or of another type.
+        reads_values: Whether it compares values. It is then not asked about a column that is missing or of another
+            type.
     """
 
     Limits: ClassVar[type[DriftCheckSpec]]
