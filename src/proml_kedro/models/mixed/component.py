@@ -23,7 +23,7 @@ from proml_kedro.spec.model import ComponentSpec
 
 
 class Mixed(Component):
-    """Component with fixed effects, or another component's margin as offset, and coefficients for each entity.
+    """Generalized linear mixed model: fixed effects, an offset, and coefficients for each entity.
 
     Numbers are standardised. A missing number counts as the mean; as a fixed effect it also has a coefficient for
     being missing. An unknown or missing entity has the effect zero, with the variance of the population. Predictions

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, ValidatorFunctionWrapHandler, WrapValidator, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from proml_kedro.errors import unknown
+from proml_kedro.extensions import Registry
 from proml_kedro.spec.base import Spec
 
 INTERCEPT = "intercept"
@@ -96,19 +95,13 @@ class FactorsSpec(_EntitySpec):
         return " * ".join(self.entity)
 
 
-def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Check a random effect by the spec of its kind alone, so that no mistake is reported once for each kind.
+kinds: Registry[type[Spec]] = Registry("kind of effect")
+"""Kinds of random effects by name."""
 
-    A discriminated union of pydantic's would not suggest the nearest name, nor place the mistake at ``kind``.
-    """
-    if not isinstance(value, dict):
-        return handler(value)
-    kind = value.get("kind", "coefficients")
-    specs: dict[str, type[Spec]] = {"coefficients": RandomEffectSpec, "factors": FactorsSpec}
-    if kind not in specs:
-        raise PydanticCustomError("kind", "kind: {message}", {"message": unknown("kind of effect", str(kind), specs)})
-    return specs[kind].model_validate(value)
+kinds.register("coefficients")(RandomEffectSpec)
+kinds.register("factors")(FactorsSpec)
 
+_EITHER: Any = RandomEffectSpec | FactorsSpec  # a union, so that the reference and the checks of keys see both kinds
 
-AnyEffect = Annotated[RandomEffectSpec | FactorsSpec, WrapValidator(_pick_kind)]
+AnyEffect = kinds.field(_EITHER, lambda spec: spec, "kind", "coefficients", prefix="kind: ")
 """A random effect of either kind; ``coefficients`` when ``kind`` is omitted."""
