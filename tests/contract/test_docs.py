@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proml_kedro.extensions import components
-from proml_kedro.testing import check_component
+from proml_kedro.extensions import components, producers
+from proml_kedro.testing import check_component, check_producer
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +23,15 @@ def test_the_component_of_the_how_to_obeys_the_laws(tmp_path):
         check_component({"kind": "frequency", "inputs": ["shop.city"]}, tmp_path)
     finally:
         components._objects.pop("frequency", None)
+
+
+def test_the_producer_of_the_how_to_obeys_the_laws(tmp_path):
+    source = next(one for one in blocks("how-to/add-a-component.md", "python") if "producers.register" in one)
+    try:
+        exec(compile(source, "add-a-component.md", "exec"), {"__name__": "my_producers"})
+        check_producer({"kind": "distance", "order": 1}, tmp_path)
+    finally:
+        producers._objects.pop("distance", None)
 
 
 def test_the_reference_of_the_configuration_is_up_to_date():

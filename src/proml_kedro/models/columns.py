@@ -24,6 +24,7 @@ __all__ = [
     "read_columns",
     "row_count",
     "sigmoid",
+    "to_arrow",
     "to_matrix",
 ]
 
@@ -50,7 +51,7 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
-    return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+    return {one.name: as_array(table.column(one.name), one, precision) for one in inputs}
 
 
 def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]:
@@ -107,7 +108,7 @@ class ParquetRows:
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the file, at most ``rows`` rows at a time."""
         for batch in self.record_batches([one.name for one in inputs], rows):
-            yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+            yield {one.name: as_array(batch.column(one.name), one, self.precision) for one in inputs}
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
         """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
@@ -149,10 +150,41 @@ def _count_rows(path: Path, split: str) -> int:
     return int(ds.dataset(path).count_rows(filter=in_split(split)))
 
 
-def _as_array(column: Any, one: Input, precision: str) -> Array:
+def as_array(column: Any, one: Input, precision: str) -> Array:
+    """Convert a column of Arrow to what a component reads.
+
+    Args:
+        column: ``pyarrow.Array`` or ``pyarrow.ChunkedArray`` of n rows.
+        one: Says whether values are numbers, categories or vectors.
+        precision: Floating point type of numbers and vectors.
+
+    Returns:
+        Floating point of shape (n,) with NaN for null; objects of shape (n,) with None for null; or floating point of
+        shape (n, size) with rows of NaN for null.
+
+    Raises:
+        ValueError: A vector is not of its declared size.
+    """
     if one.is_categorical:
         return as_texts(column)
     return as_floats(column, precision) if one.size is None else as_vectors(column, one.size, precision)
+
+
+def to_arrow(values: Array) -> Any:
+    """Convert what a component reads or gives to a ``pyarrow.Array``; the inverse of :func:`as_array`.
+
+    Args:
+        values: Floating point of shape (n,) or (n, size), NaN for missing; or objects of shape (n,), None for missing.
+    """
+    import pyarrow as pa
+
+    if values.dtype == object:
+        return pa.array(values, pa.string())
+    if values.ndim == 1:
+        return pa.array(values, from_pandas=True)
+    missing = np.isnan(values).any(axis=1)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=pa.array(missing))
 
 
 def row_count(columns: Columns) -> int:

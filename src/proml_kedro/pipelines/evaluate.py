@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from proml_kedro.models.component import Columns
     from proml_kedro.models.graph.graph import ModelGraph
 
 
@@ -61,9 +59,10 @@ def evaluate(
 ) -> Artifact:
     """Score the test period with both models and write metrics, comparison, plots and a report."""
     rows, task = training_set.file("training_set.parquet"), problem.label.task
-    ranking, neutral = evaluation.ranking_for(problem), features.neutral()
+    ranking = evaluation.ranking_for(problem)
 
     def write(folder: Path) -> None:
+        from proml_kedro.bundle.row_scorer import RowScorer
         from proml_kedro.evaluation.compare import Rankings
         from proml_kedro.evaluation.compare import evaluate as judge
         from proml_kedro.evaluation.report import write_report
@@ -73,8 +72,14 @@ def evaluate(
 
         def score(spec: ModelSpec, trained: Artifact) -> _Scored:
             graph = ModelGraph.load(spec, input_types(problem, features), trained.path, task)
-            columns = read_columns(rows, graph.inputs, in_split("test"), hardware.precision)
-            return _Scored(graph, graph.score(columns), _order(graph, columns, neutral) if ranking else None)
+            scores = graph.score(read_columns(rows, graph.inputs, in_split("test"), hardware.precision))
+            return _Scored(graph, scores, _order(graph, scores) if ranking else None)
+
+        def _order(graph: ModelGraph, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            scorer = RowScorer(graph, features, hardware.precision)
+            if not scorer.neutral:
+                return scores
+            return scorer.order_scores(read_columns(rows, scorer.inputs, in_split("test"), "float64"))
 
         ours = score(model, trained_model)
         theirs = score(evaluation.baseline, trained_baseline) if evaluation.baseline else None
@@ -128,14 +133,3 @@ class _Scored:
     graph: ModelGraph
     scores: npt.NDArray[np.float64]
     order: npt.NDArray[np.float64] | None
-
-
-def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
-    """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
-    import numpy as np
-
-    changed = dict(columns)
-    for name, value in neutral.items():
-        if name in changed:
-            changed[name] = np.full_like(changed[name], value)
-    return graph.score(changed)

@@ -33,6 +33,8 @@ __all__ = [
     "model",
     "monitoring",
     "on_demand",
+    "order",
+    "outputs",
     "problem",
     "run",
 ]

@@ -7,5 +7,6 @@ In a test of your own::
 """
 
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.producers import PRODUCER_INPUTS, check_producer
 
-__all__ = ["INPUTS", "VECTOR", "check_component", "make_examples"]
+__all__ = ["INPUTS", "PRODUCER_INPUTS", "VECTOR", "check_component", "check_producer", "make_examples"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.column_functions import cosine_similarity, dot, finite, ratio
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.expression import Column, Literal, Node
 from proml_kedro.spec.features import FeaturesSpec
@@ -66,7 +67,7 @@ def _as_operand(values: Array, dtype: Dtype) -> Array:
     if vector_size(dtype) is not None:
         numbers[~np.isfinite(numbers).all(axis=1)] = np.nan
         return numbers
-    return _finite(numbers)
+    return finite(numbers)
 
 
 def _as_dtype(values: Array, dtype: Dtype, n: int) -> Array:
@@ -101,18 +102,14 @@ def _alike(arguments: list[Array], function: str, n: int) -> list[Array]:
     return [nothing if position in values and one.dtype != object else one for position, one in enumerate(arguments)]
 
 
-def _finite(values: Numbers) -> Numbers:
-    return np.where(np.isfinite(values), values, np.nan)
-
-
 def _is_null(values: Array) -> npt.NDArray[np.bool_]:
     if values.dtype == object:
         return np.fromiter((one is None for one in values), np.bool_, len(values))
     return np.asarray(np.isnan(values).any(axis=1) if values.ndim > 1 else np.isnan(values))
 
 
-def _arithmetic(operator: Callable[..., Any]) -> Callable[..., Numbers]:
-    return lambda *arguments: _finite(operator(*arguments))
+def _arithmetic(operator: Callable[..., Any]) -> Callable[..., Array]:
+    return lambda *arguments: finite(operator(*arguments))
 
 
 def _comparison(operator: Callable[[Any, Any], Any]) -> Callable[[Array, Array], Numbers]:
@@ -171,21 +168,13 @@ def _text(function: Callable[[str], Any], missing: Any, kind: Any) -> Callable[[
     return lambda values: np.array([missing if one is None else function(one) for one in values], kind)
 
 
-def _dot(left: Numbers, right: Numbers) -> Numbers:
-    return np.asarray((left * right).sum(axis=1))
-
-
-def _cosine(left: Numbers, right: Numbers) -> Numbers:
-    return _dot(left, right) / np.sqrt(_dot(left, left) * _dot(right, right))
-
-
 _OF_TEXT = ("lower", "upper", "length")
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "+": _arithmetic(np.add),
     "-": _arithmetic(np.subtract),
     "*": _arithmetic(np.multiply),
-    "/": _arithmetic(np.divide),
+    "/": ratio,
     "%": _arithmetic(np.fmod),
     "negative": np.negative,
     "=": _comparison(lambda left, right: left == right),
@@ -217,8 +206,8 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
     "lower": _text(str.lower, None, object),
     "upper": _text(str.upper, None, object),
     "length": _text(len, np.nan, np.float64),
-    "cosine_similarity": _arithmetic(_cosine),
-    "dot": _arithmetic(_dot),
+    "cosine_similarity": cosine_similarity,
+    "dot": dot,
 }
 
 

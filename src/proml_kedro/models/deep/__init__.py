@@ -3,4 +3,19 @@
 TensorFlow takes seconds to import: only functions that build, train or score a network do so.
 """
 
-__all__ = ["describe", "devices", "diagram", "spec"]
+from __future__ import annotations
+
+from typing import Any
+
+from proml_kedro.models.deep.spec import DeepSpec as Spec
+
+__all__ = ["Component", "Spec", "describe", "devices", "diagram", "spec"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``Component`` when it is asked for: the configuration is checked without its libraries."""
+    if name != "Component":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from proml_kedro.models.deep.component import Deep
+
+    return Deep

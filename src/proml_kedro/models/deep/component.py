@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,9 @@ from proml_kedro.models.deep.statistics import Statistics, learn
 from proml_kedro.models.deep.train import Task, best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.spec.model import ComponentSpec
+
+if TYPE_CHECKING:
+    from proml_kedro.models.deep.describe_text import NetworkDescription
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ class Deep(Component):
         self, statistics: Statistics, learned: dict[str, Learned], preprocess: Preprocess, model: Any
     ) -> _Fitted:
         heads = [(self._heads[name], learned[name]) for name in self._heads]
-        scorer = Scorer(preprocess, model, heads, self.spec.outputs("binary"))
+        scorer = Scorer(preprocess, model, heads, self.spec.output_names("binary"))
         return _Fitted(statistics, learned, preprocess, model, scorer)
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
@@ -237,6 +240,18 @@ class Deep(Component):
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
             fitted.model.set_weights([weights[str(position)] for position in range(len(weights.files))])
         return component
+
+    def describe(self, categories: int, key: str) -> NetworkDescription:
+        """Build the network without training it, and describe its inputs, shapes, weights and memory.
+
+        Raises:
+            UserError: Keras refuses a layer or its arguments.
+        """
+        from proml_kedro.models.deep.describe import describe
+        from proml_kedro.models.deep.describe_text import NetworkDescription
+
+        limit_tensorflow(1)
+        return NetworkDescription(describe(self.spec, self.inputs, categories, key))
 
     def summary(self) -> dict[str, Any]:
         """How many weights there are, and how often each example was seen."""

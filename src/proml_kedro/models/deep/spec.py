@@ -14,6 +14,7 @@ from proml_kedro.models.deep.heads import AnyHead, Head
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.outputs import Output
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -88,6 +89,7 @@ class DeepSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
     takes_vectors: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["deep"]
     features: DeepFeaturesSpec = DeepFeaturesSpec()
@@ -116,12 +118,12 @@ class DeepSpec(ComponentSpec):
         gives: tuple[str, ...] = self.all_heads()[head].gives
         return gives if head == self.main_head() else tuple(f"{head}_{one}" for one in gives)
 
-    def outputs(self, task: Task) -> tuple[str, ...]:
+    def outputs(self, task: Task) -> tuple[Output, ...]:
         """Those of the heads, then what is exposed."""
         from proml_kedro.models.deep.check import exposed_names  # it needs this module
 
         learned = [output for head in self.all_heads() for output in self.outputs_of(head)]
-        return (*learned, *exposed_names(self))
+        return tuple(map(Output, (*learned, *exposed_names(self))))
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Whatever is wrong with features, graph and heads that can be found without data and TensorFlow."""
