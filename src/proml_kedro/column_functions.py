@@ -27,15 +27,23 @@ def dot(left: Numbers, right: Numbers) -> Numbers:
 
 
 def cosine_similarity(left: Numbers, right: Numbers) -> Numbers:
-    """Cosine of the angle between each two vectors, shape (n,); missing where one of them is zero."""
+    """Cosine of the angle between each two vectors, shape (n,).
+
+    It is missing where a vector is zero, or so small or large that its square is no normal number of its type.
+    """
     with np.errstate(all="ignore"):
-        return finite(_dot(left, right) / np.sqrt(_dot(left, left) * _dot(right, right)))
+        return finite(_dot(left, right) / (_length(left) * _length(right)))
 
 
 def ratio(numerator: Numbers, denominator: Numbers) -> Numbers:
     """Quotient of each two numbers, shape (n,); missing where the denominator is 0."""
     with np.errstate(all="ignore"):
         return finite(numerator / denominator)
+
+
+def _length(vectors: Numbers) -> Numbers:
+    square = _dot(vectors, vectors)
+    return np.sqrt(np.where(square >= np.finfo(square.dtype).tiny, finite(square), np.nan))
 
 
 def _dot(left: Numbers, right: Numbers) -> Numbers:

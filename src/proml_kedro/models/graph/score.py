@@ -13,6 +13,9 @@ from proml_kedro.models.component import Array, Columns, Component, Input, RowSo
 from proml_kedro.models.graph.plan import Plan, Step
 
 
+_MOST_ROWS = 1 << 14  # computed at a time: vectors of so many rows stay small beside whatever reads the results
+
+
 class Executor(Protocol):
     """Runs steps: in this process, or wherever else a component may be."""
 
@@ -105,8 +108,9 @@ class PlannedRows:
         stored = [name for name in dict.fromkeys([*names, *(one.name for one in plan.inputs)]) if name not in given]
         held = {name: self.held[name] for name in read if name in self.held}
         first = 0
-        for batch in self._stored(stored, rows):
-            here = slice(first, first + (len(batch) if batch is not None else rows))
+        size = min(rows, _MOST_ROWS)
+        for batch in self._stored(stored, size):
+            here = slice(first, first + (len(batch) if batch is not None else size))
             parts = {name: values[here] for name, values in held.items()}
             columns = {one.name: as_array(batch.column(one.name), one, self.precision) for one in plan.inputs}
             yield batch, parts | run_plan(plan, {**columns, **parts}, self.executor)
