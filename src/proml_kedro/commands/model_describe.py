@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from proml_kedro.models.component import Description
     from proml_kedro.models.graph import ModelGraph
     from proml_kedro.models.graph.plan import Step
+    from proml_kedro.project import Project
 
 
 def describe_command(
@@ -48,13 +49,13 @@ def _describe(
     overrides: tuple[str, ...], categories: int, image: Path | None, as_json: bool, env: str | None, conf_source: str
 ) -> None:
     from proml_kedro.models.graph import ModelGraph
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
     from proml_kedro.spec.inputs import input_types
 
-    place = Place(conf_source, overrides, env)
-    run = place.run
+    project = Project(conf_source, overrides, env)
+    run = project.spec
     graph = ModelGraph(run.model, input_types(run.problem, run.features), run.problem.label.task)
-    described = _descriptions(graph, categories, place)
+    described = _descriptions(graph, categories, project)
     if image is not None:
         _draw(image, described)
     components = {step.component: _facts(step) for step in graph.plan.steps}
@@ -72,7 +73,7 @@ def _describe(
             click.echo(f"  {line}".rstrip())
 
 
-def _descriptions(graph: ModelGraph, categories: int, place: Any) -> dict[str, Description]:
+def _descriptions(graph: ModelGraph, categories: int, project: Project) -> dict[str, Description]:
     """What components say of themselves before they are fitted, by name; most say nothing.
 
     Raises:
@@ -83,7 +84,7 @@ def _descriptions(graph: ModelGraph, categories: int, place: Any) -> dict[str, D
         try:
             found[name] = component.describe(categories, f"model.components.{name}")
         except UserError as error:
-            error.locate(place.loader.where)
+            error.locate(project.loader.where)
             raise UserError(*error.mistakes) from error
     return {name: one for name, one in found.items() if one is not None}
 

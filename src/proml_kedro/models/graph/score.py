@@ -12,7 +12,6 @@ from proml_kedro.models.columns import as_array, to_arrow
 from proml_kedro.models.component import Array, Columns, Component, Input, RowSource
 from proml_kedro.models.graph.plan import Plan, Step
 
-
 _MOST_ROWS = 1 << 14  # computed at a time: vectors of so many rows stay small beside whatever reads the results
 
 

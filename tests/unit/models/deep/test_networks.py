@@ -13,7 +13,7 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.deep.build import run
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.export import argument
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.testing import INPUTS, VECTOR, make_examples
 
