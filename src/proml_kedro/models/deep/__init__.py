@@ -1,4 +1,4 @@
-"""``kind: deep``: Keras networks declared as features, a graph of blocks, and a head.
+"""``kind: deep``: Keras networks declared as features, a graph of blocks, and heads.
 
 TensorFlow takes seconds to import: only functions that build, train or score a network do so.
 """
@@ -9,7 +9,23 @@ from typing import Any
 
 from proml_kedro.models.deep.spec import DeepSpec as Spec
 
-__all__ = ["Component", "Spec", "describe", "devices", "diagram", "spec"]
+__all__ = [
+    "Component",
+    "Spec",
+    "blocks",
+    "build",
+    "check_graph",
+    "describe",
+    "devices",
+    "diagram",
+    "graph",
+    "heads",
+    "layout",
+    "metrics",
+    "preprocess",
+    "spec",
+    "statistics",
+]
 
 
 def __getattr__(name: str) -> Any:
