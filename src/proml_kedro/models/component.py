@@ -48,17 +48,17 @@ class Input:
 
     @property
     def is_entity(self) -> bool:
-        """Whether it is a key of the examples and no feature."""
+        """Whether it is a key of the examples, not a feature."""
         return is_entity(self.name)
 
     @property
     def size(self) -> int | None:
-        """How many numbers a value of a vector has; None for numbers and categories."""
+        """Length of a vector; None for numbers and categories."""
         return vector_size(self.dtype)
 
 
 class LazyColumns(Mapping[str, Array]):
-    """Columns that are read together when the first one is asked for; whoever asks for none needs no memory.
+    """Columns that are read, all together, when the first one is asked for. Until then they need no memory.
 
     Args:
         names: Of the columns.
@@ -127,7 +127,7 @@ class Examples:
         return len(self.label)
 
     def take(self, rows: Array) -> Examples:
-        """The rows at these positions, or where this mask is true."""
+        """Select the rows at some positions, or where a mask is true; they have no source."""
         return Examples(
             {name: values[rows] for name, values in self.columns.items()},
             self.label[rows],
@@ -137,7 +137,7 @@ class Examples:
         )
 
     def join(self, other: Examples) -> Examples:
-        """These rows and then the other ones, whose groups are different ones."""
+        """Append other rows, whose groups are different ones."""
         return Examples(
             {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()},
             np.concatenate([self.label, other.label]),

@@ -74,10 +74,10 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
     context = FitContext(HardwareSpec(threads=1), seed=7, task=task)
 
-    def fitted(examples: Examples = train) -> Component:
+    def fitted(examples: Examples = train, validation: Examples = check) -> Component:
         component = kind(spec, inputs)
         if spec.learns:
-            component.fit(examples, check, context)
+            component.fit(examples, validation, context)
         return component
 
     component = fitted()
@@ -90,8 +90,9 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         again = make_examples(600, 1, inputs, task)
         check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
     if spec.learns and spec.takes_weights:
-        weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task))).score(fresh.columns)
-        _check_learns(weighted, fresh.label, task, "examples of weight 0 count")
+        equal = replace(check, weight=np.ones(len(check), np.float32))
+        weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
+        _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
