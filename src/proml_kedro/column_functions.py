@@ -41,11 +41,6 @@ def ratio(numerator: Numbers, denominator: Numbers) -> Numbers:
         return finite(numerator / denominator)
 
 
-def sigmoid(margin: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Probability of each log-odds, float64 of the same shape."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
-
-
 def _length(vectors: Numbers) -> Numbers:
     square = _dot(vectors, vectors)
     return np.sqrt(np.where(square >= np.finfo(square.dtype).tiny, finite(square), np.nan))

@@ -114,6 +114,8 @@ check_component({"kind": "rate", "inputs": ["shop.city"]}, folder / "laws")
 check_producer({"kind": "joined"}, folder / "producer")
 """
 
+REFERENCE = "import generate; print('\\n'.join(generate.configuration()))"
+
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
@@ -144,8 +146,8 @@ def test_its_component_and_its_producer_are_declared_fitted_and_proved(installed
 
 
 def test_they_stand_in_the_reference_and_are_followed_when_a_model_is_packaged(installed):
-    reference = Path(__file__).parents[2] / "docs/reference/generate.py"
-    done = run(installed, str(reference))
+    folder = Path(__file__).parents[2] / "docs/reference"
+    done = run(installed, "-c", f"import sys; sys.path.append({str(folder)!r}); {REFERENCE}")
     assert "## kind: rate" in done.stdout
     assert "| `smoothing` | number | `10.0` | Rows of the mean rate that each category is given. |" in done.stdout
     assert "| `of` | list of: text | *required* |" in done.stdout.partition("## kind: joined")[2]

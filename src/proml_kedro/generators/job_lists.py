@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.column_functions import sigmoid
+from proml_kedro.formulas import sigmoid
 from proml_kedro.generators.job_world import Doubles, Ints, World
 from proml_kedro.spec.generator import GeneratorSpec
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
-from proml_kedro.column_functions import sigmoid
+from proml_kedro.formulas import sigmoid
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.problem import Task
 

@@ -322,10 +322,13 @@ def test_steps_run_elsewhere_give_the_same_score(tmp_path):
 
 
 def test_the_benchmark_of_memory_runs_and_finds_the_same_model():
-    """A sample of ``benchmarks/graph.py``, whose figures are of five million rows."""
+    """A sample of ``benchmarks/graph.py``, whose figures are of five million rows; these are few, and a batch counts.
+
+    The columns of all rows, of which reading makes two copies, would need over 100 MB.
+    """
     file = Path(__file__).parents[3] / "benchmarks/graph.py"
-    done = subprocess.run([sys.executable, file, "--rows", "4e4"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, file, "--rows", "3e5"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert figures["memory_ratio"] <= 1.1
+    assert figures["with"]["peak_mb"] - figures["without"]["peak_mb"] < 50
     assert figures["with"]["deviation"] == pytest.approx(figures["without"]["deviation"], rel=1e-3)
