@@ -98,7 +98,11 @@ class Registry(Generic[T]):
         return self._objects[name]
 
     def field(
-        self, base: type[BaseModel], spec_of: Callable[[T], type[BaseModel]], key: str, default: str | None = None
+        self,
+        base: type[BaseModel],
+        spec_of: Callable[[T], type[BaseModel]],
+        key: str,
+        default: str | Callable[[Mapping[str, Any]], str | None] | None = None,
     ) -> Any:
         """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
 
@@ -106,13 +110,18 @@ class Registry(Generic[T]):
             base: What all entries' specs derive from.
             spec_of: The spec of an entry.
             key: The key that names the entry, for example ``kind``.
-            default: The entry when the key is missing; None when the key is required.
+            default: The entry when the key is missing, or a function that finds it by the mapping's other keys, where
+                None stands for ``base`` itself. None when the key is required.
         """
 
         def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, dict):
                 return handler(value)
-            name = value.get(key, default)
+            name = value.get(key)
+            if name is None:
+                name = default(value) if callable(default) else default
+            if name is None and callable(default):
+                return handler(value)
             if name is None:
                 known = ", ".join(self.names())
                 raise PydanticCustomError(key, "{key} is missing; known: {known}", {"key": key, "known": known})

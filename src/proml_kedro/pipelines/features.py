@@ -69,7 +69,7 @@ def ingest_tables(store: ArtifactStore, problem: ProblemSpec, base_path: str, ha
     located = problem.with_sources(files)
     inputs = {
         "sources": {
-            name: source_fingerprint(name, table.source, base) for name, table in located.tables.items() if table.source
+            name: source_fingerprint(name, table, base) for name, table in located.tables.items() if table.source
         },
         "generated": made,
     }

@@ -147,10 +147,7 @@ def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[t
         return
     if feature.filter:
         kind["filter"] = feature.filter
-    if feature.q is not None:
-        kind["quantile"] = str(feature.q)
-    if feature.half_life is not None:
-        kind["half_life"] = format_duration(feature.half_life)
+    kind |= feature.option_texts()
     for window in dict.fromkeys(feature.windows):
         length = window_length(window)
         seconds = "" if length is None else str(microseconds(length) // 1_000_000)
