@@ -6,6 +6,17 @@ In a test of your own::
         check_component({"kind": "my_kind", "depth": 3}, tmp_path)
 """
 
+from proml_kedro.testing.aggregates import check_aggregate
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.splits import check_split
+from proml_kedro.testing.table_readers import check_table_reader
 
-__all__ = ["INPUTS", "VECTOR", "check_component", "make_examples"]
+__all__ = [
+    "INPUTS",
+    "VECTOR",
+    "check_aggregate",
+    "check_component",
+    "check_split",
+    "check_table_reader",
+    "make_examples",
+]
