@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from proml_kedro.spec.base import Duration, Spec
+from proml_kedro.spec.split import TEST, TRAIN, SplitName
 
 Check = Literal["schema", "nulls", "scale", "new_values", "distribution"]
 
@@ -20,7 +21,7 @@ class ReferenceSpec(Spec):
         last: Only the end of it, of this length.
     """
 
-    split: Literal["train", "validation", "test"] = "train"
+    split: SplitName = TRAIN
     last: Duration | None = None
 
 
@@ -33,7 +34,7 @@ class CurrentSpec(Spec):
         path: A Parquet or CSV file with a column for each feature, instead of a split.
     """
 
-    split: Literal["train", "validation", "test"] = "test"
+    split: SplitName = TEST
     last: Duration | None = timedelta(days=7)
     path: str | None = None
 

@@ -14,6 +14,7 @@ from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.dtype import feature_type, vector_size
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureView, Field
@@ -96,8 +97,8 @@ def _feature_view(
         source=FileSource(
             name=source_name(name),
             path=str(folder / f"{name}.parquet"),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created_timestamp",
+            timestamp_field=EVENT_TIMESTAMP,
+            created_timestamp_column=CREATED_TIMESTAMP,
             owner=view.owner,
         ),
         description=view.description,

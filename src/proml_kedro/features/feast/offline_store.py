@@ -25,6 +25,7 @@ from proml_kedro.engine.duckdb import is_moment, literal, quote
 from proml_kedro.features.feast.retrieval_job import ENTITIES, AsofRetrievalJob, opened
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -180,8 +181,8 @@ def _names_in_file(field_mapping: Mapping[str, str]) -> Callable[[str], str]:
 
 def _moment_column(columns: Mapping[str, str]) -> str:
     moments = [name for name, type_ in columns.items() if is_moment(type_)]
-    if "event_timestamp" in moments:
-        return "event_timestamp"
+    if EVENT_TIMESTAMP in moments:
+        return EVENT_TIMESTAMP
     if len(moments) != 1:
         raise ValueError("which column is the entity rows' moment? Call it event_timestamp")
     return moments[0]

@@ -17,11 +17,12 @@ from proml_kedro.features.tables.csv import csv_sql
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOMENT = "event_timestamp"
+MOMENT = EVENT_TIMESTAMP
 """The column with the moment from which a row's values are known."""
 
 _KINDS: dict[Dtype, str] = {"float": "double_val", "int": "int64_val", "bool": "bool_val", "str": "string_val"}
@@ -104,7 +105,7 @@ def _check_columns(name: str, wanted: Mapping[str, Dtype], columns: Mapping[str,
     for one in (*wanted, MOMENT):
         if find(one, columns) is None:
             yield Mistake("", f"the rows lack the column '{one}' of the view '{name}'")
-    known = {one.lower() for one in (*wanted, MOMENT, "created_timestamp")}
+    known = {one.lower() for one in (*wanted, MOMENT, CREATED_TIMESTAMP)}
     for one in columns:
         if one.lower() not in known:
             yield Mistake("", f"the view '{name}' has {unknown('column', one, wanted)}")

@@ -13,6 +13,7 @@ from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.labels import kept
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
+from proml_kedro.spec.training_set import SPLIT
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     """
     table = tables.relation(problem.examples.table, numbered=True)
     try:
-        splits = {one["split"]: one for one in table.engine.records(_facts_sql(problem, table.sql))}
+        splits = {one[SPLIT]: one for one in table.engine.records(_facts_sql(problem, table.sql))}
         (total,) = table.engine.row(f"SELECT count(*) FROM {table}")
     except EngineError as error:
         raise UserError.at("problem.label.expression", explain(error)) from error
@@ -58,12 +59,12 @@ def _facts_sql(problem: ProblemSpec, table: str) -> str:
     moment = quote(problem.examples.timestamp)
     weight = enclosed(problem.examples.weight or "1")
     return f"""
-        SELECT __split AS split, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
+        SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
             avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
             count(*) FILTER ({moment} IS NULL) AS no_moment,
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
             count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
-            sum(__weight) AS weight,
+            sum(__weight) AS total_weight,
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
             SELECT *, {problem.split.sql(moment)} AS __split,
@@ -99,7 +100,7 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
 
 def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
     first, last = min(one["first"] for one in splits.values()), max(one["last"] for one in splits.values())
-    part = "period" if problem.split.is_by_time else "split"
+    part = "period" if problem.split.is_by_time else "part"
     for name in SPLITS:
         if name not in splits:
             key = ".".join(one for one in ("problem.split", problem.split.key_of(name)) if one)
@@ -110,5 +111,5 @@ def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]])
             label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"
             message = f"is {label} for all {splits[name]['rows']:,} examples of the {name} {part}"
             yield Mistake("problem.label.expression", message)
-        elif not splits[name]["weight"]:
+        elif not splits[name]["total_weight"]:
             yield Mistake("problem.examples.weight", f"is 0 for every example of the {name} {part}")
