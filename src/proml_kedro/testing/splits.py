@@ -40,8 +40,10 @@ def check_split(config: Mapping[str, Any]) -> None:
     missing = [name for name, _ in split.columns() if name not in examples.column_names]
     assert not missing, f"it reads columns that are not there: {missing}"
     parts = _divide(split, examples, threads=1)
-    assert set(parts.values()) <= set(SPLITS), f"not all are one of {', '.join(SPLITS)}: {sorted(set(parts.values()))}"
-    assert set(parts.values()) == set(SPLITS), f"a part is empty: there is only {sorted(set(parts.values()))}"
+    assert set(parts.values()) <= set(SPLITS), (
+        f"not all are one of {', '.join(SPLITS)}: {sorted(set(map(str, parts.values())))}"
+    )
+    assert set(parts.values()) == set(SPLITS), f"a part is empty: there is only {sorted(set(map(str, parts.values())))}"
     order = np.random.default_rng(1).permutation(_ROWS)
     assert _divide(split, examples.take(order), threads=1) == parts, "it depends on the order of the examples"
     assert _divide(split, examples, threads=2) == parts, "it depends on the number of threads"
