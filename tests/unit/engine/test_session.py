@@ -75,10 +75,13 @@ def test_errors_are_the_engines_own(query: str, kind: type[EngineError]) -> None
 
 
 def test_too_little_memory_is_a_mistake_of_the_hardware(tmp_path: Path) -> None:
-    small = HardwareSpec(threads=1, memory="20MB")
-    with pytest.raises(UserError, match="too little"), connect(small, tmp_path) as session:
-        session.run("SET max_temp_directory_size = '1MB'")
-        session.rows("SELECT list(i) FROM range(10000000) t(i)")
+    def exhaust() -> None:
+        with connect(HardwareSpec(threads=1, memory="20MB"), tmp_path) as session:
+            session.run("SET max_temp_directory_size = '1MB'")
+            session.rows("SELECT list(i) FROM range(10000000) t(i)")
+
+    with pytest.raises(UserError, match="too little"):
+        exhaust()
     assert list(tmp_path.iterdir()) == [], "the temporary folder is removed"
 
 
