@@ -102,7 +102,11 @@ class Registry(Generic[T]):
         base: type[BaseModel],
         spec_of: Callable[[T], type[BaseModel]],
         key: str,
-        default: str | Callable[[Mapping[str, Any]], str | None] | None = None,
+        default: str | None = None,
+        *,
+        name_of: Callable[[Mapping[str, Any]], str | None] | None = None,
+        prefix: str = "",
+        optional: bool = False,
     ) -> Any:
         """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
 
@@ -110,25 +114,25 @@ class Registry(Generic[T]):
             base: What all entries' specs derive from.
             spec_of: The spec of an entry.
             key: The key that names the entry, for example ``kind``.
-            default: The entry when the key is missing, or a function that finds it by the mapping's other keys, where
-                None stands for ``base`` itself. None when the key is required.
+            default: The entry when the key is missing; None when the key is required.
+            name_of: The entry that a mapping names, where a second key can name it too; ``key`` alone when left out.
+            prefix: What messages begin with.
+            optional: Whether a mapping that names no entry is checked by ``base``.
         """
 
         def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, dict):
                 return handler(value)
-            name = value.get(key)
-            if name is None:
-                name = default(value) if callable(default) else default
-            if name is None and callable(default):
+            name = name_of(value) if name_of else value.get(key, default)
+            if name is None and optional:
                 return handler(value)
             if name is None:
-                known = ", ".join(self.names())
-                raise PydanticCustomError(key, "{key} is missing; known: {known}", {"key": key, "known": known})
+                words = {"lead": prefix or f"{key} ", "known": ", ".join(self.names())}
+                raise PydanticCustomError(key, "{lead}is missing; known: {known}", words)
             try:
                 chosen = spec_of(self.get(str(name)))
             except UnknownNameError as error:
-                raise PydanticCustomError(key, "{message}", {"message": str(error)}) from error
+                raise PydanticCustomError(key, "{message}", {"message": f"{prefix}{error}"}) from error
             return chosen.model_validate(value)
 
         return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
@@ -165,13 +169,14 @@ ranking_metrics: Registry[Any] = Registry("ranking metric", "proml_kedro.ranking
 """Metrics of the order within a group."""
 
 aggregates: Registry[Any] = Registry("aggregate", "proml_kedro.aggregates")
-"""Functions of the events in a window."""
+"""Classes that implement :class:`proml_kedro.features.views.aggregates.Aggregate`: functions of events in a window."""
 
 table_readers: Registry[Any] = Registry("table reader", "proml_kedro.table_readers")
-"""Ways to read a source table."""
+"""Classes that implement :class:`proml_kedro.features.tables.readers.TableReader`: ways to read a source table."""
 
 splits: Registry[Any] = Registry("split", "proml_kedro.splits")
-"""Ways to divide examples into training, validation and test."""
+"""Classes that implement :class:`proml_kedro.spec.split.SplitSpec`: ways to divide examples into training, validation
+and test."""
 
 online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
 """Stores that keep the newest row of each entity."""

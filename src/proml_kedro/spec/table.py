@@ -36,7 +36,7 @@ class TableSpec(Spec):
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
         """Return the class of the reader that a piece of YAML names or needs; this one when there is none."""
-        name = (value.get("reader") or reader_of(value)) if isinstance(value, Mapping) else None
+        name = reader_of(value) if isinstance(value, Mapping) else None
         try:
             chosen: type[Spec] = table_readers.get(str(name)) if name else cls
         except UnknownNameError:
@@ -53,12 +53,14 @@ class TableSpec(Spec):
 
 
 def reader_of(table: Mapping[str, Any]) -> str | None:
-    """Return the reader that the text of a source calls for; None when only the files themselves say."""
+    """Return the reader that a table names or the text of its source calls for; None when only its files say."""
+    if table.get("reader"):
+        return str(table["reader"])
     source = table.get("source")
     if not isinstance(source, str):
         return None
     return next((name for name in table_readers.names() if table_readers.get(name).claims(source)), None)
 
 
-AnyTable = table_readers.field(TableSpec, lambda entry: entry, key="reader", default=reader_of)
+AnyTable = table_readers.field(TableSpec, lambda entry: entry, key="reader", name_of=reader_of, optional=True)
 """The mapping of a table: ``reader``, or the source's text, names the reader, which checks the other keys."""

@@ -28,6 +28,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def check_aggregate(config: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2)) -> None:
     """Prove the laws for one configured aggregate, on random events with nulls, ties and empty windows.
 
+    ::
+
+        def test_my_aggregate():
+            check_aggregate({"agg": "geometric_mean", "expression": "abs(x) + 1"})
+
     The SQL gives what :meth:`~proml_kedro.features.views.aggregates.Aggregate.of_events` gives for the events of each
     window, at every tick of the clock, with and without a filter; its type is that of the feature; and an empty window
     is 0 or null as the aggregate says.

@@ -22,6 +22,11 @@ _ROWS = 400
 def check_split(config: Mapping[str, Any]) -> None:
     """Prove the laws for one configured split, on random examples of January to March 2024.
 
+    ::
+
+        def test_my_split():
+            check_split({"by": "hash", "column": "user", "percent": 20})
+
     Each example is in one of training, validation and test, and none of these is empty; the same examples are divided
     alike in another order and by another number of threads; a split by time never trains on what comes later than
     something that it is judged by; what is written of the split reads back as the same.

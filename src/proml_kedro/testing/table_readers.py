@@ -29,6 +29,11 @@ _HARDWARE = HardwareSpec(threads=1, memory="300MB")
 def check_table_reader(name: str, folder: Path) -> None:
     """Prove the laws for a registered table reader, on rows that it writes itself.
 
+    ::
+
+        def test_my_reader(tmp_path):
+            check_table_reader("fixed_width", tmp_path)
+
     What is read is what was written, nulls and order included; declared types apply; a column or a source that is not
     there is a mistake with its key; the fingerprint follows the content; no temporary file is left.
 
