@@ -28,8 +28,8 @@ from proml_kedro import extensions, testing
 from proml_kedro.extensions import Registry, aggregates, blocks, components, heads, splits, table_readers
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
-from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.feature_kinds import WindowFeature
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.model import spec_of
 from proml_kedro.spec.split import SplitSpec
 from proml_kedro.spec.table import TableSpec
