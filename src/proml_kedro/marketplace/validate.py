@@ -16,6 +16,7 @@ from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -90,7 +91,7 @@ def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[Finding]
     """What a view's feature table says of its columns."""
     there = []
     for entry in entries:
-        column = entry.name.partition(".")[2]
+        column = FeatureRef.parse(entry.name).feature
         stored = relation.type_of(column)
         declared = sql_type(entry.dtype)
         if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
@@ -117,7 +118,7 @@ def _in_source(entries: Sequence[Entry], tables: Tables) -> Iterator[Finding]:
     for entry in entries:
         if entry.dtype != "int" or entry.aggregate or entry.table not in tables:
             continue
-        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
+        value = f"TRY_CAST({enclosed(entry.expression or quote(FeatureRef.parse(entry.name).feature))} AS DOUBLE)"
         relation = tables.relation(entry.table)
         query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {relation}"
         lost, present = _counts(relation, query)
@@ -129,8 +130,8 @@ def _in_source(entries: Sequence[Entry], tables: Tables) -> Iterator[Finding]:
 def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
     """Features that are computed from what the label is computed from."""
     for name, message in declared_leaks(problem, features):
-        view, _, field = name.partition(".")
-        columns = {f"{view}.{column}" for column in features.views[view].columns_of(field)}
+        ref = FeatureRef.parse(name)
+        columns = {str(FeatureRef(ref.view, one)) for one in features.views[ref.view].columns_of(ref.feature)}
         for entry in entries:
             if entry.problem == problem.name and entry.name in columns:
                 yield Finding("error", entry.place, entry.name, message)

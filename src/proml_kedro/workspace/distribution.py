@@ -14,6 +14,7 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.marketplace.entry import Entry
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.training_set import FILE
 from proml_kedro.workspace.snapshot import feature_table
@@ -94,7 +95,7 @@ def find_column(entry: Entry, data_dir: Path) -> Column | None:
     for file in sets:
         if entry.name in pq.read_schema(file).names:
             return Column(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), entry.name.partition(".")[2]
+    table, name = feature_table(data_dir, entry), FeatureRef.parse(entry.name).feature
     if table.is_file() and name in pq.read_schema(table).names:
         return Column(table.resolve(), name, f"feature table {entry.view}")
     return None
