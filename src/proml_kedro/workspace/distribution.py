@@ -83,7 +83,7 @@ class Column:
 
 
 def find_column(entry: Entry, data_dir: Path) -> Column | None:
-    """The values of a feature: as models learned from them if any did, otherwise as its view's table has them.
+    """Find the values of a feature: as models learned from them if any did, otherwise as its view's table has them.
 
     Raises:
         OSError: A file cannot be read.
@@ -106,7 +106,7 @@ def _modified(file: Path) -> float:
 
 
 def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
-    """The distribution of a column.
+    """Compute the distribution of a column.
 
     Args:
         column: Where its values are.
@@ -186,7 +186,7 @@ def _of_categories(relation: Relation, column: Column, rows: int, nulls: int) ->
 
 
 def correlations(column: Column, hardware: HardwareSpec, least: float = 0.9) -> dict[str, float]:
-    """Features whose numbers go along with these, in the same training set, by Pearson's correlation.
+    """Find features whose numbers go along with these, in the same training set, by Pearson's correlation.
 
     Args:
         column: A column of a training set.

@@ -13,7 +13,7 @@ from proml_kedro.spec.problem import TableSpec
 
 
 def reading_order(session: Session, tables: Mapping[str, TableSpec]) -> dict[str, list[str]]:
-    """The tables, each after those that its query reads, with the names of those.
+    """Return the tables, each after those that its query reads, with the names of these.
 
     Args:
         session: What parses queries.
@@ -47,7 +47,7 @@ def _declared(name: str, tables: Mapping[str, TableSpec]) -> str:
 
 
 def _tables_of(session: Session, query: str) -> list[str]:
-    """The names after FROM, but for those that the query defines itself.
+    """The names after FROM, except those that the query defines itself.
 
     Raises:
         ValueError: It is not one query.
