@@ -18,6 +18,7 @@ from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
+from proml_kedro.formulas import auc
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -134,10 +135,9 @@ def _is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """AUC of one feature against the label.
+    """Compute the AUC of one feature against the label.
 
-    Text is first replaced by the label rate of its category, estimated on half of the rows and judged on the other
-    half.
+    Text is first replaced by the label rate of its category, estimated on half of the rows and judged on the other.
     """
     if not _is_binary(label):
         return 0.0
@@ -153,12 +153,8 @@ def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
 
 
 def _auc(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """AUC of values, or of their opposite, whichever is larger; 0 for too few rows."""
+    """Compute the AUC of values, or of their opposite, whichever is larger; 0 for too few rows."""
     if not _is_binary(label):
         return 0.0
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    positive = label == 1
-    p, n = int(positive.sum()), int((~positive).sum())
-    area = (float(ranks[positive].sum()) - p * (p + 1) / 2) / (p * n)
+    area = auc(label, values)
     return max(area, 1 - area)
