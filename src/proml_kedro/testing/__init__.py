@@ -15,6 +15,7 @@ In a test of your own::
 from proml_kedro.testing.aggregates import check_aggregate
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
 from proml_kedro.testing.splits import check_split
@@ -27,6 +28,7 @@ __all__ = [
     "check_aggregate",
     "check_block",
     "check_component",
+    "check_drift_check",
     "check_head",
     "check_metric",
     "check_ranking_metric",
