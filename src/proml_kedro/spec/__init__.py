@@ -26,6 +26,7 @@ __all__ = [
     "dtype",
     "evaluation",
     "expression",
+    "feature_kinds",
     "feature_ref",
     "features",
     "generator",
@@ -38,4 +39,7 @@ __all__ = [
     "outputs",
     "problem",
     "run",
+    "split",
+    "table",
+    "training_set",
 ]
