@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed import effects, score
 from proml_kedro.models.mixed.choose_engine import is_streamed
-from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import MixedSpec

@@ -3,85 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed.effect_spec import RandomEffectSpec
 from proml_kedro.models.mixed.encoding import SEPARATOR, Names
 from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
 from proml_kedro.models.mixed.terms import Terms
 
 _LEAST_SHARE = 0.01  # a dimension with a smaller share of the interaction's variance is not counted
-
-
-@dataclass(frozen=True)
-class EntityEffect:
-    """Coefficient of one entity, compared with the population.
-
-    Attributes:
-        effect: Title of the random effect.
-        entity: The entity.
-        feature: What the coefficient multiplies: ``intercept``, or a number in standard deviations from its mean.
-        known: Whether the entity was among the training rows; if not, the values below are those of the population.
-        rows: Number of training rows, by weight.
-        value: Posterior mean, in the unit of the margin.
-        error: Posterior standard deviation.
-        population: Standard deviation over entities.
-        deviations: ``value`` in multiples of ``population``.
-        quantile: Share of the entities with a smaller value; None for an unknown entity.
-    """
-
-    effect: str
-    entity: str
-    feature: str
-    known: bool
-    rows: float
-    value: float
-    error: float
-    population: float
-    deviations: float
-    quantile: float | None
-
-
-@dataclass(frozen=True)
-class FixedEffect:
-    """Coefficient that is common to all rows.
-
-    Attributes:
-        name: ``intercept``, an input, or ``missing`` and an input.
-        level: Level of a categorical input, else None.
-        value: Coefficient in the unit of the margin; of a number for each of its standard deviations.
-        error: Standard error; 0 for a coefficient that ``l1`` holds at zero.
-        per_unit: Coefficient of a number for one unit of it, else None.
-    """
-
-    name: str
-    level: str | None
-    value: float
-    error: float
-    per_unit: float | None
-
-
-@dataclass(frozen=True)
-class Population:
-    """Variance component: spread of one coefficient over the entities.
-
-    Attributes:
-        effect: Title of the random effect.
-        feature: What the coefficient multiplies; of factors, how many of their dimensions contribute.
-        entities: Number of entities with rows.
-        deviation: Standard deviation over entities, of factors over their combinations.
-        correlations: Correlations with the preceding coefficients of the same effect.
-        unit: Standard deviation of the feature, for which the coefficient is; None for an intercept.
-    """
-
-    effect: str
-    feature: str
-    entities: int
-    deviation: float
-    correlations: list[float]
-    unit: float | None = None
 
 
 def fixed_effects(terms: Terms, model: FittedModel) -> Iterator[FixedEffect]:

@@ -14,6 +14,7 @@ from proml_kedro.models.mixed.check import check_terms
 from proml_kedro.models.mixed.effect_spec import INTERCEPT, AnyEffect, FactorsSpec, RandomEffectSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.outputs import Output
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 FIXED = "fixed"
@@ -69,6 +70,7 @@ class MixedSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
     warm_starts: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["mixed"]
     loss: Loss | None = None
@@ -140,9 +142,10 @@ class MixedSpec(ComponentSpec):
         """Return the loss that is minimised for this type of label."""
         return self.loss or LOSSES[task][0]
 
-    def outputs(self, task: Task) -> tuple[str, ...]:
+    def outputs(self, task: Task) -> tuple[Output, ...]:
         """Name the outputs: margin and probability; for a label that is not binary margin, mean and variance."""
-        return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+        names = ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+        return tuple(map(Output, names))
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Find unknown inputs, a loss that does not fit the label, and what the streamed engine cannot fit."""

@@ -136,7 +136,7 @@ def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
     engines = ("streamed", "memory")
     one, other = (plain_fit(loss, engine) if weighted else fitted(loss, examples, engine) for engine in engines)
     said, expected = one.score(fresh.columns), other.score(fresh.columns)
-    assert set(said) == set(one.spec.outputs(TASKS[loss]))
+    assert set(said) == set(one.spec.output_names(TASKS[loss]))
     for name, values in expected.items():
         np.testing.assert_allclose(said[name], values, rtol=0.05, atol=0.05 * values.std())
     assert sum(one.importance().values()) == pytest.approx(1)
