@@ -19,6 +19,7 @@ from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.training.training_set import build_training_set, newest_moment
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.training_set import TrainingSetSchema
 from shop import HARDWARE, PROBLEM, Shop
 
 HALF_HOUR = timedelta(minutes=30)
@@ -72,6 +73,7 @@ def test_layout(shop: Shop, training_set: pa.Table) -> None:
     }
     expected = {**fixed, **{name: types[dtype] for name, dtype in shop.features.columns().items()}}
     assert dict(zip(training_set.column_names, training_set.schema.types, strict=True)) == expected
+    assert training_set.column_names == list(TrainingSetSchema(shop.problem, shop.features.columns()).columns)
 
 
 def test_examples_label_and_split(shop: Shop, training_set: pa.Table) -> None:
