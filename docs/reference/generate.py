@@ -225,7 +225,8 @@ def section(
     meanings = attributes(model)
     nested: list[tuple[str, type[BaseModel]]] = []
     for name, field in fields.items():
-        yield f"| `{name}` | {hint(field.annotation)} | {default(field)} | {meanings.get(name, '')} |"
+        key = field.alias or name
+        yield f"| `{key}` | {hint(field.annotation)} | {default(field)} | {meanings.get(key, '')} |"
         nested += [(name, one) for one in models(field.annotation)]
     yield ""
     for name, one in nested:
