@@ -146,7 +146,7 @@ def _in_words(fact: str, value: Any) -> str:
 
 
 def split_into_folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:
-    """Assign a fold to each row, shape (rows,); equal groups share one, and a row without a group is a group of its own."""
+    """Assign a fold to each row, shape (rows,); equal groups share one, a row without a group is a group of its own."""
     generator = np.random.default_rng(seed)
     if groups is None:
         return generator.permutation(rows) % folds
