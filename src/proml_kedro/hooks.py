@@ -19,6 +19,7 @@ from proml_kedro.command_line import run_again
 from proml_kedro.datasets import ArtifactDataset
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import check_device, limit_environment
+from proml_kedro.results import DriftResult, Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.workflow.recipes import recipes_of, run_spec
 from proml_kedro.workflow.stored import explain_missing, find, pipelines_for
@@ -32,6 +33,7 @@ class ProjectHooks:
 
     def __init__(self) -> None:
         self._where: Callable[[str], str | None] = lambda key: None
+        self._places: Callable[[], Places] | None = None
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
 
@@ -39,6 +41,7 @@ class ProjectHooks:
     def after_context_created(self, context: Any) -> None:
         """Remember who knows the configuration's files and lines."""
         self._where = getattr(context.config_loader, "where", self._where)
+        self._places = lambda: context.config_loader.places(context.project_path)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -85,9 +88,11 @@ class ProjectHooks:
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
-        summary.show(results, _run_spec(catalog), self._seconds)
+        run = _run_spec(catalog)
+        places = self._places() if self._places else Places(run.data_dir, run.problem.name, run.model.name)
+        summary.show(results, run, places, self._seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
-        if alone and results["drift"].json("drift.json")["verdict"] == "drift":
+        if alone and DriftResult.read(results["drift"].path).verdict == "drift":
             sys.exit(DRIFTED)
 
 

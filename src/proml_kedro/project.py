@@ -17,6 +17,8 @@ from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proml_kedro.results import Places
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -69,9 +71,12 @@ class Place:
     @cached_property
     def data_dir(self) -> Path:
         """Where results are kept; Kedro takes a relative one from the project's folder."""
-        from kedro.utils import find_kedro_project
+        return _project_folder() / self.run.data_dir
 
-        return (find_kedro_project(Path.cwd()) or Path.cwd()) / self.run.data_dir
+    @cached_property
+    def places(self) -> Places:
+        """Where the newest result of each name lies, as the catalog says."""
+        return self.loader.places(_project_folder())
 
     def files(self) -> Iterator[Path]:
         """Every configuration file."""
@@ -139,6 +144,12 @@ class Place:
             first = error.errors()[0]
             raise UserError.at(".".join(map(str, first["loc"])), first["msg"]) from error
         return Declared(problem, features, composition.origins.where, values["features"])
+
+
+def _project_folder() -> Path:
+    from kedro.utils import find_kedro_project
+
+    return find_kedro_project(Path.cwd()) or Path.cwd()
 
 
 def _inputs(component: Any, components: dict[str, Any]) -> Iterator[str]:

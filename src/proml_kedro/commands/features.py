@@ -184,6 +184,7 @@ def _checked_filters(market: Any, filters: dict[str, str | None]) -> dict[str, s
 def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
     from proml_kedro.commands.render import description_as_json, description_as_text
     from proml_kedro.features.views.freshness import freshness
+    from proml_kedro.results.names import table_file
 
     place, market = _market(conf_source, overrides, env)
     entries = market.get(name)
@@ -191,7 +192,7 @@ def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | N
         raise UserError(Mistake("", unknown("feature", name, market.names())))
     show = description_as_json if as_json else description_as_text
     for entry in entries:
-        table = place.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
+        table = table_file(place.places.at("feature_tables", entry.problem), entry.view)
         click.echo(show(entry, freshness(table), market.similar(entry)))
 
 
@@ -220,7 +221,7 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
 
     place, market = _market(conf_source, overrides, env)
     declared = [(one.problem, one.features) for one in place.problems()[0]]
-    findings = validate(market.all(), place.data_dir, place.run.hardware, declared)
+    findings = validate(market.all(), place.places, place.run.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)

@@ -105,11 +105,11 @@ class ProjectSource:
         return fingerprint([hour, *map(_written_at, self._place.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
-        from proml_kedro.workspace.results import model_folders
+        from proml_kedro.workspace.results import result_folders
 
-        for folder in model_folders(self._place.data_dir):
-            yield from sorted(one for one in folder.iterdir() if one.is_dir())
-        yield from sorted(self._place.data_dir.glob("*/feature_tables"))
+        for folders in result_folders(self._place.places).values():
+            yield from folders.values()
+        yield from self._place.places.find("feature_tables").values()
 
     def load(self) -> Content:
         """The content as it is now.
@@ -131,7 +131,7 @@ class ProjectSource:
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Content.of(market, place.data_dir, place.run.hardware, written, notices)
+        return Content.of(market, place.places, place.run.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

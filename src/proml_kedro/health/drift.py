@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from proml_kedro.health.profile import ColumnProfile, ReferenceProfile, Sample, count
 from proml_kedro.health.profile import profile as make_profile
-from proml_kedro.health.result import ColumnVerdict, DriftResult, Finding, Verdict
 from proml_kedro.health.schema_check import schema_problem
 from proml_kedro.health.statistics import (
     benjamini_hochberg,
@@ -20,6 +19,7 @@ from proml_kedro.health.statistics import (
     stability_index,
 )
 from proml_kedro.models.component import Columns, Input
+from proml_kedro.results.drift import ColumnDrift, ColumnVerdict, DriftResult, Verdict
 from proml_kedro.spec.monitoring import Check, GateSpec
 
 _SEVERITY = ("drift", "warn", "ok")
@@ -144,20 +144,20 @@ def _notices(
 
 
 def _overall(
-    verdict: Verdict, reference_rows: int, rows: int, notices: tuple[str, ...], findings: Sequence[Finding]
+    verdict: Verdict, reference_rows: int, rows: int, notices: tuple[str, ...], findings: Sequence[ColumnDrift]
 ) -> DriftResult:
-    def worst_first(one: Finding) -> tuple[int, float]:
+    def worst_first(one: ColumnDrift) -> tuple[int, float]:
         return _SEVERITY.index(one.verdict), -(one.psi or 0.0) / (one.threshold or 1.0)
 
     columns = tuple(sorted(findings, key=worst_first))
     return DriftResult(verdict, reference_rows, rows, _flagged_share(findings), notices, columns)
 
 
-def _flagged_share(findings: Sequence[Finding]) -> float:
+def _flagged_share(findings: Sequence[ColumnDrift]) -> float:
     return sum(one.verdict != "ok" for one in findings) / len(findings) if findings else 0.0
 
 
-def _verdict(findings: Sequence[Finding], gate: GateSpec) -> Verdict:
+def _verdict(findings: Sequence[ColumnDrift], gate: GateSpec) -> Verdict:
     share = _flagged_share(findings)
     if any(one.verdict == "drift" for one in findings) or share >= gate.fail_share:
         return "drift"
@@ -169,8 +169,8 @@ def _column_verdict(reasons: Iterable[Check], gate: GateSpec) -> ColumnVerdict:
     return "drift" if found & set(gate.fail_on) else "warn" if found else "ok"
 
 
-def _schema_finding(name: str, problem: str, gate: GateSpec) -> Finding:
-    return Finding(name, _column_verdict(["schema"], gate), ("schema",), problem)
+def _schema_finding(name: str, problem: str, gate: GateSpec) -> ColumnDrift:
+    return ColumnDrift(name, _column_verdict(["schema"], gate), ("schema",), problem)
 
 
 def _compare(name: str, profile: ColumnProfile, current: Sample, gate: GateSpec, movement: Movement) -> _Comparison:
@@ -191,12 +191,12 @@ def _compare(name: str, profile: ColumnProfile, current: Sample, gate: GateSpec,
     )
 
 
-def _judge(compared: Sequence[_Comparison], gate: GateSpec) -> Iterator[Finding]:
+def _judge(compared: Sequence[_Comparison], gate: GateSpec) -> Iterator[ColumnDrift]:
     moved = benjamini_hochberg([one.p_value for one in compared], gate.alpha)
     emptied = benjamini_hochberg([one.null_p_value for one in compared], gate.alpha)
     for one, is_moved, is_emptied in zip(compared, moved, emptied, strict=True):
         reasons = dict(_reasons(one, bool(is_moved), bool(is_emptied), gate))
-        yield Finding(
+        yield ColumnDrift(
             name=one.name,
             verdict=_column_verdict(reasons, gate),
             reasons=tuple(reasons),

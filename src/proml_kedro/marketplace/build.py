@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
-import yaml
-from yaml import YAMLError
-
 from proml_kedro.artifacts import code_fingerprint, fingerprint
+from proml_kedro.bundle import BundleOutline
 from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, Facts, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Place
+from proml_kedro.results import Importance, Places, TrainingSetFacts, UnreadableError
+from proml_kedro.results.names import MANIFEST
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import input_types, is_entity, matching
 
 T = TypeVar("T")
 
-_FACTS = ("training_set/training_set.json", "evaluation/importance.json", "bundle/proml.yaml")
-"""Results that say something of features, below ``<data>/<problem>/<model>``."""
+_FACTS = {"training_set": TrainingSetFacts.FILE, "evaluation": Importance.FILE, "bundle": MANIFEST}
+"""Results that say something of features, and the file that says it."""
 
 
 def open_market(place: Place) -> tuple[Market, list[str]]:
@@ -43,7 +42,7 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
         return Market(file), []
     problems, notices = place.problems()
     inputs = place.model_inputs()
-    results = _Results(place.data_dir)
+    results = _ResultFacts(place.places)
     entries = [entry for one in problems for entry in _entries(one, inputs, results)]
     try:
         market = Market.build(file, entries)
@@ -70,16 +69,12 @@ def _fingerprint(place: Place) -> str:
             "overrides": place.overrides,
             "env": place.env,
             # A result is a link to a folder that never changes.
-            "results": [str(file.resolve()) for pattern in _FACTS for file in _results(place.data_dir, pattern)],
+            "results": [str(one.resolve()) for name, file in _FACTS.items() for one in place.places.files(name, file)],
         }
     )
 
 
-def _results(data_dir: Path, pattern: str, problem: str = "*") -> list[Path]:
-    return sorted(data_dir.glob(f"{problem}/*/{pattern}"))
-
-
-def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results) -> Iterator[Entry]:
+def _entries(declared: Declared, inputs: dict[str, list[str]], results: _ResultFacts) -> Iterator[Entry]:
     types = input_types(declared.problem, declared.features)
     facts = Facts(
         models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, types))},
@@ -94,54 +89,45 @@ def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
     return sorted({name for found in matches for name in found if not is_entity(name)}) if all(matches) else []
 
 
-class _Results:
+class _ResultFacts:
     """What results say of features; what cannot be read is left out and named.
 
     Args:
-        data_dir: Where results are kept.
+        places: Where results lie.
 
     Attributes:
         unreadable: A line for each file that cannot be read.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self.unreadable: list[str] = []
 
     def facts(self, problem: str) -> dict[str, Any]:
         """Bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
-        training_set, importance, bundle = _FACTS
+        sets = self._read(problem, "training_set", TrainingSetFacts.read)
+        importances = self._read(problem, "evaluation", Importance.read)
         return {
-            "bundles": dict(self._read(problem, bundle, _read_bundle)),
-            "null_share": _largest(self._read(problem, training_set, _read_null_share)),
-            "importance": _largest(self._read(problem, importance, _read_importance)),
+            "bundles": {
+                one.tag: [field.name for field in one.inputs]
+                for one in self._read(problem, "bundle", BundleOutline.read)
+            },
+            "null_share": _largest(map(_known_shares, sets)),
+            "importance": _largest(one.shares for one in importances),
         }
 
-    def _read(self, problem: str, pattern: str, read: Callable[[str], T]) -> list[T]:
+    def _read(self, problem: str, name: str, read: Callable[[Path], T]) -> list[T]:
         found = []
-        for file in _results(self._data_dir, pattern, problem):
+        for file in self._places.files(name, _FACTS[name], problem):
             try:
-                found.append(read(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
+                found.append(read(file.parent))
+            except UnreadableError:
                 self.unreadable.append(f"{file} cannot be read, and is left out: `kedro run reuse=false` makes it anew")
         return found
 
 
-def _read_bundle(text: str) -> tuple[str, list[str]]:
-    content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    return f"{content['name']}:{content['version']}", [one["name"] for one in content["schema"]["inputs"]]
-
-
-def _read_null_share(text: str) -> dict[str, float]:
-    return _as_numbers(json.loads(text)["null_share"])
-
-
-def _read_importance(text: str) -> dict[str, float]:
-    return _as_numbers(json.loads(text))
-
-
-def _as_numbers(content: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in content.items() if value is not None}
+def _known_shares(facts: TrainingSetFacts) -> dict[str, float]:
+    return {name: share for name, share in facts.null_share.items() if share is not None}
 
 
 def _largest(files: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 from proml_kedro.engine.duckdb import connect, describe, enclosed, find, parquet, quote, sql_type
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.results import Places
+from proml_kedro.results.names import EXAMPLES, table_file
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -41,7 +43,7 @@ class Finding:
 
 def validate(
     entries: Iterable[Entry],
-    data_dir: Path,
+    places: Places,
     hardware: HardwareSpec,
     problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
 ) -> list[Finding]:
@@ -52,7 +54,7 @@ def validate(
 
     Args:
         entries: The features.
-        data_dir: Where results are kept.
+        places: Where results lie.
         hardware: The machine.
         problems: The problems that they belong to, to look for what only the label may know.
     """
@@ -61,12 +63,12 @@ def validate(
     with connect(hardware) as connection:
         for (problem, view), group in groupby(ordered, key=lambda one: (one.problem, one.view)):
             features = [one for one in group if one.entity != REQUEST]
-            table = data_dir / problem / "feature_tables" / f"{view}.parquet"
+            table = table_file(places.at("feature_tables", problem), view)
             if features and table.is_file():
                 findings += _in_table(connection, features, parquet(table))
-                findings += _in_source(connection, features, data_dir / problem / "tables")
+                findings += _in_source(connection, features, places.at("tables", problem))
     findings += [found for problem, features in problems for found in _leaking(problem, features, ordered)]
-    findings += _leaking_in_data(ordered, data_dir, hardware)
+    findings += _leaking_in_data(ordered, places, hardware)
     return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
 
 
@@ -114,7 +116,7 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
 def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
     """Values whose fractions are lost by the declared type."""
     for entry in entries:
-        file = tables / f"{entry.table}.parquet"
+        file = table_file(tables, entry.table)
         if entry.dtype != "int" or entry.aggregate or not file.is_file():
             continue
         value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
@@ -135,13 +137,13 @@ def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Ent
                 yield Finding("error", entry.place, entry.name, message)
 
 
-def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
+def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: HardwareSpec) -> Iterator[Finding]:
     """Features that predict the label of a training set alone."""
     by_name = {(one.problem, one.name): one for one in entries}
     for problem in dict.fromkeys(one.problem for one in entries):
         names = [name for other, name in by_name if other == problem]
         seen: set[Path] = set()
-        for file in sorted(data_dir.glob(f"{problem}/*/training_set/training_set.parquet")):
+        for file in places.files("training_set", EXAMPLES, problem):
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proml_kedro.engine.duckdb import connect, describe, parquet, quote
 from proml_kedro.marketplace.entry import Entry
+from proml_kedro.results import Places
+from proml_kedro.results.names import EXAMPLES
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.snapshot import feature_table
 
@@ -80,7 +82,7 @@ class Column:
     place: str
 
 
-def find_column(entry: Entry, data_dir: Path) -> Column | None:
+def find_column(entry: Entry, places: Places) -> Column | None:
     """The values of a feature: as models learned from them if any did, otherwise as its view's table has them.
 
     Raises:
@@ -89,11 +91,12 @@ def find_column(entry: Entry, data_dir: Path) -> Column | None:
     """
     import pyarrow.parquet as pq
 
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/training_set.parquet"), key=_modified, reverse=True)
-    for file in sets:
+    sets = {model: folder / EXAMPLES for (_, model), folder in places.find("training_set", entry.problem).items()}
+    there = {model: file for model, file in sets.items() if file.is_file()}
+    for model, file in sorted(there.items(), key=lambda one: _modified(one[1]), reverse=True):
         if entry.name in pq.read_schema(file).names:
-            return Column(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), entry.name.partition(".")[2]
+            return Column(file.resolve(), entry.name, f"training set of {model}")
+    table, name = feature_table(places, entry), entry.name.partition(".")[2]
     if table.is_file() and name in pq.read_schema(table).names:
         return Column(table.resolve(), name, f"feature table {entry.view}")
     return None

@@ -1,18 +1,18 @@
-"""What a drift check says."""
+"""``drift``: whether current data is still like the reference."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from proml_kedro.spec.monitoring import Check
+from proml_kedro.results.json_file import JsonFile
 
 ColumnVerdict = Literal["ok", "warn", "drift"]
 Verdict = Literal["ok", "warn", "drift", "insufficient"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnDrift:
     """What was found in one column.
 
     Attributes:
@@ -30,7 +30,7 @@ class Finding:
 
     name: str
     verdict: ColumnVerdict
-    reasons: tuple[Check, ...] = ()
+    reasons: tuple[str, ...] = ()
     message: str = ""
     psi: float | None = None
     threshold: float | None = None
@@ -41,8 +41,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class DriftResult:
-    """What was found overall.
+class DriftResult(JsonFile):
+    """What was found overall: ``drift.json``.
 
     Attributes:
         verdict: ``drift`` when a column's is, or when the share of columns with a finding reaches the gate's
@@ -54,13 +54,12 @@ class DriftResult:
         columns: What was found in each checked column, the worst first.
     """
 
+    FILE = "drift.json"
+    INDENT = 2
+
     verdict: Verdict
     reference_rows: int
     current_rows: int
     flagged_share: float
     notices: tuple[str, ...]
-    columns: tuple[Finding, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``drift.json`` holds them."""
-        return asdict(self)
+    columns: tuple[ColumnDrift, ...]
