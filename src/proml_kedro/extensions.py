@@ -14,6 +14,8 @@ What comes with proml_kedro is declared in the same way, in its own ``pyproject.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, cached_property
@@ -51,6 +53,7 @@ class Registry(Generic[T]):
         self.sort = sort
         self.group = group
         self._objects: dict[str, T] = {}
+        self._modules: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that gives ``name`` to an object.
@@ -63,8 +66,10 @@ class Registry(Generic[T]):
             if name in self._objects and self._objects[name] is not item:
                 raise ValueError(f"{self.sort} '{name}' is registered twice: {self._objects[name]!r} and {item!r}")
             self._objects[name] = item
+            self._modules[name] = item.__module__ if hasattr(item, "__qualname__") else module
             return item
 
+        module = str(sys._getframe(1).f_globals.get("__name__", ""))  # of an instance only who registers it is known
         return add
 
     @contextmanager
@@ -84,6 +89,19 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All known names, sorted."""
         return sorted({*self._objects, *self._entry_points})
+
+    def modules(self) -> dict[str, str]:
+        """Return the module that the object of each name comes from, without importing any."""
+        points = {name: point.module for name, point in self._entry_points.items()}
+        decorated = {name: self._modules.get(name, type(one).__module__) for name, one in self._objects.items()}
+        return {**decorated, **points}
+
+    def required_by(self, name: str) -> tuple[str, ...]:
+        """Return the distributions that the package of a name's entry point declares to need; extras are left out."""
+        point = self._entry_points.get(name)
+        written = (point.dist.requires if point and point.dist else None) or ()
+        needed = (one for one in written if "extra ==" not in one)
+        return tuple(match[0] for one in needed if (match := re.match(r"[A-Za-z0-9._-]+", one)))
 
     def get(self, name: str) -> T:
         """Return the object called ``name``.
@@ -169,3 +187,8 @@ online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stor
 
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
 """Checks of current data against the reference."""
+
+
+def registries() -> tuple[Registry[Any], ...]:
+    """Return every registry."""
+    return tuple(one for one in globals().values() if isinstance(one, Registry))

@@ -99,7 +99,7 @@ class ProjectSource:
 
     def stamp(self) -> str:
         """When each configuration file was written, which results there are, and the hour: ages are shown too."""
-        from proml_kedro.artifacts import fingerprint
+        from proml_kedro.digests import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
         return fingerprint([hour, *map(_written_at, self._place.files()), *map(_written_at, self._results())])

@@ -7,14 +7,15 @@ from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
-from proml_kedro.artifacts import code_fingerprint, fingerprint
 from proml_kedro.bundle import BundleOutline
+from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, Facts, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Place
 from proml_kedro.results import Importance, Places, TrainingSetFacts, UnreadableError
 from proml_kedro.results.names import MANIFEST
+from proml_kedro.source_code import code_fingerprint
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import input_types, is_entity, matching
 
@@ -64,7 +65,7 @@ def _fingerprint(place: Place) -> str:
     return fingerprint(
         {
             "format": FORMAT,
-            "code": [code_fingerprint(name) for name in ("marketplace", "project")],
+            "code": code_fingerprint("marketplace", "project", remember=place.data_dir / "features" / "imports.json"),
             "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in place.files()},
             "overrides": place.overrides,
             "env": place.env,

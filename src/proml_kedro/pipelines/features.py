@@ -7,9 +7,10 @@ from shutil import copy2, copytree
 
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp
+from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
+from proml_kedro.stamps import Stamp
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.recipes import columns_of
 

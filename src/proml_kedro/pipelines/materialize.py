@@ -7,9 +7,11 @@ from pathlib import Path
 
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Stamp, code_fingerprint
+from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.pipelines.features import register, service_name
+from proml_kedro.source_code import code_fingerprint
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
+from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.recipes import columns_of
 
 _STORE = ("feast.materialize", "feast.online_store", "online.store", "online.sqlite", "online.redis")
@@ -56,7 +58,7 @@ def materialize_features(
         "training_set": training_set,
         "feature_tables": feature_tables,
         "service": service_name(problem, model),
-        "code": [code_fingerprint(f"features.{name}") for name in _STORE],
+        "code": code_fingerprint(*(f"features.{name}" for name in _STORE)),
         "online_store": online_store,
     }
     if not (rows.is_there() and stamp.matches(inputs) and store.reuse):

@@ -13,6 +13,7 @@ from proml_kedro.errors import Mistake, UserError
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import model_code
 
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
@@ -104,7 +105,7 @@ def _train(
         recipe,
         {"training_set": training_set, "previous": previous and previous.digest},
         write,
-        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
+        code=model_code(model),
     )
 
 

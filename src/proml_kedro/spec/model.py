@@ -33,6 +33,9 @@ class ComponentSpec(Spec):
     takes_vectors: ClassVar[bool] = False
     """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
 
+    requires: ClassVar[tuple[str, ...]] = ()
+    """The distributions whose versions change what a component of this kind learns, such as ``scikit-learn``."""
+
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
 

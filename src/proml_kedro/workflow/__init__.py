@@ -1,3 +1,3 @@
 """A run without Kedro: its steps, and the recipes by which results are found again."""
 
-__all__ = ["recipes", "stored"]
+__all__ = ["code", "recipes", "stored"]

@@ -6,18 +6,16 @@ Only parts of the configuration that change a result are in its recipe, so that 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from proml_kedro.artifacts import Recipe, fingerprint
-from proml_kedro.extensions import components
+from proml_kedro.artifacts import Recipe
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import select
 from proml_kedro.spec.on_demand import bases
+from proml_kedro.workflow.code import own_code
 
 
 @dataclass(frozen=True)
@@ -160,13 +158,3 @@ def columns_of(features: FeaturesSpec, *models: ModelSpec | None) -> Mapping[str
     selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
     read = {*selected, *bases(features, selected)}
     return {name: dtype for name, dtype in columns.items() if name in read}
-
-
-def own_code(model: ModelSpec) -> dict[str, str]:
-    """A digest of the source of each kind of component that does not come with proml_kedro, by kind."""
-    sources = {
-        spec.kind: inspect.getsourcefile(components.get(spec.kind))
-        for spec in model.components.values()
-        if not components.get(spec.kind).__module__.startswith("proml_kedro.")
-    }
-    return {kind: fingerprint(Path(file).read_text()) for kind, file in sources.items() if file}

@@ -173,6 +173,7 @@ class MixedSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
     warm_starts: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("numba", "scipy", "numpy")
 
     kind: Literal["mixed"]
     loss: Loss | None = None

@@ -86,6 +86,7 @@ class XGBoostSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset(_METRICS)
+    requires: ClassVar[tuple[str, ...]] = ("xgboost", "numpy")
 
     kind: Literal["xgboost"]
     objective: Objective = "pointwise"
