@@ -8,12 +8,14 @@ from proml_kedro.pipelines.features import columns_of, service_name
 from proml_kedro.release.used_features import refuse_removal
 
 project = Path(__file__).resolve().parents[1]
-run = HydraConfigLoader(project / "conf").loaded.run
+loader = HydraConfigLoader(project / "conf")
+run = loader.loaded.run
 data = project / run.data_dir
-refuse_removal(run.problem, run.features, data, run.remove_used_features)
+places = loader.places(project)
+refuse_removal(run.problem, run.features, places, run.remove_used_features)
 
 columns = columns_of(run.features, run.model, run.evaluation.baseline)
-objects = feast_objects(run.problem, run.features, data)
+objects = feast_objects(run.problem, run.features, places.at("feature_tables"))
 objects.append(feature_service(service_name(run.problem, run.model), run.problem, objects, columns))
 # Feast would remove what is not declared here: the services of models that other runs have trained stay.
 objects += kept_services(open_repository(run.problem, run.features, data, run.hardware, run.online_store), objects)

@@ -85,10 +85,14 @@ def test_apply_list_and_nothing_left_to_do(computed: Path) -> None:
     assert not [line for line in again.stdout.splitlines() if line.startswith(("Created", "Updated", "Deleted"))]
 
 
+def _tables(project: Path) -> Path:
+    return project / "data" / "flight_delays" / "feature_tables"
+
+
 def test_applying_keeps_the_services_of_other_models(computed: Path) -> None:
     run = HydraConfigLoader(computed / "conf").loaded.run
     store = open_repository(run.problem, run.features, computed / "data", run.hardware)
-    register(store, run.problem, run.features, "flight_delays_other", {"weather.visib": "float"})
+    register(store, run.problem, run.features, "flight_delays_other", {"weather.visib": "float"}, _tables(computed))
     assert feast(computed, "apply").returncode == 0
     services = feast(computed, "feature-services", "list").stdout
     assert "flight_delays_other" in services
@@ -114,7 +118,7 @@ def test_a_run_registers_the_same(computed: Path) -> None:
     shutil.rmtree(computed / "data" / "feature_store", ignore_errors=True)
     store = open_repository(run.problem, run.features, computed / "data", run.hardware)
     columns = columns_of(run.features, run.model, run.evaluation.baseline)
-    register(store, run.problem, run.features, service_name(run.problem, run.model), columns)
+    register(store, run.problem, run.features, service_name(run.problem, run.model), columns, _tables(computed))
     assert "No changes to registry" in feast(computed, "plan").stdout
 
 

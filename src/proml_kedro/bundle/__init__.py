@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.bundle.integrity import IntegrityError
-from proml_kedro.bundle.outline import BundleOutline
+from proml_kedro.bundle.outline import BundleOutline, InputOutline
 
 if TYPE_CHECKING:
     from proml_kedro.bundle.bundle import Bundle, write_bundle
@@ -19,6 +19,7 @@ __all__ = [
     "Bundle",
     "BundleOutline",
     "InputField",
+    "InputOutline",
     "IntegrityError",
     "Manifest",
     "Schema",

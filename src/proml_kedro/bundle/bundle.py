@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,6 +110,23 @@ def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) ->
     )
 
 
+@contextmanager
+def _of_another_version(folder: Path) -> Iterator[None]:
+    """Say in one line that a bundle whose files are as they were written cannot be used by this version.
+
+    Raises:
+        IntegrityError: Whatever the block raises; libraries that read models raise errors of many types.
+    """
+    try:
+        yield
+    except (IntegrityError, MemoryError):
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        message = f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
+        raise IntegrityError.of(folder, message) from error
+
+
 class Bundle:
     """A bundle that was read and proved.
 
@@ -140,20 +158,14 @@ class Bundle:
         folder = path.resolve()
         verify(folder)
         manifest = Manifest.read(folder)
-        types = input_types(manifest.problem, manifest.features)
-        try:
+        with _of_another_version(folder):
+            types = input_types(manifest.problem, manifest.features)
             graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
-        except (OSError, LookupError, TypeError, ValueError) as error:  # the files are as they were written
-            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            message = (
-                f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
-            )
-            raise IntegrityError.of(folder, message) from error
-        bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
-        if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
-            raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
-        if check_golden_rows:
-            check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
+            bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+            if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
+                raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
+            if check_golden_rows:
+                check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
         return bundle
 
     @property

@@ -128,11 +128,10 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     moments = {name: until for name, (until, _) in open_rows(place).held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
-    from proml_kedro.features.feast.repository import feature_tables_folder
     from proml_kedro.features.online.consistency import as_result, check_consistency
 
     store = _open(place)
-    tables = feature_tables_folder(run.problem, place.data_dir)
+    tables = place.places.at("feature_tables")
     with _answering():
         columns = run.features.columns()
         found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)

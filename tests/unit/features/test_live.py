@@ -11,6 +11,7 @@ import yaml
 
 from proml_kedro.errors import UserError
 from proml_kedro.release.used_features import refuse_removal
+from proml_kedro.results import Places
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, PROBLEM
@@ -38,7 +39,12 @@ def refused(data: Path, change: Any, **options: Any) -> dict[str, str]:
     del features["gaps"]
     change(features)
     try:
-        refuse_removal(ProblemSpec.model_validate(PROBLEM), FeaturesSpec.model_validate(features), data, **options)
+        refuse_removal(
+            ProblemSpec.model_validate(PROBLEM),
+            FeaturesSpec.model_validate(features),
+            Places(str(data), "shop", "trees"),
+            **options,
+        )
     except UserError as error:
         return {one.key: one.message for one in error.mistakes}
     return {}

@@ -88,7 +88,7 @@ class DeepSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
     takes_vectors: ClassVar[bool] = True
-    requires: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "numpy")
+    requires: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "scipy", "numpy")
 
     kind: Literal["deep"]
     features: DeepFeaturesSpec = DeepFeaturesSpec()
