@@ -207,13 +207,17 @@ class ArtifactStore:
 
     def _folder(self, recipe: Recipe, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
         everything = {**recipe.configuration, **inputs}
-        source = code_fingerprint(*code, remember=self.data_dir / "store" / "imports.json") if code else ""
+        source = self.code_fingerprint(*code) if code else ""
         return (
             self.data_dir
             / "store"
             / recipe.name
             / fingerprint({"name": recipe.name, "inputs": everything, "code": source})
         )
+
+    def code_fingerprint(self, *code: str) -> str:
+        """Return :func:`~proml_kedro.source_code.code_fingerprint`, remembering imports in the store."""
+        return code_fingerprint(*code, remember=self.data_dir / "store" / "imports.json")
 
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written."""

@@ -137,17 +137,25 @@ def code_fingerprint(*code: str, remember: Path | None = None) -> str:
     """Return a digest of modules of this package with all that they import of it, and of versions of libraries.
 
     Args:
-        code: Modules and packages below ``proml_kedro``, such as ``features.tables.read``; or the distribution of an
-            installed library, such as ``==xgboost``.
+        code: Modules and packages below ``proml_kedro``, such as ``features.tables.read``; a file alone, without what
+            it imports, such as ``workflow/steps/train.py``; or the distribution of an installed library, such as
+            ``==xgboost``.
         remember: A file in which it is remembered which module imports what.
 
     Raises:
         ValueError: There is no such module.
         PackageNotFoundError: There is no such library.
     """
-    own = _own_tree(remember).closure(f"{_PACKAGE}.{one}" for one in code if not one.startswith("=="))
     libraries = {one[2:]: version(one[2:]) for one in code if one.startswith("==")}
-    return _digest({**own, **libraries})
+    files = {one: _sha256(_own_folder() / _PACKAGE / one) for one in code if one.endswith(".py")}
+    modules = [f"{_PACKAGE}.{one}" for one in code if not one.startswith("==") and not one.endswith(".py")]
+    return _digest({**_own_tree(remember).closure(modules), **files, **libraries})
+
+
+def _sha256(file: Path) -> str:
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}")
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def extension_fingerprint(module: str, requires: Iterable[str] = ()) -> str:

@@ -18,7 +18,7 @@ from proml_kedro.config import HydraConfigLoader
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.features.views.compute import compute_views
-from proml_kedro.pipelines.features import columns_of, service_name
+from proml_kedro.workflow import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -114,11 +114,11 @@ def test_removing_what_a_bundle_reads_is_refused(computed: Path) -> None:
 
 
 def test_a_run_registers_the_same(computed: Path) -> None:
-    run = HydraConfigLoader(computed / "conf").loaded.run
+    run = Run.of(HydraConfigLoader(computed / "conf").loaded.run, computed)
     shutil.rmtree(computed / "data" / "feature_store", ignore_errors=True)
-    store = open_repository(run.problem, run.features, computed / "data", run.hardware)
-    columns = columns_of(run.features, run.model, run.evaluation.baseline)
-    register(store, run.problem, run.features, service_name(run.problem, run.model), columns, _tables(computed))
+    store = open_repository(run.spec.problem, run.spec.features, computed / "data", run.spec.hardware)
+    tables = run.places.at("feature_tables")
+    register(store, run.spec.problem, run.spec.features, run.service_name, run.columns, tables)
     assert "No changes to registry" in feast(computed, "plan").stdout
 
 

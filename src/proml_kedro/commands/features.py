@@ -132,13 +132,13 @@ def _words(metavar: str) -> click.Argument:
 
 def _market(conf_source: str, overrides: tuple[str, ...], env: str | None) -> tuple[Any, Any]:
     from proml_kedro.marketplace.build import open_market
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
 
-    place = Place(conf_source, overrides, env)
-    market, notices = open_market(place)
+    project = Project(conf_source, overrides, env)
+    market, notices = open_market(project)
     for notice in notices:
         click.echo(notice, err=True)
-    return place, market
+    return project, market
 
 
 def _search(
@@ -186,13 +186,13 @@ def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | N
     from proml_kedro.features.views.freshness import freshness
     from proml_kedro.results.names import table_file
 
-    place, market = _market(conf_source, overrides, env)
+    project, market = _market(conf_source, overrides, env)
     entries = market.get(name)
     if not entries:
         raise UserError(Mistake("", unknown("feature", name, market.names())))
     show = description_as_json if as_json else description_as_text
     for entry in entries:
-        table = table_file(place.places.at("feature_tables", entry.problem), entry.view)
+        table = table_file(project.places.at("feature_tables", entry.problem), entry.view)
         click.echo(show(entry, freshness(table), market.similar(entry)))
 
 
@@ -207,21 +207,21 @@ def _get(
 ) -> None:
     from proml_kedro.commands.online_store import parse_moment, read_entity, split_words
     from proml_kedro.commands.render import values_as_json, values_as_text
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
 
     moment = parse_moment(at)
     entity, overrides = split_words(words, keys)
-    place = Place(conf_source, overrides, env)
-    values = read_entity(place, entity, moment, list(patterns) or ["*"])
+    project = Project(conf_source, overrides, env)
+    values = read_entity(project, entity, moment, list(patterns) or ["*"])
     click.echo((values_as_json if as_json else values_as_text)(values, moment))
 
 
 def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
     from proml_kedro.marketplace.validate import validate
 
-    place, market = _market(conf_source, overrides, env)
-    declared = [(one.problem, one.features) for one in place.problems()[0]]
-    findings = validate(market.all(), place.places, place.run.hardware, declared)
+    project, market = _market(conf_source, overrides, env)
+    declared = [(one.problem, one.features) for one in project.problems()[0]]
+    findings = validate(market.all(), project.places, project.spec.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)
@@ -232,9 +232,9 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
 
 def _push(view: str, file: Path, overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
     from proml_kedro.commands.online_store import push_file
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
 
-    pushed = push_file(Place(conf_source, overrides, env), view, file)
+    pushed = push_file(Project(conf_source, overrides, env), view, file)
     late = f", {pushed.late} of them older than what is there" if pushed.late else ""
     click.echo(f"{view}: {pushed.rows} row{'' if pushed.rows == 1 else 's'}{late}")
 
@@ -252,10 +252,10 @@ def _check(
 
     from proml_kedro.commands.online_store import compare_logged, compare_values
     from proml_kedro.commands.render import consistency_as_text
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
 
-    place = Place(conf_source, overrides, env)
-    result = compare_logged(place, log, rows, tolerance) if log else compare_values(place, rows, tolerance)
+    project = Project(conf_source, overrides, env)
+    result = compare_logged(project, log, rows, tolerance) if log else compare_values(project, rows, tolerance)
     click.echo(json.dumps(result) if as_json else consistency_as_text(result))
     if result["mismatches"]:
         sys.exit(FOUND)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.project import Place
+from proml_kedro.project import Project
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeatureViewSpec
 
@@ -69,12 +69,12 @@ def split_words(words: Sequence[str], keys: Sequence[str] = ()) -> tuple[dict[st
 
 
 def read_entity(
-    place: Place, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
+    project: Project, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
 ) -> dict[str, OnlineValue]:
     """The features whose keys are given.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
         entity: The keys.
         as_of: The moment.
         patterns: Which features, with ``*`` for any text.
@@ -82,27 +82,27 @@ def read_entity(
     Raises:
         UserError: An unknown key or feature, a key that misses others, no store, or one that lacks a view.
     """
-    run = place.run
-    stored = {name: one for name, one in run.features.columns().items() if _view(place, name).is_stored}
+    run = project.spec
+    stored = {name: one for name, one in run.features.columns().items() if _view(project, name).is_stored}
     chosen = {name: stored[name] for name in run.features.select(list(patterns)) if name in stored}
-    _check(place, entity, patterns, stored)
-    readable = {name: one for name, one in chosen.items() if set(_view(place, name).key) <= set(entity)}
+    _check(project, entity, patterns, stored)
+    readable = {name: one for name, one in chosen.items() if set(_view(project, name).key) <= set(entity)}
     if not readable:
-        wanted = sorted({",".join(_view(place, name).key) for name in chosen})
+        wanted = sorted({",".join(_view(project, name).key) for name in chosen})
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    return _look(place, entity, as_of, readable)
+    return _look(project, entity, as_of, readable)
 
 
-def _view(place: Place, feature: str) -> FeatureViewSpec:
-    return place.run.features.views[feature.partition(".")[0]]
+def _view(project: Project, feature: str) -> FeatureViewSpec:
+    return project.spec.features.views[feature.partition(".")[0]]
 
 
-def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
+def _check(project: Project, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
     from fnmatch import fnmatchcase
 
-    known = place.run.problem.examples.entities
+    known = project.spec.problem.examples.entities
     mistakes = [Mistake("", unknown("entity", name, known)) for name in entity if name not in known]
     mistakes += [
         Mistake("", unknown("stored feature", pattern, stored), "option --features")
@@ -113,36 +113,36 @@ def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], sto
         raise UserError(*mistakes)
 
 
-def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
+def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, Any]:
     """Online values beside offline ones, as of the moment each view was materialized for.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
         rows: How many keys of each view.
         tolerance: Relative difference of two numbers that counts as none.
 
     Raises:
         UserError: There is no online store, or nothing in it.
     """
-    run = place.run
-    moments = {name: until for name, (until, _) in open_rows(place).held().items() if name in run.features.views}
+    run = project.spec
+    moments = {name: until for name, (until, _) in open_rows(project).held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.online.consistency import as_result, check_consistency
 
-    store = _open(place)
-    tables = place.places.at("feature_tables")
+    store = _open(project)
+    tables = project.places.at("feature_tables")
     with _answering():
         columns = run.features.columns()
         found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
     return as_result(found)
 
 
-def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
+def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
     """What a service has logged beside offline values as of the logged moments.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
         log: The log.
         rows: How many of its last rows.
         tolerance: Relative difference of two numbers that counts as none.
@@ -155,14 +155,14 @@ def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict
 
     logged = read_log(log, rows)
     with _answering():
-        return as_result(compare_log(_open(place), place.run.features, logged, tolerance))
+        return as_result(compare_log(_open(project), project.spec.features, logged, tolerance))
 
 
-def push_file(place: Place, view: str, file: Path) -> Pushed:
+def push_file(project: Project, view: str, file: Path) -> Pushed:
     """Put the rows of a file into the online store.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
         view: Which view's rows.
         file: CSV or Parquet; ``-`` for CSV from standard input.
 
@@ -171,18 +171,18 @@ def push_file(place: Place, view: str, file: Path) -> Pushed:
     """
     from proml_kedro.features.online.push import push_rows
 
-    stored = {name: one for name, one in place.run.features.views.items() if one.is_stored}
+    stored = {name: one for name, one in project.spec.features.views.items() if one.is_stored}
     if view not in stored:
         raise UserError(Mistake("", unknown("stored feature view", view, stored)))
-    rows = open_rows(place)
+    rows = open_rows(project)
     with tempfile.TemporaryDirectory() as folder, _answering():
         if str(file) == "-":
             file = Path(folder) / "standard input.csv"
             file.write_bytes(sys.stdin.buffer.read())
-        return push_rows(rows, view, stored[view], file, place.run.hardware)
+        return push_rows(rows, view, stored[view], file, project.spec.hardware)
 
 
-def open_rows(place: Place) -> Rows:
+def open_rows(project: Project) -> Rows:
     """The online store.
 
     Raises:
@@ -190,18 +190,18 @@ def open_rows(place: Place) -> Rows:
     """
     from proml_kedro.features.online.open import online_place, rows_at
 
-    run = place.run
-    rows = rows_at(online_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    run = project.spec
+    rows = rows_at(online_place(run.online_store, run.problem.name, project.data_dir), run.problem.name)
     if not rows.is_there():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
     return rows
 
 
-def _open(place: Place) -> FeatureStore:
+def _open(project: Project) -> FeatureStore:
     from proml_kedro.features.feast.repository import open_repository
 
-    run = place.run
-    return open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store)
+    run = project.spec
+    return open_repository(run.problem, run.features, project.data_dir, run.hardware, run.online_store)
 
 
 @contextmanager
@@ -220,13 +220,13 @@ def _answering() -> Iterator[None]:
 
 
 def _look(
-    place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
+    project: Project, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online.lookup import OnlineFeatures
 
-    rows = open_rows(place)
+    rows = open_rows(project)
     try:
         with _answering():
-            return OnlineFeatures(rows, place.run.features, columns).look(entity, as_of)
+            return OnlineFeatures(rows, project.spec.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
     from proml_kedro.workspace.snapshot import Content
 
 PORT = 4242
@@ -90,26 +90,26 @@ class ProjectSource:
 
     def __init__(self, conf_source: str, overrides: tuple[str, ...] = (), env: str | None = None) -> None:
         self._arguments = (conf_source, overrides, env)
-        self._place = self._open()
+        self._project = self._open()
 
-    def _open(self) -> Place:
-        from proml_kedro.project import Place
+    def _open(self) -> Project:
+        from proml_kedro.project import Project
 
-        return Place(*self._arguments)
+        return Project(*self._arguments)
 
     def stamp(self) -> str:
         """When each configuration file was written, which results there are, and the hour: ages are shown too."""
         from proml_kedro.digests import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
-        return fingerprint([hour, *map(_written_at, self._place.files()), *map(_written_at, self._results())])
+        return fingerprint([hour, *map(_written_at, self._project.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
         from proml_kedro.workspace.results import result_folders
 
-        for folders in result_folders(self._place.places).values():
+        for folders in result_folders(self._project.places).values():
             yield from folders.values()
-        yield from self._place.places.find("feature_tables").values()
+        yield from self._project.places.find("feature_tables").values()
 
     def load(self) -> Content:
         """The content as it is now.
@@ -120,18 +120,18 @@ class ProjectSource:
         from proml_kedro.marketplace.build import open_market
         from proml_kedro.workspace.snapshot import Content
 
-        place = self._open()
-        market, notices = open_market(place)
-        self._place = place
+        project = self._open()
+        market, notices = open_market(project)
+        self._project = project
 
         @cache
         def declared() -> Mapping[str, Mapping[str, Any]]:
-            return {one.problem.name: one.written for one in place.problems()[0]}
+            return {one.problem.name: one.written for one in project.problems()[0]}
 
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Content.of(market, place.places, place.run.hardware, written, notices)
+        return Content.of(market, project.places, project.spec.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

@@ -12,7 +12,7 @@ from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, Facts, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
-from proml_kedro.project import Declared, Place
+from proml_kedro.project import Declared, Project
 from proml_kedro.results import Importance, Places, TrainingSetFacts, UnreadableError
 from proml_kedro.results.names import MANIFEST
 from proml_kedro.source_code import code_fingerprint
@@ -25,11 +25,11 @@ _FACTS = {"training_set": TrainingSetFacts.FILE, "evaluation": Importance.FILE, 
 """Results that say something of features, and the file that says it."""
 
 
-def open_market(place: Place) -> tuple[Market, list[str]]:
+def open_market(project: Project) -> tuple[Market, list[str]]:
     """The index for this configuration and these results; made when there is none yet.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
 
     Returns:
         The index, and a line for each problem that had to be left out.
@@ -37,13 +37,13 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
     Raises:
         UserError: The configuration is not sound.
     """
-    folder = place.data_dir / "features"
-    file = folder / f"market-{_fingerprint(place)}.sqlite"
+    folder = project.data_dir / "features"
+    file = folder / f"market-{_fingerprint(project)}.sqlite"
     if file.is_file():
         return Market(file), []
-    problems, notices = place.problems()
-    inputs = place.model_inputs()
-    results = _ResultFacts(place.places)
+    problems, notices = project.problems()
+    inputs = project.model_inputs()
+    results = _ResultFacts(project.places)
     entries = [entry for one in problems for entry in _entries(one, inputs, results)]
     try:
         market = Market.build(file, entries)
@@ -60,17 +60,19 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
     return market, notices
 
 
-def _fingerprint(place: Place) -> str:
+def _fingerprint(project: Project) -> str:
     """A digest of all that the index is made from."""
     return fingerprint(
         {
             "format": FORMAT,
-            "code": code_fingerprint("marketplace", "project", remember=place.data_dir / "features" / "imports.json"),
-            "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in place.files()},
-            "overrides": place.overrides,
-            "env": place.env,
+            "code": code_fingerprint("marketplace", "project", remember=project.data_dir / "features" / "imports.json"),
+            "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in project.files()},
+            "overrides": project.overrides,
+            "env": project.env,
             # A result is a link to a folder that never changes.
-            "results": [str(one.resolve()) for name, file in _FACTS.items() for one in place.places.files(name, file)],
+            "results": [
+                str(one.resolve()) for name, file in _FACTS.items() for one in project.places.files(name, file)
+            ],
         }
     )
 

@@ -44,7 +44,7 @@ class MetricDifference:
     p_value: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metrics(JsonFile):
     """``metrics.json``; None for what is not defined.
 
@@ -69,10 +69,10 @@ class Metrics(JsonFile):
     INDENT = 2
 
     rows: int
-    candidate: Mapping[str, float | None]
     task: str = "binary"
     label_mean: float | None = None
     positive_rate: float | None = None
+    candidate: Mapping[str, float | None]
     baseline: Mapping[str, float | None] | None = None
     differences: Mapping[str, MetricDifference] = field(default_factory=dict)
     cluster_by: str = "row"

@@ -15,12 +15,13 @@ from proml_kedro.spec.model import spec_of
 _OURS = "proml_kedro."
 
 
-def model_code(model: ModelSpec) -> tuple[str, ...]:
-    """Return what fitting a model rests on, for :func:`~proml_kedro.source_code.code_fingerprint`.
+def model_code(*models: ModelSpec | None) -> tuple[str, ...]:
+    """Return what fitting models and scoring with them rests on, for :func:`~proml_kedro.source_code.code_fingerprint`.
 
-    Only kinds of component that the model has count, and only the libraries that these name.
+    Only kinds of component that the models have count, and only the libraries that these name.
     """
-    modules, kinds = components.modules(), sorted({spec.kind for spec in model.components.values()})
+    modules = components.modules()
+    kinds = sorted({spec.kind for model in models if model for spec in model.components.values()})
     ours = {kind: modules[kind].removeprefix(_OURS) for kind in kinds if modules[kind].startswith(_OURS)}
     libraries = sorted({library for kind in ours for library in spec_of(kind).requires})
     return ("models.graph", "models.examples", "models.columns", *ours.values(), *(f"=={one}" for one in libraries))
@@ -41,6 +42,15 @@ def own_code(*specs: BaseModel | None) -> dict[str, str]:
         for registry, name, module in extensions
         if name in named
     }
+
+
+def own_code_of(*specs: BaseModel | None) -> dict[str, dict[str, str]]:
+    """Return :func:`own_code` under that name; nothing at all when there is none.
+
+    So what a recipe without extensions says stays what it was before extensions counted.
+    """
+    found = own_code(*specs)
+    return {"own_code": found} if found else {}
 
 
 def _extensions(registry: Registry[Any]) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,7 @@ def data(tmp_path: Path) -> Path:
 def refused(data: Path, change: Any, **options: Any) -> dict[str, str]:
     features = copy.deepcopy(FEATURES)
     del features["gaps"]
+    places = Places(str(data), "shop", "trees")
     change(features)
     try:
         refuse_removal(
