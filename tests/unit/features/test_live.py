@@ -43,7 +43,7 @@ def refused(data: Path, change: Any, **options: Any) -> dict[str, str]:
         refuse_removal(
             ProblemSpec.model_validate(PROBLEM),
             FeaturesSpec.model_validate(features),
-            Places(str(data), "shop", "trees"),
+            places,
             **options,
         )
     except UserError as error:
