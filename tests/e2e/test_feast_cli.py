@@ -59,7 +59,7 @@ def computed(project: Path) -> Path:
 
 def feast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=120, check=False
+        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -139,16 +139,16 @@ def test_ui_on_this_machine_only(computed: Path) -> None:
         assert b"<html" in fetch(server, f"http://127.0.0.1:{port}/").lower()
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=300)
 
 
 def fetch(server: subprocess.Popen[bytes], url: str) -> bytes:
     """The page, as soon as the server answers."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while True:
         assert server.poll() is None, "the server has stopped"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 return bytes(response.read())
         except OSError:
             assert time.monotonic() < deadline, "no answer"
