@@ -14,7 +14,7 @@ from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import program, run_again, workspace
 from proml_kedro.results import Consistency, DriftResult, Metrics, Places
 from proml_kedro.results.names import REPORTS
-from proml_kedro.spec import RunSpec
+from proml_kedro.spec import ModelSpec, RunSpec
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
 
@@ -40,7 +40,7 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_drift(DriftResult.read(results["drift"].path)))
     if "consistency" in results:
         console.print(_consistency(Consistency.read(results["consistency"].path)))
-    for text in (*_reports(results, places), *_next(results, places, model)):
+    for text in (*_reports(results, places), *_next(results, places, run.model)):
         console.print(text)
     console.print(_cost(seconds), style="dim")
 
@@ -105,13 +105,13 @@ def _reports(results: Mapping[str, Artifact], places: Places) -> Iterator[str]:
             yield f"{title + ':':<12} {places.shown(name) / REPORTS[name]}"
 
 
-def _next(results: Mapping[str, Artifact], places: Places, model: str) -> Iterator[str | Text]:
+def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec) -> Iterator[str | Text]:
     """What to do next, as lines to copy."""
     yield Text("Next", "bold")
     if "bento" in results:
         yield f"  serve it          {program('bentoml')} serve {shlex.quote(str(places.at('bento').absolute()))}"
-    if model == "xgboost":
-        yield f"  change the model  {run_again('model.components.trees.params.max_depth=4')}"
+    if change := model.components[model.score].example_change:
+        yield f"  change the model  {run_again(f'model.components.{model.score}.{change}')}"
     yield f"  check for drift   {run_again('--pipelines=monitor')}"
     yield f"  look at it all    {workspace()}"
 
