@@ -52,7 +52,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a result is made from, as far as the configuration tells; data and code come on top.
+    """Recipe of a result: what it is made from as far as the configuration tells. Data and code come on top.
 
     Attributes:
         name: Where such results go below the store, with slashes.
@@ -68,14 +68,14 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Equal for results that the configuration cannot tell apart."""
+        """Digest that is equal for results that the configuration cannot tell apart."""
         of = {name: one.digest for name, one in self.of.items()}
         return fingerprint({"name": self.name, "configuration": self.configuration, "of": of})
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a result was made from.
+    """Record of what a result was made from.
 
     Attributes:
         recipe: Digest of its recipe.
@@ -92,7 +92,7 @@ _RECORD = TypeAdapter(Record)
 
 
 class ArtifactStore:
-    """Where results are made: the folder ``store`` below the data folder.
+    """Store of results: the folder ``store`` below the data folder.
 
     Args:
         data_dir: The data folder; made on first use.
@@ -106,7 +106,7 @@ class ArtifactStore:
     def build(
         self, what: Recipe | str, inputs: Mapping[str, Any], write: Callable[[Path], None], code: tuple[str, ...] = ()
     ) -> Artifact:
-        """The result made by a recipe from ``inputs``: found when there is one, otherwise written.
+        """Make the result of a recipe from ``inputs``, or find it when it is there.
 
         Args:
             what: The recipe; or, for what no run starts from, only where it goes below the store, with slashes.
@@ -138,7 +138,7 @@ class ArtifactStore:
         write: Callable[[Path, Path], None],
         code: tuple[str, ...] = (),
     ) -> Artifact:
-        """As :meth:`build`, for long work that goes on where a killed process has left it.
+        """Make a result as :meth:`build` does, and go on where a killed process has left it.
 
         While another run or thread makes the same result, this one waits, and takes over what that one has made.
 
@@ -161,7 +161,7 @@ class ArtifactStore:
         return artifact
 
     def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
-        """The newest whole result of a recipe; None when there is none.
+        """Find the newest whole result of a recipe; None when there is none.
 
         Args:
             recipe: What it is to be made from.
@@ -179,15 +179,15 @@ class ArtifactStore:
         return None
 
     def record(self, folder: Path) -> Record | None:
-        """What the result in a folder was made from; None when nothing says so."""
+        """Read what the result in a folder was made from; None when nothing says so."""
         return read_checked(record_file(folder), _RECORD)
 
     def holds(self, artifact: Artifact) -> bool:
-        """Whether a result is there with all its files."""
+        """Tell whether a result is there with all its files."""
         return is_whole(artifact.path)
 
     def made_of(self, artifact: Artifact) -> dict[str, Artifact]:
-        """The results that a result was made from, by the names of its recipe."""
+        """Return the results that a result was made from, by the names of its recipe."""
         record = self.record(artifact.path)
         return self._made_of(record) if record else {}
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 @runtime_checkable
 class Fingerprinted(Protocol):
-    """What stands for everything that it was made from, such as an artefact."""
+    """Object that stands for everything it was made from, such as an artefact."""
 
     @property
     def fingerprint(self) -> str:
@@ -22,12 +22,12 @@ class Fingerprinted(Protocol):
 
 
 def fingerprint(value: Any) -> str:
-    """A digest of 16 hexadecimal digits; equal values give equal digests, in whatever order their keys are."""
+    """Return a digest of 16 hexadecimal digits. The order of keys does not affect it."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
 
 
 def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON makes of specs and plain values."""
+    """Return what JSON makes of specs and plain values."""
     content: dict[str, Any] = json.loads(json.dumps(value, default=_plain))
     return content
 

@@ -26,7 +26,7 @@ _LISTING = TypeAdapter(dict[str, int])
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ``folder`` when it is complete."""
+    """Give a folder to fill, which takes the place of ``folder`` when the block ends."""
     temporary, old, listing = (temporary_beside(folder) for _ in range(3))
     with cannot_write(folder):
         temporary.mkdir(parents=True)
@@ -46,7 +46,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def checkpoints_for(folder: Path, name: str, wait: bool) -> Iterator[Path]:
-    """The folder for checkpoints of a result, which nobody else has while the block runs.
+    """Give the folder for checkpoints of a result, which nobody else has while the block runs.
 
     Args:
         folder: Of the result.
@@ -73,17 +73,17 @@ def checkpoints_for(folder: Path, name: str, wait: bool) -> Iterator[Path]:
 
 
 def _listing(folder: Path) -> Path:
-    """The file beside a result that says what is in it; a result without one is not whole."""
+    """Return the file beside a result that lists its content; a result without one is not whole."""
     return folder.with_name(f"{folder.name}.files")
 
 
 def record_file(folder: Path) -> Path:
-    """The file beside a result that says what it was made from."""
+    """Return the file beside a result that says what it was made from."""
     return folder.with_name(f"{folder.name}.made")
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """The size of each file in a folder, as far as it is there: another run may be replacing it."""
+    """Return the size of each file in a folder. Files that another run removes meanwhile are omitted."""
     sizes = {}
     for parent, _, names in os.walk(folder):
         for file in (Path(parent, name) for name in names):
@@ -93,7 +93,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a result is there with every file that was written."""
+    """Tell whether a result is there with every file that was written."""
     listing = read_checked(_listing(folder), _LISTING)
     if listing is None or not folder.is_dir():
         return False
@@ -102,7 +102,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def read_checked(file: Path, kind: TypeAdapter[T]) -> T | None:
-    """What a file beside a result says; None when it is not there, or damaged."""
+    """Read a file beside a result; None when it is missing or damaged."""
     try:
         return kind.validate_python(json.loads(file.read_text()))
     except (OSError, ValueError):

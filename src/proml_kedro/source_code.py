@@ -104,7 +104,7 @@ class SourceTree:
         return self._needs[module]
 
     def _resolve(self, name: str) -> Iterator[str]:
-        """The modules that are imported for a dotted name: it, or what it is taken from, and their packages."""
+        """Find the modules that are imported for a dotted name: itself, or what it is taken from, and packages."""
         if self.folder == _own_folder() and name.startswith(_REGISTRIES):
             yield from _built_in(name.removeprefix(_REGISTRIES))
         parts = name.split(".")
@@ -117,7 +117,7 @@ class SourceTree:
 
 
 def _built_in(registry: str) -> Iterator[str]:
-    """The modules of this package whose objects a registry loads by name."""
+    """Return the modules of this package whose objects a registry loads by name."""
     known = getattr(extensions, registry, None)
     if isinstance(known, Registry) and registry not in _BY_KIND:
         yield from (one for one in known.modules().values() if one.startswith(f"{_PACKAGE}."))
@@ -176,7 +176,7 @@ def extension_fingerprint(module: str, requires: Iterable[str] = ()) -> str:
 
 
 def _folder_of(top: str) -> Path | None:
-    """The folder that a top-level package or module lies in."""
+    """Find the folder that a top-level package or module lies in."""
     loaded = sys.modules.get(top)
     file = getattr(loaded, "__file__", None)
     if file:

@@ -10,7 +10,7 @@ from proml_kedro.digests import fingerprint
 
 
 class Stamp:
-    """Remembers what a place that changes, such as a registry, was last made from.
+    """Memory of what a place that changes, such as a registry, was last made from.
 
     Args:
         file: Where that is written.
@@ -22,14 +22,14 @@ class Stamp:
         self._place = place
 
     def matches(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the place was last made from these inputs."""
+        """Tell whether the place was last made from these inputs."""
         return self._place.exists() and self._file.is_file() and self._file.read_text() == fingerprint(inputs)
 
     def write(self, inputs: Mapping[str, Any]) -> None:
-        """Say that the place is now made from these inputs."""
+        """Remember that the place is now made from these inputs."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_text(fingerprint(inputs))
 
     def remove(self) -> None:
-        """Say that nothing is known, before the place is changed."""
+        """Forget what the place was made from, before it is changed."""
         self._file.unlink(missing_ok=True)

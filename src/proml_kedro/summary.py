@@ -46,7 +46,7 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
 
 
 def _metrics(result: Metrics, model: str) -> Table:
-    """The metrics of the model and its baseline on the test period, with the difference and its interval."""
+    """Lay out the metrics of model and baseline on the test period, their difference and its interval."""
     table = Table(title=f"Test period, {result.rows:,} rows", title_justify="left", box=None, pad_edge=False)
     table.add_column("metric")
     table.add_column(model, justify="right")
@@ -70,7 +70,7 @@ def _metrics(result: Metrics, model: str) -> Table:
 
 
 def _groups(metrics: Metrics) -> Iterator[str]:
-    """What the metrics of rankings are taken over."""
+    """Say which groups the metrics of rankings are means over."""
     if facts := metrics.ranking:
         left_out = f"{facts.without_positive:,} of {facts.groups:,} groups have no positive row and are left out"
         yield f"Ranked within {facts.within}: {left_out}"
@@ -106,7 +106,7 @@ def _reports(results: Mapping[str, Artifact], places: Places) -> Iterator[str]:
 
 
 def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec) -> Iterator[str | Text]:
-    """What to do next, as lines to copy."""
+    """Propose what to do next, as lines to copy."""
     yield Text("Next", "bold")
     if "bento" in results:
         yield f"  serve it          {program('bentoml')} serve {shlex.quote(str(places.at('bento').absolute()))}"

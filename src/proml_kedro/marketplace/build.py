@@ -26,7 +26,7 @@ _FACTS = {"training_set": TrainingSetFacts.FILE, "evaluation": Importance.FILE, 
 
 
 def open_market(project: Project) -> tuple[Market, list[str]]:
-    """The index for this configuration and these results; made when there is none yet.
+    """Open the index for this configuration and these results; make it when there is none yet.
 
     Args:
         project: What the command works on.
@@ -61,7 +61,7 @@ def open_market(project: Project) -> tuple[Market, list[str]]:
 
 
 def _fingerprint(project: Project) -> str:
-    """A digest of all that the index is made from."""
+    """Return a digest of all that the index is made from."""
     return fingerprint(
         {
             "format": FORMAT,
@@ -87,13 +87,13 @@ def _entries(declared: Declared, inputs: dict[str, list[str]], results: _ResultF
 
 
 def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
-    """The features that a model reads, beside keys; none when it was written for another problem."""
+    """Return the features that a model reads, beside keys; none when it was written for another problem."""
     matches = [list(matching(pattern, types)) for pattern in patterns]
     return sorted({name for found in matches for name in found if not is_entity(name)}) if all(matches) else []
 
 
 class _ResultFacts:
-    """What results say of features; what cannot be read is left out and named.
+    """Facts of results about features; a file that cannot be read is omitted and named.
 
     Args:
         places: Where results lie.
@@ -107,7 +107,7 @@ class _ResultFacts:
         self.unreadable: list[str] = []
 
     def facts(self, problem: str) -> dict[str, Any]:
-        """Bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
+        """Return bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
         sets = self._read(problem, "training_set", TrainingSetFacts.read)
         importances = self._read(problem, "evaluation", Importance.read)
         return {
@@ -134,7 +134,7 @@ def _known_shares(facts: TrainingSetFacts) -> dict[str, float]:
 
 
 def _largest(files: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The largest value that any of the files has for each feature."""
+    """Return the largest value that any of the files has for each feature."""
     largest: dict[str, float] = {}
     for file in files:
         for name, value in file.items():

@@ -14,7 +14,7 @@ from proml_kedro.spec.problem import ProblemSpec
 
 
 def refuse_removal(problem: ProblemSpec, features: FeaturesSpec, places: Places, allowed: bool = False) -> None:
-    """See that every feature that a bundle looks up online is still declared.
+    """Refuse a configuration in which a feature that a bundle looks up online is not declared any more.
 
     Args:
         problem: The problem.
@@ -39,7 +39,7 @@ def _removed(problem: ProblemSpec, features: FeaturesSpec, places: Places) -> It
 
 
 def _lost(bundle: BundleOutline, declared: Mapping[str, Dtype]) -> Iterator[InputOutline]:
-    """The inputs that are looked up online and not declared as they were."""
+    """Find the inputs that are looked up online and not declared as they were."""
     return (one for one in bundle.inputs if not one.request and declared.get(one.name) != one.dtype)
 
 
