@@ -46,22 +46,22 @@ class FeatureComparison:
     worst: Mapping[str, float | str] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Consistency(JsonFile):
     """``consistency.json``.
 
     Attributes:
         features: How many features were compared.
+        cells: How many keys were looked at, over all features.
         present: Values that at least one side has.
         mismatches: How many of them differ.
-        cells: How many keys were looked at, over all features.
         comparisons: Each feature.
     """
 
     FILE = "consistency.json"
 
     features: int
+    cells: int = 0
     present: int
     mismatches: int
-    cells: int = 0
     comparisons: tuple[FeatureComparison, ...] = ()
