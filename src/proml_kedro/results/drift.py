@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from proml_kedro.results.json_file import JsonFile
 
@@ -12,8 +13,23 @@ Verdict = Literal["ok", "warn", "drift", "insufficient"]
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """The difference that a check measured in one column.
+
+    Attributes:
+        size: How large the difference is; None when there is nothing to compare.
+        limit: From where on it counts.
+        p_value: How likely it is by chance; None for a check without a test.
+    """
+
+    size: float | None
+    limit: float
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
 class ColumnDrift:
-    """What was found in one column.
+    """The verdict on one column, with what was measured.
 
     Attributes:
         name: Of the column.
@@ -26,6 +42,7 @@ class ColumnDrift:
         nulls: Share of rows without a value, in the reference and in the current data.
         scale: Factor by which the size of the numbers changed; 1 for categories.
         new_values: Share of current values that are categories the reference does not have.
+        checks: What the gate's further checks measured, by their names.
     """
 
     name: str
@@ -38,11 +55,12 @@ class ColumnDrift:
     nulls: tuple[float, float] | None = None
     scale: float | None = None
     new_values: float | None = None
+    checks: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DriftResult(JsonFile):
-    """What was found overall: ``drift.json``.
+    """The verdict on all columns: ``drift.json``.
 
     Attributes:
         verdict: ``drift`` when a column's is, or when the share of columns with a finding reaches the gate's
@@ -63,3 +81,11 @@ class DriftResult(JsonFile):
     flagged_share: float
     notices: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Convert to plain values; a column has ``checks`` where the gate has some."""
+        plain = super().as_dict()
+        for column in plain["columns"]:
+            if not column["checks"]:
+                del column["checks"]
+        return plain

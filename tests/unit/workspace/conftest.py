@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
+from proml_kedro.evaluation.result import Difference, Evaluation
 from proml_kedro.marketplace.entry import Facts, list_features
 from proml_kedro.marketplace.index import Market
-from proml_kedro.results import ColumnDrift, DriftResult, Places
+from proml_kedro.results import ColumnDrift, DriftResult, Places, RankingFacts
 from proml_kedro.workspace.app import make_app
 from proml_kedro.workspace.server import hosts_of
 from proml_kedro.workspace.snapshot import Content, Live
