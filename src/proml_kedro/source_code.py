@@ -17,6 +17,9 @@ from proml_kedro.imports import ImportIndex
 
 _PACKAGE = "proml_kedro"
 _REGISTRIES = f"{_PACKAGE}.extensions."
+_SPECS = f"{_PACKAGE}.spec."
+"""What these take from registries are names and types of YAML, and nothing is computed by them."""
+
 _BY_KIND = ("components", "component_specs")
 """Registries whose objects count only for those who use them, by :func:`code_fingerprint` of their modules."""
 
@@ -99,13 +102,13 @@ class SourceTree:
             package = module if place and place.is_dir() else module.rpartition(".")[0]
             names = self.index.imports(source, package, digest)
             self._needs[module] = frozenset(
-                one for name in names if self._counts(name) for one in self._resolve(name)
+                one for name in names if self._counts(name) for one in self._resolve(name, module)
             ) - {module}
         return self._needs[module]
 
-    def _resolve(self, name: str) -> Iterator[str]:
+    def _resolve(self, name: str, importer: str) -> Iterator[str]:
         """Find the modules that are imported for a dotted name: itself, or what it is taken from, and packages."""
-        if self.folder == _own_folder() and name.startswith(_REGISTRIES):
+        if self.top == _PACKAGE and name.startswith(_REGISTRIES) and not importer.startswith(_SPECS):
             yield from _built_in(name.removeprefix(_REGISTRIES))
         parts = name.split(".")
         for length in range(1, len(parts) + 1):

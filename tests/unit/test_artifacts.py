@@ -423,7 +423,7 @@ def test_threads_do_not_share_checkpoints(store, tmp_path, monkeypatch):
         if "waiting" in message:
             somebody_waits.set()
 
-    monkeypatch.setattr("proml_kedro.artifacts.logger.info", note)
+    monkeypatch.setattr("proml_kedro.result_folder.logger.info", note)
 
     def write(folder, checkpoints):
         checkpoints.mkdir(parents=True)

@@ -218,7 +218,7 @@ def test_a_model_is_stale_when_a_helper_of_its_kind_is_edited(package: Path) -> 
 
 
 def models() -> dict[str, ModelSpec]:
-    mixed = {"kind": "mixed", "inputs": ["visit.price"], "random_effects": {"shop": {}}}
+    mixed = {"kind": "mixed", "inputs": ["visit.price"], "random_effects": [{"entity": "shop"}]}
     specs = {"mixed": mixed, "xgboost": {"kind": "xgboost", "inputs": ["*"]}}
     return {
         name: ModelSpec.model_validate({"name": name, "components": {"one": spec}, "score": "one"})
