@@ -14,6 +14,7 @@ In a test of your own::
 
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
 
@@ -23,6 +24,7 @@ __all__ = [
     "VECTOR",
     "check_block",
     "check_component",
+    "check_drift_check",
     "check_head",
     "check_metric",
     "check_ranking_metric",
