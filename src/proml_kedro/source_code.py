@@ -20,7 +20,7 @@ _REGISTRIES = f"{_PACKAGE}.extensions."
 _SPECS = f"{_PACKAGE}.spec."
 """What these take from registries are names and types of YAML, and nothing is computed by them."""
 
-_BY_KIND = ("components", "component_specs")
+_BY_KIND = ("components", "producers")
 """Registries whose objects count only for those who use them, by :func:`code_fingerprint` of their modules."""
 
 _INSTALLED = ("site-packages", "dist-packages")
@@ -77,13 +77,17 @@ class SourceTree:
             parts = file.relative_to(place).with_suffix("").parts
             yield ".".join([name, *(parts[:-1] if parts[-1] == "__init__" else parts)])
 
-    def closure(self, names: Iterable[str]) -> dict[str, str]:
+    def closure(self, names: Iterable[str], *, whole: bool = True) -> dict[str, str]:
         """Return the digest of each of some modules, and of all that they import below the folder.
+
+        Args:
+            names: Modules and packages.
+            whole: Whether a package stands for all of its modules; otherwise for its own file and what that imports.
 
         Raises:
             ValueError: One of the names is no module.
         """
-        waiting = [module for name in names for module in self.modules(name)]
+        waiting = [module for name in names for module in (self.modules(name) if whole else [name])]
         found: dict[str, str] = {}
         while waiting:
             module = waiting.pop()
@@ -161,21 +165,22 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def extension_fingerprint(module: str, requires: Iterable[str] = ()) -> str:
-    """Return a digest of a module that is no part of this package, with all that it imports of its own.
+def extension_fingerprint(*modules: str, requires: Iterable[str] = ()) -> str:
+    """Return a digest of modules that are no part of this package, with all that they import of their own.
 
     Its own are the modules of its top-level package; and, where that is not installed among others, those beside it.
 
     Args:
-        module: Dotted name.
+        modules: Dotted names, of one top-level package.
         requires: Distributions whose versions count too; those that are not installed are left out.
     """
-    folder = _folder_of(module.partition(".")[0])
+    top = modules[0].partition(".")[0]
+    folder = _folder_of(top)
     libraries = {one: _version(one) for one in requires}
     if folder is None:  # typed into a notebook: nobody can see what it imports
         return _digest(libraries)
-    top = module.partition(".")[0] if folder.name in _INSTALLED else ""
-    return _digest({**SourceTree(folder, top, ImportIndex(None)).closure([module]), **libraries})
+    tree = SourceTree(folder, top if folder.name in _INSTALLED else "", ImportIndex(None))
+    return _digest({**tree.closure(modules, whole=False), **libraries})
 
 
 def _folder_of(top: str) -> Path | None:

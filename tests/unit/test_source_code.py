@@ -235,7 +235,7 @@ def test_a_library_of_another_version_makes_those_stale_that_rest_on_it(
         code_fingerprint.cache_clear()
         return {name: code_fingerprint(*model_code(spec)) for name, spec in specs.items()}
 
-    before, theirs = fingerprints(), extension_fingerprint("their_package.component", ["numba"])
+    before, theirs = fingerprints(), extension_fingerprint("their_package.component", requires=["numba"])
     info = tmp_path / "other" / "numba-99.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"{METADATA}Name: numba\nVersion: 99.0\n")
@@ -243,7 +243,7 @@ def test_a_library_of_another_version_makes_those_stale_that_rest_on_it(
     after = fingerprints()
     assert after["mixed"] != before["mixed"]
     assert after["xgboost"] == before["xgboost"]
-    assert extension_fingerprint("their_package.component", ["numba"]) != theirs
+    assert extension_fingerprint("their_package.component", requires=["numba"]) != theirs
     monkeypatch.undo()
     assert fingerprints() == before
 

@@ -24,6 +24,7 @@ __all__ = [
     "Manifest",
     "Schema",
     "golden",
+    "row_scorer",
     "write_bundle",
 ]
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from proml_kedro.spec.training_set import FILE as EXAMPLES
+
 PER_PROBLEM = ("tables", "feature_tables", "online_values")
 """Results that all models of a problem share."""
 
@@ -27,9 +29,6 @@ NAMES = (*PER_PROBLEM, *PER_MODEL)
 
 REPORTS = {"evaluation": "report.md", "bundle": "card.md", "drift": "drift.html"}
 """The file of a result that is written for people."""
-
-EXAMPLES = "training_set.parquet"
-"""The rows of a training set."""
 
 MANIFEST = "proml.yaml"
 """What a bundle is."""

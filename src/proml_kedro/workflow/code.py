@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from proml_kedro.extensions import Registry, components, registries
+from proml_kedro.extensions import Registry, components, producers, registries
 from proml_kedro.source_code import extension_fingerprint
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.model import spec_of
@@ -33,7 +33,9 @@ def own_code(*specs: BaseModel | None) -> dict[str, str]:
     An extension is an object of a registry that does not come with proml_kedro. Whatever a spec says that is the name
     of one counts: a kind of component, a metric, an aggregate.
     """
-    extensions = [(one, name, module) for one in registries() for name, module in _extensions(one)]
+    extensions = [
+        (one, name, module) for one in registries() if one is not producers for name, module in _extensions(one)
+    ]
     if not extensions:
         return {}
     named = {text for spec in specs if spec is not None for text in _texts(spec.model_dump(mode="json"))}
@@ -59,8 +61,13 @@ def _extensions(registry: Registry[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _digest(registry: Registry[Any], name: str, module: str) -> str:
-    named = spec_of(name).requires if registry is components else ()
-    return extension_fingerprint(module, named or registry.required_by(name))
+    modules, requires = [module], registry.required_by(name)
+    if registry is components:
+        from proml_kedro.models.kinds import modules_of
+
+        modules, requires = modules_of(name), spec_of(name).requires or requires
+    theirs = [one for one in modules if not one.startswith(_OURS)]
+    return extension_fingerprint(*theirs, requires=requires)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from proml_kedro.artifacts import Recipe
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
-from proml_kedro.spec.inputs import select
+from proml_kedro.spec.inputs import read_by
 from proml_kedro.spec.on_demand import bases
 from proml_kedro.workflow.code import own_code, own_code_of
 
@@ -143,6 +143,6 @@ def columns_read(run: RunSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]
     """
     columns = run.features.columns()
     components = [spec for model in models if model for spec in model.components.values()]
-    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
+    selected = {name for spec in components for name in read_by(spec, columns, {})}
     read = {*selected, *bases(run.features, selected)}
     return {name: dtype for name, dtype in columns.items() if name in read}

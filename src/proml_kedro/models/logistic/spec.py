@@ -18,6 +18,7 @@ class LogisticSpec(ComponentSpec):
     """
 
     requires: ClassVar[tuple[str, ...]] = ("scikit-learn", "scipy", "numpy")
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["logistic"]
     penalty: Annotated[float, Field(gt=0)] = 1.0
