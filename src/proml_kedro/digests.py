@@ -33,10 +33,10 @@ def as_json(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Fingerprinted):
-        return value.fingerprint
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
+    if isinstance(value, Fingerprinted):
+        return value.fingerprint
     if isinstance(value, timedelta | Path):
         return str(value)
     raise TypeError(f"a result cannot depend on a {type(value).__name__}")
