@@ -12,11 +12,12 @@ from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.bundle.outline import BundleOutline, InputOutline
 
 if TYPE_CHECKING:
-    from proml_kedro.bundle.bundle import Bundle, write_bundle
+    from proml_kedro.bundle.bundle import Bundle, BundleContent, write_bundle
     from proml_kedro.bundle.manifest import InputField, Manifest, Schema
 
 __all__ = [
     "Bundle",
+    "BundleContent",
     "BundleOutline",
     "InputField",
     "InputOutline",
@@ -30,6 +31,7 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "bundle",
+    "BundleContent": "bundle",
     "write_bundle": "bundle",
     "InputField": "manifest",
     "Manifest": "manifest",
