@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_project"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Nothing calls home. Each tool reads its own switch, and reads it when it is imported.
 os.environ["KEDRO_DISABLE_TELEMETRY"] = "1"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,41 +15,47 @@ import numpy.typing as npt
 import yaml
 
 from proml_kedro.bundle.card import read_periods, write_card
+from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
 from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
 
 COMPONENTS = "components"
 METRICS = "metrics.json"
 
 
-def write_bundle(
-    folder: Path,
-    *,
-    graph: ModelGraph,
-    config: Mapping[str, Any],
-    training_set: Path,
-    metrics: Mapping[str, Any],
-    lineage: Mapping[str, Any],
-    name: str,
-    version: str,
-    shown_at: Path,
-) -> None:
-    """Write a bundle, then load it again and prove that it scores the golden rows.
+@dataclass(frozen=True)
+class BundleContent:
+    """What a bundle is made of.
 
-    Args:
-        folder: An empty folder.
+    Attributes:
         graph: The fitted model.
         config: The resolved configuration of the run as plain values, by the keys of ``RunSpec``.
         training_set: The Parquet file of the training set; golden rows come from its test period.
         metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
         lineage: What the bundle was made from, as plain values.
+    """
+
+    graph: ModelGraph
+    config: Mapping[str, Any]
+    training_set: Path
+    metrics: Mapping[str, Any]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
+    """Write a bundle, then load it again and prove that it scores the golden rows.
+
+    Args:
+        folder: An empty folder.
+        content: What the bundle is made of.
         name: Letters, digits, ``_ - .``; at most 63.
         version: The same.
         shown_at: The folder in which the user will see the bundle; ``run.yml`` points there.
@@ -55,25 +63,26 @@ def write_bundle(
     Raises:
         IntegrityError: The saved model does not score as the fitted one does.
     """
+    graph, config, training_set = content.graph, content.config, content.training_set
     rows = _schema(graph, config, training_set)
     manifest = Manifest(
         name=name,
         version=version,
         description=config["problem"].get("description", ""),
         created=now(),
-        score=f"{graph.spec.score}.{graph.score_output}",
+        score=graph.plan.score,
         rows=rows,
-        lineage=dict(lineage),
+        lineage=dict(content.lineage),
         config=dict(config),
     )
     manifest.write(folder)
     (folder / COMPONENTS).mkdir()
     graph.save(folder / COMPONENTS)
     scorer = RowScorer(graph, manifest.features, rows.precision)
-    columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
+    columns = [*rows.entities, TIMESTAMP, EVENT_TIMESTAMP, *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
-    figures = _without_nan(metrics)
+    figures = _without_nan(content.metrics)
     (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
@@ -99,13 +108,14 @@ def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) ->
     types = pq.read_schema(training_set)
     entities = {name: "int" if pa.types.is_integer(types.field(name).type) else "str" for name in examples.entities}
     precision = config.get("hardware", {}).get("precision", "float32")
-    inputs = RowScorer(graph, features, precision).inputs
+    scorer = RowScorer(graph, features, precision)
     return Schema(
-        inputs=describe_inputs({one.name: one.dtype for one in inputs}, features, entities),
+        inputs=describe_inputs({one.name: one.dtype for one in scorer.inputs}, features, entities),
         entities=entities,
         timestamp=examples.timestamp,
         lead_time=examples.lead_time,
         precision=precision,
+        neutral=scorer.neutral,
     )
 
 
@@ -124,7 +134,7 @@ class Bundle:
         self.manifest = manifest
         self.digest = digest
         self.graph = graph
-        self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision)
+        self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision, manifest.rows.neutral)
 
     @classmethod
     def load(cls, path: Path, check_golden_rows: bool = True) -> Self:
@@ -140,47 +150,82 @@ class Bundle:
         folder = path.resolve()
         verify(folder)
         manifest = Manifest.read(folder)
-        types = input_types(manifest.problem, manifest.features)
-        try:
+        with _written_by_another_version(folder):
+            types = input_types(manifest.problem, manifest.features)
             graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
-        except (OSError, LookupError, TypeError, ValueError) as error:  # the files are as they were written
-            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            message = (
-                f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
-            )
-            raise IntegrityError.of(folder, message) from error
-        bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+            bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
         if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
-            check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
+            with _written_by_another_version(folder):
+                check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
         return bundle
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """Return the bundle's name."""
         return self.manifest.name
 
     @property
     def version(self) -> str:
-        """The bundle's version."""
+        """Return the bundle's version."""
         return self.manifest.version
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
+        """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``."""
+        """Read ``metrics.json``."""
         content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities, or means for other tasks than binary; float64 of shape (n,).
+        """Score rows: probabilities, or means for other tasks than binary; float64 of shape (n,).
 
         Args:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
         """
         return self._scorer.score(columns)
+
+    def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """Compute scores to put rows in order by; float64 of shape (n,).
+
+        Features with a neutral value, such as the position at which a row was shown, have that value in every row.
+
+        Args:
+            columns: As for :meth:`score`; features with a neutral value may be absent.
+        """
+        return self._scorer.order_scores(columns)
+
+    def score_frame(self, frame: Any) -> npt.NDArray[np.float64]:
+        """Score the rows of a data frame; float64 of shape (n,), in the order of its rows.
+
+        Args:
+            frame: A ``pandas.DataFrame``, a ``polars.DataFrame``, a ``pyarrow.Table`` or any object that offers Arrow's
+                ``__arrow_c_stream__``, with a column for each of :attr:`inputs`, nulls where a value is missing.
+                Further columns are ignored.
+
+        Raises:
+            UserError: A column is missing or is not of its type, one line each.
+        """
+        return self.score(read_frame(frame, self.inputs))
+
+
+@contextmanager
+def _written_by_another_version(folder: Path) -> Iterator[None]:
+    """Say in one line that a bundle cannot be read, whatever a component raises over files of another version.
+
+    Raises:
+        IntegrityError: The block raised an error. The files are as they were written, so that their format is to blame.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        message = f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
+        raise IntegrityError.of(folder, message) from error

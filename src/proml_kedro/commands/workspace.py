@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
@@ -19,27 +21,18 @@ if TYPE_CHECKING:
 PORT = 4242
 
 
-def make_command(
-    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
-) -> click.Command:
-    """The command `workspace`.
-
-    Args:
-        command: The class of the project's commands: one that answers every mistake in one line.
-        overrides: Makes the argument that takes KEY=VALUE.
-        conf_of_project: Where the configuration lies when no option says so.
-    """
-    return command(
+def make_command() -> click.Command:
+    """Make the command `workspace`."""
+    return Command(
         "workspace",
         callback=_workspace,
         params=[
-            overrides(),
+            overrides_argument(),
             click.Option(
                 ["--port"], type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any free one."
             ),
             click.Option(["--no-browser"], is_flag=True, help="Only print the address."),
-            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
-            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
+            *configuration_options(),
         ],
         help="""Show features, models and health on a local page.
 
@@ -99,17 +92,17 @@ class ProjectSource:
 
     def stamp(self) -> str:
         """When each configuration file was written, which results there are, and the hour: ages are shown too."""
-        from proml_kedro.artifacts import fingerprint
+        from proml_kedro.digests import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
         return fingerprint([hour, *map(_written_at, self._project.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
-        from proml_kedro.workspace.results import model_folders
+        from proml_kedro.workspace.results import result_folders
 
-        for folder in model_folders(self._project.data_dir):
-            yield from sorted(one for one in folder.iterdir() if one.is_dir())
-        yield from sorted(self._project.data_dir.glob("*/feature_tables"))
+        for folders in result_folders(self._project.places).values():
+            yield from folders.values()
+        yield from self._project.places.find("feature_tables").values()
 
     def load(self) -> Content:
         """The content as it is now.
@@ -131,7 +124,7 @@ class ProjectSource:
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Content.of(market, project.data_dir, project.spec.hardware, written, notices)
+        return Content.of(market, project.places, project.spec.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

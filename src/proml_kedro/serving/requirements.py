@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.extensions import components
+from proml_kedro.models.kinds import modules_of
 
 PACKAGE = "proml_kedro"
 
@@ -25,7 +25,7 @@ def needed_modules(manifest: Manifest) -> set[str]:
     Own code (this package and the run's extensions) is followed; of other packages only the top-level name is given.
     """
     looks_up = any(not one.request for one in manifest.rows.inputs)
-    kinds = [components.get(spec.kind).__module__ for spec in manifest.model.components.values()]
+    kinds = [module for spec in manifest.model.components.values() for module in modules_of(spec.kind)]
     extensions = manifest.config.get("extensions", [])
     own = {PACKAGE, *(module.partition(".")[0] for module in [*kinds, *extensions] if not _is_installed(module))}
     found: set[str] = set()
@@ -85,10 +85,12 @@ def _imports_of(module: str) -> Iterator[str]:
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """Yield all nodes but those that only a type checker sees, and what a package offers on demand alone."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":  # a kind's component is named by itself
             continue
         yield from _runtime_nodes(node)
 

@@ -8,10 +8,12 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any
 
+from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import UserError
-from proml_kedro.evaluation.metrics import metrics
+from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import FACETS
+from proml_kedro.results import Consistency
 from proml_kedro.spec.features import window_length
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.definition import as_yaml
@@ -124,7 +126,7 @@ class Sketches:
     def distribution(self, content: Content, entry: Entry) -> dict[str, Any]:
         """How the values of a feature are distributed, or why that cannot be said."""
         try:
-            column = find_column(entry, content.data_dir)
+            column = find_column(entry, content.places)
             if column is None:
                 return {"nothing": "No values yet: a run computes them."}
             found: Distribution = self._once("sketch", column, content.hardware)
@@ -147,22 +149,20 @@ class Sketches:
 
     def _correlated(self, content: Content, entry: Entry) -> dict[str, float]:
         try:
-            column = find_column(entry, content.data_dir)
+            column = find_column(entry, content.places)
             found: dict[str, float] = self._once("correlations", column, content.hardware) if column else {}
         except (OSError, ValueError, UserError):  # said where the distribution would be
             return {}
         return found
 
     def _once(self, what: str, column: Column, hardware: HardwareSpec) -> Any:
-        import duckdb
-
         with self._lock:
             if (what, column) not in self._known:
                 if len(self._known) >= _SKETCHES:
                     self._known.pop(next(iter(self._known)))
                 try:
                     known = (sketch if what == "sketch" else correlations)(column, hardware)
-                except duckdb.Error as error:  # a file that is damaged beyond its description
+                except EngineError as error:  # a file that is damaged beyond its description
                     raise ValueError(str(error)) from error
                 self._known[what, column] = known
             return self._known[what, column]
@@ -179,7 +179,7 @@ def models(content: Content) -> list[dict[str, Any]]:
             **_of_model(one),
             "metrics": asdict(one.metrics) if one.metrics else None,
             "higher_is_better": {
-                name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
+                name: higher_is_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
             "features": _declared(content, one, one.importance),
@@ -197,10 +197,15 @@ def health(content: Content) -> list[dict[str, Any]]:
             **_of_model(one),
             "drift": one.drift.as_dict() if one.drift else None,
             "features": _declared(content, one, [column.name for column in one.drift.columns] if one.drift else ()),
-            "consistency": asdict(one.consistency) if one.consistency else None,
+            "consistency": _sums(one.consistency) if one.consistency else None,
         }
         for one in content.results
     ]
+
+
+def _sums(consistency: Consistency) -> dict[str, int]:
+    """What was compared and differs, without the single features."""
+    return {name: getattr(consistency, name) for name in ("features", "present", "mismatches")}
 
 
 def _of_model(result: ModelResult) -> dict[str, Any]:
@@ -216,8 +221,3 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
 def _declared(content: Content, result: ModelResult, names: Iterable[str]) -> list[str]:
     """Those of some inputs that are features now; others come from components, or are declared no more."""
     return [name for name in names if content.market.get(name, result.problem)]
-
-
-def _is_higher_better(metric: str) -> bool:
-    """Metrics that are registered say so themselves; those of rankings all grow as the order gets better."""
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else True

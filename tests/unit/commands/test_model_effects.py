@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from proml_kedro.bundle import write_bundle
+from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.cli import cli
 from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set
 
@@ -34,11 +34,13 @@ def bundle(tmp_path_factory):
     made.mkdir()
     write_bundle(
         made,
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={"training_set": "0123456789abcdef"},
+        BundleContent(
+            graph=fit(config, training_set),
+            config=config,
+            training_set=training_set,
+            metrics=METRICS,
+            lineage={"training_set": "0123456789abcdef"},
+        ),
         name="sales-mixed",
         version="v1",
         shown_at=Path("data/sales/mixed/bundle"),
@@ -145,7 +147,7 @@ def test_an_entity_that_is_no_utf8_is_not_known(bundle):
         ),
         (["--entity", "shop="], "option --entity: 'shop=' is no NAME=VALUE; an entity is written member_id=42"),
         (["--entity", "shop=7", "--entity", "shop=8"], "option --entity: 'shop' is given twice; one entity is shown"),
-        (["--component", "personel"], "no mixed component 'personel'. Did you mean 'personal'?"),
+        (["--component", "personel"], "no component with effects 'personel'. Did you mean 'personal'?"),
         (["--top", "0"], "Invalid value for '--top'"),
     ],
 )
@@ -165,4 +167,4 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 def test_a_bundle_without_mixed_models_has_nothing_to_show(tmp_path):
     result = run(make_bundle(tmp_path))
     assert result.exit_code == 2
-    assert "no component of this bundle is of kind 'mixed'" in result.stderr
+    assert "no component of this bundle has effects of entities" in result.stderr

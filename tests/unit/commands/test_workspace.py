@@ -25,7 +25,7 @@ def source_of(project: Any) -> ProjectSource:
 def test_the_content_is_the_projects(project):
     content = source_of(project).load()
     assert len(content.market) == 8
-    assert (content.results, content.notices, content.data_dir) == ([], [], project.data)
+    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(project.data))
     [entry] = content.market.get("spending.amount_2h")
     assert as_yaml(entry, content.written("shop")) == (
         "spending:\n"
@@ -103,7 +103,7 @@ def test_a_mistake_in_the_configuration(project):
 def test_mistakes_are_one_line_and_exit_code_2(project):
     def workspace(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(KEDRO), "workspace", "--no-browser", "--conf-source", str(project.conf), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

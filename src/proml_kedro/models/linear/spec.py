@@ -20,6 +20,8 @@ class LinearSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
+    requires: ClassVar[tuple[str, ...]] = ("scikit-learn", "scipy", "numpy")
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["linear"]
     penalty: Annotated[float, Field(gt=0)] = 1.0

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact, Recipe
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results import FitSummary
+from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
+from proml_kedro.spec.split import TRAIN, VALIDATION
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
 
 if TYPE_CHECKING:
@@ -39,25 +42,25 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
     def write(folder: Path, checkpoints: Path) -> None:
         from proml_kedro.models.component import FitContext
         from proml_kedro.models.examples import read_examples
-        from proml_kedro.models.graph.graph import ModelGraph
+        from proml_kedro.models.graph import ModelGraph
 
-        spec, rows = run.spec, training_set.file("training_set.parquet")
+        spec, rows = run.spec, examples_file(training_set.path)
         graph = ModelGraph(model, run.input_types, spec.problem.label.task)
         train, validation = (
             read_examples(rows, split, graph.inputs, spec.problem, spec.hardware.precision)
-            for split in ("train", "validation")
+            for split in (TRAIN, VALIDATION)
         )
         context = FitContext(spec.hardware, spec.seed, key, task=spec.problem.label.task, checkpoints=checkpoints)
         groups = _groups(rows, model.training.cross_fit.group)
         graph.fit(train, validation, context, groups, previous.graph if previous else None)
         graph.save(folder)
-        (folder / "summary.json").write_text(json.dumps(graph.summary()))
+        FitSummary.of(graph.summary()).write(folder)
 
     return run.store.build_resumably(
         recipe,
         {"training_set": training_set, "previous": previous and previous.digest},
         write,
-        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
+        code=("workflow/steps/train.py", *model_code(model)),
     )
 
 
@@ -68,7 +71,7 @@ def _groups(rows: Path, column: str | None) -> npt.NDArray[np.object_] | None:
     from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.component import Input
 
-    return read_columns(rows, [Input(column, "str")], in_split("train"))[column]
+    return read_columns(rows, [Input(column, "str")], in_split(TRAIN))[column]
 
 
 def _open(folder: Path, key: str) -> Bundle:

@@ -18,7 +18,7 @@ from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import FitContext
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.schedule import learning_rate
-from proml_kedro.models.deep.spec import DeepTrainingSpec
+from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.testing import INPUTS, make_examples
 
@@ -61,7 +61,7 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from test_training import CONTEXT, fitted
-from proml_kedro.models.deep.train import Trainer
+from proml_kedro.models.deep.trainer import Trainer
 
 whole_epoch = Trainer.epoch
 
@@ -168,7 +168,7 @@ def test_several_heads_learn_their_own_labels():
     component = fitted(made, with_labels(1500, 1), with_labels(300, 2))
     fresh = with_labels(500, 3)
     found = component.score(fresh.columns)
-    assert set(found) == set(component.spec.outputs("binary"))
+    assert set(found) == set(component.spec.output_names("binary"))
     known = ~np.isnan(fresh.columns["shop.price"])
     assert np.corrcoef(found["price_mean"][known], fresh.columns["shop.price"][known])[0, 1] > 0.8
     for name in ("probability", "order_probability"):
