@@ -59,7 +59,7 @@ class Parts:
 
     @property
     def are_kept(self) -> bool:
-        """Whether they stay in memory."""
+        """Tell whether they stay in memory."""
         return isinstance(self._parts[0], Packed)
 
     def __iter__(self) -> Iterator[Packed]:

@@ -1,4 +1,4 @@
-"""A network as a drawing: a tree of text, or an SVG image made by nothing but this module."""
+"""Drawings of a network: a tree of text, or an SVG image, made by this module alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = {"input": "#e8eef7", "block": "#fff7e0", "head": "#e4f4e4"}
 
 
 def as_tree(description: Description) -> str:
-    """What each head is made of, from the head down to the inputs; a block that is needed again is only named."""
+    """Draw each head as a tree from the head down to the inputs; a block that occurs again is only named."""
     nodes = {node.name: node for node in description.nodes if not node.is_head}
     lines: list[str] = []
     drawn: set[str] = set()
@@ -65,7 +65,15 @@ class _Box:
 
 
 def as_svg(title: str, description: Description) -> str:
-    """The network from its inputs on the left to its heads on the right."""
+    """Draw the network from its inputs on the left to its heads on the right.
+
+    Args:
+        title: Of the image.
+        description: The network.
+
+    Returns:
+        The text of an SVG image.
+    """
     boxes = _place(description)
     width = max(box.left for box in boxes.values()) + _WIDTH + _EDGE
     height = max(box.top for box in boxes.values()) + _HEIGHT + _EDGE
@@ -91,7 +99,7 @@ def _box_of(reference: str, boxes: dict[str, _Box]) -> str:
 
 
 def _place(description: Description) -> dict[str, _Box]:
-    """Inputs in the first column, every block one column after the last of those it reads, heads in the last."""
+    """Place inputs in the first column, each block one column after the last it reads, and heads in the last."""
     columns: dict[str, int] = dict.fromkeys(description.groups, 0)
     for node in description.nodes:
         reads = [columns[one if one in columns else block_of(one)] for one in node.reads]

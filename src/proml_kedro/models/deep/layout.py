@@ -78,12 +78,12 @@ class Categorical:
 
     @property
     def has_vocabulary(self) -> bool:
-        """Whether its ids come from categories seen in training."""
+        """Tell whether its ids come from categories seen in training."""
         return self.form != "buckets" and self.bins is None
 
     @property
     def is_text(self) -> bool:
-        """Whether its input holds texts, rather than numbers, or no input of its own as a cross."""
+        """Tell whether its input holds texts; that of buckets holds numbers, and a cross has none of its own."""
         return self.form not in ("buckets", "cross")
 
 

@@ -43,7 +43,7 @@ class TrainingTask:
 
     @property
     def by_group(self) -> bool:
-        """Whether a batch holds whole groups."""
+        """Tell whether a batch holds whole groups."""
         return any(head.by_group for head, _ in self.heads)
 
 

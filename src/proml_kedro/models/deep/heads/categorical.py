@@ -28,12 +28,12 @@ class Categorical(Head):
 
     @property
     def units(self) -> int:
-        """A margin for each class."""
+        """Number of classes: a margin for each."""
         return self.classes
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The probability of each class."""
+        """Names of the classes' probabilities."""
         return tuple(f"class_{number}" for number in range(self.classes))
 
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:

@@ -38,12 +38,12 @@ class Quantile(Head):
 
     @property
     def units(self) -> int:
-        """A margin for each quantile."""
+        """Number of quantiles: a margin for each."""
         return len(self.quantiles)
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The quantile nearest to the median twice, then all."""
+        """Margin and mean, both the quantile nearest to the median, then all quantiles."""
         return ("margin", "mean", *(f"q{100 * one:g}".replace(".", "_") for one in self.quantiles))
 
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
