@@ -168,7 +168,7 @@ def check_network(seed, folder):
     component = fitted(random_config(seed), 256, RICH, make_rich)
     fresh = make_rich(40, 3).columns
     scores = component.score(fresh)
-    assert set(scores) == set(component.spec.outputs("binary"))
+    assert set(scores) == set(component.spec.output_names("binary"))
     for values in scores.values():
         assert values.shape == (40,)
         assert np.isfinite(values).all()

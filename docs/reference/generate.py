@@ -25,11 +25,25 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro import extensions, testing
-from proml_kedro.extensions import Registry, blocks, components, heads
+from proml_kedro.extensions import (
+    NameIn,
+    Registry,
+    aggregates,
+    blocks,
+    components,
+    heads,
+    metrics,
+    ranking_metrics,
+    splits,
+    table_readers,
+)
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
+from proml_kedro.spec.feature_kinds import WindowFeature
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.model import spec_of
+from proml_kedro.spec.split import SplitSpec
+from proml_kedro.spec.table import TableSpec
 
 _BASIC = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "duration"}
 
@@ -62,12 +76,21 @@ def configuration() -> Iterator[str]:
     yield "Durations are written `30s`, `15m`, `3h`, `7d`, `2w`. Expressions and filters are DuckDB SQL.\n"
     shown: set[type[BaseModel]] = set()
     yield "\n".join(section("conf/config.yaml", RunSpec, shown))
+    own: list[tuple[str, Registry[Any], type[BaseModel]]] = [
+        ("reader", table_readers, TableSpec),
+        ("by", splits, SplitSpec),
+        ("agg", aggregates, WindowFeature),
+    ]
+    for key, registry, base in own:
+        for name in registry.names():
+            yield "\n".join(section(f"{key}: {name}", registry.get(name), shown, base))
     for name in components.names():
         yield "\n".join(section(f"kind: {name}", spec_of(name), shown))
     for name in blocks.names():
         yield "\n".join(section(f"block: {name}", blocks.get(name), shown))
     for name in heads.names():
         yield "\n".join(section(f"loss: {name}", heads.get(name), shown))
+    yield "\n".join(metrics_table())
 
 
 def registries() -> Iterator[tuple[str, Registry[Any], str]]:
@@ -185,24 +208,45 @@ def between_markers(text: str, part: str) -> str:
     return f"{text[:before]}{part}\n{text[after:]}"
 
 
-def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:
-    """A model's keys as a table, and after it those of the models it is made of."""
+def section(
+    title: str, model: type[BaseModel], shown: set[type[BaseModel]], base: type[BaseModel] | None = None
+) -> Iterator[str]:
+    """A model's keys as a table, and after it those of the models it is made of; but for those of a base."""
     if model in shown:
         return
     shown.add(model)
     if issubclass(model, RootModel):
         yield from section(f"{title}, each view", FeatureViewSpec, shown)
         return
-    yield f"## {title}\n\n{summary(model)}\n\n| key | value | default | |\n|---|---|---|---|"
+    fields = {name: one for name, one in model.model_fields.items() if not base or name not in base.model_fields}
+    yield f"## {title}\n\n{summary(model)}"
+    if fields:
+        yield "\n| key | value | default | |\n|---|---|---|---|"
     meanings = attributes(model)
     nested: list[tuple[str, type[BaseModel]]] = []
-    for name, field in model.model_fields.items():
-        yield f"| `{name}` | {hint(field.annotation)} | {default(field)} | {meanings.get(name, '')} |"
+    for name, field in fields.items():
+        key = field.alias or name
+        yield f"| `{key}` | {hint(field.annotation)} | {default(field)} | {meanings.get(key, '')} |"
         nested += [(name, one) for one in models(field.annotation)]
     yield ""
     for name, one in nested:
         place = f"conf/{name}/*.yaml" if model is RunSpec else f"{title.partition(', ')[0]}, {name}"
         yield from section(place, one, shown)
+
+
+def metrics_table() -> Iterator[str]:
+    """What is installed of metrics and ranking metrics, and what they say."""
+    yield "## Metrics\n\n| `evaluation.metrics` | tasks | better | |\n|---|---|---|---|"
+    for name in sorted(metrics.names(), key=lambda one: metrics.get(one).order):
+        metric = metrics.get(name)
+        tasks = ", ".join(f"{one} (default)" if one in metric.default_for else one for one in metric.tasks)
+        yield f"| `{name}` | {tasks} | {'higher' if metric.higher_is_better else 'lower'} | {metric.meaning} |"
+    yield "\n| `evaluation.ranking.metrics` | better | |\n|---|---|---|"
+    for name in ranking_metrics.names():
+        metric = ranking_metrics.get(name)
+        better = "higher" if metric.higher_is_better else "lower"
+        yield f"| `{name}{'@K' if metric.has_cut else ''}` | {better} | {metric.meaning.format(k='K')} |"
+    yield ""
 
 
 def summary(model: type[BaseModel]) -> str:
@@ -234,7 +278,8 @@ def hint(annotation: Any) -> str:
     """A type hint in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return hint(arguments[0])
+        registry = next((one.registry for one in annotation.__metadata__ if isinstance(one, NameIn)), None)
+        return ", ".join(f"`{one}`" for one in registry.names()) if registry else hint(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in arguments)
     if origin in (Union, types.UnionType):

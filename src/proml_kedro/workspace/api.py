@@ -8,8 +8,9 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any
 
+from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import UserError
-from proml_kedro.evaluation.metrics import metrics
+from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import FACETS
 from proml_kedro.spec.features import window_length
@@ -154,15 +155,13 @@ class Sketches:
         return found
 
     def _once(self, what: str, column: Column, hardware: HardwareSpec) -> Any:
-        import duckdb
-
         with self._lock:
             if (what, column) not in self._known:
                 if len(self._known) >= _SKETCHES:
                     self._known.pop(next(iter(self._known)))
                 try:
                     known = (sketch if what == "sketch" else correlations)(column, hardware)
-                except duckdb.Error as error:  # a file that is damaged beyond its description
+                except EngineError as error:  # a file that is damaged beyond its description
                     raise ValueError(str(error)) from error
                 self._known[what, column] = known
             return self._known[what, column]
@@ -179,7 +178,7 @@ def models(content: Content) -> list[dict[str, Any]]:
             **_of_model(one),
             "metrics": asdict(one.metrics) if one.metrics else None,
             "higher_is_better": {
-                name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
+                name: higher_is_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
             "features": _declared(content, one, one.importance),
@@ -216,8 +215,3 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
 def _declared(content: Content, result: ModelResult, names: Iterable[str]) -> list[str]:
     """Those of some inputs that are features now; others come from components, or are declared no more."""
     return [name for name in names if content.market.get(name, result.problem)]
-
-
-def _is_higher_better(metric: str) -> bool:
-    """Metrics that are registered say so themselves; those of rankings all grow as the order gets better."""
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow.run import Run
 
 
@@ -34,23 +35,23 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
 
 
 def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_file: Path | None, folder: Path) -> None:
-    from proml_kedro.health.drift import calibrate
+    from proml_kedro.health.calibrate import calibrate
     from proml_kedro.health.drift import check_drift as check
     from proml_kedro.health.evidently_report import write_report
     from proml_kedro.health.periods import History
     from proml_kedro.health.read_current import read_current
     from proml_kedro.health.report import write_result
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
     spec, monitoring = run.spec, run.spec.monitoring
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
-    past = History(training_set.file("training_set.parquet"), graph)
+    past = History(training_set.file(FILE), graph)
     reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
     if current_file:
         current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
     else:
         current = past.end_of(monitoring.current.split, monitoring.current.last)
-    periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
-    result = check(reference, current, past.inputs, monitoring.gate, calibrate(periods, past.inputs))
+    movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
+    result = check(reference, current, past.inputs, monitoring.gate, movements)
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
     write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, spec.seed)

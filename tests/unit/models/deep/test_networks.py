@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.deep.component import Deep
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import ModelSpec, ProblemSpec
 from proml_kedro.testing import INPUTS, make_examples
 from random_networks import CONTEXT, RICH, check_network, choices, fitted, random_config
