@@ -136,7 +136,7 @@ class _Trial:
 
 
 @dataclass(frozen=True)
-class _Encoded:
+class _Inputs:
     """The inputs as a network reads them.
 
     Attributes:
@@ -153,12 +153,12 @@ class _Encoded:
 
 
 @cache
-def _encode() -> _Encoded:
+def _encode() -> _Inputs:
     """Encode the inputs, which are the same for all blocks."""
     layout = lay_out(DeepFeaturesSpec.model_validate(_FEATURES), _dtypes())
     columns = _make_columns()
     statistics = learn([columns], layout, "model")
-    return _Encoded(layout, statistics, *Preprocess(layout, statistics).encode(columns))
+    return _Inputs(layout, statistics, *Preprocess(layout, statistics).encode(columns))
 
 
 def _make_columns() -> Columns:

@@ -1,4 +1,4 @@
-"""Description of a declared network before training and without data: inputs, shapes, weights and memory."""
+"""Facts of a declared network before training and without data: inputs, shapes, weights and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from proml_kedro.models.component import Input
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.graph import order, resolve, vectors_of
-from proml_kedro.models.deep.layout import Categorical, Layout, lay_out
+from proml_kedro.models.deep.layout import CategoricalInput, Layout, lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Statistics, assume
 
@@ -58,7 +58,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Description:
+class NetworkFacts:
     """A network before it is trained.
 
     Attributes:
@@ -86,7 +86,7 @@ class Description:
     bytes_of_row: int
 
 
-def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str) -> Description:
+def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str) -> NetworkFacts:
     """Build a network without training it, and describe it.
 
     Args:
@@ -106,7 +106,7 @@ def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str)
     tables = [layer for layer in model.layers if layer.name.startswith("embeddings")]
     embedding_weights = sum(layer.count_params() for layer in tables)
     row = _FLOAT * (layout.width + layout.id_count + len(starts) + 1) + 8
-    return Description(
+    return NetworkFacts(
         categories,
         tuple(_inputs(layout, statistics)),
         _groups(spec, layout),
@@ -130,7 +130,7 @@ def _inputs(layout: Layout, statistics: Statistics) -> Iterator[InputLine]:
         yield InputLine(one.name, _form(one), shape, statistics.size_of(one), one.table)
 
 
-def _form(one: Categorical) -> str:
+def _form(one: CategoricalInput) -> str:
     if one.form == "text":
         return f"{one.length} words, {one.pooling}"
     if one.form == "sequence":

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from graphlib import TopologicalSorter
 
 from proml_kedro.models.deep.blocks import Block
-from proml_kedro.models.deep.layout import Categorical, Layout, Number, Vector
+from proml_kedro.models.deep.layout import CategoricalInput, Layout, NumberInput, VectorInput
 
 Graph = Mapping[str, Block]
 """Blocks by name, in any order."""
@@ -62,7 +62,7 @@ def resolve(reference: str, graph: Graph, layout: Layout) -> Reference:
     )
 
 
-def _named(inputs: Sequence[Number | Vector | Categorical], pattern: str) -> tuple[int, ...]:
+def _named(inputs: Sequence[NumberInput | VectorInput | CategoricalInput], pattern: str) -> tuple[int, ...]:
     return tuple(position for position, one in enumerate(inputs) if fnmatchcase(one.name, pattern))
 
 
