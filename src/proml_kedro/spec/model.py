@@ -48,6 +48,12 @@ class ComponentSpec(Spec):
     inputs_key: ClassVar[str] = "inputs"
     """The YAML key that names the inputs."""
 
+    requires: ClassVar[tuple[str, ...]] = ()
+    """The distributions whose versions change what a component of this kind learns, such as ``scikit-learn``."""
+
+    example_change: ClassVar[str | None] = None
+    """An override below the component, as KEY=VALUE, that is worth a try; a run proposes it at its end."""
+
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
 

@@ -86,6 +86,8 @@ class XGBoostSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset(_METRICS)
+    requires: ClassVar[tuple[str, ...]] = ("xgboost", "numpy")
+    example_change: ClassVar[str | None] = "params.max_depth=4"
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["xgboost"]
