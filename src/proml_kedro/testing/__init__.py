@@ -5,6 +5,8 @@ In a test of your own::
     def test_my_kind(tmp_path):
         check_component({"kind": "my_kind", "depth": 3}, tmp_path)
 
+    def test_gini():
+        check_metric("gini")
 
     def test_my_block():
         check_block({"block": "gate"})
@@ -13,6 +15,7 @@ In a test of your own::
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
 from proml_kedro.testing.heads import check_head
+from proml_kedro.testing.metrics import check_metric, check_ranking_metric
 
 __all__ = [
     "BLOCK_INPUTS",
@@ -21,5 +24,7 @@ __all__ = [
     "check_block",
     "check_component",
     "check_head",
+    "check_metric",
+    "check_ranking_metric",
     "make_examples",
 ]

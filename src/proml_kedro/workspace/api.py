@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from proml_kedro.errors import UserError
-from proml_kedro.evaluation.metrics import metrics
+from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import FACETS
 from proml_kedro.spec.features import window_length
@@ -179,7 +179,7 @@ def models(content: Content) -> list[dict[str, Any]]:
             **_of_model(one),
             "metrics": asdict(one.metrics) if one.metrics else None,
             "higher_is_better": {
-                name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
+                name: higher_is_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
             "features": _declared(content, one, one.importance),
@@ -216,8 +216,3 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
 def _declared(content: Content, result: ModelResult, names: Iterable[str]) -> list[str]:
     """Those of some inputs that are features now; others come from components, or are declared no more."""
     return [name for name in names if content.market.get(name, result.problem)]
-
-
-def _is_higher_better(metric: str) -> bool:
-    """Metrics that are registered say so themselves; those of rankings all grow as the order gets better."""
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else True
