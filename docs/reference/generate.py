@@ -114,7 +114,8 @@ def extensions_page() -> Iterator[str]:
     yield "# Extensions\n"
     yield (
         "All open registries. What comes with proml_kedro is declared as yours is: an entry point in the registry's "
-        "group, or a decorator in a module that `extensions:` of `conf/config.yaml` names. Each registry has a law in "
+        "group, or a decorator in a module that `extensions:` of `conf/config.yaml` names. The examples are in "
+        "[examples.py](examples.py), and a test proves them. Each registry has a law in "
         "`proml_kedro.testing` to prove an entry by. Made from `extensions.py` by `docs/reference/generate.py`.\n"
     )
     for name, registry, meaning in registries():
@@ -126,6 +127,7 @@ def extensions_page() -> Iterator[str]:
             yield from example(laws()[law])
         else:
             yield ""
+        yield from smallest(name)
         if registry.names():
             yield from (
                 "| | |",
@@ -149,6 +151,16 @@ def example(docstring: str) -> Iterator[str]:
     lines = list(itertools.takewhile(lambda line: not line or line.startswith("    "), shown.splitlines()))
     if lines:
         yield from ("```python", *textwrap.dedent("\n".join(lines)).strip("\n").splitlines(), "```", "")
+
+
+def smallest(registry: str) -> Iterator[str]:
+    """Yield the entry of a registry in ``examples.py``."""
+    source = (HERE / "examples.py").read_text(encoding="utf-8")
+    for one in ast.parse(source).body:
+        decorators = one.decorator_list if isinstance(one, ast.ClassDef | ast.FunctionDef) else []
+        if any(ast.unparse(decorator).startswith(f"{registry}.register(") for decorator in decorators):
+            lines = source.splitlines()[decorators[0].lineno - 1 : one.end_lineno]
+            yield from ("```python", *lines, "```", "")
 
 
 def entry(registry: Registry[Any], name: str) -> str:
