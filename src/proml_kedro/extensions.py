@@ -107,6 +107,7 @@ class Registry(Generic[T]):
         *,
         name_of: Callable[[Mapping[str, Any]], str | None] | None = None,
         prefix: str = "",
+        optional: bool = False,
     ) -> Any:
         """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
 
@@ -117,12 +118,15 @@ class Registry(Generic[T]):
             default: The entry when the key is missing; None when the key is required.
             name_of: The entry that a mapping names, where a second key can name it too; ``key`` alone when left out.
             prefix: What messages begin with.
+            optional: Whether a mapping that names no entry is checked by ``base``.
         """
 
         def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, dict):
                 return handler(value)
             name = name_of(value) if name_of else value.get(key, default)
+            if name is None and optional:
+                return handler(value)
             if name is None:
                 words = {"lead": prefix or f"{key} ", "known": ", ".join(self.names())}
                 raise PydanticCustomError(key, "{lead}is missing; known: {known}", words)
@@ -185,13 +189,14 @@ ranking_metrics: Registry[Any] = Registry("ranking metric", "proml_kedro.ranking
 """Classes that implement :class:`proml_kedro.evaluation.metric.RankingMetric`: figures of the order within groups."""
 
 aggregates: Registry[Any] = Registry("aggregate", "proml_kedro.aggregates")
-"""Functions of the events in a window."""
+"""Classes that implement :class:`proml_kedro.features.views.aggregates.Aggregate`: functions of events in a window."""
 
 table_readers: Registry[Any] = Registry("table reader", "proml_kedro.table_readers")
-"""Ways to read a source table."""
+"""Classes that implement :class:`proml_kedro.features.tables.readers.TableReader`: ways to read a source table."""
 
 splits: Registry[Any] = Registry("split", "proml_kedro.splits")
-"""Ways to divide examples into training, validation and test."""
+"""Classes that implement :class:`proml_kedro.spec.split.SplitSpec`: ways to divide examples into training, validation
+and test."""
 
 online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
 """Stores that keep the newest row of each entity."""

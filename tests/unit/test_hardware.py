@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import threadpoolctl
 
-from proml_kedro.engine.duckdb import connect
+from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
 from proml_kedro.extensions import components
 from proml_kedro.hardware import (
@@ -43,8 +43,8 @@ def _pools():
 def test_duckdb_is_held(threads):
     hardware = HardwareSpec(threads=threads, memory="300MB")
     assert duckdb_settings(hardware)["threads"] == threads
-    with connect(hardware) as connection:
-        found = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchall()
+    with connect(hardware) as session:
+        found = session.rows("SELECT current_setting('threads'), current_setting('memory_limit')")
     assert found[0][0] == threads
     assert found[0][1].startswith("286")  # MiB
 

@@ -22,6 +22,7 @@ from proml_kedro.models.graph.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
 
 COMPONENTS = "components"
 METRICS = "metrics.json"
@@ -70,7 +71,7 @@ def write_bundle(
     (folder / COMPONENTS).mkdir()
     graph.save(folder / COMPONENTS)
     scorer = RowScorer(graph, manifest.features, rows.precision)
-    columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
+    columns = [*rows.entities, TIMESTAMP, EVENT_TIMESTAMP, *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(metrics)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError, unknown
 
 TYPES = ("numerical", "categorical", "embedding")
@@ -16,23 +17,12 @@ FOUND = 1
 """Exit code of a command that looked for something wrong, and found it."""
 
 
-def make_group(
-    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
-) -> click.Group:
-    """The group `features`.
-
-    Args:
-        command: The class of the project's commands: one that answers every mistake in one line.
-        overrides: Makes the argument that takes KEY=VALUE.
-        conf_of_project: Where the configuration lies when no option says so.
-    """
+def make_group() -> click.Group:
+    """Make the group `features`."""
 
     def add(name: str, callback: Callable[..., Any], params: list[click.Parameter], text: str) -> None:
-        options = [
-            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
-            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
-        ]
-        group.add_command(command(name, callback=callback, params=[*params, *options], help=text))
+        params = [*params, *configuration_options()]
+        group.add_command(Command(name, callback=callback, params=params, help=text))
 
     group = click.Group("features", help="Find, understand and read features.")
     add(
@@ -53,7 +43,11 @@ def make_group(
     add(
         "describe",
         _describe,
-        [click.Argument(["name"]), overrides(), click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")],
+        [
+            click.Argument(["name"]),
+            overrides_argument(),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+        ],
         "Say what a feature is, where it comes from, who reads it, and which others are like it.",
     )
     add(
@@ -75,7 +69,7 @@ def make_group(
     add(
         "validate",
         _validate,
-        [overrides()],
+        [overrides_argument()],
         """Look for features that are undocumented, unused, dead, leaky, or not of their type.
 
         One line for each finding; exit code 1 when there are errors among them.
@@ -87,7 +81,7 @@ def make_group(
         [
             click.Argument(["view"]),
             click.Argument(["file"], type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)),
-            overrides(),
+            overrides_argument(),
         ],
         """Put fresh rows of VIEW into the online store.
 
@@ -99,7 +93,7 @@ def make_group(
         "check",
         _check,
         [
-            overrides(),
+            overrides_argument(),
             click.Option(
                 ["--rows"], type=click.IntRange(1, 100_000), default=500, show_default=True, help="Keys of each view."
             ),

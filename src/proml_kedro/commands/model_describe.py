@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
 _UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 
-def describe_command(
-    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
-) -> click.Command:
-    """The command; the arguments are those of :func:`proml_kedro.commands.features.make_group`."""
-    return command(
+def describe_command() -> click.Command:
+    """Make the command `describe`."""
+    return Command(
         "describe",
         callback=_describe,
         params=[
-            overrides(),
+            overrides_argument(),
             click.Option(
                 ["--categories"],
                 type=click.IntRange(1),
@@ -39,8 +38,7 @@ def describe_command(
                 ["--image"], type=click.Path(dir_okay=False, path_type=Path), help="Draw it into an SVG file."
             ),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
-            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
-            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
+            *configuration_options(),
         ],
         help="Say what the model reads, and what its networks are made of. Reads no data and trains nothing.",
     )

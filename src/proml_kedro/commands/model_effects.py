@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proml_kedro.commands.base import Command
 from proml_kedro.errors import Mistake, UserError, unknown
 
 if TYPE_CHECKING:
@@ -19,13 +20,9 @@ if TYPE_CHECKING:
     from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
 
 
-def effects_command(command: type[click.Command]) -> click.Command:
-    """The command.
-
-    Args:
-        command: The class of the project's commands: one that answers every mistake in one line.
-    """
-    return command(
+def effects_command() -> click.Command:
+    """Make the command `effects`."""
+    return Command(
         "effects",
         callback=_effects,
         params=[

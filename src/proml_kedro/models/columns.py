@@ -15,6 +15,8 @@ from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.formulas import sigmoid
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.problem import Task
+from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.training_set import SPLIT
 
 __all__ = [
     "Vocabulary",
@@ -71,11 +73,11 @@ def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]
     return np.unique(numbers, return_inverse=True)[1] if missing.any() else numbers
 
 
-def in_split(split: str) -> Any:
+def in_split(split: SplitName) -> Any:
     """The rows of a training set that belong to ``train``, ``validation`` or ``test``."""
     import pyarrow.compute as pc
 
-    return pc.field("split") == split
+    return pc.field(SPLIT) == split
 
 
 _ROWS = 1 << 17  # of a batch
@@ -92,7 +94,7 @@ class ParquetRows:
     """
 
     path: Path
-    split: str
+    split: SplitName
     precision: str = "float32"
 
     def __len__(self) -> int:
@@ -127,15 +129,15 @@ class ParquetRows:
                 if share == "all":
                     table = file.read_row_group(group, list(names), use_threads=False)
                 else:
-                    table = file.read_row_group(group, [*names, "split"], use_threads=False)
-                    table = table.filter(pc.equal(table["split"], self.split)).select(list(names))
+                    table = file.read_row_group(group, [*names, SPLIT], use_threads=False)
+                    table = table.filter(pc.equal(table[SPLIT], self.split)).select(list(names))
                 yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
 
 
-def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
+def _share_of_split(group: Any, split: SplitName) -> Literal["all", "some", "none"]:
     """How many rows of a row group belong to a split, by its statistics."""
     columns = (group.column(position) for position in range(group.num_columns))
-    statistics = next(one.statistics for one in columns if one.path_in_schema == "split")
+    statistics = next(one.statistics for one in columns if one.path_in_schema == SPLIT)
     if statistics is None or not statistics.has_min_max:
         return "some"
     if not statistics.min <= split <= statistics.max:
@@ -144,7 +146,7 @@ def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
 
 
 @cache
-def _count_rows(path: Path, split: str) -> int:
+def _count_rows(path: Path, split: SplitName) -> int:
     import pyarrow.dataset as ds
 
     return int(ds.dataset(path).count_rows(filter=in_split(split)))

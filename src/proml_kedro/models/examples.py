@@ -11,10 +11,12 @@ import numpy.typing as npt
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Array, Examples, Input, LazyColumns
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.training_set import GROUP, LABEL, WEIGHT, auxiliary
 
 
 def read_examples(
-    training_set: Path, split: str, inputs: Sequence[Input], problem: ProblemSpec, precision: str
+    training_set: Path, split: SplitName, inputs: Sequence[Input], problem: ProblemSpec, precision: str
 ) -> Examples:
     """The examples of one split; labels and weights are read now, inputs when a component looks at them.
 
@@ -27,15 +29,15 @@ def read_examples(
     """
     source = ParquetRows(training_set, split, precision)
     has_weight, has_group = problem.examples.weight is not None, problem.examples.group is not None
-    labels = {name: f"label.{name}" for name in problem.auxiliary_labels}
-    names = ["label", *labels.values(), *(["weight"] if has_weight else [])]
-    group = [Input("group", "str")] if has_group else []
+    labels = {name: auxiliary(name) for name in problem.auxiliary_labels}
+    names = [LABEL, *labels.values(), *([WEIGHT] if has_weight else [])]
+    group = [Input(GROUP, "str")] if has_group else []
     read = source.read([*(Input(name, "float") for name in names), *group])
     return Examples(
         LazyColumns([one.name for one in inputs], lambda: source.read(inputs)),
-        read["label"].astype(np.float32, copy=False),
-        read["weight"].astype(np.float32) if has_weight else None,
-        _numbered(read["group"]) if has_group else None,
+        read[LABEL].astype(np.float32, copy=False),
+        read[WEIGHT].astype(np.float32) if has_weight else None,
+        _numbered(read[GROUP]) if has_group else None,
         {name: read[column].astype(np.float32) for name, column in labels.items()},
         source,
     )

@@ -26,6 +26,7 @@ __all__ = [
     "dtype",
     "evaluation",
     "expression",
+    "feature_kinds",
     "feature_ref",
     "features",
     "generator",
@@ -36,4 +37,7 @@ __all__ = [
     "on_demand",
     "problem",
     "run",
+    "split",
+    "table",
+    "training_set",
 ]

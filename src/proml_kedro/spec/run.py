@@ -21,6 +21,7 @@ from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
+from proml_kedro.spec.training_set import LABEL, cluster_columns
 
 
 def _known_store(place: str) -> str:
@@ -85,7 +86,7 @@ def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     for name, view in features.views.items():
-        if name == "label":
+        if name == LABEL:
             yield Mistake(
                 f"features.{name}", "is the name of the columns that hold labels; call the view something else"
             )
@@ -171,7 +172,7 @@ def _cycle(model: ModelSpec) -> list[str]:
 
 def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     """Columns of the training set that other settings name."""
-    columns = ["day", *run.problem.examples.entities, *(["group"] if run.problem.examples.group else [])]
+    columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
     if group is not None and group not in columns:
