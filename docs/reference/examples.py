@@ -5,16 +5,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from proml_kedro.engine.duckdb import literal, quote
 from proml_kedro.evaluation.metric import Metric, RankingMetric
-from proml_kedro.extensions import blocks, drift_checks, heads, layers, metrics, ranking_metrics
+from proml_kedro.extensions import (
+    aggregates,
+    blocks,
+    drift_checks,
+    heads,
+    layers,
+    metrics,
+    ranking_metrics,
+    splits,
+    table_readers,
+)
+from proml_kedro.features.tables.readers import TableReader
+from proml_kedro.features.views.aggregates import Aggregate
 from proml_kedro.health.check import DriftCheck
 from proml_kedro.models.deep.blocks import Block, flat
 from proml_kedro.models.deep.heads import Head
 from proml_kedro.spec.monitoring import DriftCheckSpec
+from proml_kedro.spec.split import SplitSpec
 
 
 @metrics.register("squared_error")
@@ -58,6 +73,68 @@ class Zeros(DriftCheck):
 
     def example(self):
         return np.arange(1000.0), np.zeros(1000)
+
+
+@aggregates.register("geometric_mean")
+class GeometricMean(Aggregate):
+    """The geometric mean of the positive values in a window; others take no part."""
+
+    example: ClassVar = {"expression": "abs(x) + 0.1"}
+    agg: Literal["geometric_mean"]
+
+    def event_value(self):
+        value = super().event_value()
+        return f"CASE WHEN {value} > 0 THEN {value} END"
+
+    def partials(self, slot):
+        return {"n": f"count({slot.value})", "s": f"fsum(ln({slot.value}))"}
+
+    def final(self, slot, frame):
+        return f"exp(fsum({slot.column('s')}) OVER {frame} / nullif(sum({slot.column('n')}) OVER {frame}, 0))"
+
+    def of_events(self, events, at):
+        return math.exp(math.fsum(math.log(one.value) for one in events) / len(events)) if events else None
+
+
+@table_readers.register("fixed_width")
+class FixedWidth(TableReader):
+    """Lines without a header, whose columns have fixed widths; blanks are null."""
+
+    suffixes: ClassVar = (".fwf",)
+    widths: dict[str, int]
+
+    def relation(self, files, session):
+        columns, start = [], 1
+        for name, width in self.widths.items():
+            columns.append(f"nullif(trim(substr(line, {start}, {width})), '') AS {quote(name)}")
+            start += width
+        dialect = "delim = '\x1f', quote = '', escape = '', header = false, auto_detect = false"
+        lines = f"read_csv({literal(str(files[0]))}, columns = {{line: 'VARCHAR'}}, {dialect})"
+        return session.relation(f"(SELECT {', '.join(columns)} FROM {lines})")
+
+    @classmethod
+    def sample(cls, rows, folder):
+        text = [["" if one is None else str(one) for one in row.values()] for row in rows.to_pylist()]
+        (folder / "rows.fwf").write_text("".join("".join(one.ljust(12) for one in row) + "\n" for row in text))
+        return {"source": "rows.fwf", "widths": {"n": 12, "x": 12, "s": 12}, "types": {"n": "BIGINT", "x": "DOUBLE"}}
+
+
+@splits.register("hash")
+class HashSplit(SplitSpec):
+    """By the hash of a column: all examples of one value are on one side."""
+
+    example: ClassVar = {"column": "user", "percent": 30}
+    by: Literal["hash"]
+    column: str
+    percent: int
+
+    def sql(self, timestamp):
+        place = f"hash({quote(self.column)}) % 100"
+        later = f"WHEN {place} < {2 * self.percent} THEN 'validation' ELSE 'train'"
+        return f"CASE WHEN {place} < {self.percent} THEN 'test' {later} END"
+
+    def columns(self):
+        yield self.column, "column"
 
 
 @blocks.register("gate")

@@ -11,8 +11,6 @@ import pytest
 from proml_kedro import extensions, testing
 from proml_kedro.extensions import Registry
 from proml_kedro.spec import EvaluationSpec, MonitoringSpec
-from proml_kedro.testing.blocks import check_block
-from proml_kedro.testing.heads import check_head
 
 EXAMPLES = Path(__file__).parents[2] / "docs/reference/examples.py"
 
@@ -36,20 +34,25 @@ def test_metrics():
 
 @pytest.mark.usefixtures("registered")
 def test_a_drift_check():
+    testing.check_drift_check("zeros", {"change": 0.2})
     read = {"kind": "zeros", "change": 0.2}
     spec = MonitoringSpec.model_validate({"gate": {"checks": {"zeros": read}}})
     assert spec.gate.checks["zeros"].change == 0.2
 
 
 @pytest.mark.usefixtures("registered")
+def test_tables(tmp_path):
+    testing.check_aggregate({"agg": "geometric_mean", "expression": "abs(x) + 0.1"})
+    testing.check_table_reader("fixed_width", tmp_path)
+    testing.check_split({"by": "hash", "column": "user", "percent": 30})
+
+
+@pytest.mark.usefixtures("registered")
 def test_parts_of_a_network():
-    check_block({"block": "gate"})
-    check_block({"block": "layer", "layer": "Halve"})
-    check_head({"loss": "hinge"})
+    testing.check_block({"block": "gate"})
+    testing.check_block({"block": "layer", "layer": "Halve"})
+    testing.check_head({"loss": "hinge"})
 
 
-def test_examples_leave_nothing_behind(registered):
-    assert registered["Gate"].__name__ == "Gate"
-    with extensions.metrics.temporary("other", None):
-        pass
-    assert "squared_error" in extensions.metrics.names()
+def test_examples_leave_nothing_behind():
+    assert "squared_error" not in extensions.metrics.names()
