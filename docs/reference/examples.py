@@ -19,6 +19,7 @@ from proml_kedro.extensions import (
     heads,
     layers,
     metrics,
+    producers,
     ranking_metrics,
     splits,
     table_readers,
@@ -28,8 +29,20 @@ from proml_kedro.features.views.aggregates import Aggregate
 from proml_kedro.health.check import DriftCheck
 from proml_kedro.models.deep.blocks import Block, flat
 from proml_kedro.models.deep.heads import Head
+from proml_kedro.models.producers import Producer
 from proml_kedro.spec.monitoring import DriftCheckSpec
 from proml_kedro.spec.split import SplitSpec
+
+
+@producers.register("opposite")
+class Opposite(Producer):
+    """A number with the other sign: `minus_price: {kind: opposite, of: shop.price}`."""
+
+    count: ClassVar = 1
+    kind: Literal["opposite"]
+
+    def compute(self, values):
+        return -values[0]
 
 
 @metrics.register("squared_error")

@@ -159,6 +159,12 @@ def extensions_page() -> Iterator[str]:
             )
 
 
+def own_names(registry: Registry[Any]) -> list[str]:
+    """Return the names in a registry without those that it takes from another one."""
+    others = registry.also.names() if registry.also else []
+    return [one for one in registry.names() if one not in others]
+
+
 def origin(registry: Registry[Any], name: str) -> tuple[str, str]:
     """Return the module that an entry is in, and its name there."""
     for point in entry_points(group=registry.group or "", name=name):
@@ -183,6 +189,8 @@ def smallest(registry: str) -> Iterator[str]:
         if any(ast.unparse(decorator).startswith(f"{registry}.register(") for decorator in decorators):
             lines = source.splitlines()[decorators[0].lineno - 1 : one.end_lineno]
             yield from ("```python", *lines, "```", "")
+    if registry == "components":
+        yield "[Add a component of your own](../how-to/add-a-component.md) has the smallest one.\n"
 
 
 def entry(registry: Registry[Any], name: str) -> str:
@@ -208,7 +216,7 @@ def summary_of(item: Any) -> str:
 def row(registry: tuple[str, Registry[Any], str]) -> str:
     """Return the registry's row in CONTRIBUTING.md: where a neighbour is, and the law."""
     name, known, _ = registry
-    places = dict.fromkeys(origin(known, one)[0].removeprefix("proml_kedro.") for one in known.names())
+    places = dict.fromkeys(origin(known, one)[0].removeprefix("proml_kedro.") for one in own_names(known))
     law = law_of(name)
     return f"| `{name}` | {', '.join(f'`{one}`' for one in places)} | {f'`{law}`' if law else ''} |"
 
@@ -237,7 +245,8 @@ def section(
     meanings = attributes(model)
     nested: list[tuple[str, type[BaseModel]]] = []
     for name, field in fields.items():
-        yield f"| `{name}` | {hint(field.annotation)} | {default(field)} | {meanings.get(name, '')} |"
+        key = field.alias or name
+        yield f"| `{key}` | {hint(field.annotation)} | {default(field)} | {meanings.get(key, '')} |"
         nested += [(name, one) for one in models(field.annotation)]
     yield ""
     for name, one in nested:

@@ -41,6 +41,11 @@ def test_a_drift_check():
 
 
 @pytest.mark.usefixtures("registered")
+def test_a_producer(tmp_path):
+    testing.check_producer({"kind": "opposite"}, tmp_path)
+
+
+@pytest.mark.usefixtures("registered")
 def test_tables(tmp_path):
     testing.check_aggregate({"agg": "geometric_mean", "expression": "abs(x) + 0.1"})
     testing.check_table_reader("fixed_width", tmp_path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Array, Columns, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.split import SplitName
 from proml_kedro.spec.training_set import TIMESTAMP

@@ -18,13 +18,13 @@ from proml_kedro.spec.training_set import GROUP, LABEL, WEIGHT, auxiliary
 def read_examples(
     training_set: Path, split: SplitName, inputs: Sequence[Input], problem: ProblemSpec, precision: str
 ) -> Examples:
-    """The examples of one split; labels and weights are read now, inputs when a component looks at them.
+    """Read the examples of one split: labels and weights now, inputs when a component looks at them.
 
     Args:
         training_set: The Parquet file of the training set.
         split: ``train``, ``validation`` or ``test``.
-        inputs: The columns that they are to have.
-        problem: Says what else there is.
+        inputs: The columns of the examples.
+        problem: Declares labels, weight and group.
         precision: Floating point type of numeric columns.
     """
     source = ParquetRows(training_set, split, precision)
@@ -44,7 +44,7 @@ def read_examples(
 
 
 def _numbered(groups: Array) -> npt.NDArray[np.int64]:
-    """Groups by number, from 0; a row without a group is one of its own."""
+    """Number groups from 0; a row without a group is a group of its own."""
     alone = np.array([group is None for group in groups], bool)
     names = np.where(alone, "", groups).astype(str)
     _, codes = np.unique(names, return_inverse=True)

@@ -35,6 +35,8 @@ __all__ = [
     "model",
     "monitoring",
     "on_demand",
+    "order",
+    "outputs",
     "problem",
     "run",
     "split",

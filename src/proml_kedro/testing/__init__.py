@@ -18,12 +18,14 @@ from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make
 from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
+from proml_kedro.testing.producers import PRODUCER_INPUTS, check_producer
 from proml_kedro.testing.splits import check_split
 from proml_kedro.testing.table_readers import check_table_reader
 
 __all__ = [
     "BLOCK_INPUTS",
     "INPUTS",
+    "PRODUCER_INPUTS",
     "VECTOR",
     "check_aggregate",
     "check_block",
@@ -31,6 +33,7 @@ __all__ = [
     "check_drift_check",
     "check_head",
     "check_metric",
+    "check_producer",
     "check_ranking_metric",
     "check_split",
     "check_table_reader",

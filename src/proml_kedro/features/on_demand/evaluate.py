@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from proml_kedro.features.on_demand.functions import FUNCTIONS, OF_TEXT, Array, finite, round_half_away
+from proml_kedro.column_functions import finite
+from proml_kedro.features.on_demand.functions import FUNCTIONS, OF_TEXT, Array, round_half_away
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.expression import Column, Literal, Node
 from proml_kedro.spec.features import FeaturesSpec

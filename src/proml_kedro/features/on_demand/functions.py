@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.column_functions import cosine_similarity, dot, finite, ratio
+
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
-
-
-def finite(values: Numbers) -> Numbers:
-    """Return numbers with NaN for those that are not finite."""
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _is_null(values: Array) -> npt.NDArray[np.bool_]:
@@ -27,7 +24,7 @@ def _is_null(values: Array) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isnan(values).any(axis=1) if values.ndim > 1 else np.isnan(values))
 
 
-def _arithmetic(operator: Callable[..., Any]) -> Callable[..., Numbers]:
+def _arithmetic(operator: Callable[..., Any]) -> Callable[..., Array]:
     return lambda *arguments: finite(operator(*arguments))
 
 
@@ -87,14 +84,6 @@ def _text(function: Callable[[str], Any], missing: Any, kind: Any) -> Callable[[
     return lambda values: np.array([missing if one is None else function(one) for one in values], kind)
 
 
-def _dot(left: Numbers, right: Numbers) -> Numbers:
-    return np.asarray((left * right).sum(axis=1))
-
-
-def _cosine(left: Numbers, right: Numbers) -> Numbers:
-    return _dot(left, right) / np.sqrt(_dot(left, left) * _dot(right, right))
-
-
 OF_TEXT = ("lower", "upper", "length")
 """Functions whose arguments are text."""
 
@@ -102,7 +91,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "+": _arithmetic(np.add),
     "-": _arithmetic(np.subtract),
     "*": _arithmetic(np.multiply),
-    "/": _arithmetic(np.divide),
+    "/": ratio,
     "%": _arithmetic(np.fmod),
     "negative": np.negative,
     "=": _comparison(lambda left, right: left == right),
@@ -134,7 +123,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "lower": _text(str.lower, None, object),
     "upper": _text(str.upper, None, object),
     "length": _text(len, np.nan, np.float64),
-    "cosine_similarity": _arithmetic(_cosine),
-    "dot": _arithmetic(_dot),
+    "cosine_similarity": cosine_similarity,
+    "dot": dot,
 }
 """Each function of :mod:`proml_kedro.spec.expression` by its name there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.component import Columns
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
 
 def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, trained_baseline: Artifact) -> Artifact:
@@ -58,14 +57,14 @@ def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[M
     """Load a model and score the test rows."""
     from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.columns import in_split, read_columns
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
     problem = run.spec.problem
     graph = ModelGraph.load(model, run.input_types, trained.path, problem.label.task)
     columns = read_columns(rows, graph.inputs, in_split(TEST), run.spec.hardware.precision)
     ranked = run.spec.evaluation.ranking_for(problem) is not None
-    order = _order(graph, columns, run.spec.features.neutral()) if ranked else None
-    return graph, ModelScores(model.name, graph.score(columns), order)
+    scores = graph.score(columns)
+    return graph, ModelScores(model.name, scores, _order(run, rows, graph, scores) if ranked else None)
 
 
 def _facts(run: Run, rows: Path) -> Columns:
@@ -79,12 +78,12 @@ def _facts(run: Run, rows: Path) -> Columns:
     return read_columns(rows, inputs, in_split(TEST), "float64")
 
 
-def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
+def _order(run: Run, rows: Path, graph: ModelGraph, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
-    import numpy as np
+    from proml_kedro.bundle.row_scorer import RowScorer
+    from proml_kedro.models.columns import in_split, read_columns
 
-    changed = dict(columns)
-    for name, value in neutral.items():
-        if name in changed:
-            changed[name] = np.full_like(changed[name], value)
-    return graph.score(changed)
+    scorer = RowScorer(graph, run.spec.features, run.spec.hardware.precision)
+    if not scorer.neutral:
+        return scores
+    return scorer.order_scores(read_columns(rows, scorer.inputs, in_split("test"), "float64"))

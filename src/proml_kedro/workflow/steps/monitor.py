@@ -41,7 +41,7 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     from proml_kedro.health.periods import History
     from proml_kedro.health.read_current import read_current
     from proml_kedro.health.report import write_result
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
     spec, monitoring = run.spec, run.spec.monitoring
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)

@@ -16,7 +16,7 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
 
     def write(folder: Path) -> None:
         from proml_kedro.bundle import write_bundle as write_files
-        from proml_kedro.models.graph.graph import ModelGraph
+        from proml_kedro.models.graph import ModelGraph
 
         write_files(
             folder,

@@ -41,7 +41,7 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
     def write(folder: Path, checkpoints: Path) -> None:
         from proml_kedro.models.component import FitContext
         from proml_kedro.models.examples import read_examples
-        from proml_kedro.models.graph.graph import ModelGraph
+        from proml_kedro.models.graph import ModelGraph
 
         spec, rows = run.spec, training_set.file(FILE)
         graph = ModelGraph(model, run.input_types, spec.problem.label.task)
