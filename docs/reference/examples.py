@@ -75,8 +75,10 @@ class Zeros(DriftCheck):
         change: float = 0.1
 
     def size(self, pair):
-        before, now = (counts[0] / max(sum(counts), 1) for counts in pair.bins)
-        return abs(float(now - before))
+        before, now = pair.bins
+        if not before.sum() or not now.sum():
+            return math.nan
+        return abs(float(before[0] / before.sum() - now[0] / now.sum()))
 
     def limit(self, column, movement):
         return self.limits.change

@@ -20,7 +20,9 @@ def registered():
     """The examples under their names, for the length of a test."""
     with ExitStack() as stack:
         for registry in [one for one in vars(extensions).values() if isinstance(one, Registry)]:
-            stack.enter_context(registry.temporary("nothing", None))  # what is registered inside goes with it
+            name = next(iter(registry.names()), "nothing")
+            known = registry.get(name) if registry.names() else None
+            stack.enter_context(registry.temporary(name, known))  # what is registered inside goes with it
         yield runpy.run_path(str(EXAMPLES))
 
 
