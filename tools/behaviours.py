@@ -42,7 +42,7 @@ BEHAVIOURS: dict[str, str] = {
     "What a request to the service must look like": "serving.schema:row_type",
     "Who may ask the service, and how much": "serving.guard:Guard",
     "What a Bento has to install": "serving.requirements:needed_modules",
-    "How far PSI may move before it is drift": "health.drift:calibrate",
+    "How far PSI may move before it is drift": "health.calibrate:calibrate",
     "One line of hardware for all libraries": "hardware:use",
 }
 """A behaviour, and ``module:name`` below the package."""
