@@ -112,6 +112,7 @@ class Mixed(Component):
 
 
 Engine = Callable[[MixedSpec, Terms, Sequence[Examples], PreviousModel | None, FitContext], FittedModel]
+"""Fits a spec and its terms to training rows, one set after the other, from a previous model or afresh."""
 
 
 def _engine(streamed: bool) -> Engine:

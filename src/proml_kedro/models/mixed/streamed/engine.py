@@ -38,14 +38,10 @@ def fit_model(
     previous: PreviousModel | None,
     context: FitContext,
 ) -> FittedModel:
-    """Fit a model by streaming.
+    """Fit a model by streaming; the arguments are those of every engine, see :data:`.component.Engine`.
 
-    Args:
-        spec: The component, without :meth:`~proml_kedro.models.mixed.spec.MixedSpec.streaming_obstacles`.
-        terms: Its terms, which learn entities and scales.
-        periods: Training rows, one set after the other.
-        previous: Model to start from, or None.
-        context: Threads, seed, and the folder of checkpoints.
+    The model has no :meth:`~proml_kedro.models.mixed.spec.MixedSpec.streaming_obstacles`. ``terms`` learn entities and
+    scales.
 
     Raises:
         UserError: No example can be used, or a label is not in the domain of the loss.
