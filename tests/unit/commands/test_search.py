@@ -86,7 +86,7 @@ def test_the_index_is_kept_until_something_changes(project):
 
 def test_results_are_part_of_what_is_found(project):
     assert found(project, "price list")["features"][0]["null_share"] is None
-    result(project, "training_set/training_set.json", {"null_share": {"price.price": 0.5}})
+    result(project, "training_set/training_set.json", {"rows": 8, "null_share": {"price.price": 0.5}})
     result(project, "evaluation/importance.json", {"price.price": 0.125})
     result(
         project,

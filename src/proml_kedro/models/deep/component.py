@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -32,6 +33,10 @@ from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
     from proml_kedro.models.deep.describe_text import NetworkDescription
+
+
+_ONE_FIT = Lock()
+"""Keras' seed and precision are the process's: models that are fitted in threads would change each other's."""
 
 
 class Deep(Component):
@@ -63,6 +68,10 @@ class Deep(Component):
         """
         check_validation(self.spec, validation, context.key)
         limit_tensorflow(context.hardware.threads, context.hardware)
+        with _ONE_FIT:
+            self._fit_whole(train, validation, context)
+
+    def _fit_whole(self, train: Examples, validation: Examples, context: FitContext) -> None:
         training = self.spec.training
         history = self._fit([train], validation, training.epochs, context)
         self._epochs = best_epoch(history) if history else training.epochs

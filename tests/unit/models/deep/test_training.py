@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 
@@ -168,6 +169,14 @@ HEADS = {
     },
     "expose": {"city": "shop.city", "hidden": "deep"},
 }
+
+
+def test_models_fitted_in_threads_are_those_fitted_one_after_the_other():
+    other = replace(CONTEXT, seed=8)
+    with ThreadPoolExecutor(2) as threads:
+        both = threads.map(lambda context: margin(fitted(config(), context=context)), (CONTEXT, other))
+    for found, expected in zip(both, (plain_margin(), margin(fitted(config(), context=other))), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_several_heads_learn_their_own_labels():
