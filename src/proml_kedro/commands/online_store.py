@@ -16,11 +16,10 @@ from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeatureViewSpec
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
-
     from proml_kedro.features.online.lookup import OnlineValue
     from proml_kedro.features.online.push import Pushed
     from proml_kedro.features.online.store import Rows
+    from proml_kedro.features.training.join import FeatureHistory
 
 
 def parse_moment(text: str | None) -> datetime:
@@ -125,17 +124,18 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
         UserError: There is no online store, or nothing in it.
     """
     run = place.run
-    moments = {name: until for name, (until, _) in open_rows(place).held().items() if name in run.features.views}
+    online = open_rows(place)
+    moments = {name: until for name, (until, _) in online.held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.feast.repository import feature_tables_folder
-    from proml_kedro.features.online.consistency import as_result, check_consistency
+    from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
 
-    store = _open(place)
+    sources = FeatureSources(run.features, _open_history(place), online)
     tables = feature_tables_folder(run.problem, place.data_dir)
     with _answering():
         columns = run.features.columns()
-        found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
+        found = check_consistency(sources, columns, moments, tables, run.hardware, rows, tolerance)
     return as_result(found)
 
 
@@ -156,7 +156,7 @@ def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict
 
     logged = read_log(log, rows)
     with _answering():
-        return as_result(compare_log(_open(place), place.run.features, logged, tolerance))
+        return as_result(compare_log(_open_history(place), place.run.features, logged, tolerance))
 
 
 def push_file(place: Place, view: str, file: Path) -> Pushed:
@@ -198,11 +198,12 @@ def open_rows(place: Place) -> Rows:
     return rows
 
 
-def _open(place: Place) -> FeatureStore:
+def _open_history(place: Place) -> FeatureHistory:
+    from proml_kedro.features.feast.history import FeastHistory
     from proml_kedro.features.feast.repository import open_repository
 
     run = place.run
-    return open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store)
+    return FeastHistory(open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store))
 
 
 @contextmanager
@@ -212,10 +213,7 @@ def _answering() -> Iterator[None]:
 
     try:
         yield
-    except Exception as error:
-        # Feast's own error is known by its name: to import it takes seconds, and looking up does without Feast.
-        if not isinstance(error, NotStoredError) and type(error).__name__ != "FeatureViewNotFoundException":
-            raise
+    except NotStoredError as error:
         message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
         raise UserError(Mistake("", message)) from error
 

@@ -138,11 +138,12 @@ def build_training_set(
     columns = columns_of(features, model, evaluation.baseline)
 
     def write(folder: Path) -> None:
+        from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
         from proml_kedro.features.training.training_set import build_training_set as build
 
-        repository = open_repository(problem, features, store.data_dir, hardware, online_store)
-        build(problem, features, columns, tables.path, repository, hardware, folder)
+        history = FeastHistory(open_repository(problem, features, store.data_dir, hardware, online_store))
+        build(problem, features, columns, tables.path, history, hardware, folder)
 
     register(store, problem, features, model, evaluation, hardware, online_store)
     return store.build(

@@ -106,14 +106,16 @@ def check_online_values(
     columns = columns_of(features, model)
 
     def write(folder: Path) -> None:
+        from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
-        from proml_kedro.features.online.consistency import as_result, check_consistency
-        from proml_kedro.features.online.open import rows_at
+        from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
+        from proml_kedro.features.online.open import online_place, rows_at
 
-        repository = open_repository(problem, features, store.data_dir, hardware, online_store)
-        held = rows_at(repository.config.online_store.path, problem.name).held()
-        moments = {name: until for name, (until, _) in held.items() if name in features.views}
-        compared = check_consistency(repository, features, columns, moments, feature_tables.path, hardware)
+        history = FeastHistory(open_repository(problem, features, store.data_dir, hardware, online_store))
+        online = rows_at(online_place(online_store, problem.name, store.data_dir), problem.name)
+        moments = {name: until for name, (until, _) in online.held().items() if name in features.views}
+        sources = FeatureSources(features, history, online)
+        compared = check_consistency(sources, columns, moments, feature_tables.path, hardware)
         (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}

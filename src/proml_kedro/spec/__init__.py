@@ -26,6 +26,7 @@ __all__ = [
     "dtype",
     "evaluation",
     "expression",
+    "feature_ref",
     "features",
     "generator",
     "hardware",

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.config import HydraConfigLoader
+from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
@@ -55,7 +56,13 @@ class Flights:
         if not file.exists():
             run = self.run
             build_training_set(
-                run.problem, run.features, self.columns, self.tables, self.store, HARDWARE, self.folder / "set"
+                run.problem,
+                run.features,
+                self.columns,
+                self.tables,
+                FeastHistory(self.store),
+                HARDWARE,
+                self.folder / "set",
             )
         return file
 

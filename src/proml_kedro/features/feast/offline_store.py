@@ -22,7 +22,8 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
 from proml_kedro.engine.duckdb import describe, is_moment, literal, quote
-from proml_kedro.features.feast.retrieval_job import ENTITIES, AsofRetrievalJob, opened
+from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
+from proml_kedro.features.training.join import ENTITIES, PointInTimeJoin, open_with_entities
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -84,7 +85,7 @@ class AsofOfflineStore(OfflineStore):
         hardware = _hardware(config)
         frame = None if isinstance(entity_df, str) else entity_df
         relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
-        with opened(hardware, frame) as connection:
+        with open_with_entities(hardware, frame) as connection:
             columns = describe(connection, relation)
         views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
         missing = {key for view in views for key in view.keys} - set(columns)
@@ -92,13 +93,10 @@ class AsofOfflineStore(OfflineStore):
             raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
         moment = _moment_column(columns)
         return AsofRetrievalJob(
-            join_sql(relation, list(columns), moment, views),
-            hardware,
-            frame,
+            PointInTimeJoin(join_sql(relation, list(columns), moment, views), hardware, frame, ENTITY_ORDER),
             full_feature_names,
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
-            ENTITY_ORDER,
         )
 
     @staticmethod
@@ -122,10 +120,8 @@ class AsofOfflineStore(OfflineStore):
             start_date,
             end_date,
         )
-        return AsofRetrievalJob(
-            _with_dummy(latest_sql(rows, join_key_columns, [timestamp_field, *created]), join_key_columns),
-            _hardware(config),
-        )
+        latest = latest_sql(rows, join_key_columns, [timestamp_field, *created])
+        return AsofRetrievalJob(PointInTimeJoin(_with_dummy(latest, join_key_columns), _hardware(config)))
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -143,7 +139,7 @@ class AsofOfflineStore(OfflineStore):
         columns = [*feature_name_columns, *created]
         path = _path(config, data_source)
         sql = pull_sql(path, join_key_columns, columns, timestamp_field, start_date, end_date)
-        return AsofRetrievalJob(_with_dummy(sql, join_key_columns), _hardware(config))
+        return AsofRetrievalJob(PointInTimeJoin(_with_dummy(sql, join_key_columns), _hardware(config)))
 
 
 def _hardware(config: RepoConfig) -> HardwareSpec:

@@ -8,20 +8,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proml_kedro.engine.duckdb import cast, connect, parquet, quote
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.training.examples import MOMENTS, Facts, blaming, check_examples, examples_sql, read_facts
+from proml_kedro.features.training.join import FeatureHistory, PointInTimeJoin
 from proml_kedro.features.training.labels import label_columns
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def build_training_set(
     features: FeaturesSpec,
     columns: Mapping[str, Dtype],
     tables: Path,
-    store: FeatureStore | None,
+    history: FeatureHistory | None,
     hardware: HardwareSpec,
     folder: Path,
 ) -> None:
@@ -50,7 +49,7 @@ def build_training_set(
         features: Its features.
         columns: Those to write, as ``view.feature``; what on-demand ones are computed from is written too.
         tables: Folder of the problem's tables.
-        store: The repository that the features are registered in; not needed when all of them come with the request.
+        history: Where stored features come from; not needed when all of them come with the request.
         hardware: The machine.
         folder: An empty folder to write to.
 
@@ -67,10 +66,10 @@ def build_training_set(
         query = examples_sql(connection, problem, features, sorted(requested), tables)
     joined = [name for name in taken if name not in requested]
     target = folder / FILE
-    job = _job(store, query, joined, hardware)
+    join = _join(history, query, joined, hardware)
     derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
     with blaming(problem, features, sorted(requested), tables, hardware):
-        rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
+        rows = join.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
     _check_rows(rows, facts, target, hardware)
     (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
@@ -89,15 +88,12 @@ def newest_moment(training_set: Path) -> datetime:
     return newest
 
 
-def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: HardwareSpec) -> Any:
-    from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
-
+def _join(history: FeatureHistory | None, query: str, joined: list[str], hardware: HardwareSpec) -> PointInTimeJoin:
     if not joined:
-        return AsofRetrievalJob(query, hardware)
-    if store is None:
-        raise ValueError("features that do not come with the request are joined by a feature store")
-    refs = [name.replace(".", ":", 1) for name in joined]
-    return store.get_historical_features(entity_df=query, features=refs, full_feature_names=True)
+        return PointInTimeJoin(query, hardware)
+    if history is None:
+        raise ValueError("features that do not come with the request are joined by a feature history")
+    return history.join(query, [FeatureRef.parse(name) for name in joined])
 
 
 def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> dict[str, str]:
