@@ -17,8 +17,8 @@ from proml_kedro.spec.features import FeatureViewSpec
 
 if TYPE_CHECKING:
     from proml_kedro.features.online.lookup import OnlineValue
-    from proml_kedro.features.online.push import Pushed
-    from proml_kedro.features.online.store import Rows
+    from proml_kedro.features.online.push import PushResult
+    from proml_kedro.features.online.store import OnlineStore
     from proml_kedro.features.training.join import FeatureHistory
 
 
@@ -125,7 +125,7 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
     """
     run = place.run
     online = open_rows(place)
-    moments = {name: until for name, (until, _) in online.held().items() if name in run.features.views}
+    moments = {name: until for name, (until, _) in online.watermarks().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.feast.repository import feature_tables_folder
@@ -159,7 +159,7 @@ def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict
         return as_result(compare_log(_open_history(place), place.run.features, logged, tolerance))
 
 
-def push_file(place: Place, view: str, file: Path) -> Pushed:
+def push_file(place: Place, view: str, file: Path) -> PushResult:
     """Put the rows of a file into the online store.
 
     Args:
@@ -183,17 +183,17 @@ def push_file(place: Place, view: str, file: Path) -> Pushed:
         return push_rows(rows, view, stored[view], file, place.run.hardware)
 
 
-def open_rows(place: Place) -> Rows:
+def open_rows(place: Place) -> OnlineStore:
     """The online store.
 
     Raises:
         UserError: There is none yet, or it cannot be reached.
     """
-    from proml_kedro.features.online.open import online_place, rows_at
+    from proml_kedro.features.online.open import open_store, store_place
 
     run = place.run
-    rows = rows_at(online_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
-    if not rows.is_there():
+    rows = open_store(store_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    if not rows.exists():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
     return rows
 

@@ -12,7 +12,7 @@ from proml_kedro.pipelines.features import register, service_name
 from proml_kedro.spec import EvaluationSpec, FeaturesSpec, HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.workflow.recipes import columns_of
 
-_STORE = ("feast.materialize", "feast.online_store", "online.store", "online.sqlite", "online.redis")
+_STORE = ("feast.materialize", "feast.online_store", "online.store", "online.kinds", "online.sqlite", "online.redis")
 
 
 def create_pipeline() -> Pipeline:
@@ -47,9 +47,9 @@ def materialize_features(
 
     The store changes in place. The result says what it holds: the moment of each view, and a digest of its history.
     """
-    from proml_kedro.features.online.open import online_place, rows_at
+    from proml_kedro.features.online.open import open_store, store_place
 
-    rows = rows_at(online_place(online_store, problem.name, store.data_dir), problem.name)
+    rows = open_store(store_place(online_store, problem.name, store.data_dir), problem.name)
     place = store.data_dir / "feature_store" / problem.name
     stamp = Stamp(place / "materialized", place=place)  # one for all models: they share the store
     inputs = {
@@ -59,12 +59,12 @@ def materialize_features(
         "code": [code_fingerprint(f"features.{name}") for name in _STORE],
         "online_store": online_store,
     }
-    if not (rows.is_there() and stamp.matches(inputs) and store.reuse):
+    if not (rows.exists() and stamp.matches(inputs) and store.reuse):
         register(store, problem, features, model, evaluation, hardware, online_store)  # another run may have been last
         stamp.remove()
         _materialize(store, training_set, feature_tables, problem, features, model, hardware, online_store)
         stamp.write(inputs)
-    held = {name: (until.isoformat(), digest) for name, (until, digest) in rows.held().items()}
+    held = {name: (until.isoformat(), digest) for name, (until, digest) in rows.watermarks().items()}
 
     def write(folder: Path) -> None:
         (folder / "online_values.json").write_text(json.dumps(held, indent=1))
@@ -109,11 +109,11 @@ def check_online_values(
         from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
         from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
-        from proml_kedro.features.online.open import online_place, rows_at
+        from proml_kedro.features.online.open import open_store, store_place
 
         history = FeastHistory(open_repository(problem, features, store.data_dir, hardware, online_store))
-        online = rows_at(online_place(online_store, problem.name, store.data_dir), problem.name)
-        moments = {name: until for name, (until, _) in online.held().items() if name in features.views}
+        online = open_store(store_place(online_store, problem.name, store.data_dir), problem.name)
+        moments = {name: until for name, (until, _) in online.watermarks().items() if name in features.views}
         sources = FeatureSources(features, history, online)
         compared = check_consistency(sources, columns, moments, feature_tables.path, hardware)
         (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))

@@ -12,7 +12,7 @@ from typing import Any
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.errors import UserError
-from proml_kedro.features.online.open import SQLITE, online_file
+from proml_kedro.features.online.open import SQLITE, kind_of, open_store
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.serving.schema import Row
@@ -73,7 +73,7 @@ class OnlineLookup:
         reader = self.open()
         try:
             columns: Columns = reader.read(keys, moments)
-        except (LookupError, UserError, sqlite3.Error) as error:
+        except (LookupError, UserError, OSError, sqlite3.Error) as error:
             raise self._unavailable("read", error) from error
         if self._log:
             self._log.write(keys, moments, columns)
@@ -86,9 +86,10 @@ class OnlineLookup:
             StoreUnavailableError: There is no store.
         """
         if self._reader is None:
-            place = self._place()
             try:
-                self._reader = self._open(place)
+                self._reader = self._open(self._place())
+            except StoreUnavailableError:
+                raise
             except Exception as error:
                 raise self._unavailable("opened", error) from error
         return self._reader
@@ -100,21 +101,26 @@ class OnlineLookup:
 
     def _open(self, place: str) -> Any:
         from proml_kedro.features.online.lookup import OnlineFeatures
-        from proml_kedro.features.online.open import rows_at
 
-        rows = rows_at(place, self._project)
-        rows.is_there()
-        return OnlineFeatures(rows, self._manifest.features, self._columns)
+        online = open_store(place, self._project)
+        online.exists()
+        return OnlineFeatures(online, self._manifest.features, self._columns)
 
     def _place(self) -> str:
-        """The store's file, or the URL of its server."""
+        """Return where the store is: a place in a data folder, or one that is configured or named in full."""
         named = os.environ.get(STORE_VARIABLE)
         configured = str(self._manifest.config.get("online_store", SQLITE))
-        if (named or configured).startswith(("redis://", "rediss://")):
-            return named or configured
+        if named and "://" in named:
+            configured, named = named, None
+        kind = kind_of(configured)
+        if named and not kind.in_data_dir:  # a folder is named: with the store that every data folder has
+            configured, kind = SQLITE, kind_of(SQLITE)
+        if not kind.in_data_dir:
+            return kind.place(configured, self._project, self._beside)
         for folder in [Path(named)] if named else self._beside.resolve().parents:
-            if (file := online_file(self._project, folder)).is_file():
-                return str(file)
+            place = kind.place(configured, self._project, folder)
+            if kind.is_at(place, self._project):
+                return place
         where = f"{STORE_VARIABLE} names no folder with one" if named else f"set {STORE_VARIABLE} to a data folder"
         raise StoreUnavailableError(
             f"no online feature store: {where}; it is filled by `kedro run --pipelines=package`. "

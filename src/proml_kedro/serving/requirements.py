@@ -10,7 +10,8 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.extensions import components
+from proml_kedro.extensions import components, online_stores
+from proml_kedro.features.online.open import SQLITE, kind_of
 
 PACKAGE = "proml_kedro"
 
@@ -27,9 +28,11 @@ def needed_modules(manifest: Manifest) -> set[str]:
     looks_up = any(not one.request for one in manifest.rows.inputs)
     kinds = [components.get(spec.kind).__module__ for spec in manifest.model.components.values()]
     extensions = manifest.config.get("extensions", [])
-    own = {PACKAGE, *(module.partition(".")[0] for module in [*kinds, *extensions] if not _is_installed(module))}
+    stores = _store_modules(str(manifest.config.get("online_store", SQLITE))) if looks_up else set()
+    loaded = [*kinds, *extensions, *stores]
+    own = {PACKAGE, *(module.partition(".")[0] for module in loaded if not _is_installed(module))}
     found: set[str] = set()
-    pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *kinds, *extensions]
+    pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *loaded]
     while pending:
         module = pending.pop()
         top = module.partition(".")[0]
@@ -43,6 +46,12 @@ def needed_modules(manifest: Manifest) -> set[str]:
         if top in own:
             pending.extend(_imports_of(module))
     return found
+
+
+def _store_modules(configured: str) -> set[str]:
+    """Modules of the configured kind of online store, and of those of this package: the environment may name one."""
+    modules = {str(online_stores.get(name).__module__) for name in online_stores.names()}
+    return {one for one in modules if one.startswith(f"{PACKAGE}.")} | {type(kind_of(configured)).__module__}
 
 
 def pins(modules: Iterable[str]) -> list[str]:

@@ -7,5 +7,6 @@ In a test of your own::
 """
 
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.online_stores import check_online_store, check_two_writers
 
-__all__ = ["INPUTS", "VECTOR", "check_component", "make_examples"]
+__all__ = ["INPUTS", "VECTOR", "check_component", "check_online_store", "check_two_writers", "make_examples"]

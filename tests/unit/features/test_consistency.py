@@ -17,7 +17,7 @@ from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency, compare_column
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -36,7 +36,7 @@ def filled(tmp_path: Path) -> tuple[Shop, Any]:
 def check(shop: Shop, store: Any, **options: Any) -> dict[str, Any]:
     columns = shop.features.columns()
     moments = options.pop("moments", MOMENTS)
-    online = rows_at(store.config.online_store.path, "shop")
+    online = open_store(store.config.online_store.path, "shop")
     sources = FeatureSources(shop.features, FeastHistory(store), online)
     return as_result(check_consistency(sources, columns, moments, shop.views, HARDWARE, **options))
 

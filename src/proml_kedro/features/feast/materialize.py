@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.engine.duckdb import connect, describe, parquet, quote
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from proml_kedro.features.training.point_in_time import moment_literal
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -50,7 +50,7 @@ def views_of(store: FeatureStore, service_name: str) -> list[str]:
     return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
 
 
-Done = Literal["unchanged", "moved on", "written anew"]
+Progress = Literal["unchanged", "moved on", "written anew"]
 
 
 def materialize_new(
@@ -60,7 +60,7 @@ def materialize_new(
     end: datetime,
     hardware: HardwareSpec,
     anew: bool = False,
-) -> dict[str, Done]:
+) -> dict[str, Progress]:
     """Put the values as of a moment into the online store.
 
     A view whose history is as it was when it was last written needs only what has become known since. One whose
@@ -80,25 +80,25 @@ def materialize_new(
     """
     from proml_kedro.features.feast.online_store import key_types
 
-    rows = rows_at(store.config.online_store.path, store.project)
-    held = rows.held()
-    done: dict[str, Done] = {}
+    online = open_store(store.config.online_store.path, store.project)
+    watermarks = online.watermarks()
+    done: dict[str, Progress] = {}
     for view in views:
         table = tables / f"{view}.parquet"
-        last = held.get(view)
-        if last and not anew and last[1] == history(table, last[0], hardware):
-            start: datetime = last[0]
+        last = watermarks.get(view)
+        if last and not anew and last.history == history(table, last.until, hardware):
+            start = last.until
             done[view] = "moved on" if end > start else "unchanged"
         else:
             start = BEGINNING
             done[view] = "written anew"
         if done[view] != "unchanged":
-            rows.make(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
+            online.add_view(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
             if last and done[view] == "written anew":
-                rows.doubt(view)
-                rows.forget(view, max(last[0], end))
+                online.clear_watermark(view)
+                online.delete_until(view, max(last.until, end))
             materialize_views(store, [view], start, end)
-            rows.note(view, end, history(table, end, hardware))
+            online.set_watermark(view, end, history(table, end, hardware))
         logger.info("online store: %s %s", view, done[view])
     return done
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.feast.objects import feast_objects, feature_tables_folder, source_name
-from proml_kedro.features.online.open import SQLITE, online_place
+from proml_kedro.features.online.open import SQLITE, store_place
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -57,7 +57,7 @@ def open_repository(
         repo_path=place,
         registry={"registry_type": "file", "path": str(place / "registry.db"), "cache_ttl_seconds": 60},
         offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
-        online_store={"type": _ONLINE_STORE, "path": online_place(online_store, problem.name, data_dir)},
+        online_store={"type": _ONLINE_STORE, "path": store_place(online_store, problem.name, data_dir)},
         entity_key_serialization_version=3,
     )
     return FeatureStore(repo_path=str(place), config=config)

@@ -14,7 +14,7 @@ import numpy as np
 
 from proml_kedro.engine.duckdb import connect, literal, parquet, quote
 from proml_kedro.features.online.lookup import Array, OnlineFeatures
-from proml_kedro.features.online.store import Rows
+from proml_kedro.features.online.store import OnlineStore
 from proml_kedro.features.training.join import FeatureHistory
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.feature_ref import FeatureRef
@@ -68,7 +68,7 @@ class FeatureSources:
 
     features: FeaturesSpec
     offline: FeatureHistory
-    online: Rows
+    online: OnlineStore
 
 
 def check_consistency(
