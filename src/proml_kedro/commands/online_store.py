@@ -1,4 +1,4 @@
-"""What the online store holds: of one entity for `kedro features get`, beside the offline store for `check`."""
+"""The online store for `kedro features`: one entity for `get`, fresh rows for `push`, both stores for `check`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.project import Place
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeatureViewSpec
 
 if TYPE_CHECKING:
@@ -22,55 +23,10 @@ if TYPE_CHECKING:
     from proml_kedro.features.training.join import FeatureHistory
 
 
-def parse_moment(text: str | None) -> datetime:
-    """The moment that is meant; without a time zone it is UTC, and now when nothing is said.
-
-    Raises:
-        UserError: It is no moment.
-    """
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"cannot read '{text}'; write it like 2013-12-31T20:00Z"
-        raise UserError(Mistake("", message, "option --at")) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def split_words(words: Sequence[str], keys: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Keys of an entity, and overrides of the configuration.
-
-    Args:
-        words: KEY=VALUE, as written; an override has a dot, @ or / in its key, starts with + or ~, or names a setting
-            or group of ``conf``.
-        keys: KEY=VALUE of keys that would be taken for overrides.
-
-    Raises:
-        UserError: A word is no KEY=VALUE.
-    """
-    from proml_kedro.spec import RunSpec
-
-    settings = {*RunSpec.model_fields, "env", "experiment", "catalog"}
-    entity: dict[str, str] = {}
-    overrides, mistakes = [], []
-    for word in (*words, *keys):
-        name, equals, value = word.partition("=")
-        if word not in keys and (name in settings or set(name) & set("./@+~")):
-            overrides.append(word)
-        elif not equals:
-            mistakes.append(Mistake("", f"'{word}' is no KEY=VALUE; a key is written origin=JFK"))
-        else:
-            entity[name] = value
-    if mistakes:
-        raise UserError(*mistakes)
-    return entity, overrides
-
-
 def read_entity(
     place: Place, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
 ) -> dict[str, OnlineValue]:
-    """The features whose keys are given.
+    """Read the features whose keys are given.
 
     Args:
         place: What the command works on.
@@ -91,11 +47,11 @@ def read_entity(
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    return _look(place, entity, as_of, readable)
+    return _read(place, entity, as_of, readable)
 
 
 def _view(place: Place, feature: str) -> FeatureViewSpec:
-    return place.run.features.views[feature.partition(".")[0]]
+    return place.run.features.views[FeatureRef.parse(feature).view]
 
 
 def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
@@ -113,7 +69,7 @@ def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], sto
 
 
 def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
-    """Online values beside offline ones, as of the moment each view was materialized for.
+    """Compare online values with offline ones, as of the moment each view was materialized for.
 
     Args:
         place: What the command works on.
@@ -124,7 +80,7 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
         UserError: There is no online store, or nothing in it.
     """
     run = place.run
-    online = open_rows(place)
+    online = open_online_store(place)
     moments = {name: until for name, (until, _) in online.watermarks().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
@@ -133,14 +89,14 @@ def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
 
     sources = FeatureSources(run.features, _open_history(place), online)
     tables = feature_tables_folder(run.problem, place.data_dir)
-    with _answering():
+    with _stored():
         columns = run.features.columns()
         found = check_consistency(sources, columns, moments, tables, run.hardware, rows, tolerance)
     return as_result(found)
 
 
 def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
-    """What a service has logged beside offline values as of the logged moments.
+    """Compare what a service has logged with offline values as of the logged moments.
 
     Args:
         place: What the command works on.
@@ -149,13 +105,13 @@ def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict
         tolerance: Relative difference of two numbers that counts as none.
 
     Raises:
-        UserError: A line is none of such a log, or has a feature that is not declared.
+        UserError: A line does not belong into a request log, or has a feature that is not declared.
     """
     from proml_kedro.features.online.consistency import as_result
     from proml_kedro.features.online.request_log import compare_log, read_log
 
     logged = read_log(log, rows)
-    with _answering():
+    with _stored():
         return as_result(compare_log(_open_history(place), place.run.features, logged, tolerance))
 
 
@@ -175,16 +131,16 @@ def push_file(place: Place, view: str, file: Path) -> PushResult:
     stored = {name: one for name, one in place.run.features.views.items() if one.is_stored}
     if view not in stored:
         raise UserError(Mistake("", unknown("stored feature view", view, stored)))
-    rows = open_rows(place)
-    with tempfile.TemporaryDirectory() as folder, _answering():
+    store = open_online_store(place)
+    with tempfile.TemporaryDirectory() as folder, _stored():
         if str(file) == "-":
             file = Path(folder) / "standard input.csv"
             file.write_bytes(sys.stdin.buffer.read())
-        return push_rows(rows, view, stored[view], file, place.run.hardware)
+        return push_rows(store, view, stored[view], file, place.run.hardware)
 
 
-def open_rows(place: Place) -> OnlineStore:
-    """The online store.
+def open_online_store(place: Place) -> OnlineStore:
+    """Open the online store.
 
     Raises:
         UserError: There is none yet, or it cannot be reached.
@@ -192,10 +148,10 @@ def open_rows(place: Place) -> OnlineStore:
     from proml_kedro.features.online.open import open_store, store_place
 
     run = place.run
-    rows = open_store(store_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
-    if not rows.exists():
+    store = open_store(store_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    if not store.exists():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
-    return rows
+    return store
 
 
 def _open_history(place: Place) -> FeatureHistory:
@@ -207,8 +163,8 @@ def _open_history(place: Place) -> FeatureHistory:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """What a store that is behind the configuration answers, as one line."""
+def _stored() -> Iterator[None]:
+    """Turn the error of a store that is behind the configuration into one line."""
     from proml_kedro.features.online.store import NotStoredError
 
     try:
@@ -218,14 +174,14 @@ def _answering() -> Iterator[None]:
         raise UserError(Mistake("", message)) from error
 
 
-def _look(
+def _read(
     place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online.lookup import OnlineFeatures
 
-    rows = open_rows(place)
+    store = open_online_store(place)
     try:
-        with _answering():
-            return OnlineFeatures(rows, place.run.features, columns).look(entity, as_of)
+        with _stored():
+            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from proml_kedro.artifacts import code_fingerprint, fingerprint
 from proml_kedro.errors import UserError
-from proml_kedro.marketplace.entry import Entry, Facts, list_features
+from proml_kedro.marketplace.entry import Entry, FeatureUsage, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Place
 from proml_kedro.spec.dtype import Dtype
@@ -81,11 +81,11 @@ def _results(data_dir: Path, pattern: str, problem: str = "*") -> list[Path]:
 
 def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results) -> Iterator[Entry]:
     types = input_types(declared.problem, declared.features)
-    facts = Facts(
+    usage = FeatureUsage(
         models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, types))},
         **results.facts(declared.problem.name),
     )
-    return list_features(declared.problem, declared.features, facts, declared.where)
+    return list_features(declared.problem, declared.features, usage, declared.where)
 
 
 def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
@@ -109,7 +109,7 @@ class _Results:
         self.unreadable: list[str] = []
 
     def facts(self, problem: str) -> dict[str, Any]:
-        """Bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
+        """Bundles, shares of missing values, and importances, as :class:`FeatureUsage` takes them."""
         training_set, importance, bundle = _FACTS
         return {
             "bundles": dict(self._read(problem, bundle, _read_bundle)),

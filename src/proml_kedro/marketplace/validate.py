@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from proml_kedro.engine.duckdb import connect, describe, enclosed, find, parquet, quote, sql_type
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """Finding about a declared feature.
 
     Attributes:
         level: ``error`` for what cannot be of use as it is.
@@ -45,7 +46,7 @@ def validate(
     hardware: HardwareSpec,
     problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
 ) -> list[Finding]:
-    """Look at every feature, in the order of their declaration.
+    """Check every feature, in the order of their declaration.
 
     What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
     all missing, that never change, that lose their fractions in the declared type, or that predict the label alone.
@@ -85,11 +86,11 @@ def _declared(entry: Entry) -> Iterator[Finding]:
 
 
 def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str) -> Iterator[Finding]:
-    """What a view's feature table says of its columns."""
+    """Check the columns of a view's feature table."""
     columns = describe(connection, relation)
     there = []
     for entry in entries:
-        column = entry.name.partition(".")[2]
+        column = entry.ref.feature
         stored = find(column, columns)
         declared = sql_type(entry.dtype)
         if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
@@ -112,12 +113,12 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
 
 
 def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
-    """Values whose fractions are lost by the declared type."""
+    """Find values whose fractions are lost by the declared type."""
     for entry in entries:
         file = tables / f"{entry.table}.parquet"
         if entry.dtype != "int" or entry.aggregate or not file.is_file():
             continue
-        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
+        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.ref.feature))} AS DOUBLE)"
         query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {parquet(file)}"
         lost, present = _counts(connection, query)
         if lost:
@@ -126,17 +127,17 @@ def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], 
 
 
 def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Features that are computed from what the label is computed from."""
+    """Find features that are computed from what the label is computed from."""
     for name, message in declared_leaks(problem, features):
-        view, _, field = name.partition(".")
-        columns = {f"{view}.{column}" for column in features.views[view].columns_of(field)}
+        ref = FeatureRef.parse(name)
+        columns = {str(FeatureRef(ref.view, column)) for column in features.views[ref.view].columns_of(ref.feature)}
         for entry in entries:
             if entry.problem == problem.name and entry.name in columns:
                 yield Finding("error", entry.place, entry.name, message)
 
 
 def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
-    """Features that predict the label of a training set alone."""
+    """Find features that predict the label of a training set alone."""
     by_name = {(one.problem, one.name): one for one in entries}
     for problem in dict.fromkeys(one.problem for one in entries):
         names = [name for other, name in by_name if other == problem]

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
 from proml_kedro.health.result import DriftResult, Finding
-from proml_kedro.marketplace.entry import Facts, list_features
+from proml_kedro.marketplace.entry import FeatureUsage, list_features
 from proml_kedro.marketplace.index import Market
 from proml_kedro.workspace.app import make_app
 from proml_kedro.workspace.server import hosts_of
@@ -61,7 +61,7 @@ class Site:
         (self.data / "shop").mkdir()
         (self.data / "shop" / "feature_tables").symlink_to(shop.views)
         self.market_file = folder / "market.sqlite"
-        facts = Facts(models={"trees": ["price.price", "spending.amount_2h"]}, importance={"price.price": 0.6})
+        facts = FeatureUsage(models={"trees": ["price.price", "spending.amount_2h"]}, importance={"price.price": 0.6})
         where = "conf/features/shop.yaml:{}".format
         Market.build(self.market_file, list_features(shop.problem, shop.features, facts, where)).close()
 
