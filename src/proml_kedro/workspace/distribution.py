@@ -1,30 +1,20 @@
-"""A sketch of how a feature's values are distributed, and which other features go along with it."""
+"""A sketch of how a feature's values are distributed."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.engine.duckdb import connect, describe, parquet, quote
-from proml_kedro.marketplace.entry import Entry
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.snapshot import feature_table
+from proml_kedro.workspace.columns import FeatureColumn, first_row, is_number, is_vector, is_whole
 
 if TYPE_CHECKING:
     import duckdb
 
 BINS = 32
 _MOST_CATEGORIES = 12
-_SAMPLED_ROWS = 50_000
-_MOST_COLUMNS = 500
-_LEAST_PAIRS = 30
-_NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT|FLOAT|DOUBLE|DECIMAL.*")
-_WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT")
-_VECTOR = re.compile(r"(FLOAT|DOUBLE)\[\d*\]")
 _TAIL = 0.005
 
 Kind = Literal["numbers", "lengths", "categories", "other"]
@@ -32,7 +22,7 @@ Kind = Literal["numbers", "lengths", "categories", "other"]
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of a sketch: numbers from ``low`` up to ``high``, or a category."""
+    """Bar of a sketch: numbers from ``low`` up to ``high``, or a category."""
 
     count: int
     low: float | None = None
@@ -42,14 +32,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Distribution:
-    """How values are distributed.
+    """Distribution of a feature's values.
 
     Attributes:
         kind: ``lengths`` for vectors, of which the Euclidean length is shown; ``other`` for types that are not drawn.
-        place: Which rows were looked at.
+        place: The rows that were read, in words.
         rows: How many they are.
         nulls: How many of them have no value.
-        bars: Of numbers in ascending order, the outermost with all that lies beyond; of categories the most frequent.
+        bars: Of numbers in ascending order, the outermost with everything beyond; of categories the most frequent.
         rest: Rows with another category.
         distinct: How many categories there are.
         figures: Smallest, quartiles, largest, mean and standard deviation of numbers.
@@ -65,46 +55,8 @@ class Distribution:
     figures: dict[str, float] | None = None
 
 
-@dataclass(frozen=True)
-class Column:
-    """Where a feature's values are.
-
-    Attributes:
-        file: A Parquet file. Results never change, so what is found in one stays true.
-        name: Of the column in it.
-        place: The same in words.
-    """
-
-    file: Path
-    name: str
-    place: str
-
-
-def find_column(entry: Entry, data_dir: Path) -> Column | None:
-    """The values of a feature: as models learned from them if any did, otherwise as its view's table has them.
-
-    Raises:
-        OSError: A file cannot be read.
-        ValueError: A file is not what it should be.
-    """
-    import pyarrow.parquet as pq
-
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/training_set.parquet"), key=_modified, reverse=True)
-    for file in sets:
-        if entry.name in pq.read_schema(file).names:
-            return Column(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), entry.name.partition(".")[2]
-    if table.is_file() and name in pq.read_schema(table).names:
-        return Column(table.resolve(), name, f"feature table {entry.view}")
-    return None
-
-
-def _modified(file: Path) -> float:
-    return file.stat().st_mtime
-
-
-def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
-    """The distribution of a column.
+def sketch(column: FeatureColumn, hardware: HardwareSpec) -> Distribution:
+    """Sketch the distribution of a column.
 
     Args:
         column: Where its values are.
@@ -113,12 +65,12 @@ def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
     relation = parquet(column.file)
     with connect(hardware) as connection:
         type_ = describe(connection, relation)[column.name]
-        rows, present = _row(connection, f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
+        rows, present = first_row(connection, f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
         nulls = int(rows - present)
-        if _NUMBER.fullmatch(type_):
+        if is_number(type_):
             values = f"SELECT CAST({quote(column.name)} AS DOUBLE) AS value FROM {relation}"
-            return _of_numbers(connection, values, "numbers", column, rows, nulls, bool(_WHOLE.fullmatch(type_)))
-        if _VECTOR.fullmatch(type_):
+            return _of_numbers(connection, values, "numbers", column, rows, nulls, is_whole(type_))
+        if is_vector(type_):
             vector = f"CAST({quote(column.name)} AS DOUBLE[])"
             values = f"SELECT sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value FROM {relation}"
             return _of_numbers(connection, values, "lengths", column, rows, nulls, whole=False)
@@ -127,18 +79,20 @@ def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
     return Distribution("other", column.place, rows, nulls)
 
 
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    return tuple(connection.execute(query).fetchall()[0])
-
-
 def _of_numbers(
-    connection: duckdb.DuckDBPyConnection, values: str, kind: Kind, column: Column, rows: int, nulls: int, whole: bool
+    connection: duckdb.DuckDBPyConnection,
+    values: str,
+    kind: Kind,
+    column: FeatureColumn,
+    rows: int,
+    nulls: int,
+    whole: bool,
 ) -> Distribution:
     finite = f"(SELECT value FROM ({values}) WHERE isfinite(value))"
     names = ("min", "low", "q25", "median", "q75", "high", "max", "mean", "std")
     shares = f"[0, {_TAIL}, 0.25, 0.5, 0.75, {1 - _TAIL}, 1]"
     # favg: the same mean on every run, in whatever order threads read.
-    quantiles, *moments, count = _row(
+    quantiles, *moments, count = first_row(
         connection,
         f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}",
     )
@@ -154,7 +108,7 @@ def _of_numbers(
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, relation: str, edges: list[float]) -> dict[int, int]:
-    """How many values are between each pair of edges, which are equally far apart; the first and last have the rest."""
+    """Count the values between each pair of edges of equal distance. The first and last count what lies beyond."""
     low, width = edges[0], edges[1] - edges[0]
     return dict(
         connection.execute(
@@ -165,7 +119,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, relation: str, edges: list[fl
 
 
 def _edges(figures: dict[str, float], whole: bool) -> list[float]:
-    """Where bars begin and end: one for each whole number when they are few, otherwise as many as there is room for."""
+    """Return where bars begin and end: one for each of a few whole numbers, otherwise :data:`BINS` of equal width."""
     low, high = figures["min"], figures["max"]
     if whole and high - low < BINS:
         return [low - 0.5 + step for step in range(int(high - low) + 2)]
@@ -178,57 +132,14 @@ def _edges(figures: dict[str, float], whole: bool) -> list[float]:
 
 
 def _of_categories(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: Column, rows: int, nulls: int
+    connection: duckdb.DuckDBPyConnection, relation: str, column: FeatureColumn, rows: int, nulls: int
 ) -> Distribution:
     name = quote(column.name)
     found = connection.execute(
         f"SELECT CAST({name} AS VARCHAR) AS value, count(*) AS rows FROM {relation} WHERE {name} IS NOT NULL "
         f"GROUP BY value ORDER BY rows DESC, value LIMIT {_MOST_CATEGORIES}"
     ).fetchall()
-    (distinct,) = _row(connection, f"SELECT count(DISTINCT {name}) FROM {relation}")
+    (distinct,) = first_row(connection, f"SELECT count(DISTINCT {name}) FROM {relation}")
     bars = tuple(Bar(count, value=value) for value, count in found)
     rest = rows - nulls - sum(one.count for one in bars)
     return Distribution("categories", column.place, rows, nulls, bars, rest, int(distinct))
-
-
-def correlations(column: Column, hardware: HardwareSpec, least: float = 0.9) -> dict[str, float]:
-    """Features whose numbers go along with these, in the same training set, by Pearson's correlation.
-
-    Args:
-        column: A column of a training set.
-        hardware: The machine.
-        least: The least correlation, either way.
-
-    Returns:
-        Name of the feature → correlation, over at most 50,000 rows.
-    """
-    if "." not in column.name:
-        return {}
-    relation = parquet(column.file)
-    with connect(hardware) as connection:
-        types = {name: type_ for name, type_ in describe(connection, relation).items() if "." in name}
-        numbers = [name for name, type_ in types.items() if _NUMBER.fullmatch(type_)]
-        if column.name not in numbers:
-            return {}
-        others = [one for one in numbers if one != column.name][:_MOST_COLUMNS]
-        return dict(_correlated(connection, relation, column.name, others, least)) if others else {}
-
-
-def _correlated(
-    connection: duckdb.DuckDBPyConnection, relation: str, name: str, others: list[str], least: float
-) -> Iterator[tuple[str, float]]:
-    chosen = ", ".join(f"CAST({quote(one)} AS DOUBLE) AS {quote(one)}" for one in (name, *others))
-    sample = f"(SELECT {chosen} FROM {relation} USING SAMPLE reservoir({_SAMPLED_ROWS} ROWS) REPEATABLE (1))"
-    pairs = ", ".join(
-        f"regr_count({quote(name)}, {quote(one)}), regr_r2({quote(name)}, {quote(one)}), "
-        f"covar_pop({quote(name)}, {quote(one)})"
-        for one in others
-    )
-    found = _row(connection, f"SELECT {pairs} FROM {sample}")
-    for position, one in enumerate(others):
-        count, squared, covariance = found[3 * position : 3 * position + 3]
-        if count < _LEAST_PAIRS or squared is None or covariance is None or math.isnan(squared):
-            continue
-        correlation = math.copysign(math.sqrt(min(squared, 1.0)), covariance)
-        if covariance and abs(correlation) >= least:
-            yield one, correlation

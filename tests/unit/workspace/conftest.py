@@ -18,7 +18,7 @@ from proml_kedro.marketplace.entry import FeatureUsage, list_features
 from proml_kedro.marketplace.index import Market
 from proml_kedro.workspace.app import make_app
 from proml_kedro.workspace.server import hosts_of
-from proml_kedro.workspace.snapshot import Content, Live
+from proml_kedro.workspace.snapshot import LiveSnapshot, Snapshot
 from shop import FEATURES, HARDWARE, Shop
 
 PORT = 4242
@@ -77,13 +77,13 @@ class Site:
         pq.write_table(pa.table(columns), file)
         return file
 
-    def content(self) -> Content:
-        return Content.of(Market(self.market_file), self.data, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
+    def content(self) -> Snapshot:
+        return Snapshot.of(Market(self.market_file), self.data, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
 
     def stamp(self) -> str:
         return "1"
 
-    def load(self) -> Content:
+    def load(self) -> Snapshot:
         return self.content()
 
     @property
@@ -92,7 +92,7 @@ class Site:
         return len(self.shop.features.columns())
 
     def client(self, **options: Any) -> TestClient:
-        return TestClient(make_app(Live(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)
+        return TestClient(make_app(LiveSnapshot(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)
 
     def ask(self, what: str, **params: Any) -> Any:
         answer = self.client().get(f"/api/{what}", params=params)
