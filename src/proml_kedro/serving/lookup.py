@@ -23,21 +23,20 @@ STORE_VARIABLE = "PROML_FEATURE_STORE"
 
 
 class StoreUnavailableError(Exception):
-    """There is no online store to look features up in; ``str()`` of it says what to do."""
+    """No online store can be read; ``str()`` of the error says what to do."""
 
 
 class OnlineLookup:
-    """The model's features of given keys, as of given moments.
+    """Lookup of the model's features by keys, as of given moments.
 
-    The store is the folder ``feature_store`` in a data folder: the one that the environment variable
-    ``PROML_FEATURE_STORE`` names, otherwise the nearest folder above the bundle that has the problem's store; or the
-    Redis server that the run was configured with, or that the variable names. It is opened with the first row that
-    needs it.
+    The store is the one that the run was configured with. The environment variable ``PROML_FEATURE_STORE`` may name
+    another one by its URL, or a data folder. A store in a data folder is otherwise looked for in the folders above
+    the bundle. It is opened with the first row that needs it.
 
     Args:
-        manifest: Of the bundle.
+        manifest: The bundle's manifest.
         beside: The bundle's folder.
-        log: A file to log what is looked up in; none when None.
+        log: File to log what is looked up; None for no log.
     """
 
     def __init__(self, manifest: Manifest, beside: Path, log: str | None = None) -> None:
@@ -50,20 +49,20 @@ class OnlineLookup:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the model reads anything that a request does not bring along."""
+        """Whether the model reads features that requests do not contain."""
         return bool(self._columns)
 
     def read(self, rows: Sequence[Row]) -> Columns:
         """Look features up.
 
         Args:
-            rows: n rows with the entities' keys, and perhaps ``timestamp``, aware; now when it is not there.
+            rows: n rows with the entities' keys, and optionally ``timestamp``, aware; now when it is missing.
 
         Returns:
-            An array of shape (n,) for each feature that requests do not bring along.
+            An array of shape (n,) for each feature that requests do not contain.
 
         Raises:
-            StoreUnavailableError: There is no store.
+            StoreUnavailableError: There is no store, or it cannot be read.
         """
         if not self._columns:
             return {}
@@ -80,7 +79,7 @@ class OnlineLookup:
         return columns
 
     def open(self) -> Any:
-        """The reader of the online store; opened once.
+        """Return the reader of the online store, opened once.
 
         Raises:
             StoreUnavailableError: There is no store.

@@ -21,7 +21,7 @@ _ONLINE = ("proml_kedro.features.online.lookup",)
 
 
 def needed_modules(manifest: Manifest) -> set[str]:
-    """Every module that serving a bundle may import, found by reading source, without importing anything heavy.
+    """Find every module that serving a bundle may import by reading source, without importing anything heavy.
 
     Own code (this package and the run's extensions) is followed; of other packages only the top-level name is given.
     """
@@ -49,13 +49,13 @@ def needed_modules(manifest: Manifest) -> set[str]:
 
 
 def _store_modules(configured: str) -> set[str]:
-    """Modules of the configured kind of online store, and of those of this package: the environment may name one."""
+    """Return the modules of the configured kind of online store, and of this package's, which a variable may name."""
     modules = {str(online_stores.get(name).__module__) for name in online_stores.names()}
     return {one for one in modules if one.startswith(f"{PACKAGE}.")} | {type(kind_of(configured)).__module__}
 
 
 def pins(modules: Iterable[str]) -> list[str]:
-    """``distribution==version`` for each module of an installed distribution, sorted."""
+    """Return ``distribution==version`` for each module of an installed distribution, sorted."""
     known = packages_distributions()
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {PACKAGE}
     names = {name for top in tops for name in known.get(top, [])[:1]}
@@ -63,7 +63,7 @@ def pins(modules: Iterable[str]) -> list[str]:
 
 
 def own_sources(modules: Iterable[str]) -> dict[str, Path]:
-    """The files and folders to copy, by the name they have to have: this package, and extensions of the project."""
+    """Return the files and folders to copy, by their names there: this package, and extensions of the project."""
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
     sources = {PACKAGE: Path(__file__).parents[1]}
     for top in tops - {PACKAGE}:
@@ -75,7 +75,7 @@ def own_sources(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_installed(module: str) -> bool:
-    """Whether a package index has it: extensions of the project itself are copied instead."""
+    """Return whether a package index has it. Extensions of the project itself are copied instead."""
     return module.partition(".")[0] in packages_distributions()
 
 
@@ -94,7 +94,7 @@ def _imports_of(module: str) -> Iterator[str]:
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """Yield all nodes but those that only a type checker sees."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):

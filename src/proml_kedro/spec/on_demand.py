@@ -8,6 +8,7 @@ from proml_kedro.errors import Mistake
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.expression import Node, columns, parse
 from proml_kedro.spec.expression_types import check_dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 
 
@@ -82,13 +83,13 @@ def _check_cycles(features: FeaturesSpec) -> Iterator[Mistake]:
 
 
 def _key(name: str) -> str:
-    view, _, feature = name.partition(".")
-    return f"features.{view}.features.{feature}.expression"
+    ref = FeatureRef.parse(name)
+    return f"features.{ref.view}.features.{ref.feature}.expression"
 
 
 def _texts(features: FeaturesSpec) -> dict[str, str]:
     return {
-        f"{name}.{field}": feature.expression or ""
+        str(FeatureRef(name, field)): feature.expression or ""
         for name, view in features.views.items()
         if view.is_on_demand
         for field, feature in view.features.items()

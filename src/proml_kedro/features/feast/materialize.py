@@ -29,7 +29,7 @@ def materialize(store: FeatureStore, end: datetime, service_name: str | None = N
     Args:
         store: The repository.
         end: The moment; values known at it are included.
-        service_name: Only the views of this feature service; all views when left out or when there is no such service.
+        service_name: Only the views of this feature service; all views when omitted or when there is no such service.
     """
     materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
 
@@ -42,7 +42,7 @@ def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime
 
 
 def views_of(store: FeatureStore, service_name: str) -> list[str]:
-    """The views with stored values that a feature service reads; all of them when there is no such service."""
+    """List the stored views that a feature service reads; all of them when there is no such service."""
     services = {one.name: one for one in store.list_feature_services()}
     stored = [one.name for one in store.list_feature_views()]
     if service_name not in services:
@@ -63,9 +63,9 @@ def materialize_new(
 ) -> dict[str, Progress]:
     """Put the values as of a moment into the online store.
 
-    A view whose history is as it was when it was last written needs only what has become known since. One whose
-    history has changed (corrected data, another definition) is written anew; values that were pushed after ``end``
-    stay. Each view is noted when it is whole, so a run that was interrupted goes on with the others.
+    A view with the same history as at its last watermark needs only what has become known since. A view whose history
+    has changed (corrected data, another definition) is written anew; values that were pushed after ``end`` stay. Each
+    view gets its watermark once it is complete, so a run that was interrupted continues with the others.
 
     Args:
         store: The repository; its online store is the one of :mod:`proml_kedro.features.feast.online_store`.
@@ -104,7 +104,7 @@ def materialize_new(
 
 
 def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:
-    """A digest of the rows of a feature table up to a moment, in whatever order they are.
+    """Digest the rows of a feature table up to a moment, whatever their order.
 
     Floating point values count in single precision: sums over windows may differ in their last bits when other rows
     are added to the table, and that is no change of history.

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def feature_tables_folder(problem: ProblemSpec, data_dir: Path) -> Path:
-    """Where a problem's newest feature tables are."""
+    """Return where a problem's newest feature tables are."""
     return data_dir.resolve() / problem.name / "feature_tables"
 
 
 def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) -> list[Any]:
-    """The project, entities, sources and views of a problem, as Feast declares them.
+    """Make the project, entities, sources and views of a problem, as Feast declares them.
 
     Args:
         problem: The problem.
@@ -57,7 +57,7 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) 
 
 
 def source_name(view: str) -> str:
-    """What the source of a view is called."""
+    """Return the name of a view's source."""
     return f"{view}_table"
 
 
@@ -138,7 +138,7 @@ def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field
 
 
 def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, dict[str, str], str]]:
-    """Each column of a declared feature with its tags and the end of its description."""
+    """Yield each column of a declared feature with its tags and the end of its description."""
     kind = {"feature_type": feature_type(feature.dtype), **feature.tags}
     if feature.expression:
         kind["expression"] = feature.expression

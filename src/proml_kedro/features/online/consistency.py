@@ -1,4 +1,4 @@
-"""Whether the online store gives what a training set would hold, cell by cell."""
+"""Comparison of the online store with what a training set would hold, cell by cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _WORST = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a feature compares.
+    """Comparison of a feature's values in both stores.
 
     Attributes:
         feature: ``view.feature``.
@@ -107,7 +107,7 @@ def check_consistency(
 
 
 def as_result(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The comparisons with their sum, as plain values for JSON."""
+    """Return the comparisons with their sums, as plain values for JSON."""
     return {
         "features": len(comparisons),
         "cells": sum(one.cells for one in comparisons),
@@ -126,7 +126,7 @@ def _plain(value: float) -> float | str:
 def _sample_keys(
     table: Path, keys: Sequence[str], moment: datetime, rows: int, hardware: HardwareSpec
 ) -> list[dict[str, Any]]:
-    """Keys that have a row up to the moment; which ones depends on nothing but the keys."""
+    """Sample keys that have a row up to the moment. The choice depends on nothing but the keys."""
     names = ", ".join(map(quote, keys))
     query = (
         f"SELECT DISTINCT {names} FROM {parquet(table)} WHERE event_timestamp <= "
@@ -191,7 +191,7 @@ def join_offline(
 
 
 def to_array(values: list[Any], dtype: Dtype) -> Array:
-    """Plain values as the online reader gives them: float64 with NaN, objects of str with None, or vectors."""
+    """Turn plain values into what the online reader gives: float64 with NaN, objects of str with None, or vectors."""
     size = vector_size(dtype)
     if size is not None:
         nothing = [np.nan] * size
@@ -233,7 +233,7 @@ def compare_column(
 
 
 def _difference(left: Array, right: Array) -> Array:
-    """Relative difference of numbers, the largest of a vector's; of text 1 where it differs."""
+    """Return the relative difference of numbers, the largest of a vector's; 1 for texts that differ."""
     if left.dtype == object:
         return np.array([float(a != b) for a, b in zip(left, right, strict=True)], np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -249,5 +249,5 @@ def _missing(values: Array) -> Array:
 
 
 def digest(key: Mapping[str, Any]) -> str:
-    """Of a row's key, so that two reports can be compared and nobody's key is shown."""
+    """Digest a row's key, so that two reports can be compared and nobody's key is shown."""
     return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:12]
