@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 export UV_NO_PROGRESS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types layers lock clean
+.PHONY: help run test test-fast soak coverage check lint types layers figures docs benchmarks release lock clean
+
+PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
+# What the inner loop leaves out: TensorFlow, Feast, XGBoost, compiled kernels, servers, browsers and whole runs.
+INNER = tests/unit tests/contract/test_docs.py
 
 help:                   ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,10 +27,19 @@ $(VENV)/installed: requirements.lock pyproject.toml
 run: $(VENV)/installed  ## Run everything on real flights: features, training, evaluation, packaging, monitoring
 	@$(BIN)/kedro run $(ARGS)
 
-test: $(VENV)/installed ## Run the tests (ARGS="-m ''" for the slow ones too)
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+test: $(VENV)/installed ## Run the fast tests (ARGS="-m 'not soak'" for the slow ones too)
+	@$(PYTEST) --dist loadfile $(ARGS)
 
-check: lint types layers ## Check style, types and layers
+test-fast: $(VENV)/installed ## Run the tests of the inner loop, in a minute
+	@$(PYTEST) --dist loadfile -m "not slow and not soak and not heavy" $(INNER) $(ARGS)
+
+soak: $(VENV)/installed ## Search for rare faults, for minutes to hours
+	@$(BIN)/python -m pytest -m soak $(ARGS) && $(BIN)/python tools/benchmarks.py --write
+
+coverage: $(VENV)/installed ## Run all tests but soak; list the lines of src that none runs, fail under 95 %
+	@$(BIN)/python tools/measure_coverage.py $(ARGS)
+
+check: lint types layers figures ## Check style, types, layers and lengths
 
 lint: $(VENV)/installed
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -37,9 +50,21 @@ types: $(VENV)/installed
 layers: $(VENV)/installed
 	@$(BIN)/lint-imports
 
+figures: $(VENV)/installed
+	@$(BIN)/python tools/figures.py
+
+docs: $(VENV)/installed ## Write what is generated: references, drawings, lists
+	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write
+
+benchmarks: $(VENV)/installed ## Measure (ARGS="NAME…" for some), and write benchmarks/README.md
+	@$(BIN)/python tools/benchmarks.py $(ARGS)
+
+release: check          ## Build sdist and wheel, and prove the wheel in an empty environment; uploads nothing
+	@$(BIN)/python tools/release.py $(ARGS)
+
 lock:                   ## Resolve the newest versions that fit into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-emit-index-url --no-header \
 	  --no-annotate --extra dev --output-file requirements.lock pyproject.toml
 
 clean:                  ## Remove the environment and everything that runs have made
-	@rm -rf $(VENV) data
+	@rm -rf $(VENV) data dist

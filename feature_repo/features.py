@@ -2,21 +2,20 @@
 
 from pathlib import Path
 
-from proml_kedro.config import HydraConfigLoader
+from proml_kedro import open_project
 from proml_kedro.features.feast.repository import feast_objects, feature_service, kept_services, open_repository
-from proml_kedro.pipelines.features import columns_of, service_name
 from proml_kedro.release.used_features import refuse_removal
+from proml_kedro.workflow import Run
 
-project = Path(__file__).resolve().parents[1]
-run = HydraConfigLoader(project / "conf").loaded.run
-data = project / run.data_dir
-refuse_removal(run.problem, run.features, data, run.remove_used_features)
+project = open_project(Path(__file__).parent)
+run = Run.of(project.spec, project.base_path)
+spec, data = run.spec, project.data_dir
+refuse_removal(spec.problem, spec.features, data, spec.remove_used_features)
 
-columns = columns_of(run.features, run.model, run.evaluation.baseline)
-objects = feast_objects(run.problem, run.features, data)
-objects.append(feature_service(service_name(run.problem, run.model), run.problem, objects, columns))
+objects = feast_objects(spec.problem, spec.features, data)
+objects.append(feature_service(run.service_name, spec.problem, objects, run.columns))
 # Feast would remove what is not declared here: the services of models that other runs have trained stay.
-objects += kept_services(open_repository(run.problem, run.features, data, run.hardware, run.online_store), objects)
+objects += kept_services(open_repository(spec.problem, spec.features, data, spec.hardware, spec.online_store), objects)
 
 # Feast collects what it finds among the module's names.
 globals().update({f"declared_{position}": one for position, one in enumerate(objects)})

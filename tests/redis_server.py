@@ -28,12 +28,15 @@ def redis_server(folder: Path, password: str = "") -> Iterator[str]:
     with (folder / "redis.log").open("w") as log:
         server = subprocess.Popen([program, *options, *secret], stdout=log, stderr=log)
     try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+        while not _answers(port):
+            assert server.poll() is None, (folder / "redis.log").read_text()
             time.sleep(0.05)
         yield f"redis://127.0.0.1:{port}/0"
     finally:
         server.terminate()
-        server.wait(timeout=10)
+        server.wait(timeout=300)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

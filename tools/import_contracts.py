@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -83,7 +83,8 @@ class LibraryContract(Contract):
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Find who else imports it, and who is named without need."""
-        library, named = str(self.library), {str(one) for one in self.modules}
+        named: set[str] = set(cast(Any, self.modules))
+        library = str(self.library)
         importers = graph.find_modules_that_directly_import(library) if library in graph.modules else set()
         others = {one for one in importers if not any(fnmatchcase(one, name) for name in named)}
         idle = {name for name in named if not any(fnmatchcase(one, name) for one in importers)}

@@ -1,21 +1,31 @@
-"""Write the reference of the configuration from the specs themselves, so that it cannot go out of date.
+"""Write the references from the code itself, so that they cannot go out of date.
 
-python docs/reference/generate.py > docs/reference/configuration.md
+python docs/reference/generate.py            # write configuration.md, extensions.md, and the table in CONTRIBUTING.md
+python docs/reference/generate.py --check    # exit with 1 when one of them is not what would be written
 """
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
+import itertools
 import re
+import sys
+import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
-from proml_kedro.extensions import components
+from proml_kedro import extensions, testing
+from proml_kedro.extensions import Registry, components
 from proml_kedro.models.deep.blocks import blocks
 from proml_kedro.models.deep.heads import heads
 from proml_kedro.spec import RunSpec
@@ -26,19 +36,155 @@ from proml_kedro.spec.model import spec_of
 _BASIC = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "duration"}
 
 
-def main() -> None:
-    """Print the reference."""
-    print("# Configuration\n")
-    print("Every key that a file of `conf/` may hold. Made from the specs by `docs/reference/generate.py`.\n")
-    print("Durations are written `30s`, `15m`, `3h`, `7d`, `2w`. Expressions and filters are DuckDB SQL.\n")
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the documents, or name those that are out of date and return 1."""
+    contributing = HERE.parents[1] / "CONTRIBUTING.md"
+    table = "\n".join(["| registry | look at | prove |", "|---|---|---|", *map(row, registries())])
+    documents = {
+        HERE / "configuration.md": "\n".join(configuration()) + "\n",
+        HERE / "extensions.md": "\n".join(extensions_page()) + "\n",
+        contributing: between_markers(contributing.read_text(encoding="utf-8"), table),
+    }
+    old = [file for file, text in documents.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        print(*(f"{file.name} is out of date; `make docs` writes it" for file in old), sep="\n", file=sys.stderr)
+        return bool(old)
+    for file in old:
+        file.write_text(documents[file], encoding="utf-8")
+    return 0
+
+
+def configuration() -> Iterator[str]:
+    """Yield the reference of the configuration."""
+    yield "# Configuration\n"
+    yield "Every key that a file of `conf/` may hold. Made from the specs by `docs/reference/generate.py`.\n"
+    yield "Durations are written `30s`, `15m`, `3h`, `7d`, `2w`. Expressions and filters are DuckDB SQL.\n"
     shown: set[type[BaseModel]] = set()
-    print("\n".join(section("conf/config.yaml", RunSpec, shown)))
+    yield "\n".join(section("conf/config.yaml", RunSpec, shown))
     for name in components.names():
-        print("\n".join(section(f"kind: {name}", spec_of(name), shown)))
+        yield "\n".join(section(f"kind: {name}", spec_of(name), shown))
     for name in blocks.names():
-        print("\n".join(section(f"block: {name}", blocks.get(name), shown)))
+        yield "\n".join(section(f"block: {name}", blocks.get(name), shown))
     for name in heads.names():
-        print("\n".join(section(f"loss: {name}", heads.get(name), shown)))
+        yield "\n".join(section(f"loss: {name}", heads.get(name), shown))
+
+
+def registries() -> Iterator[tuple[str, Registry[Any], str]]:
+    """Yield each open registry with its name in ``extensions.py`` and what stands below it there."""
+    body = ast.parse(inspect.getsource(extensions)).body
+    for statement, following in itertools.pairwise(body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            registry = getattr(extensions, statement.target.id)
+            if isinstance(registry, Registry):
+                yield statement.target.id, registry, _text(following)
+
+
+def _text(statement: ast.stmt) -> str:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    text = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+    return in_markdown(text)
+
+
+def in_markdown(text: str) -> str:
+    """Return a docstring's text on one line, its roles and double backticks as Markdown has them."""
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", re.sub(r"\s+", " ", text).strip()).replace("``", "`")
+
+
+@cache
+def laws() -> dict[str, str]:
+    """Return the docstring of each law in ``proml_kedro.testing``, none of whose modules is imported."""
+    functions = {}
+    for file in sorted(Path(testing.__file__).parent.glob("*.py")):
+        for one in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(one, ast.FunctionDef) and one.name.startswith("check_"):
+                functions[one.name] = ast.get_docstring(one) or ""
+    return functions
+
+
+def law_of(name: str) -> str | None:
+    """Return the name of the law that entries of a registry prove."""
+    law = f"check_{name.removesuffix('s')}"
+    return law if law in laws() else None
+
+
+def extensions_page() -> Iterator[str]:
+    """Yield the page of all registries."""
+    yield "# Extensions\n"
+    yield (
+        "All open registries. What comes with proml_kedro is declared as yours is: an entry point in the registry's "
+        "group, or a decorator in a module that `extensions:` of `conf/config.yaml` names. Each registry has a law in "
+        "`proml_kedro.testing` to prove an entry by. Made from `extensions.py` by `docs/reference/generate.py`.\n"
+    )
+    for name, registry, meaning in registries():
+        yield f"## {name}\n\n{meaning}\n"
+        yield f"Entry points: `{registry.group}`. Decorator: `@{name}.register(NAME)` of `proml_kedro.extensions`."
+        law = law_of(name)
+        if law:
+            yield f"Law: `{law}`: {in_markdown(laws()[law].partition(chr(10))[0])}\n"
+            yield from example(laws()[law])
+        else:
+            yield ""
+        if registry.names():
+            yield from (
+                "| | |",
+                "|---|---|",
+                *(f"| `{one}` | {entry(registry, one)} |" for one in registry.names()),
+                "",
+            )
+
+
+def origin(registry: Registry[Any], name: str) -> tuple[str, str]:
+    """Return the module that an entry is in, and its name there."""
+    for point in entry_points(group=registry.group or "", name=name):
+        return point.module, point.attr
+    found = registry.get(name)  # a decorator put it there
+    return found.__module__, getattr(found, "__qualname__", "")
+
+
+def example(docstring: str) -> Iterator[str]:
+    """Yield the code that a docstring shows behind ``::``."""
+    shown = docstring.partition("::\n\n")[2]
+    lines = list(itertools.takewhile(lambda line: not line or line.startswith("    "), shown.splitlines()))
+    if lines:
+        yield from ("```python", *textwrap.dedent("\n".join(lines)).strip("\n").splitlines(), "```", "")
+
+
+def entry(registry: Registry[Any], name: str) -> str:
+    """Return what an entry says of itself: its docstring's first line, or the text below the constant that it is."""
+    found = registry.get(name)
+    found = getattr(found, "Spec", found) if inspect.ismodule(found) else found
+    if inspect.isclass(found) or inspect.isroutine(found):
+        return in_markdown(summary_of(found))
+    module, attribute = origin(registry, name)
+    body = ast.parse(inspect.getsource(importlib.import_module(module))).body
+    for statement, following in itertools.pairwise(body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        if any(isinstance(one, ast.Name) and one.id == attribute for one in targets):
+            return _text(following)
+    return ""
+
+
+def summary_of(item: Any) -> str:
+    """Return the first line of an object's own docstring."""
+    return inspect.cleandoc(item.__doc__ or "").partition("\n")[0]
+
+
+def row(registry: tuple[str, Registry[Any], str]) -> str:
+    """Return the registry's row in CONTRIBUTING.md: where a neighbour is, and the law."""
+    name, known, _ = registry
+    places = dict.fromkeys(origin(known, one)[0].removeprefix("proml_kedro.") for one in known.names())
+    law = law_of(name)
+    return f"| `{name}` | {', '.join(f'`{one}`' for one in places)} | {f'`{law}`' if law else ''} |"
+
+
+def between_markers(text: str, part: str) -> str:
+    """Return a text with a part put between its markers."""
+    start, end = "<!-- registries: written by docs/reference/generate.py -->\n", "<!-- registries: end -->"
+    before, after = text.index(start) + len(start), text.index(end)
+    return f"{text[:before]}{part}\n{text[after:]}"
 
 
 def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:
@@ -115,4 +261,4 @@ def default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

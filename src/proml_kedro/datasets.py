@@ -1,4 +1,4 @@
-"""What ``conf/catalog`` keeps: artefacts, and the store they are made in."""
+"""What Kedro's catalog keeps: artefacts, the store they are made in, and the run itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.atomic import point
+from proml_kedro.workflow import Run
 
 
 class StoreDataset(AbstractDataset[None, ArtifactStore]):
@@ -34,6 +35,32 @@ class StoreDataset(AbstractDataset[None, ArtifactStore]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "reuse": self._reuse}
+
+    def _exists(self) -> bool:
+        return True
+
+
+class RunDataset(AbstractDataset[None, Run]):
+    """The run: put into the catalog when that is made, for every step to read.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run, metadata: Any = None) -> None:
+        self._run = run
+        self.metadata = metadata
+
+    def load(self) -> Run:
+        """Return the run."""
+        return self._run
+
+    def save(self, data: None) -> None:
+        """Refuse: nothing changes a run."""
+        raise DatasetError("a run is read-only as a dataset")
+
+    def _describe(self) -> dict[str, Any]:
+        return {"problem": self._run.spec.problem.name, "model": self._run.spec.model.name}
 
     def _exists(self) -> bool:
         return True

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
-from tempfile import TemporaryFile
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -14,14 +12,14 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.command_line import run_again
-from proml_kedro.datasets import ArtifactDataset
+from proml_kedro.config import HydraConfigLoader
+from proml_kedro.datasets import ArtifactDataset, RunDataset
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.hardware import check_device, limit_environment
-from proml_kedro.spec import RunSpec
-from proml_kedro.workflow.recipes import recipes_of, run_spec
-from proml_kedro.workflow.stored import explain_missing, find, pipelines_for
+from proml_kedro.workflow import Run
+from proml_kedro.workflow.plan import pipelines_for
+from proml_kedro.workflow.recipes import recipes_of
+from proml_kedro.workflow.stored import explain_missing, find
 
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
@@ -31,14 +29,21 @@ class ProjectHooks:
     """The project's hooks; Kedro calls them."""
 
     def __init__(self) -> None:
-        self._where: Callable[[str], str | None] = lambda key: None
+        self._loader: HydraConfigLoader | None = None
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Remember who knows the configuration's files and lines."""
-        self._where = getattr(context.config_loader, "where", self._where)
+        """Remember who knows the configuration, its files and its lines."""
+        self._loader = context.config_loader
+
+    @hook_impl
+    def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        """Put the run into the catalog, from which every node takes it."""
+        if self._loader is not None:
+            run = Run(self._loader.loaded.run, catalog.load("store"), self._loader.base_path)
+            catalog["run"] = RunDataset(run)
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]) -> None:
@@ -49,16 +54,12 @@ class ProjectHooks:
                 this configuration that earlier pipelines make.
         """
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
-        run = _run_spec(catalog)
-        hardware = run.hardware
+        run: Run = catalog.load("run")
         try:
-            check_device(hardware)
+            run.prepare()
         except UserError as error:
             error.locate(self._where)
             raise UserError(*error.mistakes) from error
-        limit_environment(hardware)
-        if "store" in pipeline.inputs():
-            _prepare(catalog.load("store"))
         _choose_inputs(pipeline, catalog, run)
 
     @hook_impl
@@ -70,6 +71,9 @@ class ProjectHooks:
     def after_node_run(self, node: Node) -> None:
         """Note how long it took."""
         self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+
+    def _where(self, key: str) -> str | None:
+        return self._loader.where(key) if self._loader is not None else None
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
@@ -85,17 +89,13 @@ class ProjectHooks:
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
-        summary.show(results, _run_spec(catalog), self._seconds)
+        summary.show(results, catalog.load("run").spec, self._seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
         if alone and results["drift"].json("drift.json")["verdict"] == "drift":
             sys.exit(DRIFTED)
 
 
-def _run_spec(catalog: CatalogProtocol[Any, Any]) -> RunSpec:
-    return run_spec(catalog.load("parameters"))
-
-
-def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: RunSpec) -> None:
+def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: Run) -> None:
     """Let the run start from stored results of its own configuration, and from nothing else.
 
     The links of the catalog lead to them from now on, as if this run had made them. Only of values in the online
@@ -108,7 +108,7 @@ def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: 
     wanted = {name: one for name, one in datasets.items() if isinstance(one, ArtifactDataset)}
     if not wanted:
         return
-    store, recipes = catalog.load("store"), recipes_of(run)
+    store, recipes = run.store, recipes_of(run.spec)
     found = find(store, recipes, wanted)
     order = [*recipes, *(name for name in wanted if name not in recipes)]
     missing = [
@@ -123,21 +123,6 @@ def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: 
         raise UserError(Mistake("", f"{message}; make it with `{command}`"))
     for name, artifact in found.items():
         wanted[name].save(artifact)
-
-
-def _prepare(store: ArtifactStore) -> None:
-    """See that results can be written, and clear away what killed runs have left.
-
-    Raises:
-        UserError: They cannot.
-    """
-    try:
-        store.data_dir.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=store.data_dir):
-            pass
-    except OSError as error:
-        raise UserError.at("data_dir", f"cannot write to {store.data_dir}: {error.strerror}") from error
-    store.remove_abandoned()
 
 
 def _is_missing(dataset: Any) -> bool:

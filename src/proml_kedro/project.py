@@ -1,4 +1,4 @@
-"""What a command works on: the configuration it was called with, and the folders beside it."""
+"""A project: its configuration with overrides, its results, and runs of it; what commands and notebooks work on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.config.folders import ConfSource, Folders
-from proml_kedro.errors import UserError
+from proml_kedro.config.folders import MAIN, ConfSource, Folders
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
 
 if TYPE_CHECKING:
@@ -33,13 +34,33 @@ class Declared:
     written: Mapping[str, Any]
 
 
-class Place:
-    """The configuration a command was called with.
+def open_project(path: str | Path = ".", *overrides: str, env: str | None = None) -> Project:
+    """Open the project that a folder belongs to.
+
+    Args:
+        path: The project's folder, which holds ``conf``, or one below it.
+        overrides: Changes in Hydra's grammar, as on the command line: ``model=logistic``, ``seed=3``.
+        env: Kedro environment: a file of ``conf/env``.
+
+    Raises:
+        UserError: There is no project.
+    """
+    start = Path(path).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "conf" / MAIN).is_file():
+            return Project(str(folder / "conf"), overrides, env, folder)
+    raise UserError(Mistake("", f"there is no conf/{MAIN} in {start} or above; name the project's folder"))
+
+
+class Project:
+    """A configuration with overrides, and the results that lie beside it.
 
     Args:
         conf_source: Folder or archive with the configuration.
         overrides: Changes, as they were written.
         env: Kedro environment.
+        root: The folder in which a relative ``data_dir`` lies; that of the Kedro project around the working directory
+            when left out.
 
     Attributes:
         base_path: The folder that holds ``conf``.
@@ -49,8 +70,12 @@ class Place:
         UserError: There is no configuration there.
     """
 
-    def __init__(self, conf_source: str, overrides: Sequence[str] = (), env: str | None = None) -> None:
+    def __init__(
+        self, conf_source: str, overrides: Sequence[str] = (), env: str | None = None, root: Path | None = None
+    ) -> None:
+        self.conf_source = conf_source
         self.overrides = list(overrides)
+        self._root = root
         self.env = env or os.getenv("KEDRO_ENV")
         self._conf = ConfSource(conf_source)
         self.base_path = self._conf.base_path
@@ -58,7 +83,7 @@ class Place:
         self.loader = HydraConfigLoader(conf_source, self.env, {"overrides": self.overrides})
 
     @cached_property
-    def run(self) -> RunSpec:
+    def spec(self) -> RunSpec:
         """The checked configuration.
 
         Raises:
@@ -69,9 +94,36 @@ class Place:
     @cached_property
     def data_dir(self) -> Path:
         """Where results are kept; Kedro takes a relative one from the project's folder."""
-        from kedro.utils import find_kedro_project
+        return (self._root or _kedro_project()) / self.spec.data_dir
 
-        return (find_kedro_project(Path.cwd()) or Path.cwd()) / self.run.data_dir
+    def with_overrides(self, *overrides: str) -> Project:
+        """Open the same project with further overrides."""
+        return Project(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+
+    def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> dict[str, Artifact]:
+        """Make results, and whatever they are made from, in this process and without Kedro.
+
+        They equal those of `kedro run` with the same overrides, which takes them over, as this does with its results.
+
+        Args:
+            overrides: Further changes, for this run alone.
+            results: Names of results, as in :data:`proml_kedro.workflow.plan.STEPS`.
+
+        Returns:
+            All that was made or taken over, by name.
+
+        Raises:
+            UserError: With everything that is wrong, each with file and line.
+        """
+        from proml_kedro.workflow import Run, make
+
+        if overrides:
+            return self.with_overrides(*overrides).run(results=results)
+        try:
+            return make(Run(self.spec, ArtifactStore(self.data_dir, self.spec.reuse), self.base_path), *results)
+        except UserError as error:
+            error.locate(self.loader.where)
+            raise UserError(*error.mistakes) from error
 
     def files(self) -> Iterator[Path]:
         """Every configuration file."""
@@ -87,7 +139,7 @@ class Place:
         Raises:
             UserError: The configured problem is not sound.
         """
-        own = Declared(self.run.problem, self.run.features, self.loader.where, self.loader.config["features"])
+        own = Declared(self.spec.problem, self.spec.features, self.loader.where, self.loader.config["features"])
         declared, notices = [own], []
         if not any(one.startswith("problem=") for one in self.overrides):
             for name in Folders(self.folders.own).options("problem"):
@@ -147,3 +199,9 @@ def _inputs(component: Any, components: dict[str, Any]) -> Iterator[str]:
     for pattern in inputs if isinstance(inputs, list) else ():
         if str(pattern).partition(".")[0] not in components:
             yield str(pattern)
+
+
+def _kedro_project() -> Path:
+    from kedro.utils import find_kedro_project
+
+    return find_kedro_project(Path.cwd()) or Path.cwd()

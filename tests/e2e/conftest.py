@@ -93,7 +93,7 @@ class Shop:
     def command(self, *arguments: str) -> list[str]:
         return [str(KEDRO), "run", "--conf-source", str(self.conf), f"data_dir={self.data}", *arguments]
 
-    def run(self, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments),
             cwd=ROOT,

@@ -18,7 +18,7 @@ from proml_kedro.config import HydraConfigLoader
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.features.views.compute import compute_views
-from proml_kedro.pipelines.features import columns_of, service_name
+from proml_kedro.workflow import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -59,7 +59,7 @@ def computed(project: Path) -> Path:
 
 def feast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=120, check=False
+        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -110,11 +110,10 @@ def test_removing_what_a_bundle_reads_is_refused(computed: Path) -> None:
 
 
 def test_a_run_registers_the_same(computed: Path) -> None:
-    run = HydraConfigLoader(computed / "conf").loaded.run
+    run = Run.of(HydraConfigLoader(computed / "conf").loaded.run, computed)
     shutil.rmtree(computed / "data" / "feature_store", ignore_errors=True)
-    store = open_repository(run.problem, run.features, computed / "data", run.hardware)
-    columns = columns_of(run.features, run.model, run.evaluation.baseline)
-    register(store, run.problem, run.features, service_name(run.problem, run.model), columns)
+    store = open_repository(run.spec.problem, run.spec.features, computed / "data", run.spec.hardware)
+    register(store, run.spec.problem, run.spec.features, run.service_name, run.columns)
     assert "No changes to registry" in feast(computed, "plan").stdout
 
 
@@ -135,16 +134,16 @@ def test_ui_on_this_machine_only(computed: Path) -> None:
         assert b"<html" in fetch(server, f"http://127.0.0.1:{port}/").lower()
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=300)
 
 
 def fetch(server: subprocess.Popen[bytes], url: str) -> bytes:
     """The page, as soon as the server answers."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 600
     while True:
         assert server.poll() is None, "the server has stopped"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 return bytes(response.read())
         except OSError:
             assert time.monotonic() < deadline, "no answer"

@@ -28,7 +28,7 @@ def features(shop, *arguments):
         env={**os.environ, **shop.environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -78,7 +78,7 @@ def test_help_imports_nothing_heavy():
         "except SystemExit: pass\n"
         "print(sorted({'pandas', 'feast', 'duckdb', 'pyarrow', 'hydra', 'xgboost'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert "search" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
 

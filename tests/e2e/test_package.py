@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
             shutil.copy(ROOT / name, copy / name)
     for secret in ("conf/local/credentials.yml", "conf/env/credentials.yml", "conf/env/mine.yaml"):
         (copy / secret).write_text("password: secret\n")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=copy, check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=copy, check=True, timeout=600)
     return next((copy / "dist").glob("*.whl"))
 
 
@@ -54,6 +54,6 @@ def test_it_runs_where_there_is_no_checkout(wheel, shop, tmp_path):
     )  # fmt: skip
     assert where.stdout.startswith(str(site))
     command = [sys.executable, "-m", "proml_kedro", "run", "--conf-source", str(shop.conf), f"data_dir={shop.data}"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert (shop.result("bento") / "bento.yaml").is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -61,7 +62,7 @@ def test_the_run_in_a_bundle_can_be_repeated(finished_shop, tmp_path):
         "--config",
         str(bundle / "run.yml"),
     ]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert finished_shop.result("bundle").resolve() == bundle
 
@@ -162,22 +163,45 @@ def test_an_unknown_feature_is_found_before_anything_runs(shop):
     assert not shop.data.exists()
 
 
+def use_own_component(shop):
+    """Write the how-to's component beside ``conf``, and return the arguments that train with it."""
+    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-component.md").read_text()
+    source = how_to.partition("```python\n")[2].partition("```")[0]
+    (shop.folder / "my_components.py").write_text(source)
+    (shop.conf / "model").mkdir()
+    (shop.conf / "model" / "by_device.yaml").write_text(
+        "components:\n  rate: {kind: frequency, inputs: [visit.device], smoothing: 50}\nscore: rate\n"
+    )
+    return ["--pipelines=features,train", "model=by_device", "extensions=[my_components]"]
+
+
 def test_a_killed_run_goes_on_where_it_was(shop):
+    """It is killed while it fits: the component says that it does, and waits for a file that never comes."""
+    going_on = shop.folder / "go_on"
+    waits = (
+        "        import pathlib, sys, time\n"
+        "        print('fitting', file=sys.stderr, flush=True)\n"
+        f"        while not pathlib.Path({str(going_on)!r}).exists():\n"
+        "            time.sleep(0.05)\n"
+    )
+    begin = "    def fit(self, train, validation, context):\n"
+    arguments = use_own_component(shop)
+    shop.edit("my_components.py", begin, begin + waits)
     process = subprocess.Popen(
-        shop.command("--pipelines=features,train"),
+        shop.command(*arguments),
         cwd=Path(__file__).parents[2],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stderr is not None
-    for line in process.stderr:
-        if "trained_model: computing" in line:
-            break
+    seen = list(itertools.takewhile(lambda line: line != "fitting\n", process.stderr))
+    assert any("trained_model: computing" in line for line in seen), "".join(seen)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert shop.data.joinpath("shop", "tables").exists()
-    done = shop.run("--pipelines=features,train")
+    going_on.touch()
+    done = shop.run(*arguments)
     assert done.returncode == 0, done.stderr
     assert "tables: unchanged, taken over" in done.stderr
     assert "trained_model: computing" in done.stderr
@@ -227,7 +251,7 @@ def test_nothing_calls_home(shop, tmp_path):
         env={**os.environ, **shop.environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert "refused by the test" in probe.stderr
     log.unlink()
@@ -252,7 +276,7 @@ def test_an_interrupted_run_ends_with_130(shop):
         if "feature_tables: computing" in line:
             break
     process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Traceback" not in rest
     assert not list(shop.folder.rglob(".writing-*"))
@@ -267,14 +291,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(shop):
 
 
 def test_changed_code_of_ones_own_component_trains_again(shop):
-    how_to = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-component.md").read_text()
-    source = how_to.partition("```python\n")[2].partition("```")[0]
-    (shop.folder / "my_components.py").write_text(source)
-    (shop.conf / "model").mkdir()
-    (shop.conf / "model" / "by_device.yaml").write_text(
-        "components:\n  rate: {kind: frequency, inputs: [visit.device], smoothing: 50}\nscore: rate\n"
-    )
-    arguments = ["--pipelines=features,train", "model=by_device", "extensions=[my_components]"]
+    arguments = use_own_component(shop)
     first = shop.run(*arguments)
     assert first.returncode == 0, first.stderr
     assert "by_device/trained_model: unchanged" in shop.run(*arguments).stderr

@@ -183,10 +183,10 @@ def address(project: Path) -> Iterator[str]:
     )
     assert server.stdout is not None
     line = server.stdout.readline()
-    assert line.startswith("Workspace: http://127.0.0.1:"), server.communicate(timeout=30)
+    assert line.startswith("Workspace: http://127.0.0.1:"), server.communicate(timeout=300)
     yield line.split()[1]
     server.send_signal(signal.SIGINT)
-    _, errors = server.communicate(timeout=30)
+    _, errors = server.communicate(timeout=300)
     assert (server.returncode, errors) == (0, ""), "Ctrl-C is how it is meant to be stopped"
 
 

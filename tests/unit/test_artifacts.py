@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -88,7 +88,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
 ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, lambda folder: (folder / "big").write_bytes(bytes(1 << 20)))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert "UserError: data_dir: no space left on the disk" in done.stderr
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -105,7 +105,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 fill = lambda folder: [(folder / f"file_{{number}}").touch() for number in range(12)]
 ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 200}}), {{}}, fill)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert "UserError: data_dir: no space left on the disk" in done.stderr
     left = {path.suffix or path.name.partition("_")[0] for path in tmp_path.rglob("*") if path.is_file()}
     assert left == ({"file", ".files"} if kept else set())
@@ -125,7 +125,7 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, slow)
     assert process.stdout.readline() == "writing\n"
     assert list(tmp_path.rglob("half"))
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=300)
     store.remove_abandoned()
     result = store.build("x", {}, write("whole"))
     assert result.file("value.txt").read_text() == "whole"
@@ -340,17 +340,16 @@ def test_other_work_does_not_find_those_checkpoints(store):
 
 
 LONG = """
-import sys, time
+import sys
 from pathlib import Path
 from proml_kedro.artifacts import ArtifactStore
 
 def fit(folder, checkpoints):
     checkpoints.mkdir(parents=True, exist_ok=True)
-    for _ in range(20):
-        with (checkpoints / "rows").open("a") as rows:
-            rows.write("row\\n")
-        print("writing", flush=True)
-        time.sleep(0.05)
+    with (checkpoints / "rows").open("a") as rows:
+        rows.write("row\\n" * 20)
+    print("writing", flush=True)
+    sys.stdin.readline()  # until the test says so
     (folder / "rows").write_text((checkpoints / "rows").read_text())
 
 import logging
@@ -359,21 +358,32 @@ print(ArtifactStore(Path(sys.argv[1])).build_resumably("long", {}, fit).path)
 """
 
 
+WAITING = "long: another run is computing it; waiting for that one\n"
+
+
 def start_long_work(folder):
+    """A process that prints "writing" in the middle of its work, and goes on when it is told to."""
     command = [sys.executable, "-c", LONG, str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process):
+    """Tell it to go on, and return what it printed; the timeout ends a failure and is no measure."""
+    return process.communicate("go on\n", timeout=300)
 
 
 def test_two_processes_do_not_share_checkpoints(store, tmp_path):
     first = start_long_work(tmp_path)
     assert first.stdout.readline() == "writing\n"
     second = start_long_work(tmp_path)
-    made, waited = (one.communicate(timeout=60) for one in (first, second))
+    assert second.stderr.readline() == WAITING
+    made, waited = finish(first), finish(second)
     folder = tmp_path / "store" / "long"
     result = next(one for one in folder.iterdir() if one.is_dir())
     assert (result / "rows").read_text() == "row\n" * 20
     assert made[0].splitlines()[-1] == waited[0].strip() == str(result)
-    assert waited[1] == "long: another run is computing it; waiting for that one\nlong: unchanged, taken over\n"
+    assert waited[1] == "long: unchanged, taken over\n"
     assert sorted(one.name for one in folder.iterdir()) == [result.name, f"{result.name}.files"]
 
 
@@ -381,10 +391,10 @@ def test_a_killed_process_holds_nobody_up(store, tmp_path):
     first = start_long_work(tmp_path)
     assert first.stdout.readline() == "writing\n"
     waiting = start_long_work(tmp_path)
-    assert waiting.stderr.readline() == "long: another run is computing it; waiting for that one\n"
+    assert waiting.stderr.readline() == WAITING
     first.kill()
-    first.communicate(timeout=10)
-    waiting.communicate(timeout=60)
+    first.communicate(timeout=300)
+    finish(waiting)
     assert waiting.returncode == 0
     assert not list(tmp_path.rglob(".locked-*")) + list(tmp_path.rglob("*.unfinished"))
 
@@ -396,17 +406,25 @@ def test_the_lock_of_a_killed_process_is_removed_and_that_of_another_is_not(stor
     store.remove_abandoned()
     assert file.exists()
     killed.kill()
-    killed.communicate(timeout=10)
+    killed.communicate(timeout=300)
     assert file.exists()
     store.remove_abandoned()
     assert not file.exists()
     assert list(tmp_path.rglob("*.unfinished")), "the next run goes on with these"
 
 
-def test_threads_do_not_share_checkpoints(store, tmp_path):
+def test_threads_do_not_share_checkpoints(store, tmp_path, monkeypatch):
+    somebody_waits = threading.Event()
+
+    def note(message, *arguments):
+        if "waiting" in message:
+            somebody_waits.set()
+
+    monkeypatch.setattr("proml_kedro.artifacts.logger.info", note)
+
     def write(folder, checkpoints):
         checkpoints.mkdir(parents=True)
-        time.sleep(0.05)
+        assert somebody_waits.wait(300)
         (folder / "value.txt").write_text("once")
 
     with ThreadPoolExecutor(8) as pool:

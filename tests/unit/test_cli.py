@@ -21,7 +21,7 @@ def kedro(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.C
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -139,7 +139,7 @@ def test_the_package_is_a_program_of_its_own(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert done.stderr == "override 'model=xgbost': no model 'xgbost'. Did you mean 'xgboost'?\n"
@@ -171,7 +171,7 @@ def test_answers_need_no_heavy_library(arguments, unwanted):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     heavy = {"pandas", "duckdb", "feast", "xgboost", "tensorflow", "bentoml", "evidently", "sklearn", "scipy", "numba"}

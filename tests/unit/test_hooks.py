@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro import hooks
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.datasets import ArtifactDataset, StoreDataset
+from proml_kedro.datasets import ArtifactDataset, RunDataset
 from proml_kedro.errors import UserError
 from proml_kedro.spec import RunSpec
+from proml_kedro.workflow import Run
 from proml_kedro.workflow.recipes import recipes_of
 from small import make_config
 
 
-def judge(store: ArtifactStore, training_set: Artifact, trained_model: Artifact) -> None:
+def judge(run: Run, training_set: Artifact, trained_model: Artifact) -> None:
     """A pipeline of its own that starts from two results."""
 
 
@@ -28,7 +29,8 @@ def make(store: ArtifactStore, name: str, run: RunSpec, **inputs: object) -> Art
 def test_a_refused_run_leaves_the_newest_results_what_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hooks, "limit_environment", lambda hardware: None)  # of the tests that come after
+    # Other tests come after in this process.
+    monkeypatch.setattr("proml_kedro.workflow.run.limit_environment", lambda hardware: None)
     run, data = RunSpec.model_validate(make_config()), tmp_path / "data"
     store = ArtifactStore(data)
     table = make(store, "tables", run)
@@ -39,9 +41,8 @@ def test_a_refused_run_leaves_the_newest_results_what_they_were(
     links = {name: ArtifactDataset(str(tmp_path / name)) for name in ("training_set", "trained_model")}
     links["training_set"].save(older)  # of the two, a run of this configuration starts from the one made last
 
-    parameters = MemoryDataset(make_config())
-    catalog = DataCatalog({"store": StoreDataset(str(data)), "parameters": parameters, **links})
-    pipeline = Pipeline([Node(judge, ["store", *links], None, name="judge")])
+    catalog = DataCatalog({"run": RunDataset(Run(run, store, tmp_path)), **links})
+    pipeline = Pipeline([Node(judge, ["run", *links], None, name="judge")])
     with pytest.raises(UserError, match="no 'trained_model' yet"):
         hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)
     assert links["training_set"].newest() == older

@@ -124,19 +124,19 @@ def _check_options() -> list[click.Parameter]:
 
 
 def _open(conf_source: str, overrides: Sequence[str], env: str | None) -> Any:
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
 
-    return Place(conf_source, overrides, env)
+    return Project(conf_source, overrides, env)
 
 
 def _open_market(conf_source: str, overrides: Sequence[str], env: str | None) -> tuple[Any, Any]:
     from proml_kedro.marketplace.build import open_market
 
-    place = _open(conf_source, overrides, env)
-    market, notices = open_market(place)
+    project = _open(conf_source, overrides, env)
+    market, notices = open_market(project)
     for notice in notices:
         click.echo(notice, err=True)
-    return place, market
+    return project, market
 
 
 def _search(
@@ -183,13 +183,13 @@ def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | N
     from proml_kedro.commands.render import description_as_json, description_as_text
     from proml_kedro.features.views.freshness import freshness
 
-    place, market = _open_market(conf_source, overrides, env)
+    project, market = _open_market(conf_source, overrides, env)
     entries = market.get(name)
     if not entries:
         raise UserError(Mistake("", unknown("feature", name, market.names())))
     show = description_as_json if as_json else description_as_text
     for entry in entries:
-        table = place.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
+        table = project.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
         click.echo(show(entry, freshness(table), market.similar(entry)))
 
 
@@ -215,9 +215,9 @@ def _get(
 def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
     from proml_kedro.marketplace.validate import validate
 
-    place, market = _open_market(conf_source, overrides, env)
-    declared = [(one.problem, one.features) for one in place.problems()[0]]
-    findings = validate(market.all(), place.data_dir, place.run.hardware, declared)
+    project, market = _open_market(conf_source, overrides, env)
+    declared = [(one.problem, one.features) for one in project.problems()[0]]
+    findings = validate(market.all(), project.data_dir, project.spec.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)
@@ -248,8 +248,8 @@ def _check(
     from proml_kedro.commands.online_store import compare_logged, compare_values
     from proml_kedro.commands.render import consistency_as_text
 
-    place = _open(conf_source, overrides, env)
-    result = compare_logged(place, log, rows, tolerance) if log else compare_values(place, rows, tolerance)
+    project = _open(conf_source, overrides, env)
+    result = compare_logged(project, log, rows, tolerance) if log else compare_values(project, rows, tolerance)
     click.echo(json.dumps(result) if as_json else consistency_as_text(result))
     if result["mismatches"]:
         sys.exit(FOUND)

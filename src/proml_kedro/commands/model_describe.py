@@ -50,14 +50,14 @@ def _describe(
     overrides: tuple[str, ...], categories: int, image: Path | None, as_json: bool, env: str | None, conf_source: str
 ) -> None:
     from proml_kedro.models.graph.graph import ModelGraph
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
     from proml_kedro.spec.inputs import input_types
 
-    place = Place(conf_source, overrides, env)
-    run = place.run
+    project = Project(conf_source, overrides, env)
+    run = project.spec
     graph = ModelGraph(run.model, input_types(run.problem, run.features), run.problem.label.task)
     networks = {
-        name: _network(component, categories, f"model.components.{name}", place)
+        name: _network(component, categories, f"model.components.{name}", project)
         for name, component in graph.components.items()
         if component.spec.kind == "deep"
     }
@@ -79,7 +79,7 @@ def _describe(
             click.echo(f"  {line}".rstrip())
 
 
-def _network(component: Component, categories: int, key: str, place: Any) -> Description:
+def _network(component: Component, categories: int, key: str, project: Any) -> Description:
     from proml_kedro.models.deep.describe import describe
     from proml_kedro.models.deep.devices import limit_tensorflow
     from proml_kedro.models.deep.spec import DeepSpec
@@ -89,7 +89,7 @@ def _network(component: Component, categories: int, key: str, place: Any) -> Des
     try:
         return describe(component.spec, component.inputs, categories, key)
     except UserError as error:
-        error.locate(place.loader.where)
+        error.locate(project.loader.where)
         raise UserError(*error.mistakes) from error
 
 

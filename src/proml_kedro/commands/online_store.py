@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.project import Place
+from proml_kedro.project import Project
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeatureViewSpec
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def read_entity(
-    place: Place, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
+    project: Project, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
 ) -> dict[str, OnlineValue]:
     """Read the features whose keys are given.
 
     Args:
-        place: What the command works on.
+        project: The project.
         entity: The keys.
         as_of: The moment.
         patterns: Which features, with ``*`` for any text.
@@ -37,27 +37,27 @@ def read_entity(
     Raises:
         UserError: An unknown key or feature, a key that misses others, no store, or one that lacks a view.
     """
-    run = place.run
-    stored = {name: one for name, one in run.features.columns().items() if _view(place, name).is_stored}
-    chosen = {name: stored[name] for name in run.features.select(list(patterns)) if name in stored}
-    _check(place, entity, patterns, stored)
-    readable = {name: one for name, one in chosen.items() if set(_view(place, name).key) <= set(entity)}
+    spec = project.spec
+    stored = {name: one for name, one in spec.features.columns().items() if _view(project, name).is_stored}
+    chosen = {name: stored[name] for name in spec.features.select(list(patterns)) if name in stored}
+    _check(project, entity, patterns, stored)
+    readable = {name: one for name, one in chosen.items() if set(_view(project, name).key) <= set(entity)}
     if not readable:
-        wanted = sorted({",".join(_view(place, name).key) for name in chosen})
+        wanted = sorted({",".join(_view(project, name).key) for name in chosen})
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    return _read(place, entity, as_of, readable)
+    return _read(project, entity, as_of, readable)
 
 
-def _view(place: Place, feature: str) -> FeatureViewSpec:
-    return place.run.features.views[FeatureRef.parse(feature).view]
+def _view(project: Project, feature: str) -> FeatureViewSpec:
+    return project.spec.features.views[FeatureRef.parse(feature).view]
 
 
-def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
+def _check(project: Project, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
     from fnmatch import fnmatchcase
 
-    known = place.run.problem.examples.entities
+    known = project.spec.problem.examples.entities
     mistakes = [Mistake("", unknown("entity", name, known)) for name in entity if name not in known]
     mistakes += [
         Mistake("", unknown("stored feature", pattern, stored), "option --features")
@@ -68,38 +68,38 @@ def _check(place: Place, entity: Mapping[str, str], patterns: Sequence[str], sto
         raise UserError(*mistakes)
 
 
-def compare_values(place: Place, rows: int, tolerance: float) -> dict[str, Any]:
+def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, Any]:
     """Compare online values with offline ones, as of the moment each view was materialized for.
 
     Args:
-        place: What the command works on.
+        project: The project.
         rows: How many keys of each view.
         tolerance: Relative difference of two numbers that counts as none.
 
     Raises:
         UserError: There is no online store, or nothing in it.
     """
-    run = place.run
-    online = open_online_store(place)
-    moments = {name: until for name, (until, _) in online.watermarks().items() if name in run.features.views}
+    spec = project.spec
+    online = open_online_store(project)
+    moments = {name: until for name, (until, _) in online.watermarks().items() if name in spec.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
     from proml_kedro.features.feast.repository import feature_tables_folder
     from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
 
-    sources = FeatureSources(run.features, _open_history(place), online)
-    tables = feature_tables_folder(run.problem, place.data_dir)
+    sources = FeatureSources(spec.features, _open_history(project), online)
+    tables = feature_tables_folder(spec.problem, project.data_dir)
     with _stored():
-        columns = run.features.columns()
-        found = check_consistency(sources, columns, moments, tables, run.hardware, rows, tolerance)
+        columns = spec.features.columns()
+        found = check_consistency(sources, columns, moments, tables, spec.hardware, rows, tolerance)
     return as_result(found)
 
 
-def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
+def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
     """Compare what a service has logged with offline values as of the logged moments.
 
     Args:
-        place: What the command works on.
+        project: The project.
         log: The log.
         rows: How many of its last rows.
         tolerance: Relative difference of two numbers that counts as none.
@@ -112,14 +112,14 @@ def compare_logged(place: Place, log: Path, rows: int, tolerance: float) -> dict
 
     logged = read_log(log, rows)
     with _stored():
-        return as_result(compare_log(_open_history(place), place.run.features, logged, tolerance))
+        return as_result(compare_log(_open_history(project), project.spec.features, logged, tolerance))
 
 
-def push_file(place: Place, view: str, file: Path) -> PushResult:
+def push_file(project: Project, view: str, file: Path) -> PushResult:
     """Put the rows of a file into the online store.
 
     Args:
-        place: What the command works on.
+        project: The project.
         view: Which view's rows.
         file: CSV or Parquet; ``-`` for CSV from standard input.
 
@@ -128,18 +128,18 @@ def push_file(place: Place, view: str, file: Path) -> PushResult:
     """
     from proml_kedro.features.online.push import push_rows
 
-    stored = {name: one for name, one in place.run.features.views.items() if one.is_stored}
+    stored = {name: one for name, one in project.spec.features.views.items() if one.is_stored}
     if view not in stored:
         raise UserError(Mistake("", unknown("stored feature view", view, stored)))
-    store = open_online_store(place)
+    store = open_online_store(project)
     with tempfile.TemporaryDirectory() as folder, _stored():
         if str(file) == "-":
             file = Path(folder) / "standard input.csv"
             file.write_bytes(sys.stdin.buffer.read())
-        return push_rows(store, view, stored[view], file, place.run.hardware)
+        return push_rows(store, view, stored[view], file, project.spec.hardware)
 
 
-def open_online_store(place: Place) -> OnlineStore:
+def open_online_store(project: Project) -> OnlineStore:
     """Open the online store.
 
     Raises:
@@ -147,19 +147,21 @@ def open_online_store(place: Place) -> OnlineStore:
     """
     from proml_kedro.features.online.open import open_store, store_place
 
-    run = place.run
-    store = open_store(store_place(run.online_store, run.problem.name, place.data_dir), run.problem.name)
+    spec = project.spec
+    store = open_store(store_place(spec.online_store, spec.problem.name, project.data_dir), spec.problem.name)
     if not store.exists():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
     return store
 
 
-def _open_history(place: Place) -> FeatureHistory:
+def _open_history(project: Project) -> FeatureHistory:
     from proml_kedro.features.feast.history import FeastHistory
     from proml_kedro.features.feast.repository import open_repository
 
-    run = place.run
-    return FeastHistory(open_repository(run.problem, run.features, place.data_dir, run.hardware, run.online_store))
+    spec = project.spec
+    return FeastHistory(
+        open_repository(spec.problem, spec.features, project.data_dir, spec.hardware, spec.online_store)
+    )
 
 
 @contextmanager
@@ -175,13 +177,13 @@ def _stored() -> Iterator[None]:
 
 
 def _read(
-    place: Place, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
+    project: Project, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online.lookup import OnlineFeatures
 
-    store = open_online_store(place)
+    store = open_online_store(project)
     try:
         with _stored():
-            return OnlineFeatures(store, place.run.features, columns).look(entity, as_of)
+            return OnlineFeatures(store, project.spec.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from proml_kedro.project import Place
+    from proml_kedro.project import Project
     from proml_kedro.workspace.snapshot import Snapshot
 
 PORT = 4242
@@ -90,26 +90,26 @@ class ProjectSource:
 
     def __init__(self, conf_source: str, overrides: tuple[str, ...] = (), env: str | None = None) -> None:
         self._arguments = (conf_source, overrides, env)
-        self._place = self._open()
+        self._project = self._open()
 
-    def _open(self) -> Place:
-        from proml_kedro.project import Place
+    def _open(self) -> Project:
+        from proml_kedro.project import Project
 
-        return Place(*self._arguments)
+        return Project(*self._arguments)
 
     def stamp(self) -> str:
         """Digest when each file was written, which results exist, and the hour, since ages are shown."""
         from proml_kedro.artifacts import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
-        return fingerprint([hour, *map(_written_at, self._place.files()), *map(_written_at, self._results())])
+        return fingerprint([hour, *map(_written_at, self._project.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
         from proml_kedro.workspace.results import model_folders
 
-        for folder in model_folders(self._place.data_dir):
+        for folder in model_folders(self._project.data_dir):
             yield from sorted(one for one in folder.iterdir() if one.is_dir())
-        yield from sorted(self._place.data_dir.glob("*/feature_tables"))
+        yield from sorted(self._project.data_dir.glob("*/feature_tables"))
 
     def load(self) -> Snapshot:
         """Make a snapshot of what is there now.
@@ -120,18 +120,18 @@ class ProjectSource:
         from proml_kedro.marketplace.build import open_market
         from proml_kedro.workspace.snapshot import Snapshot
 
-        place = self._open()
-        market, notices = open_market(place)
-        self._place = place
+        project = self._open()
+        market, notices = open_market(project)
+        self._project = project
 
         @cache
         def declared() -> Mapping[str, Mapping[str, Any]]:
-            return {one.problem.name: one.written for one in place.problems()[0]}
+            return {one.problem.name: one.written for one in project.problems()[0]}
 
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Snapshot.of(market, place.data_dir, place.run.hardware, written, notices)
+        return Snapshot.of(market, project.data_dir, project.spec.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

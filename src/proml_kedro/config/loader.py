@@ -95,6 +95,11 @@ class HydraConfigLoader(AbstractConfigLoader):
         """The plain values, interpolations resolved; do not change them."""
         return self.loaded.values
 
+    @property
+    def base_path(self) -> Path:
+        """The folder that holds ``conf``; relative paths in YAML begin there."""
+        return self._conf.base_path
+
     def where(self, key: str) -> str | None:
         """``conf/problem/flights.yaml:7`` or ``override 'seed=x'``: where a key, or its nearest parent, was written.
 

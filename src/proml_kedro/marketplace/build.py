@@ -15,7 +15,7 @@ from proml_kedro.artifacts import code_fingerprint, fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, FeatureUsage, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
-from proml_kedro.project import Declared, Place
+from proml_kedro.project import Declared, Project
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import input_types, is_entity, matching
 
@@ -25,11 +25,11 @@ _FACTS = ("training_set/training_set.json", "evaluation/importance.json", "bundl
 """Results that say something of features, below ``<data>/<problem>/<model>``."""
 
 
-def open_market(place: Place) -> tuple[Market, list[str]]:
+def open_market(project: Project) -> tuple[Market, list[str]]:
     """The index for this configuration and these results; made when there is none yet.
 
     Args:
-        place: What the command works on.
+        project: What the command works on.
 
     Returns:
         The index, and a line for each problem that had to be left out.
@@ -37,13 +37,13 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
     Raises:
         UserError: The configuration is not sound.
     """
-    folder = place.data_dir / "features"
-    file = folder / f"market-{_fingerprint(place)}.sqlite"
+    folder = project.data_dir / "features"
+    file = folder / f"market-{_fingerprint(project)}.sqlite"
     if file.is_file():
         return Market(file), []
-    problems, notices = place.problems()
-    inputs = place.model_inputs()
-    results = _Results(place.data_dir)
+    problems, notices = project.problems()
+    inputs = project.model_inputs()
+    results = _Results(project.data_dir)
     entries = [entry for one in problems for entry in _entries(one, inputs, results)]
     try:
         market = Market.build(file, entries)
@@ -60,17 +60,17 @@ def open_market(place: Place) -> tuple[Market, list[str]]:
     return market, notices
 
 
-def _fingerprint(place: Place) -> str:
+def _fingerprint(project: Project) -> str:
     """A digest of all that the index is made from."""
     return fingerprint(
         {
             "format": FORMAT,
             "code": [code_fingerprint(name) for name in ("marketplace", "project")],
-            "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in place.files()},
-            "overrides": place.overrides,
-            "env": place.env,
+            "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in project.files()},
+            "overrides": project.overrides,
+            "env": project.env,
             # A result is a link to a folder that never changes.
-            "results": [str(file.resolve()) for pattern in _FACTS for file in _results(place.data_dir, pattern)],
+            "results": [str(file.resolve()) for pattern in _FACTS for file in _results(project.data_dir, pattern)],
         }
     )
 

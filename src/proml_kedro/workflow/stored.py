@@ -8,24 +8,12 @@ from typing import Any
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, as_json
 
-_FEATURES, _TRAIN, _EVALUATE = ("features",), ("features", "train"), ("features", "train", "evaluate")
-_MADE_BY = {
-    "tables": _FEATURES,
-    "feature_tables": _FEATURES,
-    "training_set": _FEATURES,
-    "trained_baseline": _TRAIN,
-    "trained_model": _TRAIN,
-    "evaluation": _EVALUATE,
-    "bundle": (*_EVALUATE, "package"),
-    "online_values": (*_FEATURES, "materialize"),
-}
-
 _SHOWN = 5
 """How many differences a message names."""
 
 
 def find(store: ArtifactStore, recipes: Mapping[str, Recipe], wanted: Collection[str]) -> dict[str, Artifact]:
-    """The stored results that fit the configuration, and were made from each other; those that are not there lack.
+    """Find the stored results that fit the configuration and were made from each other. Missing ones are omitted.
 
     Args:
         store: Where they are.
@@ -55,11 +43,6 @@ def _add_ancestors(store: ArtifactStore, artifact: Artifact, ancestors: dict[str
         if name not in ancestors:
             ancestors[name] = one
             _add_ancestors(store, one, ancestors)
-
-
-def pipelines_for(missing: Collection[str]) -> list[str]:
-    """The pipelines that make these results, and what they need."""
-    return list(dict.fromkeys(pipeline for name in missing for pipeline in _MADE_BY.get(name, ())))
 
 
 def explain_missing(

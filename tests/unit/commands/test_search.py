@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.marketplace.build import open_market
-from proml_kedro.project import Place
+from proml_kedro.project import Project
 
 
 def found(project: Any, *arguments: str) -> dict[str, Any]:
@@ -164,10 +164,10 @@ def test_describe_an_unknown_feature(project):
 def test_a_second_search_reads_the_index_that_is_there(project):
     """It must not compose every problem and model, and index them, again."""
     arguments = (str(project.conf), [f"data_dir={project.data}"])
-    open_market(Place(*arguments))
+    open_market(Project(*arguments))
     [index] = (project.data / "features").glob("market-*.sqlite")
     before = index.stat().st_mtime_ns
-    market, notices = open_market(Place(*arguments))
+    market, notices = open_market(Project(*arguments))
     assert (market.search("price").total > 0, notices) == (True, [])
     assert index.stat().st_mtime_ns == before
 

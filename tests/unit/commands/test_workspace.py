@@ -103,7 +103,7 @@ def test_a_mistake_in_the_configuration(project):
 def test_mistakes_are_one_line_and_exit_code_2(project):
     def workspace(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(KEDRO), "workspace", "--no-browser", "--conf-source", str(project.conf), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

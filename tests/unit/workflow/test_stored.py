@@ -9,8 +9,9 @@ import pytest
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import RunSpec
+from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
-from proml_kedro.workflow.stored import explain_missing, find, pipelines_for
+from proml_kedro.workflow.stored import explain_missing, find
 from small import make_config
 
 LINEAR = {"name": "linear", "components": {"linear": {"kind": "logistic", "inputs": ["*"]}}, "score": "linear"}

@@ -1,0 +1,18 @@
+"""The steps of a run, wired into Kedro pipelines; what a step does is in :mod:`proml_kedro.workflow.steps`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from proml_kedro.workflow.plan import PIPELINES, STEPS
+
+
+def create_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline by name; packaging fills the online store too, so that what is packaged can be served."""
+    pipelines = {name: Pipeline([_node(result) for result in made]) for name, made in PIPELINES.items()}
+    return {**pipelines, "package": pipelines["package"] + pipelines["materialize"]}
+
+
+def _node(result: str) -> Node:
+    step = STEPS[result]
+    return Node(step.function, ["run", *step.inputs], result, name=step.name)

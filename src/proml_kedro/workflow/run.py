@@ -1,0 +1,69 @@
+"""What a step needs besides the results that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Self
+
+from proml_kedro.artifacts import ArtifactStore
+from proml_kedro.errors import UserError
+from proml_kedro.hardware import check_device, limit_environment
+from proml_kedro.spec import RunSpec
+from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.inputs import input_types
+from proml_kedro.workflow.recipes import columns_read
+
+
+@dataclass(frozen=True)
+class Run:
+    """A checked configuration, and where its results are made.
+
+    Attributes:
+        spec: The configuration.
+        store: Where results are made and found.
+        base_path: The folder that holds ``conf``; relative paths in YAML begin there.
+    """
+
+    spec: RunSpec
+    store: ArtifactStore
+    base_path: Path
+
+    @classmethod
+    def of(cls, spec: RunSpec, base_path: Path) -> Self:
+        """Make the run of a configuration whose data folder lies below ``base_path``, as a project's does."""
+        return cls(spec, ArtifactStore(base_path / spec.data_dir, spec.reuse), base_path)
+
+    @property
+    def input_types(self) -> dict[str, Dtype]:
+        """Type of each feature and entity that a component may read."""
+        return input_types(self.spec.problem, self.spec.features)
+
+    @property
+    def columns(self) -> Mapping[str, Dtype]:
+        """Features of the training set that model and baseline share, with their types."""
+        return columns_read(self.spec, self.spec.model, self.spec.evaluation.baseline)
+
+    @property
+    def service_name(self) -> str:
+        """Name of the model's feature service in Feast's registry."""
+        return f"{self.spec.problem.name}_{self.spec.model.name}"
+
+    def prepare(self) -> None:
+        """See that the run can begin, and hold libraries to the hardware's threads, here and in child processes.
+
+        Raises:
+            UserError: A device is missing, or nothing can be written to the data folder.
+        """
+        check_device(self.spec.hardware)
+        limit_environment(self.spec.hardware)
+        data_dir = self.store.data_dir
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=data_dir):
+                pass
+        except OSError as error:
+            raise UserError.at("data_dir", f"cannot write to {data_dir}: {error.strerror}") from error
+        self.store.remove_abandoned()

@@ -1,0 +1,110 @@
+"""Tables → feature tables → registry → training set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copy2, copytree
+from typing import Any
+
+from proml_kedro.artifacts import Artifact
+from proml_kedro.spec.generator import TRUTH, GeneratorSpec
+from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.workflow import recipes
+from proml_kedro.workflow.run import Run
+from proml_kedro.workflow.steps.register import register_features
+
+
+def ingest_tables(run: Run) -> Artifact:
+    """Read every source table into Parquet, with the columns derived from it; first generate what is generated."""
+    from proml_kedro.features.tables.read import read_tables
+
+    problem = run.spec.problem
+    generated = _generate(run, problem.generator) if problem.generator else None
+    located = _locate(problem, generated)
+
+    def write(folder: Path) -> None:
+        read_tables(located, run.base_path, run.spec.hardware, folder)
+        if generated:
+            copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
+
+    inputs = {"sources": _fingerprints(located, run.base_path), "generated": generated}
+    return run.store.build(recipes.tables(run.spec), inputs, write, code=("features", "engine", "==duckdb"))
+
+
+def _generate(run: Run, generator: GeneratorSpec) -> Artifact:
+    """Generate the data of a problem, unless that was done."""
+
+    def write(folder: Path) -> None:
+        from proml_kedro.generators import generate
+
+        generate(generator, folder)
+
+    place = f"{run.spec.problem.name}/generated"
+    return run.store.build(place, {"generator": generator}, write, code=("generators", "==numpy"))
+
+
+def _locate(problem: ProblemSpec, generated: Artifact | None) -> ProblemSpec:
+    """The problem with the files of generated tables as their sources."""
+    if generated is None:
+        return problem
+    files = {name: generated.file(f"{one}.parquet").resolve() for name, one in problem.generated().items()}
+    return problem.with_sources({name: str(file) for name, file in files.items()})
+
+
+def _fingerprints(problem: ProblemSpec, base_path: Path) -> dict[str, Any]:
+    """Fingerprint of each source, by table."""
+    from proml_kedro.features.tables.read import source_fingerprint
+
+    return {
+        name: source_fingerprint(name, table.source, base_path)
+        for name, table in problem.tables.items()
+        if table.source
+    }
+
+
+def _link(source: str, target: str) -> None:
+    """Give a file a second name where that can be done, and copy it elsewhere."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        copy2(source, target)
+
+
+def compute_features(run: Run, tables: Artifact) -> Artifact:
+    """Compute the values of every feature view, with the time from which each is known.
+
+    Raises:
+        UserError: A feature that a live bundle looks up is not declared any more.
+    """
+    from proml_kedro.features.views.compute import compute_views
+    from proml_kedro.release.used_features import refuse_removal
+
+    spec = run.spec
+    refuse_removal(spec.problem, spec.features, run.store.data_dir, spec.remove_used_features)
+    return run.store.build(
+        recipes.feature_tables(spec),
+        {"tables": tables},
+        lambda folder: compute_views(spec.problem, spec.features, tables.path, spec.hardware, folder),
+        code=("features", "engine", "==duckdb"),
+    )
+
+
+def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
+    """Register the features with Feast, and join to each example what was known when it was to be predicted."""
+    spec, columns = run.spec, run.columns
+
+    def write(folder: Path) -> None:
+        from proml_kedro.features.feast.history import FeastHistory
+        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.training.training_set import build_training_set as build
+
+        repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
+        build(spec.problem, spec.features, columns, tables.path, FeastHistory(repository), spec.hardware, folder)
+
+    register_features(run)
+    return run.store.build(
+        recipes.training_set(spec),
+        {"tables": tables, "feature_tables": feature_tables},
+        write,
+        code=("features", "engine", "==duckdb", "==feast"),
+    )

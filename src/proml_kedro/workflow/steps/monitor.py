@@ -1,0 +1,56 @@
+"""Whether current data is still like the reference: verdict and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proml_kedro.artifacts import Artifact
+from proml_kedro.workflow.run import Run
+
+
+def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Artifact:
+    """Check every input of the model and its score, and write the verdict beside Evidently's report."""
+    from proml_kedro.health.read_current import file_fingerprint
+    from proml_kedro.health.report import show_in_ci
+
+    spec, monitoring = run.spec, run.spec.monitoring
+    path = run.base_path / monitoring.current.path if monitoring.current.path else None
+
+    drift = run.store.build(
+        f"{spec.problem.name}/{spec.model.name}/drift",
+        {
+            "training_set": training_set,
+            "model": trained_model,
+            "monitoring": monitoring,
+            "current": file_fingerprint(path) if path else None,
+            "on_demand": {name: view for name, view in spec.features.views.items() if view.is_on_demand},
+            "seed": spec.seed,
+        },
+        lambda folder: _write(run, training_set, trained_model, path, folder),
+        code=("health", "models", "plots", "workflow.steps.monitor", "==evidently"),
+    )
+    show_in_ci(drift.file("drift.md"))
+    return drift
+
+
+def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_file: Path | None, folder: Path) -> None:
+    from proml_kedro.health.drift import calibrate
+    from proml_kedro.health.drift import check_drift as check
+    from proml_kedro.health.evidently_report import write_report
+    from proml_kedro.health.periods import History
+    from proml_kedro.health.read_current import read_current
+    from proml_kedro.health.report import write_result
+    from proml_kedro.models.graph.graph import ModelGraph
+
+    spec, monitoring = run.spec, run.spec.monitoring
+    graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
+    past = History(training_set.file("training_set.parquet"), graph)
+    reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
+    if current_file:
+        current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
+    else:
+        current = past.end_of(monitoring.current.split, monitoring.current.last)
+    periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
+    result = check(reference, current, past.inputs, monitoring.gate, calibrate(periods, past.inputs))
+    write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
+    write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, spec.seed)

@@ -1,0 +1,56 @@
+"""Fitted model → bundle → Bento."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proml_kedro.artifacts import Artifact
+from proml_kedro.workflow import recipes
+from proml_kedro.workflow.run import Run
+
+
+def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, evaluation: Artifact) -> Artifact:
+    """Put the model, what it is, where it comes from and how good it is into one folder."""
+    problem, model = run.spec.problem, run.spec.model
+
+    def write(folder: Path) -> None:
+        from proml_kedro.bundle import write_bundle as write_files
+        from proml_kedro.models.graph.graph import ModelGraph
+
+        write_files(
+            folder,
+            graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
+            config=run.spec.model_dump(mode="json"),
+            training_set=training_set.file("training_set.parquet"),
+            metrics=evaluation.json("metrics.json"),
+            lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            name=f"{problem.name}-{model.name}",
+            version=trained_model.fingerprint[:12],
+            shown_at=Path(run.spec.data_dir) / problem.name / model.name / "bundle",
+        )
+
+    return run.store.build(
+        recipes.bundle(run.spec),
+        {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation},
+        write,
+        code=("bundle", "models"),
+    )
+
+
+def build_bento(run: Run, bundle: Artifact) -> Artifact:
+    """Build the Bento, then prove in a fresh process that it scores the golden rows as they were scored."""
+    serving = run.spec.serving
+
+    def write(folder: Path) -> None:
+        from proml_kedro.serving.bento import build_bento as build
+        from proml_kedro.serving.bento import check_bento
+
+        build(bundle.path, folder, serving)
+        check_bento(folder)
+
+    return run.store.build(
+        f"{run.spec.problem.name}/bento",
+        {"bundle": bundle, "serving": serving},
+        write,
+        code=("serving", "bundle", "models", "features", "engine", "spec", "==bentoml"),
+    )

@@ -1,0 +1,85 @@
+"""Training set → fitted model, and a fitted baseline to judge it by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proml_kedro.artifacts import Artifact, Recipe
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.spec import ModelSpec
+from proml_kedro.workflow import recipes
+from proml_kedro.workflow.run import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from proml_kedro.bundle import Bundle
+
+
+def train_model(run: Run, training_set: Artifact) -> Artifact:
+    """Fit the model."""
+    return _train(run, training_set, run.spec.model, recipes.trained_model(run.spec), "model")
+
+
+def train_baseline(run: Run, training_set: Artifact) -> Artifact:
+    """Fit the baseline; without one, the result is an empty folder."""
+    recipe, baseline = recipes.trained_baseline(run.spec), run.spec.evaluation.baseline
+    if baseline is None:
+        return run.store.build(recipe, {}, lambda folder: None)
+    return _train(run, training_set, baseline, recipe, "evaluation.baseline")
+
+
+def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, key: str) -> Artifact:
+    earlier = model.training.warm_start
+    previous = _open(run.base_path / earlier, f"{key}.training.warm_start") if earlier else None
+
+    def write(folder: Path, checkpoints: Path) -> None:
+        from proml_kedro.models.component import FitContext
+        from proml_kedro.models.examples import read_examples
+        from proml_kedro.models.graph.graph import ModelGraph
+
+        spec, rows = run.spec, training_set.file("training_set.parquet")
+        graph = ModelGraph(model, run.input_types, spec.problem.label.task)
+        train, validation = (
+            read_examples(rows, split, graph.inputs, spec.problem, spec.hardware.precision)
+            for split in ("train", "validation")
+        )
+        context = FitContext(spec.hardware, spec.seed, key, task=spec.problem.label.task, checkpoints=checkpoints)
+        groups = _groups(rows, model.training.cross_fit.group)
+        graph.fit(train, validation, context, groups, previous.graph if previous else None)
+        graph.save(folder)
+        (folder / "summary.json").write_text(json.dumps(graph.summary()))
+
+    return run.store.build_resumably(
+        recipe,
+        {"training_set": training_set, "previous": previous and previous.digest},
+        write,
+        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
+    )
+
+
+def _groups(rows: Path, column: str | None) -> npt.NDArray[np.object_] | None:
+    """What keeps rows of the training period together in one fold, shape (n,); None when nothing does."""
+    if column is None:
+        return None
+    from proml_kedro.models.columns import in_split, read_columns
+    from proml_kedro.models.component import Input
+
+    return read_columns(rows, [Input(column, "str")], in_split("train"))[column]
+
+
+def _open(folder: Path, key: str) -> Bundle:
+    """Open the bundle of an earlier model.
+
+    Raises:
+        UserError: It is not what was written.
+    """
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    try:
+        return Bundle.load(folder)
+    except IntegrityError as error:
+        raise UserError(*(Mistake(key, f"'{folder}': {one.message}") for one in error.mistakes)) from error
