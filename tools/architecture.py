@@ -58,7 +58,7 @@ OVERRIDE: Way = (
 )
 REQUEST: Way = (
     ("POST /predict_online", ""),
-    ("serving.guard:Guard", ""),
+    ("serving.guard:RequestGuard", ""),
     ("serving.service:make_service", ""),
     ("serving.schema:online_row_type", ""),
     ("serving.scorer:Scorer", "by serving.service"),

@@ -51,6 +51,12 @@ _ODD_KEYS = (b"", b"\x00", b"\n", b"a", b"a*", b"a?[b]", b"a/../b", bytes(range(
 def check_online_store(name: str, setting: str, data_dir: Path) -> None:
     """Prove that a kind of online store keeps the promises that materialization, pushing and serving rely on.
 
+    In a test of your own::
+
+        def test_my_store(tmp_path):
+            check_online_store("mystore", "mystore://127.0.0.1:7000", tmp_path)
+            check_two_writers("mystore", "mystore://127.0.0.1:7000", tmp_path)
+
     The store is used under names of problems that nothing else has, and emptied at the end, so that a server may hold
     other problems meanwhile.
 
