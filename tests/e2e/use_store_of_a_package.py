@@ -41,7 +41,7 @@ def main() -> None:
     result["late"] = features("push", "orders", "-", stdin=f"{HEADER}\n{customer},{moment},1,1,1\n").stdout
     result["check"] = features("check", "--json").exit_code
     result |= serve(customer, later)
-    print(json.dumps(result))
+    sys.stdout.write(f"{json.dumps(result)}\n")
 
 
 def serve(customer: str, at: str) -> dict[str, Any]:
