@@ -48,10 +48,10 @@ def serve(customer: str, at: str) -> dict[str, Any]:
     from datetime import datetime
 
     from proml_kedro.serving.requirements import needed_modules, pins
-    from proml_kedro.serving.scorer import Scorer
+    from proml_kedro.serving.scorer import BundleScorer
 
     bundle = Project(CONF, [f"data_dir={DATA}"]).run(results=("bundle",))["bundle"]
-    scorer = Scorer(bundle.path)
+    scorer = BundleScorer(bundle.path)
     brought = {"visit.pages": 12, "visit.device": "phone"}
     row = {"customer": customer, **brought, "timestamp": datetime.fromisoformat(at)}
     looked_up = {"orders.spent_7d": 9.0, "orders.spent_all": 123456.5, "orders.orders_7d": 2}

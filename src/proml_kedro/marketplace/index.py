@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.facets import FACETS, Facets
 from proml_kedro.marketplace.index_file import FORMAT, SQL_COLUMNS, read_entry, read_words, write_index
-from proml_kedro.marketplace.similarity import Description, likeness
+from proml_kedro.marketplace.similarity import FeatureWords, likeness
 from proml_kedro.marketplace.words import WordIndex, words
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Market:
             limit: How many to return.
             least: The least likeness, from 0 to 1.
         """
-        own = Description.of(entry)
+        own = FeatureWords.of(entry)
         others = (
             one for one in self._descriptions if (one.entry.problem, one.entry.name) != (entry.problem, entry.name)
         )
@@ -159,8 +159,8 @@ class Market:
         self._facets.add(name, of_view)
 
     @cached_property
-    def _descriptions(self) -> list[Description]:
-        return [Description.of(one) for one in self.all()]
+    def _descriptions(self) -> list[FeatureWords]:
+        return [FeatureWords.of(one) for one in self.all()]
 
     @cached_property
     def _size(self) -> int:

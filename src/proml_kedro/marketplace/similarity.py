@@ -12,8 +12,8 @@ _SAME = 0.95
 
 
 @dataclass(frozen=True)
-class Description:
-    """Words and computation of a feature.
+class FeatureWords:
+    """Words and computation of a feature, which likeness is measured by.
 
     Attributes:
         entry: The feature.
@@ -26,14 +26,14 @@ class Description:
     computation: tuple[str, str, str, int]
 
     @classmethod
-    def of(cls, entry: Entry) -> Description:
+    def of(cls, entry: Entry) -> FeatureWords:
         """Describe a feature."""
         definition = entry.definition
         said = frozenset(words(f"{entry.name} {entry.description} {definition}"))
         return cls(entry, said, (definition, entry.source, entry.entity, entry.window_seconds))
 
 
-def likeness(one: Description, other: Description) -> float:
+def likeness(one: FeatureWords, other: FeatureWords) -> float:
     """Jaccard index of the words of two features, from 0 to 1; at least 0.95 when they compute the same."""
     alike = len(one.words & other.words) / len(one.words | other.words)
     return max(alike, _SAME) if one.computation == other.computation else alike

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Finding about a declared feature.
+class FeatureFinding:
+    """FeatureFinding about a declared feature.
 
     Attributes:
         level: ``error`` for what cannot be of use as it is.
@@ -45,7 +45,7 @@ def validate(
     data_dir: Path,
     hardware: HardwareSpec,
     problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
-) -> list[Finding]:
+) -> list[FeatureFinding]:
     """Check every feature, in the order of their declaration.
 
     What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
@@ -76,16 +76,18 @@ def _line(place: str) -> tuple[str, int]:
     return (file, int(line)) if line.isdigit() else (place, 0)
 
 
-def _declared(entry: Entry) -> Iterator[Finding]:
+def _declared(entry: Entry) -> Iterator[FeatureFinding]:
     if not entry.description:
-        yield Finding("warning", entry.place, entry.name, "has no description")
+        yield FeatureFinding("warning", entry.place, entry.name, "has no description")
     if not entry.models and not entry.bundles:
-        yield Finding("warning", entry.place, entry.name, "no model reads it")
+        yield FeatureFinding("warning", entry.place, entry.name, "no model reads it")
     if entry.null_share == 1.0:
-        yield Finding("error", entry.place, entry.name, "missing in every example")
+        yield FeatureFinding("error", entry.place, entry.name, "missing in every example")
 
 
-def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str) -> Iterator[Finding]:
+def _in_table(
+    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str
+) -> Iterator[FeatureFinding]:
     """Check the columns of a view's feature table."""
     columns = describe(connection, relation)
     there = []
@@ -98,7 +100,7 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
         else:
             what = "lacks it" if stored is None else f"holds {stored}, not {declared}"
             message = f"the feature table {what}: `kedro run --pipelines=features`"
-            yield Finding("error", entry.place, entry.name, message)
+            yield FeatureFinding("error", entry.place, entry.name, message)
     if not there:
         return
     sums = ", ".join(f"count({quote(one)}), min({quote(one)}) = max({quote(one)})" for _, one in there)
@@ -106,13 +108,15 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
     for position, (entry, _) in enumerate(there):
         present, constant = row[1 + 2 * position : 3 + 2 * position]
         if not present:
-            yield Finding("error", entry.place, entry.name, "has no value in any row")
+            yield FeatureFinding("error", entry.place, entry.name, "has no value in any row")
         elif constant and row[0] > 1:
             rest = "" if present == row[0] else ", where it has one"
-            yield Finding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
+            yield FeatureFinding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
 
 
-def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
+def _in_source(
+    connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path
+) -> Iterator[FeatureFinding]:
     """Find values whose fractions are lost by the declared type."""
     for entry in entries:
         file = tables / f"{entry.table}.parquet"
@@ -123,20 +127,20 @@ def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], 
         lost, present = _counts(connection, query)
         if lost:
             message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
-            yield Finding("error", entry.place, entry.name, message)
+            yield FeatureFinding("error", entry.place, entry.name, message)
 
 
-def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
+def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[FeatureFinding]:
     """Find features that are computed from what the label is computed from."""
     for name, message in declared_leaks(problem, features):
         ref = FeatureRef.parse(name)
         columns = {str(FeatureRef(ref.view, column)) for column in features.views[ref.view].columns_of(ref.feature)}
         for entry in entries:
             if entry.problem == problem.name and entry.name in columns:
-                yield Finding("error", entry.place, entry.name, message)
+                yield FeatureFinding("error", entry.place, entry.name, message)
 
 
-def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
+def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[FeatureFinding]:
     """Find features that predict the label of a training set alone."""
     by_name = {(one.problem, one.name): one for one in entries}
     for problem in dict.fromkeys(one.problem for one in entries):
@@ -147,7 +151,7 @@ def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: Hardwar
                 continue
             seen.add(file.resolve())
             for name, message, certain in measured_leaks(file, names, hardware):
-                yield Finding("error" if certain else "warning", by_name[problem, name].place, name, message)
+                yield FeatureFinding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 
 def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:

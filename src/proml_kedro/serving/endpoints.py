@@ -19,7 +19,7 @@ from proml_kedro.serving.lookup import STORE_VARIABLE, StoreUnavailableError
 from proml_kedro.serving.schema import Row, scores_field
 
 if TYPE_CHECKING:
-    from proml_kedro.serving.scorer import Scorer
+    from proml_kedro.serving.scorer import BundleScorer
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _INLINE_ROWS = 32
 class Endpoints:
     """Runner of the scorer for requests. What goes wrong becomes an answer that holds no values."""
 
-    def __init__(self, scorer: Scorer, scores: type[Scores]) -> None:
+    def __init__(self, scorer: BundleScorer, scores: type[Scores]) -> None:
         self._response, self._field = scores, scores_field(scorer.bundle.manifest)
         self._tag = scorer.bundle.manifest.tag
         self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
@@ -59,6 +59,6 @@ class Endpoints:
         return self._response(**{self._field: found, "model": self._tag})
 
 
-def _open_store(scorer: Scorer) -> None:
+def _open_store(scorer: BundleScorer) -> None:
     with suppress(StoreUnavailableError):  # it was logged, and every request that needs it is told
         scorer.online.open()

@@ -15,7 +15,7 @@ from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
 
 
-class Scorer:
+class BundleScorer:
     """Scorer of rows by a proven bundle, with one thread.
 
     Args:

@@ -26,7 +26,7 @@ from proml_kedro.serving.schema import online_row_type, row_type
 from proml_kedro.spec import ServingSpec
 
 if TYPE_CHECKING:
-    from proml_kedro.serving.scorer import Scorer
+    from proml_kedro.serving.scorer import BundleScorer
 
 
 def read_spec(file: Path) -> ServingSpec:
@@ -64,9 +64,9 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
 
     class Service:
         def __init__(self) -> None:
-            from proml_kedro.serving.scorer import Scorer
+            from proml_kedro.serving.scorer import BundleScorer
 
-            self.scorer = Scorer(bundle, log)
+            self.scorer = BundleScorer(bundle, log)
             self.endpoints = Endpoints(self.scorer, scores)
             application.state.scorer = self.scorer
 
@@ -106,5 +106,5 @@ def _tracing() -> dict[str, Any]:
 
 
 async def _metadata(request: Request) -> HttpResponse:
-    scorer: Scorer = request.app.state.scorer
+    scorer: BundleScorer = request.app.state.scorer
     return JSONResponse(scorer.metadata())

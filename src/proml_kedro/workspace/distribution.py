@@ -21,8 +21,8 @@ Kind = Literal["numbers", "lengths", "categories", "other"]
 
 
 @dataclass(frozen=True)
-class Bar:
-    """Bar of a sketch: numbers from ``low`` up to ``high``, or a category."""
+class HistogramBar:
+    """HistogramBar of a sketch: numbers from ``low`` up to ``high``, or a category."""
 
     count: int
     low: float | None = None
@@ -49,7 +49,7 @@ class Distribution:
     place: str
     rows: int
     nulls: int
-    bars: tuple[Bar, ...] = ()
+    bars: tuple[HistogramBar, ...] = ()
     rest: int = 0
     distinct: int = 0
     figures: dict[str, float] | None = None
@@ -102,7 +102,7 @@ def _of_numbers(
     figures = {name: float(value) for name, value in found if value is not None}
     edges = _edges(figures, whole)
     counts = {0: count} if len(edges) == 2 else _counts(connection, finite, edges)
-    bars = tuple(Bar(counts.get(one, 0), edges[one], edges[one + 1]) for one in range(len(edges) - 1))
+    bars = tuple(HistogramBar(counts.get(one, 0), edges[one], edges[one + 1]) for one in range(len(edges) - 1))
     kept = {name: value for name, value in figures.items() if name not in ("low", "high")}
     return Distribution(kind, column.place, rows, nulls, bars, figures=kept)
 
@@ -140,6 +140,6 @@ def _of_categories(
         f"GROUP BY value ORDER BY rows DESC, value LIMIT {_MOST_CATEGORIES}"
     ).fetchall()
     (distinct,) = first_row(connection, f"SELECT count(DISTINCT {name}) FROM {relation}")
-    bars = tuple(Bar(count, value=value) for value, count in found)
+    bars = tuple(HistogramBar(count, value=value) for value, count in found)
     rest = rows - nulls - sum(one.count for one in bars)
     return Distribution("categories", column.place, rows, nulls, bars, rest, int(distinct))

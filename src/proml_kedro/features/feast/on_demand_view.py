@@ -84,7 +84,7 @@ def on_demand_view(
     from feast.transformation.python_transformation import PythonTransformation
     from feast.transformation.udf_rehydrate import rehydrate_udf_from_source
 
-    class Declared(PythonTransformation):
+    class TypedTransformation(PythonTransformation):
         """Transformation with declared types. Feast would guess them from an example, which may be null."""
 
         def infer_features(self, *_: Any, **__: Any) -> list[Any]:
@@ -103,7 +103,7 @@ def on_demand_view(
         name=name,
         sources=[_part(by_name[base], names) for base, names in wanted.items()],
         schema=schema,
-        feature_transformation=Declared(function, source),
+        feature_transformation=TypedTransformation(function, source),
         mode="python",
         description=view.description,
         owner=view.owner,
