@@ -31,7 +31,7 @@ from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.data import Packed, Parts, pack
 from proml_kedro.models.deep.devices import limit_tensorflow
 from proml_kedro.models.deep.export import argument, export
-from proml_kedro.models.deep.train import Task, Trainer
+from proml_kedro.models.deep.trainer import Trainer, TrainingTask
 from proml_kedro.spec import HardwareSpec
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -73,7 +73,7 @@ def packed_epochs(component: Deep, data: Packed) -> Callable[[], Any]:
     import tensorflow as tf
 
     fitted, training = component._fitted, component.spec.training
-    task = Task(fitted.model, [(component._heads["head"], {})], training, 1, tf.distribute.get_strategy())
+    task = TrainingTask(fitted.model, [(component._heads["head"], {})], training, 1, tf.distribute.get_strategy())
     trainer = Trainer(task, Parts([data], [len(data)]))
     return lambda: trainer.epoch(0)
 

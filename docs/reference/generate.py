@@ -25,9 +25,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro import extensions, testing
-from proml_kedro.extensions import Registry, components
-from proml_kedro.models.deep.blocks import blocks
-from proml_kedro.models.deep.heads import heads
+from proml_kedro.extensions import Registry, blocks, components, heads
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec

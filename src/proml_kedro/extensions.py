@@ -98,7 +98,14 @@ class Registry(Generic[T]):
         return self._objects[name]
 
     def field(
-        self, base: type[BaseModel], spec_of: Callable[[T], type[BaseModel]], key: str, default: str | None = None
+        self,
+        base: type[BaseModel],
+        spec_of: Callable[[T], type[BaseModel]],
+        key: str,
+        default: str | None = None,
+        *,
+        name_of: Callable[[Mapping[str, Any]], str | None] | None = None,
+        prefix: str = "",
     ) -> Any:
         """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
 
@@ -107,19 +114,21 @@ class Registry(Generic[T]):
             spec_of: The spec of an entry.
             key: The key that names the entry, for example ``kind``.
             default: The entry when the key is missing; None when the key is required.
+            name_of: The entry that a mapping names, where a second key can name it too; ``key`` alone when left out.
+            prefix: What messages begin with.
         """
 
         def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, dict):
                 return handler(value)
-            name = value.get(key, default)
+            name = name_of(value) if name_of else value.get(key, default)
             if name is None:
-                known = ", ".join(self.names())
-                raise PydanticCustomError(key, "{key} is missing; known: {known}", {"key": key, "known": known})
+                words = {"lead": prefix or f"{key} ", "known": ", ".join(self.names())}
+                raise PydanticCustomError(key, "{lead}is missing; known: {known}", words)
             try:
                 chosen = spec_of(self.get(str(name)))
             except UnknownNameError as error:
-                raise PydanticCustomError(key, "{message}", {"message": str(error)}) from error
+                raise PydanticCustomError(key, "{message}", {"message": f"{prefix}{error}"}) from error
             return chosen.model_validate(value)
 
         return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proml_kedro.extensions import components
+from proml_kedro.extensions import blocks, components, layers
 from proml_kedro.models.component import Component
-from proml_kedro.models.deep.blocks import blocks, layers
 from proml_kedro.testing import check_component, make_examples
 
 CONFIGS = [

@@ -4,9 +4,25 @@ In a test of your own::
 
     def test_my_kind(tmp_path):
         check_component({"kind": "my_kind", "depth": 3}, tmp_path)
+
+
+    def test_my_block():
+        check_block({"block": "gate"})
 """
 
+from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.online_stores import check_online_store, check_two_writers
 
-__all__ = ["INPUTS", "VECTOR", "check_component", "check_online_store", "check_two_writers", "make_examples"]
+__all__ = [
+    "BLOCK_INPUTS",
+    "INPUTS",
+    "VECTOR",
+    "check_block",
+    "check_component",
+    "check_head",
+    "check_online_store",
+    "check_two_writers",
+    "make_examples",
+]

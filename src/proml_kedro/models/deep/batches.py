@@ -1,4 +1,4 @@
-"""Which rows make a batch: single rows in random order, or whole groups, filled up to one length."""
+"""Which rows make a batch: single rows in random order, or whole groups, padded to one length."""
 
 from __future__ import annotations
 
@@ -9,25 +9,35 @@ from proml_kedro.models.component import Array
 
 LONGEST = 128  # a longer group is compared in pieces of this length: the pairs of a list grow with its square
 
-Rows = npt.NDArray[np.int32]
-"""Row numbers by batch: (batches, rows), or (batches, lists, length) with ``-1 - row`` where only length is filled."""
+Batches = npt.NDArray[np.int32]
+"""Row numbers by batch: (batches, rows), or (batches, lists, length).
+
+Padding is ``-1 - row``, where ``row`` is the first of its list."""
 
 
-def single(rows: int, batch: int, generator: np.random.Generator) -> Rows:
-    """Each row once but for those left over from the last whole batch."""
+def single(rows: int, batch: int, generator: np.random.Generator) -> Batches:
+    """Draw batches of single rows: each row once, except those left over from the last whole batch.
+
+    Args:
+        rows: How many there are.
+        batch: Rows to a batch.
+        generator: Of the order.
+    """
     batch = min(batch, rows)
     batches = rows // batch
     return generator.permutation(rows)[: batches * batch].astype(np.int32).reshape(batches, batch)
 
 
-def grouped(group: Array, batch: int, generator: np.random.Generator, multiple: int = 1) -> Rows:
-    """Each group once, but for those left over; rows of a group in random order, which is how long ones are cut.
+def grouped(group: Array, batch: int, generator: np.random.Generator, multiple: int = 1) -> Batches:
+    """Draw batches of whole groups: each group once, except those left over from the last whole batch.
+
+    Rows of a group come in random order, in which long groups are cut.
 
     Args:
         group: Shape (n,); equal numbers belong together.
-        batch: About how many rows to a batch.
+        batch: Rows to a batch, about.
         generator: Of the order.
-        multiple: Lists in a batch are a multiple of this.
+        multiple: The number of lists in a batch is a multiple of this.
     """
     lists = as_lists(group, generator.random(len(group)))
     count = max(multiple, min(batch // lists.shape[1], len(lists)) // multiple * multiple)
@@ -37,12 +47,12 @@ def grouped(group: Array, batch: int, generator: np.random.Generator, multiple: 
     return lists[generator.permutation(len(lists))[: batches * count]].reshape(batches, count, -1)
 
 
-def as_lists(group: Array, order: Array) -> Rows:
-    """The rows of each group side by side, a long one in several lists; shape (lists, length).
+def as_lists(group: Array, order: Array) -> Batches:
+    """Arrange the rows of each group in lists, those of a long group in several; shape (lists, length).
 
     Args:
         group: Shape (n,).
-        order: Shape (n,); rows of a group come in rising order of this.
+        order: Shape (n,); rows of a group are sorted by this.
     """
     rows = np.lexsort((order, group)).astype(np.int32)
     _, starts, sizes = np.unique(group[rows], return_index=True, return_counts=True)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.models.deep.features import DeepFeaturesSpec
+from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
 from proml_kedro.models.deep.layout import GROUPS, Categorical, lay_out, matching
 from proml_kedro.spec.dtype import Dtype, vector_size
 
 
 def check_features(features: DeepFeaturesSpec, inputs: Mapping[str, Dtype]) -> Iterator[Mistake]:
-    """The mistakes; keys begin at ``features``."""
+    """Find patterns that match nothing, and texts, crosses and tables that contradict each other.
+
+    Args:
+        features: How inputs become tensors.
+        inputs: Their types by name.
+    """
     text = {name: dtype for name, dtype in inputs.items() if dtype == "str"}
     numbers = {name: dtype for name, dtype in inputs.items() if dtype != "str" and vector_size(dtype) is None}
     embedded = dict.fromkeys((*text, *numbers, *features.crosses))
@@ -74,5 +79,5 @@ def _check_tables(
 
 
 def _of_table(one: Categorical) -> tuple[int | None, ...]:
-    """What inputs of one table have in common."""
+    """Return what all inputs of one table must agree in."""
     return one.dimension, one.min_count, one.most, one.bins

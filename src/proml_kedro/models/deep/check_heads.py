@@ -2,47 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from proml_kedro import extensions
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.models.deep.heads import heads
-from proml_kedro.models.deep.spec import DeepSpec
+from proml_kedro.models.deep.heads import Head
 from proml_kedro.spec.problem import ProblemSpec
 
 
-def check_heads(spec: DeepSpec, problem: ProblemSpec) -> Iterator[Mistake]:
-    """The mistakes, with keys that begin inside of the component."""
+def check_heads(heads: Mapping[str, Head], problem: ProblemSpec) -> Iterator[Mistake]:
+    """Find labels that the problem does not have, and losses that do not fit it.
+
+    Args:
+        heads: The heads by their keys, as ``heads.sale``.
+        problem: What is predicted.
+    """
     task = problem.label.task
-    for name, head in spec.all_heads().items():
-        here = "head" if spec.head else f"heads.{name}"
+    for key, head in heads.items():
         if head.label is not None and head.label not in problem.auxiliary_labels:
-            yield Mistake(
-                f"{here}.label", unknown("auxiliary label of the problem", head.label, problem.auxiliary_labels)
-            )
+            message = unknown("auxiliary label of the problem", head.label, problem.auxiliary_labels)
+            yield Mistake(f"{key}.label", message)
         if head.label is None and task not in head.tasks:
-            able = ", ".join(one for one in heads.names() if task in heads.get(one).tasks)
-            yield Mistake(f"{here}.loss", f"'{head.loss}' does not fit the problem's label, a {task}; write {able}")
+            able = ", ".join(one for one in extensions.heads.names() if task in extensions.heads.get(one).tasks)
+            yield Mistake(f"{key}.loss", f"'{head.loss}' does not fit the problem's label, a {task}; write {able}")
         if head.by_group and problem.examples.group is None:
-            yield Mistake(
-                f"{here}.loss", f"'{head.loss}' compares rows of a group: problem.examples.group says of which"
-            )
-    if spec.training.early_stopping and judged_by(spec) is None:
-        metric = spec.training.early_stopping.metric
-        yield Mistake("training.early_stopping.metric", unknown("metric of a head", metric, _metrics(spec)))
+            message = f"'{head.loss}' compares rows of a group: problem.examples.group says of which"
+            yield Mistake(f"{key}.loss", message)
 
 
-def judged_by(spec: DeepSpec) -> tuple[str | None, str] | None:
-    """The head and the metric that early stopping goes by; no head is the loss of all; None when there is neither."""
-    metric = spec.training.early_stopping.metric if spec.training.early_stopping else "loss"
+def find_metric(heads: Mapping[str, Head], metric: str) -> tuple[str | None, str] | None:
+    """Find the head and the metric that early stopping goes by.
+
+    Args:
+        heads: The heads by name.
+        metric: ``loss``, a metric, or ``HEAD.METRIC``.
+
+    Returns:
+        The name of the head, None for the loss of all, and the metric; None when no head has it.
+    """
     if metric == "loss":
         return None, "loss"
-    head, _, own = metric.rpartition(".")
-    for name, one in spec.all_heads().items():
-        if head in ("", name) and own in (*one.metrics, "loss"):
+    wanted, _, own = metric.rpartition(".")
+    for name, head in heads.items():
+        if wanted in ("", name) and own in (*head.metrics, "loss"):
             return name, own
     return None
 
 
-def _metrics(spec: DeepSpec) -> list[str]:
-    named = [f"{name}.{metric}" for name, head in spec.heads.items() for metric in (*head.metrics, "loss")]
-    return ["loss", *(metric for head in spec.all_heads().values() for metric in head.metrics), *named]
+def check_metric(heads: Mapping[str, Head], metric: str, named: Sequence[str]) -> Iterator[Mistake]:
+    """Find an early stopping that goes by a metric of no head.
+
+    Args:
+        heads: The heads by name.
+        metric: As YAML has it.
+        named: Heads whose names are the user's own, for the metrics to suggest.
+    """
+    if find_metric(heads, metric) is not None:
+        return
+    known = ["loss", *(one for head in heads.values() for one in head.metrics)]
+    known += [f"{name}.{one}" for name in named for one in (*heads[name].metrics, "loss")]
+    yield Mistake("training.early_stopping.metric", unknown("metric of a head", metric, known))

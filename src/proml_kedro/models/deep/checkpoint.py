@@ -1,4 +1,4 @@
-"""The state of training in a file, so that it goes on where a killed process has left it."""
+"""The state of training in a file, so that a later process goes on where a killed one stopped."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoint:
-    """The state after the last whole epoch.
+    """The state of training after the last whole epoch.
 
-    The order of the examples follows from the seed and the number of the epoch, so there is no more to a state than
+    The order of the examples follows from the seed and the number of the epoch, so a state is
     the variables of network and optimiser, the best weights so far, and how each epoch was judged.
 
     Args:
-        folder: Where it is kept; None for nowhere. It is made when it is needed.
-        facts: What the training depends on; a state of other facts is not taken up.
-        variables: Of network and optimiser, as TensorFlow has them.
+        folder: Where it is kept, made when it is needed; None to keep none.
+        facts: What the training depends on; a state with other facts is ignored.
+        variables: TensorFlow variables of network and optimiser.
     """
 
     def __init__(self, folder: Path | None, facts: str, variables: Sequence[Any]) -> None:
@@ -46,10 +46,10 @@ class Checkpoint:
         temporary.replace(self._file)
 
     def restore(self) -> tuple[int, list[float], list[Array]]:
-        """Take up the state, if there is one of the same facts.
+        """Assign the kept state to the variables, if there is one with the same facts.
 
         Returns:
-            How many epochs are done, how each was judged, and the best weights.
+            The number of epochs done, how each was judged, and the best weights.
         """
         if self._file is None or not self._file.is_file():
             return 0, [], []

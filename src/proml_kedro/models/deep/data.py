@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns, Examples, Input
 from proml_kedro.models.deep.heads import Head
+from proml_kedro.models.deep.labels import labels_of
 from proml_kedro.models.deep.preprocess import Preprocess
 
 _READ = 65_536  # rows read and encoded at once
@@ -18,7 +19,7 @@ _READ = 65_536  # rows read and encoded at once
 
 @dataclass(frozen=True)
 class Packed:
-    """Examples as a network reads them.
+    """Examples encoded as a network reads them.
 
     Attributes:
         numbers: float32 of shape (n, width).
@@ -43,7 +44,10 @@ class Parts:
 
     Args:
         parts: One part, or the files of several.
-        lengths: How many examples each has.
+        lengths: Number of examples of each part.
+
+    Attributes:
+        lengths: Number of examples of each part.
     """
 
     def __init__(self, parts: Sequence[Packed | Path], lengths: Sequence[int]) -> None:
@@ -59,7 +63,7 @@ class Parts:
         return isinstance(self._parts[0], Packed)
 
     def __iter__(self) -> Iterator[Packed]:
-        """The parts in the order of the examples."""
+        """Read the parts in the order of the examples."""
         return (self[position] for position in range(len(self._parts)))
 
     def __getitem__(self, position: int) -> Packed:
@@ -68,7 +72,7 @@ class Parts:
 
 
 def batches_of(examples: Sequence[Examples], inputs: Sequence[Input]) -> Iterator[Columns]:
-    """The inputs, some rows at a time; from where they are stored, if it can be had, so that they need no memory."""
+    """Read the inputs, some rows at a time; from where they are stored if possible, so that they need no memory."""
     for one in examples:
         if one.source is not None:
             yield from one.source.batches(inputs, _READ)
@@ -86,15 +90,15 @@ def pack(
     rows: int,
     folder: Path,
 ) -> Parts:
-    """Encode examples, each once.
+    """Encode examples.
 
     Args:
         examples: One set after the other.
-        inputs: What is read of them.
-        heads: What their labels are for.
-        preprocess: Encodes.
-        rows: How many may be in memory at once.
-        folder: Where parts go when there are more; it is made when it is needed.
+        inputs: What the network reads of them.
+        heads: What is learned, for the labels.
+        preprocess: From columns to matrices.
+        rows: Largest number of examples in memory at once.
+        folder: Where parts are written when there are more examples; it is made when it is needed.
     """
     labels, weight, group = labels_of(examples, heads), _weight(examples), _group(examples)
     total = len(labels)
@@ -112,22 +116,13 @@ def pack(
     return Parts(files, lengths)
 
 
-def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArray[np.float32]:
-    """The label of each head, shape (n, heads)."""
-    columns = [
-        np.concatenate([one.label if head.label is None else one.labels[head.label] for one in examples])
-        for head in heads
-    ]
-    return np.stack(columns, axis=1).astype(np.float32)
-
-
 def _weight(examples: Sequence[Examples]) -> npt.NDArray[np.float32]:
     parts = [np.ones(len(one), np.float32) if one.weight is None else one.weight for one in examples]
     return np.concatenate(parts)
 
 
 def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:
-    """Numbers that are equal for rows of one group; the groups of one set of examples are none of another's."""
+    """Number the groups: equal for rows of one group, different for groups of different sets of examples."""
     found: list[Array] = []
     taken = 0
     for one in examples:
@@ -140,7 +135,7 @@ def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:
 def _gathered(
     batches: Iterator[Columns], preprocess: Preprocess, rows: int
 ) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]:
-    """Matrices of exactly so many rows; the last has what is left."""
+    """Regroup encoded rows into matrices of exactly ``rows`` rows; the last has those left over."""
     layout = preprocess.layout
     filled, numbers, ids = 0, np.empty((0, layout.width), np.float32), np.empty((0, layout.id_count), np.int32)
     for columns in batches:

@@ -8,8 +8,8 @@ from typing import Any
 
 from proml_kedro.models.component import Input
 from proml_kedro.models.deep.build import build
-from proml_kedro.models.deep.check import order
-from proml_kedro.models.deep.layout import Categorical, Layout, lay_out, resolve
+from proml_kedro.models.deep.graph import order, resolve, vectors_of
+from proml_kedro.models.deep.layout import Categorical, Layout, lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Statistics, assume
 
@@ -90,7 +90,7 @@ def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str)
     """Describe a network; it is built, but not trained.
 
     Args:
-        spec: The component, in which :func:`proml_kedro.models.deep.check.check` finds no mistake.
+        spec: The component, without mistakes.
         inputs: What it reads.
         categories: How many to assume in each vocabulary, since the data are not looked at.
         key: Of the component, for errors.
@@ -146,7 +146,7 @@ def _groups(spec: DeepSpec, layout: Layout) -> dict[str, str]:
     read += [one for head in spec.all_heads().values() for one in head.of]
     found = {}
     for reference in dict.fromkeys(read):
-        meant = resolve(reference, spec, layout)
+        meant = resolve(reference, spec.graph, layout)
         if meant.block is None:
             counts = (
                 (len(meant.numbers), "number"),
@@ -173,9 +173,9 @@ def _nodes(spec: DeepSpec, model: Any, tensors: Mapping[str, Any]) -> Iterator[N
         seen.update(id(one) for one in new)
         return sum(_size(one) for one in new)
 
-    for name in order(spec):
+    for name in order(spec.graph):
         block = spec.graph[name]
-        made = [tensors[f"{name}.{one}"] for one in block.gives] or [tensors[name]]
+        made = [tensors[one] for one in vectors_of(name, block)]
         what = getattr(block, "layer", block.block)
         yield Node(name, what, tuple(block.of), made[0].shape[-1], own(made))
     for (name, head), margins in zip(spec.all_heads().items(), model.outputs, strict=False):

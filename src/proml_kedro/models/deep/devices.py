@@ -1,4 +1,4 @@
-"""The hardware's threads, devices and precision, made to hold in TensorFlow and Keras."""
+"""The hardware's threads, devices and precision, applied to TensorFlow and Keras."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def limit_tensorflow(threads: int, hardware: HardwareSpec | None = None) -> None:
-    """Hold TensorFlow to so many threads and to a device, and Keras to TensorFlow; before either is used.
+    """Limit TensorFlow to threads and a device, and Keras to TensorFlow; before either is used.
 
-    TensorFlow can be told once a process: later calls change nothing.
+    This works once a process: later calls change nothing.
 
     Args:
-        threads: For each of its operations, and of operations at once.
-        hardware: Says on which devices it trains; the processor when left out.
+        threads: Number of threads of each operation, and of operations at once.
+        hardware: On which devices it trains; the processor when left out.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
     with _quiet_import("tensorflow"):
@@ -38,7 +38,7 @@ def limit_tensorflow(threads: int, hardware: HardwareSpec | None = None) -> None
 
 
 def _choose_devices(hardware: HardwareSpec) -> None:
-    """Show TensorFlow the GPUs that it is to use, and no other."""
+    """Make only the wanted GPUs visible to TensorFlow."""
     import tensorflow as tf
 
     found = tf.config.list_physical_devices("GPU") if hardware.wants_gpu else []
@@ -52,7 +52,7 @@ def _choose_devices(hardware: HardwareSpec) -> None:
 
 
 def tensorflow_strategy(hardware: HardwareSpec) -> Any:
-    """The ``tf.distribute.Strategy`` to train with.
+    """Return the ``tf.distribute.Strategy`` to train with.
 
     Without a GPU, where that is allowed, several devices are parts of the processor: slower than one, but the same
     computation as on several GPUs.
@@ -73,7 +73,7 @@ def tensorflow_strategy(hardware: HardwareSpec) -> Any:
     return tf.distribute.get_strategy()
 
 
-@cache  # TensorFlow mixes up what the devices of two strategies of one process say to each other
+@cache  # TensorFlow mixes up the messages of the devices of two strategies in one process
 def _mirrored(devices: tuple[str, ...]) -> Any:
     import tensorflow as tf
 
@@ -82,7 +82,7 @@ def _mirrored(devices: tuple[str, ...]) -> Any:
 
 @contextmanager
 def training_precision(hardware: HardwareSpec) -> Iterator[None]:
-    """Let Keras layers that are made meanwhile compute in bfloat16, if that is asked for."""
+    """Let Keras layers that the block builds compute in bfloat16, if the hardware asks for that."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -96,9 +96,9 @@ def training_precision(hardware: HardwareSpec) -> Iterator[None]:
 
 @contextmanager
 def _quiet_import(package: str) -> Iterator[None]:
-    """Keep the remarks to itself that TensorFlow's native code makes about the machine when it is loaded.
+    """Silence what TensorFlow's native code prints about the machine when it is loaded.
 
-    They go past Python to standard error; what goes wrong is an exception and is still seen.
+    It writes past Python to standard error; errors are exceptions and are not silenced.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if package in sys.modules:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from proml_kedro.models.deep.describe import Description, Node
+from proml_kedro.models.deep.graph import block_of
 
 _WIDTH, _HEIGHT, _ACROSS, _DOWN, _EDGE = 230, 46, 60, 18, 24  # pixels: a box, the space between two, the margin
 _CHARACTERS = 36  # that fit into a box
@@ -30,7 +31,7 @@ def _branches(
     for position, reference in enumerate(node.reads):
         last = position == len(node.reads) - 1
         corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        block = nodes.get(reference.partition(".")[0])
+        block = nodes.get(block_of(reference))
         if block is None:
             yield f"{indent}{corner}{reference}: {description.groups[reference]}"
         elif block.name in drawn:
@@ -85,7 +86,7 @@ def _key(node: Node) -> str:
 
 
 def _box_of(reference: str, boxes: dict[str, _Box]) -> str:
-    block = reference.partition(".")[0]
+    block = block_of(reference)
     return block if block in boxes else reference
 
 
@@ -93,7 +94,7 @@ def _place(description: Description) -> dict[str, _Box]:
     """Inputs in the first column, every block one column after the last of those it reads, heads in the last."""
     columns: dict[str, int] = dict.fromkeys(description.groups, 0)
     for node in description.nodes:
-        reads = [columns[one if one in columns else one.partition(".")[0]] for one in node.reads]
+        reads = [columns[one if one in columns else block_of(one)] for one in node.reads]
         columns[_key(node)] = 1 + max(reads)
     last = max(columns.values())
     columns |= {_key(node): last for node in description.nodes if node.is_head}

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.models.deep.scorer import Scorer
+from proml_kedro.spec.feature_ref import FeatureRef
+from proml_kedro.spec.inputs import is_entity
 
 
 def export(scorer: Scorer, folder: Path) -> None:
@@ -27,12 +29,12 @@ def export(scorer: Scorer, folder: Path) -> None:
 
 
 def argument(name: str) -> str:
-    """What an input is called in the signature.
+    """Name an input in the signature.
 
-    >>> argument("flight.carrier")
-    'flight__carrier'
+    >>> argument("flight.carrier"), argument("station")
+    ('flight__carrier', 'station')
     """
-    return name.replace(".", "__")
+    return name if is_entity(name) else FeatureRef.parse(name).column
 
 
 def _signature(scorer: Scorer) -> Any:

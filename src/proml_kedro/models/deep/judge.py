@@ -1,4 +1,4 @@
-"""How good a network is on examples that do not train it."""
+"""How good a network is on examples that do not train it: what early stopping goes by."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from proml_kedro.models.deep import batches
 from proml_kedro.models.deep.build import run
 from proml_kedro.models.deep.data import Parts
 from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.loss import total_loss
 from proml_kedro.models.deep.metrics import METRICS
-from proml_kedro.models.deep.train import total_loss
 
 _SCORED = 8192  # rows scored at once
 _LISTS = 1024  # lists compared at once
 
 
 class Judge:
-    """Judges a network again and again by the same examples.
+    """A measure of a network, taken again and again on the same examples.
 
     Args:
-        model: From the two matrices to the margins of each head, and whatever else.
-        heads: With what they have learned before, in the order of the margins.
-        examples: To judge by.
-        by: Position of the head that counts, and its metric; no head for the loss of all.
+        model: From the two matrices to the margins of each head, then whatever is exposed.
+        heads: Each with what it learned before training, in the order of the margins.
+        examples: The validation period.
+        by: Position of the head that counts, and its metric; None for the loss of all heads.
+
+    Attributes:
+        labels: float32 of shape (n, heads), NaN where not known.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Judge:
         self._group = np.concatenate([part.group for part in parts])
 
     def __call__(self) -> float:
-        """How good it is now; higher is better."""
+        """Measure how good it is now; higher is better."""
         margins = self.margins()
         position, metric = self._by
         if metric == "loss":
@@ -59,7 +62,7 @@ class Judge:
         return function(label[known], np.asarray(outputs[head.gives.index(output)]), self._group[known])
 
     def margins(self) -> list[Array]:
-        """The margins of each head now, shape (n, units)."""
+        """Compute the present margins of each head, shape (n, units)."""
         import tensorflow as tf
 
         found: list[list[Array]] = [[] for _ in self._heads]
@@ -72,7 +75,7 @@ class Judge:
         return [np.concatenate(one) for one in found]
 
     def _loss(self, margins: Sequence[Array], positions: Sequence[int]) -> float:
-        """The heads' losses by their weights, summed."""
+        """Add up the losses of heads, times their weights."""
         return sum(self._loss_of(position, margins[position]) for position in positions)
 
     def _loss_of(self, position: int, margins: Array) -> float:

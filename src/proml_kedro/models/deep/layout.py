@@ -1,4 +1,4 @@
-"""Which inputs are numbers, which are embedded and how, and what a reference of a block stands for."""
+"""The order of a network's inputs in its two matrices, and how each enters: as a number, a vector or ids."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
-from proml_kedro.models.deep.features import DeepFeaturesSpec, Numeric, Pooling
-from proml_kedro.models.deep.spec import DeepSpec
+from proml_kedro.models.deep.features_spec import DeepFeaturesSpec, Numeric, Pooling
 from proml_kedro.spec.dtype import Dtype, vector_size
 
 GROUPS = ("numbers", "vectors", "embeddings", "categories")
+"""References that stand for all inputs of one sort."""
 
 Form = Literal["category", "buckets", "text", "sequence", "cross"]
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number that enters as such.
+    """A number that enters as it is scaled.
 
     Attributes:
         name: Of the input.
@@ -31,11 +31,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Vector:
-    """A vector that enters as such.
+    """A vector that enters as it is, divided by its typical size.
 
     Attributes:
         name: Of the input.
-        size: How many numbers it has.
+        size: Number of numbers.
     """
 
     name: str
@@ -44,21 +44,21 @@ class Vector:
 
 @dataclass(frozen=True)
 class Categorical:
-    """What enters as ids.
+    """An input, or a cross of inputs, that enters as ids.
 
     Attributes:
         name: Of the input, or of the cross.
-        form: What sort of thing the ids stand for.
-        table: The embedding table, and vocabulary, that it uses; its own is called as it is.
+        form: What its ids stand for.
+        table: Name of its embedding table and vocabulary; its own name unless it shares one.
         dimension: Of its embedding.
-        min_count: Rarer categories are unknown.
-        most: How many categories are known at most; None for all.
-        bins: How many ids hashes are spread over; None where there is a vocabulary.
-        buckets: How many buckets a number is cut into.
-        of: The inputs of a cross.
-        length: How many ids there are: more than one for words and items.
-        pooling: How their vectors become one.
-        separator: Between two items; None for words.
+        min_count: Categories that occur less often are unknown.
+        most: Largest number of known categories; None for all.
+        bins: Number of ids for hashes; None where there is a vocabulary.
+        buckets: Number of buckets of a number.
+        of: Inputs of a cross.
+        length: Number of ids: more than one for words and items.
+        pooling: How the vectors of words and items become one.
+        separator: Text between two items; None for words.
         last: Whether the last items are kept rather than the first ones.
     """
 
@@ -81,6 +81,11 @@ class Categorical:
         """Whether its ids come from categories seen in training."""
         return self.form != "buckets" and self.bins is None
 
+    @property
+    def is_text(self) -> bool:
+        """Whether its input holds texts, rather than numbers, or no input of its own as a cross."""
+        return self.form not in ("buckets", "cross")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -102,66 +107,47 @@ class Layout:
     categoricals: tuple[Categorical, ...]
 
     def names(self) -> list[str]:
-        """What all of them are called."""
+        """List the names of all inputs and crosses."""
         numbers, vectors = [one.name for one in self.numbers], [one.name for one in self.vectors]
         return [*numbers, *vectors, *(one.name for one in self.categoricals)]
 
     def width_of(self, numbers: int) -> int:
-        """Columns that so many numbers take."""
+        """Count the columns that so many numbers take, indicators included."""
         return numbers * (2 if self.indicators else 1)
 
     @property
     def width(self) -> int:
-        """Columns of the matrix of numbers."""
+        """Number of columns of the matrix of numbers."""
         return self.width_of(len(self.numbers)) + sum(one.size for one in self.vectors)
 
     def columns_of_numbers(self, positions: Sequence[int]) -> list[int]:
-        """The columns of these numbers, and of their indicators."""
+        """List the columns of these numbers and of their indicators."""
         first = self.width - len(self.numbers)
         return [*positions, *(first + one for one in positions)] if self.indicators else list(positions)
 
     def columns_of_vector(self, position: int) -> list[int]:
-        """The columns of a vector."""
+        """List the columns of a vector."""
         start = len(self.numbers) + sum(one.size for one in self.vectors[:position])
         return list(range(start, start + self.vectors[position].size))
 
     @property
     def id_count(self) -> int:
-        """Columns of the matrix of ids."""
+        """Number of columns of the matrix of ids."""
         return sum(one.length for one in self.categoricals)
 
     def columns_of_ids(self, position: int) -> list[int]:
-        """The columns of a categorical."""
+        """List the columns of a categorical."""
         start = sum(one.length for one in self.categoricals[:position])
         return list(range(start, start + self.categoricals[position].length))
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What one entry of ``of`` stands for: a block, or inputs.
-
-    Attributes:
-        block: Name of the block's vector; None for inputs.
-        numbers: Positions in :attr:`Layout.numbers`.
-        vectors: Positions in :attr:`Layout.vectors`.
-        categoricals: Positions in :attr:`Layout.categoricals`.
-        as_ids: Whether a block that reads categories is given the ids: always, but for ``embeddings``.
-    """
-
-    block: str | None = None
-    numbers: tuple[int, ...] = ()
-    vectors: tuple[int, ...] = ()
-    categoricals: tuple[int, ...] = ()
-    as_ids: bool = True
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether there is no such thing."""
-        return self.block is None and not (self.numbers or self.vectors or self.categoricals)
-
-
 def lay_out(features: DeepFeaturesSpec, inputs: Mapping[str, Dtype]) -> Layout:
-    """The layout of these inputs; any mistakes are left to :func:`proml_kedro.models.deep.check.check`."""
+    """Lay out the inputs; mistakes are for :func:`proml_kedro.models.deep.check_features.check_features` to find.
+
+    Args:
+        features: How inputs become tensors.
+        inputs: Their types by name, in order.
+    """
     numbers, vectors, categoricals = [], [], []
     shared = {name: table for table, patterns in features.tables.items() for name in matching(patterns, inputs)}
     for name, dtype in inputs.items():
@@ -201,37 +187,21 @@ def _categorical(features: DeepFeaturesSpec, name: str, table: str) -> Categoric
 
 
 def matching(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
-    """The names that any of the patterns matches, in their own order."""
+    """List the names that any of the patterns matches, in the order of the names.
+
+    >>> matching(["shop.*"], ["shop.price", "visit.city", "shop.city"])
+    ['shop.price', 'shop.city']
+    """
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def setting(value: Any, name: str, default: Any = None) -> Any:
-    """What a setting says of an input: its one value, or that of the last pattern that matches."""
+    """Look up what a setting says of an input: its one value, or that of the last pattern that matches.
+
+    >>> setting({"*": 8, "shop.city": 4}, "shop.city"), setting(16, "shop.city")
+    (4, 16)
+    """
     if not isinstance(value, Mapping):
         return value
     found = [one for pattern, one in value.items() if fnmatchcase(name, pattern)]
     return found[-1] if found else default
-
-
-def resolve(reference: str, spec: DeepSpec, layout: Layout) -> Reference:
-    """What a reference stands for; nothing at all when there is no such thing."""
-    block, _, part = reference.partition(".")
-    if block in spec.graph and part in (spec.graph[block].gives or ("",)):
-        return Reference(block=reference)
-    everything = [tuple(range(len(one))) for one in (layout.numbers, layout.vectors, layout.categoricals)]
-    numbers, vectors, categoricals = everything
-    if reference == "numbers":
-        return Reference(numbers=numbers)
-    if reference == "vectors":
-        return Reference(vectors=vectors)
-    if reference in ("embeddings", "categories"):
-        return Reference(categoricals=categoricals, as_ids=reference == "categories")
-    return Reference(
-        numbers=_named(layout.numbers, reference),
-        vectors=_named(layout.vectors, reference),
-        categoricals=_named(layout.categoricals, reference),
-    )
-
-
-def _named(inputs: Sequence[Number | Vector | Categorical], pattern: str) -> tuple[int, ...]:
-    return tuple(position for position, one in enumerate(inputs) if fnmatchcase(one.name, pattern))

@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Logs:
-    """Writes numbers of each epoch.
+    """A writer of numbers of each epoch.
 
     Args:
-        folder: Where to; None for nowhere.
+        folder: Where to; None to write nothing.
     """
 
     def __init__(self, folder: str | None) -> None:
@@ -33,6 +33,6 @@ class Logs:
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is still buffered."""
         if self._writer is not None:
             self._writer.close()

@@ -1,4 +1,4 @@
-"""What early stopping judges a head by; NumPy alone."""
+"""Metrics of early stopping: all are higher the better, and need NumPy alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _RANKS = 10  # NDCG looks at the first ten
 
 
 def auc(label: Array, score: Array, group: Array | None = None) -> float:
-    """Area under the ROC curve, by ranks (Mann and Whitney 1947); both classes must occur."""
+    """Compute the area under the ROC curve by ranks (Mann and Whitney, 1947); both classes must occur.
+
+    >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]))
+    0.875
+    """
     from scipy.stats import rankdata
 
     positive = label > 0
@@ -23,25 +27,28 @@ def auc(label: Array, score: Array, group: Array | None = None) -> float:
 
 
 def log_likelihood(label: Array, probability: Array, group: Array | None = None) -> float:
-    """Mean logarithm of the probability of what happened: the log loss with its sign turned."""
+    """Compute the mean logarithm of the probability of what happened: the negative log loss."""
     inside = np.clip(probability, 1e-12, 1 - 1e-12)
     return float(np.mean(np.where(label == 1, np.log(inside), np.log1p(-inside))))
 
 
 def root_mean_square(label: Array, estimate: Array, group: Array | None = None) -> float:
-    """Root of the mean squared difference, with its sign turned."""
+    """Compute the negative root of the mean squared difference."""
     return -float(np.sqrt(np.mean((label - estimate) ** 2)))
 
 
 def mean_absolute(label: Array, estimate: Array, group: Array | None = None) -> float:
-    """Mean absolute difference, with its sign turned."""
+    """Compute the negative mean absolute difference."""
     return -float(np.mean(np.abs(label - estimate)))
 
 
 def ndcg(label: Array, score: Array, group: Array | None) -> float:
-    """Normalised discounted cumulative gain of the first ten, the mean over groups with a positive label.
+    """Compute the NDCG of the first ten rows, averaged over groups with a positive label.
 
     Ties keep the order of the rows. 0 when no group has a positive label.
+
+    Raises:
+        ValueError: There are no groups.
     """
     if group is None:
         raise ValueError("there are no groups to rank in")
@@ -52,7 +59,7 @@ def ndcg(label: Array, score: Array, group: Array | None) -> float:
 
 
 def _discounted(label: Array, by: Array, groups: Array) -> npt.NDArray[np.float64]:
-    """The discounted gain of each group when its rows are ordered by ``by``, falling."""
+    """Compute the discounted gain of each group when its rows are sorted by ``by``, falling."""
     order = np.lexsort((-by, groups))
     starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0])
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))

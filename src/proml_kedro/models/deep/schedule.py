@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 
-from proml_kedro.models.deep.spec import DeepTrainingSpec, ScheduleSpec
+from proml_kedro.models.deep.training_spec import DeepTrainingSpec, ScheduleSpec
 
 
 def learning_rate(spec: DeepTrainingSpec, progress: float) -> float:
-    """The learning rate.
+    """Compute the learning rate.
+
+    >>> from proml_kedro.models.deep.training_spec import DeepTrainingSpec
+    >>> falling = DeepTrainingSpec(epochs=10, learning_rate={"schedule": "linear", "start": 0.1, "end": 0.02})
+    >>> [round(learning_rate(falling, progress), 3) for progress in (0, 5, 10)]
+    [0.1, 0.06, 0.02]
 
     Args:
-        spec: Says how it changes, over all declared epochs.
-        progress: Epochs done, with the part of the present one.
+        spec: How it changes over all declared epochs.
+        progress: Epochs done, with the fraction of the present one.
     """
     rate = spec.learning_rate
     if not isinstance(rate, ScheduleSpec):

@@ -1,4 +1,4 @@
-"""Raw values to outputs, as one function of TensorFlow: what scores a row in Python is also what is exported."""
+"""Raw values to outputs, as one function of TensorFlow: the same function scores in Python and is exported."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Scorer:
     """A trained network with its preprocessing and its heads.
 
     Args:
-        preprocess: Raw matrices to those that the network reads.
-        model: From these to the margins of each head, then whatever is exposed.
-        heads: With what they have learned, in the order of the margins.
-        outputs: Names of everything that comes out.
+        preprocess: From raw matrices to those that the network reads.
+        model: From these matrices to the margins of each head, then whatever is exposed.
+        heads: Each with what it has learned, in the order of the margins.
+        outputs: Names of all outputs, in order.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Scorer:
         return tf.function(self.columns_of, input_signature=shapes).get_concrete_function()
 
     def columns_of(self, numbers: Any, texts: Any) -> Any:
-        """The outputs side by side, float64 of shape (n, outputs), in a graph of TensorFlow.
+        """Compute the outputs side by side, float64 of shape (n, outputs), in a graph of TensorFlow.
 
         Args:
             numbers: float64 of shape (n, raw numbers).
@@ -61,7 +61,7 @@ class Scorer:
         return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def __call__(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Each output, shape (n,)."""
+        """Score columns; each output has shape (n,)."""
         import tensorflow as tf
 
         rows = row_count(columns)

@@ -1,4 +1,4 @@
-"""What is learned about inputs before any training: vocabularies, means, deviations, quantiles; in one pass."""
+"""Statistics of the inputs, learned in one pass before training: vocabularies, means, deviations, quantiles."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Array, Columns
+from proml_kedro.models.deep.accumulators import Moments, Sample
 from proml_kedro.models.deep.layout import Categorical, Layout
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
-"""The ids of nothing, of a category that training has not seen, and of the first known one, in every table."""
+"""Ids in every table: of a missing value, of a category that training has not seen, and of the first known one."""
 
 _QUANTILES = 100
-_SAMPLE = 2**20  # quantiles are exact for so many values, and of an even sample of more
 
 
 @dataclass(frozen=True)
@@ -37,127 +36,102 @@ class Statistics:
     vocabularies: Mapping[str, Sequence[str]]
 
     def size_of(self, one: Categorical) -> int:
-        """How many different ids there are in its columns."""
+        """Count the different ids in the columns of a categorical."""
         if one.bins is not None:
             return FIRST + one.bins
         return FIRST + (len(self.vocabularies[one.table]) if one.has_vocabulary else len(self.bounds[one.name]) + 1)
 
     def as_json(self) -> dict[str, Any]:
-        """What :class:`Statistics` can be made from again."""
+        """Return the arguments from which :class:`Statistics` can be made again."""
         return {"scales": dict(self.scales), "bounds": dict(self.bounds), "vocabularies": dict(self.vocabularies)}
 
 
 def learn(parts: Iterable[Columns], layout: Layout, key: str) -> Statistics:
-    """The statistics of training examples.
+    """Learn the statistics of training examples.
 
     Args:
-        parts: The inputs, some rows at a time; each is looked at once.
-        layout: What is needed of which.
+        parts: The inputs, some rows at a time; each part is looked at once.
+        layout: Which statistics each input needs.
         key: Of the component, for errors.
 
     Raises:
         UserError: A table has no category at all.
     """
-    moments = {one.name: _Moments(one.scaling == "log") for one in layout.numbers if one.scaling != "quantile"}
-    samples = {one.name: _Sample() for one in layout.numbers if one.scaling == "quantile"}
-    samples |= {one.name: _Sample() for one in layout.categoricals if one.form == "buckets"}
-    squares = {one.name: _Moments(False) for one in layout.vectors}
-    counts: dict[str, Counter[str]] = {one.table: Counter() for one in layout.categoricals if one.has_vocabulary}
+    learner = _Learner(layout)
     for columns in parts:
-        for name, moment in moments.items():
-            moment.add(columns[name])
-        for name, sample in samples.items():
-            sample.add(columns[name])
-        for name, square in squares.items():
-            square.add(np.square(columns[name].astype(np.float64)).ravel())
-        for one in layout.categoricals:
-            if one.has_vocabulary:
-                counts[one.table].update(_categories(columns[one.name], one))
-    scales = {name: one.mean_and_deviation() for name, one in moments.items()}
-    scales |= {
-        one.name: samples[one.name].quantiles(_QUANTILES) or [0.0] for one in layout.numbers if one.name in samples
-    }
-    scales |= {name: [float(np.sqrt(one.mean)) or 1.0] for name, one in squares.items()}
-    bounds = {one.name: samples[one.name].quantiles(one.buckets)[1:-1] for one in layout.categoricals if one.buckets}
-    return Statistics(scales, bounds, {table: _known(counts[table], table, layout, key) for table in counts})
+        learner.add(columns)
+    return learner.finish(key)
 
 
 def assume(layout: Layout, categories: int) -> Statistics:
-    """Statistics of nothing, with so many categories in each vocabulary: for the sizes of a network before any data."""
+    """Make statistics without data, for the sizes of a network.
+
+    Args:
+        layout: The inputs.
+        categories: Number of categories in each vocabulary, unless ``max_categories`` is less.
+    """
     scales = {one.name: [0.0, 1.0] for one in layout.numbers} | {one.name: [1.0] for one in layout.vectors}
     bounds = {one.name: np.arange(one.buckets - 1.0).tolist() for one in layout.categoricals if one.buckets}
     sizes = {one.table: min(categories, one.most or categories) for one in layout.categoricals if one.has_vocabulary}
     return Statistics(scales, bounds, {table: [str(one) for one in range(size)] for table, size in sizes.items()})
 
 
-class _Moments:
-    """Mean and deviation of values that come in parts (Chan, Golub and LeVeque, 1983)."""
+class _Learner:
+    """Accumulators for each input, by what the layout needs of it."""
 
-    def __init__(self, log: bool) -> None:
-        self._log = log
-        self.count = 0
-        self.mean = 0.0
-        self._squares = 0.0
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._moments = {one.name: Moments(one.scaling == "log") for one in layout.numbers if one.scaling != "quantile"}
+        ranked = [one.name for one in layout.numbers if one.scaling == "quantile"]
+        bucketed = [one.name for one in layout.categoricals if one.form == "buckets"]
+        self._samples = {name: Sample() for name in (*ranked, *bucketed)}
+        self._squares = {one.name: Moments(log=False) for one in layout.vectors}
+        self._known = [one for one in layout.categoricals if one.has_vocabulary]
+        self._counts: dict[str, Counter[str]] = {one.table: Counter() for one in self._known}
 
-    def add(self, values: Array) -> None:
-        """Take more values into account; those that are not finite are not."""
-        known = values[np.isfinite(values)].astype(np.float64)
-        if not len(known):
-            return
-        if self._log:
-            known = np.sign(known) * np.log1p(np.abs(known))
-        count, mean = len(known), float(known.mean())
-        squares, shift = float(np.square(known - mean).sum()), mean - self.mean
-        total = self.count + count
-        self.mean += shift * count / total
-        self._squares += squares + shift**2 * self.count * count / total
-        self.count = total
+    def add(self, columns: Columns) -> None:
+        for name, moment in self._moments.items():
+            moment.add(columns[name])
+        for name, sample in self._samples.items():
+            sample.add(columns[name])
+        for name, square in self._squares.items():
+            square.add(np.square(columns[name].astype(np.float64)).ravel())
+        for one in self._known:
+            self._counts[one.table].update(_categories(columns[one.name], one))
 
-    def mean_and_deviation(self) -> list[float]:
-        """Both; 0 and 1 where nothing is known or all is alike."""
-        deviation = float(np.sqrt(self._squares / self.count)) if self.count else 0.0
-        return [self.mean, deviation or 1.0]
+    def finish(self, key: str) -> Statistics:
+        scales = {name: one.mean_and_deviation() for name, one in self._moments.items()}
+        scales |= {
+            one.name: self._samples[one.name].quantiles(_QUANTILES) or [0.0]
+            for one in self._layout.numbers
+            if one.name in self._samples
+        }
+        scales |= {name: [float(np.sqrt(one.mean)) or 1.0] for name, one in self._squares.items()}
+        bounds = {
+            one.name: self._samples[one.name].quantiles(one.buckets)[1:-1]
+            for one in self._layout.categoricals
+            if one.buckets
+        }
+        return Statistics(scales, bounds, {table: self._vocabulary(table, key) for table in self._counts})
 
-
-class _Sample:
-    """Every value, or of very many every second, fourth, …: an even sample in bounded memory."""
-
-    def __init__(self) -> None:
-        self._parts: list[npt.NDArray[np.float64]] = []
-        self._step = 1
-
-    def add(self, values: Array) -> None:
-        """Take more values into account; those that are not finite are not."""
-        self._parts.append(values[np.isfinite(values)].astype(np.float64)[:: self._step])
-        while sum(map(len, self._parts)) > _SAMPLE:
-            self._parts = [np.concatenate(self._parts)[::2]]
-            self._step *= 2
-
-    def quantiles(self, parts: int) -> list[float]:
-        """Values that cut the known ones into parts of equal counts, both ends included, each once."""
-        known = np.concatenate([np.zeros(0), *self._parts])
-        if not len(known):
-            return []
-        cuts: list[float] = np.unique(np.quantile(known, np.linspace(0, 1, parts + 1))).tolist()
-        return cuts
+    def _vocabulary(self, table: str, key: str) -> list[str]:
+        """Sort the known categories of a table, the most frequent first and equals by name."""
+        members = [one for one in self._known if one.table == table]
+        counts, least = self._counts[table], members[0].min_count
+        frequent = (value for value, count in counts.items() if count >= least)
+        known = sorted(frequent, key=lambda value: (-counts[value], value))
+        if not known:
+            names = " and ".join(one.name for one in members)
+            raise UserError.at(f"{key}.features.min_count", f"no category of {names} occurs {least} times in training")
+        return known[: members[0].most]
 
 
 def _categories(values: Array, one: Categorical) -> list[str]:
-    """Every category, word or item in a column, as often as it occurs; nothing is no category."""
+    """List every category, word or item in a column, as often as it occurs; missing values are omitted."""
     given = [value for value in values.tolist() if value]
     if one.form == "category":
         return given
-    from proml_kedro.models.deep.preprocess import tokens  # it needs TensorFlow
+    from proml_kedro.models.deep.tokens import tokens
 
     cut = tokens(np.array(given or [""], dtype=object), one).numpy().ravel().tolist()
     return [token.decode() for token in cut if token]
-
-
-def _known(counts: Counter[str], table: str, layout: Layout, key: str) -> list[str]:
-    members = [one for one in layout.categoricals if one.table == table]
-    least, most = members[0].min_count, members[0].most
-    known = sorted((value for value, count in counts.items() if count >= least), key=lambda one: (-counts[one], one))
-    if not known:
-        names = " and ".join(one.name for one in members)
-        raise UserError.at(f"{key}.features.min_count", f"no category of {names} occurs {least} times in training")
-    return known[:most]

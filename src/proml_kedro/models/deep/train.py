@@ -1,70 +1,39 @@
-"""Training: whole epochs on packed matrices inside of TensorFlow, judged by the validation period after each."""
+"""Training, epoch by epoch, judged by the validation period after each."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.deep import batches
-from proml_kedro.models.deep.build import run as call
 from proml_kedro.models.deep.checkpoint import Checkpoint
-from proml_kedro.models.deep.data import Packed, Parts
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.data import Parts
 from proml_kedro.models.deep.logs import Logs
 from proml_kedro.models.deep.schedule import learning_rate
-from proml_kedro.models.deep.spec import DeepTrainingSpec
+from proml_kedro.models.deep.trainer import Trainer, TrainingTask
+from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.models.progress import progress
 
 logger = logging.getLogger(__name__)
 
-_STEPS = 16  # steps of training in one call of TensorFlow: enough that the calls cost nothing
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained, and how.
-
-    Attributes:
-        model: From the two matrices to the margins of each head, and whatever else.
-        heads: The heads in the order of the margins, each with what it has learned before.
-        spec: Of the optimiser and of early stopping.
-        seed: Of the order of the examples.
-        strategy: ``tf.distribute.Strategy`` in whose scope the model was made.
-    """
-
-    model: Any
-    heads: Sequence[tuple[Head, Learned]]
-    spec: DeepTrainingSpec
-    seed: int
-    strategy: Any
-
-    @property
-    def by_group(self) -> bool:
-        """Whether a batch holds whole groups."""
-        return any(head.by_group for head, _ in self.heads)
-
 
 def train(
-    task: Task, examples: Parts, judge: Callable[[], float] | None, epochs: int, folder: Path | None, facts: str
+    task: TrainingTask, examples: Parts, judge: Callable[[], float] | None, epochs: int, folder: Path | None, facts: str
 ) -> list[float]:
-    """Minimise the sum of the heads' losses, in random order of the examples.
+    """Minimise the sum of the heads' losses over examples in random order.
 
     Args:
-        task: What is trained; the model ends with the best weights, or without ``judge`` the last.
+        task: What is trained; its model ends with the best weights, without ``judge`` with the last.
         examples: To learn from.
-        judge: Says how good the model is now, higher is better; None to train for all epochs.
-        epochs: How many at most.
-        folder: Of the checkpoint; None for none.
+        judge: Measures how good the model is now, higher is better; None to train for all epochs.
+        epochs: Largest number of epochs.
+        folder: Of the checkpoint; None to keep none.
         facts: What else the result depends on, for the checkpoint.
 
     Returns:
-        What ``judge`` said after each epoch.
+        What ``judge`` measured after each epoch.
     """
     trainer = Trainer(task, examples)
     checkpoint = Checkpoint(folder, facts, [*task.model.variables, *trainer.optimizer.variables])
@@ -93,134 +62,14 @@ def train(
 
 
 def best_epoch(history: Sequence[float]) -> int:
-    """Number of the epoch that was best, counting from 1; of equals the first."""
+    """Return the number of the best epoch, from 1; the first of equals.
+
+    >>> best_epoch([0.6, 0.8, 0.7, 0.8])
+    2
+    """
     return int(np.argmax(history)) + 1
 
 
 def _is_over(history: Sequence[float], spec: DeepTrainingSpec) -> bool:
     stopping = spec.early_stopping
     return bool(stopping and history and len(history) - best_epoch(history) >= stopping.patience)
-
-
-class Trainer:
-    """Epochs of a model.
-
-    The matrices stay in TensorFlow: each step gathers its rows from them, several steps to a call from Python.
-
-    Args:
-        task: What is trained.
-        examples: To learn from.
-
-    Attributes:
-        optimizer: Keras's.
-    """
-
-    def __init__(self, task: Task, examples: Parts) -> None:
-        import keras
-
-        self._task = task
-        self._examples = examples
-        with task.strategy.scope():
-            self.optimizer = keras.optimizers.Adam(1.0, weight_decay=task.spec.weight_decay or None)
-            self.optimizer.build(task.model.trainable_variables)
-        self._run = _steps(task, self.optimizer)
-        self._kept = _as_tensors(examples[0]) if examples.are_kept else None
-
-    def epoch(self, number: int) -> float:
-        """See each example once, but for those that are left over from the last whole batch of a part.
-
-        Args:
-            number: Of the epoch, from 0; the order of the examples follows from it.
-
-        Returns:
-            The loss of the last batch.
-        """
-        generator = np.random.default_rng([self._task.seed, number])
-        loss, done = math.nan, 0
-        for position in generator.permutation(len(self._examples.lengths)).tolist():
-            part = self._examples[position]
-            tensors = self._kept or _as_tensors(part)
-            rows = self._rows(part, generator)
-            for start in range(0, len(rows), _STEPS):
-                share = (done + len(part) * start / len(rows)) / len(self._examples)
-                self.optimizer.learning_rate.assign(learning_rate(self._task.spec, number + share))
-                loss = float(self._run(*tensors, rows[start : start + _STEPS]))
-            done += len(part)
-        if not math.isfinite(loss):
-            logger.warning("the loss is no longer finite; a smaller learning rate may help")
-        return loss
-
-    def _rows(self, part: Packed, generator: np.random.Generator) -> batches.Rows:
-        replicas = self._task.strategy.num_replicas_in_sync
-        size = self._task.spec.batch_size
-        if self._task.by_group:
-            return batches.grouped(part.group, size, generator, replicas)
-        return batches.single(len(part), max(replicas, min(size, len(part)) // replicas * replicas), generator)
-
-
-def _as_tensors(part: Packed) -> tuple[Any, ...]:
-    import tensorflow as tf
-
-    return tuple(tf.constant(one) for one in (part.numbers, part.ids, part.labels, part.weight))
-
-
-def _steps(task: Task, optimizer: Any) -> Callable[..., Any]:
-    """A function of a part's tensors that takes a step for each line of row numbers, and returns the last loss."""
-    import tensorflow as tf
-
-    model, strategy = task.model, task.strategy
-    replicas = strategy.num_replicas_in_sync
-
-    def step(numbers: Any, ids: Any, labels: Any, weight: Any, rows: Any) -> Any:
-        if replicas > 1:  # each device takes its share of the batch
-            number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            rows = tf.reshape(rows, tf.concat([[replicas, -1], tf.shape(rows)[1:]], axis=0))[number]
-        flat = tf.reshape(rows, [-1])
-        chosen = tf.where(flat < 0, -1 - flat, flat) if task.by_group else flat
-        label = tf.gather(labels, chosen)
-        if task.by_group:
-            label = tf.where((flat < 0)[:, None], math.nan, label)
-        with tf.GradientTape() as tape:
-            outputs = call(model, tf.gather(numbers, chosen), tf.gather(ids, chosen), training=True)
-            loss = total_loss(task.heads, outputs, label, tf.gather(weight, chosen), tf.shape(rows))
-            total = tf.add_n([loss, *model.losses]) if model.losses else loss
-            total = total / replicas  # the optimiser sums the gradients of all devices
-        weights = model.trainable_variables
-        optimizer.apply(tape.gradient(total, weights), weights)
-        return loss
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(numbers: Any, ids: Any, labels: Any, weight: Any, batched: Any) -> Any:
-        loss = tf.constant(0.0)
-        for position in tf.range(tf.shape(batched)[0]):
-            if replicas > 1:
-                each = strategy.run(step, args=(numbers, ids, labels, weight, batched[position]))
-                loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
-            else:
-                loss = step(numbers, ids, labels, weight, batched[position])
-        return loss
-
-    return lambda *arguments: run(*arguments[:-1], tf.constant(arguments[-1]))
-
-
-def total_loss(
-    heads: Sequence[tuple[Head, Learned]], outputs: Sequence[Any], labels: Any, weight: Any, shape: Any
-) -> Any:
-    """The heads' losses by their weights, summed.
-
-    Args:
-        heads: With what they have learned before.
-        outputs: Margins of each, (n, units); more may follow.
-        labels: Float tensor of shape (n, heads).
-        weight: Float tensor of shape (n,).
-        shape: Of the batch's rows: (n,), or (lists, length).
-    """
-    import tensorflow as tf
-
-    total = tf.constant(0.0)
-    for position, (head, learned) in enumerate(heads):
-        label, margin, counts = labels[:, position], outputs[position], weight
-        if head.by_group:
-            label, margin, counts = (tf.reshape(one, shape) for one in (label, margin, counts))
-        total += head.weight * head.loss_of(label, margin, counts, learned)
-    return total

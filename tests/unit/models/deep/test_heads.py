@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import log_loss, mean_pinball_loss, mean_poisson_deviance, ndcg_score, roc_auc_score
 
+from proml_kedro.extensions import heads
 from proml_kedro.models.deep import metrics
-from proml_kedro.models.deep.heads import heads
 
 NAN = np.nan
 

@@ -7,7 +7,7 @@ import pytest
 
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.deep.component import Deep
-from proml_kedro.models.deep.features import DeepFeaturesSpec
+from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
 from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.preprocess import Preprocess
 from proml_kedro.models.deep.statistics import MISSING, UNKNOWN, learn

@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from proml_kedro.config.spec_paths import known_keys
-from proml_kedro.models.deep.check import check
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.spec.problem import ProblemSpec
 
@@ -30,7 +29,7 @@ def make(features=None, head="deep", **graph):
 
 
 def mistakes(spec, inputs=INPUTS):
-    return [f"{one.key}: {one.message}" for one in check(spec, inputs)]
+    return [f"{one.key}: {one.message}" for one in spec.check_network(inputs)]
 
 
 def test_a_sound_component_has_no_mistake():
@@ -222,10 +221,9 @@ def test_keys_of_a_block_are_known_to_the_configuration():
 def test_checking_needs_no_tensorflow():
     code = (
         "import sys; from proml_kedro.models.deep.component import Deep; "
-        "from proml_kedro.models.deep.check import check; "
         "spec = Deep.Spec.model_validate({'kind': 'deep', 'inputs': ['*'], 'head': {'of': 'a'},"
         " 'graph': {'a': {'block': 'cross', 'of': 'numbers'}}}); "
-        "assert check(spec, {'x.y': 'float'}) == []; "
+        "assert spec.check_network({'x.y': 'float'}) == []; "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import FitContext
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.schedule import learning_rate
-from proml_kedro.models.deep.spec import DeepTrainingSpec
+from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.testing import INPUTS, make_examples
 
@@ -61,7 +61,7 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from test_training import CONTEXT, fitted
-from proml_kedro.models.deep.train import Trainer
+from proml_kedro.models.deep.trainer import Trainer
 
 whole_epoch = Trainer.epoch
 

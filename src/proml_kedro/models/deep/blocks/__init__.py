@@ -1,39 +1,28 @@
-"""Kinds of blocks, a file each; importing this package registers them."""
+"""Kinds of blocks, a file each; :data:`proml_kedro.extensions.blocks` finds them by their names."""
 
-from proml_kedro.models.deep.blocks import (
-    attention,
-    combine,
-    cross,
-    dot,
-    dot_interaction,
-    fm,
-    l2_normalize,
-    layer,
-    linear,
-    mlp,
-    mmoe,
+from proml_kedro.models.deep.blocks.base import (
+    AnyBlock,
+    Block,
+    Categories,
+    Items,
+    ItemWidth,
+    References,
+    Width,
 )
-from proml_kedro.models.deep.blocks.base import AnyBlock, Block, Categories, Items, References, blocks, flat, layers
+from proml_kedro.models.deep.blocks.tensors import flat, stacked
+from proml_kedro.models.deep.blocks.widths import items_width, same_width, total
 
 __all__ = [
     "AnyBlock",
     "Block",
     "Categories",
+    "ItemWidth",
     "Items",
     "References",
-    "attention",
-    "base",
-    "blocks",
-    "combine",
-    "cross",
-    "dot",
-    "dot_interaction",
+    "Width",
     "flat",
-    "fm",
-    "l2_normalize",
-    "layer",
-    "layers",
-    "linear",
-    "mlp",
-    "mmoe",
+    "items_width",
+    "same_width",
+    "stacked",
+    "total",
 ]

@@ -7,20 +7,21 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from proml_kedro.models.deep.blocks.base import Block, Items, Part, blocks, flat, items_width
+from proml_kedro.models.deep.blocks.base import Block, Items, Width
+from proml_kedro.models.deep.blocks.tensors import flat
+from proml_kedro.models.deep.blocks.widths import items_width
 
-_NEVER = -1e9  # a logit that leaves no weight
+_NEVER = -1e9  # a logit whose weight is 0
 
 
-@blocks.register("attention")
 class Attention(Block):
-    """The items of a text or sequence, weighted and summed: scaled dot products with what else it reads.
+    """The items of a text or sequence, weighted by how well they fit a question, and summed.
 
-    Of what it reads one is a text or a sequence; all the rest, side by side, asks for what fits. When there is no rest,
-    one question is learned for all rows. A row without items gives zeros.
+    One of its references is a text or a sequence. All others, side by side, are the question; without others, one
+    question is learned for all rows. Weights are the softmax of scaled dot products. A row without items gives zeros.
 
     Attributes:
-        units: Width in which items and question are compared.
+        units: Width to which items and question are projected before they are compared.
     """
 
     block: Literal["attention"]
@@ -28,11 +29,11 @@ class Attention(Block):
 
     @property
     def reads_items(self) -> bool:
-        """Items, one by one."""
+        """True: it weights items one by one."""
         return True
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of an item.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return the width of an item.
 
         Raises:
             ValueError: Not exactly one of the parts is a text or a sequence.
@@ -40,7 +41,7 @@ class Attention(Block):
         return int(items_width(parts, "attention"))
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """Softmax of the products over the items that are there."""
+        """Weight the items that are present by the softmax of their products with the question."""
         import keras
         from keras import ops
 

@@ -1,19 +1,21 @@
-"""What a block is: its YAML, the width of what it gives, and the Keras layers it stands for."""
+"""The protocol of blocks: their YAML, the width of what they give, and the Keras layers they stand for.
+
+:func:`proml_kedro.testing.check_block` proves the laws of a kind.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field
 
-from proml_kedro.extensions import Registry, UnknownNameError
+from proml_kedro.extensions import UnknownNameError, blocks
 from proml_kedro.spec.base import Spec
 
-Part = int | None
+Width = int | None
 """Width of one vector; None where only Keras knows."""
 
 
@@ -35,8 +37,8 @@ class Categories:
 
     Attributes:
         ids: Integer tensor of shape (n, columns); each column counts from 0.
-        sizes: How many different ids each feature can have.
-        columns: How many columns each feature has: more than one for words and sequences, where 0 only fills up.
+        sizes: Number of different ids of each feature.
+        columns: Number of columns of each feature: more than one for words and sequences, where 0 is padding.
     """
 
     ids: Any
@@ -46,11 +48,11 @@ class Categories:
 
 @dataclass(frozen=True)
 class Items:
-    """The vectors of a text's words or a sequence's items before they are pooled, for :attr:`Block.reads_items`.
+    """Vectors of a text's words or a sequence's items before they are pooled, for :attr:`Block.reads_items`.
 
     Attributes:
         vectors: Tensor of shape (n, length, dimension).
-        present: Boolean tensor of shape (n, length); false where nothing is and only length is filled up.
+        present: Boolean tensor of shape (n, length); false for padding.
     """
 
     vectors: Any
@@ -67,6 +69,7 @@ class Block(Spec):
     """
 
     reads_categories: ClassVar[bool] = False
+    """Whether it is given :class:`Categories` instead of embeddings."""
 
     block: str
     of: References
@@ -82,8 +85,8 @@ class Block(Spec):
         return ()
 
     @abstractmethod
-    def width(self, parts: Sequence[Part]) -> Part:
-        """The width of what it gives, found without Keras; of each vector, where it gives several.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Compute the width of what it gives without Keras; of each vector, where it gives several.
 
         Args:
             parts: Widths of the vectors it is given: one for all numbers together, one for each embedding and block; an
@@ -95,7 +98,7 @@ class Block(Spec):
 
     @abstractmethod
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The Keras tensor it gives, of shape (n, width); several by name, where :attr:`gives` says so.
+        """Build the Keras tensor it gives, of shape (n, width); several by name, where :attr:`gives` says so.
 
         Args:
             name: The block's name, for its layers.
@@ -105,94 +108,18 @@ class Block(Spec):
 
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
-        """What a block of this kind may say."""
+        """Return the class of the block that a piece of YAML names."""
         try:
-            chosen: type[Spec] = blocks.get(_kind(value)) if isinstance(value, dict) else cls
+            chosen: type[Spec] = blocks.get(str(_kind(value))) if isinstance(value, dict) else cls
         except UnknownNameError:
             return cls
         return chosen
 
 
-blocks: Registry[Any] = Registry("block", "proml_kedro.blocks")
-"""Classes that implement :class:`Block`."""
-
-layers: Registry[Any] = Registry("layer", "proml_kedro.layers")
-"""Keras layers of one's own for ``layer: NAME``: classes, or functions that return an instance; called with its
-``config`` and ``name``."""
+def _kind(value: Mapping[str, Any]) -> str | None:
+    """Return the kind of block: ``layer: NAME`` is short for ``block: layer`` with that layer."""
+    return "layer" if "layer" in value else value.get("block")
 
 
-def _kind(value: dict[str, Any]) -> str:
-    return "layer" if "layer" in value else str(value.get("block"))
-
-
-def _pick_block(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if not isinstance(value, dict):
-        return handler(value)
-    if value.get("block") is None and "layer" not in value:
-        known = ", ".join(blocks.names())
-        raise PydanticCustomError("block", "block: is missing; known: {known}", {"known": known})
-    try:
-        blocks.get(_kind(value))
-    except UnknownNameError as error:
-        raise PydanticCustomError("block", "block: {message}", {"message": str(error)}) from error
-    return Block.for_value(value).model_validate(value)
-
-
-AnyBlock = Annotated[SerializeAsAny[Block], WrapValidator(_pick_block)]
-
-
-def flat(values: Sequence[Any]) -> Any:
-    """Tensors side by side in one of shape (n, total width)."""
-    import keras
-
-    parts = [keras.layers.Flatten()(value) if len(value.shape) > 2 else value for value in values]
-    return keras.ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
-
-
-def stacked(values: Sequence[Any]) -> Any:
-    """Vectors of one dimension above each other; shape (n, vectors, dimension)."""
-    import keras
-
-    parts = [keras.ops.expand_dims(value, 1) if len(value.shape) == 2 else value for value in values]
-    return keras.ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
-
-
-def total(parts: Sequence[Part]) -> Part:
-    """The width of all vectors together."""
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
-
-
-def same_width(parts: Sequence[Part], what: str) -> Part:
-    """The one width that all vectors have.
-
-    Raises:
-        ValueError: They differ.
-    """
-    known = sorted({part for part in parts if part is not None})
-    if len(known) > 1:
-        raise ValueError(f"{what} needs vectors of one width, not of {', '.join(map(str, known))}")
-    return known[0] if known else None
-
-
-def pair(parts: Sequence[Part], what: str) -> None:
-    """See that there are two vectors of one width.
-
-    Raises:
-        ValueError: There are not.
-    """
-    if len(parts) != 2:
-        raise ValueError(f"{what} compares two vectors, not {len(parts)}")
-    same_width(parts, what)
-
-
-def items_width(parts: Sequence[Part], what: str) -> ItemWidth:
-    """The width of the items of the one text or sequence among what a block is given.
-
-    Raises:
-        ValueError: There is none, or more than one.
-    """
-    found = [part for part in parts if isinstance(part, ItemWidth)]
-    if len(found) != 1:
-        raise ValueError(f"{what} reads exactly one text or sequence, not {len(found)}")
-    return found[0]
+AnyBlock = blocks.field(Block, lambda block: block, "block", name_of=_kind, prefix="block: ")
+"""A block of any kind, which its ``block`` names, or ``layer``."""

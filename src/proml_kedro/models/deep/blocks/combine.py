@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat, same_width, stacked, total
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import flat, stacked
+from proml_kedro.models.deep.blocks.widths import same_width, total
 
 
-@blocks.register("concat")
 class Concat(Block):
     """Everything it reads, side by side."""
 
     block: Literal["concat"]
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of everything it reads."""
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Compute the width of everything it reads."""
         return total(parts)
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """Side by side."""
+        """Put it side by side."""
         return flat(values)
 
 
-@blocks.register("add")
 class Add(Block):
     """The sum of vectors of one width."""
 
     block: Literal["add"]
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of each vector.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Compute the width of each vector.
 
         Raises:
             ValueError: They differ in width.
@@ -38,7 +38,7 @@ class Add(Block):
         return same_width(parts, "add")
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The sum."""
+        """Sum the vectors."""
         from keras import ops
 
         return ops.sum(stacked(values), axis=1)

@@ -7,28 +7,29 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat, total
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import flat
+from proml_kedro.models.deep.blocks.widths import total
 
 
-@blocks.register("cross")
 class Cross(Block):
-    """Layers that multiply what they are given with a linear map of the layer before.
+    """Cross layers: each multiplies the block's input by a linear map of the layer before.
 
     Attributes:
-        layers: How many; one more than that is the highest degree of the products.
-        rank: Write the map as a product of two narrow matrices of this width; left out, it is one square matrix.
+        layers: Number of layers; the highest degree of the products is one more.
+        rank: Factorise the map into two narrow matrices of this width; one square matrix when left out.
     """
 
     block: Literal["cross"]
     layers: PositiveInt = 2
     rank: PositiveInt | None = None
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of everything it reads."""
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Compute the width of everything it reads."""
         return total(parts)
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """x0 * (W x + b) + x, layer by layer."""
+        """Apply x0 * (W x + b) + x, layer by layer."""
         import keras
 
         start = x = flat(values)

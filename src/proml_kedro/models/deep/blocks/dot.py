@@ -5,34 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, pair, stacked
-from proml_kedro.models.deep.blocks.l2_normalize import to_unit_length
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import dot_product, stacked, to_unit_length
+from proml_kedro.models.deep.blocks.widths import two_of_one_width
 
 
-@blocks.register("dot")
 class Dot(Block):
     """The dot product of two vectors."""
 
     block: Literal["dot"]
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """One.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return 1.
 
         Raises:
             ValueError: They are not two of one width.
         """
-        pair(parts, "dot")
+        two_of_one_width(parts, "dot")
         return 1
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The product, summed."""
-        from keras import ops
-
+        """Multiply and sum."""
         vectors = stacked(values)
-        return ops.sum(vectors[:, 0] * vectors[:, 1], axis=-1, keepdims=True)
+        return dot_product(vectors[:, 0], vectors[:, 1])
 
 
-@blocks.register("cosine")
 class Cosine(Block):
     """The cosine of the angle between two vectors, 0 where one of them is nothing but zeros.
 
@@ -43,18 +40,16 @@ class Cosine(Block):
     block: Literal["cosine"]
     scale: float = 1.0
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """One.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return 1.
 
         Raises:
             ValueError: They are not two of one width.
         """
-        pair(parts, "cosine")
+        two_of_one_width(parts, "cosine")
         return 1
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The dot product of the two at unit length."""
-        from keras import ops
-
+        """Multiply the two at unit length and sum."""
         vectors = to_unit_length(stacked(values))
-        return self.scale * ops.sum(vectors[:, 0] * vectors[:, 1], axis=-1, keepdims=True)
+        return self.scale * dot_product(vectors[:, 0], vectors[:, 1])

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, same_width, stacked
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import stacked
+from proml_kedro.models.deep.blocks.widths import several_of_one_width
 
 
-@blocks.register("dot_interaction")
 class DotInteraction(Block):
     """The dot product of every pair of vectors, side by side."""
 
     block: Literal["dot_interaction"]
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """The number of pairs.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Count the pairs.
 
         Raises:
             ValueError: There are fewer than two vectors, or they differ in width.
         """
-        if len(parts) < 2:
-            raise ValueError("dot_interaction needs at least two vectors to pair")
-        same_width(parts, "dot_interaction")
+        several_of_one_width(parts, "dot_interaction")
         return len(parts) * (len(parts) - 1) // 2
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The part of the Gram matrix below its diagonal."""
+        """Take the part of the Gram matrix below its diagonal."""
         import numpy as np
         from keras import ops
 

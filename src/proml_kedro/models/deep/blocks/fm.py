@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, same_width, stacked
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import stacked
+from proml_kedro.models.deep.blocks.widths import several_of_one_width
 
 
-@blocks.register("fm")
 class Fm(Block):
     """The sum of the dot products of all pairs of vectors."""
 
     block: Literal["fm"]
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """One: its output is part of the margin.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return 1: its output is part of the margin.
 
         Raises:
             ValueError: There are fewer than two vectors, or they differ in width.
         """
-        if len(parts) < 2:
-            raise ValueError("fm needs at least two vectors to pair")
-        same_width(parts, "fm")
+        several_of_one_width(parts, "fm")
         return 1
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """Half of (square of the sum - sum of the squares): linear in the number of vectors, not quadratic."""
+        """Halve (square of the sum - sum of the squares): linear in the number of vectors, not quadratic."""
         from keras import ops
 
         vectors = stacked(values)

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from proml_kedro.errors import unknown
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat, items_width, layers
+from proml_kedro.extensions import layers
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import flat
+from proml_kedro.models.deep.blocks.widths import items_width
 
 # They run code or open files that a configuration names, or are no layers to be applied to a vector.
 _REFUSED = {"Lambda", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper", "Layer", "Wrapper", "InputLayer"}
@@ -21,15 +24,14 @@ def _allowed(name: str) -> str:
     return name
 
 
-@blocks.register("layer")
 class Layer(Block):
-    """A layer of Keras by its class name, applied to everything it reads, side by side.
+    """A Keras layer, named by its class and applied to everything it reads, side by side.
 
     Attributes:
         layer: Its class in ``keras.layers``.
         config: Its arguments: plain values and lists of them.
-        as_list: Give it the vectors as a list instead, as ``Multiply`` and other layers that merge want them.
-        as_sequence: Give it the items of one text or sequence, (n, length, dimension), as ``GRU`` wants them.
+        as_list: Give the layer a list of vectors instead, as ``Multiply`` and other merging layers need.
+        as_sequence: Give the layer the items of one text or sequence, (n, length, dimension), as ``GRU`` needs.
     """
 
     block: Literal["layer"] = "layer"
@@ -40,14 +42,14 @@ class Layer(Block):
 
     @property
     def reads_items(self) -> bool:
-        """Items, when it is to be given a sequence."""
+        """True with :attr:`as_sequence`."""
         return self.as_sequence
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """Only Keras knows.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return None: only Keras knows.
 
         Raises:
-            ValueError: It is to be given a sequence, and there is not exactly one.
+            ValueError: ``as_sequence`` is set, and there is not exactly one text or sequence.
         """
         if self.as_sequence:
             items_width(parts, "as_sequence")
@@ -56,10 +58,10 @@ class Layer(Block):
         return None
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """The layer applied.
+        """Apply the layer.
 
         Raises:
-            ValueError: There is no such layer; other exceptions are Keras's own about its arguments.
+            ValueError: There is no such layer. Keras raises other exceptions for bad arguments.
         """
         layer = self._find()(**{**self.config, "name": name})
         if self.as_sequence:
@@ -69,7 +71,7 @@ class Layer(Block):
         return layer([flat([value]) for value in values] if self.as_list else flat(values))
 
     def _find(self) -> Any:
-        """The layer's class: one's own by this name, or Keras's."""
+        """Return the user's layer of this name, or Keras's class."""
         import keras
 
         if self.layer in layers.names():
@@ -81,7 +83,7 @@ class Layer(Block):
 
 
 def _never_empty(present: Any) -> Any:
-    """The same with the first item always there: layers divide by the number of items, and one stands for none."""
+    """Mark the first item as present in every row, since layers divide by the number of items."""
     from keras import ops
 
     return ops.concatenate([ops.ones_like(present[:, :1]), present[:, 1:]], axis=1)

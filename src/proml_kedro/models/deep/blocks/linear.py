@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from proml_kedro.models.deep.blocks.base import Block, Categories, Part, blocks, flat
+from proml_kedro.models.deep.blocks.base import Block, Categories, Width
+from proml_kedro.models.deep.blocks.tensors import flat
 
 
-@blocks.register("linear")
 class Linear(Block):
     """A weight for each category, word, item and number, added up.
 
@@ -23,12 +23,12 @@ class Linear(Block):
     block: Literal["linear"]
     l2: Annotated[float, Field(ge=0)] = 0.0
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """One: its output is part of the margin."""
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return 1: its output is part of the margin."""
         return 1
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """A table of width 1 for the categories, a dense layer for everything else."""
+        """Add a table of width 1 for the categories and a dense layer for everything else."""
         import keras
 
         penalty = keras.regularizers.L2(self.l2) if self.l2 else None
@@ -51,7 +51,7 @@ class Linear(Block):
 
 
 def _weights(table: Any, categories: Categories) -> Any:
-    """The weight of each id, 0 where an id only fills up; shape (n, columns, 1)."""
+    """Look up the weight of each id, 0 for padding; shape (n, columns, 1)."""
     import numpy as np
     from keras import ops
 

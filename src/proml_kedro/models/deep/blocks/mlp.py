@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat
+from proml_kedro.models.deep.blocks.base import Block, Width
+from proml_kedro.models.deep.blocks.tensors import flat
 
 Activation = Literal["relu", "gelu", "silu", "elu", "selu", "leaky_relu", "tanh", "sigmoid", "linear"]
 
 
-@blocks.register("mlp")
 class Mlp(Block):
     """Dense layers on everything it reads, side by side.
 
     Attributes:
         units: Width of each layer.
         activation: After each layer.
-        last_activation: After the last one, where that is to be another.
-        dropout: Share of each layer's outputs that is left out at random while training.
+        last_activation: After the last one; ``activation`` when left out.
+        dropout: Share of each layer's outputs that training omits at random.
         batch_norm: Whether to normalise over the batch before each activation.
         l2: Penalty on the squared weights.
     """
@@ -33,12 +33,12 @@ class Mlp(Block):
     batch_norm: bool = False
     l2: Annotated[float, Field(ge=0)] = 0.0
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of the last layer."""
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return the width of the last layer."""
         return self.units[-1]
 
     def build(self, name: str, values: Sequence[Any]) -> Any:
-        """Dense, normalisation, activation, dropout, for each layer."""
+        """Chain dense layer, normalisation, activation and dropout for each of ``units``."""
         import keras
 
         x = flat(values)

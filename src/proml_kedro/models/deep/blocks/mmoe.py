@@ -7,18 +7,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from proml_kedro.models.deep.blocks.base import Block, Part, blocks, flat
+from proml_kedro.models.deep.blocks.base import Block, Width
 from proml_kedro.models.deep.blocks.mlp import Activation
+from proml_kedro.models.deep.blocks.tensors import flat
 from proml_kedro.spec.base import Name
 
 
-@blocks.register("mmoe")
 class Mmoe(Block):
-    """Several dense networks, mixed anew for each task by a gate of its own; it gives ``block.task`` for each task.
+    """Several dense networks, whose outputs a gate of each task mixes; it gives ``block.task`` for each task.
 
     Attributes:
-        tasks: Names of what it gives.
-        experts: How many dense networks.
+        tasks: Names of the vectors it gives.
+        experts: Number of dense networks.
         units: Width of each of their layers.
         activation: After each layer.
     """
@@ -31,11 +31,11 @@ class Mmoe(Block):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The tasks."""
+        """Names of the tasks."""
         return tuple(self.tasks)
 
-    def width(self, parts: Sequence[Part]) -> Part:
-        """That of an expert's last layer.
+    def width(self, parts: Sequence[Width]) -> Width:
+        """Return the width of an expert's last layer.
 
         Raises:
             ValueError: Two tasks have one name.
@@ -45,7 +45,7 @@ class Mmoe(Block):
         return self.units[-1]
 
     def build(self, name: str, values: Sequence[Any]) -> dict[str, Any]:
-        """The experts' outputs, weighted by each task's gate."""
+        """Weight the experts' outputs by each task's gate."""
         import keras
         from keras import ops
 

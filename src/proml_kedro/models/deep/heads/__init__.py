@@ -1,6 +1,5 @@
-"""Kinds of heads by their loss, a file each; importing this package registers them."""
+"""Kinds of heads, a file for each kind of label; :data:`proml_kedro.extensions.heads` finds them by their loss."""
 
-from proml_kedro.models.deep.heads import binary, categorical, ranking, regression
-from proml_kedro.models.deep.heads.base import AnyHead, Head, Learned, heads
+from proml_kedro.models.deep.heads.base import AnyHead, Head, Learned
 
-__all__ = ["AnyHead", "Head", "Learned", "binary", "categorical", "heads", "ranking", "regression"]
+__all__ = ["AnyHead", "Head", "Learned"]

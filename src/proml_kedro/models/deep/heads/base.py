@@ -1,15 +1,17 @@
-"""What a head is: its YAML, the loss it is trained by, and the outputs it makes of its margins."""
+"""The protocol of heads: their YAML, the loss they are trained by, and the outputs they make of their margins.
+
+:func:`proml_kedro.testing.check_head` proves the laws of a kind.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import PositiveFloat, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import PositiveFloat
 
-from proml_kedro.extensions import Registry, UnknownNameError
+from proml_kedro.extensions import UnknownNameError, heads
 from proml_kedro.models.deep.blocks import References
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.problem import Task
@@ -22,9 +24,10 @@ Learned = Mapping[str, float]
 
 
 class Head(Spec):
-    """What is learned from the graph: margins, the sum of what the head reads and a bias, and a loss for them.
+    """One thing that is learned from the graph: margins, and a loss for them.
 
-    What is one number wide enters a single margin as it is, everything else through a dense layer.
+    A margin is the sum of what the head reads and a bias. What is one number wide enters a single margin as it is,
+    everything else through a dense layer.
 
     Attributes:
         loss: What training minimises.
@@ -47,7 +50,7 @@ class Head(Spec):
 
     @property
     def units(self) -> int:
-        """How many margins there are."""
+        """Number of margins."""
         return 1
 
     @property
@@ -57,18 +60,21 @@ class Head(Spec):
 
     @abstractmethod
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
-        """Where the biases start, and what else is learned before training.
+        """Compute where the biases start, and what else is learned before training.
 
         Args:
-            label: Those of the training period that are known, shape (n,).
+            label: Known labels of the training period, shape (n,).
+
+        Returns:
+            A bias for each margin, and what :meth:`loss_of` and :meth:`finish` are given.
 
         Raises:
-            ValueError: It cannot learn these; the message is for the user.
+            ValueError: It cannot learn these labels; the message is for the user.
         """
 
     @abstractmethod
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
-        """The loss of a batch, a TensorFlow scalar.
+        """Compute the loss of a batch, a TensorFlow scalar.
 
         Args:
             label: Float tensor of shape (n,), NaN where not known; (lists, length) when :attr:`by_group`.
@@ -79,15 +85,29 @@ class Head(Spec):
 
     @abstractmethod
     def finish(self, margin: Any, learned: Learned) -> list[Any]:
-        """The outputs, TensorFlow tensors of shape (n,), from margins of shape (n, units) in float64."""
+        """Compute the outputs, TensorFlow tensors of shape (n,).
+
+        Args:
+            margin: float64 tensor of shape (n, units).
+            learned: As :meth:`begin` or :meth:`calibrate` returned it.
+        """
 
     def calibrate(self, label: Array, margin: Array, learned: Learned) -> Learned:
-        """What is learned after training, from known labels and margins of shape (n, units) that did not train it."""
+        """Learn what the margins of rows that did not train the network show.
+
+        Args:
+            label: Known labels, shape (n,).
+            margin: Shape (n, units).
+            learned: As :meth:`begin` returned it.
+
+        Returns:
+            What :meth:`finish` is given from now on.
+        """
         return learned
 
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
-        """What a head with this loss may say."""
+        """Return the class of the loss that a piece of YAML names."""
         try:
             chosen: type[Spec] = heads.get(str(value.get("loss", "binary"))) if isinstance(value, dict) else cls
         except UnknownNameError:
@@ -95,25 +115,18 @@ class Head(Spec):
         return chosen
 
 
-heads: Registry[Any] = Registry("loss", "proml_kedro.heads")
-"""Classes that implement :class:`Head`, by their loss."""
-
-
-def _pick_head(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if not isinstance(value, dict):
-        return handler(value)
-    try:
-        chosen = heads.get(str(value.get("loss", "binary")))
-    except UnknownNameError as error:
-        raise PydanticCustomError("head", "loss: {message}", {"message": str(error)}) from error
-    return chosen.model_validate(value)
-
-
-AnyHead = Annotated[SerializeAsAny[Head], WrapValidator(_pick_head)]
+AnyHead = heads.field(Head, lambda head: head, "loss", "binary", prefix="loss: ")
+"""A head of any kind, which its ``loss`` names."""
 
 
 def weighted_mean(losses: Any, label: Any, weight: Any) -> Any:
-    """Mean of losses over the rows whose label is known; 0 when there is none."""
+    """Average losses over the rows whose label is known; 0 when there is none.
+
+    Args:
+        losses: Float tensor of shape (n,).
+        label: Float tensor of shape (n,), NaN where not known.
+        weight: Float tensor of shape (n,).
+    """
     import tensorflow as tf
 
     known = tf.where(tf.math.is_nan(label), 0.0, weight)
@@ -121,7 +134,7 @@ def weighted_mean(losses: Any, label: Any, weight: Any) -> Any:
 
 
 def filled(label: Any) -> Any:
-    """The label with 0 where it is not known."""
+    """Replace labels that are not known by 0, so that no gradient becomes NaN."""
     import tensorflow as tf
 
     return tf.where(tf.math.is_nan(label), 0.0, label)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, heads, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
     from proml_kedro.models.component import Array
 
 
-@heads.register("binary")
 class Binary(Head):
     """How probable it is that a label is true. Outputs: ``margin`` (log-odds) and ``probability``."""
 
@@ -27,7 +26,7 @@ class Binary(Head):
         return ("margin", "probability")
 
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
-        """The log-odds of the label's mean.
+        """Start at the log-odds of the label's mean.
 
         Raises:
             ValueError: There are other values than 0 and 1.
@@ -40,14 +39,14 @@ class Binary(Head):
         return [float(np.log(rate / (1 - rate)))], {}
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
-        """Log loss."""
+        """Compute the log loss."""
         import tensorflow as tf
 
         losses = tf.nn.sigmoid_cross_entropy_with_logits(filled(label), margin[:, 0])
         return weighted_mean(losses, label, weight)
 
     def finish(self, margin: Any, learned: Learned) -> list[Any]:
-        """Log-odds and probability."""
+        """Return log-odds and probability."""
         import tensorflow as tf
 
         return [margin[:, 0], tf.sigmoid(margin[:, 0])]

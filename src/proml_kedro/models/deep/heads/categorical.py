@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, heads, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
 from proml_kedro.spec.base import Name
 
 if TYPE_CHECKING:
     from proml_kedro.models.component import Array
 
 
-@heads.register("categorical")
 class Categorical(Head):
     """How probable each class of an auxiliary label is. Outputs: ``class_0``, ``class_1`` and so on, summing to 1.
 
@@ -38,7 +37,7 @@ class Categorical(Head):
         return tuple(f"class_{number}" for number in range(self.classes))
 
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
-        """The logarithms of the classes' shares.
+        """Start at the logarithms of the classes' shares; each class counts one row more than it has.
 
         Raises:
             ValueError: A label is no class's number.
@@ -51,7 +50,7 @@ class Categorical(Head):
         return np.log((counts + 1) / (len(label) + self.classes)).tolist(), {}
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
-        """Log loss."""
+        """Compute the log loss."""
         import tensorflow as tf
 
         classes = tf.cast(filled(label), tf.int32)
@@ -59,7 +58,7 @@ class Categorical(Head):
         return weighted_mean(losses, label, weight)
 
     def finish(self, margin: Any, learned: Learned) -> list[Any]:
-        """Softmax."""
+        """Return the softmax of the margins."""
         import tensorflow as tf
 
         shares = tf.nn.softmax(margin)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, heads
+from proml_kedro.models.deep.heads.base import Head, Learned, filled
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
     from proml_kedro.models.component import Array
 
-_NEVER = -1e9  # a margin that leaves no share
+_NEVER = -1e9  # a margin whose share is 0
 
 
 class _Ranking(Head):
     """A head whose margins are compared within a group of rows.
 
-    Their level means nothing, so after training a logistic regression on the margin alone makes a probability of it
-    (Platt, 1999), on the validation period.
+    The level of a margin has no meaning. After training, a logistic regression on the margin alone turns it into a
+    probability (Platt, Advances in Large Margin Classifiers, 1999); it is fitted on the validation period.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
@@ -27,11 +27,11 @@ class _Ranking(Head):
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """Margin, and the probability that it stands for."""
+        """Margin and calibrated probability."""
         return ("margin", "probability")
 
     def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
-        """Nothing to start from.
+        """Start at 0, with a calibration that changes nothing.
 
         Raises:
             ValueError: There are negative relevances.
@@ -41,13 +41,16 @@ class _Ranking(Head):
         return [0.0], {"slope": 1.0, "offset": 0.0}
 
     def finish(self, margin: Any, learned: Learned) -> list[Any]:
-        """The margin and the calibrated probability."""
+        """Return the margin and the calibrated probability."""
         import tensorflow as tf
 
         return [margin[:, 0], tf.sigmoid(learned["slope"] * margin[:, 0] + learned["offset"])]
 
     def calibrate(self, label: Array, margin: Array, learned: Learned) -> Learned:
-        """Slope and offset of the margin's logistic regression; a label above 0 counts as true."""
+        """Fit slope and offset of a logistic regression on the margin; a label above 0 counts as true.
+
+        The slope stays positive: calibration must not reverse an order.
+        """
         import numpy as np
         from scipy.optimize import minimize
 
@@ -59,12 +62,10 @@ class _Ranking(Head):
             logits = coefficients[0] * values + coefficients[1]
             return float(np.mean(np.logaddexp(0, logits) - target * logits))
 
-        # The slope stays positive: calibration must not turn an order round.
         found = minimize(log_loss, [1.0, 0.0], method="L-BFGS-B", bounds=[(1e-6, None), (None, None)]).x
         return {"slope": float(found[0]), "offset": float(found[1])}
 
 
-@heads.register("pairwise")
 class Pairwise(_Ranking):
     """Each row above those of its group with a smaller label (RankNet, Burges et al., ICML 2005).
 
@@ -74,7 +75,10 @@ class Pairwise(_Ranking):
     loss: Literal["pairwise"]
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
-        """Logistic loss of the differences of margins, the mean over pairs; a pair weighs as its better row."""
+        """Compute the logistic loss of differences of margins, averaged over pairs.
+
+        A pair has the weight of its better row.
+        """
         import tensorflow as tf
 
         better = label[:, :, None] > label[:, None, :]  # false for NaN
@@ -83,7 +87,6 @@ class Pairwise(_Ranking):
         return tf.math.divide_no_nan(tf.reduce_sum(losses * pairs), tf.reduce_sum(pairs))
 
 
-@heads.register("listwise")
 class Listwise(_Ranking):
     """The best row of a group above all others at once: softmax of the margins (ListNet, Cao et al., ICML 2007).
 
@@ -93,7 +96,10 @@ class Listwise(_Ranking):
     loss: Literal["listwise"]
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
-        """Cross entropy of the labels' shares and the margins', the mean over lists with a positive label."""
+        """Compute the cross entropy of the labels' shares and the margins'.
+
+        It is averaged over lists with a positive label.
+        """
         import tensorflow as tf
 
         known = tf.logical_not(tf.math.is_nan(label))

@@ -17,8 +17,9 @@ class TextSpec(Spec):
     """A text that enters as its words.
 
     Attributes:
-        words: How many of them, the first ones. They are cut at whatever is no letter and no digit, in small letters.
-        pooling: How their vectors become one; ``attention`` and ``as_sequence`` blocks are given each instead.
+        words: Number of words, the first ones. A text is put in small letters and cut at whatever is no letter and no
+            digit.
+        pooling: How the vectors become one; ``attention`` and ``as_sequence`` blocks are given each vector instead.
     """
 
     words: Annotated[int, Field(ge=1, le=1000)] = 16
@@ -29,10 +30,10 @@ class SequenceSpec(Spec):
     """A text that is a list of categories.
 
     Attributes:
-        items: How many of them at most.
-        separator: What stands between two of them.
-        keep: Which ones when there are more.
-        pooling: How their vectors become one; ``attention`` and ``as_sequence`` blocks are given each instead.
+        items: Largest number of items.
+        separator: Text between two items.
+        keep: Which items are kept when there are more.
+        pooling: How the vectors become one; ``attention`` and ``as_sequence`` blocks are given each vector instead.
     """
 
     items: Annotated[int, Field(ge=1, le=1000)] = 20
@@ -42,11 +43,11 @@ class SequenceSpec(Spec):
 
 
 class CrossSpec(Spec):
-    """Inputs that are a category together: each combination of their values is one, by a hash.
+    """A category for each combination of the values of several inputs, by a hash.
 
     Attributes:
         of: Categories and bucketed numbers.
-        buckets: How many ids there are for all combinations.
+        buckets: Number of ids for all combinations.
     """
 
     of: Annotated[list[str], Field(min_length=2)]

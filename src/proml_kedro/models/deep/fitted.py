@@ -1,0 +1,123 @@
+"""A network with everything that was learned, built from a declaration and saved as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from proml_kedro.models.deep.build import build
+from proml_kedro.models.deep.export import export
+from proml_kedro.models.deep.heads import Learned
+from proml_kedro.models.deep.labels import HeadStarts
+from proml_kedro.models.deep.layout import Layout
+from proml_kedro.models.deep.preprocess import Preprocess
+from proml_kedro.models.deep.scorer import Scorer
+from proml_kedro.models.deep.spec import DeepSpec
+from proml_kedro.models.deep.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class FittedNetwork:
+    """A network and all that it needs to score raw values.
+
+    Attributes:
+        spec: Its declaration.
+        statistics: Of the inputs.
+        learned: What each head has learned besides weights, by its name.
+        preprocess: Columns to matrices, by the statistics.
+        model: ``keras.Model`` from the matrices to margins and exposed vectors.
+        scorer: Preprocessing, model and heads as one traced function.
+    """
+
+    spec: DeepSpec
+    statistics: Statistics
+    learned: Mapping[str, Learned]
+    preprocess: Preprocess
+    model: Any
+    scorer: Scorer
+
+    @classmethod
+    def build(cls, spec: DeepSpec, layout: Layout, statistics: Statistics, starts: HeadStarts, key: str) -> Self:
+        """Build the network of a declaration, with new weights.
+
+        Args:
+            spec: The declaration.
+            layout: Of the inputs.
+            statistics: Of the inputs.
+            starts: What the labels tell each head.
+            key: Of the component, for errors.
+
+        Raises:
+            UserError: Keras refuses a layer or its arguments.
+        """
+        model = build(spec, layout, statistics, starts.biases, key).model
+        return cls._assemble(spec, statistics, starts.learned, Preprocess(layout, statistics), model)
+
+    @classmethod
+    def _assemble(
+        cls,
+        spec: DeepSpec,
+        statistics: Statistics,
+        learned: Mapping[str, Learned],
+        preprocess: Preprocess,
+        model: Any,
+    ) -> Self:
+        heads = [(head, learned[name]) for name, head in spec.all_heads().items()]
+        scorer = Scorer(preprocess, model, heads, spec.outputs("binary"))
+        return cls(spec, statistics, learned, preprocess, model, scorer)
+
+    def finished(self, learned: Mapping[str, Learned], anew: bool) -> Self:
+        """Return the network with what its heads have learned after training.
+
+        Args:
+            learned: What each head has learned, by its name.
+            anew: Whether to build the model again, in the precision of now, with the same weights.
+        """
+        model = self.model
+        if anew:
+            layout = self.preprocess.layout
+            model = build(self.spec, layout, self.statistics, _no_starts(self.spec), "model").model
+            model.set_weights(self.model.get_weights())
+        return self._assemble(self.spec, self.statistics, learned, self.preprocess, model)
+
+    def save(self, folder: Path, **facts: Any) -> None:
+        """Write ``weights.npz``, ``statistics.json`` and ``saved_model``.
+
+        Weights are arrays in the order in which the network is built. The SavedModel is for whoever serves without
+        Python; :meth:`load` does not need it.
+
+        Args:
+            folder: Where to.
+            facts: Further values for ``statistics.json``.
+        """
+        weights = {str(position): values for position, values in enumerate(self.model.get_weights())}
+        np.savez(folder / "weights.npz", **weights)
+        heads = {name: dict(learned) for name, learned in self.learned.items()}
+        state = {**facts, "heads": heads, **self.statistics.as_json()}
+        (folder / "statistics.json").write_text(json.dumps(state))
+        export(self.scorer, folder / "saved_model")
+
+    @classmethod
+    def load(cls, spec: DeepSpec, layout: Layout, folder: Path) -> tuple[Self, dict[str, Any]]:
+        """Read what :meth:`save` wrote: the network is built again from its declaration.
+
+        Returns:
+            The network, and the further values of ``statistics.json``.
+        """
+        state = json.loads((folder / "statistics.json").read_text())
+        statistics = Statistics(**{name: state.pop(name) for name in ("scales", "bounds", "vocabularies")})
+        starts = HeadStarts(_no_starts(spec), state.pop("heads"))
+        fitted = cls.build(spec, layout, statistics, starts, "model")
+        with np.load(folder / "weights.npz", allow_pickle=False) as weights:
+            fitted.model.set_weights([weights[str(position)] for position in range(len(weights.files))])
+        return fitted, state
+
+
+def _no_starts(spec: DeepSpec) -> dict[str, Any]:
+    """Return biases of 0, where weights are assigned afterwards."""
+    return {name: [0.0] * head.units for name, head in spec.all_heads().items()}

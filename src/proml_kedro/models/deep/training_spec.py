@@ -1,0 +1,66 @@
+"""The YAML of ``kind: deep`` under ``training``: how the network is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from proml_kedro.spec.base import Spec
+
+
+class EarlyStoppingSpec(Spec):
+    """When to stop; the best weights are kept.
+
+    Attributes:
+        metric: What the validation period is judged by: ``loss``, what training minimises; ``auc`` or ``logloss`` of a
+            truth value, ``rmse`` or ``mae`` of a number, ``ndcg`` (of the first ten) or ``auc`` of a ranking. Of
+            several heads it is the first's that has it; ``HEAD.METRIC`` names another one's.
+        patience: Number of epochs without improvement after which training stops.
+    """
+
+    metric: str = "loss"
+    patience: PositiveInt = 2
+
+
+class ScheduleSpec(Spec):
+    """A learning rate that changes over the epochs.
+
+    Attributes:
+        schedule: ``cosine`` and ``linear`` fall to ``end`` at the last of ``epochs``; ``exponential`` falls by the same
+            share each epoch and reaches ``end`` too.
+        start: The highest rate.
+        end: The rate at the last epoch.
+        warmup: Number of epochs, or fraction of one, over which it rises from 0.
+    """
+
+    schedule: Literal["cosine", "linear", "exponential"]
+    start: PositiveFloat
+    end: PositiveFloat = 1e-6
+    warmup: Annotated[float, Field(ge=0)] = 0.0
+
+
+class DeepTrainingSpec(Spec):
+    """How the network is trained, by Adam (Kingma and Ba, ICLR 2015).
+
+    Attributes:
+        epochs: Largest number of times that each example is seen.
+        batch_size: Number of examples in a step; all of them when there are fewer. Heads that rank are given whole
+            groups of about so many examples together.
+        learning_rate: Of the optimiser: a number, or how it changes.
+        weight_decay: Share of each weight that a step subtracts, in units of the learning rate.
+        early_stopping: When to stop; never when left out.
+        refit: Train again on training and validation period together, for the number of epochs that was found.
+        rows_in_memory: Largest number of examples in memory at once; a longer table is read in parts, each shuffled for
+            itself.
+        tensorboard: Folder for curves of loss, metric and learning rate, which TensorBoard reads.
+    """
+
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 4096
+    learning_rate: PositiveFloat | ScheduleSpec = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    early_stopping: EarlyStoppingSpec | None = None
+    refit: bool = False
+    rows_in_memory: PositiveInt = 2_000_000
+    tensorboard: str | None = None
