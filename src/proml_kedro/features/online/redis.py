@@ -108,10 +108,14 @@ class RedisStore(OnlineStore):
                 script([self._row(view, one[0]) for one in part], values)
 
     def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
-        """Read rows by one MGET."""
+        """Read rows by one MGET. Only when none is found, a second command asks whether the view is known."""
         different = list(dict.fromkeys(keys))
+        if not different:
+            return {}
         with self._reached():
-            texts = self._client.mget([self._row(view, key) for key in different]) if different else []
+            texts = self._client.mget([self._row(view, key) for key in different])
+            if not any(texts) and not self._client.hexists(self._name("views"), view):
+                raise NotStoredError(view)
         found: dict[bytes, StoredRow] = {}
         for key, text in zip(different, texts, strict=True):
             if text is not None:
