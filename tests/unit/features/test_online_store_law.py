@@ -44,6 +44,17 @@ def test_two_processes_write_at_once(name: str, setting: str, tmp_path: Path) ->
     check_two_writers(name, setting, tmp_path)
 
 
+def test_the_store_of_the_how_to_keeps_the_law(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs/how-to/keep-online-values-elsewhere.md").read_text()
+    source = text.partition("```python\n")[2].partition("```")[0]
+    with online_stores.temporary("nothing", None):  # what is registered inside goes with it
+        exec(compile(source, "keep-online-values-elsewhere.md", "exec"), {"__name__": "my_stores"})
+        check_online_store("sqlitefolder", f"sqlitefolder://{tmp_path}/online", tmp_path)
+        with pytest.raises(ValueError, match="name a folder"):
+            online_stores.get("sqlitefolder")().check("sqlitefolder:///")
+    assert "sqlitefolder" not in online_stores.names()
+
+
 def test_rediss_is_the_kind_of_redis() -> None:
     assert online_stores.get("rediss") is online_stores.get("redis")
 
