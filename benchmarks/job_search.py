@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from proml_kedro.evaluation.ranking import Ranked
+from proml_kedro.evaluation.rankings import Rankings
 
 SIZES = (10_000, 100_000, 1_000_000)
 METRICS = ("ndcg@10", "mrr", "precision@1", "recall@5", "map@10", "group_auc")
@@ -71,7 +71,7 @@ def ranking(lists: int = 40_000) -> dict[str, float]:
     group = np.repeat(np.arange(lists), 10)
     label, score = (generator.random(len(group)) < 0.1).astype(float), generator.random(len(group))
     start = time.process_time()
-    ranked = Ranked(label, score, group)
+    ranked = Rankings(label, score, group)
     ours = ranked.measure(METRICS)
     once = time.process_time() - start
     start = time.process_time()

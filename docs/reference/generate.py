@@ -25,7 +25,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro import extensions, testing
-from proml_kedro.extensions import Registry, blocks, components, heads
+from proml_kedro.extensions import NameIn, Registry, blocks, components, heads, metrics, ranking_metrics
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
@@ -68,6 +68,7 @@ def configuration() -> Iterator[str]:
         yield "\n".join(section(f"block: {name}", blocks.get(name), shown))
     for name in heads.names():
         yield "\n".join(section(f"loss: {name}", heads.get(name), shown))
+    yield "\n".join(metrics_table())
 
 
 def registries() -> Iterator[tuple[str, Registry[Any], str]]:
@@ -205,6 +206,21 @@ def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> 
         yield from section(place, one, shown)
 
 
+def metrics_table() -> Iterator[str]:
+    """What is installed of metrics and ranking metrics, and what they say."""
+    yield "## Metrics\n\n| `evaluation.metrics` | tasks | better | |\n|---|---|---|---|"
+    for name in sorted(metrics.names(), key=lambda one: metrics.get(one).order):
+        metric = metrics.get(name)
+        tasks = ", ".join(f"{one} (default)" if one in metric.default_for else one for one in metric.tasks)
+        yield f"| `{name}` | {tasks} | {'higher' if metric.higher_is_better else 'lower'} | {metric.meaning} |"
+    yield "\n| `evaluation.ranking.metrics` | better | |\n|---|---|---|"
+    for name in ranking_metrics.names():
+        metric = ranking_metrics.get(name)
+        better = "higher" if metric.higher_is_better else "lower"
+        yield f"| `{name}{'@K' if metric.has_cut else ''}` | {better} | {metric.meaning.format(k='K')} |"
+    yield ""
+
+
 def summary(model: type[BaseModel]) -> str:
     """What stands in a docstring before its sections."""
     text = inspect.getdoc(model) or ""
@@ -234,7 +250,8 @@ def hint(annotation: Any) -> str:
     """A type hint in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return hint(arguments[0])
+        registry = next((one.registry for one in annotation.__metadata__ if isinstance(one, NameIn)), None)
+        return ", ".join(f"`{one}`" for one in registry.names()) if registry else hint(arguments[0])
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in arguments)
     if origin in (Union, types.UnionType):

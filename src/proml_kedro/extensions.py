@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Annotated, Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, GetCoreSchemaHandler, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from proml_kedro.errors import unknown
 
@@ -134,6 +135,25 @@ class Registry(Generic[T]):
         return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
 
 
+@dataclass(frozen=True)
+class NameIn:
+    """A note at a type of text: it has to be a name in a registry. Nothing is loaded to check that.
+
+    ``MetricName = Annotated[str, NameIn(metrics)]``
+    """
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the name after the text."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, name: str) -> str:
+        if name not in self.registry.names():
+            raise ValueError(unknown(self.registry.sort, name, self.registry.names()))
+        return name
+
+
 @cache
 def _installed() -> EntryPoints:
     """Entry points of all installed packages; reading them takes tens of milliseconds."""
@@ -159,10 +179,10 @@ layers: Registry[Any] = Registry("layer", "proml_kedro.layers")
 """Keras layers of users, by name, for a network's ``layer:`` blocks."""
 
 metrics: Registry[Any] = Registry("metric", "proml_kedro.metrics")
-"""Metrics of scores against labels."""
+"""Classes that implement :class:`proml_kedro.evaluation.metric.Metric`: figures of scores against labels."""
 
 ranking_metrics: Registry[Any] = Registry("ranking metric", "proml_kedro.ranking_metrics")
-"""Metrics of the order within a group."""
+"""Classes that implement :class:`proml_kedro.evaluation.metric.RankingMetric`: figures of the order within groups."""
 
 aggregates: Registry[Any] = Registry("aggregate", "proml_kedro.aggregates")
 """Functions of the events in a window."""
@@ -177,4 +197,4 @@ online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stor
 """Classes that implement :class:`proml_kedro.features.online.kind.OnlineStoreKind`, by the scheme that names them."""
 
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
-"""Checks of current data against the reference."""
+"""Classes that implement :class:`proml_kedro.health.check.DriftCheck`: current data against the reference."""

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.evaluation.metrics import Judged
+from proml_kedro.evaluation.predictions import Predictions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -84,7 +84,7 @@ def test_the_model_is_between_what_can_be_known_without_effects_and_everything(d
     )
     everybody = 1 / (1 + np.exp(personal - true["relevance"].to_numpy())) * true["examination"].to_numpy()
     label = test["label"].to_numpy()
-    oracle, without = (Judged(label, score).measure(["auc"])["auc"] for score in (true["p_click"], everybody))
+    oracle, without = (Predictions(label, score).measure(["auc"])["auc"] for score in (true["p_click"], everybody))
     found = metrics(data)["candidate"]["auc"]
     assert without + 0.3 * (oracle - without) < found < oracle
 

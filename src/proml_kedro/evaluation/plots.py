@@ -1,4 +1,4 @@
-"""Plots of an evaluation, by the sort of label."""
+"""Plots of an evaluation, by the task of the label."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.evaluation.metrics import Judged
+from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.plots import BLUE, GREY, figure
 from proml_kedro.spec.problem import Task
 
@@ -18,8 +18,8 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The test rows with the scores of one model.
+class Line:
+    """A model as a plot shows it.
 
     Attributes:
         name: Of the model.
@@ -32,8 +32,8 @@ class Scored:
     colour: str
 
 
-def plot_calibration(file: Path, label: Array, models: Sequence[Scored], task: Task, bins: int = 15) -> None:
-    """What is said against what happens, by bins of equal size of what is said."""
+def plot_calibration(file: Path, label: Array, models: Sequence[Line], task: Task, bins: int = 15) -> None:
+    """Plot mean labels against mean predictions, over bins with equally many predictions."""
     lines = [(model, *_binned(label, model.score, bins)) for model in models]
     ends = (0.0, 1.0) if task == "binary" else _range([values for _, said, seen in lines for values in (said, seen)])
     with figure(file, 6.5, 5.5) as axes:
@@ -53,7 +53,7 @@ def plot_calibration(file: Path, label: Array, models: Sequence[Scored], task: T
 
 
 def _binned(label: Array, score: Array, bins: int) -> tuple[Array, Array]:
-    """Mean score and mean label of each bin that has rows."""
+    """Compute the mean score and mean label of each bin that has rows."""
     edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
     bin_of = np.searchsorted(edges, score, side="right")
     rows = np.bincount(bin_of, minlength=len(edges) + 1)
@@ -62,21 +62,21 @@ def _binned(label: Array, score: Array, bins: int) -> tuple[Array, Array]:
 
 
 def _range(values: Sequence[Array]) -> tuple[float, float]:
-    """From the least to the largest number, with a margin."""
+    """Span all numbers, with a margin."""
     every = np.concatenate(values)
     margin = 0.03 * float(np.ptp(every)) or 1.0
     return float(every.min()) - margin, float(every.max()) + margin
 
 
-def plot_scores(file: Path, label: Array, model: Scored, task: Task) -> None:
-    """The scores of positive and negative rows; or, of other labels, labels against scores."""
+def plot_scores(file: Path, label: Array, model: Line, task: Task) -> None:
+    """Plot the scores of positive and negative rows; for other tasks than binary, labels against scores."""
     if task == "binary":
         _plot_classes(file, label, model)
     else:
         _plot_labels(file, label, model)
 
 
-def _plot_classes(file: Path, label: Array, model: Scored) -> None:
+def _plot_classes(file: Path, label: Array, model: Line) -> None:
     with figure(file) as axes:
         bins = np.linspace(0, 1, 51)
         for value, colour, name in ((0, GREY, "negative rows"), (1, model.colour, "positive rows")):
@@ -87,7 +87,7 @@ def _plot_classes(file: Path, label: Array, model: Scored) -> None:
         axes.legend()
 
 
-def _plot_labels(file: Path, label: Array, model: Scored) -> None:
+def _plot_labels(file: Path, label: Array, model: Line) -> None:
     with figure(file, 6.5, 5.5) as axes:
         counts = axes.hexbin(model.score, label, gridsize=45, bins="log", mincnt=1, cmap="Blues")
         ends = _range([model.score])
@@ -97,14 +97,15 @@ def _plot_labels(file: Path, label: Array, model: Scored) -> None:
         axes.legend()
 
 
-def plot_weeks(file: Path, label: Array, days: Array, models: Sequence[Scored], metric: str) -> None:
-    """A metric in each week of the test period."""
+def plot_weeks(file: Path, label: Array, days: Array, models: Sequence[Line], metric: str) -> None:
+    """Plot a metric in each week of the test period."""
     weeks = days.astype("datetime64[D]").astype("datetime64[W]")
     starts = np.unique(weeks)
     with figure(file) as axes:
         for model in models:
             values = [
-                Judged(label[weeks == week], model.score[weeks == week]).measure([metric])[metric] for week in starts
+                Predictions(label[weeks == week], model.score[weeks == week]).measure([metric])[metric]
+                for week in starts
             ]
             axes.plot(
                 starts.astype("datetime64[D]"), values, marker="o", markersize=4, color=model.colour, label=model.name
@@ -115,7 +116,7 @@ def plot_weeks(file: Path, label: Array, days: Array, models: Sequence[Scored], 
 
 
 def plot_importance(file: Path, importance: Mapping[str, float], top: int = 20) -> None:
-    """The inputs that the model relies on most."""
+    """Plot the inputs that the model relies on most."""
     chosen = sorted(importance.items(), key=lambda item: item[1])[-top:]
     with figure(file, height=0.9 + 0.28 * len(chosen)) as axes:
         axes.barh([name for name, _ in chosen], [100 * share for _, share in chosen], color=BLUE)

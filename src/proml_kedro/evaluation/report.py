@@ -5,53 +5,62 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from proml_kedro.evaluation import ranking
-from proml_kedro.evaluation.compare import Evaluation
-from proml_kedro.evaluation.metrics import metrics
-from proml_kedro.evaluation.plots import Scored, plot_calibration, plot_importance, plot_scores, plot_weeks
+from proml_kedro.evaluation.metric import higher_is_better, meaning
+from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
+from proml_kedro.evaluation.result import Evaluation
+from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.plots import BLUE, ORANGE
 
 Array = npt.NDArray[Any]
 
 
-def write_report(
-    folder: Path,
-    result: Evaluation,
-    label: Array,
-    days: Array,
-    candidate: tuple[str, Array],
-    baseline: tuple[str, Array] | None,
-    importance: Mapping[str, float],
-    learned: Sequence[str] = (),
-) -> None:
-    """Write everything that is known of a model on the test period.
+@dataclass(frozen=True)
+class Insight:
+    """What is known of the inside of a model, for its report.
+
+    Attributes:
+        importance: Share of each input; may be empty.
+        lines: Lines of Markdown about what its components have learned.
+    """
+
+    importance: Mapping[str, float] = field(default_factory=dict)
+    lines: Sequence[str] = ()
+
+
+def write_report(folder: Path, result: Evaluation, rows: ScoredRows, days: Array, insight: Insight) -> None:
+    """Write ``metrics.json``, ``report.md``, ``importance.json`` and plots.
 
     Args:
         folder: Where to.
-        result: The metrics.
-        label: What happened, shape (n,).
+        result: The metrics of these rows.
+        rows: Labels and scores.
         days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads.
-        candidate: Name of the model and its scores.
-        baseline: The same of the baseline.
-        importance: Share of each input; may be empty.
-        learned: Lines of Markdown about what components have learned.
+        insight: What is known of the inside of the model.
     """
-    models = [Scored(*candidate, BLUE), *([Scored(*baseline, ORANGE)] if baseline else [])]
-    content = {**result.as_dict(), "candidate_name": candidate[0], "baseline_name": baseline[0] if baseline else None}
+    baseline = rows.baseline.name if rows.baseline else None
+    content = {**result.as_dict(), "candidate_name": rows.candidate.name, "baseline_name": baseline}
     (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
-    plot_calibration(folder / "calibration.png", label, models, result.task)
-    plot_scores(folder / "scores.png", label, models[0], result.task)
-    plot_weeks(folder / "weeks.png", label, days, models, next(iter(result.candidate)))
-    if importance:
-        (folder / "importance.json").write_text(json.dumps(dict(importance), indent=2) + "\n")
-        plot_importance(folder / "importance.png", importance)
-    lines = [*_markdown(result, content, bool(importance)), *learned]
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
+    lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
+    plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
+    plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
+    plot_weeks(folder / "weeks.png", rows.label, days, lines, next(iter(result.candidate)))
+    if insight.importance:
+        (folder / "importance.json").write_text(json.dumps(dict(insight.importance), indent=2) + "\n")
+        plot_importance(folder / "importance.png", insight.importance)
+    text = [*_markdown(result, content, bool(insight.importance)), *insight.lines]
+    (folder / "report.md").write_text("\n".join(text) + "\n")
+
+
+def _in_colours(rows: ScoredRows) -> Iterator[tuple[ModelScores, str]]:
+    yield rows.candidate, BLUE
+    if rows.baseline:
+        yield rows.baseline, ORANGE
 
 
 def _markdown(result: Evaluation, content: Mapping[str, Any], has_importance: bool) -> Iterator[str]:
@@ -76,7 +85,7 @@ def _labels(result: Evaluation) -> str:
 
 
 def _groups(result: Evaluation) -> str:
-    """What the figures of rankings are figures of."""
+    """Describe the groups that ranking metrics are averaged over."""
     facts = result.ranking
     assert facts is not None  # noqa: S101 - for the type checker: the caller has looked
     text = (
@@ -91,7 +100,7 @@ def _groups(result: Evaluation) -> str:
 def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
     if not result.baseline:
         yield f"| metric | {content['candidate_name']} | |\n|---|--:|---|"
-        yield from (f"| {name} | {_number(value)} | {_meaning(name)[1]} |" for name, value in result.candidate.items())
+        yield from (f"| {name} | {_number(value)} | {meaning(name)} |" for name, value in result.candidate.items())
         return
     yield f"| metric | {content['candidate_name']} | {content['baseline_name']} | difference | interval | p | better |"
     yield "|---|--:|--:|--:|--:|--:|---|"
@@ -100,16 +109,13 @@ def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"| {name} | {_number(value)} | {_number(result.baseline[name])} | {_number(one.difference, '+')} "
             f"| {_number(one.low, '+')} … {_number(one.high, '+')} | {_number(one.p_value)} "
-            f"| {': '.join(_meaning(name))} |"
+            f"| {': '.join(_describe(name))} |"
         )
 
 
-def _meaning(name: str) -> tuple[str, str]:
-    """Which way is better, and what a metric says."""
-    if name in metrics.names():
-        metric = metrics.get(name)
-        return ("higher" if metric.higher_is_better else "lower"), metric.meaning
-    return "higher", ranking.meaning(name)
+def _describe(name: str) -> tuple[str, str]:
+    """Say which way is better, and what a metric means."""
+    return ("higher" if higher_is_better(name) else "lower"), meaning(name)
 
 
 def _number(value: float, sign: str = "") -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.formulas import sigmoid
 from proml_kedro.generators.job_world import Doubles, Ints, World
 from proml_kedro.spec.generator import GeneratorSpec
 
@@ -142,14 +143,14 @@ def _repeated(candidates: Ints) -> Bools:
 def find_truth(world: World, shown: Shown) -> Truth:
     """How likely each action is: a job is clicked when it is looked at and found relevant (Richardson et al., 2007)."""
     relevance, distance = _relevance(world, shown)
-    likes = _sigmoid(relevance)
+    likes = sigmoid(relevance)
     examination = shown.position.astype(np.float64) ** POSITION_BIAS
     return Truth(
         relevance=relevance,
         examination=examination,
         click=examination * likes,
         dismiss=examination * (1 - likes) * 0.12 * (1 + 0.1 * distance),
-        apply=_sigmoid(0.5 * relevance - 1.2),
+        apply=sigmoid(0.5 * relevance - 1.2),
     )
 
 
@@ -176,10 +177,6 @@ def _relevance(world: World, shown: Shown) -> tuple[Doubles, Doubles]:
 def _cosine(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> Doubles:
     lengths = np.sqrt((one * one).sum(axis=1) * (other * other).sum(axis=1))
     return np.asarray((one * other).sum(axis=1) / lengths, np.float64)
-
-
-def _sigmoid(margin: Doubles) -> Doubles:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin)))
 
 
 def draw_actions(truth: Truth, generator: np.random.Generator) -> Actions:

@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from proml_kedro.health.profile import ColumnProfile, ReferenceProfile, Sample, count
+from proml_kedro.health.calibrate import Movements
+from proml_kedro.health.check import ColumnPair, DriftCheck, checks_of
+from proml_kedro.health.profile import ReferenceProfile, count, missing
 from proml_kedro.health.profile import profile as make_profile
-from proml_kedro.health.result import ColumnVerdict, DriftResult, Finding, Verdict
+from proml_kedro.health.result import ColumnVerdict, DriftResult, Finding, Measurement, Verdict
 from proml_kedro.health.schema_check import schema_problem
-from proml_kedro.health.statistics import (
-    benjamini_hochberg,
-    g_test,
-    new_value_excess,
-    pool_sparse_bins,
-    proportion_test,
-    scale_ratio,
-    stability_index,
-)
+from proml_kedro.health.statistics import benjamini_hochberg, scale_ratio
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.spec.monitoring import Check, GateSpec
+from proml_kedro.spec.monitoring import STANDARD_CHECKS, DriftCheckSpec, GateSpec
 
 _SEVERITY = ("drift", "warn", "ok")
 
-
-@dataclass(frozen=True)
-class Movement:
-    """How far a column has moved by itself, between earlier periods.
-
-    Attributes:
-        psi: Its largest population stability index.
-        nulls: Its largest change in the share of nulls.
-    """
-
-    psi: float = 0.0
-    nulls: float = 0.0
+Check = DriftCheck[DriftCheckSpec]
 
 
 @dataclass(frozen=True)
-class _Comparison:
-    """The statistics of one column."""
+class _Outcome:
+    """The answer of one check about one column; ``message`` is None when it finds no drift."""
 
-    name: str
-    reference: Sample
-    current: Sample
-    psi: float
-    threshold: float
-    p_value: float
-    null_threshold: float
-    null_p_value: float
-    scale: float
-    new_share: float
-    new_excess: float
+    measurement: Measurement
+    message: str | None
 
 
 def check_drift(
@@ -60,7 +34,7 @@ def check_drift(
     current: Columns,
     inputs: Sequence[Input],
     gate: GateSpec,
-    movements: Mapping[str, Movement] | None = None,
+    movements: Movements | None = None,
 ) -> DriftResult:
     """Compare current data with a reference.
 
@@ -71,61 +45,36 @@ def check_drift(
         current: The data to check.
         inputs: The columns to check, and their types.
         gate: When a difference is drift.
-        movements: What :func:`calibrate` found, for ``psi: calibrated``.
+        movements: What :func:`proml_kedro.health.calibrate.calibrate` measured, for calibrated checks.
     """
     known = reference if isinstance(reference, ReferenceProfile) else make_profile(reference, inputs)
     rows = max((len(values) for values in current.values()), default=0)
-    broken = [
-        _schema_finding(one.name, problem, gate)
+    is_enough = min(rows, known.rows) >= gate.min_rows
+    pairs = [one for one in _pairs(known, current, inputs) if one.problem or is_enough]
+    findings = list(_findings(pairs, gate, movements or {}))
+    columns = tuple(sorted(findings, key=_worst_first))
+    return DriftResult(
+        verdict=_verdict(findings, gate) if is_enough else "insufficient",
+        reference_rows=known.rows,
+        current_rows=rows,
+        flagged_share=_flagged_share(findings),
+        notices=tuple(_notices(known, current, inputs, gate, rows)),
+        columns=columns,
+    )
+
+
+def _pairs(known: ReferenceProfile, current: Columns, inputs: Sequence[Input]) -> Iterator[ColumnPair]:
+    """Pair the columns of both sides: those with a problem first, then those whose values can be compared."""
+    problems = {
+        one.name: problem
         for one in inputs
-        if one.name in known.columns and (problem := schema_problem(current, one))
-    ]
-    profiles = {
-        name: one
-        for name, one in known.columns.items()
-        if not one.is_id_like and name not in {finding.name for finding in broken}
+        if one.name in known.columns and (problem := schema_problem(current, one)) is not None
     }
-    notices = tuple(_notices(known, current, inputs, gate, rows))
-    if min(rows, known.rows) < gate.min_rows:
-        return _overall("insufficient", known.rows, rows, notices, broken)
-    seen = movements if movements and gate.psi == "calibrated" else {}
-    compared = [
-        _compare(name, one, count(one, current[name]), gate, seen.get(name, Movement()))
-        for name, one in profiles.items()
-    ]
-    findings = [*broken, *_judge(compared, gate)]
-    return _overall(_verdict(findings, gate), known.rows, rows, notices, findings)
-
-
-def calibrate(
-    periods: Iterable[tuple[Columns, Columns]], inputs: Sequence[Input], least_rows: int = 500
-) -> dict[str, Movement]:
-    """How far each column has moved by itself, by name.
-
-    Args:
-        periods: Earlier pairs of reference and current data, of the lengths that are to be compared.
-        inputs: The columns, and their types.
-        least_rows: Pairs with fewer rows on a side say nothing and are passed over.
-    """
-    largest: dict[str, Movement] = {}
-    for before, after in periods:
-        known = make_profile(before, [one for one in inputs if schema_problem(after, one) is None])
-        if min(known.rows, max((len(values) for values in after.values()), default=0)) < least_rows:
-            continue
-        for name, one in known.columns.items():
-            seen, now = largest.get(name, Movement()), count(one, after[name])
-            # max() keeps its first argument when the second one is NaN: nothing to compare is no movement.
-            largest[name] = Movement(
-                max(seen.psi, stability_index(*pool_sparse_bins(one.sample.counts, now.counts))),
-                max(seen.nulls, abs(now.null_share - one.sample.null_share)),
-            )
-    return largest
-
-
-def _threshold(name: str, gate: GateSpec, movement: Movement) -> float:
-    if name in gate.columns:
-        return gate.columns[name]
-    return max(gate.psi_floor, gate.psi_margin * movement.psi) if gate.psi == "calibrated" else gate.psi
+    for name, problem in problems.items():
+        yield ColumnPair(name, known.columns[name], missing(known.columns[name]), problem)
+    for name, one in known.columns.items():
+        if name not in problems and not one.is_id_like:
+            yield ColumnPair(name, one, count(one, current[name]))
 
 
 def _notices(
@@ -143,14 +92,56 @@ def _notices(
     yield from (f"{name}: not checked, nothing reads it" for name in current if name not in expected)
 
 
-def _overall(
-    verdict: Verdict, reference_rows: int, rows: int, notices: tuple[str, ...], findings: Sequence[Finding]
-) -> DriftResult:
-    def worst_first(one: Finding) -> tuple[int, float]:
-        return _SEVERITY.index(one.verdict), -(one.psi or 0.0) / (one.threshold or 1.0)
+def _findings(pairs: Sequence[ColumnPair], gate: GateSpec, movements: Movements) -> Iterator[Finding]:
+    outcomes: dict[str, dict[str, _Outcome]] = {pair.name: {} for pair in pairs}
+    for name, check in checks_of(gate).items():
+        asked = [pair for pair in pairs if pair.problem is None or not check.reads_values]
+        moved = {pair.name: movements.get(pair.name, {}).get(name, 0.0) for pair in asked}
+        for pair, outcome in zip(asked, _ask(check, asked, moved, gate.alpha), strict=True):
+            outcomes[pair.name][name] = outcome
+    yield from (_finding(pair, outcomes[pair.name], gate) for pair in pairs)
 
-    columns = tuple(sorted(findings, key=worst_first))
-    return DriftResult(verdict, reference_rows, rows, _flagged_share(findings), notices, columns)
+
+def _ask(check: Check, pairs: Sequence[ColumnPair], moved: Mapping[str, float], alpha: float) -> Iterator[_Outcome]:
+    """Ask one check about all columns."""
+    p_values = [check.p_value(pair) for pair in pairs]
+    tested = [math.nan if one is None else one for one in p_values]
+    for pair, p_value, is_significant in zip(pairs, p_values, benjamini_hochberg(tested, alpha), strict=True):
+        size, limit = check.size(pair), check.limit(pair.name, moved[pair.name])
+        is_drift = size >= limit and (p_value is None or bool(is_significant))
+        measurement = Measurement(_defined(size), limit, _defined(p_value))
+        yield _Outcome(measurement, check.describe(pair, size, limit) if is_drift else None)
+
+
+def _defined(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
+
+
+def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec) -> Finding:
+    messages = {name: one.message for name, one in outcomes.items() if one.message is not None}
+    reasons = tuple(messages)
+    verdict: ColumnVerdict = "drift" if set(reasons) & set(gate.fail_on) else "warn" if reasons else "ok"
+    message = "; ".join(messages.values())
+    if pair.problem is not None:
+        return Finding(pair.name, verdict, reasons, message)
+    distribution = outcomes["distribution"].measurement
+    return Finding(
+        name=pair.name,
+        verdict=verdict,
+        reasons=reasons,
+        message=message,
+        psi=distribution.size,
+        threshold=distribution.limit,
+        p_value=distribution.p_value,
+        nulls=(pair.reference.null_share, pair.current.null_share),
+        scale=scale_ratio(pair.reference.magnitudes, pair.current.magnitudes),
+        new_values=pair.current.new_share,
+        checks={name: one.measurement for name, one in outcomes.items() if name not in STANDARD_CHECKS},
+    )
+
+
+def _worst_first(one: Finding) -> tuple[int, float]:
+    return _SEVERITY.index(one.verdict), -(one.psi or 0.0) / (one.threshold or 1.0)
 
 
 def _flagged_share(findings: Sequence[Finding]) -> float:
@@ -162,66 +153,3 @@ def _verdict(findings: Sequence[Finding], gate: GateSpec) -> Verdict:
     if any(one.verdict == "drift" for one in findings) or share >= gate.fail_share:
         return "drift"
     return "warn" if share else "ok"
-
-
-def _column_verdict(reasons: Iterable[Check], gate: GateSpec) -> ColumnVerdict:
-    found = set(reasons)
-    return "drift" if found & set(gate.fail_on) else "warn" if found else "ok"
-
-
-def _schema_finding(name: str, problem: str, gate: GateSpec) -> Finding:
-    return Finding(name, _column_verdict(["schema"], gate), ("schema",), problem)
-
-
-def _compare(name: str, profile: ColumnProfile, current: Sample, gate: GateSpec, movement: Movement) -> _Comparison:
-    reference = profile.sample
-    bins = pool_sparse_bins(reference.counts, current.counts)
-    return _Comparison(
-        name=name,
-        reference=reference,
-        current=current,
-        psi=stability_index(*bins),
-        threshold=_threshold(name, gate, movement),
-        p_value=g_test(*bins),
-        null_threshold=max(gate.null_change, gate.psi_margin * movement.nulls),
-        null_p_value=proportion_test(reference.nulls, reference.rows, current.nulls, current.rows),
-        scale=scale_ratio(reference.magnitudes, current.magnitudes),
-        new_share=current.new / current.values if current.values else 0.0,
-        new_excess=new_value_excess(current.new, current.values, profile.unseen, reference.values),
-    )
-
-
-def _judge(compared: Sequence[_Comparison], gate: GateSpec) -> Iterator[Finding]:
-    moved = benjamini_hochberg([one.p_value for one in compared], gate.alpha)
-    emptied = benjamini_hochberg([one.null_p_value for one in compared], gate.alpha)
-    for one, is_moved, is_emptied in zip(compared, moved, emptied, strict=True):
-        reasons = dict(_reasons(one, bool(is_moved), bool(is_emptied), gate))
-        yield Finding(
-            name=one.name,
-            verdict=_column_verdict(reasons, gate),
-            reasons=tuple(reasons),
-            message="; ".join(reasons.values()),
-            psi=None if math.isnan(one.psi) else one.psi,
-            threshold=one.threshold,
-            p_value=None if math.isnan(one.p_value) else one.p_value,
-            nulls=(one.reference.null_share, one.current.null_share),
-            scale=one.scale,
-            new_values=one.new_share,
-        )
-
-
-def _reasons(one: _Comparison, is_moved: bool, is_emptied: bool, gate: GateSpec) -> Iterator[tuple[Check, str]]:
-    """The checks that found something, each with words for it."""
-    before, after = one.reference.null_share, one.current.null_share
-    if is_emptied and abs(after - before) >= one.null_threshold:
-        infinite = f", {one.current.infinite} numbers are infinite" if one.current.infinite else ""
-        yield "nulls", f"nulls {before:.1%} → {after:.1%}{infinite}"
-    if not 1 / gate.scale < one.scale < gate.scale:
-        words = f"{one.scale:.3g} times larger" if one.scale > 1 else f"{1 / one.scale:.3g} times smaller"
-        yield "scale", f"numbers are {words}"
-    if one.new_excess >= gate.new_values:
-        yield "new_values", f"{one.new_share:.1%} of the values are new categories"
-    if is_moved and one.psi >= one.threshold:
-        medians = (one.reference.median, one.current.median)
-        median = f", median {medians[0]:.6g} → {medians[1]:.6g}" if None not in medians else ""
-        yield "distribution", f"PSI {one.psi:.3f} (limit {one.threshold:.3f}){median}"

@@ -1,19 +1,33 @@
-"""What a drift check says."""
+"""What the checks of a gate find."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
-
-from proml_kedro.spec.monitoring import Check
 
 ColumnVerdict = Literal["ok", "warn", "drift"]
 Verdict = Literal["ok", "warn", "drift", "insufficient"]
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """The difference that a check measured in one column.
+
+    Attributes:
+        size: How large the difference is; None when there is nothing to compare.
+        limit: From where on it counts.
+        p_value: How likely it is by chance; None for a check without a test.
+    """
+
+    size: float | None
+    limit: float
+    p_value: float | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
-    """What was found in one column.
+    """The verdict on one column, with what was measured.
 
     Attributes:
         name: Of the column.
@@ -26,11 +40,12 @@ class Finding:
         nulls: Share of rows without a value, in the reference and in the current data.
         scale: Factor by which the size of the numbers changed; 1 for categories.
         new_values: Share of current values that are categories the reference does not have.
+        checks: What the gate's further checks measured, by their names.
     """
 
     name: str
     verdict: ColumnVerdict
-    reasons: tuple[Check, ...] = ()
+    reasons: tuple[str, ...] = ()
     message: str = ""
     psi: float | None = None
     threshold: float | None = None
@@ -38,11 +53,12 @@ class Finding:
     nulls: tuple[float, float] | None = None
     scale: float | None = None
     new_values: float | None = None
+    checks: Mapping[str, Measurement] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class DriftResult:
-    """What was found overall.
+    """The verdict on all columns.
 
     Attributes:
         verdict: ``drift`` when a column's is, or when the share of columns with a finding reaches the gate's
@@ -62,5 +78,9 @@ class DriftResult:
     columns: tuple[Finding, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, as ``drift.json`` holds them."""
-        return asdict(self)
+        """Convert to plain values, as ``drift.json`` holds them; a column has ``checks`` where the gate has some."""
+        plain = asdict(self)
+        for column in plain["columns"]:
+            if not column["checks"]:
+                del column["checks"]
+        return plain

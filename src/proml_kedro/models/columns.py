@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
+from proml_kedro.formulas import sigmoid
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.problem import Task
 
@@ -203,11 +204,6 @@ def to_matrix(
         values = columns[one.name]
         matrix[:, position] = vocabularies[one.name].encode(values) if one.is_categorical else values
     return matrix
-
-
-def sigmoid(margin: Array) -> npt.NDArray[np.float64]:
-    """Log-odds to probability, in float64."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
 
 
 def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:

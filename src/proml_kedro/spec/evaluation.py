@@ -4,53 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from proml_kedro.errors import Mistake, unknown
+from proml_kedro.extensions import NameIn, metrics, ranking_metrics
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.model import ModelSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 
-Metric = Literal[
-    "auc", "average_precision", "logloss", "brier", "calibration_error", "rmse", "mae", "r2", "poisson_deviance"
-]
-
-METRICS: dict[Task, tuple[Metric, ...]] = {
-    "binary": ("auc", "average_precision", "logloss", "brier", "calibration_error"),
-    "regression": ("rmse", "mae", "r2", "calibration_error"),
-    "count": ("poisson_deviance", "rmse", "mae", "r2", "calibration_error"),
-}
-"""The metrics that fit a task."""
-
-_DEFAULTS: dict[Task, tuple[Metric, ...]] = {
-    "binary": ("auc", "logloss", "brier", "calibration_error"),
-    "regression": ("rmse", "mae", "r2", "calibration_error"),
-    "count": ("poisson_deviance", "rmse", "mae", "calibration_error"),
-}
-
-CUT_METRICS = ("ndcg", "precision", "recall", "map")
-"""Ranking metrics that look at the first k rows of a group."""
-
-WHOLE_METRICS = ("mrr", "group_auc")
-"""Ranking metrics of the whole group."""
+MetricName = Annotated[str, NameIn(metrics)]
 
 
-def _known_ranking_metric(text: str) -> str:
+def _check_ranking_metric(text: str) -> str:
     name, at, k = text.partition("@")
-    if name in WHOLE_METRICS and not at:
-        return text
-    if name in CUT_METRICS and re.fullmatch(r"[1-9]\d{0,3}", k):
-        return text
-    if name in CUT_METRICS:
+    has_cut = name in ranking_metrics.names() and ranking_metrics.get(name).has_cut
+    if name not in ranking_metrics.names() or (at and not has_cut):
+        raise ValueError(unknown("ranking metric", text, map(_as_written, ranking_metrics.names())))
+    if has_cut and not re.fullmatch(r"[1-9]\d{0,3}", k):
         raise ValueError(f"'{text}' does not say how many rows of a group to look at; write {name}@10")
-    known = [*WHOLE_METRICS, *(f"{one}@10" for one in CUT_METRICS)]
-    raise ValueError(unknown("ranking metric", text, known))
+    return text
 
 
-RankingMetric = Annotated[str, AfterValidator(_known_ranking_metric)]
-"""``ndcg@K``, ``precision@K``, ``recall@K``, ``map@K``, ``mrr`` or ``group_auc``."""
+def _as_written(name: str) -> str:
+    return f"{name}@10" if ranking_metrics.get(name).has_cut else name
+
+
+RankingMetric = Annotated[str, AfterValidator(_check_ranking_metric)]
+"""``ndcg@K``, ``precision@K``, ``recall@K``, ``map@K``, ``mrr``, ``group_auc``, or one of an installed package."""
+
+
+def metrics_of(task: Task) -> list[str]:
+    """Name the metrics that fit a task, in their order."""
+    kinds = [(name, metrics.get(name)) for name in metrics.names()]
+    return [name for name, kind in sorted(kinds, key=lambda one: one[1].order) if task in kind.tasks]
 
 
 class RankingSpec(Spec):
@@ -96,26 +84,26 @@ class EvaluationSpec(Spec):
     """
 
     baseline: ModelSpec | None = None
-    metrics: list[Metric] = []
+    metrics: list[MetricName] = []
     ranking: RankingSpec | None = None
     compare: ComparisonSpec = ComparisonSpec()
 
-    def metrics_for(self, task: Task) -> tuple[Metric, ...]:
-        """What to compute for this sort of label."""
-        return tuple(self.metrics) or _DEFAULTS[task]
+    def metrics_for(self, task: Task) -> tuple[str, ...]:
+        """Name the metrics to compute for a task."""
+        return tuple(self.metrics or (one for one in metrics_of(task) if task in metrics.get(one).default_for))
 
     def ranking_for(self, problem: ProblemSpec) -> RankingSpec | None:
-        """How to judge the order within groups; None where it is not judged."""
+        """Say how to judge the order within groups; None where it is not judged."""
         has_groups = problem.examples.group is not None and problem.label.task == "binary"
         ranking = self.ranking or (RankingSpec() if has_groups else None)
         return ranking if ranking and ranking.metrics else None
 
     def check(self, problem: ProblemSpec) -> Iterator[Mistake]:
-        """What does not fit the problem; keys begin inside of the evaluation."""
-        task, fitting = problem.label.task, METRICS[problem.label.task]
+        """Find what does not fit the problem; keys begin inside of the evaluation."""
+        task = problem.label.task
         for position, metric in enumerate(self.metrics):
-            if metric not in fitting:
-                message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(fitting)}"
+            if task not in metrics.get(metric).tasks:
+                message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
                 yield Mistake(f"metrics.{position}", message)
         columns = ["day", *problem.examples.entities, *(["group"] if problem.examples.group else [])]
         if self.compare.cluster_by not in [*columns, "row"]:

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from proml_kedro.spec.base import Duration, Spec
+from proml_kedro.errors import unknown
+from proml_kedro.extensions import drift_checks
+from proml_kedro.spec.base import Duration, Name, Spec
 
-Check = Literal["schema", "nulls", "scale", "new_values", "distribution"]
+STANDARD_CHECKS = ("schema", "nulls", "scale", "new_values", "distribution")
+"""The drift checks of every gate, in the order in which they are reported."""
+
+
+class DriftCheckSpec(Spec):
+    """A drift check of an installed package, with limits of its own.
+
+    Attributes:
+        kind: Which check: a name in ``proml_kedro.drift_checks``.
+    """
+
+    kind: str
+
+
+if TYPE_CHECKING:
+    DriftCheckField = DriftCheckSpec
+else:
+    DriftCheckField = drift_checks.field(DriftCheckSpec, lambda check: check.Limits, "kind")
 
 
 class ReferenceSpec(Spec):
@@ -53,7 +72,10 @@ class GateSpec(Spec):
         scale: Factor by which the size of the numbers must change to count (a change of unit).
         new_values: Smallest share of unexpected new categories that counts.
         min_rows: With fewer current rows there is no verdict.
-        fail_on: Checks of which one column is enough for drift; the others warn.
+        checks: Further checks, by a name of your own: `kind` is one that an installed package registers, the other keys
+            are its limits.
+        fail_on: Checks of which one column is enough for drift; the others warn. They are `schema`, `nulls`, `scale`,
+            `new_values`, `distribution`, and the names in `checks`.
         fail_share: Share of columns with any finding that is drift in itself.
         columns: PSI for single columns, by name.
     """
@@ -66,9 +88,27 @@ class GateSpec(Spec):
     scale: Annotated[float, Field(gt=1)] = 10.0
     new_values: Annotated[float, Field(gt=0, le=1)] = 0.01
     min_rows: Annotated[int, Field(ge=30)] = 500
-    fail_on: list[Check] = ["schema", "scale"]
+    checks: dict[Name, DriftCheckField] = {}
+    fail_on: list[str] = ["schema", "scale"]
     fail_share: Annotated[float, Field(gt=0, le=1)] = 0.34
     columns: dict[str, Annotated[float, Field(gt=0)]] = {}
+
+    @field_validator("checks")
+    @classmethod
+    def _names_of_their_own(cls, checks: dict[str, DriftCheckSpec]) -> dict[str, DriftCheckSpec]:
+        for name in STANDARD_CHECKS:
+            if name in checks:
+                raise ValueError(f"'{name}' is a check of every gate; give this one another name")
+        return checks
+
+    @field_validator("fail_on")
+    @classmethod
+    def _known_checks(cls, names: list[str], info: ValidationInfo) -> list[str]:
+        known = [*STANDARD_CHECKS, *info.data.get("checks", ())]
+        for name in names:
+            if name not in known:
+                raise ValueError(unknown("drift check", name, known))
+        return names
 
 
 class MonitoringSpec(Spec):

@@ -5,6 +5,8 @@ In a test of your own::
     def test_my_kind(tmp_path):
         check_component({"kind": "my_kind", "depth": 3}, tmp_path)
 
+    def test_gini():
+        check_metric("gini")
 
     def test_my_block():
         check_block({"block": "gate"})
@@ -13,6 +15,7 @@ In a test of your own::
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
 from proml_kedro.testing.heads import check_head
+from proml_kedro.testing.metrics import check_metric, check_ranking_metric
 from proml_kedro.testing.online_stores import check_online_store, check_two_writers
 
 __all__ = [
@@ -22,7 +25,9 @@ __all__ = [
     "check_block",
     "check_component",
     "check_head",
+    "check_metric",
     "check_online_store",
+    "check_ranking_metric",
     "check_two_writers",
     "make_examples",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from proml_kedro.evaluation.metrics import metrics
+from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.workspace.results import ModelResult
 from proml_kedro.workspace.snapshot import Snapshot
 
@@ -18,7 +18,7 @@ def models(snapshot: Snapshot) -> list[dict[str, Any]]:
             **_of_model(one),
             "metrics": asdict(one.metrics) if one.metrics else None,
             "higher_is_better": {
-                name: _is_higher_better(name) for name in (one.metrics.candidate if one.metrics else ())
+                name: higher_is_better(name) for name in (one.metrics.candidate if one.metrics else ())
             },
             "importance": sorted(one.importance.items(), key=lambda item: -item[1]),
             "features": _declared(snapshot, one, one.importance),
@@ -55,8 +55,3 @@ def _of_model(result: ModelResult) -> dict[str, Any]:
 def _declared(snapshot: Snapshot, result: ModelResult, names: Iterable[str]) -> list[str]:
     """Return those of some inputs that are declared features; others come from components or were removed."""
     return [name for name in names if snapshot.market.get(name, result.problem)]
-
-
-def _is_higher_better(metric: str) -> bool:
-    """Return whether larger is better. Registered metrics say so; those of rankings all grow with a better order."""
-    return metrics.get(metric).higher_is_better if metric in metrics.names() else True

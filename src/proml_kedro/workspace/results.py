@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
-from proml_kedro.evaluation.compare import RankingFacts
+from proml_kedro.evaluation.result import RankingFacts
 from proml_kedro.health.result import DriftResult
 
 RESULTS = ("evaluation", "training_set", "bundle", "drift", "consistency")

@@ -43,7 +43,7 @@ OVERRIDES = [
     ("~seeed", "override '~seeed': seeed: is not there"),
     ("~problem.label", "override '~problem.label': problem.label: is missing"),
     ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
-    ("evaluation.metrics=[aucc]", "evaluation.metrics.0: must be 'auc', 'average_precision', 'logloss', 'brier', 'cal"),
+    ("evaluation.metrics=[aucc]", "evaluation.metrics.0: no metric 'aucc'. Did you mean 'auc'?"),
     ("hardware.precision=float16", "must be 'float32' or 'float64', not 'float16'. Did you mean 'float"),
     ("monitoring.gate.psi=calibratd", "must be a number or 'calibrated', not 'calibratd'. Did you mean 'calibrated'?"),
     ("monitoring.gate.psi=-1", "monitoring.gate.psi: must be more than 0, not -1"),

@@ -15,10 +15,11 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from proml_kedro.evaluation.compare import Rankings, evaluate
-from proml_kedro.evaluation.metrics import Judged, metrics
+from proml_kedro.evaluation import compare
+from proml_kedro.evaluation.predictions import Predictions
+from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
 from proml_kedro.spec import EvaluationSpec
-from proml_kedro.spec.evaluation import METRICS
+from proml_kedro.spec.evaluation import RankingSpec
 
 REFERENCE = {
     "auc": roc_auc_score,
@@ -49,7 +50,7 @@ def sample(rows, seed=0, ties=False):
 def test_metrics_equal_scikit_learn(name, ties):
     label, probability = sample(3000, ties=ties)
     weight = np.random.default_rng(1).integers(0, 4, 3000).astype(float)
-    judged = Judged(label, probability)
+    judged = Predictions(label, probability)
     assert judged.measure([name])[name] == pytest.approx(REFERENCE[name](label, probability), rel=1e-9)
     weighted = REFERENCE[name](label, probability, sample_weight=weight)
     assert judged.measure([name], weight)[name] == pytest.approx(weighted, rel=1e-9)
@@ -61,14 +62,14 @@ def test_metrics_of_numbers_equal_scikit_learn(name):
     mean = generator.gamma(2.0, 1.0, 2000)
     label, weight = generator.poisson(mean).astype(float), generator.integers(0, 4, 2000).astype(float)
     score = mean * generator.uniform(0.7, 1.4, 2000)
-    judged = Judged(label, score)
+    judged = Predictions(label, score)
     assert judged.measure([name])[name] == pytest.approx(OF_NUMBERS[name](label, score), rel=1e-9)
     expected = OF_NUMBERS[name](label, score, sample_weight=weight)
     assert judged.measure([name], weight)[name] == pytest.approx(expected, rel=1e-9)
 
 
 def test_labels_that_are_all_equal_have_no_variance_to_explain():
-    assert np.isnan(Judged(np.ones(5), np.linspace(0, 1, 5)).measure(["r2"])["r2"])
+    assert np.isnan(Predictions(np.ones(5), np.linspace(0, 1, 5)).measure(["r2"])["r2"])
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,25 +79,45 @@ def test_a_weight_of_two_is_the_row_twice(rows, seed):
     weight = np.random.default_rng(seed).integers(1, 3, rows)
     twice = np.repeat(np.arange(rows), weight)
     for name in ("auc", "average_precision", "logloss", "brier"):
-        weighted = Judged(label, probability).measure([name], weight.astype(float))[name]
-        repeated = Judged(label[twice], probability[twice]).measure([name])[name]
+        weighted = Predictions(label, probability).measure([name], weight.astype(float))[name]
+        repeated = Predictions(label[twice], probability[twice]).measure([name])[name]
         assert weighted == pytest.approx(repeated, nan_ok=True)
 
 
 def test_one_class_has_no_auc():
-    assert np.isnan(Judged(np.ones(5), np.linspace(0, 1, 5)).measure(["auc"])["auc"])
-    assert np.isnan(Judged(np.zeros(5), np.linspace(0, 1, 5)).measure(["average_precision"])["average_precision"])
+    assert np.isnan(Predictions(np.ones(5), np.linspace(0, 1, 5)).measure(["auc"])["auc"])
+    assert np.isnan(Predictions(np.zeros(5), np.linspace(0, 1, 5)).measure(["average_precision"])["average_precision"])
 
 
 def test_calibration_error_is_the_gap():
     label, probability = sample(60_000)
-    assert Judged(label, probability).measure(["calibration_error"])["calibration_error"] < 0.01
+    assert Predictions(label, probability).measure(["calibration_error"])["calibration_error"] < 0.01
     off = np.clip(probability + 0.1, 0, 1)
-    assert Judged(label, off).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.1, abs=0.01)
+    assert Predictions(label, off).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.1, abs=0.01)
 
 
-def test_every_metric_of_the_spec_is_registered():
-    assert sorted(metrics.names()) == sorted({name for names in METRICS.values() for name in names})
+def test_rows_with_equal_scores_are_one_bin_of_the_calibration_error():
+    """As every row has the score .5 and half of them are positive, nothing is wrong, in whatever order they come."""
+    for label in ([0] * 50 + [1] * 50, [1] * 50 + [0] * 50, [0, 1] * 50):
+        assert Predictions(label, [0.5] * 100).measure(["calibration_error"])["calibration_error"] == 0
+    score = np.repeat([0.1, 0.2, 0.7, 0.9], 10)
+    label = [1] + [0] * 9 + [1] * 4 + [0] * 6 + [1] * 7 + [0] * 3 + [1] * 8 + [0] * 2
+    assert Predictions(label, score).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.075)
+
+
+def evaluate(label, candidate, baseline, clusters, spec, seed=0, task="binary", orders=None):
+    """Evaluate plain arrays; ``orders`` are ranking metrics, groups, and what both models order by."""
+    names, groups, ours, theirs = orders or ([], None, None, None)
+    rows = ScoredRows(
+        label,
+        ModelScores("ours", candidate, ours),
+        None if baseline is None else ModelScores("theirs", baseline, theirs),
+        task,
+        clusters,
+        Grouping("list", groups) if orders else None,
+    )
+    ranking = RankingSpec.model_validate({"metrics": names}) if orders else None
+    return compare.evaluate(rows, spec, ranking, seed)
 
 
 def spec(**compare):
@@ -212,9 +233,9 @@ def ranked(clusters, groups, rows=6000):
     generator = np.random.default_rng(1)
     known = generator.normal(0, 1, rows)
     label = (generator.random(rows) < 1 / (1 + np.exp(2 - known))).astype(float)
-    rankings = Rankings("list", ["mrr", "ndcg@5"], groups, known, generator.random(rows))
+    orders = (["mrr", "ndcg@5"], groups, known, generator.random(rows))
     flat = np.full(rows, label.mean())
-    return evaluate(label, flat, flat, clusters, spec(cluster_by="day"), rankings=rankings)
+    return evaluate(label, flat, flat, clusters, spec(cluster_by="day"), orders=orders)
 
 
 def test_orders_are_compared_beside_predictions_and_drawn_with_their_cluster():
@@ -240,10 +261,10 @@ def test_orders_of_one_cluster_are_as_sure_as_their_cluster():
     days, groups = np.repeat(np.arange(40), 200), np.arange(8000) // 5
     luck = generator.choice([-1.0, 1.0], 40)[days]
     label = (np.arange(8000) % 5 == 0).astype(float)
-    rankings = Rankings("list", ["mrr"], groups, luck * label + generator.normal(0, 0.2, 8000), generator.random(8000))
+    orders = (["mrr"], groups, luck * label + generator.normal(0, 0.2, 8000), generator.random(8000))
     flat = np.full(8000, 0.2)
     errors = [
-        evaluate(label, flat, flat, clusters, spec(cluster_by=by), rankings=rankings).differences["mrr"].standard_error
+        evaluate(label, flat, flat, clusters, spec(cluster_by=by), orders=orders).differences["mrr"].standard_error
         for clusters, by in ((days, "day"), (groups, "group"))
     ]
     assert errors[0] > 3 * errors[1]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from proml_kedro.evaluation.ranking import Ranked, meaning
+from proml_kedro.evaluation.metric import meaning
+from proml_kedro.evaluation.rankings import Rankings
 
 METRICS = [
     "ndcg@1",
@@ -70,7 +71,7 @@ def rankings(draw):
 @given(rankings(), st.integers(0, 5))
 def test_every_metric_equals_a_plain_loop(rows, seed):
     label, score, group = rows
-    ranked = Ranked(label, score, group, seed)
+    ranked = Rankings(label, score, group, seed)
     # Equal scores stand in the order that was drawn: the loop takes the order and not the draw from the class.
     assert (np.diff(ranked.score)[np.diff(ranked.group) == 0] <= 0).all()
     for metric in METRICS:
@@ -98,8 +99,8 @@ def test_a_weight_of_two_is_the_group_twice(rows, seed):
     twice = [np.concatenate([values, values[again]]) for values in (label, score)]
     _, groups = np.unique(np.concatenate([group, group[again] + group.max() + 1]), return_inverse=True)
     for metric in METRICS:
-        weighted = Ranked(label, score, group).measure([metric], times.astype(float))[metric]
-        assert weighted == pytest.approx(Ranked(*twice, groups).measure([metric])[metric], nan_ok=True)
+        weighted = Rankings(label, score, group).measure([metric], times.astype(float))[metric]
+        assert weighted == pytest.approx(Rankings(*twice, groups).measure([metric])[metric], nan_ok=True)
 
 
 @settings(max_examples=50, deadline=None)
@@ -107,8 +108,8 @@ def test_a_weight_of_two_is_the_group_twice(rows, seed):
 def test_only_the_order_within_groups_counts(rows):
     label, score, group = rows
     for metric in METRICS:
-        plain = Ranked(label, score, group).of_groups(metric)
-        shifted = Ranked(label, 2 * score + 100 * group, group).of_groups(metric)
+        plain = Rankings(label, score, group).of_groups(metric)
+        shifted = Rankings(label, 2 * score + 100 * group, group).of_groups(metric)
         assert np.array_equal(plain, shifted, equal_nan=True)
 
 
@@ -116,7 +117,7 @@ def test_it_agrees_with_scikit_learn():
     generator = np.random.default_rng(0)
     label, score = (generator.random((200, 10)) < 0.3).astype(int), generator.random((200, 10))
     some = (label.sum(axis=1) > 0) & (label.sum(axis=1) < 10)
-    ranked = Ranked(label.ravel(), score.ravel(), np.repeat(np.arange(200), 10))
+    ranked = Rankings(label.ravel(), score.ravel(), np.repeat(np.arange(200), 10))
     for k in (1, 5, 10):
         expected = ndcg_score(label[label.any(axis=1)], score[label.any(axis=1)], k=k)
         assert ranked.measure([f"ndcg@{k}"])[f"ndcg@{k}"] == pytest.approx(expected)
@@ -127,16 +128,16 @@ def test_it_agrees_with_scikit_learn():
 def test_equal_scores_are_worth_no_more_than_chance():
     """Were they left in the order of the rows, the first places would go to the rows that were shown first."""
     label = np.tile([1, 0, 0, 0], 5000)
-    flat = Ranked(label, np.zeros(20_000), np.repeat(np.arange(5000), 4))
+    flat = Rankings(label, np.zeros(20_000), np.repeat(np.arange(5000), 4))
     assert flat.measure(["precision@1"])["precision@1"] == pytest.approx(0.25, abs=0.02)
     assert flat.measure(["group_auc"])["group_auc"] == 0.5
 
 
 def test_groups_without_a_positive_are_counted_and_left_out():
-    ranked = Ranked([0, 0, 0, 1], [1, 2, 3, 4], np.array([0, 0, 1, 1]))
+    ranked = Rankings([0, 0, 0, 1], [1, 2, 3, 4], np.array([0, 0, 1, 1]))
     assert (ranked.positives == 0).sum() == 1
     assert ranked.measure(["mrr", "precision@2"]) == {"mrr": 1.0, "precision@2": 0.5}
-    nothing = Ranked([0, 0], [1, 2], np.array([0, 1]))
+    nothing = Rankings([0, 0], [1, 2], np.array([0, 1]))
     assert np.isnan(list(nothing.measure(["mrr", "ndcg@5", "group_auc"]).values())).all()
 
 

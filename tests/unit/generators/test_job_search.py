@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.evaluation.metrics import Judged
+from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.generators import generate
 from proml_kedro.generators.job_lists import draw_lists, draw_searches
 from proml_kedro.generators.job_world import draw_world
@@ -139,7 +139,7 @@ def test_no_model_knows_more_than_the_truth(data):
     everybody = 1 / (1 + np.exp(personal - truth["relevance"].to_numpy())) * truth["examination"].to_numpy()
     label = rows["click"].to_numpy()
     oracle, without, position = (
-        Judged(label, score).measure(["auc"])["auc"]
+        Predictions(label, score).measure(["auc"])["auc"]
         for score in (truth["p_click"], everybody, -rows["position"].to_numpy())
     )
     assert 0.785 < oracle < 0.815

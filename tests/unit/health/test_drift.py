@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from proml_kedro.health.drift import Movement, calibrate, check_drift
-from proml_kedro.health.profile import NumericProfile, ReferenceProfile, profile
+from proml_kedro.health.calibrate import calibrate
+from proml_kedro.health.column_profile import NumericProfile
+from proml_kedro.health.drift import check_drift
+from proml_kedro.health.profile import ReferenceProfile, profile
 from proml_kedro.models.component import Input
 from proml_kedro.spec.monitoring import GateSpec
 
@@ -129,9 +131,9 @@ def test_which_checks_fail_is_the_gates_to_say(reference):
     assert check(reference, current, GateSpec(fail_share=0.1)).verdict == "drift"
     assert check(reference, current, GateSpec(psi=5.0)).verdict == "ok"
     assert check(reference, current, GateSpec(columns={"normal": 5.0})).verdict == "ok"
-    assert check(reference, current, movements={"normal": Movement(psi=4.0)}).verdict == "ok"
+    assert check(reference, current, movements={"normal": {"distribution": 4.0}}).verdict == "ok"
     assert finding(
-        check(reference, current, movements={"normal": Movement(psi=4.0)}), "normal"
+        check(reference, current, movements={"normal": {"distribution": 4.0}}), "normal"
     ).threshold == pytest.approx(4.8)
 
 
@@ -142,7 +144,7 @@ def test_what_always_moves_is_no_drift():
     weeks = [{"moody": generator.normal(level, 1, 2000)} for level in levels]
     inputs = [Input("moody", "float")]
     movements = calibrate(itertools.pairwise(weeks[:13]), inputs)
-    assert movements["moody"].psi > 0.5
+    assert movements["moody"]["distribution"] > 0.5
     gate = GateSpec(fail_on=["distribution"])
     quiet = {"moody": generator.normal(levels[12] + 0.5, 1, 2000)}
     assert check_drift(weeks[12], quiet, inputs, gate).verdict == "drift"
@@ -157,7 +159,7 @@ def test_nulls_that_come_and_go_are_no_finding():
 
     inputs = [Input("gust", "float")]
     movements = calibrate([(week(0.5), week(0.7)), (week(0.6), week(0.4))], inputs)
-    assert movements["gust"].nulls == pytest.approx(0.2, abs=0.05)
+    assert movements["gust"]["nulls"] == pytest.approx(0.2, abs=0.05)
     assert check_drift(week(0.5), week(0.65), inputs, GATE).columns[0].reasons == ("nulls",)
     assert check_drift(week(0.5), week(0.65), inputs, GATE, movements).verdict == "ok"
     assert check_drift(week(0.5), week(0.85), inputs, GATE, movements).columns[0].reasons == ("nulls",)

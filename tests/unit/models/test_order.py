@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proml_kedro.evaluation.ranking import Ranked
+from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.xgboost.component import XGBoost
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
@@ -38,7 +38,7 @@ def fit(objective, train, validation, **config):
 
 
 def within(component, examples):
-    ranked = Ranked(examples.label, component.score(examples.columns)["margin"], examples.group)
+    ranked = Rankings(examples.label, component.score(examples.columns)["margin"], examples.group)
     return ranked.measure(["group_auc"])["group_auc"]
 
 
@@ -46,7 +46,7 @@ def within(component, examples):
 def test_an_order_is_learned_and_a_probability_comes_with_it(objective, tmp_path):
     train, validation, fresh = lists(seed=1), lists(400, seed=2), lists(600, seed=3)
     component = fit(objective, train, validation, early_stopping_rounds=10)
-    truth = Ranked(fresh.label, fresh.columns["shop.x"], fresh.group).measure(["group_auc"])["group_auc"]
+    truth = Rankings(fresh.label, fresh.columns["shop.x"], fresh.group).measure(["group_auc"])["group_auc"]
     assert within(component, fresh) > truth - 0.03
     scores = component.score(fresh.columns)
     assert (np.diff(scores["probability"][np.argsort(scores["margin"])]) >= 0).all(), "the order is the margin's"

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from proml_kedro.evaluation.compare import Difference, Evaluation, RankingFacts
+from proml_kedro.evaluation.result import Difference, Evaluation, RankingFacts
 from proml_kedro.health.result import DriftResult, Finding
 from proml_kedro.marketplace.entry import FeatureUsage, list_features
 from proml_kedro.marketplace.index import Market

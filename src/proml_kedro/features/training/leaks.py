@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.formulas import auc
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -136,7 +137,10 @@ def _is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
 
 
 def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """How well values tell the classes apart; of text, how well the label rates that half the rows show do."""
+    """Compute the AUC of one feature against the label.
+
+    Text is first replaced by the label rate of its category, estimated on half of the rows and judged on the other.
+    """
     if not _is_binary(label):
         return 0.0
     if values.dtype != object or not isinstance(values[0], str):
@@ -151,12 +155,8 @@ def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
 
 
 def _auc(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """The area under the ROC curve of values, or of their opposite, whichever is larger; 0 for too few rows."""
+    """Compute the AUC of values, or of their opposite, whichever is larger; 0 for too few rows."""
     if not _is_binary(label):
         return 0.0
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
-    positive = label == 1
-    p, n = int(positive.sum()), int((~positive).sum())
-    area = (float(ranks[positive].sum()) - p * (p + 1) / 2) / (p * n)
+    area = auc(label, values)
     return max(area, 1 - area)

@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from proml_kedro import formulas
 from proml_kedro.models.component import Array
 
 _RANKS = 10  # NDCG looks at the first ten
 
 
 def auc(label: Array, score: Array, group: Array | None = None) -> float:
-    """Compute the area under the ROC curve by ranks (Mann and Whitney, 1947); both classes must occur.
+    """Compute the area under the ROC curve; both classes must occur.
 
     >>> auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.6, 0.9]))
     0.875
     """
-    from scipy.stats import rankdata
-
-    positive = label > 0
-    count = int(positive.sum())
-    ranks = rankdata(score)[positive].sum()
-    return float((ranks - count * (count + 1) / 2) / (count * (len(label) - count)))
+    return formulas.auc(label > 0, score)
 
 
 def log_likelihood(label: Array, probability: Array, group: Array | None = None) -> float:
@@ -53,18 +48,8 @@ def ndcg(label: Array, score: Array, group: Array | None) -> float:
     if group is None:
         raise ValueError("there are no groups to rank in")
     _, groups = np.unique(group, return_inverse=True)
-    gained, ideal = (_discounted(label, by, groups) for by in (score, label))
-    counted = ideal > 0
-    return float(np.mean(gained[counted] / ideal[counted])) if counted.any() else 0.0
-
-
-def _discounted(label: Array, by: Array, groups: Array) -> npt.NDArray[np.float64]:
-    """Compute the discounted gain of each group when its rows are sorted by ``by``, falling."""
-    order = np.lexsort((-by, groups))
-    starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0])
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    gain = (2.0 ** label[order] - 1) / np.log2(rank + 2) * (rank < _RANKS)
-    return np.bincount(groups[order], gain).astype(np.float64)
+    found = formulas.ndcg(2.0**label - 1, formulas.places(groups, score), groups, _RANKS)
+    return float(np.nanmean(found)) if np.isfinite(found).any() else 0.0
 
 
 Metric = Callable[[Array, Array, "Array | None"], float]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.component import Columns
     from proml_kedro.models.graph.graph import ModelGraph
 
@@ -32,56 +32,29 @@ def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, tr
 
 
 def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Artifact, folder: Path) -> None:
-    from proml_kedro.evaluation.compare import Rankings, evaluate
-    from proml_kedro.evaluation.report import write_report
+    from proml_kedro.evaluation.compare import evaluate
+    from proml_kedro.evaluation.report import Insight, write_report
+    from proml_kedro.evaluation.rows import Grouping, ScoredRows
     from proml_kedro.models.columns import in_split, read_codes
 
     spec, evaluation = run.spec, run.spec.evaluation
-    ours = _score(run, rows, spec.model, trained_model)
-    theirs = _score(run, rows, evaluation.baseline, trained_baseline) if evaluation.baseline else None
-    facts = _facts(run, rows)
-    ranking, rankings = evaluation.ranking_for(spec.problem), None
-    if ranking and ours.order is not None:
-        groups = read_codes(rows, ranking.within, in_split("test"))
-        rankings = Rankings(ranking.within, ranking.metrics, groups, ours.order, theirs.order if theirs else None)
-    result = evaluate(
-        facts["label"],
-        ours.scores,
-        theirs.scores if theirs else None,
-        facts.get(evaluation.compare.cluster_by),
-        evaluation,
-        spec.seed,
+    graph, candidate = _score(run, rows, spec.model, trained_model)
+    facts, ranking = _facts(run, rows), evaluation.ranking_for(spec.problem)
+    scored = ScoredRows(
+        label=facts["label"],
+        candidate=candidate,
+        baseline=_score(run, rows, evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
         task=spec.problem.label.task,
-        rankings=rankings,
+        clusters=facts.get(evaluation.compare.cluster_by),
+        grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split("test"))) if ranking else None,
     )
-    write_report(
-        folder,
-        result,
-        facts["label"],
-        facts["day"],
-        (spec.model.name, ours.scores),
-        (evaluation.baseline.name, theirs.scores) if evaluation.baseline and theirs else None,
-        ours.graph.importance(),
-        ours.graph.report(folder),
-    )
+    result = evaluate(scored, evaluation, ranking, spec.seed)
+    write_report(folder, result, scored, facts["day"], Insight(graph.importance(), graph.report(folder)))
 
 
-@dataclass(frozen=True)
-class _ScoredModel:
-    """A model on the test rows.
-
-    Attributes:
-        graph: The model.
-        scores: Of the rows as they are, shape (n,).
-        order: What the rows are put in order by, shape (n,); None where no order is judged.
-    """
-
-    graph: ModelGraph
-    scores: npt.NDArray[np.float64]
-    order: npt.NDArray[np.float64] | None
-
-
-def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> _ScoredModel:
+def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:
+    """Load a model and score the test rows."""
+    from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.graph.graph import ModelGraph
 
@@ -90,7 +63,7 @@ def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> _Scored
     columns = read_columns(rows, graph.inputs, in_split("test"), run.spec.hardware.precision)
     ranked = run.spec.evaluation.ranking_for(problem) is not None
     order = _order(graph, columns, run.spec.features.neutral()) if ranked else None
-    return _ScoredModel(graph, graph.score(columns), order)
+    return graph, ModelScores(model.name, graph.score(columns), order)
 
 
 def _facts(run: Run, rows: Path) -> Columns:

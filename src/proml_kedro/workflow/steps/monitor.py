@@ -34,7 +34,7 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
 
 
 def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_file: Path | None, folder: Path) -> None:
-    from proml_kedro.health.drift import calibrate
+    from proml_kedro.health.calibrate import calibrate
     from proml_kedro.health.drift import check_drift as check
     from proml_kedro.health.evidently_report import write_report
     from proml_kedro.health.periods import History
@@ -50,7 +50,7 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
         current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
     else:
         current = past.end_of(monitoring.current.split, monitoring.current.last)
-    periods = past.periods(monitoring) if monitoring.gate.psi == "calibrated" else ()
-    result = check(reference, current, past.inputs, monitoring.gate, calibrate(periods, past.inputs))
+    movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
+    result = check(reference, current, past.inputs, monitoring.gate, movements)
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
     write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, spec.seed)
