@@ -196,3 +196,18 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_computed(hardware, t
     assert done.stderr.startswith(f"conf/hardware/{hardware}.yaml:1: hardware.device: no GPU is found;")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "data").exists()
+
+
+def test_a_command_of_another_package_is_there_by_kedros_plugins(tmp_path):
+    (tmp_path / "hello.py").write_text(
+        "import click\n@click.group()\ndef commands(): pass\n"
+        "@commands.command()\ndef hello():\n    click.echo('hello from a plugin')\n"
+    )
+    info = tmp_path / "hello-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[kedro.project_commands]\nhello = hello:commands\n")
+    done = kedro("hello", PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "hello from a plugin\n"), done.stderr
+    assert "hello" in kedro("--help", PYTHONPATH=str(tmp_path)).stdout
+    assert kedro("hello").returncode != 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError, unknown
 
 TYPES = ("numerical", "categorical", "embedding")
@@ -16,30 +17,18 @@ FOUND = 1
 """Exit code of a command that looked for something wrong, and found it."""
 
 
-def make_group(
-    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
-) -> click.Group:
-    """Make the group `features`.
-
-    Args:
-        command: The class of the project's commands: one that answers every mistake in one line.
-        overrides: Makes the argument that takes KEY=VALUE.
-        conf_of_project: Where the configuration lies when no option says so.
-    """
+def make_group() -> click.Group:
+    """Make the group `features`."""
     group = click.Group("features", help="Find, understand and read features.")
     for name, callback, params, text in (
         ("search", _search, _search_params(), _SEARCH),
-        ("describe", _describe, [click.Argument(["name"]), overrides(), _json_option()], _DESCRIBE),
+        ("describe", _describe, [click.Argument(["name"]), overrides_argument(), _json_option()], _DESCRIBE),
         ("get", _get, _get_params(), _GET),
-        ("validate", _validate, [overrides()], _VALIDATE),
-        ("push", _push, _push_params(overrides), _PUSH),
-        ("check", _check, [overrides(), *_check_options()], _CHECK),
+        ("validate", _validate, [overrides_argument()], _VALIDATE),
+        ("push", _push, _push_params(), _PUSH),
+        ("check", _check, [overrides_argument(), *_check_options()], _CHECK),
     ):
-        options = [
-            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
-            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
-        ]
-        group.add_command(command(name, callback=callback, params=[*params, *options], help=text))
+        group.add_command(Command(name, callback=callback, params=[*params, *configuration_options()], help=text))
     return group
 
 
@@ -97,9 +86,9 @@ def _get_params() -> list[click.Parameter]:
     ]
 
 
-def _push_params(overrides: Callable[[], click.Argument]) -> list[click.Parameter]:
+def _push_params() -> list[click.Parameter]:
     file = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-    return [click.Argument(["view"]), click.Argument(["file"], type=file), overrides()]
+    return [click.Argument(["view"]), click.Argument(["file"], type=file), overrides_argument()]
 
 
 def _check_options() -> list[click.Parameter]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
@@ -19,27 +21,18 @@ if TYPE_CHECKING:
 PORT = 4242
 
 
-def make_command(
-    command: type[click.Command], overrides: Callable[[], click.Argument], conf_of_project: Callable[[], str]
-) -> click.Command:
-    """Make the command `workspace`.
-
-    Args:
-        command: The class of the project's commands: one that answers every mistake in one line.
-        overrides: Makes the argument that takes KEY=VALUE.
-        conf_of_project: Where the configuration lies when no option says so.
-    """
-    return command(
+def make_command() -> click.Command:
+    """Make the command `workspace`."""
+    return Command(
         "workspace",
         callback=_workspace,
         params=[
-            overrides(),
+            overrides_argument(),
             click.Option(
                 ["--port"], type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 for any free one."
             ),
             click.Option(["--no-browser"], is_flag=True, help="Only print the address."),
-            click.Option(["--env", "-e"], help="Kedro environment: a file of conf/env."),
-            click.Option(["--conf-source"], default=conf_of_project, help="Folder or archive with the configuration."),
+            *configuration_options(),
         ],
         help="""Show features, models and health on a local page.
 

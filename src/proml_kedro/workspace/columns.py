@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from proml_kedro.marketplace.entry import Entry
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workspace.snapshot import feature_table
 
 _NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT|FLOAT|DOUBLE|DECIMAL.*")
@@ -39,7 +39,7 @@ def find_column(entry: Entry, data_dir: Path) -> FeatureColumn | None:
     """
     import pyarrow.parquet as pq
 
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/training_set.parquet"), key=_modified, reverse=True)
+    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/{FILE}"), key=_modified, reverse=True)
     for file in sets:
         if entry.name in pq.read_schema(file).names:
             return FeatureColumn(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
@@ -66,8 +66,3 @@ def is_whole(type_: str) -> bool:
 def is_vector(type_: str) -> bool:
     """Return whether an SQL type is drawn as lengths of vectors."""
     return bool(_VECTOR.fullmatch(type_))
-
-
-def first_row(connection: Any, query: str) -> tuple[Any, ...]:
-    """Return the first row of a query's result."""
-    return tuple(connection.execute(query).fetchall()[0])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
-from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import connect
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.columns import FeatureColumn, first_row, is_number
+from proml_kedro.workspace.columns import FeatureColumn, is_number
 
 _SAMPLED_ROWS = 50_000
 _MOST_COLUMNS = 500
@@ -28,19 +30,17 @@ def correlations(column: FeatureColumn, hardware: HardwareSpec, least: float = 0
     """
     if "." not in column.name:
         return {}
-    relation = parquet(column.file)
-    with connect(hardware) as connection:
-        types = {name: type_ for name, type_ in describe(connection, relation).items() if "." in name}
+    with connect(hardware) as session:
+        relation = Tables(session, column.file.parent).relation(column.file.stem)
+        types = {name: type_ for name, type_ in relation.schema.items() if "." in name}
         numbers = [name for name, type_ in types.items() if is_number(type_)]
         if column.name not in numbers:
             return {}
         others = [one for one in numbers if one != column.name][:_MOST_COLUMNS]
-        return dict(_correlated(connection, relation, column.name, others, least)) if others else {}
+        return dict(_correlated(relation, column.name, others, least)) if others else {}
 
 
-def _correlated(
-    connection: Any, relation: str, name: str, others: list[str], least: float
-) -> Iterator[tuple[str, float]]:
+def _correlated(relation: Relation, name: str, others: list[str], least: float) -> Iterator[tuple[str, float]]:
     chosen = ", ".join(f"CAST({quote(one)} AS DOUBLE) AS {quote(one)}" for one in (name, *others))
     sample = f"(SELECT {chosen} FROM {relation} USING SAMPLE reservoir({_SAMPLED_ROWS} ROWS) REPEATABLE (1))"
     pairs = ", ".join(
@@ -48,7 +48,7 @@ def _correlated(
         f"covar_pop({quote(name)}, {quote(one)})"
         for one in others
     )
-    found = first_row(connection, f"SELECT {pairs} FROM {sample}")
+    found = relation.engine.row(f"SELECT {pairs} FROM {sample}")
     for position, one in enumerate(others):
         count, squared, covariance = found[3 * position : 3 * position + 3]
         if count < _LEAST_PAIRS or squared is None or covariance is None or math.isnan(squared):

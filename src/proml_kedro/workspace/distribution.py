@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import connect
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.workspace.columns import FeatureColumn, first_row, is_number, is_vector, is_whole
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.workspace.columns import FeatureColumn, is_number, is_vector, is_whole
 
 BINS = 32
 _MOST_CATEGORIES = 12
@@ -62,59 +62,51 @@ def sketch(column: FeatureColumn, hardware: HardwareSpec) -> Distribution:
         column: Where its values are.
         hardware: The machine.
     """
-    relation = parquet(column.file)
-    with connect(hardware) as connection:
-        type_ = describe(connection, relation)[column.name]
-        rows, present = first_row(connection, f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
+    with connect(hardware) as session:
+        relation = Tables(session, column.file.parent).relation(column.file.stem)
+        type_ = relation.schema[column.name]
+        rows, present = session.row(f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
         nulls = int(rows - present)
         if is_number(type_):
-            values = f"SELECT CAST({quote(column.name)} AS DOUBLE) AS value FROM {relation}"
-            return _of_numbers(connection, values, "numbers", column, rows, nulls, is_whole(type_))
+            values = relation.select(f"CAST({quote(column.name)} AS DOUBLE) AS value")
+            known = Distribution("numbers", column.place, rows, nulls)
+            return _of_numbers(values, known, whole=is_whole(type_))
         if is_vector(type_):
             vector = f"CAST({quote(column.name)} AS DOUBLE[])"
-            values = f"SELECT sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value FROM {relation}"
-            return _of_numbers(connection, values, "lengths", column, rows, nulls, whole=False)
+            values = relation.select(f"sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value")
+            return _of_numbers(values, Distribution("lengths", column.place, rows, nulls), whole=False)
         if type_ in ("VARCHAR", "BOOLEAN"):
-            return _of_categories(connection, relation, column, rows, nulls)
+            return _of_categories(relation, column, rows, nulls)
     return Distribution("other", column.place, rows, nulls)
 
 
-def _of_numbers(
-    connection: duckdb.DuckDBPyConnection,
-    values: str,
-    kind: Kind,
-    column: FeatureColumn,
-    rows: int,
-    nulls: int,
-    whole: bool,
-) -> Distribution:
-    finite = f"(SELECT value FROM ({values}) WHERE isfinite(value))"
+def _of_numbers(values: Relation, known: Distribution, whole: bool) -> Distribution:
+    finite = values.select("value", where="isfinite(value)")
     names = ("min", "low", "q25", "median", "q75", "high", "max", "mean", "std")
     shares = f"[0, {_TAIL}, 0.25, 0.5, 0.75, {1 - _TAIL}, 1]"
     # favg: the same mean on every run, in whatever order threads read.
-    quantiles, *moments, count = first_row(
-        connection,
-        f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}",
+    quantiles, *moments, count = finite.engine.row(
+        f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}"
     )
     if not count:
-        return Distribution(kind, column.place, rows, nulls)
+        return known
     found = zip(names, (*quantiles, *moments), strict=True)
     figures = {name: float(value) for name, value in found if value is not None}
     edges = _edges(figures, whole)
-    counts = {0: count} if len(edges) == 2 else _counts(connection, finite, edges)
+    counts = {0: count} if len(edges) == 2 else _counts(finite, edges)
     bars = tuple(HistogramBar(counts.get(one, 0), edges[one], edges[one + 1]) for one in range(len(edges) - 1))
     kept = {name: value for name, value in figures.items() if name not in ("low", "high")}
-    return Distribution(kind, column.place, rows, nulls, bars, figures=kept)
+    return replace(known, bars=bars, figures=kept)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, relation: str, edges: list[float]) -> dict[int, int]:
+def _counts(relation: Relation, edges: list[float]) -> dict[int, int]:
     """Count the values between each pair of edges of equal distance. The first and last count what lies beyond."""
     low, width = edges[0], edges[1] - edges[0]
     return dict(
-        connection.execute(
+        relation.engine.rows(
             f"SELECT least(greatest(floor((value - {low!r}) / {width!r}), 0), {len(edges) - 2})::INTEGER AS bar, "
             f"count(*) FROM {relation} GROUP BY bar"
-        ).fetchall()
+        )
     )
 
 
@@ -131,15 +123,13 @@ def _edges(figures: dict[str, float], whole: bool) -> list[float]:
     return [low + step * width for step in range(BINS + 1)]
 
 
-def _of_categories(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: FeatureColumn, rows: int, nulls: int
-) -> Distribution:
+def _of_categories(relation: Relation, column: FeatureColumn, rows: int, nulls: int) -> Distribution:
     name = quote(column.name)
-    found = connection.execute(
+    found = relation.engine.rows(
         f"SELECT CAST({name} AS VARCHAR) AS value, count(*) AS rows FROM {relation} WHERE {name} IS NOT NULL "
         f"GROUP BY value ORDER BY rows DESC, value LIMIT {_MOST_CATEGORIES}"
-    ).fetchall()
-    (distinct,) = first_row(connection, f"SELECT count(DISTINCT {name}) FROM {relation}")
+    )
+    (distinct,) = relation.engine.row(f"SELECT count(DISTINCT {name}) FROM {relation}")
     bars = tuple(HistogramBar(count, value=value) for value, count in found)
     rest = rows - nulls - sum(one.count for one in bars)
     return Distribution("categories", column.place, rows, nulls, bars, rest, int(distinct))

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proml_kedro.engine.duckdb import connect, literal, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.session import Session, connect
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -44,8 +45,8 @@ class PointInTimeJoin:
 
     def to_arrow(self) -> pa.Table:
         """Run the query and return all rows."""
-        with open_with_entities(self._hardware, self._entities) as connection:
-            return connection.sql(self.sql).to_arrow_table()
+        with open_with_entities(self._hardware, self._entities) as session:
+            return session.arrow(self.sql)
 
     def write_parquet(
         self,
@@ -67,14 +68,11 @@ class PointInTimeJoin:
         """
         names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
         query = f"{self._sql}\n) ORDER BY {quote(order_by)}" if order_by else f"{self.sql}\n)"
-        with open_with_entities(self._hardware, self._entities, path.parent) as connection:
+        with open_with_entities(self._hardware, self._entities, path.parent) as session:
             rows = f"SELECT {names} FROM ({query}"
             if derive is not None:
-                return _write_derived(connection.sql(rows).to_arrow_reader(_BATCH_ROWS), path, derive)
-            written = connection.execute(
-                f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchall()
-        return int(written[0][0])
+                return _write_derived(session.batches(rows, _BATCH_ROWS), path, derive)
+            return session.write_parquet(rows, path)
 
 
 class FeatureHistory(Protocol):
@@ -100,18 +98,18 @@ class FeatureHistory(Protocol):
 
 
 @contextmanager
-def open_with_entities(hardware: HardwareSpec, entities: Any, folder: Path | None = None) -> Iterator[Any]:
-    """Open a database in which the entity rows, if there are any, are the table :data:`ENTITIES`.
+def open_with_entities(hardware: HardwareSpec, entities: Any, folder: Path | None = None) -> Iterator[Session]:
+    """Open a session in which the entity rows, if there are any, are the table :data:`ENTITIES`.
 
     Args:
         hardware: What it may use.
         entities: A table of Arrow, a data frame, or None.
         folder: For what does not fit into memory. The system's temporary folder when omitted.
     """
-    with connect(hardware, folder) as connection:
+    with connect(hardware, folder) as session:
         if entities is not None:
-            connection.register(ENTITIES, entities)
-        yield connection
+            session.register(ENTITIES, entities)
+        yield session
 
 
 def _write_derived(batches: Any, path: Path, derive: Callable[[pa.RecordBatch], pa.RecordBatch]) -> int:

@@ -49,7 +49,7 @@ def test_numbers_are_learned_in_their_own_unit():
     assert facts["deviation of shop intercept"] == pytest.approx(6, rel=0.15)
     assert facts["residual deviation"] == pytest.approx(5, rel=0.03)
     said = component.score(fresh.columns)
-    assert set(said) == set(component.spec.outputs("regression"))
+    assert set(said) == set(component.spec.output_names("regression"))
     z = (fresh.label - said["mean"]) / np.sqrt(said["variance"])
     assert z.std() == pytest.approx(1, abs=0.03)
 
@@ -176,7 +176,7 @@ def test_an_entity_with_many_rows_is_sampled_and_the_sample_depends_on_the_seed_
     kept = np.sum([sample(codes, 100, np.random.default_rng(seed))[:1000] for seed in range(300)], axis=0)
     assert abs(kept - 30).max() < 27  # of 300 draws each row stays in a tenth; 5 standard deviations
     bounded = fitted("count", make_visits("count"), random_effects=[{"entity": "shop", "max_rows": 9}])
-    assert bounded._learned.effects[0].rows.max() == 9
+    assert bounded._model.effects[0].rows.max() == 9
 
 
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])

@@ -1,0 +1,97 @@
+"""Effects: coefficients of single entities, which some kinds of component learn, beside the population."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class EntityEffect:
+    """Coefficient of one entity, compared with the population.
+
+    Attributes:
+        effect: Title of the random effect.
+        entity: The entity.
+        feature: What the coefficient multiplies: ``intercept``, or a number in standard deviations from its mean.
+        known: Whether the entity was among the training rows; if not, the values below are those of the population.
+        rows: Number of training rows, by weight.
+        value: Posterior mean, in the unit of the margin.
+        error: Posterior standard deviation.
+        population: Standard deviation over entities.
+        deviations: ``value`` in multiples of ``population``.
+        quantile: Share of the entities with a smaller value; None for an unknown entity.
+    """
+
+    effect: str
+    entity: str
+    feature: str
+    known: bool
+    rows: float
+    value: float
+    error: float
+    population: float
+    deviations: float
+    quantile: float | None
+
+
+@dataclass(frozen=True)
+class FixedEffect:
+    """Coefficient that is common to all rows.
+
+    Attributes:
+        name: ``intercept``, an input, or ``missing`` and an input.
+        level: Level of a categorical input, else None.
+        value: Coefficient in the unit of the margin; of a number for each of its standard deviations.
+        error: Standard error; 0 for a coefficient that ``l1`` holds at zero.
+        per_unit: Coefficient of a number for one unit of it, else None.
+    """
+
+    name: str
+    level: str | None
+    value: float
+    error: float
+    per_unit: float | None
+
+
+@dataclass(frozen=True)
+class Population:
+    """Variance component: spread of one coefficient over the entities.
+
+    Attributes:
+        effect: Title of the random effect.
+        feature: What the coefficient multiplies; of factors, how many of their dimensions contribute.
+        entities: Number of entities with rows.
+        deviation: Standard deviation over entities, of factors over their combinations.
+        correlations: Correlations with the preceding coefficients of the same effect.
+        unit: Standard deviation of the feature, for which the coefficient is; None for an intercept.
+    """
+
+    effect: str
+    feature: str
+    entities: int
+    deviation: float
+    correlations: list[float]
+    unit: float | None = None
+
+
+@runtime_checkable
+class HasEffects(Protocol):
+    """A component that has learned coefficients of its own for entities."""
+
+    @property
+    def entity_inputs(self) -> list[str]:
+        """The inputs that entities are named by."""
+
+    def effects_of(self, entity: Mapping[str, str]) -> list[EntityEffect]:
+        """The coefficients of an entity, inputs to values, in every effect whose inputs are all given."""
+
+    def most_different(self, count: int) -> list[EntityEffect]:
+        """For each coefficient of each effect the ``count`` entities that are farthest from the population."""
+
+    def fixed_effects(self) -> list[FixedEffect]:
+        """The coefficients that hold for all rows."""
+
+    def population(self) -> list[Population]:
+        """How the coefficients of each random effect differ over the entities."""
