@@ -44,7 +44,7 @@ def needed_modules(manifest: Manifest) -> set[str]:
         if module in found:
             continue
         found.add(module)
-        if top in own:
+        if top in own and module != PACKAGE:  # its face imports projects on demand, which nothing served asks for
             pending.extend(_imports_of(module))
     return found
 
