@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from proml_kedro.bundle import Bundle, IntegrityError, Manifest, write_bundle
+from proml_kedro.bundle import Bundle, BundleContent, IntegrityError, Manifest, write_bundle
 from proml_kedro.bundle.golden import compare
 from proml_kedro.bundle.integrity import CHECKSUMS, verify, write_checksums
 from proml_kedro.models.columns import read_columns
@@ -233,11 +233,12 @@ def test_a_model_of_several_components_comes_back(tmp_path):
     graph = fit(config, training_set)
     write_bundle(
         folder,
-        graph=graph,
-        config=config,
-        training_set=training_set,
-        metrics={"candidate": {"auc": float("nan"), "brier": 0.25}, "baseline": None, "differences": {}},
-        lineage={},
+        BundleContent(
+            graph=graph,
+            config=config,
+            training_set=training_set,
+            metrics={"candidate": {"auc": float("nan"), "brier": 0.25}, "baseline": None, "differences": {}},
+        ),
         name="sales",
         version="1",
         shown_at=folder,
@@ -277,11 +278,7 @@ def test_a_model_may_read_a_key(tmp_path):
     assert [(one.name, one.dtype) for one in graph.inputs] == [("visit.price", "float"), ("shop", "str")]
     write_bundle(
         tmp_path / "bundle",
-        graph=graph,
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={},
+        BundleContent(graph=graph, config=config, training_set=training_set, metrics=METRICS),
         name="sales",
         version="v1",
         shown_at=tmp_path,

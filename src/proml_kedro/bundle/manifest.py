@@ -18,6 +18,7 @@ from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import ColumnFeature
 from proml_kedro.spec.inputs import is_entity
+from proml_kedro.spec.outputs import OutputRef
 from proml_kedro.spec.problem import ProblemSpec
 
 MANIFEST = "proml.yaml"
@@ -135,7 +136,7 @@ class Manifest(Spec):
     @property
     def score_output(self) -> str:
         """What the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
-        return self.score.rpartition(".")[2]
+        return OutputRef.parse(self.score).output
 
     @property
     def serving(self) -> ServingSpec:

@@ -44,7 +44,7 @@ def needed_modules(manifest: Manifest) -> set[str]:
         if module in found:
             continue
         found.add(module)
-        if top in own and module != PACKAGE:  # its face imports projects on demand, which nothing served asks for
+        if top in own:
             pending.extend(_imports_of(module))
     return found
 
@@ -95,10 +95,12 @@ def _imports_of(module: str) -> Iterator[str]:
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes but those that only a type checker sees."""
+    """Yield all nodes but those that only a type checker sees, and what a package offers on demand alone."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":  # a kind's component is named by itself
             continue
         yield from _runtime_nodes(node)
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.bundle import write_bundle
+from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.serving.lookup import STORE_VARIABLE
 from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
@@ -72,11 +72,7 @@ def made(tmp_path_factory):
     bundle.mkdir(parents=True)
     write_bundle(
         bundle,
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics={},
-        lineage={},
+        BundleContent(graph=fit(config, training_set), config=config, training_set=training_set, metrics={}),
         name="sales",
         version="1",
         shown_at=bundle,

@@ -15,16 +15,19 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
     problem, model = run.spec.problem, run.spec.model
 
     def write(folder: Path) -> None:
+        from proml_kedro.bundle import BundleContent
         from proml_kedro.bundle import write_bundle as write_files
         from proml_kedro.models.graph import ModelGraph
 
         write_files(
             folder,
-            graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
-            config=run.spec.model_dump(mode="json"),
-            training_set=training_set.file(FILE),
-            metrics=evaluation.json("metrics.json"),
-            lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            BundleContent(
+                graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
+                config=run.spec.model_dump(mode="json"),
+                training_set=training_set.file(FILE),
+                metrics=evaluation.json("metrics.json"),
+                lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            ),
             name=f"{problem.name}-{model.name}",
             version=trained_model.fingerprint[:12],
             shown_at=Path(run.spec.data_dir) / problem.name / model.name / "bundle",
