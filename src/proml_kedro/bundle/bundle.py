@@ -163,27 +163,27 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """Return the bundle's name."""
         return self.manifest.name
 
     @property
     def version(self) -> str:
-        """The bundle's version."""
+        """Return the bundle's version."""
         return self.manifest.version
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
+        """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``."""
+        """Read ``metrics.json``."""
         content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities, or means for other tasks than binary; float64 of shape (n,).
+        """Score rows: probabilities, or means for other tasks than binary; float64 of shape (n,).
 
         Args:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
@@ -191,7 +191,7 @@ class Bundle:
         return self._scorer.score(columns)
 
     def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Scores to put rows in order by; float64 of shape (n,).
+        """Compute scores to put rows in order by; float64 of shape (n,).
 
         Features with a neutral value, such as the position at which a row was shown, have that value in every row.
 

@@ -47,12 +47,12 @@ class InputField(Spec):
 
     @property
     def is_key(self) -> bool:
-        """Whether it is a key of the examples; the model takes it for a category, whatever its type is."""
+        """Tell whether it is a key of the examples; the model takes it for a category, whatever its type is."""
         return not self.view
 
     @property
     def is_text(self) -> bool:
-        """Whether the model reads it as a category."""
+        """Tell whether the model reads it as a category."""
         return self.is_key or self.dtype == "str"
 
 
@@ -102,7 +102,7 @@ class Manifest(Spec):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The manifest of a bundle.
+        """Read the manifest of a bundle.
 
         Raises:
             IntegrityError: There is none, or it is not one that this version reads.
@@ -135,27 +135,27 @@ class Manifest(Spec):
 
     @property
     def score_output(self) -> str:
-        """What the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
+        """Name what the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
         return OutputRef.parse(self.score).output
 
     @property
     def serving(self) -> ServingSpec:
-        """How the bundle is to be served."""
+        """Return how the bundle is to be served."""
         return ServingSpec.model_validate(self.config.get("serving", {}))
 
     @property
     def features(self) -> FeaturesSpec:
-        """The declared feature views."""
+        """Return the declared feature views."""
         return FeaturesSpec.model_validate(self.config["features"])
 
     @property
     def problem(self) -> ProblemSpec:
-        """The declared problem."""
+        """Return the declared problem."""
         return ProblemSpec.model_validate(self.config["problem"])
 
     @property
     def model(self) -> ModelSpec:
-        """The declared model; imports the extensions that register its components first."""
+        """Return the declared model; the extensions that register its components are imported first."""
         for module in self.config.get("extensions", []):
             importlib.import_module(module)
         return ModelSpec.model_validate(self.config["model"])
@@ -164,7 +164,7 @@ class Manifest(Spec):
 def describe_inputs(
     names: Mapping[str, Dtype], features: FeaturesSpec, entities: Mapping[str, str]
 ) -> list[InputField]:
-    """The inputs with what their views say of them."""
+    """Describe the inputs by what their views say of them."""
     return [_describe(name, dtype, features, entities) for name, dtype in names.items()]
 
 
@@ -198,5 +198,5 @@ def _description(view: FeatureViewSpec, column: str) -> str:
 
 
 def now() -> datetime:
-    """This moment in UTC, to the second."""
+    """Return this moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

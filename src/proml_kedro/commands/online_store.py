@@ -84,11 +84,10 @@ def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, A
     moments = {name: until for name, (until, _) in online.watermarks().items() if name in spec.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
-    from proml_kedro.features.feast.repository import feature_tables_folder
     from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
 
     sources = FeatureSources(spec.features, _open_history(project), online)
-    tables = feature_tables_folder(spec.problem, project.data_dir)
+    tables = project.places.at("feature_tables")
     with _stored():
         columns = spec.features.columns()
         found = check_consistency(sources, columns, moments, tables, spec.hardware, rows, tolerance)

@@ -18,6 +18,7 @@ from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
     from proml_kedro.config.composition import Composition
+    from proml_kedro.results import Places
     from proml_kedro.spec.run import RunSpec
 
 OVERRIDES = "overrides"
@@ -107,6 +108,16 @@ class HydraConfigLoader(AbstractConfigLoader):
             key: Dotted path; None comes back for the empty one.
         """
         return self.loaded.composition.origins.where(key)
+
+    def places(self, base: Path) -> Places:
+        """Where results lie, of every problem and model, as the catalog says.
+
+        Args:
+            base: The folder that relative places begin at: the project's.
+        """
+        from proml_kedro.config.result_places import result_places
+
+        return result_places(self.loaded.composition.config, self.loaded.run, base)
 
     def __getitem__(self, key: str) -> Any:
         """What Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.

@@ -81,7 +81,7 @@ class _Endpoints:
                 "version": self._live.stamp,
                 "features": len(snapshot.market),
                 "models": len(snapshot.results),
-                "data_dir": str(snapshot.data_dir),
+                "data_dir": str(snapshot.places.base / snapshot.places.data_dir),
                 "notices": snapshot.notices,
                 "mistakes": self._live.mistakes,
             }
@@ -120,7 +120,7 @@ class _Endpoints:
         """Answer a file of a result."""
         where: Mapping[str, str] = request.path_params
         file = await run_in_threadpool(
-            report_file, self._live.snapshot.data_dir, where["problem"], where["model"], where["result"], where["name"]
+            report_file, self._live.snapshot.places, where["problem"], where["model"], where["result"], where["name"]
         )
         if file is None:
             return _refuse(404, "there is no such report")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proml_kedro.marketplace.entry import Entry
-from proml_kedro.spec.training_set import FILE
+from proml_kedro.results import Places
+from proml_kedro.results.names import examples_file
 from proml_kedro.workspace.snapshot import feature_table
 
 _NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT|FLOAT|DOUBLE|DECIMAL.*")
@@ -30,7 +31,7 @@ class FeatureColumn:
     place: str
 
 
-def find_column(entry: Entry, data_dir: Path) -> FeatureColumn | None:
+def find_column(entry: Entry, places: Places) -> FeatureColumn | None:
     """Find the values of a feature: in a training set if any has it, otherwise in its view's feature table.
 
     Raises:
@@ -39,11 +40,12 @@ def find_column(entry: Entry, data_dir: Path) -> FeatureColumn | None:
     """
     import pyarrow.parquet as pq
 
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/{FILE}"), key=_modified, reverse=True)
-    for file in sets:
+    sets = {model: examples_file(folder) for (_, model), folder in places.find("training_set", entry.problem).items()}
+    there = {model: file for model, file in sets.items() if file.is_file()}
+    for model, file in sorted(there.items(), key=lambda one: _modified(one[1]), reverse=True):
         if entry.name in pq.read_schema(file).names:
-            return FeatureColumn(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), entry.ref.feature
+            return FeatureColumn(file.resolve(), entry.name, f"training set of {model}")
+    table, name = feature_table(places, entry), entry.ref.feature
     if table.is_file() and name in pq.read_schema(table).names:
         return FeatureColumn(table.resolve(), name, f"feature table {entry.view}")
     return None

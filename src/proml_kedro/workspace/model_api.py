@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from proml_kedro.evaluation.metric import higher_is_better
+from proml_kedro.results import Consistency
 from proml_kedro.workspace.results import ModelResult
 from proml_kedro.workspace.snapshot import Snapshot
 
@@ -36,10 +37,15 @@ def health(snapshot: Snapshot) -> list[dict[str, Any]]:
             **_of_model(one),
             "drift": one.drift.as_dict() if one.drift else None,
             "features": _declared(snapshot, one, [column.name for column in one.drift.columns] if one.drift else ()),
-            "consistency": asdict(one.consistency) if one.consistency else None,
+            "consistency": _sums(one.consistency) if one.consistency else None,
         }
         for one in snapshot.results
     ]
+
+
+def _sums(consistency: Consistency) -> dict[str, int]:
+    """Return what was compared and differs, without the single features."""
+    return {name: getattr(consistency, name) for name in ("features", "present", "mismatches")}
 
 
 def _of_model(result: ModelResult) -> dict[str, Any]:

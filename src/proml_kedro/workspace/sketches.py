@@ -29,7 +29,7 @@ class Sketches:
     def distribution(self, snapshot: Snapshot, entry: Entry) -> dict[str, Any]:
         """Return how the values of a feature are distributed, or why that is not known."""
         try:
-            column = find_column(entry, snapshot.data_dir)
+            column = find_column(entry, snapshot.places)
             if column is None:
                 return {"nothing": "No values yet: a run computes them."}
             found: Distribution = self._once("sketch", column, snapshot.hardware)
@@ -52,7 +52,7 @@ class Sketches:
 
     def _correlated(self, snapshot: Snapshot, entry: Entry) -> dict[str, float]:
         try:
-            column = find_column(entry, snapshot.data_dir)
+            column = find_column(entry, snapshot.places)
             found: dict[str, float] = self._once("correlations", column, snapshot.hardware) if column else {}
         except (OSError, ValueError, UserError):  # said where the distribution would be
             return {}

@@ -33,7 +33,7 @@ def build(shop: Shop, folder: Path, hardware: HardwareSpec = HARDWARE, **changes
     problem = changed(**changes)
     store = open_repository(problem, shop.features, shop.data, hardware)
     columns = shop.features.columns()
-    register(store, problem, shop.features, "shop_all", columns)
+    register(store, problem, shop.features, "shop_all", columns, shop.views)
     folder.mkdir(exist_ok=True)
     build_training_set(problem, shop.features, columns, shop.tables, FeastHistory(store), hardware, folder)
     assert sorted(file.name for file in folder.iterdir()) == ["training_set.json", "training_set.parquet"]

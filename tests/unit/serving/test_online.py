@@ -64,7 +64,7 @@ def made(tmp_path_factory):
     read_tables(run.problem, base, run.hardware, tables)
     compute_views(run.problem, run.features, tables, run.hardware, views)
     repository = open_repository(run.problem, run.features, data, run.hardware)
-    register(repository, run.problem, run.features, "sales_xgboost", columns)
+    register(repository, run.problem, run.features, "sales_xgboost", columns, views)
     build_training_set(run.problem, run.features, columns, tables, FeastHistory(repository), run.hardware, training)
     training_set = training / "training_set.parquet"
     materialize(repository, newest_moment(training_set), "sales_xgboost")
@@ -134,8 +134,8 @@ def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
         (tmp_path / "data").mkdir()
         shutil.copytree(data / "sales", tmp_path / "data" / "sales")
         store = open_repository(run.problem, run.features, tmp_path / "data", run.hardware, url)
-        register(store, run.problem, run.features, "sales_xgboost", run.features.columns())
         views = tmp_path / "data" / "sales" / "feature_tables"
+        register(store, run.problem, run.features, "sales_xgboost", run.features.columns(), views)
         materialize_new(store, views, ["traffic"], newest["event_timestamp"], run.hardware)
         monkeypatch.setenv(STORE_VARIABLE, url)
         with serving(bundle) as client:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proml_kedro.artifacts import Artifact, Stamp, code_fingerprint
-from proml_kedro.spec.training_set import FILE
+from proml_kedro.artifacts import Artifact
+from proml_kedro.results import Consistency, OnlineValues
+from proml_kedro.results.names import examples_file
+from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
 
 if TYPE_CHECKING:
     from proml_kedro.features.online.store import OnlineStore
-
-_STORE = ("feast.materialize", "feast.online_store", "online.store", "online.kinds", "online.sqlite", "online.redis")
 
 
 def materialize_features(run: Run, training_set: Artifact, feature_tables: Artifact) -> Artifact:
@@ -30,18 +29,18 @@ def materialize_features(run: Run, training_set: Artifact, feature_tables: Artif
         "training_set": training_set,
         "feature_tables": feature_tables,
         "service": run.service_name,
-        "code": [code_fingerprint(f"features.{name}") for name in _STORE],
+        "code": run.store.code_fingerprint("features.feast", "features.online"),
         "online_store": spec.online_store,
     }
     if not (online.exists() and stamp.matches(inputs) and run.store.reuse):
-        register_features(run)  # another run may have been last
+        register_features(run, feature_tables)  # another run may have been last
         stamp.remove()
         _materialize(run, training_set, feature_tables)
         stamp.write(inputs)
     held = {name: (one.until.isoformat(), one.history) for name, one in online.watermarks().items()}
 
     def write(folder: Path) -> None:
-        (folder / "online_values.json").write_text(json.dumps(held, indent=1))
+        OnlineValues.of(held).write(folder)
 
     return run.store.build(f"{spec.problem.name}/online_values", {"held": held}, write)
 
@@ -61,7 +60,7 @@ def _materialize(run: Run, training_set: Artifact, feature_tables: Artifact) -> 
     spec = run.spec
     repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
     views = views_of(repository, run.service_name)
-    newest = newest_moment(training_set.file(FILE))
+    newest = newest_moment(examples_file(training_set.path))
     materialize_new(repository, feature_tables.path, views, newest, spec.hardware, anew=not run.store.reuse)
 
 
@@ -79,8 +78,8 @@ def check_online_values(run: Run, online_values: Artifact, feature_tables: Artif
         watermarks = sources.online.watermarks()
         moments = {name: one.until for name, one in watermarks.items() if name in spec.features.views}
         compared = check_consistency(sources, columns, moments, feature_tables.path, spec.hardware)
-        (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))
+        Consistency.of(as_result(compared)).write(folder)
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
     place = f"{spec.problem.name}/{spec.model.name}/consistency"
-    return run.store.build(place, inputs, write, code=("features", "engine"))
+    return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))
