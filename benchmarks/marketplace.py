@@ -27,6 +27,7 @@ import numpy as np
 
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import Market
+from proml_kedro.results import Places
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.server import open_port, serve
 from proml_kedro.workspace.snapshot import LiveSnapshot, Snapshot
@@ -126,7 +127,8 @@ class Generated:
 
     def load(self) -> Snapshot:
         """The index in an empty project."""
-        return Snapshot.of(Market(self._file), self._file.parent, HardwareSpec(), lambda problem: {})
+        places = Places(str(self._file.parent), "problem0", "model0")
+        return Snapshot.of(Market(self._file), places, HardwareSpec(), lambda problem: {})
 
 
 def answer(file: Path) -> None:
