@@ -152,11 +152,11 @@ def ours(folder: Path, ttl: bool, target: Path) -> Callable[[], Any]:
     store = open_repository(problem, features, folder / f"ttl_{ttl}", HARDWARE)
     refs = [name.replace(".", ":") for name in features.columns()]
 
-    def job() -> Any:
-        return store.get_historical_features(entities_sql(folder), features=refs, full_feature_names=True)
+    def join() -> Any:
+        return store.get_historical_features(entities_sql(folder), features=refs, full_feature_names=True).join
 
-    job()  # nothing runs yet, but whatever Feast imports late is imported
-    return lambda: int(job().write_parquet(target, order_by="example_id"))
+    join()  # nothing runs yet, but whatever Feast imports late is imported
+    return lambda: int(join().write_parquet(target, order_by="example_id"))
 
 
 def by_hand(folder: Path, ttl: bool, target: Path) -> Callable[[], Any]:

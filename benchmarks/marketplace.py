@@ -27,9 +27,10 @@ import numpy as np
 
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import Market
+from proml_kedro.results import Places
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.server import open_port, serve
-from proml_kedro.workspace.snapshot import Content, Live
+from proml_kedro.workspace.snapshot import LiveSnapshot, Snapshot
 
 FEATURES = 13_413
 ENTITIES = ("member", "job", "company", "search", "article", "group", "skill", "member,job", "member,company")
@@ -124,16 +125,17 @@ class Generated:
         """It never changes."""
         return "generated"
 
-    def load(self) -> Content:
+    def load(self) -> Snapshot:
         """The index in an empty project."""
-        return Content.of(Market(self._file), self._file.parent, HardwareSpec(), lambda problem: {})
+        places = Places(str(self._file.parent), "problem0", "model0")
+        return Snapshot.of(Market(self._file), places, HardwareSpec(), lambda problem: {})
 
 
 def answer(file: Path) -> None:
     """Serve the workspace until interrupted; prints its port."""
     with open_port(0) as listening:
         port = listening.getsockname()[1]
-        serve(Live(Generated(file)), listening, lambda address: print(port, flush=True))
+        serve(LiveSnapshot(Generated(file)), listening, lambda address: print(port, flush=True))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConf
 from feast.types import Float64
 
 from proml_kedro.features.online.lookup import OnlineFeatures
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from proml_kedro.spec.features import FeaturesSpec
 
 ENTITIES, FEATURES, REPEATS = 5_000, 20, 60
@@ -35,7 +35,7 @@ FIELDS = {f"f{one}": {"dtype": "float"} for one in range(FEATURES)}
 END = datetime(2024, 1, 2, tzinfo=UTC)
 
 
-def open_store(folder: Path, kind: str, table: Path) -> FeatureStore:
+def make_repository(folder: Path, kind: str, table: Path) -> FeatureStore:
     """A repository with one view over the table."""
     folder.mkdir()
     config = RepoConfig(
@@ -78,7 +78,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_table(folder / "table.parquet")
-        stores = {name: open_store(folder / name, kind, folder / "table.parquet") for name, kind in STORES.items()}
+        stores = {name: make_repository(folder / name, kind, folder / "table.parquet") for name, kind in STORES.items()}
         figures: dict[str, float] = {}
         for name, store in stores.items():
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -86,8 +86,8 @@ def main() -> None:
             figures[f"{name}_entities_per_cpu_s"] = ENTITIES / spent * 1e3
             figures[f"{name}_mb"] = sum(one.stat().st_size for one in (folder / name).glob("online.db*")) / 2**20
         spec = FeaturesSpec.model_validate({"view": {"key": "user", "source": {"table": "t"}, "features": FIELDS}})
-        rows_of_ours = rows_at(folder / "ours" / "online.db", "bench")
-        direct = OnlineFeatures(rows_of_ours, spec, spec.columns())
+        store_of_ours = open_store(folder / "ours" / "online.db", "bench")
+        direct = OnlineFeatures(store_of_ours, spec, spec.columns())
         pick = random.Random(3)
         for rows in (1, 100):
             times: dict[str, list[float]] = {name: [] for name in (*stores, "direct")}

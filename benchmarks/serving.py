@@ -32,7 +32,7 @@ import psutil
 from proml_kedro.serving.bento import build_bento
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.schema import Row
-from proml_kedro.serving.scorer import Scorer
+from proml_kedro.serving.scorer import BundleScorer
 
 ROUNDS = 7
 REQUESTS = {1: 600, 100: 300}  # a round's requests, by rows in each
@@ -137,7 +137,7 @@ def cost(server: Server, body: bytes, requests: int) -> float:
     return (server.cpu_seconds() - before) / requests * 1e6
 
 
-def scoring_cost(scorer: Scorer, rows: list[Row], calls: int) -> float:
+def scoring_cost(scorer: BundleScorer, rows: list[Row], calls: int) -> float:
     """Processor time of scoring rows without any server, in microseconds."""
     scorer.score(rows)
     before = time.process_time()
@@ -146,7 +146,7 @@ def scoring_cost(scorer: Scorer, rows: list[Row], calls: int) -> float:
     return (time.process_time() - before) / calls * 1e6
 
 
-def measure(service: Server, floor: Server, scorer: Scorer, row: Row) -> dict[str, float]:
+def measure(service: Server, floor: Server, scorer: BundleScorer, row: Row) -> dict[str, float]:
     """Cost of requests to both, and the median of the ratio over the rounds."""
     figures: dict[str, float] = {}
     print(f"{'rows':>5} {'service µs':>11} {'of it model':>12} {'floor µs':>9} {'ratio':>6}   (ratio of each round)")
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     with TemporaryDirectory() as temporary, ExitStack() as servers:
         scratch = Path(temporary)
-        scorer = Scorer(parser.parse_args().bundle or small_bundle(scratch))
+        scorer = BundleScorer(parser.parse_args().bundle or small_bundle(scratch))
         bundle = scorer.bundle
         bento = scratch / "bento"
         build_bento(bundle.path, bento)

@@ -37,7 +37,7 @@ ROW: Way = (
     ("models.examples:read_examples", "training_set"),
     ("models.graph.graph:ModelGraph", "by workflow.steps.train"),
     ("bundle.bundle:write_bundle", "trained_model"),
-    ("serving.scorer:Scorer", "bundle"),
+    ("serving.scorer:BundleScorer", "bundle"),
     ("serving.lookup:OnlineLookup", ""),
     ("serving.request_log:RequestLog", ""),
     ("features.online.request_log:compare_log", "serving.log"),
@@ -58,10 +58,10 @@ OVERRIDE: Way = (
 )
 REQUEST: Way = (
     ("POST /predict_online", ""),
-    ("serving.guard:Guard", ""),
+    ("serving.guard:RequestGuard", ""),
     ("serving.service:make_service", ""),
     ("serving.schema:online_row_type", ""),
-    ("serving.scorer:Scorer", "by serving.service"),
+    ("serving.scorer:BundleScorer", "by serving.service"),
     ("serving.lookup:OnlineLookup", ""),
     ("features.online.lookup:OnlineFeatures", ""),
     ("bundle.bundle:Bundle", "by serving.scorer"),

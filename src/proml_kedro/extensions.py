@@ -229,7 +229,7 @@ splits: Registry[Any] = Registry("split", "proml_kedro.splits")
 and test."""
 
 online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
-"""Stores that keep the newest row of each entity."""
+"""Classes that implement :class:`proml_kedro.features.online.kind.OnlineStoreKind`, by the scheme that names them."""
 
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
 """Classes that implement :class:`proml_kedro.health.check.DriftCheck`: current data against the reference."""

@@ -297,7 +297,7 @@ def test_verify_gives_the_digests(bundle):
 
 
 def test_a_model_may_read_a_key(tmp_path):
-    from proml_kedro.serving.scorer import Scorer
+    from proml_kedro.serving.scorer import BundleScorer
 
     components = {"trees": {"kind": "xgboost", "inputs": ["visit.price", "shop"], "num_boost_round": 5}}
     config = make_config(components)
@@ -312,7 +312,7 @@ def test_a_model_may_read_a_key(tmp_path):
         version="v1",
         shown_at=tmp_path,
     )
-    scorer = Scorer(tmp_path / "bundle")
+    scorer = BundleScorer(tmp_path / "bundle")
     expected = graph.score(
         {"visit.price": np.array([20.0, 20.0, 30.0]), "shop": np.array(["7", None, "nobody"], object)}
     )

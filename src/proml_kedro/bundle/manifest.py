@@ -16,6 +16,7 @@ from proml_kedro.results.names import MANIFEST
 from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
 from proml_kedro.spec.base import Duration, Spec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import ColumnFeature
 from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.outputs import OutputRef
@@ -171,14 +172,14 @@ def _describe(name: str, dtype: Dtype, features: FeaturesSpec, entities: Mapping
     if is_entity(name):
         key_dtype: Dtype = "int" if entities[name] == "int" else "str"
         return InputField(name=name, dtype=key_dtype, view="", request=True, entity=name, description="key")
-    view, _, column = name.partition(".")
-    spec = features.views[view]
+    ref = FeatureRef.parse(name)
+    spec, column = features.views[ref.view], ref.feature
     feature = spec.features.get(column)
     as_it_is = isinstance(feature, ColumnFeature) and feature.expression in (None, column)
     return InputField(
         name=name,
         dtype=dtype,
-        view=view,
+        view=ref.view,
         request=spec.is_request,
         entity=column if spec.is_request and as_it_is and entities.get(column) == dtype else None,
         description=_description(spec, column),

@@ -1,4 +1,4 @@
-"""What the online store holds: of one entity for `kedro features get`, beside the offline store for `check`."""
+"""The online store for `kedro features`: one entity for `get`, fresh rows for `push`, both stores for `check`."""
 
 from __future__ import annotations
 
@@ -6,75 +6,30 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.project import Project
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeatureViewSpec
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
-
     from proml_kedro.features.online.lookup import OnlineValue
-    from proml_kedro.features.online.push import Pushed
-    from proml_kedro.features.online.store import Rows
-
-
-def parse_moment(text: str | None) -> datetime:
-    """The moment that is meant; without a time zone it is UTC, and now when nothing is said.
-
-    Raises:
-        UserError: It is no moment.
-    """
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"cannot read '{text}'; write it like 2013-12-31T20:00Z"
-        raise UserError(Mistake("", message, "option --at")) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def split_words(words: Sequence[str], keys: Sequence[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Keys of an entity, and overrides of the configuration.
-
-    Args:
-        words: KEY=VALUE, as written; an override has a dot, @ or / in its key, starts with + or ~, or names a setting
-            or group of ``conf``.
-        keys: KEY=VALUE of keys that would be taken for overrides.
-
-    Raises:
-        UserError: A word is no KEY=VALUE.
-    """
-    from proml_kedro.spec import RunSpec
-
-    settings = {*RunSpec.model_fields, "env", "experiment", "catalog"}
-    entity: dict[str, str] = {}
-    overrides, mistakes = [], []
-    for word in (*words, *keys):
-        name, equals, value = word.partition("=")
-        if word not in keys and (name in settings or set(name) & set("./@+~")):
-            overrides.append(word)
-        elif not equals:
-            mistakes.append(Mistake("", f"'{word}' is no KEY=VALUE; a key is written origin=JFK"))
-        else:
-            entity[name] = value
-    if mistakes:
-        raise UserError(*mistakes)
-    return entity, overrides
+    from proml_kedro.features.online.push import PushResult
+    from proml_kedro.features.online.store import OnlineStore
+    from proml_kedro.features.training.join import FeatureHistory
 
 
 def read_entity(
     project: Project, entity: Mapping[str, str], as_of: datetime, patterns: Sequence[str]
 ) -> dict[str, OnlineValue]:
-    """The features whose keys are given.
+    """Read the features whose keys are given.
 
     Args:
-        project: What the command works on.
+        project: The project.
         entity: The keys.
         as_of: The moment.
         patterns: Which features, with ``*`` for any text.
@@ -82,9 +37,9 @@ def read_entity(
     Raises:
         UserError: An unknown key or feature, a key that misses others, no store, or one that lacks a view.
     """
-    run = project.spec
-    stored = {name: one for name, one in run.features.columns().items() if _view(project, name).is_stored}
-    chosen = {name: stored[name] for name in run.features.select(list(patterns)) if name in stored}
+    spec = project.spec
+    stored = {name: one for name, one in spec.features.columns().items() if _view(project, name).is_stored}
+    chosen = {name: stored[name] for name in spec.features.select(list(patterns)) if name in stored}
     _check(project, entity, patterns, stored)
     readable = {name: one for name, one in chosen.items() if set(_view(project, name).key) <= set(entity)}
     if not readable:
@@ -92,11 +47,11 @@ def read_entity(
         raise UserError(
             Mistake("", f"no feature is kept by {', '.join(entity) or 'no key'}; give {' or '.join(wanted)}")
         )
-    return _look(project, entity, as_of, readable)
+    return _read(project, entity, as_of, readable)
 
 
 def _view(project: Project, feature: str) -> FeatureViewSpec:
-    return project.spec.features.views[feature.partition(".")[0]]
+    return project.spec.features.views[FeatureRef.parse(feature).view]
 
 
 def _check(project: Project, entity: Mapping[str, str], patterns: Sequence[str], stored: Mapping[str, object]) -> None:
@@ -114,55 +69,56 @@ def _check(project: Project, entity: Mapping[str, str], patterns: Sequence[str],
 
 
 def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, Any]:
-    """Online values beside offline ones, as of the moment each view was materialized for.
+    """Compare online values with offline ones, as of the moment each view was materialized for.
 
     Args:
-        project: What the command works on.
+        project: The project.
         rows: How many keys of each view.
         tolerance: Relative difference of two numbers that counts as none.
 
     Raises:
         UserError: There is no online store, or nothing in it.
     """
-    run = project.spec
-    moments = {name: until for name, (until, _) in open_rows(project).held().items() if name in run.features.views}
+    spec = project.spec
+    online = open_online_store(project)
+    moments = {name: until for name, (until, _) in online.watermarks().items() if name in spec.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
-    from proml_kedro.features.online.consistency import as_result, check_consistency
+    from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
 
-    store = _open(project)
+    sources = FeatureSources(spec.features, _open_history(project), online)
     tables = project.places.at("feature_tables")
-    with _answering():
-        columns = run.features.columns()
-        found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)
+    with _stored():
+        columns = spec.features.columns()
+        found = check_consistency(sources, columns, moments, tables, spec.hardware, rows, tolerance)
     return as_result(found)
 
 
 def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
-    """What a service has logged beside offline values as of the logged moments.
+    """Compare what a service has logged with offline values as of the logged moments.
 
     Args:
-        project: What the command works on.
+        project: The project.
         log: The log.
         rows: How many of its last rows.
         tolerance: Relative difference of two numbers that counts as none.
 
     Raises:
-        UserError: A line is none of such a log, or has a feature that is not declared.
+        UserError: A line does not belong into a request log, or has a feature that is not declared.
     """
     from proml_kedro.features.online.consistency import as_result
     from proml_kedro.features.online.request_log import compare_log, read_log
 
     logged = read_log(log, rows)
-    with _answering():
-        return as_result(compare_log(_open(project), project.spec.features, logged, tolerance))
+    with _stored():
+        return as_result(compare_log(_open_history(project), project.spec.features, logged, tolerance))
 
 
-def push_file(project: Project, view: str, file: Path) -> Pushed:
+def push_file(project: Project, view: str, file: Path) -> PushResult:
     """Put the rows of a file into the online store.
 
     Args:
-        project: What the command works on.
+        project: The project.
         view: Which view's rows.
         file: CSV or Parquet; ``-`` for CSV from standard input.
 
@@ -174,59 +130,59 @@ def push_file(project: Project, view: str, file: Path) -> Pushed:
     stored = {name: one for name, one in project.spec.features.views.items() if one.is_stored}
     if view not in stored:
         raise UserError(Mistake("", unknown("stored feature view", view, stored)))
-    rows = open_rows(project)
-    with tempfile.TemporaryDirectory() as folder, _answering():
+    store = open_online_store(project)
+    with tempfile.TemporaryDirectory() as folder, _stored():
         if str(file) == "-":
             file = Path(folder) / "standard input.csv"
             file.write_bytes(sys.stdin.buffer.read())
-        return push_rows(rows, view, stored[view], file, project.spec.hardware)
+        return push_rows(store, view, stored[view], file, project.spec.hardware)
 
 
-def open_rows(project: Project) -> Rows:
-    """The online store.
+def open_online_store(project: Project) -> OnlineStore:
+    """Open the online store.
 
     Raises:
         UserError: There is none yet, or it cannot be reached.
     """
-    from proml_kedro.features.online.open import online_place, rows_at
+    from proml_kedro.features.online.open import open_store, store_place
 
-    run = project.spec
-    rows = rows_at(online_place(run.online_store, run.problem.name, project.data_dir), run.problem.name)
-    if not rows.is_there():
+    spec = project.spec
+    store = open_store(store_place(spec.online_store, spec.problem.name, project.data_dir), spec.problem.name)
+    if not store.exists():
         raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
-    return rows
+    return store
 
 
-def _open(project: Project) -> FeatureStore:
+def _open_history(project: Project) -> FeatureHistory:
+    from proml_kedro.features.feast.history import FeastHistory
     from proml_kedro.features.feast.repository import open_repository
 
-    run = project.spec
-    return open_repository(run.problem, run.features, project.data_dir, run.hardware, run.online_store)
+    spec = project.spec
+    return FeastHistory(
+        open_repository(spec.problem, spec.features, project.data_dir, spec.hardware, spec.online_store)
+    )
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """What a store that is behind the configuration answers, as one line."""
+def _stored() -> Iterator[None]:
+    """Turn the error of a store that is behind the configuration into one line."""
     from proml_kedro.features.online.store import NotStoredError
 
     try:
         yield
-    except Exception as error:
-        # Feast's own error is known by its name: to import it takes seconds, and looking up does without Feast.
-        if not isinstance(error, NotStoredError) and type(error).__name__ != "FeatureViewNotFoundException":
-            raise
+    except NotStoredError as error:
         message = "the online store lacks some of these features: `kedro run --pipelines=features,materialize`"
         raise UserError(Mistake("", message)) from error
 
 
-def _look(
+def _read(
     project: Project, entity: Mapping[str, str], as_of: datetime, columns: Mapping[str, Dtype]
 ) -> dict[str, OnlineValue]:
     from proml_kedro.features.online.lookup import OnlineFeatures
 
-    rows = open_rows(project)
+    store = open_online_store(project)
     try:
-        with _answering():
-            return OnlineFeatures(rows, project.spec.features, columns).look(entity, as_of)
+        with _stored():
+            return OnlineFeatures(store, project.spec.features, columns).look(entity, as_of)
     except ValueError as error:
         raise UserError(Mistake("", str(error))) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.views.freshness import Freshness
 from proml_kedro.marketplace.entry import REQUEST, Entry
-from proml_kedro.marketplace.index import Found
+from proml_kedro.marketplace.index import SearchResult
 
 if TYPE_CHECKING:
     from proml_kedro.features.online.lookup import OnlineValue
@@ -19,15 +19,15 @@ _SHOWN_FACETS = 5
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:
-    """Rows with their columns aligned."""
+    """Align the columns of rows."""
     rows = [tuple(map(str, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def search_as_text(found: Found, of: int) -> str:
-    """The features that were found, how many there are, and what they have in common."""
+def search_as_text(found: SearchResult, of: int) -> str:
+    """Render the features that were found, how many they are, and the counts of their facets."""
     parts = []
     if found.entries:
         heading = ("feature", "type", "window", "key", "owner", "description")
@@ -48,8 +48,8 @@ def search_as_text(found: Found, of: int) -> str:
     return "\n".join(parts)
 
 
-def search_as_json(found: Found) -> str:
-    """The same for programs."""
+def search_as_json(found: SearchResult) -> str:
+    """Render the search result as JSON."""
     content = {
         "total": found.total,
         "milliseconds": round(found.seconds * 1e3, 3),
@@ -60,7 +60,7 @@ def search_as_json(found: Found) -> str:
 
 
 def description_as_text(entry: Entry, fresh: Freshness | None, similar: Sequence[tuple[float, Entry]]) -> str:
-    """All that is known of a feature."""
+    """Render all that is known of a feature."""
     lines = [
         ("description", entry.description or "none: say what it means"),
         ("problem", entry.problem),
@@ -90,7 +90,7 @@ def _key(entry: Entry) -> str:
 
 
 def lineage(entry: Entry) -> str:
-    """From the file to the models."""
+    """Render the way from the file to the models."""
     origin = f"{entry.source} [{entry.table}]" if entry.table else entry.expression
     steps = [origin, entry.view, entry.name]
     return " -> ".join([*steps, entry.models.replace(",", ", ") or "no model"])
@@ -107,12 +107,12 @@ def _newest(entry: Entry, fresh: Freshness | None) -> str:
 
 
 def moment(value: datetime) -> str:
-    """A moment to the second, in UTC as it comes."""
+    """Render a moment to the second, in its own time zone."""
     return value.isoformat(sep=" ", timespec="seconds")
 
 
 def description_as_json(entry: Entry, fresh: Freshness | None, similar: Sequence[tuple[float, Entry]]) -> str:
-    """The same for programs."""
+    """Render the description of a feature as JSON."""
     content: dict[str, Any] = asdict(entry) | {"definition": entry.definition}
     content["rows"] = fresh.rows if fresh else None
     content["newest"] = fresh.newest.isoformat() if fresh and fresh.newest else None
@@ -123,7 +123,7 @@ def description_as_json(entry: Entry, fresh: Freshness | None, similar: Sequence
 
 
 def values_as_text(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
-    """Online values with the moments they are from, and how old they are."""
+    """Render online values with their moments and ages."""
     notes = {"good": "", "expired": "expired", "later": "not known yet then", "unknown": "nothing stored"}
     rows = [("feature", "value", "known since", "age", "")]
     for name, one in values.items():
@@ -134,7 +134,7 @@ def values_as_text(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
 
 
 def values_as_json(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
-    """The same for programs."""
+    """Render the online values as JSON."""
     content = {
         name: {"value": one.value, "moment": one.moment.isoformat() if one.moment else None, "state": one.state}
         for name, one in values.items()
@@ -143,7 +143,7 @@ def values_as_json(values: Mapping[str, OnlineValue], as_of: datetime) -> str:
 
 
 def consistency_as_text(result: Mapping[str, Any]) -> str:
-    """How each feature compares; the worst keys by their digest only."""
+    """Render how each feature compares. Keys are shown as digests only."""
     rows = [
         (
             "feature",
@@ -167,7 +167,7 @@ def consistency_as_text(result: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in its two largest units.
+    """Render a length of time in its two largest units.
 
     >>> duration(93784)
     '1 d 2 h'

@@ -16,7 +16,7 @@ from proml_kedro.commands.base import Command, configuration_options, overrides_
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
-    from proml_kedro.workspace.snapshot import Content
+    from proml_kedro.workspace.snapshot import Snapshot
 
 PORT = 4242
 
@@ -44,11 +44,11 @@ def make_command() -> click.Command:
 
 def _workspace(overrides: tuple[str, ...], port: int, no_browser: bool, env: str | None, conf_source: str) -> None:
     from proml_kedro.workspace.server import open_port, serve
-    from proml_kedro.workspace.snapshot import Live
+    from proml_kedro.workspace.snapshot import LiveSnapshot
 
     with open_port(port) as listening:  # first, since it is quick to find out that somebody else has it
-        live = Live(ProjectSource(conf_source, overrides, env))
-        for notice in live.content.notices:
+        live = LiveSnapshot(ProjectSource(conf_source, overrides, env))
+        for notice in live.snapshot.notices:
             click.echo(notice, err=True)
 
         def say(address: str) -> None:
@@ -61,7 +61,7 @@ def _workspace(overrides: tuple[str, ...], port: int, no_browser: bool, env: str
 
 
 def _open_browser(address: str) -> None:
-    """Open the page, where there is a screen to show it on: without one, a browser in the terminal might start."""
+    """Open the page where there is a screen. Without one, a browser in the terminal might start."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     import webbrowser
@@ -70,7 +70,7 @@ def _open_browser(address: str) -> None:
 
 
 class ProjectSource:
-    """The content of the page, from a project's configuration and results.
+    """Source of the page's snapshots: a project's configuration and results.
 
     Args:
         conf_source: Folder or archive with the configuration.
@@ -78,7 +78,7 @@ class ProjectSource:
         env: Kedro environment.
 
     Raises:
-        UserError: There is no configuration there.
+        UserError: There is no configuration.
     """
 
     def __init__(self, conf_source: str, overrides: tuple[str, ...] = (), env: str | None = None) -> None:
@@ -91,7 +91,7 @@ class ProjectSource:
         return Project(*self._arguments)
 
     def stamp(self) -> str:
-        """When each configuration file was written, which results there are, and the hour: ages are shown too."""
+        """Digest when each file was written, which results exist, and the hour, since ages are shown."""
         from proml_kedro.digests import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
@@ -104,14 +104,14 @@ class ProjectSource:
             yield from folders.values()
         yield from self._project.places.find("feature_tables").values()
 
-    def load(self) -> Content:
-        """The content as it is now.
+    def load(self) -> Snapshot:
+        """Make a snapshot of what is there now.
 
         Raises:
             UserError: The configuration is not sound.
         """
         from proml_kedro.marketplace.build import open_market
-        from proml_kedro.workspace.snapshot import Content
+        from proml_kedro.workspace.snapshot import Snapshot
 
         project = self._open()
         market, notices = open_market(project)
@@ -124,11 +124,11 @@ class ProjectSource:
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Content.of(market, project.places, project.spec.hardware, written, notices)
+        return Snapshot.of(market, project.places, project.spec.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:
-    """A file or folder with what it is a link to, and when that was written."""
+    """Return a file or folder with what it is a link to, and when that was written."""
     try:
         return f"{file} {file.resolve()} {file.stat().st_mtime_ns}"
     except OSError:  # it was removed just now

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from proml_kedro.bundle import BundleOutline
 from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
-from proml_kedro.marketplace.entry import Entry, Facts, list_features
+from proml_kedro.marketplace.entry import Entry, FeatureUsage, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Project
 from proml_kedro.results import Importance, Places, TrainingSetFacts, UnreadableError
@@ -79,11 +79,11 @@ def _fingerprint(project: Project) -> str:
 
 def _entries(declared: Declared, inputs: dict[str, list[str]], results: _ResultFacts) -> Iterator[Entry]:
     types = input_types(declared.problem, declared.features)
-    facts = Facts(
+    usage = FeatureUsage(
         models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, types))},
         **results.facts(declared.problem.name),
     )
-    return list_features(declared.problem, declared.features, facts, declared.where)
+    return list_features(declared.problem, declared.features, usage, declared.where)
 
 
 def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
@@ -107,7 +107,7 @@ class _ResultFacts:
         self.unreadable: list[str] = []
 
     def facts(self, problem: str) -> dict[str, Any]:
-        """Return bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
+        """Return bundles, shares of missing values, and importances, as :class:`FeatureUsage` takes them."""
         sets = self._read(problem, "training_set", TrainingSetFacts.read)
         importances = self._read(problem, "evaluation", Importance.read)
         return {

@@ -9,6 +9,7 @@ from typing import Any
 
 from proml_kedro.spec.base import format_duration, parse_duration
 from proml_kedro.spec.dtype import feature_type
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import (
     ColumnFeature,
     FeatureSource,
@@ -25,7 +26,7 @@ REQUEST = "request"
 
 @dataclass(frozen=True)
 class Entry:
-    """A feature.
+    """Declared feature, a windowed one once for each window.
 
     Attributes:
         name: ``view.feature``.
@@ -68,9 +69,14 @@ class Entry:
     importance: float | None = None
 
     @property
+    def ref(self) -> FeatureRef:
+        """Reference to the feature within its problem."""
+        return FeatureRef.parse(self.name)
+
+    @property
     def definition(self) -> str:
-        """How its value comes about, in one line."""
-        value = self.expression or (self.name.partition(".")[2] if not self.aggregate else "")
+        """Definition of its value, in one line."""
+        value = self.expression or (self.ref.feature if not self.aggregate else "")
         if self.aggregate:
             value = f"{self.aggregate}({value or '*'})"
         parts = [value, f"where {self.filter}" if self.filter else "", f"from {self.table}" if self.table else ""]
@@ -81,8 +87,8 @@ COLUMNS = tuple(one.name for one in fields(Entry))
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a problem's features beyond their declaration.
+class FeatureUsage:
+    """Usage and figures of a problem's features, from models and results.
 
     Attributes:
         models: Model → the features it reads.
@@ -98,23 +104,23 @@ class Facts:
 
 
 def list_features(
-    problem: ProblemSpec, features: FeaturesSpec, facts: Facts, where: Callable[[str], str | None]
+    problem: ProblemSpec, features: FeaturesSpec, usage: FeatureUsage, where: Callable[[str], str | None]
 ) -> Iterator[Entry]:
-    """The declared features of a problem, a windowed one once for each window.
+    """List the declared features of a problem, a windowed one once for each window.
 
     Args:
         problem: The problem.
         features: Its features.
-        facts: What is known beyond the declaration.
+        usage: What models and results say of the features.
         where: File and line of a dotted configuration key.
     """
-    models, bundles = _readers(facts.models), _readers(facts.bundles)
+    models, bundles = _readers(usage.models), _readers(usage.bundles)
     for view_name, view in features.views.items():
         common = _of_view(problem, view_name, view)
         for field_name, feature in view.features.items():
             place = where(f"features.{view_name}.features.{field_name}") or ""
             for own in _of_feature(field_name, view, feature):
-                name = f"{view_name}.{own.pop('column')}"
+                name = str(FeatureRef(view_name, own.pop("column")))
                 yield Entry(
                     name=name,
                     **common,
@@ -122,8 +128,8 @@ def list_features(
                     place=place,
                     models=",".join(models.get(name, ())),
                     bundles=",".join(bundles.get(name, ())),
-                    null_share=facts.null_share.get(name),
-                    importance=facts.importance.get(name),
+                    null_share=usage.null_share.get(name),
+                    importance=usage.importance.get(name),
                 )
 
 
@@ -136,7 +142,7 @@ def _readers(reads: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str, Any]:
-    """What all features of a view share."""
+    """Return what all features of a view share."""
     common: dict[str, Any] = {
         "problem": problem.name,
         "view": name,
@@ -158,7 +164,7 @@ def _of_view(problem: ProblemSpec, name: str, view: FeatureViewSpec) -> dict[str
 
 
 def _of_feature(name: str, view: FeatureViewSpec, feature: ColumnFeature | WindowFeature) -> Iterator[dict[str, Any]]:
-    """What each column of a feature has of its own; ``column`` is its name in the view."""
+    """Yield what each column of a feature has of its own; ``column`` is its name in the view."""
     own = {
         "dtype": feature.dtype,
         "feature_type": feature_type(feature.dtype),
@@ -181,12 +187,12 @@ def _of_feature(name: str, view: FeatureViewSpec, feature: ColumnFeature | Windo
 
 
 def seconds(length: timedelta | None) -> int:
-    """A window's length in whole seconds; -1 for one without a beginning."""
+    """Return a window's length in whole seconds; -1 for a window of all time."""
     return -1 if length is None else int(length.total_seconds())
 
 
 def window_words(window: str) -> str:
-    """How people call a window, so that it is found by those words.
+    """Return the words that people use for a window, so that it is found by them.
 
     >>> window_words("24h")
     'last 24 hours 1 day'

@@ -1,4 +1,4 @@
-"""How alike two features are, by what is said of them."""
+"""Likeness of two features, by their words and their computation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SAME = 0.95
 
 
 @dataclass(frozen=True)
-class Described:
-    """What is compared of a feature.
+class FeatureWords:
+    """Words and computation of a feature, which likeness is measured by.
 
     Attributes:
         entry: The feature.
-        words: Those of its name, description and definition.
+        words: Words of its name, description and definition.
         computation: Two features with the same one have the same values.
     """
 
@@ -26,14 +26,14 @@ class Described:
     computation: tuple[str, str, str, int]
 
     @classmethod
-    def of(cls, entry: Entry) -> Described:
-        """The description of a feature."""
+    def of(cls, entry: Entry) -> FeatureWords:
+        """Describe a feature."""
         definition = entry.definition
         said = frozenset(words(f"{entry.name} {entry.description} {definition}"))
         return cls(entry, said, (definition, entry.source, entry.entity, entry.window_seconds))
 
 
-def likeness(one: Described, other: Described) -> float:
-    """From 0 to 1: the Jaccard index of their words; at least 0.95 when they compute the same."""
+def likeness(one: FeatureWords, other: FeatureWords) -> float:
+    """Jaccard index of the words of two features, from 0 to 1; at least 0.95 when they compute the same."""
     alike = len(one.words & other.words) / len(one.words | other.words)
     return max(alike, _SAME) if one.computation == other.computation else alike

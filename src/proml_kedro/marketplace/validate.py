@@ -25,8 +25,8 @@ from proml_kedro.spec.training_set import FILE
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was found.
+class FeatureFinding:
+    """Finding about a declared feature.
 
     Attributes:
         level: ``error`` for what cannot be of use as it is.
@@ -48,8 +48,8 @@ def validate(
     places: Places,
     hardware: HardwareSpec,
     problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
-) -> list[Finding]:
-    """Look at every feature, in the order of their declaration.
+) -> list[FeatureFinding]:
+    """Check every feature, in the order of their declaration.
 
     What is declared is always looked at. What the data say is looked at where a run has left tables: values that are
     all missing, that never change, that lose their fractions in the declared type, or that predict the label alone.
@@ -79,20 +79,20 @@ def _line(place: str) -> tuple[str, int]:
     return (file, int(line)) if line.isdigit() else (place, 0)
 
 
-def _declared(entry: Entry) -> Iterator[Finding]:
+def _declared(entry: Entry) -> Iterator[FeatureFinding]:
     if not entry.description:
-        yield Finding("warning", entry.place, entry.name, "has no description")
+        yield FeatureFinding("warning", entry.place, entry.name, "has no description")
     if not entry.models and not entry.bundles:
-        yield Finding("warning", entry.place, entry.name, "no model reads it")
+        yield FeatureFinding("warning", entry.place, entry.name, "no model reads it")
     if entry.null_share == 1.0:
-        yield Finding("error", entry.place, entry.name, "missing in every example")
+        yield FeatureFinding("error", entry.place, entry.name, "missing in every example")
 
 
-def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[Finding]:
-    """What a view's feature table says of its columns."""
+def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[FeatureFinding]:
+    """Check the columns of a view's feature table."""
     there = []
     for entry in entries:
-        column = FeatureRef.parse(entry.name).feature
+        column = entry.ref.feature
         stored = relation.type_of(column)
         declared = sql_type(entry.dtype)
         if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
@@ -100,7 +100,7 @@ def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[Finding]
         else:
             what = "lacks it" if stored is None else f"holds {stored}, not {declared}"
             message = f"the feature table {what}: `kedro run --pipelines=features`"
-            yield Finding("error", entry.place, entry.name, message)
+            yield FeatureFinding("error", entry.place, entry.name, message)
     if not there:
         return
     sums = ", ".join(f"count({quote(one)}), min({quote(one)}) = max({quote(one)})" for _, one in there)
@@ -108,38 +108,38 @@ def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[Finding]
     for position, (entry, _) in enumerate(there):
         present, constant = row[1 + 2 * position : 3 + 2 * position]
         if not present:
-            yield Finding("error", entry.place, entry.name, "has no value in any row")
+            yield FeatureFinding("error", entry.place, entry.name, "has no value in any row")
         elif constant and row[0] > 1:
             rest = "" if present == row[0] else ", where it has one"
-            yield Finding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
+            yield FeatureFinding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
 
 
-def _in_source(entries: Sequence[Entry], tables: Tables) -> Iterator[Finding]:
-    """Values whose fractions are lost by the declared type."""
+def _in_source(entries: Sequence[Entry], tables: Tables) -> Iterator[FeatureFinding]:
+    """Find values whose fractions are lost by the declared type."""
     for entry in entries:
         if entry.dtype != "int" or entry.aggregate or entry.table not in tables:
             continue
-        value = f"TRY_CAST({enclosed(entry.expression or quote(FeatureRef.parse(entry.name).feature))} AS DOUBLE)"
+        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.ref.feature))} AS DOUBLE)"
         relation = tables.relation(entry.table)
         query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {relation}"
         lost, present = _counts(relation, query)
         if lost:
             message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
-            yield Finding("error", entry.place, entry.name, message)
+            yield FeatureFinding("error", entry.place, entry.name, message)
 
 
-def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Features that are computed from what the label is computed from."""
+def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[FeatureFinding]:
+    """Find features that are computed from what the label is computed from."""
     for name, message in declared_leaks(problem, features):
         ref = FeatureRef.parse(name)
         columns = {str(FeatureRef(ref.view, one)) for one in features.views[ref.view].columns_of(ref.feature)}
         for entry in entries:
             if entry.problem == problem.name and entry.name in columns:
-                yield Finding("error", entry.place, entry.name, message)
+                yield FeatureFinding("error", entry.place, entry.name, message)
 
 
-def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: HardwareSpec) -> Iterator[Finding]:
-    """Features that predict the label of a training set alone."""
+def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: HardwareSpec) -> Iterator[FeatureFinding]:
+    """Find features that predict the label of a training set alone."""
     by_name = {(one.problem, one.name): one for one in entries}
     for problem in dict.fromkeys(one.problem for one in entries):
         names = [name for other, name in by_name if other == problem]
@@ -149,7 +149,7 @@ def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: Hardwar
                 continue
             seen.add(file.resolve())
             for name, message, certain in measured_leaks(file, names, hardware):
-                yield Finding("error" if certain else "warning", by_name[problem, name].place, name, message)
+                yield FeatureFinding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 
 def _counts(relation: Relation, query: str) -> tuple[int, int]:

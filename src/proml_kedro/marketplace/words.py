@@ -1,4 +1,4 @@
-"""Which texts have a word with a given beginning.
+"""Index of texts by the beginnings of their words.
 
 Words are kept sorted, and the positions of the texts that have them in one array in the same order. All words with the
 same beginning then stand side by side, and their texts are a single slice: two binary searches, however many there are.
@@ -22,7 +22,7 @@ _LAST = "\U0010ffff"
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, without regard to case and accents; what is neither letter nor digit separates them.
+    """Split a text into words without case and accents. Anything but letters and digits separates them.
 
     >>> words("Größe: delay_24h")
     ['grosse', 'delay', '24h']
@@ -35,11 +35,12 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class WordIndex:
-    """The words of texts that are numbered from 0.
+    """Words of texts that are numbered from 0.
 
     Attributes:
         words: Sorted, each once.
-        ends: Shape (words,), int32: where the texts of each word end in ``texts``; they begin where the last ended.
+        ends: Shape (words,), int32: where the texts of each word end in ``texts``. They begin where those of the word
+            before end.
         texts: int32: for one word after another the texts that have it.
     """
 
@@ -49,7 +50,7 @@ class WordIndex:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> WordIndex:
-        """The index of texts, in their order."""
+        """Index texts, in their order."""
         import numpy as np
 
         having: dict[str, list[int]] = {}
@@ -62,18 +63,18 @@ class WordIndex:
 
     @classmethod
     def read(cls, stored: tuple[str, bytes, bytes]) -> WordIndex:
-        """The index that :meth:`stored` has put into values that a database holds."""
+        """Read what :meth:`stored` returned."""
         import numpy as np
 
         known, ends, texts = stored
         return cls(known.split(), np.frombuffer(ends, "<i4"), np.frombuffer(texts, "<i4"))
 
     def stored(self) -> tuple[str, bytes, bytes]:
-        """The index as values that a database holds."""
+        """Return the index as values for a database."""
         return " ".join(self.words), self.ends.astype("<i4").tobytes(), self.texts.astype("<i4").tobytes()
 
     def having(self, beginning: str) -> npt.NDArray[np.int32]:
-        """The texts with a word that begins so; one that has several of them is there several times.
+        """Return the texts with a word that begins so. A text with several such words appears several times.
 
         Args:
             beginning: As :func:`words` returns it; every text with a word has the empty one.

@@ -56,7 +56,7 @@ def build_bento(bundle: Path, folder: Path, spec: ServingSpec | None = None) -> 
 
 
 def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context: Path) -> None:
-    """What the Bento is built from: the service's two files, and beside them all that they need."""
+    """Write what the Bento is built from: the service's two files, and beside them all that they need."""
     shutil.copytree(_template(), context)
     shutil.copytree(bundle.resolve(), context / "bundle")
     (context / "serving.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False))
@@ -72,7 +72,7 @@ def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context:
 
 
 def _template() -> Path:
-    """The folder with the service's two files: inside the installed package, or in the project's root."""
+    """Find the folder with the service's two files: inside the installed package, or in the project's root."""
     places = [_PACKAGE_FOLDER / "bentos" / "scorer", _PACKAGE_FOLDER.parents[1] / "bentos" / "scorer"]
     for place in places:
         if (place / "bentofile.yaml").is_file():
@@ -81,7 +81,7 @@ def _template() -> Path:
 
 
 def _write_entry_points(context: Path) -> None:
-    """Metadata of the copied package: kinds of components are found by the entry points of their distribution."""
+    """Write metadata of the copied package: entries of registries are found by its entry points."""
     folder = context / f"{PACKAGE}-{__version__}.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PACKAGE}\nVersion: {__version__}\n")

@@ -1,4 +1,4 @@
-"""What stands before the service: who may ask, in which format, and how much.
+"""The guard before the service: who may ask, in which format, and how much.
 
 Pure ASGI, since it must see a body that has no declared length before anything reads it. It answers by itself and
 never raises: an exception here would keep the client waiting until the service's timeout.
@@ -24,13 +24,13 @@ class _TooLargeError(Exception):
     pass
 
 
-class Guard:
-    """ASGI middleware.
+class RequestGuard:
+    """ASGI middleware that refuses requests by their sender, format or size.
 
     Args:
-        app: What it stands before.
-        max_body_bytes: Largest request body that is let through.
-        token: What a client has to send as ``Authorization: Bearer TOKEN``; nothing when None. Probes of
+        app: The application behind it.
+        max_body_bytes: Largest request body that passes.
+        token: What a client has to send as ``Authorization: Bearer TOKEN``. None when clients need no token. Probes of
             :data:`OPEN_PATHS` never need it.
     """
 
@@ -40,7 +40,7 @@ class Guard:
         self._token = token.encode() if token else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer 401, 413 or 415, or let the request through."""
+        """Answer 400, 401, 413 or 415, or pass the request on."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":  # nothing here speaks it
                 await send({"type": "websocket.close", "code": 1008})
@@ -84,7 +84,7 @@ class Guard:
         return f"the body is larger than {self._max_body_bytes} bytes; send fewer rows at once"
 
     async def _pass_body(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Read the body up to the limit, whether its length was declared or not, and hand it on as one piece."""
+        """Read the body up to the limit, whether or not its length was declared, and pass it on as one piece."""
         try:
             body = await self._read(receive)
         except _TooLargeError:
@@ -100,7 +100,7 @@ class Guard:
         await self.app(scope, replay, send)
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """The body; None when the client has gone."""
+        """Read the body; return None when the client has gone."""
         parts, size = [], 0
         while True:
             message = await receive()

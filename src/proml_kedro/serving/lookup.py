@@ -12,7 +12,7 @@ from typing import Any
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.errors import UserError
-from proml_kedro.features.online.open import SQLITE, online_file
+from proml_kedro.features.online.open import SQLITE, kind_of, open_store
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.serving.schema import Row
@@ -24,21 +24,20 @@ STORE_VARIABLE = "PROML_FEATURE_STORE"
 
 
 class StoreUnavailableError(Exception):
-    """There is no online store to look features up in; ``str()`` of it says what to do."""
+    """No online store can be read; ``str()`` of the error says what to do."""
 
 
 class OnlineLookup:
-    """The model's features of given keys, as of given moments.
+    """Lookup of the model's features by keys, as of given moments.
 
-    The store is the folder ``feature_store`` in a data folder: the one that the environment variable
-    ``PROML_FEATURE_STORE`` names, otherwise the nearest folder above the bundle that has the problem's store; or the
-    Redis server that the run was configured with, or that the variable names. It is opened with the first row that
-    needs it.
+    The store is the one that the run was configured with. The environment variable ``PROML_FEATURE_STORE`` may name
+    another one by its URL, or a data folder. A store in a data folder is otherwise looked for in the folders above
+    the bundle. It is opened with the first row that needs it.
 
     Args:
-        manifest: Of the bundle.
+        manifest: The bundle's manifest.
         beside: The bundle's folder.
-        log: A file to log what is looked up in; none when None.
+        log: File to log what is looked up; None for no log.
     """
 
     def __init__(self, manifest: Manifest, beside: Path, log: str | None = None) -> None:
@@ -51,20 +50,20 @@ class OnlineLookup:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the model reads anything that a request does not bring along."""
+        """Whether the model reads features that requests do not contain."""
         return bool(self._columns)
 
     def read(self, rows: Sequence[Row]) -> Columns:
         """Look features up.
 
         Args:
-            rows: n rows with the entities' keys, and perhaps ``timestamp``, aware; now when it is not there.
+            rows: n rows with the entities' keys, and optionally ``timestamp``, aware; now when it is missing.
 
         Returns:
-            An array of shape (n,) for each feature that requests do not bring along.
+            An array of shape (n,) for each feature that requests do not contain.
 
         Raises:
-            StoreUnavailableError: There is no store.
+            StoreUnavailableError: There is no store, or it cannot be read.
         """
         if not self._columns:
             return {}
@@ -74,22 +73,23 @@ class OnlineLookup:
         reader = self.open()
         try:
             columns: Columns = reader.read(keys, moments)
-        except (LookupError, UserError, sqlite3.Error) as error:
+        except (LookupError, UserError, OSError, sqlite3.Error) as error:
             raise self._unavailable("read", error) from error
         if self._log:
             self._log.write(keys, moments, columns)
         return columns
 
     def open(self) -> Any:
-        """The reader of the online store; opened once.
+        """Return the reader of the online store, opened once.
 
         Raises:
             StoreUnavailableError: There is no store.
         """
         if self._reader is None:
-            place = self._place()
             try:
-                self._reader = self._open(place)
+                self._reader = self._open(self._place())
+            except StoreUnavailableError:
+                raise
             except Exception as error:
                 raise self._unavailable("opened", error) from error
         return self._reader
@@ -101,21 +101,26 @@ class OnlineLookup:
 
     def _open(self, place: str) -> Any:
         from proml_kedro.features.online.lookup import OnlineFeatures
-        from proml_kedro.features.online.open import rows_at
 
-        rows = rows_at(place, self._project)
-        rows.is_there()
-        return OnlineFeatures(rows, self._manifest.features, self._columns)
+        online = open_store(place, self._project)
+        online.exists()
+        return OnlineFeatures(online, self._manifest.features, self._columns)
 
     def _place(self) -> str:
-        """The store's file, or the URL of its server."""
+        """Return where the store is: a place in a data folder, or one that is configured or named in full."""
         named = os.environ.get(STORE_VARIABLE)
         configured = str(self._manifest.config.get("online_store", SQLITE))
-        if (named or configured).startswith(("redis://", "rediss://")):
-            return named or configured
+        if named and "://" in named:
+            configured, named = named, None
+        kind = kind_of(configured)
+        if named and not kind.in_data_dir:  # a folder is named: with the store that every data folder has
+            configured, kind = SQLITE, kind_of(SQLITE)
+        if not kind.in_data_dir:
+            return kind.place(configured, self._project, self._beside)
         for folder in [Path(named)] if named else self._beside.resolve().parents:
-            if (file := online_file(self._project, folder)).is_file():
-                return str(file)
+            place = kind.place(configured, self._project, folder)
+            if kind.is_at(place, self._project):
+                return place
         where = f"{STORE_VARIABLE} names no folder with one" if named else f"set {STORE_VARIABLE} to a data folder"
         raise StoreUnavailableError(
             f"no online feature store: {where}; it is filled by `kedro run --pipelines=package`. "

@@ -76,7 +76,7 @@ def _batches(rows: list[Row], manifest: Manifest) -> list[list[Row]]:
 
 
 def golden_rows(bundle: Path, manifest: Manifest) -> list[Row]:
-    """The golden rows as a request holds them: plain values, None for missing."""
+    """Read the golden rows as a request has them: plain values, None for missing."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(bundle / GOLDEN, columns=[one.name for one in manifest.rows.inputs])

@@ -16,14 +16,14 @@ logger = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """A file with a line for each row: its keys, its moment, and the features that were looked up.
+    """Log file with a line for each row: its keys, its moment, and the features that were looked up.
 
-    What a request itself brings is not written. A line goes to the file in one piece, so that several processes can
-    share it. That nothing can be written is said once, and keeps no request from being answered.
+    What requests contain themselves is not written. Lines are appended in one piece, so that several processes can
+    share the file. A failure to write is logged once; requests are answered all the same.
 
     Args:
-        file: Where to; made when it is not there, readable for its owner only.
-        model: Which model the rows are scored with.
+        file: The file; made when it does not exist, readable for its owner only.
+        model: The model that scores the rows.
     """
 
     def __init__(self, file: Path, model: str) -> None:
@@ -35,8 +35,8 @@ class RequestLog:
         """Add n rows.
 
         Args:
-            keys: Of each row.
-            moments: As of when each row's features were read.
+            keys: Keys of each row.
+            moments: Moment of each row for which its features were read.
             columns: The features, n values each.
         """
         values = {name: _plain(one) for name, one in columns.items()}
@@ -63,7 +63,7 @@ class RequestLog:
 
 
 def _plain(values: Array) -> list[Any]:
-    """Values as JSON has them, None for missing."""
+    """Return values as JSON has them, None for missing."""
     return [None if _is_missing(one) else one for one in values.tolist()]
 
 

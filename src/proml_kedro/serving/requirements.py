@@ -10,6 +10,8 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.extensions import online_stores
+from proml_kedro.features.online.open import SQLITE, kind_of
 from proml_kedro.models.kinds import modules_of
 
 PACKAGE = "proml_kedro"
@@ -20,16 +22,18 @@ _ONLINE = ("proml_kedro.features.online.lookup",)
 
 
 def needed_modules(manifest: Manifest) -> set[str]:
-    """Every module that serving a bundle may import, found by reading source, without importing anything heavy.
+    """Find every module that serving a bundle may import by reading source, without importing anything heavy.
 
     Own code (this package and the run's extensions) is followed; of other packages only the top-level name is given.
     """
     looks_up = any(not one.request for one in manifest.rows.inputs)
     kinds = [module for spec in manifest.model.components.values() for module in modules_of(spec.kind)]
     extensions = manifest.config.get("extensions", [])
-    own = {PACKAGE, *(module.partition(".")[0] for module in [*kinds, *extensions] if not _is_installed(module))}
+    stores = _store_modules(str(manifest.config.get("online_store", SQLITE))) if looks_up else set()
+    loaded = [*kinds, *extensions, *stores]
+    own = {PACKAGE, *(module.partition(".")[0] for module in loaded if not _is_installed(module))}
     found: set[str] = set()
-    pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *kinds, *extensions]
+    pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *loaded]
     while pending:
         module = pending.pop()
         top = module.partition(".")[0]
@@ -45,8 +49,14 @@ def needed_modules(manifest: Manifest) -> set[str]:
     return found
 
 
+def _store_modules(configured: str) -> set[str]:
+    """Return the modules of the configured kind of online store, and of this package's, which a variable may name."""
+    modules = {str(online_stores.get(name).__module__) for name in online_stores.names()}
+    return {one for one in modules if one.startswith(f"{PACKAGE}.")} | {type(kind_of(configured)).__module__}
+
+
 def pins(modules: Iterable[str]) -> list[str]:
-    """``distribution==version`` for each module of an installed distribution, sorted."""
+    """Return ``distribution==version`` for each module of an installed distribution, sorted."""
     known = packages_distributions()
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {PACKAGE}
     names = {name for top in tops for name in known.get(top, [])[:1]}
@@ -54,7 +64,7 @@ def pins(modules: Iterable[str]) -> list[str]:
 
 
 def own_sources(modules: Iterable[str]) -> dict[str, Path]:
-    """The files and folders to copy, by the name they have to have: this package, and extensions of the project."""
+    """Return the files and folders to copy, by their names there: this package, and extensions of the project."""
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
     sources = {PACKAGE: Path(__file__).parents[1]}
     for top in tops - {PACKAGE}:
@@ -66,7 +76,7 @@ def own_sources(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_installed(module: str) -> bool:
-    """Whether a package index has it: extensions of the project itself are copied instead."""
+    """Return whether a package index has it. Extensions of the project itself are copied instead."""
     return module.partition(".")[0] in packages_distributions()
 
 

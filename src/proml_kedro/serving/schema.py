@@ -17,7 +17,7 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.training_set import TIMESTAMP
 
 Row = dict[str, Any]
-Problem = dict[str, Any]
+BodyProblem = dict[str, Any]
 
 MAX_TEXT = 1000  # characters of a category or key
 MAX_PROBLEMS = 20
@@ -42,7 +42,7 @@ _WORDS = {
 
 
 def row_type(name: str, rows: Schema) -> Any:
-    """A type for a row of feature values: every feature has to be there, null stands for a missing value.
+    """Make the type of a row of feature values. Every feature is required; null stands for a missing value.
 
     Args:
         name: The type's name in the service's documentation.
@@ -52,7 +52,7 @@ def row_type(name: str, rows: Schema) -> Any:
 
 
 def online_row_type(name: str, rows: Schema) -> Any:
-    """A type for a row whose features are looked up: keys, request features, and as of when.
+    """Make the type of a row whose features are looked up: keys, request features and a moment.
 
     Args:
         name: The type's name in the service's documentation.
@@ -72,12 +72,12 @@ def online_row_type(name: str, rows: Schema) -> Any:
 
 
 def scores_field(manifest: Manifest) -> str:
-    """The key of the scores in a response: ``probabilities``, or ``predictions`` of numbers and counts."""
+    """Return the key of the scores in a response: ``probabilities``, or ``predictions`` of numbers and counts."""
     return "probabilities" if manifest.score_output == "probability" else "predictions"
 
 
 def rows_field(row: Any, max_rows: int) -> Any:
-    """The type of a body's ``instances``: from one row to ``max_rows``."""
+    """Make the type of a body's ``instances``: from one row to ``max_rows``."""
     return Annotated[list[row], Field(min_length=1, max_length=max_rows)]
 
 
@@ -108,7 +108,7 @@ def _dict_type(name: str, fields: Mapping[str, Any]) -> Any:
 
 
 def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str) -> Columns:
-    """Checked rows as columns.
+    """Turn checked rows into columns.
 
     Args:
         rows: n rows; a value may be None.
@@ -136,8 +136,8 @@ def _take(row: Row, one: InputField) -> Any:
     return str(value) if one.is_key and value is not None else value
 
 
-def describe_problems(error: ValidationError, known: Sequence[str]) -> list[Problem]:
-    """What is wrong with a body, for its sender: where and why, never with which value.
+def describe_problems(error: ValidationError, known: Sequence[str]) -> list[BodyProblem]:
+    """Describe what is wrong with a body, for its sender: where and why, never with which value.
 
     Args:
         error: What pydantic found.
@@ -151,16 +151,16 @@ def describe_problems(error: ValidationError, known: Sequence[str]) -> list[Prob
 
 
 def is_not_json(error: ValidationError) -> bool:
-    """Whether the body was not JSON at all."""
+    """Return whether the body was not JSON at all."""
     return error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid"
 
 
-def _problem(error: ErrorDetails, known: Sequence[str]) -> Problem:
+def _problem(error: ErrorDetails, known: Sequence[str]) -> BodyProblem:
     kind, place = error["type"], error["loc"]
     message = _WORDS.get(kind) or error["msg"].replace("Input should", "should").replace(" after validation", "")
     if kind == "extra_forbidden":
         message = "is unknown." + did_you_mean(str(place[-1])[:100], known if len(place) > 1 else ["instances"])
-    problem: Problem = {"problem": message}
+    problem: BodyProblem = {"problem": message}
     if len(place) > 1:
         problem["row"] = place[1]
     if len(place) != 2:

@@ -1,4 +1,4 @@
-"""What the service does, without HTTP: rows in, scores out."""
+"""The service without HTTP: rows in, scores out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
 
 
-class Scorer:
-    """A proven bundle that scores rows, with one thread.
+class BundleScorer:
+    """Scorer of rows by a proven bundle, with one thread.
 
     Args:
         path: The bundle's folder.
-        log: Where rows that features are looked up for are logged; nowhere when None.
+        log: File to log what is looked up; None for no log.
 
     Raises:
         IntegrityError: The bundle is not what was written, or does not score as it did.
@@ -34,12 +34,12 @@ class Scorer:
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[float]:
-        """The probability, or mean, of each row of feature values."""
+        """Score rows of feature values: a probability or mean each."""
         schema = self.bundle.manifest.rows
         return self._score(to_columns(rows, schema.inputs, "float64"))
 
     def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """The probability, or mean, of each row of keys and request features.
+        """Score rows of keys and request features: a probability or mean each.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
@@ -53,7 +53,7 @@ class Scorer:
         return probabilities
 
     def metadata(self) -> dict[str, Any]:
-        """What is served: plain values, without any row."""
+        """Describe what is served by plain values, without any row."""
         manifest = self.bundle.manifest
         return {
             "name": manifest.name,

@@ -33,6 +33,16 @@ class FeatureRef:
             raise ValueError(f"'{name}' is no view.feature")
         return cls(view, feature)
 
+    @classmethod
+    def from_feast(cls, name: str) -> Self:
+        """Read ``view:feature``, which is Feast's notation.
+
+        >>> FeatureRef.from_feast("weather:visib")
+        FeatureRef(view='weather', feature='visib')
+        """
+        view, _, feature = name.partition(":")
+        return cls(view, feature)
+
     def __str__(self) -> str:
         return f"{self.view}.{self.feature}"
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from proml_kedro.errors import Mistake, unknown
+from proml_kedro.extensions import online_stores
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
@@ -24,15 +25,18 @@ from proml_kedro.spec.serving import ServingSpec
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
 
-def _known_store(place: str) -> str:
-    if place == "sqlite":
-        return place
-    url = urlsplit(place)
-    if url.scheme not in ("redis", "rediss") or not url.hostname:
-        raise ValueError(f"'{url.scheme or place}' is no online store; write sqlite or redis://HOST:PORT/0")
-    if url.password:
-        raise ValueError("a password does not belong into a configuration; set PROML_REDIS_PASSWORD in the environment")
-    return place
+def _known_store(setting: str) -> str:
+    """Check a setting by the kind of store that its scheme names."""
+    name = setting.partition("://")[0]
+    if name not in online_stores.names():
+        forms = dict.fromkeys(online_stores.get(one).form for one in online_stores.names())
+        raise ValueError(f"'{name}' is no online store; write {' or '.join(sorted(forms, reverse=True))}")
+    kind = online_stores.get(name)()
+    if urlsplit(setting).password:
+        hint = f"; set {kind.password_variable} in the environment" if kind.password_variable else ""
+        raise ValueError(f"a password does not belong into a configuration{hint}")
+    kind.check(setting)
+    return setting
 
 
 class RunSpec(Spec):
@@ -43,8 +47,9 @@ class RunSpec(Spec):
         seed: Of every random choice.
         reuse: Take results over from earlier runs where nothing they depend on has changed.
         data_dir: Where results are kept.
-        online_store: Where values are looked up when scoring: ``sqlite`` for a file in ``data_dir``, or the URL of a
-            Redis server, ``redis://HOST:PORT/DATABASE``. Its password is taken from ``PROML_REDIS_PASSWORD``.
+        online_store: Where values are looked up when scoring: ``sqlite`` for a file in ``data_dir``, the URL of a
+            Redis server, ``redis://HOST:PORT/DATABASE``, or the URL of a kind of store that an extension brings. The
+            password of Redis is taken from ``PROML_REDIS_PASSWORD``.
         remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
     """

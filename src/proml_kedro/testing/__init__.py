@@ -18,6 +18,7 @@ from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make
 from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
+from proml_kedro.testing.online_stores import check_online_store, check_two_writers
 from proml_kedro.testing.producers import PRODUCER_INPUTS, check_producer
 from proml_kedro.testing.splits import check_split
 from proml_kedro.testing.table_readers import check_table_reader
@@ -33,9 +34,11 @@ __all__ = [
     "check_drift_check",
     "check_head",
     "check_metric",
+    "check_online_store",
     "check_producer",
     "check_ranking_metric",
     "check_split",
     "check_table_reader",
+    "check_two_writers",
     "make_examples",
 ]

@@ -1,4 +1,4 @@
-"""The page as a web application: its files, and the questions it asks. Nothing can be changed through it."""
+"""The page as a web application: its files and its endpoints. Nothing can be changed through it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from proml_kedro.workspace import api
-from proml_kedro.workspace.guard import Guard
+from proml_kedro.workspace import api, model_api
+from proml_kedro.workspace.guard import HostGuard
 from proml_kedro.workspace.results import REPORTS, report_file
-from proml_kedro.workspace.snapshot import Live
+from proml_kedro.workspace.sketches import Sketches
+from proml_kedro.workspace.snapshot import LiveSnapshot
 
 if TYPE_CHECKING:
     from proml_kedro.marketplace.entry import Entry
@@ -27,27 +28,27 @@ _MOST = 500
 _SHOWN = 50
 
 
-def make_app(live: Live, hosts: frozenset[str]) -> Guard:
-    """The application.
+def make_app(live: LiveSnapshot, hosts: frozenset[str]) -> HostGuard:
+    """Make the application.
 
     Args:
-        live: What it shows.
+        live: What the page shows.
         hosts: The values of the header ``Host`` that it answers: names of this machine, with the port.
     """
-    asked = _Questions(live)
+    endpoints = _Endpoints(live)
     routes = [
         *(Route(path, _page) for path in PAGES),
-        Route("/api/status", asked.status),
-        Route("/api/search", asked.search),
-        Route("/api/feature", asked.feature),
-        Route("/api/distribution", asked.distribution),
-        Route("/api/similar", asked.similar),
-        Route("/api/models", asked.models),
-        Route("/api/health", asked.health),
-        Route("/reports/{problem}/{model}/{result}/{name}", asked.report),
+        Route("/api/status", endpoints.status),
+        Route("/api/search", endpoints.search),
+        Route("/api/feature", endpoints.feature),
+        Route("/api/distribution", endpoints.distribution),
+        Route("/api/similar", endpoints.similar),
+        Route("/api/models", endpoints.models),
+        Route("/api/health", endpoints.health),
+        Route("/reports/{problem}/{model}/{result}/{name}", endpoints.report),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    return Guard(Starlette(routes=routes), hosts)
+    return HostGuard(Starlette(routes=routes), hosts)
 
 
 async def _page(request: Request) -> Response:
@@ -64,62 +65,62 @@ def _refuse(status: int, message: str) -> Response:
     return _answer({"message": message}, status)
 
 
-class _Questions:
-    """The questions that the page asks. What takes longer than a search is answered beside the others."""
+class _Endpoints:
+    """Endpoints of the page. What takes longer than a search runs in a thread beside the others."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveSnapshot) -> None:
         self._live = live
-        self._sketches = api.Sketches()
+        self._sketches = Sketches()
 
     async def status(self, request: Request) -> Response:
-        """Whether anything has changed since."""
+        """Answer whether anything has changed."""
         await run_in_threadpool(self._live.refresh)
-        content = self._live.content
+        snapshot = self._live.snapshot
         return _answer(
             {
                 "version": self._live.stamp,
-                "features": len(content.market),
-                "models": len(content.results),
-                "data_dir": str(content.places.base / content.places.data_dir),
-                "notices": content.notices,
+                "features": len(snapshot.market),
+                "models": len(snapshot.results),
+                "data_dir": str(snapshot.places.base / snapshot.places.data_dir),
+                "notices": snapshot.notices,
                 "mistakes": self._live.mistakes,
             }
         )
 
     async def search(self, request: Request) -> Response:
-        """Features by words and facets."""
+        """Answer a search by words and facets."""
         params = request.query_params
         filters = {name: params[name] for name in api.SHOWN_FACETS if name in params}
         limit = params.get("limit", str(_SHOWN))
         if not limit.isdecimal() or not 0 < int(limit) <= _MOST:
             return _refuse(400, f"limit must be a number from 1 to {_MOST}")
-        return _answer(api.search(self._live.content, params.get("q", ""), filters, int(limit)))
+        return _answer(api.search(self._live.snapshot, params.get("q", ""), filters, int(limit)))
 
     async def feature(self, request: Request) -> Response:
-        """All that is declared and known of a feature."""
-        return await self._of_feature(request, lambda entry: api.describe(self._live.content, entry))
+        """Answer what is declared and known of a feature."""
+        return await self._of_feature(request, lambda entry: api.describe(self._live.snapshot, entry))
 
     async def distribution(self, request: Request) -> Response:
-        """How its values are distributed."""
-        return await self._of_feature(request, lambda entry: self._sketches.distribution(self._live.content, entry))
+        """Answer how a feature's values are distributed."""
+        return await self._of_feature(request, lambda entry: self._sketches.distribution(self._live.snapshot, entry))
 
     async def similar(self, request: Request) -> Response:
-        """Which others are like it."""
-        return await self._of_feature(request, lambda entry: self._sketches.similar(self._live.content, entry))
+        """Answer which features are similar to one."""
+        return await self._of_feature(request, lambda entry: self._sketches.similar(self._live.snapshot, entry))
 
     async def models(self, request: Request) -> Response:
-        """What was run."""
-        return _answer(api.models(self._live.content))
+        """Answer what was run."""
+        return _answer(model_api.models(self._live.snapshot))
 
     async def health(self, request: Request) -> Response:
-        """What the last checks have found."""
-        return _answer(api.health(self._live.content))
+        """Answer what the last checks have found."""
+        return _answer(model_api.health(self._live.snapshot))
 
     async def report(self, request: Request) -> Response:
-        """A file of a result."""
+        """Answer a file of a result."""
         where: Mapping[str, str] = request.path_params
         file = await run_in_threadpool(
-            report_file, self._live.content.places, where["problem"], where["model"], where["result"], where["name"]
+            report_file, self._live.snapshot.places, where["problem"], where["model"], where["result"], where["name"]
         )
         if file is None:
             return _refuse(404, "there is no such report")
@@ -127,7 +128,7 @@ class _Questions:
 
     async def _of_feature(self, request: Request, answer: Callable[[Entry], Any]) -> Response:
         name, problem = request.query_params.get("name", ""), request.query_params.get("problem")
-        found = self._live.content.market.get(name, problem)
+        found = self._live.snapshot.market.get(name, problem)
         if not found:
             return _refuse(404, f"no feature '{name}' in the configuration")
         return _answer(await run_in_threadpool(answer, found[0]))

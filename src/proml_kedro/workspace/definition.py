@@ -11,7 +11,7 @@ _WIDTH = 88
 
 
 def as_yaml(entry: Entry, views: Mapping[str, Any]) -> str | None:
-    """The view of a feature with this feature alone, as it is written; None when it is not declared there.
+    """Return the view of a feature with this feature alone, as it is written; None when it is not declared there.
 
     Args:
         entry: The feature.
@@ -32,7 +32,7 @@ def as_yaml(entry: Entry, views: Mapping[str, Any]) -> str | None:
 
 
 def declared_name(entry: Entry, features: Mapping[str, Any]) -> str | None:
-    """The name under which a feature is declared: without the window, which makes one feature into several."""
-    column = entry.name.partition(".")[2]
+    """Return the name under which a feature is declared: without its window."""
+    column = entry.ref.feature
     candidates = (column, column.removesuffix(f"_{entry.window}")) if entry.window else (column,)
     return next((one for one in reversed(candidates) if one in features), None)

@@ -33,15 +33,15 @@ _HEADERS = {
 }
 
 
-class Guard:
-    """Answers only requests that mean this machine by its name.
+class HostGuard:
+    """Middleware that answers only requests that mean this machine by its name.
 
     A page elsewhere may let its own name lead to this machine (DNS rebinding) and would then be allowed to read what
     it is answered. The header ``Host`` still holds the page's name.
 
     Args:
-        app: Who answers.
-        hosts: The values of the header that are answered.
+        app: The application.
+        hosts: Values of the header ``Host`` that are let through.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:

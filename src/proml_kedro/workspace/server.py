@@ -7,20 +7,20 @@ import socket
 from collections.abc import Callable
 
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.workspace.snapshot import Live
+from proml_kedro.workspace.snapshot import LiveSnapshot
 
 ADDRESS = "127.0.0.1"
 _TRIED = 50
 
 
 def open_port(port: int) -> socket.socket:
-    """A socket that listens on a port of the loopback address.
+    """Listen on a port of the loopback address.
 
     Args:
         port: The port; 0 for any that is free.
 
     Raises:
-        UserError: It is taken, or not allowed.
+        UserError: The port is in use or not allowed.
     """
     try:
         return _bind(port)
@@ -50,7 +50,7 @@ def _explain(error: OSError, port: int) -> str:
 
 
 def _free_after(port: int) -> int:
-    """The next port that is free now; 0, which lets the system choose, when there is none nearby."""
+    """Return the next free port; 0, which lets the system choose, when there is none nearby."""
     for one in range(port + 1, min(port + 1 + _TRIED, 65536)):
         try:
             _bind(one).close()
@@ -61,12 +61,12 @@ def _free_after(port: int) -> int:
 
 
 def hosts_of(port: int) -> frozenset[str]:
-    """What a browser on this machine calls the server."""
+    """Return the names by which a browser on this machine calls the server."""
     return frozenset(f"{name}:{port}" for name in (ADDRESS, "localhost"))
 
 
-def serve(live: Live, listening: socket.socket, when_ready: Callable[[str], None]) -> None:
-    """Answer until the process is interrupted.
+def serve(live: LiveSnapshot, listening: socket.socket, when_ready: Callable[[str], None]) -> None:
+    """Serve the page until the process is interrupted.
 
     Args:
         live: What to show.

@@ -1,4 +1,4 @@
-"""What the page shows at a moment, and the next moment's when something has changed."""
+"""What the page shows at a moment, read anew when something has changed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _AGES = (
     (timedelta(days=30), "under 30 days"),
 )
 
-Written = Mapping[str, Mapping[str, Any]]
+DeclaredViews = Mapping[str, Mapping[str, Any]]
 """A problem's feature views as they are written."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """What is known of the table of a feature view.
+class TableState:
+    """State of the table of a feature view.
 
     Attributes:
         label: Its value of the facet ``freshness``.
@@ -48,8 +48,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Content:
-    """What the page shows.
+class Snapshot:
+    """Features and results that the page shows, as of one moment.
 
     Attributes:
         market: The features.
@@ -66,11 +66,11 @@ class Content:
     market: Market
     places: Places
     hardware: HardwareSpec
-    written: Callable[[str], Written]
+    written: Callable[[str], DeclaredViews]
     notices: Sequence[str] = ()
     results: Sequence[ModelResult] = ()
     drift: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    tables: Mapping[tuple[str, str], Table] = field(default_factory=dict)
+    tables: Mapping[tuple[str, str], TableState] = field(default_factory=dict)
     reads: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
 
     @cached_property
@@ -88,9 +88,9 @@ class Content:
         market: Market,
         places: Places,
         hardware: HardwareSpec,
-        written: Callable[[str], Written],
+        written: Callable[[str], DeclaredViews],
         notices: Sequence[str] = (),
-    ) -> Content:
+    ) -> Snapshot:
         """Read the results that lie at these places, and make the index ready to be searched."""
         market.warm()
         results = read_results(places)
@@ -104,7 +104,7 @@ class Content:
 
 
 def is_on_demand(entry: Entry) -> bool:
-    """Whether a feature is computed from others when a request comes."""
+    """Return whether a feature is computed from others when a request comes."""
     return entry.entity == REQUEST and not entry.table
 
 
@@ -116,70 +116,70 @@ def _reads(entry: Entry) -> tuple[str, ...]:
 
 
 def feature_table(places: Places, entry: Entry) -> Path:
-    """Where the table of a feature's view is, if it was computed."""
+    """Return where the table of a feature's view is once it is computed."""
     return table_file(places.at("feature_tables", entry.problem), entry.view)
 
 
-def _table(entry: Entry, places: Places, now: datetime) -> Table:
+def _table(entry: Entry, places: Places, now: datetime) -> TableState:
     if entry.entity == REQUEST:
-        return Table("on demand" if is_on_demand(entry) else "with the request")
+        return TableState("on demand" if is_on_demand(entry) else "with the request")
     try:
         fresh = freshness(feature_table(places, entry))
     except (OSError, ValueError):  # not a Parquet file, or one without these columns
-        return Table("unreadable")
+        return TableState("unreadable")
     if fresh is None:
-        return Table("not computed")
+        return TableState("not computed")
     if not entry.event_time:
-        return Table("does not change", fresh)
+        return TableState("does not change", fresh)
     if fresh.newest is None:
-        return Table("no rows", fresh)
-    return Table(next((label for age, label in _AGES if now - fresh.newest < age), "over 30 days"), fresh)
+        return TableState("no rows", fresh)
+    return TableState(next((label for age, label in _AGES if now - fresh.newest < age), "over 30 days"), fresh)
 
 
-class Source(Protocol):
-    """Where content comes from."""
+class SnapshotSource(Protocol):
+    """Source of snapshots."""
 
     def stamp(self) -> str:
-        """Something that is different after what the content is made from has changed; quick to find out."""
+        """Return a text that changes with whatever a snapshot is made from. Called often, so it is quick."""
 
-    def load(self) -> Content:
-        """The content.
+    def load(self) -> Snapshot:
+        """Make a snapshot.
 
         Raises:
             UserError: The configuration is not sound.
         """
 
 
-class Live:
-    """Content that follows what it is made from.
+class LiveSnapshot:
+    """Snapshot that follows what it is made from.
 
     Args:
-        source: Where it comes from.
+        source: Where snapshots come from.
 
     Attributes:
-        content: As it was when everything was last sound.
-        stamp: Of the content.
+        snapshot: The newest one of a sound configuration.
+        stamp: Stamp of the snapshot.
         mistakes: What is wrong with the configuration now; empty when nothing is.
 
     Raises:
         UserError: The configuration is not sound.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: SnapshotSource) -> None:
         self._source = source
         self._lock = threading.Lock()
         self.stamp = source.stamp()
-        self.content = source.load()
+        self.snapshot = source.load()
         self.mistakes: list[str] = []
 
     def refresh(self) -> None:
-        """Load the content anew when something has changed; keep the old one while the configuration is not sound."""
+        """Make a new snapshot when something has changed. Keep the old one while the configuration is not sound."""
         with self._lock:
             stamp = self._source.stamp()
             if stamp == self.stamp:
                 return
             try:
-                self.content, self.mistakes = self._source.load(), []
+                self.snapshot, self.mistakes = self._source.load(), []
             except UserError as error:
                 self.mistakes = str(error).splitlines()
             self.stamp = stamp

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -89,9 +88,9 @@ class Project:
         self.write(file, text.replace(old, new, 1))
 
     def features(self, *arguments: str, stdin: str | None = None) -> Result:
-        group = make_group(click.Command, lambda: click.Argument(["overrides"], nargs=-1), lambda: str(self.conf))
         name, *rest = arguments
-        return CliRunner().invoke(group, [name, *rest, f"data_dir={self.data}"], input=stdin, standalone_mode=True)
+        words = [name, *rest, f"data_dir={self.data}", "--conf-source", str(self.conf)]
+        return CliRunner().invoke(make_group(), words, input=stdin, standalone_mode=True)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import yaml
 from proml_kedro.features.feast.materialize import materialize_new
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
@@ -35,7 +35,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     )
     materialize_new(store, shop.views, VIEWS, END, HARDWARE)
     columns = {name: dtype for name, dtype in shop.features.columns().items() if name.partition(".")[0] in VIEWS}
-    reader = OnlineFeatures(rows_at(store.config.online_store.path, "shop"), shop.features, columns)
+    reader = OnlineFeatures(open_store(store.config.online_store.path, "shop"), shop.features, columns)
     keys = [{"user": user, "item": item} for user in (0, 1, 4, 77, None) for item in ("i0", "i1", "new", None)]
     log = RequestLog(folder / "requests.jsonl", "shop:v1")
     for one in keys:  # a request each

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from proml_kedro.commands.online_store import parse_moment, split_words
+from proml_kedro.commands.entity import parse_moment, split_words
 from proml_kedro.errors import UserError
 from proml_kedro.features.feast.materialize import materialize_new
 from proml_kedro.features.feast.repository import open_repository, register

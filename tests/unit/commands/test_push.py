@@ -14,8 +14,8 @@ import yaml
 
 from proml_kedro.features.feast.materialize import materialize_new
 from proml_kedro.features.feast.repository import open_repository, register
-from proml_kedro.features.online.open import rows_at
-from proml_kedro.features.online.push import Pushed, push_rows
+from proml_kedro.features.online.open import open_store
+from proml_kedro.features.online.push import PushResult, push_rows
 from proml_kedro.spec.features import FeaturesSpec
 from shop import FEATURES, HARDWARE, Shop
 
@@ -78,11 +78,11 @@ def test_a_parquet_file_with_vectors(filled: Any) -> None:
 
 
 def test_from_python(filled: Any) -> None:
-    rows = rows_at(filled.data / "feature_store" / "shop" / "online.db", "shop")
+    rows = open_store(filled.data / "feature_store" / "shop" / "online.db", "shop")
     view = FeaturesSpec.model_validate(FEATURES).views["price"]
     moment = LATER + timedelta(minutes=1)
     table = pa.table({"item": ["i4"], "event_timestamp": [moment], "price": [5], "label": ["x"]})
-    assert push_rows(rows, "price", view, table, HARDWARE) == Pushed(rows=1, late=0)
+    assert push_rows(rows, "price", view, table, HARDWARE) == PushResult(rows=1, late=0)
     assert value(filled, "i4", "price.price", moment) == 5.0
 
 

@@ -18,7 +18,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64, Int64, String
 
-from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
+from proml_kedro.features.training.join import PointInTimeJoin
 from proml_kedro.spec import HardwareSpec
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -152,9 +152,9 @@ def test_entity_rows_by_query(store: FeatureStore, tmp_path: Path) -> None:
 def test_written_without_passing_through_python(store: FeatureStore, tmp_path: Path) -> None:
     job = store.get_historical_features(asked(), FEATURES, full_feature_names=True)
     file = tmp_path / "out.parquet"
-    assert job.write_parquet(file) == len(ASKED)
+    assert job.join.write_parquet(file) == len(ASKED)
     check(pd.read_parquet(file))
-    job.write_parquet(file, {"number": "number", "twice": "one__v * 2"}, order_by="number")
+    job.join.write_parquet(file, {"number": "number", "twice": "one__v * 2"}, order_by="number")
     assert pd.read_parquet(file)["twice"].tolist()[:2] == [6.0, 6.0]
     with pytest.raises(SavedDatasetLocationAlreadyExists):
         job.persist(SavedDatasetFileStorage(str(file)))
@@ -240,7 +240,7 @@ def test_agrees_with_pandas(tmp_path: Path, threads: int) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_rows_with_derived_columns_are_written_in_batches_and_without_a_warning(tmp_path):
-    job = AsofRetrievalJob("SELECT range AS a FROM range(250000)", HardwareSpec(threads=1))
+    job = PointInTimeJoin("SELECT range AS a FROM range(250000)", HardwareSpec(threads=1))
     seen = []
 
     def derive(batch):

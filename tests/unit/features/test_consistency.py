@@ -13,9 +13,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
-from proml_kedro.features.online.consistency import as_result, check_consistency, compare_column
+from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency, compare_column
+from proml_kedro.features.online.open import open_store
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -34,7 +36,9 @@ def filled(tmp_path: Path) -> tuple[Shop, Any]:
 def check(shop: Shop, store: Any, **options: Any) -> dict[str, Any]:
     columns = shop.features.columns()
     moments = options.pop("moments", MOMENTS)
-    return as_result(check_consistency(store, shop.features, columns, moments, shop.views, HARDWARE, **options))
+    online = open_store(store.config.online_store.path, "shop")
+    sources = FeatureSources(shop.features, FeastHistory(store), online)
+    return as_result(check_consistency(sources, columns, moments, shop.views, HARDWARE, **options))
 
 
 def by_name(result: dict[str, Any]) -> dict[str, dict[str, Any]]:

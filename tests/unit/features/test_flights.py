@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.config import HydraConfigLoader
+from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.features.training.training_set import build_training_set
 from proml_kedro.features.views.compute import compute_views
@@ -55,7 +56,13 @@ class Flights:
         if not file.exists():
             run = self.run
             build_training_set(
-                run.problem, run.features, self.columns, self.tables, self.store, HARDWARE, self.folder / "set"
+                run.problem,
+                run.features,
+                self.columns,
+                self.tables,
+                FeastHistory(self.store),
+                HARDWARE,
+                self.folder / "set",
             )
         return file
 
@@ -128,7 +135,7 @@ def test_the_online_store_agrees_with_the_offline_store(flights: Flights) -> Non
     rows.append({"tailnum": None, "carrier": "AA", "origin": "JFK", "dest": "new"})
     names = {name: dtype for name, dtype in flights.columns.items() if not name.startswith("flight.")}
     online = OnlineFeatures(
-        rows_at(flights.store.config.online_store.path, "flight_delays"), flights.run.features, names
+        open_store(flights.store.config.online_store.path, "flight_delays"), flights.run.features, names
     ).read(rows, MOMENT)
 
     import pandas as pd

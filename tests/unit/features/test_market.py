@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from proml_kedro.features.views.freshness import freshness
-from proml_kedro.marketplace.entry import Entry, Facts, list_features, window_words
+from proml_kedro.marketplace.entry import Entry, FeatureUsage, list_features, window_words
 from proml_kedro.marketplace.index import FACETS, Market
 from shop import Shop
 
-FACTS = Facts(
+FACTS = FeatureUsage(
     models={"trees": ["price.price", "spending.amount_2h"], "linear": ["price.price"]},
     bundles={"shop-trees:v1": ["price.price"]},
     null_share={"price.price": 0.25},

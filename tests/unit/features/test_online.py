@@ -12,7 +12,7 @@ import pytest
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -27,7 +27,7 @@ def online(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any, OnlineF
     return (
         shop,
         store,
-        OnlineFeatures(rows_at(store.config.online_store.path, "shop"), shop.features, shop.features.columns()),
+        OnlineFeatures(open_store(store.config.online_store.path, "shop"), shop.features, shop.features.columns()),
     )
 
 

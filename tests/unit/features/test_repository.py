@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from proml_kedro.errors import UserError
+from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.repository import feast_objects, open_repository, register
 from proml_kedro.features.training.training_set import build_training_set
 from proml_kedro.spec.features import FeaturesSpec
@@ -88,7 +89,7 @@ def test_feast_computes_what_a_training_set_holds(registered: tuple[Shop, Any], 
 
     shop, store = registered
     columns = shop.features.columns()
-    build_training_set(shop.problem, shop.features, columns, shop.tables, store, HARDWARE, tmp_path)
+    build_training_set(shop.problem, shop.features, columns, shop.tables, FeastHistory(store), HARDWARE, tmp_path)
     ours = pq.read_table(tmp_path / "training_set.parquet").slice(0, 300).to_pandas()
     assert ours["gaps.gap"].notna().sum() > 20
     assert set(ours["gaps.tag"]) > {"a", "none"}

@@ -18,7 +18,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.features.feast.materialize import materialize, materialize_new
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
-from proml_kedro.features.online.open import online_place, rows_at
+from proml_kedro.features.online.open import open_store, store_place
 from proml_kedro.features.online.store import entity_key
 from proml_kedro.spec.features import FeaturesSpec
 from redis_server import redis_server
@@ -39,7 +39,7 @@ class Online:
         register(
             self.store, self.shop.problem, self.shop.features, "shop_all", self.shop.features.columns(), self.shop.views
         )
-        self.at = rows_at(online_place(place, "shop", self.shop.data), "shop")
+        self.at = open_store(store_place(place, "shop", self.shop.data), "shop")
         self.features = OnlineFeatures(self.at, self.shop.features, self.shop.features.columns())
         self.file = self.shop.data / "feature_store" / "shop" / "online.db"
 
@@ -294,9 +294,9 @@ def test_a_file_of_an_older_format_is_filled_again(tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("redis")
-    rows = rows_at("redis://127.0.0.1:1/0", "shop")
+    rows = open_store("redis://127.0.0.1:1/0", "shop")
     with pytest.raises(UserError) as caught:
-        rows.is_there()
+        rows.exists()
     assert str(caught.value).startswith("online_store: cannot use Redis at 127.0.0.1:1: ")
     assert len(str(caught.value).splitlines()) == 1
 
@@ -308,21 +308,21 @@ def test_a_password_comes_from_the_environment_and_is_never_shown(
         for wrong in ("", "guess"):
             monkeypatch.setenv("PROML_REDIS_PASSWORD", wrong)
             with pytest.raises(UserError, match="PROML_REDIS_PASSWORD") as caught:
-                rows_at(url, "shop").is_there()
+                open_store(url, "shop").exists()
             assert "guess" not in str(caught.value)
         monkeypatch.setenv("PROML_REDIS_PASSWORD", "hunter2")
-        assert rows_at(url, "shop").is_there() is False
+        assert open_store(url, "shop").exists() is False
 
 
 def test_moments_before_1970_and_values_of_every_kind(online: Online) -> None:
     layout = (("a", "double_val"), ("b", "string_val"), ("c", "float_list_val"))
     key = entity_key({"user": "int"}, {"user": 1})
-    online.at.make("odd", {"user": "int"})
+    online.at.add_view("odd", {"user": "int"})
     online.at.write("odd", layout, [(key, -5, 0, [0.1, 'ü\n"', [1.5, -2.0]])])
     online.at.write("odd", layout, [(key, -6, 9, [None, None, None])])
     assert online.at.read("odd", [key]) == {key: (-5, layout, [0.1, 'ü\n"', [1.5, -2.0]])}
     online.at.write("odd", layout, [(key, -5, 0, [float("inf"), None, None])])
     assert online.at.read("odd", [key])[key][2] == [float("inf"), None, None]
-    online.at.drop("odd")
+    online.at.drop_view("odd")
     with pytest.raises(LookupError):
         online.at.key_types("odd")

@@ -16,6 +16,7 @@ import pytest
 
 from proml_kedro.errors import UserError
 from proml_kedro.extensions import splits
+from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.training.training_set import build_training_set, newest_moment
 from proml_kedro.spec.hardware import HardwareSpec
@@ -34,7 +35,7 @@ def build(shop: Shop, folder: Path, hardware: HardwareSpec = HARDWARE, **changes
     columns = shop.features.columns()
     register(store, problem, shop.features, "shop_all", columns, shop.views)
     folder.mkdir(exist_ok=True)
-    build_training_set(problem, shop.features, columns, shop.tables, store, hardware, folder)
+    build_training_set(problem, shop.features, columns, shop.tables, FeastHistory(store), hardware, folder)
     assert sorted(file.name for file in folder.iterdir()) == ["training_set.json", "training_set.parquet"]
     return pq.read_table(folder / "training_set.parquet")
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.marketplace.entry import Entry
-from proml_kedro.marketplace.validate import Finding, validate
+from proml_kedro.marketplace.validate import FeatureFinding, validate
 from proml_kedro.results import Places
 from shop import HARDWARE
 
@@ -106,4 +106,4 @@ def test_a_line_names_the_file_first_in_the_order_of_lines(data: Path) -> None:
 
 def test_without_tables_the_declaration_is_looked_at(tmp_path: Path) -> None:
     found = validate([entry("gone", description=""), entry("x", entity="request")], places(tmp_path), HARDWARE)
-    assert found == [Finding("warning", GOOD.place, "shelf.gone", "has no description")]
+    assert found == [FeatureFinding("warning", GOOD.place, "shelf.gone", "has no description")]

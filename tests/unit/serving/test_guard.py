@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from proml_kedro.serving.guard import Guard
+from proml_kedro.serving.guard import RequestGuard
 
 LIMIT = 100
 
@@ -39,7 +39,7 @@ def ask(guard_options=None, method="POST", path="/predict", headers=None, parts=
         "path": path,
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    asyncio.run(Guard(application, **{"max_body_bytes": LIMIT, **(guard_options or {})})(scope, receive, send))
+    asyncio.run(RequestGuard(application, **{"max_body_bytes": LIMIT, **(guard_options or {})})(scope, receive, send))
     if not sent:
         return None, b"", {}, seen, len(read)
     return sent[0]["status"], sent[1]["body"], dict(sent[0]["headers"]), seen, len(read)
@@ -148,7 +148,7 @@ def test_a_websocket_is_closed():
     async def send(message):
         sent.append(message)
 
-    asyncio.run(Guard(None)({"type": "websocket", "path": "/", "headers": []}, None, send))
+    asyncio.run(RequestGuard(None)({"type": "websocket", "path": "/", "headers": []}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
@@ -158,5 +158,5 @@ def test_the_lifespan_passes():
     async def application(scope, receive, send):
         seen.append(scope["type"])
 
-    asyncio.run(Guard(application)({"type": "lifespan"}, None, None))
+    asyncio.run(RequestGuard(application)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]

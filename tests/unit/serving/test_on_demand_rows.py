@@ -15,7 +15,7 @@ from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.columns import read_columns
 from proml_kedro.serving.prove import golden_rows
-from proml_kedro.serving.scorer import Scorer
+from proml_kedro.serving.scorer import BundleScorer
 from proml_kedro.spec.run import RunSpec
 from small import METRICS, fit, make_config, write_training_set
 
@@ -62,7 +62,7 @@ def test_requests_score_like_the_training_set(made: tuple[Path, Path]) -> None:
     bundle = Bundle.load(made[0])
     rows = golden_rows(made[0], bundle.manifest)
     wanted = pq.read_table(made[0] / "golden.parquet")["probability"].to_pylist()
-    scorer = Scorer(made[0])
+    scorer = BundleScorer(made[0])
     assert scorer.score(rows) == wanted
     assert [scorer.score([one])[0] for one in rows] == wanted
 

@@ -45,6 +45,7 @@ def write_visits(folder, rows=1500):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A data folder as a run leaves it, with values as of its newest example; and that example."""
+    from proml_kedro.features.feast.history import FeastHistory
     from proml_kedro.features.feast.materialize import materialize
     from proml_kedro.features.feast.repository import open_repository, register
     from proml_kedro.features.tables.read import read_tables
@@ -64,7 +65,7 @@ def made(tmp_path_factory):
     compute_views(run.problem, run.features, tables, run.hardware, views)
     repository = open_repository(run.problem, run.features, data, run.hardware)
     register(repository, run.problem, run.features, "sales_xgboost", columns, views)
-    build_training_set(run.problem, run.features, columns, tables, repository, run.hardware, training)
+    build_training_set(run.problem, run.features, columns, tables, FeastHistory(repository), run.hardware, training)
     training_set = training / "training_set.parquet"
     materialize(repository, newest_moment(training_set), "sales_xgboost")
     bundle = data / "store" / "bundle"

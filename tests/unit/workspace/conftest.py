@@ -13,12 +13,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from proml_kedro.evaluation.result import Difference, Evaluation
-from proml_kedro.marketplace.entry import Facts, list_features
+from proml_kedro.marketplace.entry import FeatureUsage, list_features
 from proml_kedro.marketplace.index import Market
 from proml_kedro.results import ColumnDrift, DriftResult, Places, RankingFacts
 from proml_kedro.workspace.app import make_app
 from proml_kedro.workspace.server import hosts_of
-from proml_kedro.workspace.snapshot import Content, Live
+from proml_kedro.workspace.snapshot import LiveSnapshot, Snapshot
 from shop import FEATURES, HARDWARE, Shop
 
 PORT = 4242
@@ -62,7 +62,7 @@ class Site:
         (self.data / "shop").mkdir()
         (self.data / "shop" / "feature_tables").symlink_to(shop.views)
         self.market_file = folder / "market.sqlite"
-        facts = Facts(models={"trees": ["price.price", "spending.amount_2h"]}, importance={"price.price": 0.6})
+        facts = FeatureUsage(models={"trees": ["price.price", "spending.amount_2h"]}, importance={"price.price": 0.6})
         where = "conf/features/shop.yaml:{}".format
         Market.build(self.market_file, list_features(shop.problem, shop.features, facts, where)).close()
 
@@ -78,13 +78,13 @@ class Site:
         pq.write_table(pa.table(columns), file)
         return file
 
-    def content(self) -> Content:
-        return Content.of(Market(self.market_file), self.places, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
+    def content(self) -> Snapshot:
+        return Snapshot.of(Market(self.market_file), self.places, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
 
     def stamp(self) -> str:
         return "1"
 
-    def load(self) -> Content:
+    def load(self) -> Snapshot:
         return self.content()
 
     @property
@@ -93,7 +93,7 @@ class Site:
         return len(self.shop.features.columns())
 
     def client(self, **options: Any) -> TestClient:
-        return TestClient(make_app(Live(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)
+        return TestClient(make_app(LiveSnapshot(self), hosts_of(PORT)), base_url=f"http://127.0.0.1:{PORT}", **options)
 
     def ask(self, what: str, **params: Any) -> Any:
         answer = self.client().get(f"/api/{what}", params=params)

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.workspace import api
-from proml_kedro.workspace.distribution import BINS, Column, correlations, sketch
+from proml_kedro.workspace import sketches
+from proml_kedro.workspace.columns import FeatureColumn
+from proml_kedro.workspace.correlation import correlations
+from proml_kedro.workspace.distribution import BINS, sketch
 from shop import HARDWARE
 
 
@@ -24,7 +26,7 @@ def sketched(values: Any, type_: pa.DataType | None = None) -> Any:
     with TemporaryDirectory() as folder:
         file = Path(folder, "values.parquet")
         pq.write_table(pa.table({"v.x": pa.array(values, type_)}), file)
-        return sketch(Column(file, "v.x", "test"), HARDWARE)
+        return sketch(FeatureColumn(file, "v.x", "test"), HARDWARE)
 
 
 @settings(max_examples=40, deadline=None)
@@ -98,7 +100,7 @@ def test_values_of_the_training_set_come_before_those_of_the_table(site) -> None
 
 def test_a_sketch_is_made_once_for_a_result(site, monkeypatch) -> None:
     made = []
-    monkeypatch.setattr(api, "sketch", lambda column, hardware: made.append(column) or sketch(column, hardware))
+    monkeypatch.setattr(sketches, "sketch", lambda column, hardware: made.append(column) or sketch(column, hardware))
     client = site.client()
     asked = [client.get("/api/distribution", params={"name": "price.price"}).json() for _ in range(3)]
     assert asked[0] == asked[1] == asked[2]
@@ -132,8 +134,8 @@ def test_correlations_need_pairs_and_change(tmp_path: Path) -> None:
         ),
         file,
     )
-    found = correlations(Column(file, "v.x", "test"), HARDWARE)
+    found = correlations(FeatureColumn(file, "v.x", "test"), HARDWARE)
     assert set(found) == {"v.same", "v.whole"}
     assert found["v.same"] == pytest.approx(1)
-    assert correlations(Column(file, "v.text", "test"), HARDWARE) == {}
-    assert correlations(Column(file, "x", "test"), HARDWARE) == {}
+    assert correlations(FeatureColumn(file, "v.text", "test"), HARDWARE) == {}
+    assert correlations(FeatureColumn(file, "x", "test"), HARDWARE) == {}

@@ -9,7 +9,7 @@ import pytest
 
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.workspace.results import ModelResult, read_results, worst_drift
-from proml_kedro.workspace.snapshot import Live
+from proml_kedro.workspace.snapshot import LiveSnapshot
 
 BROKEN = ["", "{", "[]", "null", "3", '"x"', '{"rows": "many"}', "\x00", '{"columns": [{"name": 3}]}']
 
@@ -85,26 +85,26 @@ class Changing:
 
 def test_content_follows_what_it_is_made_from(site):
     source = Changing(site)
-    live = Live(source)
+    live = LiveSnapshot(source)
     live.refresh()
     assert source.loads == 1, "nothing has changed"
-    assert len(live.content.results) == 1
+    assert len(live.snapshot.results) == 1
     site.result("drift/drift.json", json.dumps({"verdict": "gone"}))
     live.refresh()
-    assert live.content.results[0].drift is not None, "what is loaded is not half of the next"
+    assert live.snapshot.results[0].drift is not None, "what is loaded is not half of the next"
     source.now = "2"
     live.refresh()
-    assert live.content.results[0].drift is None
+    assert live.snapshot.results[0].drift is None
 
 
 def test_a_mistake_in_the_configuration_is_shown_and_the_content_kept(site):
     source = Changing(site)
-    live = Live(source)
-    before = live.content
+    live = LiveSnapshot(source)
+    before = live.snapshot
     source.now, source.mistake = "2", UserError(Mistake("seed", "must be a number", "conf/config.yaml:3"))
     live.refresh()
     live.refresh()
-    assert (live.content, live.mistakes) == (before, ["conf/config.yaml:3: seed: must be a number"])
+    assert (live.snapshot, live.mistakes) == (before, ["conf/config.yaml:3: seed: must be a number"])
     assert source.loads == 2, "once for a change"
     source.now, source.mistake = "3", None
     live.refresh()

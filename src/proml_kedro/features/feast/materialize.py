@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from proml_kedro.engine.duckdb import moment_literal, quote
 from proml_kedro.engine.session import connect
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.open import open_store
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def materialize(store: FeatureStore, end: datetime, service_name: str | None = N
     Args:
         store: The repository.
         end: The moment; values known at it are included.
-        service_name: Only the views of this feature service; all views when left out or when there is no such service.
+        service_name: Only the views of this feature service; all views when omitted or when there is no such service.
     """
     materialize_views(store, views_of(store, service_name or ""), BEGINNING, end)
 
@@ -42,7 +42,7 @@ def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime
 
 
 def views_of(store: FeatureStore, service_name: str) -> list[str]:
-    """The views with stored values that a feature service reads; all of them when there is no such service."""
+    """List the stored views that a feature service reads; all of them when there is no such service."""
     services = {one.name: one for one in store.list_feature_services()}
     stored = [one.name for one in store.list_feature_views()]
     if service_name not in services:
@@ -50,7 +50,7 @@ def views_of(store: FeatureStore, service_name: str) -> list[str]:
     return [one.name for one in services[service_name].feature_view_projections if one.name in stored]
 
 
-Done = Literal["unchanged", "moved on", "written anew"]
+Progress = Literal["unchanged", "moved on", "written anew"]
 
 
 def materialize_new(
@@ -60,12 +60,12 @@ def materialize_new(
     end: datetime,
     hardware: HardwareSpec,
     anew: bool = False,
-) -> dict[str, Done]:
+) -> dict[str, Progress]:
     """Put the values as of a moment into the online store.
 
-    A view whose history is as it was when it was last written needs only what has become known since. One whose
-    history has changed (corrected data, another definition) is written anew; values that were pushed after ``end``
-    stay. Each view is noted when it is whole, so a run that was interrupted goes on with the others.
+    A view with the same history as at its last watermark needs only what has become known since. A view whose history
+    has changed (corrected data, another definition) is written anew; values that were pushed after ``end`` stay. Each
+    view gets its watermark once it is complete, so a run that was interrupted continues with the others.
 
     Args:
         store: The repository; its online store is the one of :mod:`proml_kedro.features.feast.online_store`.
@@ -80,31 +80,31 @@ def materialize_new(
     """
     from proml_kedro.features.feast.online_store import key_types
 
-    rows = rows_at(store.config.online_store.path, store.project)
-    held = rows.held()
-    done: dict[str, Done] = {}
+    online = open_store(store.config.online_store.path, store.project)
+    watermarks = online.watermarks()
+    done: dict[str, Progress] = {}
     for view in views:
         table = tables / f"{view}.parquet"
-        last = held.get(view)
-        if last and not anew and last[1] == history(table, last[0], hardware):
-            start: datetime = last[0]
+        last = watermarks.get(view)
+        if last and not anew and last.history == history(table, last.until, hardware):
+            start = last.until
             done[view] = "moved on" if end > start else "unchanged"
         else:
             start = BEGINNING
             done[view] = "written anew"
         if done[view] != "unchanged":
-            rows.make(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
+            online.add_view(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
             if last and done[view] == "written anew":
-                rows.doubt(view)
-                rows.forget(view, max(last[0], end))
+                online.clear_watermark(view)
+                online.delete_until(view, max(last.until, end))
             materialize_views(store, [view], start, end)
-            rows.note(view, end, history(table, end, hardware))
+            online.set_watermark(view, end, history(table, end, hardware))
         logger.info("online store: %s %s", view, done[view])
     return done
 
 
 def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:
-    """A digest of the rows of a feature table up to a moment, in whatever order they are.
+    """Digest the rows of a feature table up to a moment, whatever their order.
 
     Floating point values count in single precision: sums over windows may differ in their last bits when other rows
     are added to the table, and that is no change of history.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def feast_objects(problem: ProblemSpec, features: FeaturesSpec, tables: Path) -> list[Any]:
-    """The project, entities, sources and views of a problem, as Feast declares them.
+    """Make the project, entities, sources and views of a problem, as Feast declares them.
 
     Args:
         problem: The problem.
@@ -54,7 +54,7 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, tables: Path) ->
 
 
 def source_name(view: str) -> str:
-    """What the source of a view is called."""
+    """Return the name of a view's source."""
     return f"{view}_table"
 
 
@@ -135,7 +135,7 @@ def _fields(view: FeatureViewSpec, entities: Mapping[str, Entity]) -> list[Field
 
 
 def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, dict[str, str], str]]:
-    """Each column of a declared feature with its tags and the end of its description."""
+    """Yield each column of a declared feature with its tags and the end of its description."""
     kind = {"feature_type": feature_type(feature.dtype), **feature.tags}
     if feature.expression:
         kind["expression"] = feature.expression

@@ -22,8 +22,10 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
 from proml_kedro.engine.duckdb import is_moment, literal, quote
-from proml_kedro.features.feast.retrieval_job import ENTITIES, AsofRetrievalJob, opened
+from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
+from proml_kedro.features.training.join import ENTITIES, PointInTimeJoin, open_with_entities
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP
 
@@ -63,12 +65,12 @@ class AsofOfflineStore(OfflineStore):
         full_feature_names: bool = False,
         **options: Any,
     ) -> AsofRetrievalJob:
-        """The features as they were known at each entity row's moment; see Feast's base class.
+        """Join the features as they were known at each entity row's moment; see Feast's base class.
 
         Args:
             config: The repository's configuration.
             feature_views: Views to join.
-            feature_refs: ``view:feature`` of what is asked for.
+            feature_refs: The features, as ``view:feature``.
             entity_df: The entity rows, or a query in DuckDB's SQL for them. Their moment is the column
                 ``event_timestamp``, otherwise their only timestamp; without a zone it is UTC.
             registry: The registry.
@@ -85,7 +87,7 @@ class AsofOfflineStore(OfflineStore):
         hardware = _hardware(config)
         frame = None if isinstance(entity_df, str) else entity_df
         relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
-        with opened(hardware, frame) as session:
+        with open_with_entities(hardware, frame) as session:
             columns = session.relation(relation).schema
         views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
         missing = {key for view in views for key in view.keys} - set(columns)
@@ -93,13 +95,10 @@ class AsofOfflineStore(OfflineStore):
             raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
         moment = _moment_column(columns)
         return AsofRetrievalJob(
-            join_sql(relation, list(columns), moment, views),
-            hardware,
-            frame,
+            PointInTimeJoin(join_sql(relation, list(columns), moment, views), hardware, frame, ENTITY_ORDER),
             full_feature_names,
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
-            ENTITY_ORDER,
         )
 
     @staticmethod
@@ -113,7 +112,7 @@ class AsofOfflineStore(OfflineStore):
         start_date: datetime,
         end_date: datetime,
     ) -> AsofRetrievalJob:
-        """The last row of each key from ``start_date`` to ``end_date``; see Feast's base class."""
+        """Pull the last row of each key from ``start_date`` to ``end_date``; see Feast's base class."""
         created = [created_timestamp_column] if created_timestamp_column else []
         rows = pull_sql(
             _path(config, data_source),
@@ -123,10 +122,8 @@ class AsofOfflineStore(OfflineStore):
             start_date,
             end_date,
         )
-        return AsofRetrievalJob(
-            _with_dummy(latest_sql(rows, join_key_columns, [timestamp_field, *created]), join_key_columns),
-            _hardware(config),
-        )
+        latest = latest_sql(rows, join_key_columns, [timestamp_field, *created])
+        return AsofRetrievalJob(PointInTimeJoin(_with_dummy(latest, join_key_columns), _hardware(config)))
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -139,12 +136,12 @@ class AsofOfflineStore(OfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> AsofRetrievalJob:
-        """Every row from ``start_date`` to ``end_date``; see Feast's base class."""
+        """Pull every row from ``start_date`` to ``end_date``; see Feast's base class."""
         created = [created_timestamp_column] if created_timestamp_column else []
         columns = [*feature_name_columns, *created]
         path = _path(config, data_source)
         sql = pull_sql(path, join_key_columns, columns, timestamp_field, start_date, end_date)
-        return AsofRetrievalJob(_with_dummy(sql, join_key_columns), _hardware(config))
+        return AsofRetrievalJob(PointInTimeJoin(_with_dummy(sql, join_key_columns), _hardware(config)))
 
 
 def _hardware(config: RepoConfig) -> HardwareSpec:
@@ -158,16 +155,16 @@ def _path(config: RepoConfig, source: Any) -> str:
 
 
 def _asof_view(config: RepoConfig, view: FeatureView, feature_refs: list[str], full_names: bool) -> AsofView:
-    """A feature view, with what is asked of it, as the join sees it."""
+    """Describe a feature view, with what is asked of it, for the join."""
     source: Any = view.batch_source
     name = str(view.projection.name_to_use())  # type: ignore[no-untyped-call]
     in_file = _names_in_file(source.field_mapping)
     keys = [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
-    wanted = [feature for one, _, feature in (ref.partition(":") for ref in feature_refs) if one == name]
+    wanted = [ref for ref in map(FeatureRef.from_feast, feature_refs) if ref.view == name]
     return AsofView(
         path=_path(config, source),
         keys={view.projection.join_key_map.get(key, key): in_file(key) for key in keys},
-        features={f"{name}__{one}" if full_names else one: in_file(one) for one in wanted},
+        features={ref.column if full_names else ref.feature: in_file(ref.feature) for ref in wanted},
         timestamp=source.timestamp_field,
         created=source.created_timestamp_column or None,
         ttl=view.ttl or None,
@@ -189,5 +186,5 @@ def _moment_column(columns: Mapping[str, str]) -> str:
 
 
 def _with_dummy(sql: str, keys: list[str]) -> str:
-    """Views without a key are stored by Feast under a key of its own."""
+    """Add the key of Feast's own under which it stores views without a key."""
     return sql if keys else f"SELECT *, {literal(DUMMY_ENTITY_VAL)} AS {quote(DUMMY_ENTITY_ID)} FROM ({sql})"

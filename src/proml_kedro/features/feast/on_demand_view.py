@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.on_demand.plain_values import from_lists, to_lists
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.on_demand import bases, expressions
 
@@ -27,7 +28,7 @@ def {view}(inputs):
 
 
 def transform(view: str, definition: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """A view's features as lists, None for null.
+    """Compute a view's features as lists, None for null.
 
     Args:
         view: The view.
@@ -38,72 +39,72 @@ def transform(view: str, definition: str, inputs: Mapping[str, Sequence[Any]]) -
     lists = {name: inputs[_name_among(inputs, name)] for name in on_demand.needs}
     columns = from_lists(lists, on_demand.needs)
     computed = to_lists(on_demand.compute(columns), on_demand.dtypes)
-    return {name.partition(".")[2]: values for name, values in computed.items()}
+    return {FeatureRef.parse(name).feature: values for name, values in computed.items()}
 
 
 def _name_among(inputs: Mapping[str, Any], name: str) -> str:
-    view, _, feature = name.partition(".")
-    full = f"{view}__{feature}"
-    return full if full in inputs else feature
+    ref = FeatureRef.parse(name)
+    return ref.column if ref.column in inputs else ref.feature
 
 
 @lru_cache(maxsize=1024)
 def _read(view: str, definition: str) -> OnDemand:
     features = FeaturesSpec.model_validate(json.loads(definition))
-    return OnDemand(features, [f"{view}.{name}" for name in features.views[view].features])
+    return OnDemand(features, [str(FeatureRef(view, name)) for name in features.views[view].features])
 
 
 def _definition(features: FeaturesSpec, view: str) -> str:
-    """All that is needed to compute a view, in JSON: expressions, and the types of what they read."""
-    names = [f"{view}.{name}" for name in features.views[view].features]
+    """Write all that is needed to compute a view as JSON: expressions, and the types of what they read."""
+    names = [str(FeatureRef(view, name)) for name in features.views[view].features]
     declared: dict[str, Any] = {}
     for name, dtype in bases(features, names).items():
-        base, _, feature = name.partition(".")
-        declared.setdefault(base, {"source": "request", "features": {}})["features"][feature] = {"dtype": dtype}
+        ref = FeatureRef.parse(name)
+        read = declared.setdefault(ref.view, {"source": "request", "features": {}})["features"]
+        read[ref.feature] = {"dtype": dtype}
     for name in expressions(features, names):
-        other, _, field = name.partition(".")
-        spec = features.views[other].features[field]
-        computed = declared.setdefault(other, {"source": "on_demand", "features": {}})["features"]
-        computed[field] = {"dtype": spec.dtype, "expression": spec.expression}
+        ref = FeatureRef.parse(name)
+        spec = features.views[ref.view].features[ref.feature]
+        computed = declared.setdefault(ref.view, {"source": "on_demand", "features": {}})["features"]
+        computed[ref.feature] = {"dtype": spec.dtype, "expression": spec.expression}
     return json.dumps(declared, sort_keys=True)
 
 
 def on_demand_view(
     name: str, features: FeaturesSpec, declared: Sequence[Any], schema: list[Any], tags: dict[str, str]
 ) -> OnDemandFeatureView:
-    """A view of on-demand features as Feast declares it.
+    """Declare a view of on-demand features to Feast.
 
     Args:
         name: The view.
         features: The problem's features.
         declared: Feast's feature views and request sources of what it reads.
         schema: Its fields.
-        tags: What is noted of it.
+        tags: Its tags.
     """
     from feast import OnDemandFeatureView
     from feast.transformation.python_transformation import PythonTransformation
     from feast.transformation.udf_rehydrate import rehydrate_udf_from_source
 
-    class Declared(PythonTransformation):
-        """Feast would guess types from what an example of the inputs gives, which may be null."""
+    class TypedTransformation(PythonTransformation):
+        """Transformation with declared types. Feast would guess them from an example, which may be null."""
 
         def infer_features(self, *_: Any, **__: Any) -> list[Any]:
             return schema
 
     view = features.views[name]
-    read = bases(features, [f"{name}.{one}" for one in view.features])
+    read = bases(features, [str(FeatureRef(name, one)) for one in view.features])
     source = _SOURCE.format(view=name, definition=_definition(features, name))
     function: Any = rehydrate_udf_from_source(source, preferred_name=name)
     wanted: dict[str, list[str]] = {}
     for one in read:
-        base, _, feature = one.partition(".")
-        wanted.setdefault(base, []).append(feature)
+        ref = FeatureRef.parse(one)
+        wanted.setdefault(ref.view, []).append(ref.feature)
     by_name = {one.name: one for one in declared}
     return OnDemandFeatureView(
         name=name,
         sources=[_part(by_name[base], names) for base, names in wanted.items()],
         schema=schema,
-        feature_transformation=Declared(function, source),
+        feature_transformation=TypedTransformation(function, source),
         mode="python",
         description=view.description,
         owner=view.owner,
@@ -112,7 +113,7 @@ def on_demand_view(
 
 
 def _part(source: Any, names: list[str]) -> Any:
-    """Of a feature view, what is read of it; a request source as it is."""
+    """Return the projection of a feature view to what is read of it, or a request source as it is."""
     from feast import FeatureView
 
     return source[names].projection if isinstance(source, FeatureView) else source

@@ -18,19 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.online_store import OnlineStore
+from feast.infra.online_stores.online_store import OnlineStore as FeastOnlineStore
 from feast.protos.feast.types import Value_pb2
 from feast.repo_config import FeastConfigBaseModel
 
-from proml_kedro.features.online.open import rows_at
-from proml_kedro.features.online.store import Layout, Row, Rows, to_microseconds, to_moment
+from proml_kedro.features.online.open import open_store
+from proml_kedro.features.online.store import Layout, NewRow, OnlineStore, to_microseconds, to_moment
 
 if TYPE_CHECKING:
     from feast.feature_view import FeatureView
     from feast.repo_config import RepoConfig
 
-    Given = tuple[Any, dict[str, Any], datetime, datetime | None]
-    Answer = tuple[datetime | None, dict[str, Any] | None]
+    FeastRow = tuple[Any, dict[str, Any], datetime, datetime | None]
+    FeastValues = tuple[datetime | None, dict[str, Any] | None]
 
 _SCALARS = ("int32_val", "int64_val", "float_val", "double_val", "bool_val", "string_val", "unix_timestamp_val")
 _LISTS = {
@@ -47,7 +47,7 @@ class RowOnlineStoreConfig(FeastConfigBaseModel):
     """Settings under ``online_store``.
 
     Attributes:
-        path: The database file, a relative one from the repository's folder; or the URL of a Redis server.
+        path: The database file, a relative one from the repository's folder; or the URL of another kind of store.
     """
 
     type: Literal["proml_kedro.features.feast.online_store.RowOnlineStore"] = (
@@ -56,20 +56,20 @@ class RowOnlineStoreConfig(FeastConfigBaseModel):
     path: str = "data/online.db"
 
 
-class RowOnlineStore(OnlineStore):
-    """Feast's interface to :class:`~proml_kedro.features.online.store.Rows`."""
+class RowOnlineStore(FeastOnlineStore):
+    """Feast's interface to :class:`~proml_kedro.features.online.store.OnlineStore`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._rows: dict[tuple[str, str], Rows] = {}
+        self._stores: dict[tuple[str, str], OnlineStore] = {}
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: Sequence[Given], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: Sequence[FeastRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Write rows, but none over a newer one; see Feast's base class."""
-        rows, version = self._of(config), config.entity_key_serialization_version
-        rows.make(table.name, key_types(table))  # the store may have been removed since the view was registered
-        by_layout: dict[Layout, list[Row]] = {}
+        online, version = self._of(config), config.entity_key_serialization_version
+        online.add_view(table.name, key_types(table))  # the store may have been removed since the view was registered
+        by_layout: dict[Layout, list[NewRow]] = {}
         kinds = {one.name: f"{one.dtype.to_value_type().name.lower()}_val" for one in table.features}
         for key, values, moment, created in data:
             layout = tuple((name, kinds.get(name, "")) for name in values)
@@ -82,7 +82,7 @@ class RowOnlineStore(OnlineStore):
                 )
             )
         for layout, part in by_layout.items():
-            rows.write(table.name, layout, part)
+            online.write(table.name, layout, part)
         if progress:
             progress(len(data))
 
@@ -92,12 +92,12 @@ class RowOnlineStore(OnlineStore):
         table: FeatureView,
         entity_keys: Sequence[Any],
         requested_features: list[str] | None = None,
-    ) -> list[Answer]:
-        """The moment and the values of each entity, or a pair of None; see Feast's base class."""
+    ) -> list[FeastValues]:
+        """Return the moment and the values of each entity, or a pair of None; see Feast's base class."""
         version = config.entity_key_serialization_version
         keys = [serialize_entity_key(key, entity_key_serialization_version=version) for key in entity_keys]
         wanted = None if requested_features is None else set(requested_features)
-        found: dict[bytes, Answer] = {}
+        found: dict[bytes, FeastValues] = {}
         for key, (moment, layout, values) in self._of(config).read(table.name, keys).items():
             named = {
                 name: _value(value, kind)
@@ -116,22 +116,22 @@ class RowOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Any],
         partial: bool,
     ) -> None:
-        """Make room for each view, and remove those that are gone."""
-        rows = self._of(config)
+        """Add the views that are declared, and drop those that are not any more."""
+        online = self._of(config)
         for view in tables_to_keep:
-            rows.make(view.name, key_types(view))
+            online.add_view(view.name, key_types(view))
         for view in tables_to_delete:
-            rows.drop(view.name)
+            online.drop_view(view.name)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Any]) -> None:
-        """Remove the views."""
+        """Drop the views."""
         self.update(config, tables, [], entities, [], partial=False)
 
-    def _of(self, config: RepoConfig) -> Rows:
+    def _of(self, config: RepoConfig) -> OnlineStore:
         place = (_place(config), config.project)
-        if place not in self._rows:
-            self._rows[place] = rows_at(*place)
-        return self._rows[place]
+        if place not in self._stores:
+            self._stores[place] = open_store(*place)
+        return self._stores[place]
 
 
 def _place(config: RepoConfig) -> str:
@@ -142,12 +142,12 @@ def _place(config: RepoConfig) -> str:
 
 
 def key_types(view: FeatureView) -> dict[str, str]:
-    """The entity columns of a view, each ``int`` or ``str``."""
+    """Return the entity columns of a view, each ``int`` or ``str``."""
     return {one.name: "int" if one.dtype.to_value_type().name == "INT64" else "str" for one in view.entity_columns}
 
 
 def _plain(value: Any, kind: str) -> Any:
-    """A value of Feast's as JSON has it; whatever it has no word for, or is not of its declared kind, as bytes."""
+    """Return a value of Feast as JSON has it, or as its bytes where JSON lacks it or it is not of its declared kind."""
     field = value.WhichOneof("val")
     if field is None:
         return None
@@ -159,7 +159,7 @@ def _plain(value: Any, kind: str) -> Any:
 
 
 def _value(plain: Any, kind: str) -> Any:
-    """The reverse of :func:`_plain`."""
+    """Return the value that :func:`_plain` was given."""
     if plain is None:
         return Value_pb2.Value()
     if isinstance(plain, dict):

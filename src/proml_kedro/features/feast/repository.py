@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.features.feast.objects import feast_objects, source_name
-from proml_kedro.features.online.open import SQLITE, online_place
+from proml_kedro.features.online.open import SQLITE, store_place
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -35,7 +36,7 @@ _ONLINE_STORE = "proml_kedro.features.feast.online_store.RowOnlineStore"
 def open_repository(
     problem: ProblemSpec, features: FeaturesSpec, data_dir: Path, hardware: HardwareSpec, online_store: str = SQLITE
 ) -> FeatureStore:
-    """The Feast repository of a problem; made on first use.
+    """Open the Feast repository of a problem, made on first use.
 
     The registry is shared by all problems, each a project of Feast; the online store is the problem's own.
 
@@ -56,7 +57,7 @@ def open_repository(
         repo_path=place,
         registry={"registry_type": "file", "path": str(place / "registry.db"), "cache_ttl_seconds": 60},
         offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
-        online_store={"type": _ONLINE_STORE, "path": online_place(online_store, problem.name, data_dir)},
+        online_store={"type": _ONLINE_STORE, "path": store_place(online_store, problem.name, data_dir)},
         entity_key_serialization_version=3,
     )
     return FeatureStore(repo_path=str(place), config=config)
@@ -65,7 +66,7 @@ def open_repository(
 def feature_service(
     name: str, problem: ProblemSpec, objects: list[Any], columns: Mapping[str, Dtype]
 ) -> FeatureService | None:
-    """The features a model reads, as a Feast service; None when all of them come with the request.
+    """Declare the features a model reads as a Feast service; None when all of them come with the request.
 
     Args:
         name: The service's name.
@@ -79,9 +80,9 @@ def feature_service(
     views = {one.name: one for one in objects if isinstance(one, BaseFeatureView)}
     selected: dict[str, list[str]] = {}
     for column in columns:
-        view, _, feature = column.partition(".")
-        if view in views:
-            selected.setdefault(view, []).append(feature)
+        ref = FeatureRef.parse(column)
+        if ref.view in views:
+            selected.setdefault(ref.view, []).append(ref.feature)
     if not selected:
         return None
     return FeatureService(
@@ -100,7 +101,7 @@ def register(
     columns: Mapping[str, Dtype],
     tables: Path,
 ) -> None:
-    """Declare the features, and those a model reads, in the registry; what is no longer declared is removed.
+    """Register the features, and those a model reads. What is no longer declared is removed.
 
     Args:
         store: The repository, as :func:`open_repository` opens it.
@@ -140,7 +141,7 @@ def _no_longer_declared(store: FeatureStore, objects: list[Any]) -> Iterator[Any
 
 
 def kept_services(store: FeatureStore, objects: list[Any]) -> list[FeatureService]:
-    """The registered services of other models, as long as all that they read is still declared.
+    """List the registered services of other models that read nothing but declared features.
 
     Args:
         store: The repository.

@@ -1,3 +1,3 @@
-"""Online store: the newest row of each entity, in SQLite or Redis, for scoring by keys."""
+"""Online stores: the newest row of each entity, for scoring by keys."""
 
-__all__ = ["consistency", "lookup", "open", "push", "request_log", "store"]
+__all__ = ["consistency", "kind", "kinds", "lookup", "open", "push", "request_log", "sqlite", "store"]

@@ -1,4 +1,4 @@
-"""Whether the online store gives what a training set would hold, cell by cell."""
+"""Comparison of the online store with what a training set would hold, cell by cell."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,15 @@ import numpy as np
 from proml_kedro.engine.duckdb import moment_literal, parquet, quote
 from proml_kedro.engine.session import connect
 from proml_kedro.features.online.lookup import Array, OnlineFeatures
-from proml_kedro.features.online.open import rows_at
+from proml_kedro.features.online.store import OnlineStore
+from proml_kedro.features.training.join import FeatureHistory
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    import pyarrow as pa
 
 TOLERANCE = 1e-9
 """Relative difference of two numbers that still counts as none."""
@@ -31,7 +33,7 @@ _WORST = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a feature compares.
+    """Comparison of a feature's values in both stores.
 
     Attributes:
         feature: ``view.feature``.
@@ -55,9 +57,23 @@ class Comparison:
     worst: dict[str, float]
 
 
+@dataclass(frozen=True)
+class FeatureSources:
+    """The two ways to read stored features of a problem.
+
+    Attributes:
+        features: The problem's features.
+        offline: What training reads.
+        online: What serving reads.
+    """
+
+    features: FeaturesSpec
+    offline: FeatureHistory
+    online: OnlineStore
+
+
 def check_consistency(
-    store: FeatureStore,
-    features: FeaturesSpec,
+    sources: FeatureSources,
     columns: Mapping[str, Dtype],
     moments: Mapping[str, datetime],
     tables: Path,
@@ -68,26 +84,31 @@ def check_consistency(
     """Compare offline values as of the moment that each view was materialized for with online ones.
 
     Args:
-        store: The repository.
-        features: The problem's features.
-        columns: Which of them, as ``view.feature``.
-        moments: The moment of each view; views that are missing here are left out.
-        tables: Folder of the feature tables, from which keys are taken; the same ones every time.
+        sources: Both sides.
+        columns: The features to compare, as ``view.feature``.
+        moments: The moment of each view. Views that are missing here are omitted.
+        tables: Folder of the feature tables, from which keys are taken: the same ones every time.
         hardware: The machine.
         rows: How many keys of each view.
         tolerance: Relative difference of two numbers that counts as none.
+
+    Raises:
+        NotStoredError: The registry or the online store lacks a view.
     """
+    of_view: dict[str, dict[FeatureRef, Dtype]] = {}
+    for name, dtype in columns.items():
+        ref = FeatureRef.parse(name)
+        of_view.setdefault(ref.view, {})[ref] = dtype
     comparisons = []
     for view, moment in moments.items():
-        own = {name: dtype for name, dtype in columns.items() if name.partition(".")[0] == view}
-        if own:
-            keys = _some_keys(tables / f"{view}.parquet", features.views[view].key, moment, rows, hardware)
-            comparisons += _compare_view(store, features, own, keys, moment, tolerance)
+        if view in of_view:
+            keys = _sample_keys(tables / f"{view}.parquet", sources.features.views[view].key, moment, rows, hardware)
+            comparisons += _compare_view(sources, of_view[view], keys, moment, tolerance)
     return comparisons
 
 
 def as_result(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """The comparisons with their sum, as plain values for JSON."""
+    """Return the comparisons with their sums, as plain values for JSON."""
     return {
         "features": len(comparisons),
         "cells": sum(one.cells for one in comparisons),
@@ -103,10 +124,10 @@ def _plain(value: float) -> float | str:
     return value if np.isfinite(value) else "missing"  # JSON has no infinity
 
 
-def _some_keys(
+def _sample_keys(
     table: Path, keys: Sequence[str], moment: datetime, rows: int, hardware: HardwareSpec
 ) -> list[dict[str, Any]]:
-    """Keys that have a row up to the moment; which ones depends on nothing but the keys."""
+    """Sample keys that have a row up to the moment. The choice depends on nothing but the keys."""
     names = ", ".join(map(quote, keys))
     query = (
         f"SELECT DISTINCT {names} FROM {parquet(table)} WHERE event_timestamp <= "
@@ -117,40 +138,61 @@ def _some_keys(
 
 
 def _compare_view(
-    store: FeatureStore,
-    features: FeaturesSpec,
-    columns: Mapping[str, Dtype],
+    sources: FeatureSources,
+    columns: Mapping[FeatureRef, Dtype],
     keys: list[dict[str, Any]],
     moment: datetime,
     tolerance: float,
 ) -> list[Comparison]:
-    import pandas as pd
-
-    rows = rows_at(store.config.online_store.path, store.project)
-    online = OnlineFeatures(rows, features, columns).read(keys, moment)
+    """Compare the features of one view."""
+    as_of = moment.isoformat()
+    named = {str(ref): dtype for ref, dtype in columns.items()}
+    online = OnlineFeatures(sources.online, sources.features, named).read(keys, moment)
     if not keys:
-        return [Comparison(name, moment.isoformat(), 0, 0, 0, 0, 0, {}) for name in columns]
-    frame = pd.DataFrame(keys).assign(event_timestamp=pd.Timestamp(moment), __row=range(len(keys)))
-    refs = [name.replace(".", ":", 1) for name in columns]
-    offline = store.get_historical_features(frame, refs, full_feature_names=True).to_arrow().sort_by("__row")
-    if offline.num_rows != len(keys):
-        raise RuntimeError(f"the join lost or doubled rows: {len(keys)} keys, {offline.num_rows} rows")
+        return [Comparison(name, as_of, 0, 0, 0, 0, 0, {}) for name in named]
+    offline = join_offline(sources.offline, keys, [moment] * len(keys), list(columns))
     digests = [digest(one) for one in keys]
     return [
         compare_column(
-            name,
-            moment.isoformat(),
-            to_array(offline[name.replace(".", "__", 1)].to_pylist(), dtype),
-            online[name],
-            digests,
-            tolerance,
+            str(ref), as_of, to_array(offline[ref.column].to_pylist(), dtype), online[str(ref)], digests, tolerance
         )
-        for name, dtype in columns.items()
+        for ref, dtype in columns.items()
     ]
 
 
+def join_offline(
+    history: FeatureHistory, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime], refs: Sequence[FeatureRef]
+) -> pa.Table:
+    """Join features as of each row's moment, in the order of the rows.
+
+    Args:
+        history: What training reads.
+        keys: n rows with the keys of the features' views. A missing key is None.
+        moments: n moments, aware.
+        refs: The features.
+
+    Returns:
+        A table of n rows with a column :attr:`FeatureRef.column` for each feature.
+
+    Raises:
+        NotStoredError: A view is not registered.
+        RuntimeError: The join lost or doubled rows.
+    """
+    import pyarrow as pa
+
+    arrow = {"int": pa.int64(), "str": pa.string()}
+    types = {key: type_ for view in {one.view for one in refs} for key, type_ in history.key_types(view).items()}
+    columns = {name: pa.array([row.get(name) for row in keys], arrow[types[name]]) for name in sorted(types)}
+    at = pa.array([moment.astimezone(UTC) for moment in moments], pa.timestamp("us", "UTC"))
+    entities = pa.table({**columns, "event_timestamp": at, "__row": range(len(keys))})
+    joined = history.join(entities, refs).to_arrow().sort_by("__row")
+    if joined.num_rows != len(keys):
+        raise RuntimeError(f"the join lost or doubled rows: {len(keys)} asked for, {joined.num_rows} joined")
+    return joined
+
+
 def to_array(values: list[Any], dtype: Dtype) -> Array:
-    """Plain values as the online reader gives them: float64 with NaN, objects of str with None, or vectors."""
+    """Turn plain values into what the online reader gives: float64 with NaN, objects of str with None, or vectors."""
     size = vector_size(dtype)
     if size is not None:
         nothing = [np.nan] * size
@@ -192,7 +234,7 @@ def compare_column(
 
 
 def _difference(left: Array, right: Array) -> Array:
-    """Relative difference of numbers, the largest of a vector's; of text 1 where it differs."""
+    """Return the relative difference of numbers, the largest of a vector's; 1 for texts that differ."""
     if left.dtype == object:
         return np.array([float(a != b) for a, b in zip(left, right, strict=True)], np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -208,5 +250,5 @@ def _missing(values: Array) -> Array:
 
 
 def digest(key: Mapping[str, Any]) -> str:
-    """Of a row's key, so that two reports can be compared and nobody's key is shown."""
+    """Digest a row's key, so that two reports can be compared and nobody's key is shown."""
     return hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()[:12]

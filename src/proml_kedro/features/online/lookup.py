@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.features.online.store import Answer, Rows, entity_key, to_microseconds, to_moment
+from proml_kedro.features.online.store import OnlineStore, StoredRow, entity_key, to_microseconds, to_moment
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
 
 Array = npt.NDArray[Any]
@@ -23,13 +24,13 @@ State = Literal["good", "expired", "later", "unknown"]
 
 @dataclass(frozen=True)
 class OnlineValue:
-    """What the online store has of a feature.
+    """Value of a feature in the online store.
 
     Attributes:
-        value: As a reader gets it; None when it is missing.
+        value: The value as a reader gets it; None when it is missing.
         moment: When it became known; None when the store has nothing for the key.
         state: ``good``; ``expired`` when it is older than its view's TTL; ``later`` when it is from after the moment
-            that is asked for; ``unknown`` when there is nothing.
+            that is asked for; ``unknown`` when the store has nothing for the key.
     """
 
     value: Any
@@ -38,43 +39,44 @@ class OnlineValue:
 
 
 class OnlineFeatures:
-    """Reads features by key, without Feast.
+    """Reader of features by key, without Feast.
 
     A store keeps the latest value that was materialized, however old. Here a value older than its view's TTL is
     missing, as it is in a training set; so is one from after the moment that is asked for.
 
     Args:
-        rows: The store.
+        store: The store.
         features: The problem's features.
-        columns: Those to read, as ``view.feature``; whatever is not stored among them is left out.
+        columns: The features to read, as ``view.feature``. Those that are not stored are omitted.
     """
 
-    def __init__(self, rows: Rows, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
-        self._rows = rows
+    def __init__(self, store: OnlineStore, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> None:
+        self._store = store
         self._views: dict[str, FeatureViewSpec] = {}
         self._columns: dict[str, list[tuple[str, str, Dtype]]] = {}  # of each view: full name, own name, type
+        self._order: dict[str, FeatureRef] = {}
         for name, dtype in columns.items():
-            view, _, column = name.partition(".")
-            if features.views[view].is_stored:
-                self._views[view] = features.views[view]
-                self._columns.setdefault(view, []).append((name, column, dtype))
-        self._order = [name for name in columns if name.partition(".")[0] in self._views]
+            ref = FeatureRef.parse(name)
+            if features.views[ref.view].is_stored:
+                self._order[name] = ref
+                self._views[ref.view] = features.views[ref.view]
+                self._columns.setdefault(ref.view, []).append((name, ref.feature, dtype))
         self._types: dict[str, dict[str, str]] = {}
         self._zeros = {name: zero_when_empty(view) for name, view in self._views.items()}
 
     def read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> dict[str, Array]:
-        """The features of each row.
+        """Read the features of each row.
 
         Args:
-            entity_rows: n rows with the keys; what else is in them does not matter. A missing key is None.
-            as_of: The moment, or one for each row; with a time zone.
+            entity_rows: n rows with the keys; other columns do not matter. A missing key is None.
+            as_of: The moment, or one for each row, with a time zone.
 
         Returns:
             For each feature an array of shape (n,): float64 with NaN for missing, or objects of str with None. For a
             vector float64 of shape (n, size), with a row of NaN where it is missing.
 
         Raises:
-            ValueError: A key cannot be of its type, or there are more moments than rows or fewer.
+            ValueError: A key cannot be of its type, or the numbers of rows and moments differ.
             NotStoredError: The store lacks a view.
         """
         n = len(entity_rows)
@@ -85,23 +87,23 @@ class OnlineFeatures:
         result: dict[str, Array] = {}
         for view, columns in self._columns.items():
             keys = [self._key(view, row) for row in entity_rows]
-            stored = self._rows.read(view, [key for key in keys if key is not None])
-            answers = [
+            stored = self._store.read(view, [key for key in keys if key is not None])
+            rows = [
                 None if key is None else self._alive(view, stored.get(key), at)
                 for key, at in zip(keys, microseconds, strict=True)
             ]
             nothing = [row for row, key in enumerate(keys) if key is not None and key not in stored]
             for name, column, dtype in columns:
-                result[name] = _column(answers, column, dtype)
+                result[name] = _column(rows, column, dtype)
                 if column in self._zeros[view]:
                     result[name][nothing] = 0
         return {name: result[name] for name in self._order}
 
     def look(self, entity_row: Mapping[str, Any], as_of: datetime) -> dict[str, OnlineValue]:
-        """The features of one row with the moments they are from, also of those that do not count.
+        """Read the features of one row with their moments, expired and later ones too.
 
         Args:
-            entity_row: The keys; a feature is left out when one of its keys is.
+            entity_row: The keys. A feature is omitted when one of its keys is missing.
             as_of: The moment, with a time zone.
 
         Raises:
@@ -110,15 +112,14 @@ class OnlineFeatures:
         """
         values = self.read([entity_row], as_of)
         found = {}
-        for name in self._order:
-            view = name.partition(".")[0]
-            key = self._key(view, entity_row)
+        for name, ref in self._order.items():
+            key = self._key(ref.view, entity_row)
             if key is not None:
-                answer = self._rows.read(view, [key]).get(key)
+                stored = self._store.read(ref.view, [key]).get(key)
                 state: State = "unknown"
-                if answer is not None:
-                    state = self._state(view, answer[0], to_microseconds(as_of))
-                found[name] = OnlineValue(_plain(values[name][0]), to_moment(answer[0]) if answer else None, state)
+                if stored is not None:
+                    state = self._state(ref.view, stored[0], to_microseconds(as_of))
+                found[name] = OnlineValue(_plain(values[name][0]), to_moment(stored[0]) if stored else None, state)
         return found
 
     def _state(self, view: str, moment: int, as_of: int) -> State:
@@ -128,13 +129,13 @@ class OnlineFeatures:
         ttl = None if isinstance(source, str) else source.ttl
         return "expired" if ttl is not None and as_of - moment > ttl // _MICROSECOND else "good"
 
-    def _alive(self, view: str, answer: Answer | None, as_of: int) -> Answer | None:
-        return answer if answer is not None and self._state(view, answer[0], as_of) == "good" else None
+    def _alive(self, view: str, row: StoredRow | None, as_of: int) -> StoredRow | None:
+        return row if row is not None and self._state(view, row[0], as_of) == "good" else None
 
     def _key(self, view: str, row: Mapping[str, Any]) -> bytes | None:
-        """The row's key in a view; None when a part of it is missing."""
+        """Return the row's key in a view; None when a part of it is missing."""
         if view not in self._types:
-            self._types[view] = self._rows.key_types(view)
+            self._types[view] = self._store.key_types(view)
         types = self._types[view]
         values = {name: row.get(name) for name in types}
         if any(one is None or one != one for one in values.values()):
@@ -151,24 +152,24 @@ def _whole(name: str, value: Any) -> int:
         raise ValueError(f"'{name}' is not a whole number") from error
 
 
-def _column(answers: Sequence[Answer | None], column: str, dtype: Dtype) -> Array:
-    """One feature's values; missing where there is no answer."""
-    result = _empty(dtype, len(answers))
+def _column(rows: Sequence[StoredRow | None], column: str, dtype: Dtype) -> Array:
+    """Return one feature's values, missing where there is no row."""
+    result = _empty(dtype, len(rows))
     layout, position = None, None
-    for row, answer in enumerate(answers):
-        if answer is None:
+    for number, row in enumerate(rows):
+        if row is None:
             continue
-        if answer[1] is not layout:
-            layout = answer[1]
+        if row[1] is not layout:
+            layout = row[1]
             position = next((place for place, (name, _) in enumerate(layout) if name == column), None)
-        value = None if position is None else answer[2][position]
+        value = None if position is None else row[2][position]
         if value is not None:
-            result[row] = value
+            result[number] = value
     return result
 
 
 def _plain(value: Any) -> Any:
-    """A value as people and JSON read it; None when it is missing."""
+    """Return a value as people and JSON read it; None when it is missing."""
     if isinstance(value, np.ndarray):
         return None if np.isnan(value).any() else value.tolist()
     return None if value is None or value != value else value

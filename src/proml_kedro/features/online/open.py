@@ -1,35 +1,48 @@
-"""Where a problem's online rows are, and the store that keeps them there."""
+"""The online store that a configuration names: found by the form of its setting, opened at its place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from proml_kedro.features.online.store import Rows
+from proml_kedro.extensions import online_stores
+from proml_kedro.features.online.kind import OnlineStoreKind
+from proml_kedro.features.online.store import OnlineStore
 
 SQLITE = "sqlite"
 
 
-def rows_at(place: str | Path, project: str) -> Rows:
-    """The rows at a place: a SQLite file, or the URL of a Redis server.
+def kind_of(setting: str) -> OnlineStoreKind:
+    """Return the kind that a setting or a place belongs to: its scheme names it. A plain path is a SQLite file.
 
     Args:
-        place: The file or URL.
+        setting: What ``online_store:`` says, or what :meth:`OnlineStoreKind.place` made of it.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+    """
+    name, separator, _ = setting.partition("://")
+    if not separator and name not in online_stores.names():
+        name = SQLITE
+    kind: OnlineStoreKind = online_stores.get(name)()
+    return kind
+
+
+def open_store(place: str | Path, project: str) -> OnlineStore:
+    """Open the store at a place.
+
+    Args:
+        place: What :func:`store_place` returned: a SQLite file, or the URL of any other kind.
         project: The problem's name.
     """
-    if str(place).startswith(("redis://", "rediss://")):
-        from proml_kedro.features.online.redis import RedisRows
-
-        return RedisRows(str(place), project)
-    from proml_kedro.features.online.sqlite import SqliteRows
-
-    return SqliteRows(Path(place), project)
+    return kind_of(str(place)).open(str(place), project)
 
 
-def online_place(online_store: str, project: str, data_dir: Path) -> str:
-    """Where a problem's online rows are, for :func:`rows_at`; ``online_store`` is as in ``conf``."""
-    return str(online_file(project, data_dir)) if online_store == SQLITE else online_store
+def store_place(setting: str, project: str, data_dir: Path) -> str:
+    """Return where a problem's online store is.
 
-
-def online_file(project: str, data_dir: Path) -> Path:
-    """The SQLite file of a problem."""
-    return data_dir.resolve() / "feature_store" / project / "online.db"
+    Args:
+        setting: What ``online_store:`` says.
+        project: The problem's name.
+        data_dir: Where results are kept.
+    """
+    return kind_of(setting).place(setting, project, data_dir)

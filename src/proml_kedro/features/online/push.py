@@ -12,7 +12,7 @@ from proml_kedro.engine.duckdb import cast, explain, find, number, parquet, quot
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.features.online.store import Row, Rows, entity_key, to_microseconds
+from proml_kedro.features.online.store import NewRow, OnlineStore, entity_key, to_microseconds
 from proml_kedro.features.tables.csv import csv_sql
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeatureViewSpec
@@ -29,11 +29,11 @@ _KINDS: dict[Dtype, str] = {"float": "double_val", "int": "int64_val", "bool": "
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """What became of the rows.
+class PushResult:
+    """Outcome of a push.
 
     Attributes:
-        rows: How many there were.
+        rows: How many rows were given.
         late: How many of them are older than what the store already had, and changed nothing.
     """
 
@@ -41,13 +41,15 @@ class Pushed:
     late: int
 
 
-def push_rows(rows: Rows, name: str, view: FeatureViewSpec, given: Path | pa.Table, hardware: HardwareSpec) -> Pushed:
+def push_rows(
+    store: OnlineStore, name: str, view: FeatureViewSpec, given: Path | pa.Table, hardware: HardwareSpec
+) -> PushResult:
     """Put rows of a view into the online store; one that is older than what is there changes nothing.
 
     Args:
-        rows: The store; it knows the view.
-        name: The view.
-        view: What it is.
+        store: The store; it knows the view.
+        name: Name of the view.
+        view: Its declaration.
         given: A CSV or Parquet file, or a table of Arrow: the key, ``event_timestamp`` and every feature of the view.
         hardware: The machine.
 
@@ -55,7 +57,7 @@ def push_rows(rows: Rows, name: str, view: FeatureViewSpec, given: Path | pa.Tab
         UserError: Columns are missing or unknown, or values are not of their type; nothing is written then.
         NotStoredError: The store does not know the view.
     """
-    types = rows.key_types(name)
+    types = store.key_types(name)
     with connect(hardware) as session:
         relation = _relation(session, given, name)
         wanted = {**{key: "int" if types[key] == "int" else "str" for key in types}, **view.columns()}
@@ -68,21 +70,21 @@ def push_rows(rows: Rows, name: str, view: FeatureViewSpec, given: Path | pa.Tab
         values = session.rows(f"SELECT {', '.join(columns)} FROM {relation}")
     made = to_microseconds(datetime.now(UTC))
     new = [_row(types, value, made) for value in values]
-    there = rows.read(name, [one[0] for one in new])
+    there = store.read(name, [one[0] for one in new])
     late = sum(one[0] in there and one[1] < there[one[0]][0] for one in new)
     layout = tuple((feature, _KINDS.get(dtype, "float_list_val")) for feature, dtype in view.columns().items())
-    rows.write(name, layout, new)
-    return Pushed(len(new), late)
+    store.write(name, layout, new)
+    return PushResult(len(new), late)
 
 
-def _row(types: Mapping[str, str], value: tuple[Any, ...], made: int) -> Row:
+def _row(types: Mapping[str, str], value: tuple[Any, ...], made: int) -> NewRow:
     moment, rest = value[0], value[1:]
     key = entity_key(types, dict(zip(types, rest, strict=False)))
     return key, moment, made, [list(one) if isinstance(one, tuple) else one for one in rest[len(types) :]]
 
 
 def _relation(session: Session, given: Path | pa.Table, name: str) -> str:
-    """The rows as a table in SQL.
+    """Make the rows a table in SQL.
 
     Raises:
         UserError: The file cannot be read.
@@ -114,7 +116,7 @@ def _check_columns(name: str, wanted: Mapping[str, Dtype], columns: Mapping[str,
 def _check_values(
     session: Session, relation: str, name: str, wanted: Mapping[str, Dtype], keys: list[str]
 ) -> Iterator[Mistake]:
-    """Values of another type, and keys or moments that are missing; by the number of the row, never by value."""
+    """Find values of another type, and missing keys or moments. Messages name rows by number, never by value."""
     typed = {one: sql_type(dtype) for one, dtype in wanted.items()} | {MOMENT: "TIMESTAMPTZ"}
     for column, type_ in typed.items():
         value = quote(column)

@@ -1,4 +1,4 @@
-"""Online rows in a Redis server, with the same guarantees as in a file.
+"""An online store in a Redis server, with the same guarantees as in a file.
 
 A row is one string: the moments as digits, the number of its layout, and its values. A script compares the digits and
 writes in one step on the server, so two writers cannot undo each other; a read is one MGET for each view.
@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.online.store import (
-    Answer,
-    Held,
     Layout,
+    NewRow,
     NotStoredError,
-    Row,
-    Rows,
+    OnlineStore,
+    StoredRow,
+    Watermark,
     to_json,
     to_microseconds,
     to_moment,
@@ -51,8 +51,8 @@ end
 return gone"""
 
 
-class RedisRows(Rows):
-    """Rows in a Redis server.
+class RedisStore(OnlineStore):
+    """Store in a Redis server.
 
     Args:
         url: ``redis://HOST:PORT/DATABASE``, or ``rediss://`` with TLS. A password is taken from the environment
@@ -76,18 +76,18 @@ class RedisRows(Rows):
             retry=Retry(NoBackoff(), 1),
         )
 
-    def is_there(self) -> bool:
-        """Whether the server has anything of the problem."""
+    def exists(self) -> bool:
+        """Return whether the server has a view of the problem."""
         with self._reached():
             return bool(self._client.exists(self._name("views")))
 
-    def make(self, view: str, keys: Mapping[str, str]) -> None:
-        """Note the view's keys."""
+    def add_view(self, view: str, keys: Mapping[str, str]) -> None:
+        """Store the view's keys."""
         with self._reached():
             self._client.hset(self._name("views"), view, to_json(dict(keys)))
 
     def key_types(self, view: str) -> dict[str, str]:
-        """The view's entity columns."""
+        """Return the view's entity columns."""
         with self._reached():
             text = self._client.hget(self._name("views"), view)
         if text is None:
@@ -95,7 +95,7 @@ class RedisRows(Rows):
         types: dict[str, str] = json.loads(text)
         return types
 
-    def write(self, view: str, layout: Layout, rows: Sequence[Row]) -> None:
+    def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
         """Write rows, some at a time."""
         text = to_json(layout)
         number = hashlib.sha256(text.encode()).hexdigest()[:_LAYOUT]
@@ -107,51 +107,55 @@ class RedisRows(Rows):
                 values = [f"{_digits(one[1])}{_digits(one[2])}{number}{to_json(one[3])}" for one in part]
                 script([self._row(view, one[0]) for one in part], values)
 
-    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The rows of those entities that have one, by one MGET."""
+    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
+        """Read rows by one MGET. Only when none is found, a second command asks whether the view is known."""
         different = list(dict.fromkeys(keys))
+        if not different:
+            return {}
         with self._reached():
-            texts = self._client.mget([self._row(view, key) for key in different]) if different else []
-        found: dict[bytes, Answer] = {}
+            texts = self._client.mget([self._row(view, key) for key in different])
+            if not any(texts) and not self._client.hexists(self._name("views"), view):
+                raise NotStoredError(view)
+        found: dict[bytes, StoredRow] = {}
         for key, text in zip(different, texts, strict=True):
             if text is not None:
                 layout = self._layout(text[_TIMES:_HEAD])
                 found[key] = int(text[:_DIGITS]) - _OFFSET, layout, json.loads(text[_HEAD:])
         return found
 
-    def drop(self, view: str) -> None:
-        """Remove the view's rows and all that is noted of it."""
+    def drop_view(self, view: str) -> None:
+        """Remove the view's rows, its keys and its watermark."""
         with self._reached():
             for part in self._keys(view):
                 self._client.unlink(*part)
             for name in ("views", "held"):
                 self._client.hdel(self._name(name), view)
 
-    def forget(self, view: str, until: datetime) -> int:
-        """Remove rows up to a moment."""
+    def delete_until(self, view: str, until: datetime) -> int:
+        """Delete rows up to a moment."""
         with self._reached():
             script = self._client.register_script(_FORGET)
             return sum(script(part, [_digits(to_microseconds(until))]) for part in self._keys(view))
 
-    def held(self) -> dict[str, Held]:
-        """The views that are whole."""
+    def watermarks(self) -> dict[str, Watermark]:
+        """Return the watermarks, in the order of the views' names."""
         with self._reached():
             noted = self._client.hgetall(self._name("held"))
         found = {view.decode(): json.loads(text) for view, text in noted.items()}
-        return {view: (to_moment(until), digest) for view, (until, digest) in sorted(found.items())}
+        return {view: Watermark(to_moment(until), digest) for view, (until, digest) in sorted(found.items())}
 
-    def note(self, view: str, until: datetime, history: str) -> None:
-        """Note that a view is whole."""
+    def set_watermark(self, view: str, until: datetime, history: str) -> None:
+        """Mark a view as complete."""
         with self._reached():
             self._client.hset(self._name("held"), view, to_json([to_microseconds(until), history]))
 
-    def doubt(self, view: str) -> None:
-        """Note that nothing is certain."""
+    def clear_watermark(self, view: str) -> None:
+        """Mark a view as incomplete."""
         with self._reached():
             self._client.hdel(self._name("held"), view)
 
     def _keys(self, view: str) -> Iterator[list[bytes]]:
-        """The keys of a view's rows, some at a time; names hold no sign that means anything in a pattern."""
+        """Yield the keys of a view's rows in batches. Names hold no sign that means anything in a pattern."""
         part: list[bytes] = []
         for key in self._client.scan_iter(match=self._row(view, b"*"), count=_BATCH):
             part.append(key)

@@ -1,4 +1,4 @@
-"""Online rows in a SQLite file."""
+"""An online store in a SQLite file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 
 from proml_kedro.features.online.store import (
-    Answer,
-    Held,
     Layout,
+    NewRow,
     NotStoredError,
-    Row,
-    Rows,
+    OnlineStore,
+    StoredRow,
+    Watermark,
     to_json,
     to_microseconds,
     to_moment,
@@ -39,8 +39,8 @@ CREATE TABLE IF NOT EXISTS ledger (project TEXT, view TEXT, until INTEGER, histo
 """
 
 
-class SqliteRows(Rows):
-    """Rows in a file; a connection for each thread, since one must not read within another's write.
+class SQLiteStore(OnlineStore):
+    """Store in a file, with a connection for each thread, since one must not read within another's write.
 
     Args:
         file: The database; made with the first write.
@@ -53,12 +53,12 @@ class SqliteRows(Rows):
         self._local = threading.local()
         self._layouts: dict[int, Layout] = {}
 
-    def is_there(self) -> bool:
-        """Whether the file is there."""
+    def exists(self) -> bool:
+        """Return whether the file exists; each problem has its own."""
         return self._file.is_file()
 
-    def make(self, view: str, keys: Mapping[str, str]) -> None:
-        """Make the view's table unless it is there."""
+    def add_view(self, view: str, keys: Mapping[str, str]) -> None:
+        """Make the view's table unless it exists."""
         with self._writing() as connection:
             connection.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table(view)} (entity BLOB PRIMARY KEY, moment INTEGER NOT NULL, "
@@ -68,7 +68,7 @@ class SqliteRows(Rows):
             connection.execute("INSERT OR REPLACE INTO views VALUES (?, ?, ?)", row)
 
     def key_types(self, view: str) -> dict[str, str]:
-        """The view's entity columns."""
+        """Return the view's entity columns."""
         query = "SELECT keys FROM views WHERE (project, view) = (?, ?)"
         with self._missing(view):
             row = self._reading().execute(query, [self._project, view]).fetchone()
@@ -77,7 +77,7 @@ class SqliteRows(Rows):
         types: dict[str, str] = json.loads(row[0])
         return types
 
-    def write(self, view: str, layout: Layout, rows: Sequence[Row]) -> None:
+    def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
         """Write rows in one transaction."""
         with self._writing() as connection:
             number = _layout_id(connection, layout)
@@ -88,9 +88,9 @@ class SqliteRows(Rows):
                 ((key, moment, created, number, to_json(values)) for key, moment, created, values in rows),
             )
 
-    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The rows of those entities that have one."""
-        found: dict[bytes, Answer] = {}
+    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
+        """Read rows, up to 30,000 by one query."""
+        found: dict[bytes, StoredRow] = {}
         different = list(dict.fromkeys(keys))
         with self._missing(view):
             connection = self._reading()
@@ -102,43 +102,43 @@ class SqliteRows(Rows):
                     found[key] = moment, self._layout(connection, number), json.loads(content)
         return found
 
-    def drop(self, view: str) -> None:
-        """Remove the view's table and all that is noted of it."""
+    def drop_view(self, view: str) -> None:
+        """Remove the view's table, its keys and its watermark."""
         with self._writing() as connection:
             connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
             for table in ("views", "ledger"):
                 connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
 
-    def forget(self, view: str, until: datetime) -> int:
-        """Remove rows up to a moment."""
+    def delete_until(self, view: str, until: datetime) -> int:
+        """Delete rows up to a moment."""
         with self._writing() as connection:
             query = f"DELETE FROM {self._table(view)} WHERE moment <= ?"
             return connection.execute(query, [to_microseconds(until)]).rowcount
 
-    def held(self) -> dict[str, Held]:
-        """The views that are whole."""
-        if not self.is_there():
+    def watermarks(self) -> dict[str, Watermark]:
+        """Return the watermarks, in the order of the views' names."""
+        if not self.exists():
             return {}
         query = "SELECT view, until, history FROM ledger WHERE project = ? ORDER BY view"
         with self._writing() as connection:
             rows = connection.execute(query, [self._project]).fetchall()
-        return {view: (to_moment(until), digest) for view, until, digest in rows}
+        return {view: Watermark(to_moment(until), digest) for view, until, digest in rows}
 
-    def note(self, view: str, until: datetime, history: str) -> None:
-        """Note that a view is whole."""
+    def set_watermark(self, view: str, until: datetime, history: str) -> None:
+        """Mark a view as complete, and move the write-ahead log into the file."""
         with self._writing() as connection:
             row = (self._project, view, to_microseconds(until), history)
             connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
         self._reading().execute("PRAGMA wal_checkpoint(truncate)")  # so that a copy of the file holds everything
 
-    def doubt(self, view: str) -> None:
-        """Note that nothing is certain."""
+    def clear_watermark(self, view: str) -> None:
+        """Mark a view as incomplete."""
         with self._writing() as connection:
             connection.execute("DELETE FROM ledger WHERE (project, view) = (?, ?)", [self._project, view])
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction; the file and its tables are made if they are not there."""
+        """Open one transaction. The file and its tables are made if they do not exist."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.touch()
         connection = self._reading()
@@ -148,7 +148,7 @@ class SqliteRows(Rows):
             yield connection
 
     def _reading(self) -> sqlite3.Connection:
-        """This thread's connection, opened anew when the file was replaced."""
+        """Return this thread's connection, opened anew when the file was replaced."""
         try:
             state = self._file.stat().st_ino
         except FileNotFoundError as error:
@@ -191,12 +191,12 @@ def _quote(name: str) -> str:
 
 
 def _start_anew(connection: sqlite3.Connection) -> None:
-    """Tables of this format, in place of any others."""
+    """Make the tables of this format, in place of any others."""
     connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
-            return  # somebody else was faster
+            return  # another process was faster
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             connection.execute(f"DROP TABLE {_quote(name)}")
         for statement in _TABLES.split(";"):

@@ -12,87 +12,109 @@ import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Layout = tuple[tuple[str, str], ...]
 """Name and kind of each value of a row; kinds are the fields of Feast's ``Value``, such as ``double_val``."""
 
-Row = tuple[bytes, int, int, list[Any]]
-"""Entity key; microseconds since 1970 when it became known and when it was made; plain values, None for null."""
+NewRow = tuple[bytes, int, int, list[Any]]
+"""Row to write: entity key; microseconds since 1970 when it became known and when it was made; plain values, None for
+null."""
 
-Answer = tuple[int, Layout, list[Any]]
-"""When a row became known, in microseconds since 1970; what its values are called; the values."""
+StoredRow = tuple[int, Layout, list[Any]]
+"""Row as it is read: when it became known, in microseconds since 1970; what its values are called; the values."""
 
-Held = tuple[datetime, str]
-"""Up to which moment a view was materialized, and a digest of its history then."""
+
+class Watermark(NamedTuple):
+    """Mark of how far a view is materialized.
+
+    Attributes:
+        until: Up to which moment the view is complete.
+        history: A digest of the view's history up to then.
+    """
+
+    until: datetime
+    history: str
 
 
 class NotStoredError(LookupError):
-    """A view was never put into the store, or is registered no more."""
+    """A view was never put into the store, or is not registered any more."""
 
 
-class Rows(ABC):
-    """The rows of a problem's views."""
+class OnlineStore(ABC):
+    """Store of the newest row of each entity, for the views of one problem.
+
+    Several threads read one object at once, and several processes write to one place at once.
+    :func:`proml_kedro.testing.check_online_store` holds an implementation to all that is said here.
+    """
 
     @abstractmethod
-    def is_there(self) -> bool:
-        """Whether there is a store at all."""
+    def exists(self) -> bool:
+        """Return whether anything was ever stored for the problem. Nothing is made."""
 
     @abstractmethod
-    def make(self, view: str, keys: Mapping[str, str]) -> None:
-        """Make room for a view; ``keys`` are its entity columns, each ``int`` or ``str``."""
+    def add_view(self, view: str, keys: Mapping[str, str]) -> None:
+        """Make a view known. Rows of a view that is known already stay.
+
+        Args:
+            view: The view.
+            keys: Its entity columns, each ``int`` or ``str``.
+        """
 
     @abstractmethod
     def key_types(self, view: str) -> dict[str, str]:
-        """What :meth:`make` was told.
+        """Return the entity columns that :meth:`add_view` was given.
 
         Raises:
-            NotStoredError: It was told nothing.
+            NotStoredError: The view is unknown.
         """
 
     @abstractmethod
-    def write(self, view: str, layout: Layout, rows: Sequence[Row]) -> None:
-        """Write rows, but none over a newer one."""
+    def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
+        """Write rows of a known view, but none over a newer one; see the head of this module.
 
-    @abstractmethod
-    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The rows of those entities that have one, in one read.
-
-        Raises:
-            NotStoredError: There is no such view.
+        Values are what JSON has, with infinite numbers and not-a-number, and come back as they went.
         """
 
     @abstractmethod
-    def drop(self, view: str) -> None:
-        """Remove a view."""
+    def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
+        """Read the rows of many entities at once. Entities without a row are omitted.
+
+        Raises:
+            NotStoredError: The view is unknown.
+        """
 
     @abstractmethod
-    def forget(self, view: str, until: datetime) -> int:
-        """Remove a view's rows up to a moment; how many there were."""
+    def drop_view(self, view: str) -> None:
+        """Remove a view with its rows and its watermark; nothing happens when there is none."""
 
     @abstractmethod
-    def held(self) -> dict[str, Held]:
-        """The views that are known to be whole."""
+    def delete_until(self, view: str, until: datetime) -> int:
+        """Delete the rows of a view up to a moment, it included; return how many there were."""
 
     @abstractmethod
-    def note(self, view: str, until: datetime, history: str) -> None:
-        """Note that a view is whole up to a moment."""
+    def watermarks(self) -> dict[str, Watermark]:
+        """Return the watermarks of the views that are complete."""
 
     @abstractmethod
-    def doubt(self, view: str) -> None:
-        """Note that nothing is certain of a view."""
+    def set_watermark(self, view: str, until: datetime, history: str) -> None:
+        """Mark a view as complete up to a moment."""
+
+    @abstractmethod
+    def clear_watermark(self, view: str) -> None:
+        """Mark a view as incomplete, so that the next run rewrites it."""
 
 
 def to_microseconds(moment: datetime) -> int:
-    """Microseconds since 1970; without a time zone the moment is UTC."""
+    """Return microseconds since 1970. A moment without a time zone is UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - EPOCH) // timedelta(microseconds=1)
 
 
 def to_moment(microseconds: int) -> datetime:
-    """The reverse of :func:`to_microseconds`."""
+    """Return the moment of :func:`to_microseconds`."""
     return EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -100,7 +122,7 @@ _STRING, _INT64 = 2, 4
 
 
 def entity_key(types: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
-    """The bytes that Feast calls version 3 of an entity key.
+    """Encode an entity key as Feast's version 3 does.
 
     Args:
         types: The key columns, each ``int`` or ``str``.
@@ -121,5 +143,5 @@ def entity_key(types: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
 
 
 def to_json(value: Any) -> str:
-    """Plain values as short as JSON gets; infinite numbers and not-a-number come back as they went."""
+    """Encode plain values as the shortest JSON. Infinite numbers and not-a-number come back as they went."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proml_kedro.engine.duckdb import cast, quote
 from proml_kedro.engine.session import connect
@@ -16,6 +16,7 @@ from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.examples import check_examples, examples_sql
 from proml_kedro.features.training.facts import Facts, read_facts
+from proml_kedro.features.training.join import FeatureHistory, PointInTimeJoin
 from proml_kedro.features.training.requested import blaming, request_features
 from proml_kedro.results import TrainingSetFacts
 from proml_kedro.spec.dtype import Dtype
@@ -25,9 +26,6 @@ from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, EXAMPLE_ID, FILE, TrainingSetSchema
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
-
 logger = logging.getLogger(__name__)
 
 
@@ -36,7 +34,7 @@ def build_training_set(
     features: FeaturesSpec,
     columns: Mapping[str, Dtype],
     tables: Path,
-    store: FeatureStore | None,
+    history: FeatureHistory | None,
     hardware: HardwareSpec,
     folder: Path,
 ) -> None:
@@ -53,7 +51,7 @@ def build_training_set(
         features: Its features.
         columns: Those to write, as ``view.feature``; what on-demand ones are computed from is written too.
         tables: Folder of the problem's tables.
-        store: The repository that the features are registered in; not needed when all of them come with the request.
+        history: Where stored features come from; not needed when all of them come with the request.
         hardware: The machine.
         folder: An empty folder to write to.
 
@@ -71,11 +69,11 @@ def build_training_set(
         query = examples_sql(problem, brought, read)
     joined = [name for name in taken if name not in requested]
     target = folder / FILE
-    job = _job(store, query, joined, hardware)
+    join = _join(history, query, joined, hardware)
     derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
     columns_sql = _columns(TrainingSetSchema(problem, taken), features)
     with blaming(problem, brought, tables, hardware):
-        rows = job.write_parquet(target, columns_sql, order_by=EXAMPLE_ID, derive=derive)
+        rows = join.write_parquet(target, columns_sql, order_by=EXAMPLE_ID, derive=derive)
     _check_rows(rows, facts, target, hardware)
     TrainingSetFacts.of(_figures(facts, target, columns, hardware)).write(folder)
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
@@ -94,15 +92,12 @@ def newest_moment(training_set: Path) -> datetime:
     return newest
 
 
-def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: HardwareSpec) -> Any:
-    from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
-
+def _join(history: FeatureHistory | None, query: str, joined: list[str], hardware: HardwareSpec) -> PointInTimeJoin:
     if not joined:
-        return AsofRetrievalJob(query, hardware)
-    if store is None:
-        raise ValueError("features that do not come with the request are joined by a feature store")
-    refs = [FeatureRef.parse(name).feast for name in joined]
-    return store.get_historical_features(entity_df=query, features=refs, full_feature_names=True)
+        return PointInTimeJoin(query, hardware)
+    if history is None:
+        raise ValueError("features that do not come with the request are joined by a feature history")
+    return history.join(query, [FeatureRef.parse(name) for name in joined])
 
 
 def _columns(schema: TrainingSetSchema, features: FeaturesSpec) -> dict[str, str]:

@@ -91,11 +91,12 @@ def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> 
     spec, columns = run.spec, run.columns
 
     def write(folder: Path) -> None:
+        from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
         from proml_kedro.features.training.training_set import build_training_set as build
 
         repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-        build(spec.problem, spec.features, columns, tables.path, repository, spec.hardware, folder)
+        build(spec.problem, spec.features, columns, tables.path, FeastHistory(repository), spec.hardware, folder)
 
     register_features(run, feature_tables)
     return run.store.build(

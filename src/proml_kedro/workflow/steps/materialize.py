@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.results import Consistency, OnlineValues
@@ -12,16 +13,16 @@ from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
 
+if TYPE_CHECKING:
+    from proml_kedro.features.online.store import OnlineStore
+
 
 def materialize_features(run: Run, training_set: Artifact, feature_tables: Artifact) -> Artifact:
     """Put the values as of the newest example into the online store, for scoring by entity keys.
 
     The store changes in place. The result says what it holds: the moment of each view, and a digest of its history.
     """
-    from proml_kedro.features.online.open import online_place, rows_at
-
-    spec = run.spec
-    rows = rows_at(online_place(spec.online_store, spec.problem.name, run.store.data_dir), spec.problem.name)
+    spec, online = run.spec, _open_online(run)
     place = run.store.data_dir / "feature_store" / spec.problem.name
     stamp = Stamp(place / "materialized", place=place)  # one for all models: they share the store
     inputs = {
@@ -31,17 +32,24 @@ def materialize_features(run: Run, training_set: Artifact, feature_tables: Artif
         "code": run.store.code_fingerprint("features.feast", "features.online"),
         "online_store": spec.online_store,
     }
-    if not (rows.is_there() and stamp.matches(inputs) and run.store.reuse):
+    if not (online.exists() and stamp.matches(inputs) and run.store.reuse):
         register_features(run, feature_tables)  # another run may have been last
         stamp.remove()
         _materialize(run, training_set, feature_tables)
         stamp.write(inputs)
-    held = {name: (until.isoformat(), digest) for name, (until, digest) in rows.held().items()}
+    held = {name: (one.until.isoformat(), one.history) for name, one in online.watermarks().items()}
 
     def write(folder: Path) -> None:
         OnlineValues.of(held).write(folder)
 
     return run.store.build(f"{spec.problem.name}/online_values", {"held": held}, write)
+
+
+def _open_online(run: Run) -> OnlineStore:
+    from proml_kedro.features.online.open import open_store, store_place
+
+    project = run.spec.problem.name
+    return open_store(store_place(run.spec.online_store, project, run.store.data_dir), project)
 
 
 def _materialize(run: Run, training_set: Artifact, feature_tables: Artifact) -> None:
@@ -61,14 +69,15 @@ def check_online_values(run: Run, online_values: Artifact, feature_tables: Artif
     spec, columns = run.spec, columns_read(run.spec, run.spec.model)
 
     def write(folder: Path) -> None:
+        from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
-        from proml_kedro.features.online.consistency import as_result, check_consistency
-        from proml_kedro.features.online.open import rows_at
+        from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
 
         repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-        held = rows_at(repository.config.online_store.path, spec.problem.name).held()
-        moments = {name: until for name, (until, _) in held.items() if name in spec.features.views}
-        compared = check_consistency(repository, spec.features, columns, moments, feature_tables.path, spec.hardware)
+        sources = FeatureSources(spec.features, FeastHistory(repository), _open_online(run))
+        watermarks = sources.online.watermarks()
+        moments = {name: one.until for name, one in watermarks.items() if name in spec.features.views}
+        compared = check_consistency(sources, columns, moments, feature_tables.path, spec.hardware)
         Consistency.of(as_result(compared)).write(folder)
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
