@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.config import AbstractConfigLoader, MissingConfigException
+from kedro.config import AbstractConfigLoader
 
+from proml_kedro.config.credentials import read_credentials
 from proml_kedro.config.folders import ConfSource, Folders
-from proml_kedro.config.overrides import Change, from_params, named, parse
+from proml_kedro.config.overrides import Override, from_params, parse, place_of
 from proml_kedro.config.request_policy import refuse_from_requests, refuse_other_types
 from proml_kedro.errors import Mistake, UserError
 
@@ -30,8 +31,8 @@ _KEYS = ("catalog", "parameters", "credentials")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A composition that was found sound.
+class Configuration:
+    """A composition without mistakes.
 
     Attributes:
         composition: The values as written, with their origins.
@@ -76,11 +77,11 @@ class HydraConfigLoader(AbstractConfigLoader):
         self._untrusted = restrict_runtime_params_type_selection
         self._lock = threading.Lock()
         self._source: ConfSource | None = None
-        self._loaded: Loaded | None = None
+        self._loaded: Configuration | None = None
 
     @property
-    def loaded(self) -> Loaded:
-        """The composed and checked configuration; composed on first use.
+    def loaded(self) -> Configuration:
+        """The composed and checked configuration; it is composed on first use.
 
         Raises:
             UserError: With everything that is wrong.
@@ -101,7 +102,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return self._conf.base_path
 
     def where(self, key: str) -> str | None:
-        """``conf/problem/flights.yaml:7`` or ``override 'seed=x'``: where a key, or its nearest parent, was written.
+        """Find where a key, or its nearest parent, was written: ``conf/problem/flights.yaml:7``, ``override 'seed=x'``.
 
         Args:
             key: Dotted path; None comes back for the empty one.
@@ -109,7 +110,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return self.loaded.composition.origins.where(key)
 
     def __getitem__(self, key: str) -> Any:
-        """What Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.
+        """Return what Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.
 
         Raises:
             KeyError: There is no such key.
@@ -129,7 +130,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return deepcopy(values[key])
 
     def keys(self) -> KeysView[str]:
-        """The keys that Kedro asks for."""
+        """Name the keys that Kedro asks for."""
         return dict.fromkeys((*_KEYS, *self.data)).keys()
 
     def __repr__(self) -> str:
@@ -141,7 +142,7 @@ class HydraConfigLoader(AbstractConfigLoader):
             self._source = ConfSource(str(self.conf_source))
         return self._source
 
-    def _load(self) -> Loaded:
+    def _load(self) -> Configuration:
         # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
         from proml_kedro.config.composition import compose
         from proml_kedro.config.stored_config import read_resolved
@@ -150,9 +151,9 @@ class HydraConfigLoader(AbstractConfigLoader):
         if RESOLVED in self.runtime_params:
             file = self._resolved_file()
             return _check(read_resolved(file, folders), self._conf.base_path)
-        changes, mistakes = self._changes()
+        overrides, mistakes = self._overrides()
         try:
-            composition = compose(folders, changes)
+            composition = compose(folders, overrides)
         except UserError as error:
             raise UserError(*mistakes, *error.mistakes) from error
         except RecursionError:
@@ -164,22 +165,22 @@ class HydraConfigLoader(AbstractConfigLoader):
             refuse_other_types(loaded.values, trusted.values)
         return loaded
 
-    def _changes(self) -> tuple[list[Change], list[Mistake]]:
+    def _overrides(self) -> tuple[list[Override], list[Mistake]]:
         params = dict(self.runtime_params)
         written = params.pop(OVERRIDES, None) or []
-        changes, mistakes = parse([written] if isinstance(written, str) else map(str, written))
+        overrides, mistakes = parse([written] if isinstance(written, str) else map(str, written))
         more, wrong = from_params(params)
-        changes = [*changes, *more]
-        if self._untrusted and (refused := refuse_from_requests(changes)):
+        overrides = [*overrides, *more]
+        if self._untrusted and (refused := refuse_from_requests(overrides)):
             raise UserError(*refused)
-        return [*self._env_choice(), *changes], [*mistakes, *wrong]
+        return [*self._env_choice(), *overrides], [*mistakes, *wrong]
 
-    def _env_choice(self) -> list[Change]:
-        return [Change("env", self.env, f"--env {self.env}")] if self.env else []
+    def _env_choice(self) -> list[Override]:
+        return [Override("env", self.env, f"--env {self.env}")] if self.env else []
 
     def _resolved_file(self) -> Path:
         name = str(self.runtime_params[RESOLVED])
-        where = named(f"{RESOLVED}={name}")
+        where = place_of(f"{RESOLVED}={name}")
         if self._untrusted:
             raise UserError(Mistake("", "not allowed in a request", where))
         if len(self.runtime_params) > 1:
@@ -192,31 +193,15 @@ class HydraConfigLoader(AbstractConfigLoader):
         return file
 
     def _credentials(self) -> dict[str, Any]:
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-        from yaml import YAMLError
-
-        file = self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml"
-        if not file.is_file():
-            raise MissingConfigException(f"there is no file {file}")
-        try:
-            content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-            # The error's own text may quote the file.
-            mark = getattr(error, "problem_mark", None)
-            where = f"{file.parent.name}/{file.name}:{mark.line + 1 if mark else 1}"
-            raise UserError(Mistake("", "not valid YAML, or an interpolation that leads nowhere", where)) from None
-        if not isinstance(content, dict):
-            raise UserError(Mistake("", "must hold keys and values", f"{file.parent.name}/{file.name}:1"))
-        return {str(name): value for name, value in content.items()}
+        return read_credentials(self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml")
 
     def _chosen_env(self) -> str | None:
         written = self.runtime_params.get(OVERRIDES) or []
-        changes, _ = parse([one for one in map(str, written) if one.startswith("env=")])
-        return str(changes[-1].value) if changes else self.env
+        overrides, _ = parse([one for one in map(str, written) if one.startswith("env=")])
+        return str(overrides[-1].value) if overrides else self.env
 
 
-def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Loaded:
+def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Configuration:
     """Resolve and validate a composition.
 
     Args:
@@ -240,7 +225,7 @@ def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake
     error.locate(composition.origins.where)
     if run is None or error.mistakes:
         raise error
-    return Loaded(composition, values, run)
+    return Configuration(composition, values, run)
 
 
 def _not_in(groups: frozenset[str], mistakes: list[Mistake]) -> list[Mistake]:
