@@ -21,7 +21,7 @@ _KEY = "monitoring.current.path"
 
 
 def file_fingerprint(path: Path) -> str:
-    """A digest of the file's content.
+    """Compute a digest of the file's content.
 
     Raises:
         UserError: There is no such file.
@@ -35,7 +35,7 @@ def file_fingerprint(path: Path) -> str:
 def read_current(
     path: Path, inputs: Sequence[Input], hardware: HardwareSpec, features: FeaturesSpec | None = None
 ) -> Columns:
-    """The inputs that a file has, and the on-demand ones that can be computed from what it has.
+    """Read the inputs that a file has, and compute on-demand ones from what it has.
 
     Args:
         path: A Parquet or CSV file with a column for each input, named like it; for an on-demand feature, with what it
