@@ -30,7 +30,7 @@ from typing import Any
 import duckdb
 
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.engine.duckdb import connect
+from proml_kedro.engine.session import connect
 from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -173,8 +173,8 @@ def by_hand(folder: Path, ttl: bool, target: Path) -> Callable[[], Any]:
     query = f"SELECT {', '.join(selected)} FROM ({entities_sql(folder)}) e {' '.join(joins)} ORDER BY example_id"
 
     def run() -> None:
-        with connect(HARDWARE, folder) as connection:
-            connection.execute(f"COPY ({query}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        with connect(HARDWARE, folder) as session:
+            session.write_parquet(query, target)
 
     return run
 
@@ -233,9 +233,9 @@ def in_process(*arguments: str) -> dict[str, float]:
 
 def different_cells(one: Path, other: Path) -> int:
     """Rows of one result that the other does not have, both ways."""
-    with connect(HARDWARE) as connection:
+    with connect(HARDWARE) as session:
         query = "SELECT count(*) FROM (FROM read_parquet('{}') EXCEPT ALL FROM read_parquet('{}'))"
-        counts = [connection.execute(query.format(*pair)).fetchall()[0][0] for pair in ((one, other), (other, one))]
+        counts = [session.row(query.format(*pair))[0] for pair in ((one, other), (other, one))]
     return sum(counts)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from proml_kedro.bundle import write_bundle
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.run import RunSpec

@@ -25,11 +25,25 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro import extensions, testing
-from proml_kedro.extensions import NameIn, Registry, blocks, components, heads, metrics, ranking_metrics
+from proml_kedro.extensions import (
+    NameIn,
+    Registry,
+    aggregates,
+    blocks,
+    components,
+    heads,
+    metrics,
+    ranking_metrics,
+    splits,
+    table_readers,
+)
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.base import format_duration
+from proml_kedro.spec.feature_kinds import WindowFeature
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.model import spec_of
+from proml_kedro.spec.split import SplitSpec
+from proml_kedro.spec.table import TableSpec
 
 _BASIC = {str: "text", int: "whole number", float: "number", bool: "true or false", timedelta: "duration"}
 
@@ -62,6 +76,14 @@ def configuration() -> Iterator[str]:
     yield "Durations are written `30s`, `15m`, `3h`, `7d`, `2w`. Expressions and filters are DuckDB SQL.\n"
     shown: set[type[BaseModel]] = set()
     yield "\n".join(section("conf/config.yaml", RunSpec, shown))
+    own: list[tuple[str, Registry[Any], type[BaseModel]]] = [
+        ("reader", table_readers, TableSpec),
+        ("by", splits, SplitSpec),
+        ("agg", aggregates, WindowFeature),
+    ]
+    for key, registry, base in own:
+        for name in registry.names():
+            yield "\n".join(section(f"{key}: {name}", registry.get(name), shown, base))
     for name in components.names():
         yield "\n".join(section(f"kind: {name}", spec_of(name), shown))
     for name in blocks.names():
@@ -186,19 +208,25 @@ def between_markers(text: str, part: str) -> str:
     return f"{text[:before]}{part}\n{text[after:]}"
 
 
-def section(title: str, model: type[BaseModel], shown: set[type[BaseModel]]) -> Iterator[str]:
-    """A model's keys as a table, and after it those of the models it is made of."""
+def section(
+    title: str, model: type[BaseModel], shown: set[type[BaseModel]], base: type[BaseModel] | None = None
+) -> Iterator[str]:
+    """A model's keys as a table, and after it those of the models it is made of; but for those of a base."""
     if model in shown:
         return
     shown.add(model)
     if issubclass(model, RootModel):
         yield from section(f"{title}, each view", FeatureViewSpec, shown)
         return
-    yield f"## {title}\n\n{summary(model)}\n\n| key | value | default | |\n|---|---|---|---|"
+    fields = {name: one for name, one in model.model_fields.items() if not base or name not in base.model_fields}
+    yield f"## {title}\n\n{summary(model)}"
+    if fields:
+        yield "\n| key | value | default | |\n|---|---|---|---|"
     meanings = attributes(model)
     nested: list[tuple[str, type[BaseModel]]] = []
-    for name, field in model.model_fields.items():
-        yield f"| `{name}` | {hint(field.annotation)} | {default(field)} | {meanings.get(name, '')} |"
+    for name, field in fields.items():
+        key = field.alias or name
+        yield f"| `{key}` | {hint(field.annotation)} | {default(field)} | {meanings.get(key, '')} |"
         nested += [(name, one) for one in models(field.annotation)]
     yield ""
     for name, one in nested:

@@ -46,11 +46,13 @@ class Registry(Generic[T]):
     Args:
         sort: What the objects are, for messages: "component", "metric".
         group: Entry point group to look in, or None for decorated objects only.
+        also: Another registry whose names are known here too, behind those of this one.
     """
 
-    def __init__(self, sort: str, group: str | None = None) -> None:
+    def __init__(self, sort: str, group: str | None = None, also: Registry[T] | None = None) -> None:
         self.sort = sort
         self.group = group
+        self.also = also
         self._objects: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -84,7 +86,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All known names, sorted."""
-        return sorted({*self._objects, *self._entry_points})
+        return sorted({*self._objects, *self._entry_points, *(self.also.names() if self.also else ())})
 
     def get(self, name: str) -> T:
         """Return the object called ``name``.
@@ -94,6 +96,8 @@ class Registry(Generic[T]):
         """
         if name not in self._objects:
             if name not in self._entry_points:
+                if self.also and name in self.also.names():
+                    return self.also.get(name)
                 raise UnknownNameError(unknown(self.sort, name, self.names()))
             self._objects[name] = self._entry_points[name].load()
         return self._objects[name]
@@ -107,6 +111,7 @@ class Registry(Generic[T]):
         *,
         name_of: Callable[[Mapping[str, Any]], str | None] | None = None,
         prefix: str = "",
+        optional: bool = False,
     ) -> Any:
         """Make the type of a YAML mapping in which one key names an entry, and that entry checks the other keys.
 
@@ -117,12 +122,15 @@ class Registry(Generic[T]):
             default: The entry when the key is missing; None when the key is required.
             name_of: The entry that a mapping names, where a second key can name it too; ``key`` alone when left out.
             prefix: What messages begin with.
+            optional: Whether a mapping that names no entry is checked by ``base``.
         """
 
         def pick(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
             if not isinstance(value, dict):
                 return handler(value)
             name = name_of(value) if name_of else value.get(key, default)
+            if name is None and optional:
+                return handler(value)
             if name is None:
                 words = {"lead": prefix or f"{key} ", "known": ", ".join(self.names())}
                 raise PydanticCustomError(key, "{lead}is missing; known: {known}", words)
@@ -160,14 +168,13 @@ def _installed() -> EntryPoints:
     return cast(EntryPoints, entry_points())
 
 
-components: Registry[Any] = Registry("kind of component", "proml_kedro.components")
-"""Classes that implement :class:`proml_kedro.models.component.Component`."""
-
-component_specs: Registry[Any] = Registry("kind of component", "proml_kedro.component_specs")
-"""What the YAML of a kind may say, where that can be had without importing the component and its libraries."""
-
 producers: Registry[Any] = Registry("producer", "proml_kedro.producers")
-"""Functions of a model's inputs that learn nothing; each is a kind of component."""
+"""Functions of a model's inputs that learn nothing; each is a kind of component. Classes that derive from
+:class:`proml_kedro.models.producers.Producer`."""
+
+components: Registry[Any] = Registry("kind of component", "proml_kedro.components", also=producers)
+"""Kinds of component: classes that implement :class:`proml_kedro.models.component.Component`, or packages that offer
+such a class as ``Component`` and what its YAML may say as ``Spec``, the former only once it is asked for."""
 
 blocks: Registry[Any] = Registry("block", "proml_kedro.blocks")
 """Blocks of a deep component's network."""
@@ -185,13 +192,14 @@ ranking_metrics: Registry[Any] = Registry("ranking metric", "proml_kedro.ranking
 """Classes that implement :class:`proml_kedro.evaluation.metric.RankingMetric`: figures of the order within groups."""
 
 aggregates: Registry[Any] = Registry("aggregate", "proml_kedro.aggregates")
-"""Functions of the events in a window."""
+"""Classes that implement :class:`proml_kedro.features.views.aggregates.Aggregate`: functions of events in a window."""
 
 table_readers: Registry[Any] = Registry("table reader", "proml_kedro.table_readers")
-"""Ways to read a source table."""
+"""Classes that implement :class:`proml_kedro.features.tables.readers.TableReader`: ways to read a source table."""
 
 splits: Registry[Any] = Registry("split", "proml_kedro.splits")
-"""Ways to divide examples into training, validation and test."""
+"""Classes that implement :class:`proml_kedro.spec.split.SplitSpec`: ways to divide examples into training, validation
+and test."""
 
 online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
 """Stores that keep the newest row of each entity."""

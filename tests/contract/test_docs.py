@@ -10,8 +10,8 @@ import pytest
 
 import proml_kedro
 from proml_kedro import extensions
-from proml_kedro.extensions import components
-from proml_kedro.testing import check_component
+from proml_kedro.extensions import components, producers
+from proml_kedro.testing import check_component, check_producer
 from source_code import MovedError, Symbol
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,13 @@ def test_the_component_of_the_how_to_obeys_the_laws(tmp_path):
         exec(compile(source, "add-a-component.md", "exec"), {"__name__": "my_components"})
         check_component({"kind": "frequency", "inputs": ["shop.city"]}, tmp_path)
     assert "frequency" not in components.names()
+
+
+def test_the_producer_of_the_how_to_obeys_the_laws(tmp_path):
+    source = next(one for one in blocks("how-to/add-a-component.md", "python") if "producers.register" in one)
+    with producers.temporary("nothing", None):
+        exec(compile(source, "add-a-component.md", "exec"), {"__name__": "my_producers"})
+        check_producer({"kind": "distance", "order": 1}, tmp_path)
 
 
 @pytest.mark.parametrize("script", ["docs/reference/generate.py", "tools/architecture.py", "tools/benchmarks.py"])

@@ -16,7 +16,7 @@ from proml_kedro.bundle import Bundle, IntegrityError, Manifest, write_bundle
 from proml_kedro.bundle.golden import compare
 from proml_kedro.bundle.integrity import CHECKSUMS, verify, write_checksums
 from proml_kedro.models.columns import read_columns
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.run import RunSpec
 from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set

@@ -32,4 +32,4 @@ def test_an_unknown_name_gets_a_suggestion():
 
 def test_shipped_components_are_entry_points():
     assert {"logistic", "xgboost"} <= set(components.names())
-    assert components.get("xgboost").__name__ == "XGBoost"
+    assert components.get("xgboost").Component.__name__ == "XGBoost"

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pytest
 import threadpoolctl
 
-from proml_kedro.engine.duckdb import connect
+from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
-from proml_kedro.extensions import components
 from proml_kedro.hardware import (
     check_device,
     count_gpus,
@@ -21,6 +20,7 @@ from proml_kedro.hardware import (
     xgboost_settings,
 )
 from proml_kedro.models.component import FitContext
+from proml_kedro.models.kinds import component_of
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.testing import INPUTS, make_examples
 
@@ -43,15 +43,15 @@ def _pools():
 def test_duckdb_is_held(threads):
     hardware = HardwareSpec(threads=threads, memory="300MB")
     assert duckdb_settings(hardware)["threads"] == threads
-    with connect(hardware) as connection:
-        found = connection.execute("SELECT current_setting('threads'), current_setting('memory_limit')").fetchall()
+    with connect(hardware) as session:
+        found = session.rows("SELECT current_setting('threads'), current_setting('memory_limit')")
     assert found[0][0] == threads
     assert found[0][1].startswith("286")  # MiB
 
 
 def test_xgboost_is_held():
     assert xgboost_settings(HardwareSpec(threads=2)) == {"nthread": 2, "device": "cpu"}
-    kind = components.get("xgboost")
+    kind = component_of("xgboost")
     spec = kind.Spec.model_validate({"kind": "xgboost", "inputs": ["*"], "num_boost_round": 2})
     component = kind(spec, INPUTS)
     component.fit(make_examples(100), make_examples(50), FitContext(HardwareSpec(threads=1), seed=0))

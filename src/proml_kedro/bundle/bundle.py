@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,15 +14,17 @@ import numpy.typing as npt
 import yaml
 
 from proml_kedro.bundle.card import read_periods, write_card
+from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
 from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
 
 COMPONENTS = "components"
 METRICS = "metrics.json"
@@ -70,7 +73,7 @@ def write_bundle(
     (folder / COMPONENTS).mkdir()
     graph.save(folder / COMPONENTS)
     scorer = RowScorer(graph, manifest.features, rows.precision)
-    columns = [*rows.entities, "timestamp", "event_timestamp", *(one.name for one in rows.inputs)]
+    columns = [*rows.entities, TIMESTAMP, EVENT_TIMESTAMP, *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(metrics)
@@ -99,13 +102,14 @@ def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) ->
     types = pq.read_schema(training_set)
     entities = {name: "int" if pa.types.is_integer(types.field(name).type) else "str" for name in examples.entities}
     precision = config.get("hardware", {}).get("precision", "float32")
-    inputs = RowScorer(graph, features, precision).inputs
+    scorer = RowScorer(graph, features, precision)
     return Schema(
-        inputs=describe_inputs({one.name: one.dtype for one in inputs}, features, entities),
+        inputs=describe_inputs({one.name: one.dtype for one in scorer.inputs}, features, entities),
         entities=entities,
         timestamp=examples.timestamp,
         lead_time=examples.lead_time,
         precision=precision,
+        neutral=scorer.neutral,
     )
 
 
@@ -124,7 +128,7 @@ class Bundle:
         self.manifest = manifest
         self.digest = digest
         self.graph = graph
-        self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision)
+        self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision, manifest.rows.neutral)
 
     @classmethod
     def load(cls, path: Path, check_golden_rows: bool = True) -> Self:
@@ -140,20 +144,15 @@ class Bundle:
         folder = path.resolve()
         verify(folder)
         manifest = Manifest.read(folder)
-        types = input_types(manifest.problem, manifest.features)
-        try:
+        with _written_by_another_version(folder):
+            types = input_types(manifest.problem, manifest.features)
             graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
-        except (OSError, LookupError, TypeError, ValueError) as error:  # the files are as they were written
-            why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-            message = (
-                f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
-            )
-            raise IntegrityError.of(folder, message) from error
-        bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+            bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
         if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
-            check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
+            with _written_by_another_version(folder):
+                check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
         return bundle
 
     @property
@@ -184,3 +183,43 @@ class Bundle:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
         """
         return self._scorer.score(columns)
+
+    def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """Scores to put rows in order by; float64 of shape (n,).
+
+        Features with a neutral value, such as the position at which a row was shown, have that value in every row.
+
+        Args:
+            columns: As for :meth:`score`; features with a neutral value may be absent.
+        """
+        return self._scorer.order_scores(columns)
+
+    def score_frame(self, frame: Any) -> npt.NDArray[np.float64]:
+        """Score the rows of a data frame; float64 of shape (n,), in the order of its rows.
+
+        Args:
+            frame: A ``pandas.DataFrame``, a ``polars.DataFrame``, a ``pyarrow.Table`` or any object that offers Arrow's
+                ``__arrow_c_stream__``, with a column for each of :attr:`inputs`, nulls where a value is missing.
+                Further columns are ignored.
+
+        Raises:
+            UserError: A column is missing or is not of its type, one line each.
+        """
+        return self.score(read_frame(frame, self.inputs))
+
+
+@contextmanager
+def _written_by_another_version(folder: Path) -> Iterator[None]:
+    """Say in one line that a bundle cannot be read, whatever a component raises over files of another version.
+
+    Raises:
+        IntegrityError: The block raised an error. The files are as they were written, so that their format is to blame.
+    """
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        message = f"another version of proml_kedro wrote it, which this one cannot read ({why}); train and package anew"
+        raise IntegrityError.of(folder, message) from error

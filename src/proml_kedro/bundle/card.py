@@ -12,6 +12,7 @@ from typing import Any
 from proml_kedro.bundle.manifest import InputField, Manifest
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
+from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
 
 _PREDICTED: dict[Task, str] = {
     "binary": "The probability of",
@@ -43,12 +44,18 @@ def read_periods(training_set: Path) -> list[Period]:
     """The parts of a training set, in order of time."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(training_set, columns=["split", "label", "timestamp"])
-    groups = table.group_by("split").aggregate(
-        [("label", "count"), ("label", "mean"), ("timestamp", "min"), ("timestamp", "max")]
+    table = pq.read_table(training_set, columns=[SPLIT, LABEL, TIMESTAMP])
+    groups = table.group_by(SPLIT).aggregate(
+        [(LABEL, "count"), (LABEL, "mean"), (TIMESTAMP, "min"), (TIMESTAMP, "max")]
     )
     periods = [
-        Period(row["split"], row["label_count"], row["label_mean"], row["timestamp_min"], row["timestamp_max"])
+        Period(
+            row[SPLIT],
+            row[f"{LABEL}_count"],
+            row[f"{LABEL}_mean"],
+            row[f"{TIMESTAMP}_min"],
+            row[f"{TIMESTAMP}_max"],
+        )
         for row in groups.to_pylist()
     ]
     return sorted(periods, key=lambda period: period.first)

@@ -11,6 +11,8 @@ import numpy as np
 from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Columns, Input
+from proml_kedro.spec.split import TEST
+from proml_kedro.spec.training_set import EXAMPLE_ID
 
 Score = Callable[[Columns], Any]
 """Probabilities, shape (n,), of n rows of inputs in float64."""
@@ -35,12 +37,12 @@ def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    is_test = in_split("test")
-    ids = np.sort(pq.read_table(training_set, columns=["example_id"], filters=is_test)["example_id"].to_numpy())
+    is_test = in_split(TEST)
+    ids = np.sort(pq.read_table(training_set, columns=[EXAMPLE_ID], filters=is_test)[EXAMPLE_ID].to_numpy())
     if not len(ids):
         raise ValueError("the training set has no test rows to take golden rows from")
     chosen = ids[np.linspace(0, len(ids) - 1, min(count, len(ids))).astype(int)]
-    return pq.read_table(training_set, columns=list(columns), filters=is_test & pc.field("example_id").isin(chosen))
+    return pq.read_table(training_set, columns=list(columns), filters=is_test & pc.field(EXAMPLE_ID).isin(chosen))
 
 
 def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], output: str, score: Score) -> None:

@@ -62,6 +62,8 @@ class Schema(Spec):
         timestamp: Name, in the examples table, of the moment that a row is about.
         lead_time: How long before that moment the prediction is made.
         precision: Floating point type of the numbers that the model is given.
+        neutral: Features that are known only once rows have been put in order, such as a position in a list, to the
+            value that each row is given when rows are scored for their order. Bundles from before 0.2 name none.
     """
 
     inputs: list[InputField]
@@ -69,6 +71,7 @@ class Schema(Spec):
     timestamp: str
     lead_time: Duration
     precision: Literal["float32", "float64"] = "float32"
+    neutral: dict[str, bool | int | float | str] = {}
 
 
 class Manifest(Spec):

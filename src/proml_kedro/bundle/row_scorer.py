@@ -1,6 +1,8 @@
-"""From a row, as a request or a file holds it, to a probability: on-demand features, precision, model."""
+"""From a row, as a request or a file holds it, to a score: neutral values, on-demand features, precision, model."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -8,23 +10,31 @@ import numpy.typing as npt
 from proml_kedro.arrow_arrays import as_numbers
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 
 
 class RowScorer:
-    """Scores rows with a model: the one way in which that is done, for files and for requests.
+    """Scores rows with a model, in the same way for files and for requests.
 
     Args:
         graph: The model.
         features: The declared features.
         precision: Floating point type of the numbers that the model is given.
+        neutral: ``view.feature`` to the value that every row is given by :meth:`order_scores`; what ``features``
+            declares when left out.
 
     Attributes:
         inputs: What a row consists of: features that the model reads, and those that its on-demand ones are made of.
     """
 
-    def __init__(self, graph: ModelGraph, features: FeaturesSpec, precision: str) -> None:
+    def __init__(
+        self,
+        graph: ModelGraph,
+        features: FeaturesSpec,
+        precision: str,
+        neutral: Mapping[str, bool | int | float | str] | None = None,
+    ) -> None:
         names = [one.name for one in graph.inputs]
         self._graph = graph
         self._on_demand = OnDemand(features, names)
@@ -32,9 +42,11 @@ class RowScorer:
         read = [one for one in graph.inputs if one.name not in self._on_demand.dtypes]
         more = [Input(name, dtype) for name, dtype in self._on_demand.needs.items()]
         self.inputs = tuple(dict.fromkeys([*read, *more]))
+        values = features.neutral() if neutral is None else neutral
+        self.neutral = {one.name: values[one.name] for one in self.inputs if one.name in values}
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities, shape (n,).
+        """Probabilities, or means for other tasks than binary; shape (n,).
 
         Args:
             columns: :attr:`inputs`, n rows each, numbers in float64 so that on-demand features are as in training.
@@ -44,3 +56,25 @@ class RowScorer:
         return self._graph.score(
             {name: one if one.dtype == object else as_numbers(one, self._precision) for name, one in given.items()}
         )
+
+    def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
+        """Scores to put rows in order by: a feature with a neutral value has that value in every row; shape (n,).
+
+        What is known only once rows have been put in order, such as a position in a list, would otherwise rank a row
+        by where it stood before. On-demand features are computed from the neutral values as well.
+
+        Args:
+            columns: As for :meth:`score`; features with a neutral value may be absent.
+        """
+        return self.score(with_neutral(columns, self.neutral))
+
+
+def with_neutral(columns: Columns, neutral: Mapping[str, bool | int | float | str]) -> Columns:
+    """Replace columns by their neutral values; those of numbers are float64, of text objects."""
+    if not neutral:
+        return columns
+    rows = len(next(iter(columns.values())))
+    constant = {
+        name: np.full(rows, value, object if isinstance(value, str) else np.float64) for name, value in neutral.items()
+    }
+    return {**columns, **constant}

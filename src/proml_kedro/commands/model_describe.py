@@ -1,10 +1,9 @@
-"""`kedro model describe`: inputs, shapes, weights and a drawing of the configured model, before any training."""
+"""`kedro model describe`: inputs and outputs, and what components say of themselves, before any training."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ from proml_kedro.commands.base import Command, configuration_options, overrides_
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
-    from proml_kedro.models.component import Component
-    from proml_kedro.models.deep.describe import Description
-
-_UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+    from proml_kedro.models.component import Description
+    from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.models.graph.plan import Step
+    from proml_kedro.project import Project
 
 
 def describe_command() -> click.Command:
@@ -47,55 +46,52 @@ def describe_command() -> click.Command:
 def _describe(
     overrides: tuple[str, ...], categories: int, image: Path | None, as_json: bool, env: str | None, conf_source: str
 ) -> None:
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
     from proml_kedro.project import Project
     from proml_kedro.spec.inputs import input_types
 
     project = Project(conf_source, overrides, env)
     run = project.spec
     graph = ModelGraph(run.model, input_types(run.problem, run.features), run.problem.label.task)
-    networks = {
-        name: _network(component, categories, f"model.components.{name}", project)
-        for name, component in graph.components.items()
-        if component.spec.kind == "deep"
-    }
+    described = _descriptions(graph, categories, project)
     if image is not None:
-        _draw(image, networks)
+        _draw(image, described)
+    components = {step.component: _facts(step) for step in graph.plan.steps}
     if as_json:
-        components = {name: _facts(component, run.problem.label.task) for name, component in graph.components.items()}
-        for name, network in networks.items():
-            components[name]["network"] = asdict(network)
+        for name, one in described.items():
+            components[name] |= one.facts()
         click.echo(json.dumps({"model": run.model.name, "score": run.model.score, "components": components}))
         return
-    click.echo(f"model {run.model.name}; its score is {run.model.score}.{graph.score_output}")
-    for name, component in graph.components.items():
-        facts = _facts(component, run.problem.label.task)
+    click.echo(f"model {run.model.name}; its score is {graph.plan.score}")
+    for name, facts in components.items():
         click.echo(
             f"\n{name}: {facts['kind']}, reads {len(facts['inputs'])} inputs, gives {', '.join(facts['outputs'])}"
         )
-        for line in _as_text(networks[name]) if name in networks else _inputs(facts["inputs"]):
+        for line in _as_text(described[name]) if name in described else _inputs(facts["inputs"]):
             click.echo(f"  {line}".rstrip())
 
 
-def _network(component: Component, categories: int, key: str, project: Any) -> Description:
-    from proml_kedro.models.deep.describe import describe
-    from proml_kedro.models.deep.devices import limit_tensorflow
-    from proml_kedro.models.deep.spec import DeepSpec
+def _descriptions(graph: ModelGraph, categories: int, project: Project) -> dict[str, Description]:
+    """What components say of themselves before they are fitted, by name; most say nothing.
 
-    limit_tensorflow(1)
-    assert isinstance(component.spec, DeepSpec)  # noqa: S101 - its kind says so
-    try:
-        return describe(component.spec, component.inputs, categories, key)
-    except UserError as error:
-        error.locate(project.loader.where)
-        raise UserError(*error.mistakes) from error
+    Raises:
+        UserError: A component cannot be built.
+    """
+    found = {}
+    for name, component in graph.components.items():
+        try:
+            found[name] = component.describe(categories, f"model.components.{name}")
+        except UserError as error:
+            error.locate(project.loader.where)
+            raise UserError(*error.mistakes) from error
+    return {name: one for name, one in found.items() if one is not None}
 
 
-def _facts(component: Component, task: Any) -> dict[str, Any]:
+def _facts(step: Step) -> dict[str, Any]:
     return {
-        "kind": component.spec.kind,
-        "inputs": {one.name: one.dtype for one in component.inputs},
-        "outputs": list(component.spec.outputs(task)),
+        "kind": step.kind,
+        "inputs": {one.name: one.dtype for one in step.reads},
+        "outputs": [one.name.removeprefix(f"{step.component}.") for one in step.gives],
     }
 
 
@@ -104,50 +100,27 @@ def _inputs(inputs: dict[str, str]) -> Iterator[str]:
         yield f"{name} ({dtype})"
 
 
-def _draw(image: Path, networks: dict[str, Description]) -> None:
-    """Write the image of the only network, or one for each.
+def _draw(image: Path, described: dict[str, Description]) -> None:
+    """Write the image of the only component that has one, or one image for each.
 
     Raises:
-        UserError: There is no network, or the file cannot be written.
+        UserError: No component has an image, or the file cannot be written.
     """
-    from proml_kedro.models.deep.diagram import as_svg
-
     where = f"option --image={image}"
-    if not networks:
-        raise UserError(Mistake("", "the model has no component of kind 'deep' to draw", where))
-    for name, network in networks.items():
-        file = image if len(networks) == 1 else image.with_name(f"{image.stem}-{name}{image.suffix}")
+    if not described:
+        message = "no component of the model can be drawn; those of kind 'deep' can"
+        raise UserError(Mistake("", message, where))
+    for name, one in described.items():
+        file = image if len(described) == 1 else image.with_name(f"{image.stem}-{name}{image.suffix}")
         try:
-            file.write_text(as_svg(name, network), encoding="utf-8")
+            file.write_text(one.drawing(name), encoding="utf-8")
         except OSError as error:
             raise UserError(Mistake("", f"cannot write {file}: {error.strerror}", where)) from error
         click.echo(f"drawn into {file}", err=True)
 
 
-def _as_text(network: Description) -> Iterator[str]:
+def _as_text(described: Description) -> Iterator[str]:
     from proml_kedro.commands.render import table
-    from proml_kedro.models.deep.diagram import as_tree
 
-    rows = [("input", "enters as", "shape", "ids", "table")]
-    for one in network.inputs:
-        shape = " x ".join(map(str, one.shape))
-        table_name = one.table if one.table not in (None, one.name) else ""
-        rows.append((one.name, one.enters, shape, f"{one.ids:,}" if one.ids is not None else "", table_name or ""))
-    yield from table(rows).splitlines()
-    yield ""
-    yield from as_tree(network).splitlines()
-    yield ""
-    yield f"weights: {network.weights:,}, of which {network.embedding_weights:,} in embedding tables"
-    yield (
-        f"memory to train: {_bytes(network.bytes_of_weights)} for weights and their gradients, about "
-        f"{_bytes(network.bytes_of_batch)} for a batch, {network.bytes_of_row:,} bytes for each example"
-    )
-    if any(one.table for one in network.inputs):
-        yield f"assumed: {network.categories:,} categories in each vocabulary; the training data decide"
-
-
-def _bytes(count: int) -> str:
-    for size, unit in _UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
+    for section in described.sections():
+        yield from (section if isinstance(section, str) else table(section)).splitlines() or [""]

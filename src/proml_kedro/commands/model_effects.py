@@ -1,4 +1,4 @@
-"""`kedro model effects`: what a bundle's mixed-effects models have learned, of everybody and of single entities."""
+"""`kedro model effects`: the effects that components of a bundle have learned, for all rows and for single entities."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from proml_kedro.errors import Mistake, UserError, unknown
 
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
-    from proml_kedro.models.mixed.component import Mixed
-    from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
+    from proml_kedro.models.effects import EntityEffect, FixedEffect, HasEffects, Population
 
 
 def effects_command() -> click.Command:
@@ -69,7 +68,7 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
         click.echo(line, err=True)
 
 
-def _as_plain(model: Mixed, entities: Sequence[EntityEffect]) -> dict[str, list[dict[str, Any]]]:
+def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[dict[str, Any]]]:
     return {
         "fixed": [asdict(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
@@ -93,24 +92,26 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
     return entity
 
 
-def _models(bundle: Bundle, chosen: str | None) -> dict[str, Mixed]:
-    from proml_kedro.models.mixed.component import Mixed
+def _models(bundle: Bundle, chosen: str | None) -> dict[str, HasEffects]:
+    from proml_kedro.models.effects import HasEffects
 
-    models = {name: one for name, one in bundle.graph.components.items() if isinstance(one, Mixed)}
+    components = bundle.graph.components
+    models: dict[str, HasEffects] = {name: one for name, one in components.items() if isinstance(one, HasEffects)}
     if not models:
-        raise UserError(Mistake("", "no component of this bundle is of kind 'mixed'", f"argument BUNDLE={bundle.path}"))
+        message = "no component of this bundle has effects of entities, as those of kind 'mixed' have"
+        raise UserError(Mistake("", message, f"argument BUNDLE={bundle.path}"))
     if chosen is None:
         return models
     if chosen not in models:
-        raise UserError(Mistake("", unknown("mixed component", chosen, models), "option --component"))
+        raise UserError(Mistake("", unknown("component with effects", chosen, models), "option --component"))
     return {chosen: models[chosen]}
 
 
-def _check(models: dict[str, Mixed], entity: dict[str, str]) -> None:
-    """See that each name is an entity of some effect, and that some effect needs no further ones.
+def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
+    """Check that each name is an entity of some effect, and that some effect needs no further ones.
 
     Raises:
-        UserError: It is not so.
+        UserError: A name is no entity, or every effect needs further entities.
     """
     known = {name for one in models.values() for name in one.entity_inputs}
     mistakes = [Mistake("", unknown("entity", name, known), "option --entity") for name in entity if name not in known]
@@ -122,7 +123,7 @@ def _check(models: dict[str, Mixed], entity: dict[str, str]) -> None:
 
 
 def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
-    """Of a categorical input at most so many levels, the largest coefficients."""
+    """A table of the fixed effects; of a categorical input the ``most`` levels with the largest coefficients."""
     from proml_kedro.commands.render import table
 
     rows = [("fixed effect", "value", "error", "z", "per unit")]

@@ -34,6 +34,9 @@ def is_free(path: Sequence[str], config: Any) -> bool:
 def choices_at(path: Sequence[str], config: Any) -> list[str]:
     """List the values that a key may have, as YAML has them, where the specs list them."""
     found: list[str] = []
+    for parent in _kinds_at(path[:-1], config) if path else ():
+        if _is_model(parent) and issubclass(parent, Spec) and path[-1] in parent.registries:
+            found += parent.registries[path[-1]].names()
     for kind in _kinds_at(path, config):
         if get_origin(kind) is Literal:
             found += map(str, get_args(kind))

@@ -11,8 +11,10 @@ import numpy as np
 
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Array, Columns, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.training_set import TIMESTAMP
 
 SCORE = "score"
 """The model's probability, watched like any column."""
@@ -69,12 +71,12 @@ class History:
             if now.any() and then.any():
                 yield _take(columns, then), _take(columns, now)
 
-    def _read(self, split: str) -> tuple[Columns, Array]:
+    def _read(self, split: SplitName) -> tuple[Columns, Array]:
         import pyarrow.parquet as pq
 
         rows = in_split(split)
         columns = self.with_score(read_columns(self._file, self._graph.inputs, rows))
-        moments = pq.read_table(self._file, columns=["timestamp"], filters=rows)["timestamp"].to_numpy()
+        moments = pq.read_table(self._file, columns=[TIMESTAMP], filters=rows)[TIMESTAMP].to_numpy()
         return columns, moments
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from proml_kedro.engine.duckdb import connect, quote
+from proml_kedro.engine.duckdb import literal, parquet_glob, quote
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.columns import as_vectors
@@ -21,7 +23,7 @@ _KEY = "monitoring.current.path"
 
 
 def file_fingerprint(path: Path) -> str:
-    """Compute a digest of the file's content.
+    """Return a digest of the file's content.
 
     Raises:
         UserError: There is no such file.
@@ -47,22 +49,20 @@ def read_current(
     Raises:
         UserError: It cannot be read, or has none of the inputs.
     """
-    import duckdb
-
     on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
     more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
     is_csv = ".csv" in path.suffixes
-    rows = "read_csv(?, nullstr=['', 'NA'])" if is_csv else "read_parquet(?)"
+    rows = f"read_csv({literal(str(path))}, nullstr = ['', 'NA'])" if is_csv else parquet_glob(str(path))
     try:
-        with connect(hardware) as connection:
-            there = set(connection.sql(f"SELECT * FROM {rows}", params=[str(path)]).columns)
+        with connect(hardware) as session:
+            there = session.relation(rows).schema
             found = [one for one in dict.fromkeys([*inputs, *more]) if one.name in there]
             if not found:
                 raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
             names = ", ".join(quote(one.name) for one in found)
-            table: Any = connection.sql(f"SELECT {names} FROM {rows}", params=[str(path)]).to_arrow_table()
+            table: Any = session.arrow(f"SELECT {names} FROM {rows}")
             columns = {one.name: _values(table[one.name], one, is_csv) for one in found}
-    except duckdb.Error as error:
+    except EngineError as error:
         raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
     sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
     if on_demand and more and sound:

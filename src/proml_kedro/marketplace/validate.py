@@ -7,17 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from proml_kedro.engine.duckdb import connect, describe, enclosed, find, parquet, quote, sql_type
+from proml_kedro.engine.duckdb import enclosed, quote, sql_type
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import connect
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.spec.training_set import FILE
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,13 @@ def validate(
     """
     ordered = sorted(entries, key=lambda one: (one.problem, one.view))
     findings = [finding for one in ordered for finding in _declared(one)]
-    with connect(hardware) as connection:
+    with connect(hardware) as session:
         for (problem, view), group in groupby(ordered, key=lambda one: (one.problem, one.view)):
             features = [one for one in group if one.entity != REQUEST]
-            table = data_dir / problem / "feature_tables" / f"{view}.parquet"
-            if features and table.is_file():
-                findings += _in_table(connection, features, parquet(table))
-                findings += _in_source(connection, features, data_dir / problem / "tables")
+            views = Tables(session, data_dir / problem / "feature_tables")
+            if features and view in views:
+                findings += _in_table(features, views.relation(view))
+                findings += _in_source(features, Tables(session, data_dir / problem / "tables"))
     findings += [found for problem, features in problems for found in _leaking(problem, features, ordered)]
     findings += _leaking_in_data(ordered, data_dir, hardware)
     return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
@@ -84,13 +87,12 @@ def _declared(entry: Entry) -> Iterator[Finding]:
         yield Finding("error", entry.place, entry.name, "missing in every example")
 
 
-def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], relation: str) -> Iterator[Finding]:
+def _in_table(entries: Sequence[Entry], relation: Relation) -> Iterator[Finding]:
     """What a view's feature table says of its columns."""
-    columns = describe(connection, relation)
     there = []
     for entry in entries:
-        column = entry.name.partition(".")[2]
-        stored = find(column, columns)
+        column = FeatureRef.parse(entry.name).feature
+        stored = relation.type_of(column)
         declared = sql_type(entry.dtype)
         if stored in (declared, re.sub(r"\d+(?=\])", "", declared)):  # Parquet has lists, but no fixed size
             there.append((entry, column))
@@ -101,7 +103,7 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
     if not there:
         return
     sums = ", ".join(f"count({quote(one)}), min({quote(one)}) = max({quote(one)})" for _, one in there)
-    row = connection.execute(f"SELECT count(*), {sums} FROM {relation}").fetchall()[0]
+    row = relation.engine.row(f"SELECT count(*), {sums} FROM {relation}")
     for position, (entry, _) in enumerate(there):
         present, constant = row[1 + 2 * position : 3 + 2 * position]
         if not present:
@@ -111,15 +113,15 @@ def _in_table(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], r
             yield Finding("warning", entry.place, entry.name, f"has the same value in every row{rest}")
 
 
-def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], tables: Path) -> Iterator[Finding]:
+def _in_source(entries: Sequence[Entry], tables: Tables) -> Iterator[Finding]:
     """Values whose fractions are lost by the declared type."""
     for entry in entries:
-        file = tables / f"{entry.table}.parquet"
-        if entry.dtype != "int" or entry.aggregate or not file.is_file():
+        if entry.dtype != "int" or entry.aggregate or entry.table not in tables:
             continue
-        value = f"TRY_CAST({enclosed(entry.expression or quote(entry.name.partition('.')[2]))} AS DOUBLE)"
-        query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {parquet(file)}"
-        lost, present = _counts(connection, query)
+        value = f"TRY_CAST({enclosed(entry.expression or quote(FeatureRef.parse(entry.name).feature))} AS DOUBLE)"
+        relation = tables.relation(entry.table)
+        query = f"SELECT count(*) FILTER (WHERE {value} <> trunc({value})), count({value}) FROM {relation}"
+        lost, present = _counts(relation, query)
         if lost:
             message = f"declared int, but {lost / present:.1%} of the values in '{entry.table}' have fractions"
             yield Finding("error", entry.place, entry.name, message)
@@ -128,8 +130,8 @@ def _in_source(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry], 
 def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Entry]) -> Iterator[Finding]:
     """Features that are computed from what the label is computed from."""
     for name, message in declared_leaks(problem, features):
-        view, _, field = name.partition(".")
-        columns = {f"{view}.{column}" for column in features.views[view].columns_of(field)}
+        ref = FeatureRef.parse(name)
+        columns = {str(FeatureRef(ref.view, one)) for one in features.views[ref.view].columns_of(ref.feature)}
         for entry in entries:
             if entry.problem == problem.name and entry.name in columns:
                 yield Finding("error", entry.place, entry.name, message)
@@ -141,7 +143,7 @@ def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: Hardwar
     for problem in dict.fromkeys(one.problem for one in entries):
         names = [name for other, name in by_name if other == problem]
         seen: set[Path] = set()
-        for file in sorted(data_dir.glob(f"{problem}/*/training_set/training_set.parquet")):
+        for file in sorted(data_dir.glob(f"{problem}/*/training_set/{FILE}")):
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
@@ -149,11 +151,9 @@ def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: Hardwar
                 yield Finding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int]:
-    import duckdb
-
+def _counts(relation: Relation, query: str) -> tuple[int, int]:
     try:
-        row = connection.execute(query).fetchall()[0]
-    except duckdb.Error:  # an expression that does not work is for a run to explain, with file and line
+        row = relation.engine.row(query)
+    except EngineError:  # an expression that does not work is for a run to explain, with file and line
         return 0, 0
     return int(row[0]), int(row[1])

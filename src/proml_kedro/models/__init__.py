@@ -1,3 +1,7 @@
-"""Components, and the graph that a model makes of them."""
+"""Components, and the graph that a model makes of them.
 
-__all__ = ["columns", "component", "deep", "examples", "graph", "mixed"]
+``component`` is the protocol, ``columns`` and ``examples`` are what components are given, ``graph`` is a model, and
+every other package is a kind of component.
+"""
+
+__all__ = ["columns", "component", "deep", "effects", "examples", "graph", "kinds", "producers"]

@@ -15,6 +15,8 @@ from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.formulas import sigmoid
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.problem import Task
+from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.training_set import SPLIT
 
 __all__ = [
     "Vocabulary",
@@ -25,6 +27,7 @@ __all__ = [
     "read_columns",
     "row_count",
     "sigmoid",
+    "to_arrow",
     "to_matrix",
 ]
 
@@ -51,11 +54,11 @@ def read_columns(path: Path, inputs: Sequence[Input], rows: Any = None, precisio
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=[one.name for one in inputs], filters=rows)
-    return {one.name: _as_array(table.column(one.name), one, precision) for one in inputs}
+    return {one.name: as_array(table.column(one.name), one, precision) for one in inputs}
 
 
 def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]:
-    """The values of a column of a Parquet file, numbered from 0 without gaps; a missing one is one of its own.
+    """Number the values of a column of a Parquet file, from 0 without gaps; each missing value has a number of its own.
 
     Args:
         path: The file.
@@ -71,11 +74,11 @@ def read_codes(path: Path, name: str, rows: Any = None) -> npt.NDArray[np.int64]
     return np.unique(numbers, return_inverse=True)[1] if missing.any() else numbers
 
 
-def in_split(split: str) -> Any:
-    """The rows of a training set that belong to ``train``, ``validation`` or ``test``."""
+def in_split(split: SplitName) -> Any:
+    """Filter for the rows of a training set that belong to ``train``, ``validation`` or ``test``."""
     import pyarrow.compute as pc
 
-    return pc.field("split") == split
+    return pc.field(SPLIT) == split
 
 
 _ROWS = 1 << 17  # of a batch
@@ -92,29 +95,29 @@ class ParquetRows:
     """
 
     path: Path
-    split: str
+    split: SplitName
     precision: str = "float32"
 
     def __len__(self) -> int:
         return _count_rows(self.path, self.split)
 
     def read(self, inputs: Sequence[Input]) -> Columns:
-        """All rows, as :func:`read_columns` gives them."""
+        """Read all rows, as :func:`read_columns` does."""
         parts = list(self.batches(inputs, _ROWS))
         if not parts:
             return read_columns(self.path, inputs, in_split(self.split), self.precision)
         return {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
-        """The inputs in the order of the file, at most ``rows`` rows at a time."""
+        """Read the inputs in the order of the file, at most ``rows`` rows at a time."""
         for batch in self.record_batches([one.name for one in inputs], rows):
-            yield {one.name: _as_array(batch.column(one.name), one, self.precision) for one in inputs}
+            yield {one.name: as_array(batch.column(one.name), one, self.precision) for one in inputs}
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """The columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
+        """Read columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
 
-        One row group is in memory. Those that hold no row of the split are not read, and where all rows belong to it,
-        which their statistics tell, none is filtered.
+        One row group is in memory at a time. A row group without a row of the split is not read, and one of the split
+        alone is not filtered; its statistics tell.
         """
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -127,15 +130,15 @@ class ParquetRows:
                 if share == "all":
                     table = file.read_row_group(group, list(names), use_threads=False)
                 else:
-                    table = file.read_row_group(group, [*names, "split"], use_threads=False)
-                    table = table.filter(pc.equal(table["split"], self.split)).select(list(names))
+                    table = file.read_row_group(group, [*names, SPLIT], use_threads=False)
+                    table = table.filter(pc.equal(table[SPLIT], self.split)).select(list(names))
                 yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
 
 
-def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
-    """How many rows of a row group belong to a split, by its statistics."""
+def _share_of_split(group: Any, split: SplitName) -> Literal["all", "some", "none"]:
+    """Tell by its statistics whether all, some or no rows of a row group belong to a split."""
     columns = (group.column(position) for position in range(group.num_columns))
-    statistics = next(one.statistics for one in columns if one.path_in_schema == "split")
+    statistics = next(one.statistics for one in columns if one.path_in_schema == SPLIT)
     if statistics is None or not statistics.has_min_max:
         return "some"
     if not statistics.min <= split <= statistics.max:
@@ -144,20 +147,51 @@ def _share_of_split(group: Any, split: str) -> Literal["all", "some", "none"]:
 
 
 @cache
-def _count_rows(path: Path, split: str) -> int:
+def _count_rows(path: Path, split: SplitName) -> int:
     import pyarrow.dataset as ds
 
     return int(ds.dataset(path).count_rows(filter=in_split(split)))
 
 
-def _as_array(column: Any, one: Input, precision: str) -> Array:
+def as_array(column: Any, one: Input, precision: str) -> Array:
+    """Convert a column of Arrow to what a component reads.
+
+    Args:
+        column: ``pyarrow.Array`` or ``pyarrow.ChunkedArray`` of n rows.
+        one: Says whether values are numbers, categories or vectors.
+        precision: Floating point type of numbers and vectors.
+
+    Returns:
+        Floating point of shape (n,) with NaN for null; objects of shape (n,) with None for null; or floating point of
+        shape (n, size) with rows of NaN for null.
+
+    Raises:
+        ValueError: A vector is not of its declared size.
+    """
     if one.is_categorical:
         return as_texts(column)
     return as_floats(column, precision) if one.size is None else as_vectors(column, one.size, precision)
 
 
+def to_arrow(values: Array) -> Any:
+    """Convert what a component reads or gives to a ``pyarrow.Array``; the inverse of :func:`as_array`.
+
+    Args:
+        values: Floating point of shape (n,) or (n, size), NaN for missing; or objects of shape (n,), None for missing.
+    """
+    import pyarrow as pa
+
+    if values.dtype == object:
+        return pa.array(values, pa.string())
+    if values.ndim == 1:
+        return pa.array(values, from_pandas=True)
+    missing = np.isnan(values).any(axis=1)
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1], mask=pa.array(missing))
+
+
 def row_count(columns: Columns) -> int:
-    """How many rows the columns have.
+    """Count the rows of columns.
 
     Raises:
         ValueError: They differ in length.
@@ -177,28 +211,28 @@ class Vocabulary:
 
     @classmethod
     def of(cls, values: Array) -> Vocabulary:
-        """The vocabulary of the values that occur."""
+        """Collect the values that occur."""
         return cls(sorted({value for value in values if value is not None}))
 
     def __len__(self) -> int:
         return len(self.categories)
 
     def encode(self, values: Array) -> npt.NDArray[np.float32]:
-        """Numbers of the categories, NaN for missing and for unknown ones; shape (n,)."""
+        """Number each category, NaN for missing and for unknown ones; float32 of shape (n,)."""
         missing = float("nan")
         codes = (self._codes.get(value, missing) for value in values)
         return np.fromiter(codes, np.float32, len(values))
 
 
 def learn_vocabularies(columns: Columns, inputs: Sequence[Input]) -> dict[str, Vocabulary]:
-    """The vocabulary of each categorical input."""
+    """Learn the vocabulary of each categorical input."""
     return {one.name: Vocabulary.of(columns[one.name]) for one in inputs if one.is_categorical}
 
 
 def to_matrix(
     columns: Columns, inputs: Sequence[Input], vocabularies: Mapping[str, Vocabulary]
 ) -> npt.NDArray[np.float32]:
-    """The inputs side by side, categories by their numbers; float32 of shape (n, inputs)."""
+    """Put the inputs side by side, categories by their numbers; float32 of shape (n, inputs)."""
     matrix = np.empty((row_count(columns), len(inputs)), np.float32)
     for position, one in enumerate(inputs):
         values = columns[one.name]
@@ -207,7 +241,7 @@ def to_matrix(
 
 
 def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
-    """What a margin says about the label: a probability, or the mean of a number or count; shape (n,).
+    """Compute the mean of the label from a margin: a probability, or the mean of a number or count; shape (n,).
 
     Args:
         margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.

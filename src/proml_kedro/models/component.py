@@ -48,17 +48,17 @@ class Input:
 
     @property
     def is_entity(self) -> bool:
-        """Whether it is a key of the examples and no feature."""
+        """Whether it is a key of the examples, not a feature."""
         return is_entity(self.name)
 
     @property
     def size(self) -> int | None:
-        """How many numbers a value of a vector has; None for numbers and categories."""
+        """Length of a vector; None for numbers and categories."""
         return vector_size(self.dtype)
 
 
 class LazyColumns(Mapping[str, Array]):
-    """Columns that are read together when the first one is asked for; whoever asks for none needs no memory.
+    """Columns that are read, all together, when the first one is asked for. Until then they need no memory.
 
     Args:
         names: Of the columns.
@@ -85,13 +85,20 @@ class LazyColumns(Mapping[str, Array]):
 
 
 class RowSource(Protocol):
-    """Where rows can be read again and again, a part at a time."""
+    """Rows that can be read again and again, some at a time, always in the same order."""
+
+    @property
+    def precision(self) -> str:
+        """Floating point type of numbers and vectors."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """The inputs in the order of the rows, at most ``rows`` of them at a time."""
+
+    def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """The same as ``pyarrow.RecordBatch``, in the types that values are stored in."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,9 @@ class Examples:
         weight: float32 of shape (n,), how much each row counts; None when all count 1.
         group: int64 of shape (n,); rows with equal numbers are alternatives to each other. None when there are none.
         labels: The problem's auxiliary labels by name, float32 of shape (n,) with NaN where not known.
-        source: Where the same rows, in the same order, can be read in parts: every input that is no output of another
-            component, ``label``, ``weight`` and ``label.name``. None where there is no such place. A component that
-            reads from there and never looks into ``columns`` needs no memory for them.
+        source: Where the same rows, in the same order, can be read in parts: every input, ``label``, ``weight`` and
+            ``label.name``. None where there is no such place. A component that reads from there and never looks into
+            ``columns`` needs no memory for them.
     """
 
     columns: Columns
@@ -120,7 +127,7 @@ class Examples:
         return len(self.label)
 
     def take(self, rows: Array) -> Examples:
-        """The rows at these positions, or where this mask is true."""
+        """Select the rows at some positions, or where a mask is true; they have no source."""
         return Examples(
             {name: values[rows] for name, values in self.columns.items()},
             self.label[rows],
@@ -130,7 +137,7 @@ class Examples:
         )
 
     def join(self, other: Examples) -> Examples:
-        """These rows and then the other ones, whose groups are different ones."""
+        """Append other rows, whose groups are different ones."""
         return Examples(
             {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()},
             np.concatenate([self.label, other.label]),
@@ -173,6 +180,19 @@ class FitContext:
     previous: Component | None = None
 
 
+class Description(Protocol):
+    """What a component of a declared model will look like, as it is shown before any training."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+    def sections(self) -> Iterable[str | Sequence[Sequence[str]]]:
+        """Lines of text, and tables as rows of cells of which the first is the heading."""
+
+    def drawing(self, name: str) -> str:
+        """An SVG image of the component, which is called ``name``."""
+
+
 class Component(ABC):
     """A part of a model that learns from examples and scores rows.
 
@@ -191,8 +211,13 @@ class Component(ABC):
         """Learn from ``train``; ``validation`` chooses, for example when to stop. Either holds the inputs' columns."""
 
     @abstractmethod
-    def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """An array of shape (n,) for each of the spec's outputs. Missing and unknown values are scored too."""
+    def score(self, columns: Columns) -> Mapping[str, Array]:
+        """Compute the spec's outputs of n rows. Missing and unknown values are scored too.
+
+        Returns:
+            For each output by name an array of its dtype: float64 of shape (n,), objects of shape (n,) with None for
+            missing for ``str``, or floating point of shape (n, N) for ``vector[N]``.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -204,8 +229,20 @@ class Component(ABC):
         """The component that :meth:`save` wrote; it scores with one thread."""
 
     def importance(self) -> dict[str, float]:
-        """How much each input contributes, summing to 1; empty when the kind has no such notion."""
+        """Share of each input in what was learned, summing to 1; empty when the kind has no such notion."""
         return {}
+
+    def describe(self, categories: int, key: str) -> Description | None:
+        """Describe the component before it is fitted; None when its inputs and outputs say all there is to say.
+
+        Args:
+            categories: How many to assume in each vocabulary, since no data is read.
+            key: Where the component stands in the configuration, for errors.
+
+        Raises:
+            UserError: The configuration cannot be built.
+        """
+        return None
 
     def report(self, folder: Path, name: str) -> list[str]:
         """Write plots of what was learned for the evaluation's report.
@@ -222,3 +259,18 @@ class Component(ABC):
     def summary(self) -> dict[str, Any]:
         """Facts about the fit worth printing, such as the number of trees."""
         return {}
+
+
+class Stateless(Component):
+    """A component that learns nothing: :meth:`score` is all there is to it. Its spec has ``learns = False``."""
+
+    def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
+        """Learn nothing. The graph never calls it."""
+
+    def save(self, folder: Path) -> None:
+        """Write nothing."""
+
+    @classmethod
+    def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
+        """The component, as its spec says it is."""
+        return cls(spec, inputs)

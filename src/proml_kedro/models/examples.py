@@ -11,38 +11,40 @@ import numpy.typing as npt
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Array, Examples, Input, LazyColumns
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.training_set import GROUP, LABEL, WEIGHT, auxiliary
 
 
 def read_examples(
-    training_set: Path, split: str, inputs: Sequence[Input], problem: ProblemSpec, precision: str
+    training_set: Path, split: SplitName, inputs: Sequence[Input], problem: ProblemSpec, precision: str
 ) -> Examples:
-    """The examples of one split; labels and weights are read now, inputs when a component looks at them.
+    """Read the examples of one split: labels and weights now, inputs when a component looks at them.
 
     Args:
         training_set: The Parquet file of the training set.
         split: ``train``, ``validation`` or ``test``.
-        inputs: The columns that they are to have.
-        problem: Says what else there is.
+        inputs: The columns of the examples.
+        problem: Declares labels, weight and group.
         precision: Floating point type of numeric columns.
     """
     source = ParquetRows(training_set, split, precision)
     has_weight, has_group = problem.examples.weight is not None, problem.examples.group is not None
-    labels = {name: f"label.{name}" for name in problem.auxiliary_labels}
-    names = ["label", *labels.values(), *(["weight"] if has_weight else [])]
-    group = [Input("group", "str")] if has_group else []
+    labels = {name: auxiliary(name) for name in problem.auxiliary_labels}
+    names = [LABEL, *labels.values(), *([WEIGHT] if has_weight else [])]
+    group = [Input(GROUP, "str")] if has_group else []
     read = source.read([*(Input(name, "float") for name in names), *group])
     return Examples(
         LazyColumns([one.name for one in inputs], lambda: source.read(inputs)),
-        read["label"].astype(np.float32, copy=False),
-        read["weight"].astype(np.float32) if has_weight else None,
-        _numbered(read["group"]) if has_group else None,
+        read[LABEL].astype(np.float32, copy=False),
+        read[WEIGHT].astype(np.float32) if has_weight else None,
+        _numbered(read[GROUP]) if has_group else None,
         {name: read[column].astype(np.float32) for name, column in labels.items()},
         source,
     )
 
 
 def _numbered(groups: Array) -> npt.NDArray[np.int64]:
-    """Groups by number, from 0; a row without a group is one of its own."""
+    """Number groups from 0; a row without a group is a group of its own."""
     alone = np.array([group is None for group in groups], bool)
     names = np.where(alone, "", groups).astype(str)
     _, codes = np.unique(names, return_inverse=True)

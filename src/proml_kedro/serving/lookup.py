@@ -16,6 +16,7 @@ from proml_kedro.features.online.open import SQLITE, online_file
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
 from proml_kedro.serving.schema import Row
+from proml_kedro.spec.training_set import TIMESTAMP
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class OnlineLookup:
             return {}
         now = datetime.now(UTC)
         keys = [{name: row[name] for name in self._manifest.rows.entities} for row in rows]
-        moments = [row.get("timestamp") or now for row in rows]
+        moments = [row.get(TIMESTAMP) or now for row in rows]
         reader = self.open()
         try:
             columns: Columns = reader.read(keys, moments)

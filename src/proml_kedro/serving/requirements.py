@@ -10,7 +10,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.extensions import components
+from proml_kedro.models.kinds import modules_of
 
 PACKAGE = "proml_kedro"
 
@@ -25,7 +25,7 @@ def needed_modules(manifest: Manifest) -> set[str]:
     Own code (this package and the run's extensions) is followed; of other packages only the top-level name is given.
     """
     looks_up = any(not one.request for one in manifest.rows.inputs)
-    kinds = [components.get(spec.kind).__module__ for spec in manifest.model.components.values()]
+    kinds = [module for spec in manifest.model.components.values() for module in modules_of(spec.kind)]
     extensions = manifest.config.get("extensions", [])
     own = {PACKAGE, *(module.partition(".")[0] for module in [*kinds, *extensions] if not _is_installed(module))}
     found: set[str] = set()

@@ -14,6 +14,7 @@ from proml_kedro.bundle import InputField, Manifest, Schema
 from proml_kedro.errors import did_you_mean
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.training_set import TIMESTAMP
 
 Row = dict[str, Any]
 Problem = dict[str, Any]
@@ -65,7 +66,7 @@ def online_row_type(name: str, rows: Schema) -> Any:
         {
             **{key: Annotated[_KEYS[dtype] | None, Field(description="key")] for key, dtype in rows.entities.items()},
             **{one.name: _brought_value(one) for one in rows.inputs if one.request and not one.is_key},
-            "timestamp": NotRequired[moment],
+            TIMESTAMP: NotRequired[moment],
         },
     )
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+
+from proml_kedro.extensions import Registry
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -14,11 +17,14 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 class Spec(BaseModel):
     """A checked piece of YAML: unknown keys are errors, and nothing changes it afterwards."""
 
+    registries: ClassVar[Mapping[str, Registry[Any]]] = {}
+    """Keys whose value is a name in a registry."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), validate_default=True)
 
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
-        """The class that checks this piece of YAML: itself, unless its kind decides which subclass does."""
+        """Return the class that checks a piece of YAML: this one, unless its kind decides which subclass does."""
         return cls
 
 
@@ -40,7 +46,7 @@ def parse_duration(text: Any) -> Any:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that :func:`parse_duration` reads back.
+    """Return the shortest text that :func:`parse_duration` reads back.
 
     >>> format_duration(timedelta(hours=72)), format_duration(timedelta(minutes=90))
     ('3d', '90m')

@@ -15,7 +15,7 @@ _VECTOR = re.compile(r"vector\[([1-9]\d*)\]")
 
 
 def vector_size(dtype: str) -> int | None:
-    """How many numbers a vector type has; None for a scalar.
+    """Return how many numbers a vector type has; None for a scalar.
 
     >>> vector_size("vector[12]"), vector_size("float")
     (12, None)
@@ -39,7 +39,7 @@ Dtype = Annotated[str, AfterValidator(_known)]
 
 
 def feature_type(dtype: Dtype) -> str:
-    """``numerical``, ``categorical`` or ``embedding``."""
+    """Return ``numerical``, ``categorical`` or ``embedding``."""
     if vector_size(dtype) is not None:
         return "embedding"
     return "categorical" if dtype in ("str", "bool") else "numerical"

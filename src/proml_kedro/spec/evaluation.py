@@ -13,6 +13,7 @@ from proml_kedro.extensions import NameIn, metrics, ranking_metrics
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.model import ModelSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
+from proml_kedro.spec.training_set import DAY, GROUP, cluster_columns
 
 MetricName = Annotated[str, NameIn(metrics)]
 
@@ -52,7 +53,7 @@ class RankingSpec(Spec):
             place of the first positive row), `group_auc` (the AUC of each group).
     """
 
-    within: str = "group"
+    within: str = GROUP
     metrics: list[RankingMetric] = ["ndcg@10", "mrr", "precision@1"]
 
 
@@ -66,7 +67,7 @@ class ComparisonSpec(Spec):
         confidence: Share of samples that the interval holds.
     """
 
-    cluster_by: str = "day"
+    cluster_by: str = DAY
     resamples: Annotated[int, Field(ge=20, le=100_000)] = 200
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
@@ -105,7 +106,7 @@ class EvaluationSpec(Spec):
             if task not in metrics.get(metric).tasks:
                 message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
                 yield Mistake(f"metrics.{position}", message)
-        columns = ["day", *problem.examples.entities, *(["group"] if problem.examples.group else [])]
+        columns = cluster_columns(problem)
         if self.compare.cluster_by not in [*columns, "row"]:
             message = _no_column("cluster", self.compare.cluster_by, [*columns, "row"])
             yield Mistake("compare.cluster_by", message)
@@ -116,6 +117,6 @@ class EvaluationSpec(Spec):
 
 
 def _no_column(what: str, name: str, known: list[str]) -> str:
-    if name == "group":
+    if name == GROUP:
         return f"the problem has no groups; name their column in problem.examples.group, or take {', '.join(known)}"
     return unknown(what, name, known)

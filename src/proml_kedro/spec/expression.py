@@ -70,7 +70,7 @@ def parse(text: str) -> Node:
 
 
 def columns(node: Node) -> list[str]:
-    """The features that an expression reads, each once, in the order in which they stand there."""
+    """Return the features that an expression reads, each once, in the order in which they stand there."""
     if isinstance(node, Column):
         return [node.name]
     found = [name for one in node.arguments for name in columns(one)] if isinstance(node, Call) else []

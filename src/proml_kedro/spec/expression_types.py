@@ -65,7 +65,7 @@ _WORDS = {"number": "a number", "text": "text", "bool": "true or false", NULL: "
 
 
 def sort_of(node: Node, dtypes: Mapping[str, Dtype]) -> str:
-    """What sort of value an expression has.
+    """Return the type of an expression's values.
 
     Args:
         node: The expression.
@@ -89,7 +89,7 @@ def sort_of(node: Node, dtypes: Mapping[str, Dtype]) -> str:
 
 
 def check_dtype(node: Node, dtypes: Mapping[str, Dtype], dtype: Dtype) -> None:
-    """See that an expression is sound and has the values of a feature type; whole numbers are rounded to.
+    """Check that an expression is sound and its values fit a feature type. Whole numbers are rounded.
 
     Raises:
         ValueError: It has not.

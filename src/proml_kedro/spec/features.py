@@ -14,9 +14,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
-from proml_kedro.spec.base import Duration, Name, Spec, format_duration
+from proml_kedro.spec.base import Duration, Name, Spec
 from proml_kedro.spec.dtype import Dtype
-from proml_kedro.spec.feature_kinds import ColumnFeature, Window, WindowFeature, window_length
+from proml_kedro.spec.feature_kinds import (
+    AnyWindowFeature,
+    ColumnFeature,
+    Window,
+    WindowFeature,
+    aggregate,
+    window_length,
+)
+from proml_kedro.spec.feature_ref import FeatureRef
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 
 def _sort_of_feature(value: Any) -> str:
@@ -35,7 +44,7 @@ __all__ = [
 ]
 
 FeatureSpec = Annotated[
-    Annotated[ColumnFeature, Tag("column")] | Annotated[WindowFeature, Tag("window")],
+    Annotated[ColumnFeature, Tag("column")] | Annotated[AnyWindowFeature, Tag("window")],
     Discriminator(_sort_of_feature),
 ]
 
@@ -104,9 +113,7 @@ class FeatureViewSpec(Spec):
         if not windows:
             return value
         features = {
-            name: {"windows": windows, **feature}
-            if isinstance(feature, dict) and "agg" in feature and feature["agg"] != "decay"
-            else feature
+            name: {"windows": windows, **feature} if _takes_default_windows(feature) else feature
             for name, feature in value["features"].items()
         }
         return {**value, "features": features}
@@ -125,12 +132,14 @@ class FeatureViewSpec(Spec):
             raise ValueError("windowed features need source.event_time: when did each event happen?")
         if windowed and self.source.ttl is not None:
             raise ValueError("windowed features need no source.ttl: the window says how far back they reach")
-        taken = sorted({*self.key, "event_timestamp", "created_timestamp"} & set(self.columns()))
+        taken = sorted({*self.key, EVENT_TIMESTAMP, CREATED_TIMESTAMP} & set(self.columns()))
         if taken:
             raise ValueError(f"a feature cannot be called '{taken[0]}', like the view's key or its times")
         if self.defaults.windows and not windowed:
             raise ValueError("defaults.windows is for aggregates, and none of the features is one")
-        self._check_windows()
+        for name, feature in self.features.items():
+            if isinstance(feature, WindowFeature):
+                feature.check_snapshot(name, self.snapshot)
         return self
 
     def _check_unstored(self, windowed: list[str]) -> None:
@@ -143,21 +152,6 @@ class FeatureViewSpec(Spec):
         for name, feature in self.features.items():
             if feature.expression is None:
                 raise ValueError(f"'{name}' needs an expression over other features, such as weather.temp - plane.age")
-
-    def _check_windows(self) -> None:
-        for name, feature in self.features.items():
-            half_life = feature.half_life if isinstance(feature, WindowFeature) else None
-            if half_life is not None and half_life < self.snapshot:
-                raise ValueError(
-                    f"half_life {format_duration(half_life)} of '{name}' is shorter than snapshot "
-                    f"{format_duration(self.snapshot)}"
-                )
-            for window in feature.windows if isinstance(feature, WindowFeature) else ():
-                length = window_length(window)
-                if length is not None and (length % self.snapshot or not length):
-                    raise ValueError(
-                        f"window {window} of '{name}' is not a multiple of snapshot {format_duration(self.snapshot)}"
-                    )
 
     @property
     def is_request(self) -> bool:
@@ -180,14 +174,21 @@ class FeatureViewSpec(Spec):
         return isinstance(next(iter(self.features.values())), WindowFeature)
 
     def columns_of(self, field: str) -> list[str]:
-        """The features that one declaration stands for: one for each window."""
+        """Return the features that one declaration stands for: one for each window."""
         return list(_column_names(field, self.features[field]))
 
     def columns(self) -> dict[str, Dtype]:
-        """Name and type of each feature, a windowed one once for every window, in declared order."""
+        """Return name and type of each feature, a windowed one once for every window, in declared order."""
         return {
             name: feature.dtype for field, feature in self.features.items() for name in _column_names(field, feature)
         }
+
+
+def _takes_default_windows(feature: Any) -> bool:
+    if not isinstance(feature, dict) or "agg" not in feature:
+        return False
+    kind = aggregate(feature["agg"])
+    return kind is None or not kind.own_windows
 
 
 def _column_names(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[str]:
@@ -198,7 +199,7 @@ def _column_names(field: str, feature: ColumnFeature | WindowFeature) -> Iterato
 
 
 def zero_when_empty(view: FeatureViewSpec) -> set[str]:
-    """The columns of a view whose value is 0 as long as there was no event."""
+    """Return the columns of a view whose value is 0 as long as there was no event."""
     return {
         column
         for name, feature in view.features.items()
@@ -218,22 +219,24 @@ class FeaturesSpec(RootModel[dict[Name, FeatureViewSpec]]):
         return self.root
 
     def columns(self) -> dict[str, Dtype]:
-        """Every feature as ``view.feature`` with its type, in declared order."""
+        """Return every feature as ``view.feature`` with its type, in declared order."""
         return {
-            f"{view}.{feature}": dtype for view, spec in self.root.items() for feature, dtype in spec.columns().items()
+            str(FeatureRef(view, feature)): dtype
+            for view, spec in self.root.items()
+            for feature, dtype in spec.columns().items()
         }
 
     def neutral(self) -> dict[str, bool | int | float | str]:
-        """The features with a neutral value, as ``view.feature``."""
+        """Return the features with a neutral value, as ``view.feature``."""
         return {
-            f"{view}.{name}": feature.neutral
+            str(FeatureRef(view, name)): feature.neutral
             for view, spec in self.root.items()
             for name, feature in spec.features.items()
             if isinstance(feature, ColumnFeature) and feature.neutral is not None
         }
 
     def select(self, patterns: list[str]) -> dict[str, Dtype]:
-        """The features that match, each once, in the order of the patterns; ``*`` matches any text.
+        """Return the features that match, each once, in the order of the patterns; ``*`` matches any text.
 
         A pattern that matches nothing selects nothing: :func:`proml_kedro.spec.run.check` reports those.
         """

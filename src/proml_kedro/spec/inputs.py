@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.outputs import OutputRef
 from proml_kedro.spec.problem import ProblemSpec
 
 
@@ -28,14 +29,21 @@ def matching(pattern: str, names: Iterable[str]) -> Iterator[str]:
     yield from (name for name in names if fnmatchcase(name, pattern) and ("*" not in pattern or not is_entity(name)))
 
 
-def outputs_meant(pattern: str, outputs: Iterable[str]) -> list[str]:
-    """The outputs of other components, ``component.output``, that a pattern means.
+def outputs_meant(pattern: str, outputs: Iterable[OutputRef]) -> list[OutputRef]:
+    """The outputs of other components that a pattern means.
 
-    The component is named; only behind it may ``*`` stand, as in ``towers.member_*``. A bare ``*`` is for features: it
-    must not tie a component to its own output.
+    The component is named; ``*`` may stand only behind it, as in ``towers.member_*``. A bare ``*`` is for features: it
+    must not tie a component to its own output. The name of a component alone means its output if it has just one.
+
+    >>> margin, score = OutputRef("trees", "margin"), OutputRef("match", "value")
+    >>> [str(one) for pattern in ("trees.*", "match") for one in outputs_meant(pattern, [margin, score])]
+    ['trees.margin', 'match.value']
     """
-    component = pattern.partition(".")[0]
-    return [one for one in outputs if one.partition(".")[0] == component and fnmatchcase(one, pattern)]
+    component, dot, _ = pattern.partition(".")
+    own = [one for one in outputs if one.component == component]
+    if not dot:
+        return own if len(own) == 1 else []
+    return [one for one in own if fnmatchcase(str(one), pattern)]
 
 
 def is_entity(name: str) -> bool:
@@ -43,32 +51,31 @@ def is_entity(name: str) -> bool:
     return "." not in name
 
 
-def select(patterns: Iterable[str], types: Mapping[str, Dtype], vectors: bool = True) -> dict[str, Dtype]:
-    """What the patterns mean, each once, in the order of the patterns.
+def read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Mapping[OutputRef, Dtype]) -> dict[str, Dtype]:
+    """What a component reads, with types, in the order of its inputs.
 
-    Args:
-        patterns: Names, or ``*`` for any text.
-        types: What there is.
-        vectors: Whether ``*`` stands for vectors too. One that is named is meant in any case.
-    """
-    return {
-        name: types[name]
-        for pattern in patterns
-        for name in matching(pattern, types)
-        if vectors or "*" not in pattern or vector_size(types[name]) is None
-    }
-
-
-def read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Iterable[str]) -> dict[str, Dtype]:
-    """What a component reads, in the order of its inputs; what other components give are numbers.
+    ``*`` stands for those of a type that the kind can read; what is named is read in any case.
 
     Args:
         spec: The component.
         types: What there is besides other components, as :func:`input_types` gives it.
-        outputs: What components give, as ``component.output``.
+        outputs: What components give.
     """
     read: dict[str, Dtype] = {}
     for pattern in spec.inputs:
-        read.update(select([pattern], types, spec.takes_vectors))
-        read.update(dict.fromkeys(outputs_meant(pattern, outputs), "float"))
+        found = {name: types[name] for name in matching(pattern, types)}
+        if not (found and is_entity(pattern)):  # an entity comes before a component of its name
+            found |= {str(one): outputs[one] for one in outputs_meant(pattern, outputs)}
+        read |= {name: dtype for name, dtype in found.items() if "*" not in pattern or spec.can_read(dtype)}
     return read
+
+
+def position_of(name: str, patterns: Sequence[str]) -> int:
+    """The position of the first pattern that means an input; the name of a component alone means its output."""
+    return next(at for at, one in enumerate(patterns) if fnmatchcase(name, one) or name.partition(".")[0] == one)
+
+
+def components_read(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Mapping[OutputRef, Dtype]) -> list[str]:
+    """The components whose outputs a component reads, each once."""
+    read = [name for name in read_by(spec, types, outputs) if name not in types]
+    return list(dict.fromkeys(OutputRef.parse(name).component for name in read))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SerializeAsAny, ValidatorFunctionWrapHandler, WrapValidator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from proml_kedro.errors import Mistake, unknown
-from proml_kedro.extensions import UnknownNameError, component_specs, components
+from proml_kedro.extensions import UnknownNameError, components
 from proml_kedro.spec.base import Name, Spec
-from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.outputs import Output, OutputRef
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -27,11 +27,26 @@ class ComponentSpec(Spec):
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
     """The tasks that a component of this kind can learn."""
 
+    learns: ClassVar[bool] = True
+    """Whether it has a state that is fitted. One without is computed once a batch, and never fitted or cross-fitted."""
+
     warm_starts: ClassVar[bool] = False
     """Whether a component of this kind can start from what an earlier one has learned."""
 
+    takes_weights: ClassVar[bool] = False
+    """Whether a component of this kind counts each example by its weight."""
+
+    takes_numbers: ClassVar[bool] = True
+    """Whether a component of this kind can read numbers and truth values; otherwise ``*`` omits them."""
+
     takes_vectors: ClassVar[bool] = False
-    """Whether a component of this kind can read features of dtype ``vector[N]``; otherwise ``*`` leaves them out."""
+    """Whether a component of this kind can read inputs of dtype ``vector[N]``; otherwise ``*`` omits them."""
+
+    takes_categories: ClassVar[bool] = True
+    """Whether a component of this kind can read inputs of dtype ``str``; otherwise ``*`` omits them."""
+
+    inputs_key: ClassVar[str] = "inputs"
+    """The YAML key that names the inputs."""
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
@@ -45,13 +60,24 @@ class ComponentSpec(Spec):
             return cls
         return chosen
 
-    def outputs(self, task: Task) -> tuple[str, ...]:
-        """Names of the arrays that the component gives; :func:`score_output` of the task makes it fit to be a score.
+    def outputs(self, task: Task) -> tuple[Output, ...]:
+        """The arrays that the component gives; :func:`score_output` of the task makes it fit to be a score.
 
         Args:
             task: Of the problem.
         """
-        return ("margin", score_output(task))
+        return (Output("margin"), Output(score_output(task)))
+
+    def output_names(self, task: Task) -> tuple[str, ...]:
+        """The names of :meth:`outputs`."""
+        return tuple(one.name for one in self.outputs(task))
+
+    @classmethod
+    def can_read(cls, dtype: Dtype) -> bool:
+        """Whether a component of this kind can read inputs of a dtype."""
+        if dtype == "str":
+            return cls.takes_categories
+        return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
 
     @property
     def needs_earlier(self) -> str | None:
@@ -77,31 +103,24 @@ def score_output(task: Task) -> str:
 
 
 def spec_of(kind: str) -> type[ComponentSpec]:
-    """What the YAML of a kind may say; without importing the component where that can be avoided.
+    """What the YAML of a kind may say, without importing the component where its package gives ``Spec`` alone.
 
     Raises:
         UnknownNameError: Nothing has that name.
     """
-    known = component_specs if kind in component_specs.names() else components
-    found = known.get(kind)
-    spec: type[ComponentSpec] = found if known is component_specs else found.Spec
+    return spec_in(components.get(kind))
+
+
+def spec_in(entry: Any) -> type[ComponentSpec]:
+    """The spec of an entry of the registry: ``Spec`` of a package or class, or a producer, which is one itself."""
+    spec: type[ComponentSpec] = getattr(entry, "Spec", entry)
     return spec
 
 
-def _pick_kind(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    if not isinstance(value, dict):
-        return handler(value)
-    kind = value.get("kind")
-    if kind is None:
-        raise PydanticCustomError("kind", "kind is missing; known: {known}", {"known": ", ".join(components.names())})
-    try:
-        spec = spec_of(str(kind))
-    except UnknownNameError as error:
-        raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from error
-    return spec.model_validate(value)
-
-
-AnyComponent = Annotated[SerializeAsAny[ComponentSpec], WrapValidator(_pick_kind)]
+if TYPE_CHECKING:
+    AnyComponent = ComponentSpec
+else:
+    AnyComponent = components.field(ComponentSpec, spec_in, "kind")
 
 
 class CrossFitSpec(Spec):
@@ -146,13 +165,15 @@ class ModelSpec(Spec):
     score: Name
     training: TrainingSpec = TrainingSpec()
 
-    def outputs(self, task: Task) -> list[str]:
-        """What the components give, as ``component.output``.
+    def outputs(self, task: Task) -> dict[OutputRef, Dtype]:
+        """What the components give, with the type of each.
 
         Args:
             task: Of the problem.
         """
-        return [f"{name}.{output}" for name, spec in self.components.items() for output in spec.outputs(task)]
+        return {
+            OutputRef(name, one.name): one.dtype for name, spec in self.components.items() for one in spec.outputs(task)
+        }
 
     @model_validator(mode="after")
     def _score_exists(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import drift_checks
 from proml_kedro.spec.base import Duration, Name, Spec
+from proml_kedro.spec.split import TEST, TRAIN, SplitName
 
 STANDARD_CHECKS = ("schema", "nulls", "scale", "new_values", "distribution")
 """The drift checks of every gate, in the order in which they are reported."""
@@ -39,7 +40,7 @@ class ReferenceSpec(Spec):
         last: Only the end of it, of this length.
     """
 
-    split: Literal["train", "validation", "test"] = "train"
+    split: SplitName = TRAIN
     last: Duration | None = None
 
 
@@ -52,7 +53,7 @@ class CurrentSpec(Spec):
         path: A Parquet or CSV file with a column for each feature, instead of a split.
     """
 
-    split: Literal["train", "validation", "test"] = "test"
+    split: SplitName = TEST
     last: Duration | None = timedelta(days=7)
     path: str | None = None
 

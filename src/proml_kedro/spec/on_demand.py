@@ -1,4 +1,4 @@
-"""What on-demand features are made of: which others they read, in which order they are computed, what is wrong."""
+"""On-demand features as declared: which others they read, in which order they are computed, what is wrong."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from proml_kedro.errors import Mistake
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.expression import Node, columns, parse
 from proml_kedro.spec.expression_types import check_dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 
 
 def expressions(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Node]:
-    """The on-demand features among some, and those that they read in turn, each after all that it reads.
+    """Return the on-demand features among some, and those that they read in turn, each after all that it reads.
 
     Args:
         features: The problem's features.
-        names: ``view.feature``; whatever is not on-demand is passed over.
+        names: ``view.feature``; others are ignored.
 
     Raises:
         ValueError: An expression cannot be read, or features need each other in a circle.
@@ -40,7 +41,7 @@ def expressions(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Node]
 
 
 def bases(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Dtype]:
-    """Features that are no on-demand ones, and those that on-demand ones are computed from, with their types.
+    """Return features that are no on-demand ones, and those that on-demand ones are computed from, with their types.
 
     Args:
         features: The problem's features.
@@ -56,7 +57,7 @@ def bases(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Dtype]:
 
 
 def check_on_demand(features: FeaturesSpec) -> Iterator[Mistake]:
-    """Every expression that cannot be read, reads what is not there, does not fit its type, or needs itself."""
+    """Find expressions that cannot be read, read what is not there, do not fit their type, or need themselves."""
     dtypes = features.columns()
     sound = True
     for name, text in _texts(features).items():
@@ -82,13 +83,13 @@ def _check_cycles(features: FeaturesSpec) -> Iterator[Mistake]:
 
 
 def _key(name: str) -> str:
-    view, _, feature = name.partition(".")
-    return f"features.{view}.features.{feature}.expression"
+    ref = FeatureRef.parse(name)
+    return f"features.{ref.view}.features.{ref.feature}.expression"
 
 
 def _texts(features: FeaturesSpec) -> dict[str, str]:
     return {
-        f"{name}.{field}": feature.expression or ""
+        str(FeatureRef(name, field)): feature.expression or ""
         for name, view in features.views.items()
         if view.is_on_demand
         for field, feature in view.features.items()

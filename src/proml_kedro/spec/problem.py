@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Duration, Name, Spec, Sql
 from proml_kedro.spec.generator import GENERATED, TABLES, GeneratorSpec
+from proml_kedro.spec.split import AnySplit, SplitSpec
+from proml_kedro.spec.table import AnyTable, TableSpec
+
+__all__ = ["ExamplesSpec", "LabelSpec", "ProblemSpec", "SplitSpec", "TableSpec", "Task"]
 
 Task = Literal["binary", "regression", "count"]
 """What sort of label there is: a truth value, a number, or how often something happened."""
-
-
-class TableSpec(Spec):
-    """One source table: a file, or a query over other tables.
-
-    Attributes:
-        source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
-            to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
-            ``generated:NAME`` for a table of the problem's generator.
-        query: SQL over other tables of the problem, by their names, in place of ``source``.
-        types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
-        columns: Further columns as SQL expressions over the others, in order.
-    """
-
-    source: str | None = None
-    query: Sql | None = None
-    types: dict[str, str] = {}
-    columns: dict[Name, Sql] = {}
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.source is None) == (self.query is None):
-            raise ValueError("a table has a source, which is a file, or a query over other tables: one of the two")
-        return self
 
 
 class ExamplesSpec(Spec):
@@ -77,43 +56,6 @@ class LabelSpec(Spec):
     drop_when: Sql | None = None
 
 
-def _known_timezone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(unknown("time zone", name, available_timezones()))
-    return name
-
-
-class SplitSpec(Spec):
-    """Which examples train, which choose (validation) and which judge (test), by time.
-
-    Attributes:
-        validation_from: First day (or moment) of the validation period; examples before it train.
-        test_from: First day (or moment) of the test period.
-        timezone: In which days begin, by IANA name.
-    """
-
-    by: Literal["time"] = "time"
-    validation_from: datetime | date
-    test_from: datetime | date
-    timezone: Annotated[str, AfterValidator(_known_timezone)] = "UTC"
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.boundaries[0] >= self.boundaries[1]:
-            raise ValueError(f"validation_from {self.validation_from} is not before test_from {self.test_from}")
-        return self
-
-    @property
-    def boundaries(self) -> tuple[datetime, datetime]:
-        """The first moments of validation and of test, with their time zone."""
-        return self._moment(self.validation_from), self._moment(self.test_from)
-
-    def _moment(self, value: datetime | date) -> datetime:
-        if not isinstance(value, datetime):
-            value = datetime(value.year, value.month, value.day)
-        return value if value.tzinfo else value.replace(tzinfo=ZoneInfo(self.timezone))
-
-
 class ProblemSpec(Spec):
     """A prediction problem.
 
@@ -127,14 +69,14 @@ class ProblemSpec(Spec):
     name: Name
     description: str = ""
     generator: GeneratorSpec | None = None
-    tables: Annotated[dict[Name, TableSpec], Field(min_length=1)]
+    tables: Annotated[dict[Name, AnyTable], Field(min_length=1)]
     examples: ExamplesSpec
     label: LabelSpec
     auxiliary_labels: dict[Name, Sql] = {}
-    split: SplitSpec
+    split: AnySplit
 
     def generated(self) -> dict[str, str]:
-        """The tables that are generated, each with the generator's name for it."""
+        """Return the tables that are generated, each with the generator's name for it."""
         return {
             name: table.source.removeprefix(GENERATED)
             for name, table in self.tables.items()
@@ -142,7 +84,7 @@ class ProblemSpec(Spec):
         }
 
     def with_sources(self, sources: Mapping[str, str]) -> Self:
-        """The same problem, with some tables from elsewhere."""
+        """Return the same problem, with some tables from elsewhere."""
         tables = {
             name: table.model_copy(update={"source": sources[name]}) if name in sources else table
             for name, table in self.tables.items()
@@ -150,7 +92,7 @@ class ProblemSpec(Spec):
         return self.model_copy(update={"tables": tables})
 
     def check(self) -> list[Mistake]:
-        """Names in one part that must exist in another."""
+        """Return the names that must exist in another part of the problem and do not."""
         mistakes = []
         if self.examples.table not in self.tables:
             mistakes.append(Mistake("examples.table", unknown("table", self.examples.table, self.tables)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -15,12 +14,14 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.inputs import input_types, matching, outputs_meant, read_by
+from proml_kedro.spec.inputs import components_read, input_types, matching, outputs_meant, position_of, read_by
 from proml_kedro.spec.model import ComponentSpec, ModelSpec, score_output
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
+from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.serving import ServingSpec
+from proml_kedro.spec.training_set import LABEL, cluster_columns
 
 
 def _known_store(place: str) -> str:
@@ -85,7 +86,7 @@ def _check_problem(problem: ProblemSpec) -> Iterator[Mistake]:
 
 def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mistake]:
     for name, view in features.views.items():
-        if name == "label":
+        if name == LABEL:
             yield Mistake(
                 f"features.{name}", "is the name of the columns that hold labels; call the view something else"
             )
@@ -101,77 +102,58 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
     task = problem.label.task
     outputs = model.outputs(task)
     types = input_types(problem, features)
-    known = [*types, *sorted(outputs)]
+    known = [*types, *sorted(map(str, outputs))]
     yield from _check_score(key, model, problem)
     for name in sorted(set(model.components) & set(features.views)):
         yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
+        here = f"{key}.components.{name}"
         for position, pattern in enumerate(spec.inputs):
             if not any(matching(pattern, types)) and not outputs_meant(pattern, outputs):
-                yield Mistake(
-                    f"{key}.components.{name}.inputs.{position}", unknown("feature or output", pattern, known)
-                )
-        here = f"{key}.components.{name}"
+                yield Mistake(f"{here}.{spec.inputs_key}.{position}", unknown("feature or output", pattern, known))
         if task not in spec.tasks:
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
             yield Mistake(f"{here}.kind", message)
         read = read_by(spec, types, outputs)
-        mistakes = [*_check_vectors(spec, read), *spec.check(read, problem)]
+        mistakes = [*_check_types(spec, read), *spec.check(read, problem)]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")
     if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
         yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
-    cycle = _cycle(model)
-    if cycle:
-        yield Mistake(f"{key}.components", f"components need each other in a circle: {' -> '.join(cycle)}")
+    try:
+        in_order({name: components_read(spec, types, outputs) for name, spec in model.components.items()})
+    except CircleError as error:
+        yield Mistake(f"{key}.components", f"components {error}")
 
 
 def _check_score(key: str, model: ModelSpec, problem: ProblemSpec) -> Iterator[Mistake]:
     task = problem.label.task
     scorer, wanted = model.components[model.score], score_output(task)
-    if task in scorer.tasks and wanted not in scorer.outputs(task):
+    if task in scorer.tasks and wanted not in scorer.output_names(task):
         yield Mistake(f"{key}.score", f"'{model.score}' has no output '{wanted}' to be the model's score")
 
 
-def _check_vectors(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mistake]:
-    """Vectors are for the kinds that can read them."""
-    vectors = [name for name, dtype in read.items() if vector_size(dtype) is not None]
-    if vectors and not spec.takes_vectors:
-        name = vectors[0]
-        pattern = next(position for position, one in enumerate(spec.inputs) if fnmatchcase(name, one))
-        yield Mistake(
-            f"inputs.{pattern}",
-            f"'{name}' is a {read[name]}, which kind '{spec.kind}' cannot read; leave it out, make a number of it with "
-            "an on-demand feature such as cosine_similarity(a, b), or give it to kind 'deep'",
-        )
+def _check_types(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mistake]:
+    """An input of a type that the kind cannot read; one is enough."""
+    name, dtype = next(((name, dtype) for name, dtype in read.items() if not spec.can_read(dtype)), (None, ""))
+    if name is not None:
+        key = f"{spec.inputs_key}.{position_of(name, spec.inputs)}"
+        what = "category" if dtype == "str" else dtype
+        instead = "leave it out" if vector_size(dtype) is None else _INSTEAD_OF_VECTORS
+        yield Mistake(key, f"'{name}' is a {what}, which kind '{spec.kind}' cannot read; {instead}")
 
 
-def _cycle(model: ModelSpec) -> list[str]:
-    """A path of components that ends where it starts; empty when there is none."""
-    needs = {
-        name: [one.partition(".")[0] for one in spec.inputs if one.partition(".")[0] in model.components]
-        for name, spec in model.components.items()
-    }
-    done: set[str] = set()
-
-    def visit(name: str, path: list[str]) -> list[str]:
-        if name in path:
-            return [*path[path.index(name) :], name]
-        if name not in done:
-            for other in needs[name]:
-                if found := visit(other, [*path, name]):
-                    return found
-            done.add(name)
-        return []
-
-    return next((found for name in needs if (found := visit(name, []))), [])
+_INSTEAD_OF_VECTORS = (
+    "leave it out, make a number of it with an on-demand feature such as cosine_similarity(a, b), or give it to kind "
+    "'deep'"
+)
 
 
 def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     """Columns of the training set that other settings name."""
-    columns = ["day", *run.problem.examples.entities, *(["group"] if run.problem.examples.group else [])]
+    columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
     if group is not None and group not in columns:

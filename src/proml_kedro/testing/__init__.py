@@ -12,21 +12,30 @@ In a test of your own::
         check_block({"block": "gate"})
 """
 
+from proml_kedro.testing.aggregates import check_aggregate
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
 from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
+from proml_kedro.testing.producers import PRODUCER_INPUTS, check_producer
+from proml_kedro.testing.splits import check_split
+from proml_kedro.testing.table_readers import check_table_reader
 
 __all__ = [
     "BLOCK_INPUTS",
     "INPUTS",
+    "PRODUCER_INPUTS",
     "VECTOR",
+    "check_aggregate",
     "check_block",
     "check_component",
     "check_drift_check",
     "check_head",
     "check_metric",
+    "check_producer",
     "check_ranking_metric",
+    "check_split",
+    "check_table_reader",
     "make_examples",
 ]

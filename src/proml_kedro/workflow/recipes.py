@@ -7,14 +7,14 @@ Only parts of the configuration that change a result are in its recipe, so that 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from proml_kedro.artifacts import Recipe, fingerprint
-from proml_kedro.extensions import components
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
-from proml_kedro.spec.inputs import select
+from proml_kedro.spec.inputs import read_by
 from proml_kedro.spec.on_demand import bases
 
 
@@ -127,16 +127,19 @@ def columns_read(run: RunSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]
     """
     columns = run.features.columns()
     components = [spec for model in models if model for spec in model.components.values()]
-    selected = {name for spec in components for name in select(spec.inputs, columns, spec.takes_vectors)}
+    selected = {name for spec in components for name in read_by(spec, columns, {})}
     read = {*selected, *bases(run.features, selected)}
     return {name: dtype for name, dtype in columns.items() if name in read}
 
 
 def own_code(model: ModelSpec) -> dict[str, str]:
     """A digest of the source of each kind of component that does not come with proml_kedro, by kind."""
-    sources = {
-        spec.kind: inspect.getsourcefile(components.get(spec.kind))
-        for spec in model.components.values()
-        if not components.get(spec.kind).__module__.startswith("proml_kedro.")
-    }
-    return {kind: fingerprint(Path(file).read_text()) for kind, file in sources.items() if file}
+    from proml_kedro.models.kinds import modules_of
+
+    digests = {}
+    for kind in {spec.kind for spec in model.components.values()}:
+        modules = [sys.modules[name] for name in modules_of(kind) if not name.startswith("proml_kedro.")]
+        texts = [Path(file).read_text() for module in modules if (file := inspect.getsourcefile(module))]
+        if texts:
+            digests[kind] = fingerprint("".join(texts))
+    return digests

@@ -8,6 +8,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any
 
+from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import UserError
 from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.marketplace.entry import Entry
@@ -154,15 +155,13 @@ class Sketches:
         return found
 
     def _once(self, what: str, column: Column, hardware: HardwareSpec) -> Any:
-        import duckdb
-
         with self._lock:
             if (what, column) not in self._known:
                 if len(self._known) >= _SKETCHES:
                     self._known.pop(next(iter(self._known)))
                 try:
                     known = (sketch if what == "sketch" else correlations)(column, hardware)
-                except duckdb.Error as error:  # a file that is damaged beyond its description
+                except EngineError as error:  # a file that is damaged beyond its description
                     raise ValueError(str(error)) from error
                 self._known[what, column] = known
             return self._known[what, column]

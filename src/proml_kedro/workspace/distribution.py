@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import connect
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.marketplace.entry import Entry
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workspace.snapshot import feature_table
-
-if TYPE_CHECKING:
-    import duckdb
 
 BINS = 32
 _MOST_CATEGORIES = 12
@@ -81,7 +83,7 @@ class Column:
 
 
 def find_column(entry: Entry, data_dir: Path) -> Column | None:
-    """The values of a feature: as models learned from them if any did, otherwise as its view's table has them.
+    """Find the values of a feature: as models learned from them if any did, otherwise as its view's table has them.
 
     Raises:
         OSError: A file cannot be read.
@@ -89,11 +91,11 @@ def find_column(entry: Entry, data_dir: Path) -> Column | None:
     """
     import pyarrow.parquet as pq
 
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/training_set.parquet"), key=_modified, reverse=True)
+    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/{FILE}"), key=_modified, reverse=True)
     for file in sets:
         if entry.name in pq.read_schema(file).names:
             return Column(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), entry.name.partition(".")[2]
+    table, name = feature_table(data_dir, entry), FeatureRef.parse(entry.name).feature
     if table.is_file() and name in pq.read_schema(table).names:
         return Column(table.resolve(), name, f"feature table {entry.view}")
     return None
@@ -104,63 +106,57 @@ def _modified(file: Path) -> float:
 
 
 def sketch(column: Column, hardware: HardwareSpec) -> Distribution:
-    """The distribution of a column.
+    """Compute the distribution of a column.
 
     Args:
         column: Where its values are.
         hardware: The machine.
     """
-    relation = parquet(column.file)
-    with connect(hardware) as connection:
-        type_ = describe(connection, relation)[column.name]
-        rows, present = _row(connection, f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
+    with connect(hardware) as session:
+        relation = Tables(session, column.file.parent).relation(column.file.stem)
+        type_ = relation.schema[column.name]
+        rows, present = session.row(f"SELECT count(*), count({quote(column.name)}) FROM {relation}")
         nulls = int(rows - present)
         if _NUMBER.fullmatch(type_):
-            values = f"SELECT CAST({quote(column.name)} AS DOUBLE) AS value FROM {relation}"
-            return _of_numbers(connection, values, "numbers", column, rows, nulls, bool(_WHOLE.fullmatch(type_)))
+            values = relation.select(f"CAST({quote(column.name)} AS DOUBLE) AS value")
+            known = Distribution("numbers", column.place, rows, nulls)
+            return _of_numbers(values, known, whole=bool(_WHOLE.fullmatch(type_)))
         if _VECTOR.fullmatch(type_):
             vector = f"CAST({quote(column.name)} AS DOUBLE[])"
-            values = f"SELECT sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value FROM {relation}"
-            return _of_numbers(connection, values, "lengths", column, rows, nulls, whole=False)
+            values = relation.select(f"sqrt(list_sum(list_transform({vector}, lambda x: x * x))) AS value")
+            return _of_numbers(values, Distribution("lengths", column.place, rows, nulls), whole=False)
         if type_ in ("VARCHAR", "BOOLEAN"):
-            return _of_categories(connection, relation, column, rows, nulls)
+            return _of_categories(relation, column, rows, nulls)
     return Distribution("other", column.place, rows, nulls)
 
 
-def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    return tuple(connection.execute(query).fetchall()[0])
-
-
-def _of_numbers(
-    connection: duckdb.DuckDBPyConnection, values: str, kind: Kind, column: Column, rows: int, nulls: int, whole: bool
-) -> Distribution:
-    finite = f"(SELECT value FROM ({values}) WHERE isfinite(value))"
+def _of_numbers(values: Relation, known: Distribution, whole: bool) -> Distribution:
+    finite = values.select("value", where="isfinite(value)")
     names = ("min", "low", "q25", "median", "q75", "high", "max", "mean", "std")
     shares = f"[0, {_TAIL}, 0.25, 0.5, 0.75, {1 - _TAIL}, 1]"
     # favg: the same mean on every run, in whatever order threads read.
-    quantiles, *moments, count = _row(
-        connection,
-        f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}",
+    quantiles, *moments, count = finite.engine.row(
+        f"SELECT quantile_cont(value, {shares}), favg(value), stddev_samp(value), count(value) FROM {finite}"
     )
     if not count:
-        return Distribution(kind, column.place, rows, nulls)
+        return known
     found = zip(names, (*quantiles, *moments), strict=True)
     figures = {name: float(value) for name, value in found if value is not None}
     edges = _edges(figures, whole)
-    counts = {0: count} if len(edges) == 2 else _counts(connection, finite, edges)
+    counts = {0: count} if len(edges) == 2 else _counts(finite, edges)
     bars = tuple(Bar(counts.get(one, 0), edges[one], edges[one + 1]) for one in range(len(edges) - 1))
     kept = {name: value for name, value in figures.items() if name not in ("low", "high")}
-    return Distribution(kind, column.place, rows, nulls, bars, figures=kept)
+    return replace(known, bars=bars, figures=kept)
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, relation: str, edges: list[float]) -> dict[int, int]:
+def _counts(relation: Relation, edges: list[float]) -> dict[int, int]:
     """How many values are between each pair of edges, which are equally far apart; the first and last have the rest."""
     low, width = edges[0], edges[1] - edges[0]
     return dict(
-        connection.execute(
+        relation.engine.rows(
             f"SELECT least(greatest(floor((value - {low!r}) / {width!r}), 0), {len(edges) - 2})::INTEGER AS bar, "
             f"count(*) FROM {relation} GROUP BY bar"
-        ).fetchall()
+        )
     )
 
 
@@ -177,22 +173,20 @@ def _edges(figures: dict[str, float], whole: bool) -> list[float]:
     return [low + step * width for step in range(BINS + 1)]
 
 
-def _of_categories(
-    connection: duckdb.DuckDBPyConnection, relation: str, column: Column, rows: int, nulls: int
-) -> Distribution:
+def _of_categories(relation: Relation, column: Column, rows: int, nulls: int) -> Distribution:
     name = quote(column.name)
-    found = connection.execute(
+    found = relation.engine.rows(
         f"SELECT CAST({name} AS VARCHAR) AS value, count(*) AS rows FROM {relation} WHERE {name} IS NOT NULL "
         f"GROUP BY value ORDER BY rows DESC, value LIMIT {_MOST_CATEGORIES}"
-    ).fetchall()
-    (distinct,) = _row(connection, f"SELECT count(DISTINCT {name}) FROM {relation}")
+    )
+    (distinct,) = relation.engine.row(f"SELECT count(DISTINCT {name}) FROM {relation}")
     bars = tuple(Bar(count, value=value) for value, count in found)
     rest = rows - nulls - sum(one.count for one in bars)
     return Distribution("categories", column.place, rows, nulls, bars, rest, int(distinct))
 
 
 def correlations(column: Column, hardware: HardwareSpec, least: float = 0.9) -> dict[str, float]:
-    """Features whose numbers go along with these, in the same training set, by Pearson's correlation.
+    """Find features whose numbers go along with these, in the same training set, by Pearson's correlation.
 
     Args:
         column: A column of a training set.
@@ -204,19 +198,17 @@ def correlations(column: Column, hardware: HardwareSpec, least: float = 0.9) -> 
     """
     if "." not in column.name:
         return {}
-    relation = parquet(column.file)
-    with connect(hardware) as connection:
-        types = {name: type_ for name, type_ in describe(connection, relation).items() if "." in name}
+    with connect(hardware) as session:
+        relation = Tables(session, column.file.parent).relation(column.file.stem)
+        types = {name: type_ for name, type_ in relation.schema.items() if "." in name}
         numbers = [name for name, type_ in types.items() if _NUMBER.fullmatch(type_)]
         if column.name not in numbers:
             return {}
         others = [one for one in numbers if one != column.name][:_MOST_COLUMNS]
-        return dict(_correlated(connection, relation, column.name, others, least)) if others else {}
+        return dict(_correlated(relation, column.name, others, least)) if others else {}
 
 
-def _correlated(
-    connection: duckdb.DuckDBPyConnection, relation: str, name: str, others: list[str], least: float
-) -> Iterator[tuple[str, float]]:
+def _correlated(relation: Relation, name: str, others: list[str], least: float) -> Iterator[tuple[str, float]]:
     chosen = ", ".join(f"CAST({quote(one)} AS DOUBLE) AS {quote(one)}" for one in (name, *others))
     sample = f"(SELECT {chosen} FROM {relation} USING SAMPLE reservoir({_SAMPLED_ROWS} ROWS) REPEATABLE (1))"
     pairs = ", ".join(
@@ -224,7 +216,7 @@ def _correlated(
         f"covar_pop({quote(name)}, {quote(one)})"
         for one in others
     )
-    found = _row(connection, f"SELECT {pairs} FROM {sample}")
+    found = relation.engine.row(f"SELECT {pairs} FROM {sample}")
     for position, one in enumerate(others):
         count, squared, covariance = found[3 * position : 3 * position + 3]
         if count < _LEAST_PAIRS or squared is None or covariance is None or math.isnan(squared):

@@ -145,7 +145,7 @@ def test_an_entity_that_is_no_utf8_is_not_known(bundle):
         ),
         (["--entity", "shop="], "option --entity: 'shop=' is no NAME=VALUE; an entity is written member_id=42"),
         (["--entity", "shop=7", "--entity", "shop=8"], "option --entity: 'shop' is given twice; one entity is shown"),
-        (["--component", "personel"], "no mixed component 'personel'. Did you mean 'personal'?"),
+        (["--component", "personel"], "no component with effects 'personel'. Did you mean 'personal'?"),
         (["--top", "0"], "Invalid value for '--top'"),
     ],
 )
@@ -165,4 +165,4 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
 def test_a_bundle_without_mixed_models_has_nothing_to_show(tmp_path):
     result = run(make_bundle(tmp_path))
     assert result.exit_code == 2
-    assert "no component of this bundle is of kind 'mixed'" in result.stderr
+    assert "no component of this bundle has effects of entities" in result.stderr

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.features.views.aggregates import RENEWED_HALF_LIVES
+from proml_kedro.features.views.aggregates.decay import RENEWED_HALF_LIVES
 from proml_kedro.features.views.windows import snapshot_sql
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeatureViewSpec, window_length

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proml_kedro.features.on_demand.evaluate import OnDemand, from_lists, to_lists
-from proml_kedro.spec.expression_types import FUNCTIONS, OPERATORS
+from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.features.on_demand.plain_values import from_lists, to_lists
+from proml_kedro.spec.expression_types import OPERATORS
 from proml_kedro.spec.features import FeaturesSpec
 
 BASES = {"x": "float", "y": "float", "k": "int", "b": "bool", "s": "str", "u": "vector[3]", "v": "vector[3]"}
@@ -177,9 +178,9 @@ def test_a_row_alone_is_as_among_others(pair: Pair, rows: list[dict[str, Any]]) 
 
 
 def test_every_function_is_computed() -> None:
-    from proml_kedro.features.on_demand.evaluate import _FUNCTIONS
+    from proml_kedro.features.on_demand.functions import FUNCTIONS
 
-    assert set(_FUNCTIONS) == {*OPERATORS, *FUNCTIONS, "case"}
+    assert set(FUNCTIONS) == {*OPERATORS, *FUNCTIONS, "case"}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.features.tables.read import read_tables, source_files, source_fingerprint
-from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.features.tables.choose_reader import choose_reader
+from proml_kedro.features.tables.read import read_tables, source_fingerprint
+from proml_kedro.features.tables.readers.base import Source
+from proml_kedro.spec.problem import ProblemSpec, TableSpec
 from shop import HARDWARE
 
 CSV = "id,at,x,tag\n1,2024-01-01T10:00:00Z,1.5,a\n2,2024-01-02T10:00:00Z,NA,\n3,2024-01-03T10:00:00Z,nan,NA\n"
@@ -179,15 +181,15 @@ def test_other_delimiters(tmp_path: Path) -> None:
 
 def test_fingerprint_is_of_content(tmp_path: Path) -> None:
     write(tmp_path / "t.csv")
-    before = source_fingerprint("t", "t.csv", tmp_path)
+    before = source_fingerprint("t", TableSpec(source="t.csv"), tmp_path)
     os.utime(tmp_path / "t.csv", (1, 1))
-    assert source_fingerprint("t", "t.csv", tmp_path) == before
+    assert source_fingerprint("t", TableSpec(source="t.csv"), tmp_path) == before
     write(tmp_path / "t.csv", CSV.replace("1.5", "1.6"))
-    assert source_fingerprint("t", "t.csv", tmp_path) != before
+    assert source_fingerprint("t", TableSpec(source="t.csv"), tmp_path) != before
 
 
 def test_only_parquet_files_make_up_one_table(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         write(tmp_path / name)
     with pytest.raises(UserError, match="2 files match"):
-        source_files("t", "*.csv", tmp_path)
+        choose_reader(TableSpec(source="*.csv"), Source("t", "*.csv", tmp_path))

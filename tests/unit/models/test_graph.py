@@ -5,7 +5,8 @@ import pytest
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import FitContext
-from proml_kedro.models.graph.graph import ModelGraph, _folds
+from proml_kedro.models.graph import ModelGraph
+from proml_kedro.models.graph.fit import split_into_folds
 from proml_kedro.spec import HardwareSpec, ModelSpec
 from proml_kedro.testing import INPUTS, make_examples
 
@@ -68,10 +69,11 @@ def test_the_score_must_be_a_probability():
     from proml_kedro.extensions import components
     from proml_kedro.models.component import Component
     from proml_kedro.spec.model import ComponentSpec
+    from proml_kedro.spec.outputs import Output
 
     class EmbeddingSpec(ComponentSpec):
         def outputs(self, task):
-            return ("embedding",)
+            return (Output("embedding", "vector[3]"),)
 
     class NoProbability(Component):
         Spec = EmbeddingSpec
@@ -87,10 +89,10 @@ def test_the_score_must_be_a_probability():
 
 def test_folds_keep_groups_together_and_are_even():
     groups = np.array([f"g{i % 40}" for i in range(1000)], dtype=object)
-    folds = _folds(1000, 4, seed=1, groups=groups)
+    folds = split_into_folds(1000, 4, seed=1, groups=groups)
     assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
     assert np.bincount(folds).tolist() == [250] * 4
-    assert np.bincount(_folds(1001, 4, 1, None)).tolist() == [251, 250, 250, 250]
+    assert np.bincount(split_into_folds(1001, 4, 1, None)).tolist() == [251, 250, 250, 250]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def log_loss(label, probability):
 
 def test_rows_without_a_group_are_dealt_out_singly():
     groups = np.array([None, "a", None, "a", None] * 20, dtype=object)
-    folds = _folds(100, 3, seed=1, groups=groups)
+    folds = split_into_folds(100, 3, seed=1, groups=groups)
     assert len(set(folds[groups == "a"])) == 1
     assert len(set(folds[np.equal(groups, None)])) == 3
 

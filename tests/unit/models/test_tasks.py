@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proml_kedro.extensions import components
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
+from proml_kedro.models.kinds import component_of
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.run import check
@@ -18,8 +18,8 @@ X = [Input("shop.x", "float")]
 
 
 def fit(config, examples, task, inputs=X):
-    spec = components.get(config["kind"]).Spec.model_validate({**config, "inputs": [one.name for one in inputs]})
-    component = components.get(config["kind"])(spec, inputs)
+    kind = component_of(config["kind"])
+    component = kind(kind.Spec.model_validate({**config, "inputs": [one.name for one in inputs]}), inputs)
     component.fit(examples, examples, FitContext(HardwareSpec(threads=1), seed=1, final=False, task=task))
     return component
 

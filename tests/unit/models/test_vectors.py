@@ -16,7 +16,8 @@ from proml_kedro.models.columns import read_columns
 from proml_kedro.models.component import Input
 from proml_kedro.serving.schema import describe_problems, row_type, to_columns
 from proml_kedro.spec.dtype import Dtype, vector_size
-from proml_kedro.spec.inputs import select
+from proml_kedro.spec.inputs import read_by
+from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.run import check
 from small import make_config
 
@@ -97,6 +98,13 @@ def test_kinds_that_read_no_vectors_say_so_and_name_ways_out() -> None:
 
 def test_a_pattern_passes_over_vectors_where_they_cannot_be_read():
     types = {"visit.pages": "int", "visit.taste": "vector[12]"}
-    assert list(select(["*"], types)) == ["visit.pages", "visit.taste"]
-    assert list(select(["visit.*"], types, vectors=False)) == ["visit.pages"]
-    assert list(select(["visit.taste"], types, vectors=False)) == ["visit.taste"], "named, it is a mistake to be told"
+
+    class Able(ComponentSpec):
+        takes_vectors = True
+
+    def read(kind, pattern):
+        return list(read_by(kind(kind="any", inputs=[pattern]), types, {}))
+
+    assert read(Able, "*") == ["visit.pages", "visit.taste"]
+    assert read(ComponentSpec, "visit.*") == ["visit.pages"]
+    assert read(ComponentSpec, "visit.taste") == ["visit.taste"], "named, it is a mistake to be told"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from proml_kedro.extensions import component_specs
+from proml_kedro.extensions import components as kinds
 from proml_kedro.spec import (
     ComponentSpec,
     FeaturesSpec,
@@ -310,11 +310,8 @@ def any_task():
     class AnyTask(ComponentSpec):
         tasks = frozenset({"binary", "regression", "count"})
 
-    component_specs.register("any_task")(AnyTask)
-    try:
+    with kinds.temporary("any_task", AnyTask):
         yield
-    finally:
-        del component_specs._objects["any_task"]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import moment_literal, quote
+from proml_kedro.engine.session import connect
 from proml_kedro.features.online.open import rows_at
-from proml_kedro.features.training.point_in_time import moment_literal
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
@@ -114,15 +114,14 @@ def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:
         until: The moment; rows of it are included.
         hardware: The machine.
     """
-    relation = parquet(table)
-    with connect(hardware) as connection:
-        columns = describe(connection, relation)
+    with connect(hardware) as session:
+        relation = session.parquet(table)
         names = ", ".join(
             f"CAST({quote(name)} AS FLOAT) AS {quote(name)}" if type_ == "DOUBLE" else quote(name)
-            for name, type_ in columns.items()
+            for name, type_ in relation.schema.items()
         )
-        row = connection.execute(
+        row = session.row(
             f"SELECT count(*), bit_xor(hash(one)), sum(hash(one)::HUGEINT % 1000000007) FROM (SELECT {names} FROM "
             f"{relation} WHERE CAST(event_timestamp AS TIMESTAMPTZ) <= {moment_literal(until)}) AS one"
-        ).fetchall()[0]
+        )
     return "-".join(map(str, row))

@@ -14,6 +14,7 @@ from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.dtype import feature_type, vector_size
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     from feast import Entity, FeatureView, Field
@@ -96,8 +97,8 @@ def _feature_view(
         source=FileSource(
             name=source_name(name),
             path=str(folder / f"{name}.parquet"),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created_timestamp",
+            timestamp_field=EVENT_TIMESTAMP,
+            created_timestamp_column=CREATED_TIMESTAMP,
             owner=view.owner,
         ),
         description=view.description,
@@ -147,10 +148,7 @@ def _described(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[t
         return
     if feature.filter:
         kind["filter"] = feature.filter
-    if feature.q is not None:
-        kind["quantile"] = str(feature.q)
-    if feature.half_life is not None:
-        kind["half_life"] = format_duration(feature.half_life)
+    kind |= feature.option_texts()
     for window in dict.fromkeys(feature.windows):
         length = window_length(window)
         seconds = "" if length is None else str(microseconds(length) // 1_000_000)

@@ -21,10 +21,11 @@ from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMeta
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
-from proml_kedro.engine.duckdb import describe, is_moment, literal, quote
+from proml_kedro.engine.duckdb import is_moment, literal, quote
 from proml_kedro.features.feast.retrieval_job import ENTITIES, AsofRetrievalJob, opened
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,8 +85,8 @@ class AsofOfflineStore(OfflineStore):
         hardware = _hardware(config)
         frame = None if isinstance(entity_df, str) else entity_df
         relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
-        with opened(hardware, frame) as connection:
-            columns = describe(connection, relation)
+        with opened(hardware, frame) as session:
+            columns = session.relation(relation).schema
         views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
         missing = {key for view in views for key in view.keys} - set(columns)
         if missing:
@@ -180,8 +181,8 @@ def _names_in_file(field_mapping: Mapping[str, str]) -> Callable[[str], str]:
 
 def _moment_column(columns: Mapping[str, str]) -> str:
     moments = [name for name, type_ in columns.items() if is_moment(type_)]
-    if "event_timestamp" in moments:
-        return "event_timestamp"
+    if EVENT_TIMESTAMP in moments:
+        return EVENT_TIMESTAMP
     if len(moments) != 1:
         raise ValueError("which column is the entity rows' moment? Call it event_timestamp")
     return moments[0]

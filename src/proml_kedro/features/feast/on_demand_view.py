@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.features.on_demand.evaluate import OnDemand, from_lists, to_lists
+from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.features.on_demand.plain_values import from_lists, to_lists
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.on_demand import bases, expressions
 

@@ -12,11 +12,11 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.on_demand_feature_view import OnDemandFeatureView
 
-from proml_kedro.engine.duckdb import connect, literal, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.session import Session, connect
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
     import pyarrow as pa
     from feast.saved_dataset import SavedDatasetStorage
@@ -99,14 +99,11 @@ class AsofRetrievalJob(RetrievalJob):
         """
         names = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items()) if columns else "*"
         query = f"{self._sql}\n) ORDER BY {quote(order_by)}" if order_by else f"{self.to_sql()}\n)"
-        with opened(self._hardware, self._entities, path.parent) as connection:
+        with opened(self._hardware, self._entities, path.parent) as session:
             rows = f"SELECT {names} FROM ({query}"
             if derive is not None:
-                return _write_derived(connection.sql(rows).to_arrow_reader(_BATCH_ROWS), path, derive)
-            written = connection.execute(
-                f"COPY ({rows}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            ).fetchall()
-        return int(written[0][0])
+                return _write_derived(session.batches(rows, _BATCH_ROWS), path, derive)
+            return session.write_parquet(rows, path)
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the result to a Parquet file for Feast's saved datasets."""
@@ -118,8 +115,8 @@ class AsofRetrievalJob(RetrievalJob):
         self.write_parquet(path)
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        with opened(self._hardware, self._entities) as connection:
-            return connection.sql(self.to_sql()).to_arrow_table()
+        with opened(self._hardware, self._entities) as session:
+            return session.arrow(self.to_sql())
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
@@ -144,9 +141,7 @@ def _write_derived(batches: Any, path: Path, derive: Callable[[pa.RecordBatch], 
 
 
 @contextmanager
-def opened(
-    hardware: HardwareSpec, entities: pd.DataFrame | None, folder: Path | None = None
-) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(hardware: HardwareSpec, entities: pd.DataFrame | None, folder: Path | None = None) -> Iterator[Session]:
     """A database in which the entity rows, if there are any, are the table :data:`ENTITIES`.
 
     Args:
@@ -154,7 +149,7 @@ def opened(
         entities: The rows.
         folder: For what does not fit into memory; the system's place when left out.
     """
-    with connect(hardware, folder) as connection:
+    with connect(hardware, folder) as session:
         if entities is not None:
-            connection.register(ENTITIES, entities)
-        yield connection
+            session.register(ENTITIES, entities)
+        yield session

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def with_on_demand(batch: pa.RecordBatch, on_demand: OnDemand) -> pa.RecordBatch:
-    """A batch with the on-demand features as further columns.
+    """Return a batch with the on-demand features as further columns.
 
     Args:
         batch: With a column ``view.feature`` for each feature that they need.
-        on_demand: Which ones.
+        on_demand: The features.
     """
     columns = {name: _as_array(batch.column(name), dtype) for name, dtype in on_demand.needs.items()}
     columns = columns or {"": as_floats(batch.column(0).is_valid(), "float64")}  # so that there is a number of rows

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proml_kedro.engine.duckdb import connect, literal, parquet, quote
+from proml_kedro.engine.duckdb import moment_literal, parquet, quote
+from proml_kedro.engine.session import connect
 from proml_kedro.features.online.lookup import Array, OnlineFeatures
 from proml_kedro.features.online.open import rows_at
 from proml_kedro.spec.dtype import Dtype, vector_size
@@ -109,10 +110,10 @@ def _some_keys(
     names = ", ".join(map(quote, keys))
     query = (
         f"SELECT DISTINCT {names} FROM {parquet(table)} WHERE event_timestamp <= "
-        f"CAST({literal(moment.isoformat())} AS TIMESTAMPTZ) ORDER BY hash({names}), {names} LIMIT {rows}"
+        f"{moment_literal(moment)} ORDER BY hash({names}), {names} LIMIT {rows}"
     )
-    with connect(hardware) as connection:
-        return [dict(zip(keys, row, strict=True)) for row in connection.execute(query).fetchall()]
+    with connect(hardware) as session:
+        return [dict(zip(keys, row, strict=True)) for row in session.rows(query)]
 
 
 def _compare_view(

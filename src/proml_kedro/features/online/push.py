@@ -8,19 +8,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.engine.duckdb import cast, connect, describe, explain, find, number, parquet, quote, sql_type
+from proml_kedro.engine.duckdb import cast, explain, find, number, parquet, quote, sql_type
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.online.store import Row, Rows, entity_key, to_microseconds
 from proml_kedro.features.tables.csv import csv_sql
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
-MOMENT = "event_timestamp"
+MOMENT = EVENT_TIMESTAMP
 """The column with the moment from which a row's values are known."""
 
 _KINDS: dict[Dtype, str] = {"float": "double_val", "int": "int64_val", "bool": "bool_val", "str": "string_val"}
@@ -54,16 +56,16 @@ def push_rows(rows: Rows, name: str, view: FeatureViewSpec, given: Path | pa.Tab
         NotStoredError: The store does not know the view.
     """
     types = rows.key_types(name)
-    with connect(hardware) as connection:
-        relation = _relation(connection, given, name)
+    with connect(hardware) as session:
+        relation = _relation(session, given, name)
         wanted = {**{key: "int" if types[key] == "int" else "str" for key in types}, **view.columns()}
-        mistakes = list(_check_columns(name, wanted, describe(connection, relation)))
-        mistakes = mistakes or list(_check_values(connection, relation, name, wanted, list(types)))
+        mistakes = list(_check_columns(name, wanted, session.relation(relation).schema))
+        mistakes = mistakes or list(_check_values(session, relation, name, wanted, list(types)))
         if mistakes:
             raise UserError(*mistakes)
         columns = [f"epoch_us(CAST({quote(MOMENT)} AS TIMESTAMPTZ))", *(cast(quote(key), wanted[key]) for key in types)]
         columns += [number(quote(feature), dtype) for feature, dtype in view.columns().items()]
-        values = connection.execute(f"SELECT {', '.join(columns)} FROM {relation}").fetchall()
+        values = session.rows(f"SELECT {', '.join(columns)} FROM {relation}")
     made = to_microseconds(datetime.now(UTC))
     new = [_row(types, value, made) for value in values]
     there = rows.read(name, [one[0] for one in new])
@@ -79,24 +81,22 @@ def _row(types: Mapping[str, str], value: tuple[Any, ...], made: int) -> Row:
     return key, moment, made, [list(one) if isinstance(one, tuple) else one for one in rest[len(types) :]]
 
 
-def _relation(connection: duckdb.DuckDBPyConnection, given: Path | pa.Table, name: str) -> str:
+def _relation(session: Session, given: Path | pa.Table, name: str) -> str:
     """The rows as a table in SQL.
 
     Raises:
         UserError: The file cannot be read.
     """
-    import duckdb
-
     if not isinstance(given, Path):
-        connection.register("given", given)
+        session.register("given", given)
         return "given"
     try:
         is_csv = given.name.lower().endswith((".csv", ".csv.gz"))
         source = csv_sql(given, {}, whole=True) if is_csv else parquet(given)
         # Text or numbers as they stand: types are ours to decide.
-        connection.execute(f"CREATE TEMP TABLE given AS SELECT * FROM {source}")
-    except (duckdb.Error, OSError, UnicodeDecodeError) as error:
-        reason = explain(error) if isinstance(error, duckdb.Error) else type(error).__name__
+        session.run(f"CREATE TEMP TABLE given AS SELECT * FROM {source}")
+    except (EngineError, OSError, UnicodeDecodeError) as error:
+        reason = explain(error) if isinstance(error, EngineError) else type(error).__name__
         raise UserError(Mistake("", f"cannot read '{given.name}': {reason}")) from error
     return "given"
 
@@ -105,14 +105,14 @@ def _check_columns(name: str, wanted: Mapping[str, Dtype], columns: Mapping[str,
     for one in (*wanted, MOMENT):
         if find(one, columns) is None:
             yield Mistake("", f"the rows lack the column '{one}' of the view '{name}'")
-    known = {one.lower() for one in (*wanted, MOMENT, "created_timestamp")}
+    known = {one.lower() for one in (*wanted, MOMENT, CREATED_TIMESTAMP)}
     for one in columns:
         if one.lower() not in known:
             yield Mistake("", f"the view '{name}' has {unknown('column', one, wanted)}")
 
 
 def _check_values(
-    connection: duckdb.DuckDBPyConnection, relation: str, name: str, wanted: Mapping[str, Dtype], keys: list[str]
+    session: Session, relation: str, name: str, wanted: Mapping[str, Dtype], keys: list[str]
 ) -> Iterator[Mistake]:
     """Values of another type, and keys or moments that are missing; by the number of the row, never by value."""
     typed = {one: sql_type(dtype) for one, dtype in wanted.items()} | {MOMENT: "TIMESTAMPTZ"}
@@ -122,11 +122,11 @@ def _check_values(
         size = vector_size(wanted.get(column, "float"))
         lists = f"len(TRY_CAST({value} AS FLOAT[]))"
         fails = f"{lists} IS DISTINCT FROM {size}" if size else f"TRY_CAST({value} AS {type_}) IS NULL"
-        bad, first = _count(connection, relation, f"{value} IS NOT NULL AND {fails}")
+        bad, first = _count(session, relation, f"{value} IS NOT NULL AND {fails}")
         if bad:
             yield Mistake("", f"'{column}' of '{name}': no {type_} in {_rows(bad)}, first in row {first}")
         if column in (*keys, MOMENT):
-            gone, first = _count(connection, relation, f"{value} IS NULL")
+            gone, first = _count(session, relation, f"{value} IS NULL")
             if gone:
                 yield Mistake("", f"'{column}' of '{name}': missing in {_rows(gone)}, first in row {first}")
 
@@ -135,7 +135,7 @@ def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def _count(connection: duckdb.DuckDBPyConnection, relation: str, condition: str) -> tuple[int, int]:
+def _count(session: Session, relation: str, condition: str) -> tuple[int, int]:
     query = f"SELECT count(*), min(row) FROM (SELECT *, row_number() OVER () AS row FROM {relation}) WHERE {condition}"
-    count, first = connection.execute(query).fetchall()[0]
+    count, first = session.row(query)
     return count, first

@@ -7,16 +7,14 @@ import gzip
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from proml_kedro.engine.duckdb import literal
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.relation import Engine
 
 
 def csv_sql(file: Path, types: Mapping[str, str], whole: bool = False) -> str:
-    """A CSV file with a header line, as a table in SQL. Empty fields and ``NA`` are null.
+    """Return a CSV file with a header line, as a table in SQL. Empty fields and ``NA`` are null.
 
     Args:
         file: The file; it may be compressed with gzip.
@@ -32,20 +30,18 @@ def csv_sql(file: Path, types: Mapping[str, str], whole: bool = False) -> str:
 
 
 def column_names(file: Path) -> list[str]:
-    """The names in the header line."""
+    """Return the names in the header line."""
     line = _first_line(file)
     return next(csv.reader([line], delimiter=_delimiter(line)), [])
 
 
-def broken_line(connection: duckdb.DuckDBPyConnection, file: Path) -> str | None:
-    """Where a CSV file stops being a table, on one line; None when it does not."""
-    import duckdb
-
+def broken_line(engine: Engine, file: Path) -> str | None:
+    """Return where a CSV file stops being a table, on one line; None when it does not."""
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in column_names(file))
     query = f"read_csv({literal(str(file))}, {_dialect(file)}, auto_detect = false, columns = {{{columns}}})"
     try:
-        connection.execute(f"SELECT count(COLUMNS(*)) FROM {query}").fetchall()
-    except duckdb.Error as error:
+        engine.rows(f"SELECT count(COLUMNS(*)) FROM {query}")
+    except EngineError as error:
         line = re.search(r"on Line: (\d+)", str(error))
         count = re.search(r"Columns: (\d+) Found: (\d+)", str(error))
         fields = f": {count[2]} fields where the header has {count[1]}" if count else " cannot be read"

@@ -1,35 +1,31 @@
-"""Where a table's files are, and what they hold at the moment."""
+"""Files of source tables: where they are, and a digest of what they hold."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import importlib.util
-import shutil
-import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from glob import has_magic
 from pathlib import Path
 
 from proml_kedro.errors import UserError, did_you_mean
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".csv.zip")
 _HASHED_BYTES = 256 << 20
 
 
-def source_files(name: str, source: str, base_path: Path) -> list[Path]:
-    """The files of a table, sorted.
+def locate(key: str, source: str, base_path: Path) -> list[Path]:
+    """Return the files that a source names, sorted.
 
     Args:
-        name: The table's name in the problem, for errors.
+        key: Where the source stands in the configuration.
         source: A file, a folder or glob of Parquet files, or ``package:NAME/PATH``; see
-            :class:`proml_kedro.spec.problem.TableSpec`.
+            :class:`proml_kedro.spec.table.TableSpec`.
         base_path: What relative paths are relative to.
 
     Raises:
-        UserError: There is no such file, or it is of no known sort.
+        UserError: There is no such file.
     """
-    key = f"problem.tables.{name}.source"
     path = _in_package(source, key) if source.startswith("package:") else base_path / source
     if path.is_dir():
         files = sorted(path.rglob("*.parquet"))
@@ -42,7 +38,6 @@ def source_files(name: str, source: str, base_path: Path) -> list[Path]:
         wanted = f"no file '{source}'{_nearby(path)}"
     if not files:
         raise UserError.at(key, wanted)
-    _check_suffixes(files, key)
     return files
 
 
@@ -67,49 +62,8 @@ def _nearby(path: Path) -> str:
     return did_you_mean(path.name, difflib.get_close_matches(path.name, names, n=3, cutoff=0.6))
 
 
-def _check_suffixes(files: list[Path], key: str) -> None:
-    unread = [file.name for file in files if not file.name.lower().endswith(SUFFIXES)]
-    if unread:
-        raise UserError.at(key, f"cannot read '{unread[0]}'; files end in {', '.join(SUFFIXES)}")
-    if len(files) > 1 and not all(file.suffix.lower() == ".parquet" for file in files):
-        raise UserError.at(key, f"{len(files)} files match, and only Parquet files can be read as one table")
-
-
-def unpack(archive: Path, target: Path, key: str) -> Path:
-    """Write the one CSV file of an archive to ``target``.
-
-    Args:
-        archive: A zip file.
-        target: Where to.
-        key: Where it is named in the configuration.
-
-    Raises:
-        UserError: It is damaged, or does not hold exactly one.
-    """
-    try:
-        with zipfile.ZipFile(archive) as content:
-            names = [one for one in content.namelist() if one.endswith(".csv") and not one.startswith("__MACOSX")]
-            if len(names) != 1:
-                raise UserError.at(key, f"'{archive.name}' holds {len(names)} CSV files, not one")
-            with content.open(names[0]) as packed, target.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
-    except zipfile.BadZipFile as error:
-        raise UserError.at(key, f"'{archive.name}' is not a whole zip file") from error
-    return target
-
-
-def source_fingerprint(name: str, source: str, base_path: Path) -> str:
-    """A digest of a table's files: of their content up to 256 MB in all, beyond that of size and change time.
-
-    Args:
-        name: The table's name in the problem, for errors.
-        source: As in :func:`source_files`.
-        base_path: What relative paths are relative to.
-
-    Raises:
-        UserError: As :func:`source_files`.
-    """
-    files = source_files(name, source, base_path)
+def fingerprint_of(files: Sequence[Path]) -> str:
+    """Return a digest of files: of their content up to 256 MB in all, beyond that of size and change time."""
     by_content = sum(file.stat().st_size for file in files) <= _HASHED_BYTES
     digest = hashlib.sha256()
     for file in files:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from proml_kedro.engine.session import Session
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec.problem import TableSpec
 
-if TYPE_CHECKING:
-    import duckdb
 
-
-def reading_order(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, TableSpec]) -> dict[str, list[str]]:
-    """The tables, each after those that its query reads, with the names of those.
+def reading_order(session: Session, tables: Mapping[str, TableSpec]) -> dict[str, list[str]]:
+    """Return the tables, each after those that its query reads, with the names of these.
 
     Args:
-        connection: A database.
+        session: What parses queries.
         tables: The problem's tables.
 
     Raises:
@@ -28,7 +26,7 @@ def reading_order(connection: duckdb.DuckDBPyConnection, tables: Mapping[str, Ta
     mistakes = []
     for name, table in tables.items():
         try:
-            reads[name] = [_declared(one, tables) for one in _tables_of(connection, table.query)] if table.query else []
+            reads[name] = [_declared(one, tables) for one in _tables_of(session, table.query)] if table.query else []
         except ValueError as error:
             mistakes.append(Mistake(f"problem.tables.{name}.query", str(error)))
     if mistakes:
@@ -48,13 +46,13 @@ def _declared(name: str, tables: Mapping[str, TableSpec]) -> str:
     return found
 
 
-def _tables_of(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    """The names after FROM, but for those that the query defines itself.
+def _tables_of(session: Session, query: str) -> list[str]:
+    """The names after FROM, except those that the query defines itself.
 
     Raises:
         ValueError: It is not one query.
     """
-    text = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()[0][0]
+    text = session.rows("SELECT json_serialize_sql(?)", [query])[0][0]
     tree = json.loads(text)
     if tree["error"]:
         raise ValueError(f"is no query: {tree['error_message']}")

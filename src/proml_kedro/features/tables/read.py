@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import logging
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from proml_kedro.engine.duckdb import (
-    TYPES,
-    check_expression,
-    connect,
-    describe,
-    enclosed,
-    explain,
-    find,
-    is_machine_trouble,
-    is_moment,
-    literal,
-    parquet,
-    quote,
-)
+from proml_kedro.engine.duckdb import TYPES, enclosed, explain, is_moment, quote
+from proml_kedro.engine.errors import EngineError, MachineError
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.features.tables.csv import broken_line, column_names, csv_sql
-from proml_kedro.features.tables.files import source_files, source_fingerprint, unpack
+from proml_kedro.features.tables.choose_reader import choose_reader
+from proml_kedro.features.tables.derived import DerivedColumns
 from proml_kedro.features.tables.queries import reading_order
+from proml_kedro.features.tables.readers.base import Source, cast_columns, check_typed_columns, replace_columns
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.problem import ProblemSpec, TableSpec
-
-if TYPE_CHECKING:
-    import duckdb
-
-__all__ = ["read_tables", "source_files", "source_fingerprint"]
+from proml_kedro.spec.problem import ExamplesSpec, ProblemSpec, TableSpec
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +42,15 @@ def read_tables(problem: ProblemSpec, base_path: Path, hardware: HardwareSpec, f
         UserError: Files, columns, types or expressions that do not work, for all tables at once.
     """
     mistakes: list[Mistake] = []
-    with connect(hardware, folder) as connection:
+    with connect(hardware, folder) as session:
         failed: set[str] = set()
-        for name, reads in reading_order(connection, problem.tables).items():
+        for name, reads in reading_order(session, problem.tables).items():
             if failed.intersection(reads):  # what is wrong there is said; here it would be said again
                 failed.add(name)
                 continue
+            examples = problem.examples if name == problem.examples.table else None
             try:
-                _Reader(connection, problem, name, problem.tables[name], base_path, folder).read()
+                _Table(Tables(session, folder), name, problem.tables[name], examples).read(base_path)
             except UserError as error:
                 mistakes += error.mistakes
                 failed.add(name)
@@ -70,211 +58,150 @@ def read_tables(problem: ProblemSpec, base_path: Path, hardware: HardwareSpec, f
         raise UserError(*mistakes)
 
 
-class _Reader:
-    """Reads one table."""
+def source_fingerprint(name: str, table: TableSpec, base_path: Path) -> str:
+    """Return a digest that differs when a table's source holds something else.
 
-    def __init__(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        problem: ProblemSpec,
-        name: str,
-        table: TableSpec,
-        base_path: Path,
-        folder: Path,
-    ) -> None:
-        self._connection = connection
-        self._problem = problem
-        self._name = name
-        self._table = table
-        self._base_path = base_path
-        self._folder = folder
-        self._key = f"problem.tables.{name}"
-        self._source = "__empty"
+    Args:
+        name: The table's name in the problem, for errors.
+        table: The table; it has a source.
+        base_path: What relative paths are relative to.
 
-    def read(self) -> None:
-        import duckdb
+    Raises:
+        UserError: There is no such source, or no reader for it.
+    """
+    source = Source(name, table.source or "", base_path)
+    return choose_reader(table, source).fingerprint(source)
 
-        self._check_type_names()
-        if self._table.source is None:
-            self._read_query(self._table.query or "")
-            return
-        files = source_files(self._name, self._table.source, self._base_path)
-        target = self._folder / f".{self._name}.csv"
-        unpacked = unpack(files[0], target, f"{self._key}.source") if files[0].suffix.lower() == ".zip" else None
-        try:
-            self._write(self._relation([unpacked] if unpacked else files))
-        except duckdb.Error as error:
-            if is_machine_trouble(error):
+
+@dataclass(frozen=True)
+class _Table:
+    """Reads one table.
+
+    Attributes:
+        tables: Where to write it.
+        name: Its name.
+        table: What it is.
+        examples: What the problem says of it if it holds the examples.
+    """
+
+    tables: Tables
+    name: str
+    table: TableSpec
+    examples: ExamplesSpec | None
+
+    @property
+    def _key(self) -> str:
+        return f"problem.tables.{self.name}"
+
+    @property
+    def _derived(self) -> DerivedColumns:
+        return DerivedColumns(self.table, self._key)
+
+    def read(self, base_path: Path) -> None:
+        _check_type_names(self.tables.session, self.table.types, self._key)
+        if self.table.query is not None:
+            self._read_query(self.table.query)
+        else:
+            self._read_source(Source(self.name, self.table.source or "", base_path))
+
+    def _read_source(self, source: Source) -> None:
+        reader, session = choose_reader(self.table, source), self.tables.session
+        with reader.fetch(source, self.tables.folder) as files:
+            rows = None
+            try:
+                rows = self._typed(reader.relation(files, session), reader.applies_types)
+                self._write(rows, ("source", f"'{source.text}' has no rows"))
+            except MachineError:
                 raise
-            raise UserError.at(*self._blame(error, [unpacked] if unpacked else files)) from error
-        finally:
-            if unpacked:
-                unpacked.unlink()
+            except EngineError as error:
+                key, message = reader.blame(error, files, session) or self._blame_column(error, rows, "source")
+                raise UserError.at(f"{self._key}.{key}", message) from error
 
     def _read_query(self, query: str) -> None:
-        import duckdb
-
+        rows = None
         try:
-            self._write(self._typed(enclosed(query)))
-        except duckdb.Error as error:
-            if is_machine_trouble(error):
-                raise
-            raise UserError.at(*self._blame_column(error, "query")) from error
+            rows = self._typed(self.tables.session.relation(enclosed(query)), applied=False)
+            self._write(rows, ("query", "gives no rows"))
+        except MachineError:
+            raise
+        except EngineError as error:
+            key, message = self._blame_column(error, rows, "query")
+            raise UserError.at(f"{self._key}.{key}", message) from error
 
-    def _check_type_names(self) -> None:
-        import duckdb
+    def _typed(self, rows: Relation, applied: bool) -> Relation:
+        """The rows with declared types, whether or not the reader has applied them; not-a-number is null."""
+        check_typed_columns(self.table, rows.schema, self._key)
+        return _without_nan(rows if applied else cast_columns(self.table.types, rows))
 
-        mistakes = []
-        for column, type_ in self._table.types.items():
-            try:
-                self._connection.execute(f"SELECT CAST(NULL AS {type_})")
-            except duckdb.Error:
-                mistakes.append(Mistake(f"{self._key}.types.{column}", unknown("type", type_, _COMMON_TYPES)))
-        if mistakes:
-            raise UserError(*mistakes)
-
-    def _relation(self, files: list[Path]) -> str:
-        """The files as a table in SQL, each column with its final type."""
-        if files[0].suffix.lower() == ".parquet":
-            return self._typed(parquet(*files, options=", union_by_name = true"))
-        self._check_typed_columns(dict.fromkeys(column_names(files[0]), "VARCHAR"))
-        types = describe(self._connection, csv_sql(files[0], self._table.types, whole=True))
-        return self._without_nan(csv_sql(files[0], types))
-
-    def _typed(self, relation: str) -> str:
-        self._check_typed_columns(describe(self._connection, relation))
-        casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self._table.types.items()]
-        return self._without_nan(_replace(casts, relation))
-
-    def _without_nan(self, relation: str) -> str:
-        """Not-a-number is how other tools write a missing number."""
-        columns = describe(self._connection, relation)
-        numbers = [quote(name) for name, type_ in columns.items() if type_ in ("DOUBLE", "FLOAT")]
-        return _replace([f"nullif({name}, 'nan') AS {name}" for name in numbers], relation)
-
-    def _check_typed_columns(self, columns: dict[str, str]) -> None:
-        mistakes = [
-            Mistake(f"{self._key}.types.{name}", unknown("column", name, columns))
-            for name in self._table.types
-            if find(name, columns) is None
-        ]
-        if mistakes:
-            raise UserError(*mistakes)
-
-    def _write(self, relation: str) -> None:
+    def _write(self, rows: Relation, empty: tuple[str, str]) -> None:
+        session = self.tables.session
+        if not rows.has_rows():
+            raise UserError.at(f"{self._key}.{empty[0]}", empty[1])
         # Expressions are checked on an empty copy, so that a file's types are worked out only once.
-        self._source = relation
-        if not self._connection.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall():
-            if self._table.source is None:
-                raise UserError.at(f"{self._key}.query", "gives no rows")
-            raise UserError.at(f"{self._key}.source", f"'{self._table.source}' has no rows")
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {relation} LIMIT 0")
-        self._check_derived_columns()
-        derived = self._derived(relation)
-        columns = describe(self._connection, self._derived("__empty"))
-        moment = self._problem.examples.timestamp
-        if self._name == self._problem.examples.table:
-            self._check_examples(columns, derived)
-            derived = _replace([f"CAST({quote(moment)} AS TIMESTAMPTZ) AS {quote(moment)}"], derived)
-        target = self._folder / f"{self._name}.parquet"
-        copied = self._connection.execute(
-            f"COPY (SELECT * FROM {derived}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchall()
-        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW {quote(self._name)} AS FROM {parquet(target)}")
-        logger.info("table %s: %s rows", self._name, f"{copied[0][0]:,}")
+        session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
+        no_rows = session.relation("__empty")
+        self._derived.check(no_rows)
+        written = self._derived.add(rows)
+        if self.examples is not None:
+            _check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
+            moment = quote(self.examples.timestamp)
+            written = replace_columns([f"CAST({moment} AS TIMESTAMPTZ) AS {moment}"], written)
+        count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
+        session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
+        logger.info("table %s: %s rows", self.name, f"{count:,}")
 
-    def _derived(self, relation: str) -> str:
-        for name, expression in self._table.columns.items():
-            relation = f"(SELECT *, {enclosed(expression)} AS {quote(name)} FROM {relation})"
-        return relation
+    def _blame_column(self, error: EngineError, rows: Relation | None, origin: str) -> tuple[str, str]:
+        failed = self._derived.first_failing(rows) if rows else None
+        return f"columns.{failed}" if failed else origin, explain(error)
 
-    def _check_derived_columns(self) -> None:
-        mistakes = []
-        relation = "__empty"
-        for name, expression in self._table.columns.items():
-            key = f"{self._key}.columns.{name}"
-            if find(name, describe(self._connection, relation)) is not None:
-                mistakes.append(Mistake(key, f"the file already has a column '{name}'; give this one another name"))
-                continue
-            _, mistake = check_expression(self._connection, relation, expression, key)
-            if mistake:
-                mistakes.append(mistake)
-            value = "NULL" if mistake else enclosed(expression)  # so that later columns are checked too
-            relation = f"(SELECT *, {value} AS {quote(name)} FROM {relation})"
-        if mistakes:
-            raise UserError(*mistakes)
 
-    def _check_examples(self, columns: dict[str, str], relation: str) -> None:
-        """The examples' own columns exist, and their timestamp is one."""
-        examples = self._problem.examples
-        mistakes = [
-            Mistake(f"problem.examples.entities.{position}", unknown("column", name, columns))
-            for position, name in enumerate(examples.entities)
-            if find(name, columns) is None
-        ]
-        type_ = find(examples.timestamp, columns)
-        if type_ is None:
-            mistakes.append(Mistake("problem.examples.timestamp", unknown("column", examples.timestamp, columns)))
-        elif not is_moment(type_):
-            mistakes.append(Mistake(*self._not_a_moment(examples.timestamp, type_, relation)))
-        if mistakes:
-            raise UserError(*mistakes)
-
-    def _not_a_moment(self, column: str, type_: str, relation: str) -> tuple[str, str]:
-        key = f"{self._key}.types.{column}"
-        if type_ != "VARCHAR":
-            return "problem.examples.timestamp", (
-                f"'{column}' is {type_}, not a timestamp; derive one under {self._key}.columns, "
-                f"for example with to_timestamp({column})"
-            )
-        bad, first = self._connection.execute(
-            f"SELECT count(*), min(position) FROM (SELECT {quote(column)} AS value, row_number() OVER () AS position "
-            f"FROM {relation}) WHERE value IS NOT NULL AND TRY_CAST(value AS TIMESTAMPTZ) IS NULL"
-        ).fetchall()[0]
-        if bad:
-            return key, f"'{column}' is not a timestamp: {bad:,} values cannot be read as one, the first in row {first}"
-        return key, f"'{column}' is text; write types: {{{column}: TIMESTAMPTZ}}"
-
-    def _blame(self, error: duckdb.Error, files: list[Path]) -> tuple[str, str]:
-        """Key and message of what DuckDB found only while it read."""
-        text = str(error)
-        line, column = re.search(r"on Line: (\d+)", text), re.search(r'when converting column "(.+?)"', text)
-        if line and column:
-            type_ = re.search(r"to '([A-Z ]+)'", text)
-            return (
-                f"{self._key}.types.{column[1]}",
-                f"line {line[1]}: the value of '{column[1]}' is no {type_[1] if type_ else 'such type'}",
-            )
-        if files[0].suffix.lower() == ".parquet":
-            broken = next((f"'{one.name}' is no whole Parquet file" for one in files if not self._is_whole(one)), None)
-        else:
-            broken = broken_line(self._connection, files[0]) if "CSV" in text else None
-        return (f"{self._key}.source", broken) if broken else self._blame_column(error, "source")
-
-    def _blame_column(self, error: duckdb.Error, origin: str) -> tuple[str, str]:
-        failed = next((name for name in self._table.columns if self._fails(name)), None)
-        return f"{self._key}.columns.{failed}" if failed else f"{self._key}.{origin}", explain(error)
-
-    def _is_whole(self, file: Path) -> bool:
-        import duckdb
-
+def _check_type_names(session: Session, types: Mapping[str, str], key: str) -> None:
+    mistakes = []
+    for column, type_ in types.items():
         try:
-            self._connection.execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {parquet(file)}").fetchall()
-        except duckdb.Error:
-            return False
-        return True
-
-    def _fails(self, column: str) -> bool:
-        """Whether computing a derived column, and those it is derived from, fails."""
-        import duckdb
-
-        try:
-            self._connection.execute(f"SELECT count({quote(column)}) FROM {self._derived(self._source)}").fetchall()
-        except duckdb.Error:
-            return True
-        return False
+            session.run(f"SELECT CAST(NULL AS {type_})")
+        except EngineError:
+            mistakes.append(Mistake(f"{key}.types.{column}", unknown("type", type_, _COMMON_TYPES)))
+    if mistakes:
+        raise UserError(*mistakes)
 
 
-def _replace(columns: list[str], relation: str) -> str:
-    """A table with some of its columns computed anew, each given as ``expression AS name``."""
-    return f"(SELECT * REPLACE ({', '.join(columns)}) FROM {relation})" if columns else relation
+def _without_nan(relation: Relation) -> Relation:
+    """Not-a-number is how other tools write a missing number."""
+    numbers = [quote(name) for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")]
+    return replace_columns([f"nullif({name}, 'nan') AS {name}" for name in numbers], relation)
+
+
+def _check_examples(examples: ExamplesSpec, columns: dict[str, str], rows: Relation, key: str) -> None:
+    """Check that the examples' own columns exist, and that their timestamp is one."""
+    lower = {name.lower(): type_ for name, type_ in columns.items()}
+    mistakes = [
+        Mistake(f"problem.examples.entities.{position}", unknown("column", name, columns))
+        for position, name in enumerate(examples.entities)
+        if name.lower() not in lower
+    ]
+    type_ = lower.get(examples.timestamp.lower())
+    if type_ is None:
+        mistakes.append(Mistake("problem.examples.timestamp", unknown("column", examples.timestamp, columns)))
+    elif not is_moment(type_):
+        mistakes.append(_not_a_moment(examples.timestamp, type_, rows, key))
+    if mistakes:
+        raise UserError(*mistakes)
+
+
+def _not_a_moment(column: str, type_: str, rows: Relation, table: str) -> Mistake:
+    key = f"{table}.types.{column}"
+    if type_ != "VARCHAR":
+        return Mistake(
+            "problem.examples.timestamp",
+            f"'{column}' is {type_}, not a timestamp; derive one under {table}.columns, "
+            f"for example with to_timestamp({column})",
+        )
+    bad, first = rows.engine.row(
+        f"SELECT count(*), min(position) FROM (SELECT {quote(column)} AS value, row_number() OVER () AS position "
+        f"FROM {rows}) WHERE value IS NOT NULL AND TRY_CAST(value AS TIMESTAMPTZ) IS NULL"
+    )
+    if bad:
+        message = f"'{column}' is not a timestamp: {bad:,} values cannot be read as one, the first in row {first}"
+        return Mistake(key, message)
+    return Mistake(key, f"'{column}' is text; write types: {{{column}: TIMESTAMPTZ}}")

@@ -1,28 +1,27 @@
-"""What is to be predicted, and what goes with it into the training set: auxiliary labels, weights, groups."""
+"""What is predicted, and what goes with it into the training set: auxiliary labels, weights, groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from proml_kedro.engine.duckdb import check_expression, enclosed, find, is_number, quote
+from proml_kedro.engine.duckdb import enclosed, is_number, quote
+from proml_kedro.engine.relation import Relation
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.problem import ProblemSpec
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.spec.training_set import GROUP, LABEL, WEIGHT, auxiliary
 
 
-def check_labels(
-    connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, relation: str, columns: dict[str, str]
-) -> Iterator[Mistake]:
-    """What is wrong with labels, weight and group.
+def kept(problem: ProblemSpec) -> str:
+    """Return the condition for an example to have a label, in SQL."""
+    return f"{enclosed(problem.label.drop_when)} IS NOT TRUE" if problem.label.drop_when else "true"
+
+
+def check_labels(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake]:
+    """Find what is wrong with labels, weight and group.
 
     Args:
-        connection: A database.
         problem: The problem.
-        relation: The examples' table, as it stands after FROM.
-        columns: Its columns with their types.
+        relation: The examples' table.
     """
     label, examples = problem.label, problem.examples
     wanted = "truth value" if label.task == "binary" else "number"
@@ -37,13 +36,13 @@ def check_labels(
     ]
     for key, expression, sorts in parts:
         if expression is not None:
-            type_, mistake = check_expression(connection, relation, expression, key)
+            type_, mistake = relation.check_expression(expression, key)
             if mistake:
                 yield mistake
             elif type_ is not None and _sort(type_) not in sorts:
                 yield Mistake(key, _not_a(sorts, type_, expression))
-    if examples.group is not None and find(examples.group, columns) is None:
-        yield Mistake("problem.examples.group", unknown("column", examples.group, columns))
+    if examples.group is not None and relation.type_of(examples.group) is None:
+        yield Mistake("problem.examples.group", unknown("column", examples.group, relation.schema))
 
 
 def _sort(type_: str) -> str:
@@ -61,12 +60,12 @@ def _not_a(sorts: set[str], type_: str, expression: str) -> str:
 
 
 def label_columns(problem: ProblemSpec) -> dict[str, str]:
-    """Name → SQL over the examples' columns, of the columns that a training set has beside the features."""
-    columns = {"label": f"CAST({enclosed(problem.label.expression)} AS FLOAT)"}
+    """Return the columns of a training set that hold labels and what goes with them: name → SQL over the examples."""
+    columns = {LABEL: f"CAST({enclosed(problem.label.expression)} AS FLOAT)"}
     if problem.examples.weight is not None:
-        columns["weight"] = f"CAST({enclosed(problem.examples.weight)} AS FLOAT)"
+        columns[WEIGHT] = f"CAST({enclosed(problem.examples.weight)} AS FLOAT)"
     if problem.examples.group is not None:
-        columns["group"] = quote(problem.examples.group)
+        columns[GROUP] = quote(problem.examples.group)
     for name, expression in problem.auxiliary_labels.items():
-        columns[f"label.{name}"] = f"CAST({enclosed(expression)} AS FLOAT)"
+        columns[auxiliary(name)] = f"CAST({enclosed(expression)} AS FLOAT)"
     return columns

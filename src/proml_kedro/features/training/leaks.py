@@ -9,19 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.engine.duckdb import connect, describe, parquet, quote
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import connect
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.formulas import auc
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.spec.split import TRAIN
+from proml_kedro.spec.training_set import EXAMPLE_ID, LABEL, SPLIT
 
 SUSPICIOUS, CERTAIN = 0.95, 0.99
 """Areas under the ROC curve from which a feature is warned of, and from which it is an error."""
@@ -31,7 +33,7 @@ _LEAST_OF_A_CLASS = 50
 
 
 def declared_leaks(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[tuple[str, str]]:
-    """Features that are computed from what the label is computed from, before it can be known.
+    """Find features that are computed from what the label is computed from, before it can be known.
 
     Args:
         problem: The problem.
@@ -88,7 +90,7 @@ _KEYWORD = re.compile(r"and|or|not|is|in|null|true|false|case|when|then|else|end
 
 
 def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareSpec) -> Iterator[tuple[str, str, bool]]:
-    """Features of a training set of a binary label that predict it almost alone.
+    """Find features of a training set of a binary label that predict it almost alone.
 
     Args:
         training_set: The Parquet file.
@@ -98,11 +100,11 @@ def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareS
     Yields:
         The name, what was found, and whether it is certain enough for an error.
     """
-    with connect(hardware) as connection:
-        types = describe(connection, parquet(training_set))
-        chosen = [name for name in names if name in types and not types[name].endswith("]")]
-        columns = _sample(connection, training_set, chosen) if chosen else {}
-    label = columns.pop("label", np.zeros(0))
+    with connect(hardware) as session:
+        rows = Tables(session, training_set.parent).relation(training_set.stem)
+        chosen = [name for name in names if not rows.schema.get(name, "]").endswith("]")]
+        columns = _sample(rows, chosen) if chosen else {}
+    label = columns.pop(LABEL, np.zeros(0))
     if not _is_binary(label):
         return
     for name, values in columns.items():
@@ -113,15 +115,11 @@ def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareS
                 yield name, message, area >= CERTAIN
 
 
-def _sample(
-    connection: duckdb.DuckDBPyConnection, training_set: Path, names: Sequence[str]
-) -> dict[str, npt.NDArray[Any]]:
+def _sample(rows: Relation, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
     """The same rows every time, in no order that means anything."""
-    columns = ", ".join([*(quote(name) for name in names), "label"])
-    query = (
-        f"SELECT {columns} FROM {parquet(training_set)} WHERE split = 'train' ORDER BY hash(example_id) LIMIT {_ROWS}"
-    )
-    table = connection.sql(query).to_arrow_table()
+    columns = ", ".join([*(quote(name) for name in names), LABEL])
+    query = f"SELECT {columns} FROM {rows} WHERE {SPLIT} = '{TRAIN}' ORDER BY hash({EXAMPLE_ID}) LIMIT {_ROWS}"
+    table = rows.engine.arrow(query)
     return {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from proml_kedro.engine.duckdb import literal, microseconds, parquet_glob, quote
+from proml_kedro.engine.duckdb import microseconds, moment_literal, parquet_glob, quote
 
 
 @dataclass(frozen=True)
 class AsofView:
-    """A feature view as the join sees it.
+    """A feature view that is joined.
 
     Attributes:
         path: Parquet file, or glob of such.
@@ -39,7 +39,7 @@ ENTITY_ORDER = "ORDER BY __row"
 
 
 def join_sql(entities: str, columns: Sequence[str], timestamp: str, views: Sequence[AsofView]) -> str:
-    """Each row of ``entities`` once, in no order, with the latest values at its moment or before.
+    """Return each row of ``entities`` once, in no order, with the latest values at its moment or before.
 
     Where a key is null, no value is known or the value is older than the view's TTL, its features are null.
 
@@ -103,7 +103,7 @@ def pull_sql(
     start: datetime | None,
     end: datetime | None,
 ) -> str:
-    """The rows of a feature table with a key and a moment from ``start`` to ``end``, both included."""
+    """Return the rows of a feature table with a key and a moment from ``start`` to ``end``, both included."""
     conditions = [f"{quote(name)} IS NOT NULL" for name in (*keys, timestamp)]
     moment = f"CAST({quote(timestamp)} AS TIMESTAMPTZ)"
     conditions += [
@@ -114,12 +114,7 @@ def pull_sql(
 
 
 def latest_sql(rows: str, keys: Sequence[str], order: Sequence[str]) -> str:
-    """The last row of each key, by the columns in ``order``; of all rows when there are no keys."""
+    """Return the last row of each key, by the columns in ``order``; of all rows when there are no keys."""
     by = f"PARTITION BY {', '.join(map(quote, keys))} " if keys else ""
     last = ", ".join(f"{quote(name)} DESC NULLS LAST" for name in order)
     return f"{rows} QUALIFY row_number() OVER ({by}ORDER BY {last}) = 1"
-
-
-def moment_literal(moment: datetime) -> str:
-    """A moment in SQL; without a time zone it is UTC."""
-    return f"CAST({literal(moment.isoformat())} AS TIMESTAMPTZ)"

@@ -10,22 +10,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.engine.duckdb import cast, connect, parquet, quote
+from proml_kedro.engine.duckdb import cast, quote
+from proml_kedro.engine.session import connect
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
-from proml_kedro.features.training.examples import MOMENTS, Facts, blaming, check_examples, examples_sql, read_facts
-from proml_kedro.features.training.labels import label_columns
+from proml_kedro.features.tables.stored import Tables
+from proml_kedro.features.training.examples import check_examples, examples_sql
+from proml_kedro.features.training.facts import Facts, read_facts
+from proml_kedro.features.training.requested import blaming, request_features
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP, EXAMPLE_ID, FILE, TrainingSetSchema
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 logger = logging.getLogger(__name__)
-
-FILE = "training_set.parquet"
 
 
 def build_training_set(
@@ -57,27 +60,29 @@ def build_training_set(
     Raises:
         UserError: Columns or expressions that do not work, a split without rows or with only one class.
     """
-    table = parquet(tables / f"{problem.examples.table}.parquet", options=", file_row_number = true")
     on_demand = OnDemand(features, columns)
     taken = {name: dtype for name, dtype in columns.items() if name not in on_demand.dtypes} | on_demand.needs
-    requested = {name for name in taken if features.views[name.partition(".")[0]].is_request}
-    with connect(hardware, folder) as connection:
-        check_examples(connection, problem, features, sorted(requested), tables)
-        facts = read_facts(connection, problem, table)
-        query = examples_sql(connection, problem, features, sorted(requested), tables)
+    requested = {name for name in taken if features.views[FeatureRef.parse(name).view].is_request}
+    brought = request_features(features, sorted(requested))
+    with connect(hardware, folder) as session:
+        read = Tables(session, tables)
+        check_examples(problem, brought, read)
+        facts = read_facts(problem, read)
+        query = examples_sql(problem, brought, read)
     joined = [name for name in taken if name not in requested]
     target = folder / FILE
     job = _job(store, query, joined, hardware)
     derive = partial(with_on_demand, on_demand=on_demand) if on_demand.dtypes else None
-    with blaming(problem, features, sorted(requested), tables, hardware):
-        rows = job.write_parquet(target, _columns(problem, features, taken), order_by="example_id", derive=derive)
+    columns_sql = _columns(TrainingSetSchema(problem, taken), features)
+    with blaming(problem, brought, tables, hardware):
+        rows = job.write_parquet(target, columns_sql, order_by=EXAMPLE_ID, derive=derive)
     _check_rows(rows, facts, target, hardware)
     (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
 
 
 def newest_moment(training_set: Path) -> datetime:
-    """The latest moment as of which a training set's features are read.
+    """Return the latest moment as of which a training set's features are read.
 
     Args:
         training_set: The Parquet file.
@@ -85,7 +90,7 @@ def newest_moment(training_set: Path) -> datetime:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    newest: datetime = pc.max(pq.read_table(training_set, columns=["event_timestamp"])["event_timestamp"]).as_py()
+    newest: datetime = pc.max(pq.read_table(training_set, columns=[EVENT_TIMESTAMP])[EVENT_TIMESTAMP]).as_py()
     return newest
 
 
@@ -96,18 +101,16 @@ def _job(store: FeatureStore | None, query: str, joined: list[str], hardware: Ha
         return AsofRetrievalJob(query, hardware)
     if store is None:
         raise ValueError("features that do not come with the request are joined by a feature store")
-    refs = [name.replace(".", ":", 1) for name in joined]
+    refs = [FeatureRef.parse(name).feast for name in joined]
     return store.get_historical_features(entity_df=query, features=refs, full_feature_names=True)
 
 
-def _columns(problem: ProblemSpec, features: FeaturesSpec, columns: Mapping[str, Dtype]) -> dict[str, str]:
+def _columns(schema: TrainingSetSchema, features: FeaturesSpec) -> dict[str, str]:
     """Name → SQL of the training set's columns, from those that the join results in."""
-    names = ["example_id", *problem.examples.entities, *MOMENTS, *label_columns(problem)]
-    result = {name: quote(name) for name in names}
-    for name, dtype in columns.items():
-        view, _, feature = name.partition(".")
-        value = quote(f"{view}__{feature}")
-        result[name] = cast(_without_history(features.views[view], feature, value), dtype)
+    result = {name: quote(name) for name in schema.columns}
+    for name, dtype in schema.features.items():
+        ref = FeatureRef.parse(name)
+        result[name] = cast(_without_history(features.views[ref.view], ref.feature, quote(ref.column)), dtype)
     return result
 
 
@@ -120,16 +123,16 @@ def _without_history(view: FeatureViewSpec, column: str, value: str) -> str:
 
 
 def _check_rows(rows: int, facts: Facts, target: Path, hardware: HardwareSpec) -> None:
-    with connect(hardware, target.parent) as connection:
-        different = connection.execute(f"SELECT count(DISTINCT example_id) FROM {parquet(target)}").fetchall()[0][0]
+    with connect(hardware, target.parent) as session:
+        (different,) = session.row(f"SELECT count(DISTINCT {EXAMPLE_ID}) FROM {session.parquet(target)}")
     if not rows == different == facts.rows:
         raise RuntimeError(f"the join lost or doubled rows: {facts.rows} examples, {rows} rows, {different} different")
 
 
 def _figures(facts: Facts, target: Path, columns: Mapping[str, Dtype], hardware: HardwareSpec) -> dict[str, Any]:
     shares = ", ".join(f"avg(({quote(name)} IS NULL)::DOUBLE)" for name in columns)
-    with connect(hardware, target.parent) as connection:
-        values = connection.execute(f"SELECT {shares} FROM {parquet(target)}").fetchall()[0] if columns else ()
+    with connect(hardware, target.parent) as session:
+        values = session.row(f"SELECT {shares} FROM {session.parquet(target)}") if columns else ()
     return {
         "rows": facts.rows,
         "dropped": facts.dropped,

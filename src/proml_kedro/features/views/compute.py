@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from proml_kedro.engine.duckdb import (
-    check_expression,
-    connect,
-    describe,
-    explain,
-    find,
-    is_machine_trouble,
-    is_moment,
-    literal,
-    number,
-    parquet,
-    quote,
-    sql_type,
-)
-from proml_kedro.errors import Mistake, UserError, unknown
-from proml_kedro.features.views.aggregates import value_sql, value_type
+from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.errors import EngineError, MachineError
+from proml_kedro.engine.session import connect
+from proml_kedro.errors import UserError
+from proml_kedro.features.tables.stored import Tables
+from proml_kedro.features.views.check import blame, check_view, source_of, value_of
+from proml_kedro.features.views.keys import key_types
 from proml_kedro.features.views.windows import known_at, needs_order, snapshot_sql
-from proml_kedro.spec.features import ColumnFeature, FeatureSource, FeaturesSpec, FeatureViewSpec, WindowFeature
+from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
-
-if TYPE_CHECKING:
-    import duckdb
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 logger = logging.getLogger(__name__)
 
-_WHOLE = r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT"
 _ALWAYS = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 """From when the values of a table that does not change are known."""
 
@@ -59,130 +46,67 @@ def compute_views(
         UserError: Columns, expressions or types that do not work, for all views at once.
     """
     views = {name: view for name, view in features.views.items() if view.is_stored}
-    with connect(hardware, folder) as connection:
-        keys = key_types(connection, problem, tables)
-        checked = [mistake for name, view in views.items() for mistake in _check(connection, name, view, tables)]
-        if checked:
-            raise UserError(*checked)
+    with connect(hardware, folder) as session:
+        read = Tables(session, tables)
+        keys = key_types(problem, read)
+        sources = {name: read.relation(source_of(view).table) for name, view in views.items()}
+        mistakes = [one for name, view in views.items() for one in check_view(name, view, sources[name])]
+        if mistakes:
+            raise UserError(*mistakes)
         for name, view in views.items():
-            _write(connection, name, view, {one: keys[one] for one in view.key}, tables, folder)
+            _View(name, view, {one: keys[one] for one in view.key}).write(read, Tables(session, folder))
 
 
-def key_types(connection: duckdb.DuckDBPyConnection, problem: ProblemSpec, tables: Path) -> dict[str, str]:
-    """The SQL type that each entity's key has everywhere: whole numbers ``BIGINT``, all else ``VARCHAR``."""
-    columns = describe(connection, parquet(tables / f"{problem.examples.table}.parquet"))
-    return {
-        name: "BIGINT" if re.fullmatch(_WHOLE, find(name, columns) or "") else "VARCHAR"
-        for name in problem.examples.entities
-    }
+@dataclass(frozen=True)
+class _View:
+    """A view to compute.
 
+    Attributes:
+        name: Its name.
+        view: What it is.
+        keys: Its key columns with their SQL types.
+    """
 
-def _source(view: FeatureViewSpec) -> FeatureSource:
-    assert not isinstance(view.source, str)  # noqa: S101 - for the type checker: views without a table are left out
-    return view.source
+    name: str
+    view: FeatureViewSpec
+    keys: Mapping[str, str]
 
+    def write(self, tables: Tables, views: Tables) -> None:
+        """Compute the view.
 
-def _check(connection: duckdb.DuckDBPyConnection, name: str, view: FeatureViewSpec, tables: Path) -> Iterator[Mistake]:
-    source, key = _source(view), f"features.{name}"
-    relation = parquet(tables / f"{source.table}.parquet")
-    columns = describe(connection, relation)
-    for one in view.key:
-        if find(one, columns) is None:
-            yield Mistake(f"{key}.key", f"in table '{source.table}': {unknown('column', one, columns)}")
-    if source.event_time is not None:
-        type_ = find(source.event_time, columns)
-        if type_ is None:
-            yield Mistake(f"{key}.source.event_time", unknown("column", source.event_time, columns))
-        elif not is_moment(type_):
-            yield Mistake(f"{key}.source.event_time", f"'{source.event_time}' is {type_}, not a timestamp")
-    for field, feature in view.features.items():
-        for part, expression in _expressions(field, feature):
-            place = f"{key}.features.{field}{part}"
-            type_, mistake = check_expression(connection, relation, expression, place)
-            if mistake:
-                yield mistake
-            elif part == ".expression" and _is_rate(feature) and type_ != "BOOLEAN":
-                yield Mistake(place, f"is {type_}, not true or false, so no share of events; compare it with something")
-
-
-def _is_rate(feature: ColumnFeature | WindowFeature) -> bool:
-    return isinstance(feature, WindowFeature) and feature.agg == "rate"
-
-
-def _expressions(field: str, feature: ColumnFeature | WindowFeature) -> Iterator[tuple[str, str]]:
-    """The expressions of a feature, each with the end of its key in the configuration."""
-    if feature.expression:
-        yield ".expression", feature.expression
-    elif isinstance(feature, ColumnFeature):
-        yield "", quote(field)
-    if isinstance(feature, WindowFeature) and feature.filter:
-        yield ".filter", feature.filter
-
-
-def _write(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    view: FeatureViewSpec,
-    keys: Mapping[str, str],
-    tables: Path,
-    folder: Path,
-) -> None:
-    import duckdb
-
-    file = tables / f"{_source(view).table}.parquet"
-    if view.is_windowed:
-        options = ", file_row_number = true" if needs_order(view) else ""
-        query = snapshot_sql(view, parquet(file, options=options), keys)
-    else:
-        query = _columns_sql(view, file, keys)
-    order = ", ".join([*map(quote, keys), "event_timestamp"])
-    try:
-        rows = connection.execute(
-            f"COPY (SELECT * FROM ({query}) ORDER BY {order}) "
-            f"TO {literal(str(folder / f'{name}.parquet'))} (FORMAT parquet, COMPRESSION zstd)"
-        ).fetchall()[0][0]
-    except duckdb.Error as error:
-        if is_machine_trouble(error):
-            raise
-        raise _blame(connection, name, view, parquet(file), error) from error
-    logger.info("feature view %s: %s rows", name, f"{rows:,}")
-
-
-def _columns_sql(view: FeatureViewSpec, file: Path, keys: Mapping[str, str]) -> str:
-    """The view's columns as they stand in the table, the last row for each key and time."""
-    source = _source(view)
-    known = known_at(source) if source.event_time else _ALWAYS
-    by = ", ".join(quote(name) for name in keys)
-    columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in keys.items()]
-    columns += [f"{known} AS event_timestamp", f"{known} AS created_timestamp"]
-    columns += [f"{_column_sql(field, feature)} AS {quote(field)}" for field, feature in view.features.items()]
-    present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in [*keys, "event_timestamp"])
-    return f"""
-SELECT * EXCLUDE (__position) FROM (
-    SELECT {", ".join(columns)}, file_row_number AS __position FROM {parquet(file, options=", file_row_number = true")}
-) WHERE {present}
-QUALIFY row_number() OVER (PARTITION BY {by}, event_timestamp ORDER BY __position DESC) = 1"""
-
-
-def _column_sql(field: str, feature: ColumnFeature | WindowFeature) -> str:
-    if isinstance(feature, WindowFeature):
-        return value_sql(feature)
-    return number(feature.expression or quote(field), feature.dtype)
-
-
-def _blame(
-    connection: duckdb.DuckDBPyConnection, name: str, view: FeatureViewSpec, relation: str, error: Exception
-) -> UserError:
-    """Which feature's values cannot be computed; known only once they are."""
-    import duckdb
-
-    mistakes = []
-    for field, feature in view.features.items():
+        Args:
+            tables: Where it is read from.
+            views: Where it is written to.
+        """
+        table = source_of(self.view).table
+        order = ", ".join([*map(quote, self.keys), EVENT_TIMESTAMP])
+        query = f"SELECT * FROM ({self._query(tables)}) ORDER BY {order}"
         try:
-            connection.execute(f"SELECT count({_column_sql(field, feature)}) FROM {relation}").fetchall()
-        except duckdb.Error as own:
-            wanted = sql_type(feature.dtype) if isinstance(feature, ColumnFeature) else value_type(feature)
-            part = ".expression" if feature.expression else ""
-            failed = f"cannot be computed{f' as {wanted}' if wanted else ''}"
-            mistakes.append(Mistake(f"features.{name}.features.{field}{part}", f"{failed}: {explain(own)}"))
-    return UserError(*mistakes or [Mistake(f"features.{name}", explain(error))])
+            rows = tables.session.write_parquet(query, views.file(self.name))
+        except MachineError:
+            raise
+        except EngineError as error:
+            raise blame(self.name, self.view, tables.relation(table), error) from error
+        logger.info("feature view %s: %s rows", self.name, f"{rows:,}")
+
+    def _query(self, tables: Tables) -> str:
+        table = source_of(self.view).table
+        if not self.view.is_windowed:
+            return self._columns_sql(tables.relation(table, numbered=True).sql)
+        relation = tables.relation(table, numbered=needs_order(self.view))
+        return snapshot_sql(self.view, relation.sql, self.keys)
+
+    def _columns_sql(self, relation: str) -> str:
+        """The view's columns as they stand in the table, the last row for each key and time."""
+        source = source_of(self.view)
+        known = known_at(source) if source.event_time else _ALWAYS
+        by = ", ".join(quote(name) for name in self.keys)
+        columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self.keys.items()]
+        columns += [f"{known} AS {EVENT_TIMESTAMP}", f"{known} AS {CREATED_TIMESTAMP}"]
+        columns += [f"{value_of(field, one)} AS {quote(field)}" for field, one in self.view.features.items()]
+        present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in [*self.keys, EVENT_TIMESTAMP])
+        return f"""
+SELECT * EXCLUDE (__position) FROM (
+    SELECT {", ".join(columns)}, file_row_number AS __position FROM {relation}
+) WHERE {present}
+QUALIFY row_number() OVER (PARTITION BY {by}, {EVENT_TIMESTAMP} ORDER BY __position DESC) = 1"""

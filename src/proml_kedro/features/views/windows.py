@@ -15,26 +15,18 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from proml_kedro.engine.duckdb import microseconds, quote
-from proml_kedro.features.views.aggregates import (
-    FROM_EVENTS,
-    distinct_sql,
-    final_sql,
-    floor_sql,
-    partials_sql,
-    reach,
-    renewals,
-    value_sql,
-)
-from proml_kedro.spec.features import FeatureSource, FeatureViewSpec, WindowFeature, window_length
+from proml_kedro.features.views.aggregates.base import Aggregate, Slot, floor_sql
+from proml_kedro.spec.features import FeatureSource, FeatureViewSpec, window_length
+from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 
 def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) -> str:
-    """The snapshots of a windowed view.
+    """Return the snapshots of a windowed view, in SQL.
 
     Args:
         view: The view.
-        relation: The table of events, as it stands after FROM; with a column ``file_row_number`` that decides between
-            events known at the same moment, if a feature is the last value.
+        relation: The table of events, as it stands after FROM. It has a column ``file_row_number`` if
+            :func:`needs_order` says so.
         keys: The view's key columns with the SQL type to give them.
 
     Returns:
@@ -44,60 +36,68 @@ def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) 
     """
     features = _windowed(view)
     by = ", ".join(quote(name) for name in keys)
-    partials = "".join(f", {sql}" for i, one in enumerate(features.values()) for sql in partials_sql(i, one))
+    slots = {name: Slot(i, by) for i, name in enumerate(features)}
+    partials = [by, "__tick", *_partials(features, slots)]
     parts = [
         f"events AS ({_events_sql(view, features, relation, keys)})",
-        f"partials AS (SELECT {by}, __tick{partials} FROM events GROUP BY {by}, __tick)",
+        f"partials AS (SELECT {', '.join(partials)} FROM events GROUP BY {by}, __tick)",
         f"ticks AS ({_ticks_sql(view, features, by)})",
     ]
     rows = f"SELECT *, true AS __is_tick FROM ticks LEFT JOIN partials USING ({by}, __tick)"
     frames = _frames(features)
-    for i, feature in enumerate(features.values()):
-        if feature.agg == "count_distinct":
-            used = dict.fromkeys((frames[reach(feature, one)], reach(feature, one)) for one in feature.windows)
-            parts.append(distinct_sql(i, list(used), by))
-            rows += f" LEFT JOIN changes{i} USING ({by}, __tick)"
-    values = [f"__v{i}" for i, feature in enumerate(features.values()) if feature.agg in FROM_EVENTS]
+    for name, feature in features.items():
+        used = dict.fromkeys((frames[feature.reach(one)], feature.reach(one)) for one in feature.windows)
+        changes = feature.changes(slots[name], list(used))
+        if changes is not None:
+            parts.append(changes)
+            rows += f" LEFT JOIN changes{slots[name].number} USING ({by}, __tick)"
+    values = [slots[name].value for name, feature in features.items() if feature.from_events]
     if values:
         rows += f" UNION ALL BY NAME SELECT {by}, __tick, {', '.join(values)}, false AS __is_tick FROM events"
     return f"""
 WITH {", ".join(parts)}
-SELECT {by}, make_timestamptz(__tick) AS event_timestamp, make_timestamptz(__tick) AS created_timestamp,
-{", ".join(_values(features))}
+SELECT {by}, make_timestamptz(__tick) AS {EVENT_TIMESTAMP}, make_timestamptz(__tick) AS {CREATED_TIMESTAMP},
+{", ".join(_values(features, slots))}
 FROM ({rows})
 WINDOW {", ".join(_windows(features, view.snapshot, by))}
 QUALIFY __is_tick"""
 
 
-def _windowed(view: FeatureViewSpec) -> dict[str, WindowFeature]:
-    return {name: feature for name, feature in view.features.items() if isinstance(feature, WindowFeature)}
+def _windowed(view: FeatureViewSpec) -> dict[str, Aggregate]:
+    return {name: feature for name, feature in view.features.items() if isinstance(feature, Aggregate)}
+
+
+def _partials(features: Mapping[str, Aggregate], slots: Mapping[str, Slot]) -> Iterator[str]:
+    for name, feature in features.items():
+        for part, sql in feature.partials(slots[name]).items():
+            yield f"{sql} AS {slots[name].column(part)}"
 
 
 def known_at(source: FeatureSource) -> str:
-    """When an event is known, in SQL; null when the event has no time, or one that is no point on the clock."""
+    """Return when an event is known, in SQL; null when it has no time, or one that is no point on the clock."""
     time = f"CAST({quote(source.event_time or '')} AS TIMESTAMPTZ)"
     known = f"{time} + to_microseconds({microseconds(source.delay)})" if source.delay else time
     return f"CASE WHEN isfinite({time}) THEN {known} END"
 
 
 def needs_order(view: FeatureViewSpec) -> bool:
-    """Whether the order of the table's rows matters to a view."""
-    return any(feature.agg == "last" for feature in _windowed(view).values())
+    """Return whether the order of the table's rows matters to a view."""
+    return any(feature.reads_position for feature in _windowed(view).values())
 
 
 def _events_sql(
-    view: FeatureViewSpec, features: Mapping[str, WindowFeature], relation: str, keys: Mapping[str, str]
+    view: FeatureViewSpec, features: Mapping[str, Aggregate], relation: str, keys: Mapping[str, str]
 ) -> str:
     """The events, each with the tick it is first counted at, in microseconds, and what it gives to every feature."""
     assert not isinstance(view.source, str)  # noqa: S101 - for the type checker: windowed views have a table
     hop = microseconds(view.snapshot)
     columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in keys.items()]
     columns.append(f"{floor_sql('__known', hop)} + {hop} AS __tick")
-    if any(feature.agg in ("last", "decay") for feature in features.values()):
+    if any(feature.reads_known for feature in features.values()):
         columns.append("__known")
     if needs_order(view):
         columns.append("file_row_number AS __position")
-    columns += [f"{value_sql(feature)} AS __v{i}" for i, feature in enumerate(features.values())]
+    columns += [f"{feature.value_sql()} AS __v{i}" for i, feature in enumerate(features.values())]
     present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in keys)
     return (
         f"SELECT {', '.join(columns)} FROM (SELECT *, epoch_us({known_at(view.source)}) AS __known FROM {relation}) "
@@ -105,13 +105,13 @@ def _events_sql(
     )
 
 
-def _ticks_sql(view: FeatureViewSpec, features: Mapping[str, WindowFeature], by: str) -> str:
+def _ticks_sql(view: FeatureViewSpec, features: Mapping[str, Aggregate], by: str) -> str:
     """The keys' ticks at which a value is written."""
     lengths = dict.fromkeys(window_length(window) for one in features.values() for window in one.windows)
     # An event leaves a window one window after the tick it entered at.
     leaving = "".join(f", __tick + {microseconds(one)}" for one in lengths if one is not None)
     query = f"SELECT {by}, unnest([__tick{leaving}]) AS __tick FROM partials"
-    for step, times in renewals(features.values(), view.snapshot).items():
+    for step, times in _renewals(features, view.snapshot).items():
         us = microseconds(step)
         # The next event's tick begins anew, so none is needed from there on.
         following = f"lead(__tick) OVER (PARTITION BY {by} ORDER BY __tick)"
@@ -122,21 +122,30 @@ def _ticks_sql(view: FeatureViewSpec, features: Mapping[str, WindowFeature], by:
     return f"SELECT DISTINCT {by}, __tick FROM ({query})"
 
 
-def _frames(features: Mapping[str, WindowFeature]) -> dict[timedelta | None, str]:
+def _renewals(features: Mapping[str, Aggregate], snapshot: timedelta) -> dict[timedelta, int]:
+    """How values that change by themselves are written anew after an event: step → how many of them."""
+    result: dict[timedelta, int] = {}
+    for feature in features.values():
+        if renewal := feature.renewal(snapshot):
+            step, times = renewal
+            result[step] = max(result.get(step, 0), times)
+    return result
+
+
+def _frames(features: Mapping[str, Aggregate]) -> dict[timedelta | None, str]:
     """The length of each frame once, with its name; None for the one that reaches back to the beginning."""
-    lengths = dict.fromkeys(reach(feature, window) for feature in features.values() for window in feature.windows)
+    lengths = dict.fromkeys(feature.reach(window) for feature in features.values() for window in feature.windows)
     return {length: f"w{position}" for position, length in enumerate([None, *(one for one in lengths if one)])}
 
 
-def _values(features: Mapping[str, WindowFeature]) -> Iterator[str]:
+def _values(features: Mapping[str, Aggregate], slots: Mapping[str, Slot]) -> Iterator[str]:
     frames = _frames(features)
-    for i, (name, feature) in enumerate(features.items()):
+    for name, feature in features.items():
         for window in dict.fromkeys(feature.windows):
-            value = final_sql(i, feature, frames[reach(feature, window)], frames[None])
-            yield f"{value} AS {quote(f'{name}_{window}')}"
+            yield f"{feature.final(slots[name], frames[feature.reach(window)])} AS {quote(f'{name}_{window}')}"
 
 
-def _windows(features: Mapping[str, WindowFeature], hop: timedelta, by: str) -> Iterator[str]:
+def _windows(features: Mapping[str, Aggregate], hop: timedelta, by: str) -> Iterator[str]:
     for length, name in _frames(features).items():
         # Ticks g - window + hop to g hold the events known from g - window up to, but not at, g.
         start = "UNBOUNDED" if length is None else str(microseconds(length - hop))

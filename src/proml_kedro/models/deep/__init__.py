@@ -3,7 +3,15 @@
 TensorFlow takes seconds to import: only functions that build, train or score a network do so.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+from proml_kedro.models.deep.spec import DeepSpec as Spec
+
 __all__ = [
+    "Component",
+    "Spec",
     "blocks",
     "build",
     "check_graph",
@@ -18,3 +26,12 @@ __all__ = [
     "spec",
     "statistics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``Component`` when it is asked for: the configuration is checked without its libraries."""
+    if name != "Component":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from proml_kedro.models.deep.component import Deep
+
+    return Deep

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from proml_kedro.models.deep.train import best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.models.deep.trainer import TrainingTask
 from proml_kedro.spec.model import ComponentSpec
+
+if TYPE_CHECKING:
+    from proml_kedro.models.deep.describe_text import NetworkDescription
 
 
 class Deep(Component):
@@ -132,6 +135,18 @@ class Deep(Component):
         component._fitted, state = FittedNetwork.load(component.spec, component._layout, folder)
         component._epochs = state["epochs"]
         return component
+
+    def describe(self, categories: int, key: str) -> NetworkDescription:
+        """Build the network without training it, and describe its inputs, shapes, weights and memory.
+
+        Raises:
+            UserError: Keras refuses a layer or its arguments.
+        """
+        from proml_kedro.models.deep.describe import describe
+        from proml_kedro.models.deep.describe_text import NetworkDescription
+
+        limit_tensorflow(1)
+        return NetworkDescription(describe(self.spec, self.inputs, categories, key))
 
     def summary(self) -> dict[str, Any]:
         """Count the weights, and how often each example was seen."""

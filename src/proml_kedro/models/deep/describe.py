@@ -111,7 +111,7 @@ def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str)
         tuple(_inputs(layout, statistics)),
         _groups(spec, layout),
         tuple(_nodes(spec, model, network.tensors)),
-        spec.outputs("binary"),
+        spec.output_names("binary"),
         embedding_weights,
         model.count_params(),
         _COPIES * _FLOAT * model.count_params(),

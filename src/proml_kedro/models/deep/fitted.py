@@ -68,7 +68,7 @@ class FittedNetwork:
         model: Any,
     ) -> Self:
         heads = [(head, learned[name]) for name, head in spec.all_heads().items()]
-        scorer = Scorer(preprocess, model, heads, spec.outputs("binary"))
+        scorer = Scorer(preprocess, model, heads, spec.output_names("binary"))
         return cls(spec, statistics, learned, preprocess, model, scorer)
 
     def finished(self, learned: Mapping[str, Learned], anew: bool) -> Self:

@@ -26,6 +26,7 @@ from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.spec.base import Name
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.outputs import Output
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -44,6 +45,7 @@ class DeepSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
     takes_vectors: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["deep"]
     features: DeepFeaturesSpec = DeepFeaturesSpec()
@@ -76,9 +78,9 @@ class DeepSpec(ComponentSpec):
         gives: tuple[str, ...] = self.all_heads()[head].gives
         return gives if head == self.main_head() else tuple(f"{head}_{one}" for one in gives)
 
-    def outputs(self, task: Task) -> tuple[str, ...]:
+    def outputs(self, task: Task) -> tuple[Output, ...]:
         """Name the outputs: those of the heads, then what is exposed."""
-        return (*self._head_outputs(), *self._exposure().names())
+        return tuple(map(Output, (*self._head_outputs(), *self._exposure().names())))
 
     def _head_outputs(self) -> list[str]:
         return [output for head in self.all_heads() for output in self.outputs_of(head)]

@@ -1,3 +1,18 @@
 """``kind: linear``: a ridge generalized linear model."""
 
-__all__ = ["component"]
+from __future__ import annotations
+
+from typing import Any
+
+from proml_kedro.models.linear.spec import LinearSpec as Spec
+
+__all__ = ["Component", "Spec", "component"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``Component`` when it is asked for: the configuration is checked without its libraries."""
+    if name != "Component":
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from proml_kedro.models.linear.component import Linear
+
+    return Linear

@@ -39,7 +39,7 @@ class Linear(Component):
         self._coefficients: Array = np.zeros(0)
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
-        """Maximise the penalised likelihood. It has nothing to choose: final, it learns from both periods."""
+        """Maximise the penalised likelihood of the training period, or of both periods when the component is final."""
         examples = train.join(validation) if context.final else train
         self._task = context.task
         self._vocabularies = learn_vocabularies(examples.columns, self.inputs)
@@ -111,7 +111,7 @@ class Linear(Component):
         return np.split(self._coefficients, np.cumsum(widths)[:-1])
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Margin (log-odds, the number itself, or the logarithm of the mean) and probability or mean."""
+        """Compute the margin (log-odds, the number itself, or the logarithm of the mean) and probability or mean."""
         numeric, *categorical = self._blocks()
         margin = self._intercept + self._numeric(columns) @ numeric
         for (rows, codes), coefficients in zip(self._known(columns), categorical, strict=True):
@@ -119,7 +119,7 @@ class Linear(Component):
         return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}
 
     def save(self, folder: Path) -> None:
-        """``coefficients.npy`` and, beside it, what the numbers mean in ``encoding.json``."""
+        """Write ``coefficients.npy``, and ``encoding.json`` with scales, categories and intercept."""
         np.save(folder / "coefficients.npy", self._coefficients, allow_pickle=False)
         encoding = {
             "task": self._task,
@@ -132,7 +132,7 @@ class Linear(Component):
 
     @classmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
-        """What :meth:`save` wrote."""
+        """Read what :meth:`save` wrote."""
         component = cls(spec, inputs)
         encoding = json.loads((folder / "encoding.json").read_text())
         component._coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
@@ -149,5 +149,5 @@ class Linear(Component):
         return {name: float(value) / total for name, value in zip(self._numbers, size, strict=True)}
 
     def summary(self) -> dict[str, Any]:
-        """How many coefficients there are."""
+        """The number of coefficients."""
         return {"coefficients": len(self._coefficients)}

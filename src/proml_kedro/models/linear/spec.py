@@ -20,6 +20,7 @@ class LinearSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["linear"]
     penalty: Annotated[float, Field(gt=0)] = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -16,6 +16,8 @@ class LogisticSpec(ComponentSpec):
         penalty: Half of it times the sum of the squared coefficients is added to the summed log loss.
         max_iterations: Of the optimiser (L-BFGS).
     """
+
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["logistic"]
     penalty: Annotated[float, Field(gt=0)] = 1.0

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from proml_kedro.models.columns import row_count, sigmoid
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed import effects, score, warm_start
 from proml_kedro.models.mixed.choose_engine import is_streamed
-from proml_kedro.models.mixed.effects import EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed.fitted import Learned
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.memory import arrange

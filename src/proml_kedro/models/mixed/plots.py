@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.effects import EntityEffect, fixed_effects, most_different
+from proml_kedro.models.effects import EntityEffect
+from proml_kedro.models.mixed.effects import fixed_effects, most_different
 from proml_kedro.models.mixed.fitted import Effect, Learned
 from proml_kedro.models.mixed.spec import INTERCEPT
 from proml_kedro.models.mixed.terms import Terms

@@ -16,6 +16,7 @@ from proml_kedro.models.mixed.choose_engine import obstacles
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ComponentSpec
+from proml_kedro.spec.outputs import Output
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 INTERCEPT = "intercept"
@@ -173,6 +174,7 @@ class MixedSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
     warm_starts: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["mixed"]
     loss: Loss | None = None
@@ -239,9 +241,10 @@ class MixedSpec(ComponentSpec):
         """What is minimised for this sort of label."""
         return self.loss or LOSSES[task][0]
 
-    def outputs(self, task: Task) -> tuple[str, ...]:
+    def outputs(self, task: Task) -> tuple[Output, ...]:
         """Margin and probability; for a label that is not binary margin, mean and variance."""
-        return ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+        names = ("margin", "probability") if task == "binary" else ("margin", "mean", "variance")
+        return tuple(map(Output, names))
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Terms of no input, a loss that is not for the label, an exposure of no count, what cannot be streamed."""

@@ -110,7 +110,7 @@ class XGBoost(Component):
         )
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean."""
+        """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean."""
         margin = self._margin(columns)
         if self.spec.learns_order:
             return {"margin": margin, "probability": self._calibration.probability(margin)}
@@ -122,7 +122,7 @@ class XGBoost(Component):
         return np.asarray(margin, np.float64)
 
     def save(self, folder: Path) -> None:
-        """``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
+        """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
         calibration = self._calibration
         self._booster.set_attr(task=self._task, slope=repr(calibration.slope), offset=repr(calibration.offset))
         self._booster.save_model(folder / "model.ubj")
@@ -131,7 +131,7 @@ class XGBoost(Component):
 
     @classmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
-        """What :meth:`save` wrote; scores with one thread."""
+        """Read what :meth:`save` wrote; the component scores with one thread."""
         import xgboost
 
         component = cls(spec, inputs)
@@ -143,18 +143,18 @@ class XGBoost(Component):
         return component
 
     def importance(self) -> dict[str, float]:
-        """Share of the gain in the objective that splits on each input brought."""
+        """Share of each input in the gain that splits brought in the objective."""
         gain = self._booster.get_score(importance_type="total_gain")
         total = sum(gain.values()) or 1.0
         return {one.name: gain.get(one.name, 0.0) / total for one in self.inputs}
 
     def summary(self) -> dict[str, Any]:
-        """How many trees there are."""
+        """The number of trees."""
         return {"trees": self._booster.num_boosted_rounds()}
 
 
 def _bar(advance: Callable[[], None]) -> Any:
-    """An XGBoost callback that advances a progress bar by one for each tree."""
+    """Make an XGBoost callback that advances a progress bar by one for each tree."""
     import xgboost
 
     class Bar(xgboost.callback.TrainingCallback):

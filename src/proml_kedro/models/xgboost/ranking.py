@@ -15,7 +15,7 @@ _RIDGE = 1e-6  # keeps the slope finite when the margin separates the classes
 
 
 def by_group(examples: Examples) -> Examples:
-    """The rows with those of a group together, as XGBoost wants them; every row of a group has the group's mean weight.
+    """Sort rows by group, as XGBoost requires it; every row of a group has the group's mean weight.
 
     Raises:
         ValueError: There are no groups.
@@ -31,7 +31,7 @@ def by_group(examples: Examples) -> Examples:
 
 
 def weight_of_groups(examples: Examples) -> npt.NDArray[np.float32] | None:
-    """One weight for each group of rows that are in the order of :func:`by_group`; None when all count 1."""
+    """Weight of each group, for rows in the order of :func:`by_group`; None when all count 1."""
     if examples.weight is None or examples.group is None:
         return None
     return examples.weight[np.flatnonzero(np.diff(examples.group, prepend=-1))]
@@ -68,5 +68,5 @@ class Calibration:
         return cls(float(found[0] / scale), float(found[1] - found[0] * middle / scale))
 
     def probability(self, margin: Array) -> npt.NDArray[np.float64]:
-        """Shape (n,)."""
+        """Compute the probability of each margin; float64 of shape (n,)."""
         return sigmoid(self.slope * margin.astype(np.float64) + self.offset)

@@ -86,6 +86,7 @@ class XGBoostSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset(_METRICS)
+    takes_weights: ClassVar[bool] = True
 
     kind: Literal["xgboost"]
     objective: Objective = "pointwise"

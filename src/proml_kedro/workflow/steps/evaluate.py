@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.spec import ModelSpec
+from proml_kedro.spec.split import TEST
+from proml_kedro.spec.training_set import DAY, FILE, LABEL
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.run import Run
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.component import Columns
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
 
 def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, trained_baseline: Artifact) -> Artifact:
@@ -26,7 +27,7 @@ def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, tr
     return run.store.build(
         recipes.evaluation(run.spec),
         {"training_set": training_set, **trained},
-        lambda folder: _write(run, training_set.file("training_set.parquet"), trained_model, trained_baseline, folder),
+        lambda folder: _write(run, training_set.file(FILE), trained_model, trained_baseline, folder),
         code=("evaluation", "models", "plots", "workflow.steps.evaluate"),
     )
 
@@ -41,29 +42,29 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     graph, candidate = _score(run, rows, spec.model, trained_model)
     facts, ranking = _facts(run, rows), evaluation.ranking_for(spec.problem)
     scored = ScoredRows(
-        label=facts["label"],
+        label=facts[LABEL],
         candidate=candidate,
         baseline=_score(run, rows, evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
         task=spec.problem.label.task,
         clusters=facts.get(evaluation.compare.cluster_by),
-        grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split("test"))) if ranking else None,
+        grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
-    write_report(folder, result, scored, facts["day"], Insight(graph.importance(), graph.report(folder)))
+    write_report(folder, result, scored, facts[DAY], Insight(graph.importance(), graph.report(folder)))
 
 
 def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:
     """Load a model and score the test rows."""
     from proml_kedro.evaluation.rows import ModelScores
     from proml_kedro.models.columns import in_split, read_columns
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
     problem = run.spec.problem
     graph = ModelGraph.load(model, run.input_types, trained.path, problem.label.task)
-    columns = read_columns(rows, graph.inputs, in_split("test"), run.spec.hardware.precision)
+    columns = read_columns(rows, graph.inputs, in_split(TEST), run.spec.hardware.precision)
     ranked = run.spec.evaluation.ranking_for(problem) is not None
-    order = _order(graph, columns, run.spec.features.neutral()) if ranked else None
-    return graph, ModelScores(model.name, graph.score(columns), order)
+    scores = graph.score(columns)
+    return graph, ModelScores(model.name, scores, _order(run, rows, graph, scores) if ranked else None)
 
 
 def _facts(run: Run, rows: Path) -> Columns:
@@ -72,17 +73,17 @@ def _facts(run: Run, rows: Path) -> Columns:
     from proml_kedro.models.component import Input
 
     cluster = run.spec.evaluation.compare.cluster_by
-    names = dict.fromkeys(["label", "day", *([cluster] if cluster != "row" else [])])
-    inputs = [Input(name, "float" if name == "label" else "str") for name in names]
-    return read_columns(rows, inputs, in_split("test"), "float64")
+    names = dict.fromkeys([LABEL, DAY, *([cluster] if cluster != "row" else [])])
+    inputs = [Input(name, "float" if name == LABEL else "str") for name in names]
+    return read_columns(rows, inputs, in_split(TEST), "float64")
 
 
-def _order(graph: ModelGraph, columns: Columns, neutral: Mapping[str, object]) -> npt.NDArray[np.float64]:
+def _order(run: Run, rows: Path, graph: ModelGraph, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
-    import numpy as np
+    from proml_kedro.bundle.row_scorer import RowScorer
+    from proml_kedro.models.columns import in_split, read_columns
 
-    changed = dict(columns)
-    for name, value in neutral.items():
-        if name in changed:
-            changed[name] = np.full_like(changed[name], value)
-    return graph.score(changed)
+    scorer = RowScorer(graph, run.spec.features, run.spec.hardware.precision)
+    if not scorer.neutral:
+        return scores
+    return scorer.order_scores(read_columns(rows, scorer.inputs, in_split("test"), "float64"))

@@ -55,11 +55,7 @@ def _fingerprints(problem: ProblemSpec, base_path: Path) -> dict[str, Any]:
     """Fingerprint of each source, by table."""
     from proml_kedro.features.tables.read import source_fingerprint
 
-    return {
-        name: source_fingerprint(name, table.source, base_path)
-        for name, table in problem.tables.items()
-        if table.source
-    }
+    return {name: source_fingerprint(name, table, base_path) for name, table in problem.tables.items() if table.source}
 
 
 def _link(source: str, target: str) -> None:

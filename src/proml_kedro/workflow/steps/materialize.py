@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact, Stamp, code_fingerprint
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
@@ -52,7 +53,7 @@ def _materialize(run: Run, training_set: Artifact, feature_tables: Artifact) -> 
     spec = run.spec
     repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
     views = views_of(repository, run.service_name)
-    newest = newest_moment(training_set.file("training_set.parquet"))
+    newest = newest_moment(training_set.file(FILE))
     materialize_new(repository, feature_tables.path, views, newest, spec.hardware, anew=not run.store.reuse)
 
 

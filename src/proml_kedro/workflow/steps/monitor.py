@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow.run import Run
 
 
@@ -40,11 +41,11 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     from proml_kedro.health.periods import History
     from proml_kedro.health.read_current import read_current
     from proml_kedro.health.report import write_result
-    from proml_kedro.models.graph.graph import ModelGraph
+    from proml_kedro.models.graph import ModelGraph
 
     spec, monitoring = run.spec, run.spec.monitoring
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
-    past = History(training_set.file("training_set.parquet"), graph)
+    past = History(training_set.file(FILE), graph)
     reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
     if current_file:
         current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.run import Run
 
@@ -15,13 +16,13 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
 
     def write(folder: Path) -> None:
         from proml_kedro.bundle import write_bundle as write_files
-        from proml_kedro.models.graph.graph import ModelGraph
+        from proml_kedro.models.graph import ModelGraph
 
         write_files(
             folder,
             graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
             config=run.spec.model_dump(mode="json"),
-            training_set=training_set.file("training_set.parquet"),
+            training_set=training_set.file(FILE),
             metrics=evaluation.json("metrics.json"),
             lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
             name=f"{problem.name}-{model.name}",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from proml_kedro.artifacts import Artifact, Recipe
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.spec import ModelSpec
+from proml_kedro.spec.split import TRAIN, VALIDATION
+from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.run import Run
 
@@ -39,13 +41,13 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
     def write(folder: Path, checkpoints: Path) -> None:
         from proml_kedro.models.component import FitContext
         from proml_kedro.models.examples import read_examples
-        from proml_kedro.models.graph.graph import ModelGraph
+        from proml_kedro.models.graph import ModelGraph
 
-        spec, rows = run.spec, training_set.file("training_set.parquet")
+        spec, rows = run.spec, training_set.file(FILE)
         graph = ModelGraph(model, run.input_types, spec.problem.label.task)
         train, validation = (
             read_examples(rows, split, graph.inputs, spec.problem, spec.hardware.precision)
-            for split in ("train", "validation")
+            for split in (TRAIN, VALIDATION)
         )
         context = FitContext(spec.hardware, spec.seed, key, task=spec.problem.label.task, checkpoints=checkpoints)
         groups = _groups(rows, model.training.cross_fit.group)
@@ -68,7 +70,7 @@ def _groups(rows: Path, column: str | None) -> npt.NDArray[np.object_] | None:
     from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.component import Input
 
-    return read_columns(rows, [Input(column, "str")], in_split("train"))[column]
+    return read_columns(rows, [Input(column, "str")], in_split(TRAIN))[column]
 
 
 def _open(folder: Path, key: str) -> Bundle:

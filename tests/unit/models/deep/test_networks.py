@@ -13,7 +13,7 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.deep.build import run
 from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.deep.export import argument
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import HardwareSpec, ModelSpec, ProblemSpec
 from proml_kedro.testing import INPUTS, VECTOR, make_examples
 
@@ -153,7 +153,7 @@ def check_network(seed, folder):
     component = fitted(random_config(seed), 256, RICH, make_rich)
     fresh = make_rich(40, 3).columns
     scores = component.score(fresh)
-    assert set(scores) == set(component.spec.outputs("binary"))
+    assert set(scores) == set(component.spec.output_names("binary"))
     for values in scores.values():
         assert values.shape == (40,)
         assert np.isfinite(values).all()

@@ -174,7 +174,7 @@ def test_outputs_are_known_from_the_declaration_alone():
         "price": {"of": "deep", "loss": "quantile", "quantiles": [0.5, 0.975], "label": "grade"},
     }
     spec = with_heads(heads=heads, expose={"affinity": "one", "hidden": "deep", "town": "shop.city"})
-    assert spec.outputs("binary")[:8] == (
+    assert spec.output_names("binary")[:8] == (
         "rank_margin",
         "rank_probability",
         "margin",
@@ -185,7 +185,7 @@ def test_outputs_are_known_from_the_declaration_alone():
         "price_q97_5",
     )
     rest = ["affinity", *(f"hidden_{number}" for number in range(4)), *(f"town_{number}" for number in range(16))]
-    assert spec.outputs("binary")[8:] == tuple(rest)
+    assert spec.output_names("binary")[8:] == tuple(rest)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_several_heads_learn_their_own_labels():
     component = fitted(made, with_labels(1500, 1), with_labels(300, 2))
     fresh = with_labels(500, 3)
     found = component.score(fresh.columns)
-    assert set(found) == set(component.spec.outputs("binary"))
+    assert set(found) == set(component.spec.output_names("binary"))
     known = ~np.isnan(fresh.columns["shop.price"])
     assert np.corrcoef(found["price_mean"][known], fresh.columns["shop.price"][known])[0, 1] > 0.8
     for name in ("probability", "order_probability"):

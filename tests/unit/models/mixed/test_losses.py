@@ -49,7 +49,7 @@ def test_numbers_are_learned_in_their_own_unit():
     assert facts["deviation of shop intercept"] == pytest.approx(6, rel=0.15)
     assert facts["residual deviation"] == pytest.approx(5, rel=0.03)
     said = component.score(fresh.columns)
-    assert set(said) == set(component.spec.outputs("regression"))
+    assert set(said) == set(component.spec.output_names("regression"))
     z = (fresh.label - said["mean"]) / np.sqrt(said["variance"])
     assert z.std() == pytest.approx(1, abs=0.03)
 

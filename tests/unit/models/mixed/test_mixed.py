@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
-from proml_kedro.models.graph.graph import ModelGraph
+from proml_kedro.models.graph import ModelGraph
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale
 from proml_kedro.models.mixed.spec import MixedSpec

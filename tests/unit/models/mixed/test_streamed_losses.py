@@ -127,7 +127,7 @@ def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
     examples, fresh = make_visits(loss, weighted=weighted), make_visits(loss, 400, 400, seed=2)
     one, other = fitted(loss, examples), fitted(loss, examples, "memory")
     said, expected = one.score(fresh.columns), other.score(fresh.columns)
-    assert set(said) == set(one.spec.outputs(TASKS[loss]))
+    assert set(said) == set(one.spec.output_names(TASKS[loss]))
     for name, values in expected.items():
         np.testing.assert_allclose(said[name], values, rtol=0.05, atol=0.05 * values.std())
     assert sum(one.importance().values()) == pytest.approx(1)

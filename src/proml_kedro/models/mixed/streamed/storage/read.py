@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.columns import ParquetRows, as_numbers
+from proml_kedro.models.columns import as_numbers
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.encoding import SEPARATOR
 from proml_kedro.models.mixed.streamed.storage.partition import Batch
@@ -90,7 +90,7 @@ def _add_exposure(offset: Array, exposure: Array) -> Array:
 
 def _parts(examples: Examples, names: list[str]) -> Iterator[dict[str, Any]]:
     """Arrow arrays by name."""
-    if isinstance(examples.source, ParquetRows):
+    if examples.source is not None:
         for batch in examples.source.record_batches(names, _ROWS):
             yield {name: batch.column(name) for name in names}
         return

@@ -1,0 +1,100 @@
+"""A table that is not read yet: its SQL, the engine that can run it, and its schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from proml_kedro.engine.duckdb import enclosed, explain, find
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.errors import Mistake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Engine(Protocol):
+    """What a relation needs of the engine that reads it; :class:`proml_kedro.engine.session.Session` is one."""
+
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a query and return its rows."""
+        ...
+
+    def row(self, query: str) -> tuple[Any, ...]:
+        """Run a query and return its first row."""
+        ...
+
+    def records(self, query: str) -> list[dict[str, Any]]:
+        """Run a query and return its rows as dicts by column."""
+        ...
+
+    def arrow(self, query: str) -> pa.Table:
+        """Run a query and return its result as an Arrow table."""
+        ...
+
+    def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its result in record batches."""
+        ...
+
+    def write_parquet(self, query: str, file: Path) -> int:
+        """Run a query, write its result to a Parquet file and return the number of rows."""
+        ...
+
+    def columns(self, query: str) -> dict[str, str]:
+        """Return names and SQL types of a query's columns. No row is read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows that an engine can read. ``str()`` of it stands after FROM in a query.
+
+    Attributes:
+        sql: The same text.
+        engine: What can read it.
+    """
+
+    sql: str
+    engine: Engine = field(repr=False, compare=False)
+
+    def __str__(self) -> str:
+        return self.sql
+
+    @cached_property
+    def schema(self) -> dict[str, str]:
+        """Names and SQL types of the columns. No row is read."""
+        return self.engine.columns(f"SELECT * FROM {self.sql}")
+
+    def type_of(self, column: str) -> str | None:
+        """Return the SQL type of a column, whose case does not matter. None when there is none of that name."""
+        return find(column, self.schema)
+
+    def has_rows(self) -> bool:
+        """Return whether there is a row; no more than one is read."""
+        return bool(self.engine.rows(f"SELECT 1 FROM {self.sql} LIMIT 1"))
+
+    def select(self, columns: str, where: str = "") -> Relation:
+        """Return a relation of expressions over this one.
+
+        Args:
+            columns: What stands after SELECT.
+            where: A condition; all rows when left out.
+        """
+        condition = f" WHERE {where}" if where else ""
+        return Relation(f"(SELECT {columns} FROM {self.sql}{condition})", self.engine)
+
+    def check_expression(self, expression: str, key: str) -> tuple[str | None, Mistake | None]:
+        """Return the SQL type of an expression over the columns, or what is wrong with it. No row is read.
+
+        Args:
+            expression: The expression.
+            key: Where it stands in the configuration.
+        """
+        query = f"SELECT {enclosed(expression)} AS value FROM {self.sql}"
+        try:
+            return self.engine.columns(query)["value"], None
+        except EngineError as error:
+            return None, Mistake(key, explain(error, self.schema))

@@ -1,0 +1,148 @@
+"""A session on the engine that reads tables: the one place that opens DuckDB and translates its errors."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proml_kedro.engine.duckdb import literal, parquet
+from proml_kedro.engine.errors import DataError, EngineError, MachineError, MemoryShortageError
+from proml_kedro.engine.relation import Relation
+from proml_kedro.errors import UserError
+from proml_kedro.hardware import duckdb_settings
+from proml_kedro.spec.hardware import HardwareSpec
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+Row = tuple[Any, ...]
+
+
+@contextmanager
+def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[Session]:
+    """Open an in-memory session that keeps to the hardware's threads and memory and uses the disk beyond them.
+
+    Args:
+        hardware: The machine.
+        folder: Where a temporary folder is made, and removed at the end. The system's place when left out.
+
+    Raises:
+        UserError: The memory does not suffice, even with the disk.
+    """
+    import duckdb
+
+    spill = Path(tempfile.mkdtemp(prefix=".duckdb-", dir=folder))
+    try:
+        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+            session = Session(connection)
+            # One by one: the time zone belongs to an extension that is loaded once there is a connection.
+            for name, value in {**duckdb_settings(hardware), "temp_directory": spill}.items():
+                session.run(f"SET {name} = {literal(str(value))}")
+            yield session
+    except MemoryShortageError as error:
+        raise UserError.at("hardware.memory", f"{hardware.memory} is too little for this much data") from error
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+class Session:
+    """Runs queries. Every method that runs one raises :class:`~proml_kedro.engine.errors.EngineError` if it fails.
+
+    Args:
+        connection: A connection of DuckDB.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def run(self, query: str) -> None:
+        """Run a statement that has no result."""
+        with _translated():
+            self._connection.execute(query)
+
+    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """Run a query and return its rows.
+
+        Args:
+            query: The query.
+            parameters: Values of its question marks.
+        """
+        with _translated():
+            result: list[Row] = self._connection.execute(query, list(parameters) or None).fetchall()
+        return result
+
+    def row(self, query: str) -> Row:
+        """Run a query and return its first row."""
+        return self.rows(query)[0]
+
+    def records(self, query: str) -> list[dict[str, Any]]:
+        """Run a query and return its rows as dicts by column."""
+        with _translated():
+            result = self._connection.execute(query)
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def arrow(self, query: str) -> pa.Table:
+        """Run a query and return its result as an Arrow table."""
+        with _translated():
+            return self._connection.sql(query).to_arrow_table()
+
+    def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
+        """Run a query and return its result in record batches.
+
+        Args:
+            query: The query.
+            size: Rows of a batch, at most.
+        """
+        with _translated():
+            yield from self._connection.sql(query).to_arrow_reader(size)
+
+    def write_parquet(self, query: str, file: Path) -> int:
+        """Run a query, write its result to a Parquet file and return the number of rows."""
+        target = literal(str(file))
+        return int(self.row(f"COPY ({query}) TO {target} (FORMAT parquet, COMPRESSION zstd)")[0])
+
+    def register(self, name: str, table: Any) -> None:
+        """Give a name to an Arrow table or a pandas frame, which is read in place."""
+        with _translated():
+            self._connection.register(name, table)
+
+    def relation(self, sql: str) -> Relation:
+        """Return what stands after FROM as a relation. Nothing is read."""
+        return Relation(sql, self)
+
+    def parquet(self, *files: Path, numbered: bool = False, union_by_name: bool = False) -> Relation:
+        """Return Parquet files as one relation. Nothing is read.
+
+        Args:
+            files: The files.
+            numbered: Whether to add a column ``file_row_number``, the place of a row in its file, from 0.
+            union_by_name: Whether files may lack columns that others have.
+        """
+        options = ", file_row_number = true" if numbered else ""
+        return self.relation(parquet(*files, options=options + (", union_by_name = true" if union_by_name else "")))
+
+    def columns(self, query: str) -> dict[str, str]:
+        """Return names and SQL types of a query's columns. No row is read."""
+        return {row[0]: row[1] for row in self.rows(f"DESCRIBE {query}")}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryShortageError(str(error)) from error
+    except duckdb.IOException as error:
+        raise MachineError(str(error)) from error
+    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
+        raise DataError(str(error)) from error
+    except duckdb.Error as error:
+        raise EngineError(str(error)) from error

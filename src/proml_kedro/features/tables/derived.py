@@ -1,0 +1,63 @@
+"""Columns that are derived from others of a table, each of which later ones may read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proml_kedro.engine.duckdb import enclosed, quote
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.relation import Relation
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.spec.table import TableSpec
+
+
+@dataclass(frozen=True)
+class DerivedColumns:
+    """The derived columns of one table.
+
+    Attributes:
+        table: The table.
+        key: Where it stands in the configuration.
+    """
+
+    table: TableSpec
+    key: str
+
+    def add(self, relation: Relation) -> Relation:
+        """Return a relation with the derived columns."""
+        for name, expression in self.table.columns.items():
+            relation = relation.select(f"*, {enclosed(expression)} AS {quote(name)}")
+        return relation
+
+    def check(self, relation: Relation) -> None:
+        """Check all expressions over a relation, which should have no rows.
+
+        Raises:
+            UserError: An expression does not work, or a name is taken.
+        """
+        mistakes = []
+        for name, expression in self.table.columns.items():
+            key = f"{self.key}.columns.{name}"
+            if relation.type_of(name) is not None:
+                mistakes.append(Mistake(key, f"the file already has a column '{name}'; give this one another name"))
+                continue
+            _, mistake = relation.check_expression(expression, key)
+            if mistake:
+                mistakes.append(mistake)
+            value = "NULL" if mistake else enclosed(expression)  # so that later columns are checked too
+            relation = relation.select(f"*, {value} AS {quote(name)}")
+        if mistakes:
+            raise UserError(*mistakes)
+
+    def first_failing(self, relation: Relation) -> str | None:
+        """Return the first column whose values cannot be computed, or that is derived from such a one."""
+        with_columns = self.add(relation)
+        return next((name for name in self.table.columns if _fails(name, with_columns)), None)
+
+
+def _fails(column: str, relation: Relation) -> bool:
+    try:
+        relation.engine.rows(f"SELECT count({quote(column)}) FROM {relation}")
+    except EngineError:
+        return True
+    return False

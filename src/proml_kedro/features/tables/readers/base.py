@@ -1,0 +1,152 @@
+"""What a table reader is: its YAML, how it makes a relation of a source, and whom it blames."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from proml_kedro.engine.duckdb import find, quote
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.relation import Relation
+from proml_kedro.engine.session import Session
+from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.features.tables.files import fingerprint_of, locate
+from proml_kedro.spec.table import TableSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a table is read from.
+
+    Attributes:
+        name: The table's name in the problem.
+        text: The source as YAML has it.
+        base_path: What relative paths are relative to.
+    """
+
+    name: str
+    text: str
+    base_path: Path
+
+    @property
+    def key(self) -> str:
+        """Where the table stands in the configuration."""
+        return f"problem.tables.{self.name}"
+
+    def files(self) -> list[Path]:
+        """Return the files, sorted.
+
+        Raises:
+            UserError: There are none.
+        """
+        return locate(f"{self.key}.source", self.text, self.base_path)
+
+
+class TableReader(TableSpec):
+    """A table that can be read. A reader that users add is a subclass, registered by an entry point.
+
+    :func:`proml_kedro.testing.check_table_reader` proves it. Rows come in the order of the source.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of files that it reads, in lower case; none for a reader that must be named in YAML."""
+    many_files: ClassVar[bool] = False
+    """Whether several files can be one table."""
+    reads_files: ClassVar[bool] = True
+    """Whether sources are files; if not, :meth:`fetch` and :meth:`fingerprint` are to be overridden."""
+    applies_types: ClassVar[bool] = False
+    """Whether :meth:`relation` gives columns their declared types; they are cast otherwise."""
+
+    @classmethod
+    def claims(cls, source: str) -> bool:
+        """Return whether the text of a source says that this reader is meant."""
+        return bool(cls.suffixes) and source.lower().endswith(cls.suffixes)
+
+    @contextmanager
+    def fetch(self, source: Source, folder: Path) -> Iterator[Sequence[Path]]:
+        """Give the files to read, which stay while the block runs.
+
+        Args:
+            source: What to read.
+            folder: For temporary files, which the reader removes.
+
+        Raises:
+            UserError: There are none.
+        """
+        yield source.files()
+
+    @abstractmethod
+    def relation(self, files: Sequence[Path], session: Session) -> Relation:
+        """Return the rows. Nothing needs to be read yet.
+
+        Args:
+            files: What :meth:`fetch` gave: one file, or several if :attr:`many_files`.
+            session: What will read them.
+
+        Raises:
+            EngineError: They cannot be read.
+        """
+
+    def fingerprint(self, source: Source) -> str:
+        """Return a digest that differs when the source holds something else.
+
+        Raises:
+            UserError: There is no such source.
+        """
+        return fingerprint_of(source.files())
+
+    def blame(self, error: EngineError, files: Sequence[Path], session: Session) -> tuple[str, str] | None:
+        """Return where a source that could not be read to its end is broken; None when that is not known.
+
+        Args:
+            error: What the engine raised.
+            files: What was read.
+            session: What read them.
+
+        Returns:
+            A key inside of the table, such as ``source``, and what is wrong there.
+        """
+        return None
+
+    @classmethod
+    @abstractmethod
+    def sample(cls, rows: pa.Table, folder: Path) -> Mapping[str, Any]:
+        """Write rows in the reader's format and return the YAML that reads them, for the law.
+
+        Args:
+            rows: Columns ``n`` (int64), ``x`` (float64) and ``s`` (text), each with nulls; no text is empty or ``NA``.
+            folder: Where to; ``source`` is relative to it.
+        """
+
+
+def cast_columns(types: Mapping[str, str], relation: Relation) -> Relation:
+    """Return a relation with some columns cast to other SQL types."""
+    casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in types.items()]
+    return replace_columns(casts, relation)
+
+
+def replace_columns(columns: Sequence[str], relation: Relation) -> Relation:
+    """Return a relation with some of its columns computed anew, each given as ``expression AS name``."""
+    return relation.select(f"* REPLACE ({', '.join(columns)})") if columns else relation
+
+
+def check_typed_columns(table: TableSpec, columns: Mapping[str, str], key: str) -> None:
+    """Check that the columns in the table's ``types`` exist.
+
+    Raises:
+        UserError: One does not.
+    """
+    mistakes = [
+        Mistake(f"{key}.types.{name}", unknown("column", name, columns))
+        for name in table.types
+        if find(name, columns) is None
+    ]
+    if mistakes:
+        raise UserError(*mistakes)

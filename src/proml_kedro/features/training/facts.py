@@ -1,0 +1,115 @@
+"""What the examples are, before any feature is joined to them: how many, of which label, in which split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proml_kedro.engine.duckdb import enclosed, explain, quote
+from proml_kedro.engine.errors import EngineError
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.features.tables.stored import Tables
+from proml_kedro.features.training.labels import kept
+from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.split import SPLITS
+from proml_kedro.spec.training_set import SPLIT
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the examples.
+
+    Attributes:
+        rows: Examples with a label.
+        dropped: Those without one.
+        splits: For each split its rows, mean label and first and last moment.
+    """
+
+    rows: int
+    dropped: int
+    splits: dict[str, dict[str, Any]]
+
+
+def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
+    """Count the examples, and check that every split can be learned from or judged by.
+
+    Args:
+        problem: The problem.
+        tables: Its tables.
+
+    Raises:
+        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split has
+            no rows, or only one label.
+    """
+    table = tables.relation(problem.examples.table, numbered=True)
+    try:
+        splits = {one[SPLIT]: one for one in table.engine.records(_facts_sql(problem, table.sql))}
+        (total,) = table.engine.row(f"SELECT count(*) FROM {table}")
+    except EngineError as error:
+        raise UserError.at("problem.label.expression", explain(error)) from error
+    mistakes = [*_check_complete(problem, splits)] or [*_check_splits(problem, splits)]
+    if mistakes:
+        raise UserError(*mistakes)
+    rows = sum(one["rows"] for one in splits.values())
+    return Facts(rows, total - rows, {name: _facts_of(splits[name]) for name in SPLITS})
+
+
+def _facts_sql(problem: ProblemSpec, table: str) -> str:
+    moment = quote(problem.examples.timestamp)
+    weight = enclosed(problem.examples.weight or "1")
+    return f"""
+        SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
+            avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
+            count(*) FILTER ({moment} IS NULL) AS no_moment,
+            count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
+            count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
+            sum(__weight) AS total_weight,
+            count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
+        FROM (
+            SELECT *, {problem.split.sql(moment)} AS __split,
+                CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label, CAST({weight} AS DOUBLE) AS __weight
+            FROM {table} WHERE {kept(problem)})
+        GROUP BY 1"""
+
+
+def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
+    first, last = split["first"].isoformat(), split["last"].isoformat()
+    return {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+
+
+def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    rows, no_moment, no_label, no_count, no_weight = (
+        sum(one[name] for one in splits.values()) for name in ("rows", "no_moment", "no_label", "no_count", "no_weight")
+    )
+    if not rows:
+        yield Mistake("problem.label.drop_when", "drops every example")
+    if no_moment:
+        message = f"'{problem.examples.timestamp}' is null in {no_moment:,} of {rows:,} examples; leave them out"
+        yield Mistake("problem.examples.timestamp", f"{message} with label.drop_when")
+    if no_label:
+        message = f"is null or not finite for {no_label:,} of {rows:,} examples; leave them out with drop_when"
+        yield Mistake("problem.label.expression", message)
+    if no_count and problem.label.task == "count":
+        message = f"is negative or not a whole number for {no_count:,} of {rows:,} examples; is the task 'regression'?"
+        yield Mistake("problem.label.expression", message)
+    if no_weight:
+        message = f"is negative, null or infinite for {no_weight:,} of {rows:,} examples"
+        yield Mistake("problem.examples.weight", message)
+
+
+def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    first, last = min(one["first"] for one in splits.values()), max(one["last"] for one in splits.values())
+    part = "period" if problem.split.is_by_time else "part"
+    for name in SPLITS:
+        if name not in splits:
+            key = ".".join(one for one in ("problem.split", problem.split.key_of(name)) if one)
+            period = f"{first.isoformat()} to {last.isoformat()}"
+            yield Mistake(key, f"no example is in the {name} {part}; the data goes from {period}")
+        elif splits[name]["least"] == splits[name]["most"]:
+            value = splits[name]["least"]
+            label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"
+            message = f"is {label} for all {splits[name]['rows']:,} examples of the {name} {part}"
+            yield Mistake("problem.label.expression", message)
+        elif not splits[name]["total_weight"]:
+            yield Mistake("problem.examples.weight", f"is 0 for every example of the {name} {part}")

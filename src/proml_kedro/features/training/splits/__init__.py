@@ -1,0 +1,3 @@
+"""Ways to divide examples, a file each."""
+
+__all__: list[str] = []

@@ -1,0 +1,64 @@
+"""A described network in words, as JSON and as an image, for ``kedro model describe``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from proml_kedro.models.deep.describe import Description
+from proml_kedro.models.deep.diagram import as_svg, as_tree
+
+_UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """What a component of kind ``deep`` says of itself before it is fitted.
+
+    Attributes:
+        network: Its network.
+    """
+
+    network: Description
+
+    def facts(self) -> dict[str, Any]:
+        """The network as plain values for JSON, under ``network``."""
+        return {"network": asdict(self.network)}
+
+    def drawing(self, name: str) -> str:
+        """An SVG image of the network."""
+        return as_svg(name, self.network)
+
+    def sections(self) -> Iterator[str | Sequence[Sequence[str]]]:
+        """The inputs as a table, the blocks as a tree, and the sizes of weights and memory."""
+        network = self.network
+        rows = [("input", "enters as", "shape", "ids", "table")]
+        for one in network.inputs:
+            shape = " x ".join(map(str, one.shape))
+            table_name = one.table if one.table not in (None, one.name) else ""
+            ids = f"{one.ids:,}" if one.ids is not None else ""
+            rows.append((one.name, one.enters, shape, ids, table_name or ""))
+        yield rows
+        yield ""
+        yield as_tree(network)
+        yield ""
+        yield f"weights: {network.weights:,}, of which {network.embedding_weights:,} in embedding tables"
+        yield (
+            f"memory to train: {_in_bytes(network.bytes_of_weights)} for weights and their gradients, about "
+            f"{_in_bytes(network.bytes_of_batch)} for a batch, {network.bytes_of_row:,} bytes for each example"
+        )
+        if any(one.table for one in network.inputs):
+            yield f"assumed: {network.categories:,} categories in each vocabulary; the training data decide"
+
+
+def _in_bytes(count: int) -> str:
+    """A number of bytes in the largest unit that it fills.
+
+    >>> _in_bytes(3 * 2**20), _in_bytes(12)
+    ('3.0 MB', '12 bytes')
+    """
+    for size, unit in _UNITS:
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"

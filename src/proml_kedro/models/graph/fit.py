@@ -1,0 +1,169 @@
+"""Fitting a graph: each component on what those before it say of rows that they have not seen."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from proml_kedro.errors import UserError
+from proml_kedro.hardware import use
+from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, LazyColumns
+from proml_kedro.models.graph.plan import Plan, Step
+from proml_kedro.models.graph.score import InProcess, PlannedRows, run_plan
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class KnownRows:
+    """Examples, with what components have said of them so far.
+
+    Attributes:
+        examples: The examples.
+        plan: The model's plan.
+        executor: Computes the components that learn nothing.
+        held: The outputs of components that learn, ``component.output`` to an array of n rows.
+    """
+
+    examples: Examples
+    plan: Plan
+    executor: InProcess
+    held: dict[str, Array] = field(default_factory=dict)
+
+    def seen_by(self, step: Step) -> Examples:
+        """The examples as a component sees them; nothing is read or computed before it looks."""
+        names = [one.name for one in step.reads]
+        source = self.examples.source
+        if source is not None and any(self.plan.maker(name) for name in names):
+            source = PlannedRows(source, self.plan, self.executor, self.held)
+        return replace(self.examples, columns=LazyColumns(names, lambda: self._read(names)), source=source)
+
+    def _read(self, names: Iterable[str]) -> Columns:
+        columns = ChainMap[str, Array](self.held, self.examples.columns)  # type: ignore[arg-type]
+        made = run_plan(self.plan.until(names, self.held), columns, self.executor)
+        return {name: made[name] if name in made else columns[name] for name in names}
+
+
+@dataclass(frozen=True)
+class GraphFit:
+    """One fit of a graph.
+
+    Attributes:
+        plan: The model's plan.
+        components: By name, as they are declared; fitted in place.
+        create: Makes another component of a name, which is not fitted.
+        folds: Into how many parts rows are divided for out-of-fold outputs.
+        groups: Shape (n,); rows of the training set with equal values are never split between folds. None for none.
+        previous: Components of an earlier model, by name.
+    """
+
+    plan: Plan
+    components: Mapping[str, Component]
+    create: Callable[[str], Component]
+    folds: int
+    groups: Array | None = None
+    previous: Mapping[str, Component] = field(default_factory=dict)
+
+    def run(self, train: Examples, validation: Examples, context: FitContext) -> None:
+        """Fit every component that learns.
+
+        What a component learns from the outputs of another one that learns, it learns from out-of-fold outputs: each
+        row is scored by a copy that has not seen it. Otherwise an overfitted component looks better than it is to those
+        after it.
+
+        Args:
+            train: To learn from.
+            validation: To choose by.
+            context: Hardware and seed; its ``key`` is the model's place in the configuration.
+        """
+        executor = InProcess(self.components)
+        learned, chosen = (KnownRows(one, self.plan, executor) for one in (train, validation))
+        with use(context.hardware):
+            for step in self.plan.steps:
+                if not step.learns:
+                    continue
+                here = self._context(step.component, context)
+                rows, chooser = learned.seen_by(step), chosen.seen_by(step)
+                fit_one(self.components[step.component], step.component, rows, chooser, here)
+                if not here.final:
+                    learned.held.update(self._out_of_fold(step, rows, chooser, here, context.key))
+                    chosen.held.update(executor.run(step, chooser.columns))
+
+    def _context(self, name: str, context: FitContext) -> FitContext:
+        return replace(
+            context,
+            key=f"{context.key}.components.{name}",
+            final=not self.plan.is_learned_from(name),
+            checkpoints=context.checkpoints and context.checkpoints / name,
+            previous=self._same_component(name),
+        )
+
+    def _same_component(self, name: str) -> Component | None:
+        found, spec = self.previous.get(name), self.components[name].spec
+        return found if found is not None and spec.warm_starts and found.spec.kind == spec.kind else None
+
+    def _out_of_fold(
+        self, step: Step, train: Examples, validation: Examples, here: FitContext, key: str
+    ) -> dict[str, Array]:
+        """The component's outputs for its training rows, each from a copy that was fitted without that row."""
+        folds = split_into_folds(len(train), self.folds, here.seed, self.groups)
+        if here.task == "binary":
+            _check_folds(folds, train.label, self.folds, key)
+        outputs: dict[str, Array] = {}
+        for fold in range(self.folds):
+            held_out = folds == fold
+            copy = self.create(step.component)
+            there = replace(here, checkpoints=here.checkpoints and here.checkpoints / f"fold_{fold + 1}", previous=None)
+            fit_one(copy, f"{step.component} (fold {fold + 1})", train.take(~held_out), validation, there)
+            scores = InProcess({step.component: copy}).run(step, train.take(held_out).columns)
+            for name, values in scores.items():
+                whole = outputs.setdefault(name, np.empty((len(train), *values.shape[1:]), values.dtype))
+                whole[held_out] = values
+        return outputs
+
+
+def fit_one(component: Component, name: str, train: Examples, validation: Examples, context: FitContext) -> None:
+    """Fit a component, and log how long it took and what it says of the fit."""
+    start = time.perf_counter()
+    component.fit(train, validation, context)
+    facts = {"rows": len(train), **component.summary()}
+    said = ", ".join(_in_words(fact, value) for fact, value in facts.items())
+    logger.info("%s: fitted in %.1f s: %s", name, time.perf_counter() - start, said)
+
+
+def _in_words(fact: str, value: Any) -> str:
+    """A fact about a fit: 12 steps, converged, engine streamed, deviation 0.4."""
+    if isinstance(value, bool):
+        return fact if value else f"not {fact}"
+    return f"{value:,} {fact}" if isinstance(value, int) else f"{fact} {value}"
+
+
+def split_into_folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:
+    """The fold of each row, shape (rows,); equal groups share a fold, and a row without a group is one of its own."""
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        return generator.permutation(rows) % folds
+    names = [f"row {row}" if group is None else f"group {group}" for row, group in enumerate(groups.tolist())]
+    _, codes = np.unique(names, return_inverse=True)
+    return (generator.permutation(codes.max() + 1) % folds)[codes]
+
+
+def _check_folds(folds: npt.NDArray[np.int64], label: Array, count: int, key: str) -> None:
+    """Check that a copy can be fitted without each fold.
+
+    Raises:
+        UserError: What is left without a fold holds no row, or rows of one class only.
+    """
+    for fold in range(count):
+        if len(np.unique(label[folds != fold])) < 2:
+            raise UserError.at(
+                f"{key}.training.cross_fit",
+                f"without fold {fold + 1} of {count} the training period holds one class only; use fewer folds",
+            )

@@ -1,0 +1,66 @@
+"""Where a source table comes from. The ways to read one are in the registry ``table_readers``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
+
+from proml_kedro.extensions import Registry, UnknownNameError, table_readers
+from proml_kedro.spec.base import Name, Spec, Sql
+
+
+class TableSpec(Spec):
+    """One source table: a file, or a query over other tables.
+
+    Attributes:
+        source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
+            to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
+            ``generated:NAME`` for a table of the problem's generator.
+        reader: How to read the source, which may have keys of its own. It is found by the end of the file's name when
+            left out.
+        query: SQL over other tables of the problem, by their names, in place of ``source``.
+        types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
+        columns: Further columns as SQL expressions over the others, in order.
+    """
+
+    registries: ClassVar[Mapping[str, Registry[Any]]] = {"reader": table_readers}
+
+    source: str | None = None
+    reader: str | None = None
+    query: Sql | None = None
+    types: dict[str, str] = {}
+    columns: dict[Name, Sql] = {}
+
+    @classmethod
+    def for_value(cls, value: Any) -> type[Spec]:
+        """Return the class of the reader that a piece of YAML names or needs; this one when there is none."""
+        name = reader_of(value) if isinstance(value, Mapping) else None
+        try:
+            chosen: type[Spec] = table_readers.get(str(name)) if name else cls
+        except UnknownNameError:
+            return cls
+        return chosen
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.query is None):
+            raise ValueError("a table has a source, which is a file, or a query over other tables: one of the two")
+        if self.reader is not None and self.source is None:
+            raise ValueError("reader says how to read a source, and a query has none")
+        return self
+
+
+def reader_of(table: Mapping[str, Any]) -> str | None:
+    """Return the reader that a table names or the text of its source calls for; None when only its files say."""
+    if table.get("reader"):
+        return str(table["reader"])
+    source = table.get("source")
+    if not isinstance(source, str):
+        return None
+    return next((name for name in table_readers.names() if table_readers.get(name).claims(source)), None)
+
+
+AnyTable = table_readers.field(TableSpec, lambda entry: entry, key="reader", name_of=reader_of, optional=True)
+"""The mapping of a table: ``reader``, or the source's text, names the reader, which checks the other keys."""
