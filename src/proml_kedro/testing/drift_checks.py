@@ -79,7 +79,7 @@ def check_drift_check(kind: str, limits: Mapping[str, Any] | None = None) -> Non
 
 
 def _reasons(reference: Columns, current: Columns, inputs: tuple[Input, ...], gate: GateSpec) -> list[tuple[str, ...]]:
-    """The reasons found in each column, the columns in their order."""
+    """Find the reasons for drift in each column, the columns in their order."""
     result = check_drift(reference, current, inputs, gate)
     json.dumps(result.as_dict(), allow_nan=False)
     by_name = {one.name: one.reasons for one in result.columns}
