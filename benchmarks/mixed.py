@@ -44,7 +44,7 @@ from proml_kedro.models.columns import Vocabulary
 from proml_kedro.models.component import Array, Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Levels, Scale
-from proml_kedro.models.mixed.fitted import Effect, Learned
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -420,8 +420,8 @@ def _write_entities(
     model._terms.take_over(scales, Levels(names))
     means = generator.normal(size=(entities, 3)).astype(np.float32)
     covariances = np.broadcast_to(0.1 * np.eye(3, dtype=np.float32), (entities, 3, 3))
-    effect = Effect(means, covariances, np.ones(entities, np.float32), np.eye(3))
-    model._learned = Learned(effects=[effect])
+    effect = FittedEffect(means, covariances, np.ones(entities, np.float32), np.eye(3))
+    model._model = FittedModel(effects=[effect])
     model.save(folder)
 
 

@@ -39,10 +39,11 @@ from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed.fit import divide, pack_all
 from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of
 from proml_kedro.models.mixed.streamed.kernels.lanes import exponential
-from proml_kedro.models.mixed.streamed.problem import Measured, Model
-from proml_kedro.models.mixed.streamed.storage.blocks import Part
-from proml_kedro.models.mixed.streamed.storage.row_format import LOGISTIC
-from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
+from proml_kedro.models.mixed.streamed.problem import StandardisedProblem, StreamedProblem
+from proml_kedro.models.mixed.streamed.progress import Progress, SweepSettings
+from proml_kedro.models.mixed.streamed.row_format import LOGISTIC
+from proml_kedro.models.mixed.streamed.storage.blocks import PackedPart
+from proml_kedro.models.mixed.streamed.sweeps import Sweeps
 from proml_kedro.spec.hardware import HardwareSpec
 
 ROWS_AN_ENTITY = 10
@@ -117,7 +118,7 @@ def warm_start(file: Path, folder: Path, threads: int) -> dict[str, Any]:
 
 def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
     """The same in its parts."""
-    model, seconds = Model([ENTITY], FEATURES, SLOPES, OFFSET), {}
+    model, seconds = StreamedProblem([ENTITY], FEATURES, SLOPES, OFFSET), {}
 
     def timed(name: str, start: float) -> float:
         seconds[name] = time.process_time() - start
@@ -129,11 +130,11 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
         examples = [examples_of(file)]
         rows = divide(model, examples, folder / "fit")
         start = timed("divide_cpu", start)
-        measured = Measured(model, rows)
+        measured = StandardisedProblem(model, rows)
         parts = pack_all(measured, folder / "fit", pool)
         start = timed("pack_cpu", start)
         progress, covariance = Progress(measured.first_mean([]).tolist(), []), Covariance(0.2 * np.eye(3), True, False)
-        sweeps = Sweeps(parts, Settings(model.penalties()), pool)
+        sweeps = Sweeps(parts, SweepSettings(model.penalties()), pool)
         sweeps.fit(covariance, progress, folder / "progress.json")
         start = timed("sweep_cpu", start)
         passes = []
@@ -147,7 +148,7 @@ def stages(file: Path, folder: Path, threads: int) -> dict[str, Any]:
 
 def log_likelihood_of(folder: Path, mean: np.ndarray) -> float:
     """Of the labels given the effects, of one part."""
-    part = Part.open(folder)
+    part = PackedPart.open(folder)
     padding = part.rows.shape[0] * part.rows.shape[2] - int(part.counts.sum())
     return float(log_likelihood(part.rows, part.starts, part.state[:, :3], mean) + padding * math.log(2))
 

@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from proml_kedro.models.mixed.memory.design import Category, Effect
+from proml_kedro.models.mixed.memory.design import (
+    CategoryTerm,
+    DesignTerms,
+    Observations,
+    RandomEffectTerm,
+    lay_out,
+)
 
 
 def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1, loss="logistic"):
@@ -10,15 +16,20 @@ def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed
     generator = np.random.default_rng(seed)
     fixed = np.column_stack([np.ones(rows), generator.normal(size=(rows, numbers))]).astype(np.float32)
     offset = generator.normal(0, 0.5, rows).astype(np.float32)
-    category = Category(_codes(generator, rows, 4, missing), 4)
+    category = CategoryTerm(_codes(generator, rows, 4, missing), 4)
     effects, margin = [], offset + fixed @ generator.normal(0, 0.5, numbers + 1)
     for levels, d in zip(entities, dimensions, strict=True):
         slopes = np.column_stack([np.ones(rows), generator.normal(size=(rows, d - 1))]).astype(np.float32)
         codes = _codes(generator, rows, levels, missing)
-        effects.append(Effect(codes, slopes, levels))
+        effects.append(RandomEffectTerm(codes, slopes, levels))
         coefficients = generator.normal(0, 0.8, (levels, d))
         margin = margin + np.where(codes < 0, 0, (slopes * coefficients[codes]).sum(1))
     return draw(generator, loss, margin).astype(np.float32), offset, fixed, [category], effects
+
+
+def arrange(label, offset, numbers, categories, effects, weight=None, factors=()):
+    """The design of what :func:`make_problem` gives."""
+    return lay_out(Observations(label, offset, weight), DesignTerms(numbers, categories, effects, factors))
 
 
 def draw(generator, loss, margin):

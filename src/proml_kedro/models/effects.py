@@ -9,19 +9,19 @@ from typing import Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class EntityEffect:
-    """One coefficient of one entity beside the population.
+    """Coefficient of one entity, compared with the population.
 
     Attributes:
-        effect: The random effect, by its entities.
+        effect: Title of the random effect.
         entity: The entity.
         feature: What the coefficient multiplies: ``intercept``, or a number in standard deviations from its mean.
-        known: Whether the model has learned of the entity; if not, what follows is the population's.
-        rows: How many rows stand behind it, by weight.
-        value: Mean of the posterior, in the unit of the margin.
-        error: Standard deviation of the posterior.
+        known: Whether the entity was among the training rows; if not, the values below are those of the population.
+        rows: Number of training rows, by weight.
+        value: Posterior mean, in the unit of the margin.
+        error: Posterior standard deviation.
         population: Standard deviation over entities.
         deviations: ``value`` in multiples of ``population``.
-        quantile: Share of the entities with a smaller value; None for one that is not known.
+        quantile: Share of the entities with a smaller value; None for an unknown entity.
     """
 
     effect: str
@@ -38,14 +38,14 @@ class EntityEffect:
 
 @dataclass(frozen=True)
 class FixedEffect:
-    """One coefficient that holds for all rows.
+    """Coefficient that is common to all rows.
 
     Attributes:
         name: ``intercept``, an input, or ``missing`` and an input.
-        level: Of a categorical input.
-        value: In the unit of the margin, of a number for each of its standard deviations.
-        error: Standard error; 0 for one that is held at zero.
-        per_unit: Of a number, for one unit of it.
+        level: Level of a categorical input, else None.
+        value: Coefficient in the unit of the margin; of a number for each of its standard deviations.
+        error: Standard error; 0 for a coefficient that ``l1`` holds at zero.
+        per_unit: Coefficient of a number for one unit of it, else None.
     """
 
     name: str
@@ -57,15 +57,15 @@ class FixedEffect:
 
 @dataclass(frozen=True)
 class Population:
-    """How one coefficient differs over the entities.
+    """Variance component: spread of one coefficient over the entities.
 
     Attributes:
-        effect: The random effect, by its entities.
-        feature: What the coefficient multiplies; of factors, how many of their dimensions say anything.
-        entities: How many have rows.
+        effect: Title of the random effect.
+        feature: What the coefficient multiplies; of factors, how many of their dimensions contribute.
+        entities: Number of entities with rows.
         deviation: Standard deviation over entities, of factors over their combinations.
-        correlations: With the coefficients of the same effect before it.
-        unit: Standard deviation of a feature that is a number: the coefficient is for so much of it.
+        correlations: Correlations with the preceding coefficients of the same effect.
+        unit: Standard deviation of the feature, for which the coefficient is; None for an intercept.
     """
 
     effect: str

@@ -6,7 +6,7 @@ from typing import Any
 
 from proml_kedro.models.mixed.spec import MixedSpec as Spec
 
-__all__ = ["Component", "Spec", "component", "effects"]
+__all__ = ["Component", "Spec"]
 
 
 def __getattr__(name: str) -> Any:

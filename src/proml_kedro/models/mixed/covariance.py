@@ -1,4 +1,4 @@
-"""Covariance of a random effect, estimated from the effects themselves: no grid, no held-out data."""
+"""Covariance of a random effect over entities, estimated by empirical Bayes: no grid, no held-out data."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.spec import RandomEffectSpec
+from proml_kedro.models.mixed.effect_spec import RandomEffectSpec
 
 FLOOR = 1e-6
-"""Smallest variance there can be, in squared log-odds: an effect of nothing, and still a matrix with an inverse."""
+"""Smallest variance, in squared units of the margin: practically no effect, and the matrix still has an inverse."""
 
 CEILING = 100.0
-"""Largest variance there can be. Where an entity tells the label for certain the likelihood knows no bound."""
+"""Largest variance. Where an entity determines the label (separation) the likelihood has no maximum."""
 
-_LARGEST_STEP = 1.5  # of the logarithm of a variance in one update: a factor of 4.5
-_LONGEST = 16.0  # multiple of a plain step
-_LONGEST_EARLY, _EARLY = 3.0, 5  # in so many first updates, when coefficients still lag behind
-_START_VARIANCE = 0.2  # of a random effect, before it is estimated
-_NEGLIGIBLE = 0.01  # variances below it count as this large when their change is judged
+_LARGEST_STEP = 1.5  # largest change of the logarithm of a variance in one update: a factor of 4.5
+_LONGEST = 16.0  # largest factor by which a step is extrapolated
+_LONGEST_EARLY, _EARLY = 3.0, 5  # the same in the first five updates, when coefficients are not yet near
+_START_VARIANCE = 0.2  # of a random effect before it is estimated
+_NEGLIGIBLE = 0.01  # the change of smaller variances is judged relative to this one
 
 
 class Covariance:
-    """The covariance S of one random effect, iterated to the maximum of the approximate marginal likelihood.
+    """Covariance S of one random effect, iterated to the maximum of the approximate marginal likelihood.
 
     At the maximum S = A + V, where A is the mean of u u' over the posterior means u, and V the mean posterior
-    covariance (the EM equation of Dempster, Laird and Rubin, 1977). Iterating that equation itself is slow when V is
-    nearly S. MacKay's (1992) rearrangement A = S - V is iterated instead: in the basis where S is the identity,
-    S <- (S - V)^(-1/2) A (S - V)^(-1/2). Steps are taken in the logarithm of S, which keeps it positive definite,
-    and are lengthened when two in a row shrink by a steady factor (Aitken).
+    covariance (the EM equation of Dempster, Laird and Rubin, 1977). Iterating that equation itself converges slowly
+    when V is close to S. MacKay's (1992) rearrangement A = S - V is iterated instead: in the basis where S is the
+    identity, S <- (S - V)^(-1/2) A (S - V)^(-1/2). Steps are taken in the logarithm of S, which keeps it positive
+    definite. Where two successive steps shrink by a steady factor the next one is extrapolated (Aitken, 1926).
 
     Args:
-        start: Shape (d, d): where to start, or the covariance itself when it is fixed.
+        start: Initial value, or the covariance itself when it is not estimated; shape (d, d).
         estimate: Whether :meth:`update` changes it.
-        diagonal: Whether intercept and slopes are independent.
+        diagonal: Whether the coefficients of an entity are independent.
     """
 
     def __init__(self, start: Array, estimate: bool, diagonal: bool) -> None:
         self.value = np.array(start, np.float64)
         self._estimate = estimate
         self._diagonal = diagonal
-        self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before it was lengthened
+        self._last, self._last_length = np.zeros_like(self.value), 1.0  # the last step before extrapolation
         self._longest = _LONGEST
         self._updates = 0
         self._change = math.inf
 
     @property
     def precision(self) -> Array:
-        """Its inverse."""
+        """Inverse of the covariance, shape (d, d)."""
         return np.asarray(np.linalg.inv(self.value))
 
     def state(self) -> dict[str, Any]:
-        """All that :meth:`update` goes on from, as plain values."""
+        """Return all that the next :meth:`update` depends on, as plain values for a checkpoint."""
         return {
             "value": self.value.tolist(),
             "last": self._last.tolist(),
@@ -65,21 +65,21 @@ class Covariance:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self.value, self._last = np.array(state["value"]), np.array(state["last"])
         self._last_length, self._longest = state["last_length"], state["longest"]
         self._updates, self._change = state["updates"], state["change"]
 
     def update(self, moment: Array, uncertainty: Array) -> float:
-        """One iteration.
+        """Take one iteration.
 
         Args:
             moment: A, shape (d, d).
             uncertainty: V, shape (d, d).
 
         Returns:
-            The largest change of an entry relative to the largest entry. After a lengthened step it is no less than
-            that one's, for a plain step on the same way is short and yet far from its end.
+            Largest change of an entry relative to the largest entry. After an extrapolated step it is at least the
+            change of that step: a plain step in the same direction is short, although convergence may be far.
         """
         if not self._estimate:
             return 0.0
@@ -97,10 +97,13 @@ class Covariance:
         return max(self._change, before)
 
     def _lengthening(self, step: Array) -> float:
-        """1 / (1 - ratio) of two plain steps in a row: where a geometric series of such steps would lead."""
+        """Compute the step-length factor by Aitken extrapolation of the last two plain steps.
+
+        It is 1 / (1 - ratio of their sizes), the limit of a geometric series of such steps.
+        """
         along = float((step * self._last).sum())
         if self._last_length > 1.0:
-            if along < 0:  # it led too far
+            if along < 0:  # the extrapolated step went too far
                 self._longest = max(1.0, self._longest / 2)
             return 1.0
         size, last_size = float(np.linalg.norm(step)), float(np.linalg.norm(self._last))
@@ -112,9 +115,10 @@ class Covariance:
 
 
 def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: bool) -> Array:
+    """Apply MacKay's rearrangement to S; shape (d, d)."""
     root, inverse = _on_spectrum(covariance, np.sqrt), _on_spectrum(covariance, lambda values: 1 / np.sqrt(values))
     explained = inverse @ (covariance - uncertainty) @ inverse
-    # Where the data say nothing of a direction S - V is zero, and rounding makes it negative.
+    # Where the data are not informative about a direction S - V is zero there, and rounding may make it negative.
     middle = _on_spectrum(explained, lambda values: 1 / np.sqrt(np.clip(values, 1e-3, None)))
     new = root @ middle @ inverse @ moment @ inverse @ middle @ root
     if diagonal:
@@ -123,7 +127,7 @@ def _rearranged(covariance: Array, moment: Array, uncertainty: Array, diagonal: 
 
 
 def _log(values: Array) -> Array:
-    """Of variances; where slopes are collinear, rounding leaves a negative one for the direction that tells nothing."""
+    """Take logarithms of variances; collinear slopes may leave a negative one by rounding."""
     return np.asarray(np.log(np.maximum(values, FLOOR)))
 
 
@@ -132,17 +136,17 @@ def _bounded_exp(values: Array) -> Array:
 
 
 def _on_spectrum(matrix: Array, function: Callable[[Array], Array]) -> Array:
-    """The symmetric matrix with the function applied to its eigenvalues."""
+    """Apply a function to the eigenvalues of a symmetric matrix."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return np.asarray(vectors * function(values) @ vectors.T)
 
 
 def first_covariance(effect: RandomEffectSpec, deviation: float) -> Covariance:
-    """Start the covariance of a random effect that no earlier model knows.
+    """Make the initial covariance of a random effect that no earlier model has.
 
     Args:
         effect: The random effect.
-        deviation: Margins are in multiples of it.
+        deviation: Unit in which margins are fitted.
     """
     given = _START_VARIANCE if effect.variance is None else np.asarray(effect.variance) / deviation**2
     variances = np.broadcast_to(given, len(effect.features))

@@ -1,4 +1,4 @@
-"""The effects of a fitted model one by one: of an entity, and of the entities that differ most."""
+"""Effects of a fitted model one by one: of an entity, and of the entities that differ most."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
+from proml_kedro.models.mixed.effect_spec import RandomEffectSpec
 from proml_kedro.models.mixed.encoding import SEPARATOR, Names
-from proml_kedro.models.mixed.fitted import Effect, Learned
-from proml_kedro.models.mixed.spec import RandomEffectSpec
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
 from proml_kedro.models.mixed.terms import Terms
 
-_LEAST_SHARE = 0.01  # of the variance of an interaction, for a dimension to say anything
+_LEAST_SHARE = 0.01  # a dimension with a smaller share of the interaction's variance is not counted
 
 
-def fixed_effects(terms: Terms, learned: Learned) -> Iterator[FixedEffect]:
-    """All fixed effects, categories level by level."""
-    fixed = learned.fixed
+def fixed_effects(terms: Terms, model: FittedModel) -> Iterator[FixedEffect]:
+    """List all fixed effects, categories level by level."""
+    fixed = model.fixed
     for name, value, error in zip(terms.fixed_keys, fixed.numbers.tolist(), fixed.errors.tolist(), strict=True):
         deviation = terms.deviation(name)
         yield FixedEffect(name, None, value, error, None if deviation is None else value / deviation)
@@ -27,39 +27,39 @@ def fixed_effects(terms: Terms, learned: Learned) -> Iterator[FixedEffect]:
             yield FixedEffect(name, levels.name(place), float(values[place]), float(errors[place]), None)
 
 
-def population(terms: Terms, learned: Learned) -> Iterator[Population]:
-    """The variance components: each coefficient of each random effect."""
-    for spec, effect in zip(terms.effects, learned.effects, strict=True):
+def population(terms: Terms, model: FittedModel) -> Iterator[Population]:
+    """List the variance components: each coefficient of each random effect."""
+    for spec, effect in zip(terms.effects, model.effects, strict=True):
         deviations = np.sqrt(np.diag(effect.population))
         correlations = effect.population / np.outer(deviations, deviations)
         entities = int(np.count_nonzero(effect.rows))
         for k, feature in enumerate(spec.features):
             before = correlations[k, :k].tolist()
             yield Population(spec.title, feature, entities, float(deviations[k]), before, terms.deviation(feature))
-    for one, fields, factors in zip(terms.factors, terms.factor_levels, learned.factors, strict=True):
+    for one, fields, factors in zip(terms.factors, terms.factor_levels, model.factors, strict=True):
         spread = factors.spread()
         alive = np.count_nonzero(spread > _LEAST_SHARE * spread.sum())
         levels = sum(map(len, fields))
         yield Population(one.title, f"{alive} of {one.rank} factors", levels, float(np.sqrt(spread.sum())), [])
 
 
-def of_entity(terms: Terms, learned: Learned, entity: Mapping[str, str]) -> Iterator[EntityEffect]:
-    """The coefficients of an entity, in every effect whose inputs are all given.
+def of_entity(terms: Terms, model: FittedModel, entity: Mapping[str, str]) -> Iterator[EntityEffect]:
+    """List the coefficients of an entity, in every effect whose inputs are all given.
 
     Args:
-        terms: Of the model.
-        learned: By the model.
-        entity: Inputs and their values.
+        terms: Encodings of the model.
+        model: Coefficients of the model.
+        entity: Value of each input.
     """
-    for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
+    for spec, levels, effect in zip(terms.effects, terms.effect_levels, model.effects, strict=True):
         if set(spec.entity) <= set(entity):
             name = SEPARATOR.join(entity[one] for one in spec.entity)
             yield from _coefficients(spec, effect, int(levels.encode(Names.of([name]))[0]), name)
 
 
-def most_different(terms: Terms, learned: Learned, count: int) -> Iterator[EntityEffect]:
-    """For each coefficient of each effect the entities that are farthest from the population, farthest first."""
-    for spec, levels, effect in zip(terms.effects, terms.effect_levels, learned.effects, strict=True):
+def most_different(terms: Terms, model: FittedModel, count: int) -> Iterator[EntityEffect]:
+    """List for each coefficient of each effect the ``count`` entities that are farthest from zero, farthest first."""
+    for spec, levels, effect in zip(terms.effects, terms.effect_levels, model.effects, strict=True):
         for position in range(len(spec.features) if len(levels) else 0):
             values = np.asarray(effect.means[:, position])
             size = np.abs(values)
@@ -70,7 +70,7 @@ def most_different(terms: Terms, learned: Learned, count: int) -> Iterator[Entit
                 yield _coefficient(spec, effect, position, place, levels.name(place), quantile)
 
 
-def _coefficients(spec: RandomEffectSpec, effect: Effect, place: int, name: str) -> Iterator[EntityEffect]:
+def _coefficients(spec: RandomEffectSpec, effect: FittedEffect, place: int, name: str) -> Iterator[EntityEffect]:
     for position in range(len(spec.features)):
         values, known = effect.means[:, position], place >= 0
         quantile = float((values < values[place]).mean()) if known else None
@@ -78,7 +78,7 @@ def _coefficients(spec: RandomEffectSpec, effect: Effect, place: int, name: str)
 
 
 def _coefficient(
-    spec: RandomEffectSpec, effect: Effect, position: int, place: int, name: str, quantile: float | None
+    spec: RandomEffectSpec, effect: FittedEffect, position: int, place: int, name: str, quantile: float | None
 ) -> EntityEffect:
     known = place >= 0
     population = float(np.sqrt(effect.population[position, position]))

@@ -1,4 +1,4 @@
-"""From columns to what the equations take: standardised numbers, and entities by number."""
+"""Encoding of columns: numbers are standardised, entities are numbered."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ SEPARATOR = "\x1f"  # between the parts of a combined entity
 
 @dataclass(frozen=True)
 class Scale:
-    """How one number is standardised.
+    """Standardisation of one number.
+
+    >>> Scale.of(np.array([1.0, 3.0, np.nan]), np.ones(3))
+    Scale(mean=2.0, deviation=1.0, missing=True, constant=False)
 
     Attributes:
-        mean: Over the training rows; a missing value takes its place.
+        mean: Mean over the training rows, which replaces missing values.
         deviation: Standard deviation; 1 for a constant.
-        missing: Whether some training rows lack it, so that lacking it has a coefficient.
-        constant: Whether it says nothing.
+        missing: Whether the number is missing in some training rows; being missing then has a coefficient.
+        constant: Whether all training rows have the same value.
     """
 
     mean: float
@@ -35,7 +38,12 @@ class Scale:
 
     @classmethod
     def of(cls, values: Array, weight: Array) -> Scale:
-        """The scale of a column whose rows have positive weights; NaN and infinity count as missing."""
+        """Measure a column; NaN and infinity count as missing.
+
+        Args:
+            values: Shape (n,).
+            weight: Shape (n,), positive.
+        """
         known = np.isfinite(values)
         if not known.any():
             return cls(0.0, 1.0, False, True)
@@ -46,18 +54,22 @@ class Scale:
         return cls(mean, 1.0 if constant else deviation, not known.all(), constant)
 
     def apply(self, values: Array) -> npt.NDArray[np.float64]:
-        """Standardised, 0 where missing; shape (n,)."""
+        """Standardise values, and replace missing ones by 0; shape (n,)."""
         scaled = (values.astype(np.float64) - self.mean) / self.deviation
         return np.where(np.isfinite(scaled), scaled, 0.0)
 
 
 @dataclass(frozen=True)
 class Names:
-    """Who each row is about, every name once.
+    """Names in a column, each stored once.
+
+    >>> found = Names.of(["b", None, "a", "b"])
+    >>> list(found.distinct), found.codes.tolist()
+    (['b', 'a'], [0, -1, 1, 0])
 
     Attributes:
-        distinct: The names that occur, in the order in which they do first.
-        codes: int32 of shape (n,): the place of each row's name among them, -1 where it is missing.
+        distinct: The names, in the order of their first row.
+        codes: int32 of shape (n,): position of each row's name in ``distinct``, -1 where it is missing.
     """
 
     distinct: Sequence[str]
@@ -65,7 +77,7 @@ class Names:
 
     @classmethod
     def of(cls, values: Iterable[str | None]) -> Self:
-        """The names in a column."""
+        """Number the names in a column of text, where None is a missing name."""
         values = values.tolist() if isinstance(values, np.ndarray) else list(values)
         numbers: dict[str | None, int] = defaultdict(count().__next__)
         codes = np.fromiter(map(numbers.__getitem__, values), np.int32, len(values))
@@ -75,7 +87,7 @@ class Names:
         return cls([name for name in numbers if name is not None], codes)
 
     def beside(self, other: Names) -> Names:
-        """Both names of each row as one, missing where one of them is."""
+        """Combine the names of each row into one, missing where one of them is."""
         pairs = self.codes.astype(np.int64) * len(other.distinct) + other.codes
         pairs[(self.codes < 0) | (other.codes < 0)] = -1
         found, codes = np.unique(pairs, return_inverse=True)
@@ -88,8 +100,12 @@ class Names:
 class Levels:
     """Known entities, numbered from 0 in the order of their UTF-8 bytes.
 
+    >>> levels = Levels.of(Names.of(["b", "a", "b"]))
+    >>> levels.encode(Names.of(["a", "b", "c", None])).tolist()
+    [0, 1, -1, -1]
+
     Args:
-        keys: Sorted fixed-width bytes, shape (levels,). They may be memory-mapped: only what is looked up is read.
+        keys: Sorted fixed-width bytes, shape (levels,). When memory-mapped, only the pages that are looked up are read.
     """
 
     def __init__(self, keys: Array) -> None:
@@ -97,7 +113,7 @@ class Levels:
 
     @classmethod
     def of(cls, names: Names, least: int = 1) -> Levels:
-        """The names of at least so many rows."""
+        """Collect the names that at least ``least`` rows have."""
         known = _as_bytes(names.distinct)
         if least > 1:
             known = known[np.bincount(names.codes[names.codes >= 0], minlength=len(known)) >= least]
@@ -107,24 +123,24 @@ class Levels:
         return len(self.keys)
 
     def name(self, place: int) -> str:
-        """The value with this number."""
+        """Return the name of the level with this number."""
         return bytes(self.keys[place]).decode(errors="surrogateescape")
 
-    def and_those(self, other: Levels) -> Levels:
-        """The levels of both."""
+    def union(self, other: Levels) -> Levels:
+        """Return the union of both sets of levels."""
         return Levels(np.union1d(self.keys, other.keys))
 
     def places(self, keys: Array) -> npt.NDArray[np.int64]:
-        """Numbers of these keys, -1 for unknown ones; shape (keys,)."""
+        """Look up the numbers of keys, -1 for unknown ones; shape (keys,)."""
         if not len(self.keys):
             return np.full(len(keys), -1, np.int64)
-        # Cut to the width of those that are known, without which all of these would be copied to be wider.
+        # Cut to the width of the known keys: otherwise all of these would be copied into wider ones.
         narrow = keys.astype(self.keys.dtype)
         found = np.minimum(np.searchsorted(self.keys, narrow), len(self.keys) - 1)
         return np.where(self.keys[found] == keys, found, -1)
 
     def encode(self, names: Names) -> npt.NDArray[np.int32]:
-        """The number of each row's name, -1 for missing and for unknown ones; shape (n,)."""
+        """Look up the number of each row's name, -1 for missing and for unknown ones; shape (n,)."""
         keys = _as_bytes(names.distinct)
         # Looking names up in their order touches neighbouring pages of a memory-mapped array one after the other.
         order = np.argsort(keys)
@@ -134,11 +150,11 @@ class Levels:
 
 
 def _as_bytes(names: Sequence[str]) -> Array:
-    # A word of a command line that is no UTF-8 holds bytes as surrogates: an entity that is looked up and not known.
+    # A word of a command line that is not UTF-8 holds its bytes as surrogates; as an entity it is unknown.
     encoded = [name.encode(errors="surrogateescape") for name in names]
     return np.array(encoded, dtype=bytes) if names else np.zeros(0, "S1")
 
 
 def combine(parts: Sequence[Names]) -> Names:
-    """The entity of each row: one column, or several, whose combinations are the entities."""
+    """Name the entity of each row by one column, or by the combination of several."""
     return reduce(Names.beside, parts)

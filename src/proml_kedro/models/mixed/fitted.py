@@ -1,9 +1,9 @@
-"""What a mixed model has learned, and its files: arrays by term, memory-mapped when they are read again."""
+"""Fitted model, and its files: one array for each term, memory-mapped when it is loaded again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -17,15 +17,16 @@ from proml_kedro.models.mixed.spec import Loss
 
 
 @dataclass
-class Effect:
-    """A random effect.
+class FittedEffect:
+    """Fitted random effect.
 
     Attributes:
-        means: Of the posterior of each entity's coefficients, float32 of shape (entities, d).
-        covariances: Of the same, float32 of shape (entities, d, d).
-        rows: How many rows stand behind each entity, float32 of shape (entities,).
+        means: Posterior means of the coefficients of each entity, float32 of shape (entities, d).
+        covariances: Posterior covariances, float32 of shape (entities, d, d).
+        rows: Number of training rows of each entity, by weight, float32 of shape (entities,).
         population: Covariance of the coefficients over entities, shape (d, d).
-        digests: A number for the rows (:mod:`.digests`), uint64 of shape (entities,); None where it was not kept.
+        digests: Hash of the rows of each entity (:mod:`.row_hashes`), uint64 of shape (entities,); None where it was
+            not kept.
     """
 
     means: Array
@@ -37,29 +38,38 @@ class Effect:
     def __len__(self) -> int:
         return len(self.means)
 
-    def stored(self) -> Effect:
-        """In the precision in which it is saved."""
+    def in_float32(self) -> FittedEffect:
+        """Convert to the precision in which it is saved."""
         means, covariances, rows = (one.astype(np.float32) for one in (self.means, self.covariances, self.rows))
-        return Effect(means, covariances, rows, self.population, self.digests)
+        return FittedEffect(means, covariances, rows, self.population, self.digests)
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
-        """What is stored by entity, by the name of its file."""
+        """Iterate over the arrays by entity, each with the name of its file."""
         yield "coefficients", self.means
         yield "covariances", self.covariances
         yield "rows", self.rows
         if self.digests is not None:
             yield "digests", self.digests
 
+    @classmethod
+    def load(cls, folder: Path, position: int, population: Array) -> Self:
+        """Map the arrays of the random effect at a position."""
+        file = folder / f"effect_{position}.digests.npy"
+        means, covariances, rows = (
+            map_array(folder / f"effect_{position}.{name}.npy") for name in ("coefficients", "covariances", "rows")
+        )
+        return cls(means, covariances, rows, population, map_array(file) if file.exists() else None)
+
 
 @dataclass
-class Factors:
-    """An interaction of low rank.
+class FittedFactors:
+    """Fitted interaction of low rank.
 
     Attributes:
-        means: Of the posterior of every factor, float32 of shape (places, rank); levels of one field follow one
-            another, and after them stands a place for what is not known.
-        variances: Of the same shape.
-        starts: Where the levels of each field begin, and the number of places.
+        means: Posterior means of the factors, float32 of shape (places, rank). The levels of a field follow each
+            other; after them comes one place for an unknown level.
+        variances: Posterior variances, of the same shape.
+        starts: First place of each field, and then the number of places.
     """
 
     means: Array
@@ -69,8 +79,13 @@ class Factors:
     def __len__(self) -> int:
         return len(self.means)
 
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Iterate over the arrays, each with the name of its file."""
+        yield "means", self.means
+        yield "variances", self.variances
+
     def spread(self) -> npt.NDArray[np.float64]:
-        """The variance that each dimension adds to the margin, over levels drawn at random; shape (rank,)."""
+        """Compute the variance that each dimension adds to the margin of levels drawn at random; shape (rank,)."""
         squares = [
             (self.means[first : stop - 1].astype(np.float64) ** 2 + self.variances[first : stop - 1]).mean(0)
             for first, stop in pairwise(self.starts)
@@ -78,7 +93,9 @@ class Factors:
         return np.asarray(np.sum([one * other for one, other in combinations(squares, 2)], axis=0))
 
     def moments(self, codes: list[npt.NDArray[np.int32]]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Mean and variance of the interaction of rows, (n,) each; see :mod:`.factor_kernels`.
+        """Compute posterior mean and variance of the interaction in each row, shape (n,) each.
+
+        The equations are those of :mod:`.memory.kernels.interactions`.
 
         Args:
             codes: For each field the level of each row, -1 for none.
@@ -94,16 +111,22 @@ class Factors:
         pairs = (v.sum(1) ** 2 - (v**2).sum(1)).sum(1) / 2
         return mean, (v * (total - t) ** 2).sum((1, 2)) + pairs
 
+    @classmethod
+    def load(cls, folder: Path, position: int, starts: list[int]) -> Self:
+        """Map the arrays of the interaction at a position."""
+        means, variances = (map_array(folder / f"factors_{position}.{name}.npy") for name in ("means", "variances"))
+        return cls(means, variances, starts)
+
 
 @dataclass
-class Fixed:
-    """The fixed effects.
+class FittedFixed:
+    """Fitted fixed effects.
 
     Attributes:
-        numbers: Coefficients of the intercept, the numbers, and the numbers being missing, shape (p,).
-        errors: Their standard errors, 0 for those that an ``l1`` holds at zero.
-        categories: Of each categorical one the coefficients, float32 of shape (levels,).
-        category_errors: Their standard errors.
+        numbers: Coefficients of the intercept, the numbers, and the indicators of missing numbers, shape (p,).
+        errors: Standard errors, 0 for coefficients that an ``l1`` holds at zero.
+        categories: Coefficients of each categorical input, float32 of shape (levels,).
+        category_errors: Standard errors of the same.
     """
 
     numbers: Array = field(default_factory=lambda: np.zeros(1))
@@ -113,38 +136,37 @@ class Fixed:
 
 
 @dataclass
-class Learned:
-    """All that scoring needs beside the encodings of the terms.
+class FittedModel:
+    """Fitted coefficients: all that scoring needs beside the encodings of the terms.
 
     Attributes:
-        loss: What was minimised.
-        fixed: The fixed effects.
-        effects: The random effects with coefficients.
-        factors: The interactions of low rank.
-        dispersion: Variance of a label around its mean, for the linear loss.
+        loss: Loss that was minimised.
+        fixed: Fixed effects.
+        effects: Random effects with coefficients.
+        factors: Interactions of low rank.
+        dispersion: Variance of a label around its mean, with ``linear``; else 1.
         importance: Share of each input.
-        facts: About the fit.
+        facts: Facts about the fit, for the summary.
     """
 
     loss: Loss = "logistic"
-    fixed: Fixed = field(default_factory=Fixed)
-    effects: list[Effect] = field(default_factory=list)
-    factors: list[Factors] = field(default_factory=list)
+    fixed: FittedFixed = field(default_factory=FittedFixed)
+    effects: list[FittedEffect] = field(default_factory=list)
+    factors: list[FittedFactors] = field(default_factory=list)
     dispersion: float = 1.0
     importance: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """``model.json``, and ``.npy`` files that load without being read."""
+        """Write ``model.json``, and ``.npy`` files that can be memory-mapped."""
         for kind, known in (("coefficients", self.fixed.categories), ("errors", self.fixed.category_errors)):
             for k, values in enumerate(known):
                 np.save(folder / f"category_{k}.{kind}.npy", values, allow_pickle=False)
-        for k, effect in enumerate(self.effects):
-            for name, array in effect.arrays():
-                np.save(folder / f"effect_{k}.{name}.npy", array, allow_pickle=False)
-        for k, factors in enumerate(self.factors):
-            np.save(folder / f"factors_{k}.means.npy", factors.means, allow_pickle=False)
-            np.save(folder / f"factors_{k}.variances.npy", factors.variances, allow_pickle=False)
+        kinds: dict[str, Sequence[FittedEffect | FittedFactors]] = {"effect": self.effects, "factors": self.factors}
+        for kind, terms in kinds.items():
+            for k, term in enumerate(terms):
+                for name, array in term.arrays():
+                    np.save(folder / f"{kind}_{k}.{name}.npy", array, allow_pickle=False)
         model = {
             "loss": self.loss,
             "fixed": self.fixed.numbers.tolist(),
@@ -159,39 +181,29 @@ class Learned:
 
     @classmethod
     def load(cls, folder: Path, categories: int) -> Self:
-        """What :meth:`save` wrote; processes share what is by entity, and read only what they look up."""
+        """Load what :meth:`save` wrote, given the number of categorical fixed effects.
+
+        Processes share the arrays by entity, and read only what they look up.
+        """
         model = json.loads((folder / "model.json").read_text())
-        effects = [
-            Effect(
-                mapped(folder / f"effect_{k}.coefficients.npy"),
-                mapped(folder / f"effect_{k}.covariances.npy"),
-                mapped(folder / f"effect_{k}.rows.npy"),
-                np.array(population),
-                mapped(file) if (file := folder / f"effect_{k}.digests.npy").exists() else None,
-            )
-            for k, population in enumerate(model["covariances"])
-        ]
+        coefficients, errors = (
+            [map_array(folder / f"category_{k}.{kind}.npy") for k in range(categories)]
+            for kind in ("coefficients", "errors")
+        )
         return cls(
             model["loss"],
-            Fixed(
-                np.array(model["fixed"]),
-                np.array(model["fixed_errors"]),
-                [mapped(folder / f"category_{k}.coefficients.npy") for k in range(categories)],
-                [mapped(folder / f"category_{k}.errors.npy") for k in range(categories)],
-            ),
-            effects,
-            [_factors(folder, k, starts) for k, starts in enumerate(model["factors"])],
+            FittedFixed(np.array(model["fixed"]), np.array(model["fixed_errors"]), coefficients, errors),
+            [FittedEffect.load(folder, k, np.array(one)) for k, one in enumerate(model["covariances"])],
+            [FittedFactors.load(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],
             model["importance"],
             model["facts"],
         )
 
 
-def _factors(folder: Path, position: int, starts: list[int]) -> Factors:
-    means, variances = (mapped(folder / f"factors_{position}.{name}.npy") for name in ("means", "variances"))
-    return Factors(means, variances, starts)
+def map_array(file: Path) -> Array:
+    """Map an array whose content is read when it is looked at.
 
-
-def mapped(file: Path) -> Array:
-    """An array whose content is read when it is looked at; a plain one, of which NumPy takes parts the quickest."""
+    The result is a plain array over the mapping: NumPy indexes it faster than ``numpy.memmap`` itself.
+    """
     return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))

@@ -9,9 +9,9 @@ import numpy as np
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.effects import EntityEffect
+from proml_kedro.models.mixed.effect_spec import INTERCEPT
 from proml_kedro.models.mixed.effects import fixed_effects, most_different
-from proml_kedro.models.mixed.fitted import Effect, Learned
-from proml_kedro.models.mixed.spec import INTERCEPT
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.plots import BLUE, GREY, ORANGE, figure
 
@@ -20,23 +20,26 @@ Effects are in the unit of the margin, of a number for each of its standard devi
 than the population, the more so the fewer rows an entity has: they are shrunk towards it.
 """
 _MOST_FIXED = 30
-_SHOWN = 12  # entities that differ most
-_POINTS = 5_000  # more would not be seen apart
+_SHOWN = 12  # entities in the plot of those that differ most
+_POINTS = 5_000  # more could not be told apart
 _LONGEST = 28  # characters of an entity's name
 
 
-def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[str]:
-    """Draw every effect, and return the Markdown that shows the plots.
+def draw(folder: Path, component: str, terms: Terms, model: FittedModel) -> list[str]:
+    """Draw every effect.
 
     Args:
-        folder: Where the plots go.
-        component: Its name.
-        terms: Of the model.
-        learned: By the model.
+        folder: Folder of the plots.
+        component: Name of the component.
+        terms: Encodings of the model.
+        model: Coefficients of the model.
+
+    Returns:
+        Lines of Markdown that show the plots.
     """
-    lines = [f"\n## Effects of {component}\n", _fixed_table(terms, learned), "", _table(terms, learned), _NOTE]
-    farthest = list(most_different(terms, learned, _SHOWN))
-    for k, (spec, effect) in enumerate(zip(terms.effects, learned.effects, strict=True)):
+    lines = [f"\n## Effects of {component}\n", _fixed_table(terms, model), "", _table(terms, model), _NOTE]
+    farthest = list(most_different(terms, model, _SHOWN))
+    for k, (spec, effect) in enumerate(zip(terms.effects, model.effects, strict=True)):
         for position, feature in enumerate(spec.features if effect.rows.any() else ()):
             name = f"effects_{component}_{k}_{re.sub(r'[^A-Za-z0-9]+', '_', feature)}"
             what = f"{feature} by {spec.title}"
@@ -50,9 +53,9 @@ def draw(folder: Path, component: str, terms: Terms, learned: Learned) -> list[s
     return lines
 
 
-def _fixed_table(terms: Terms, learned: Learned) -> str:
+def _fixed_table(terms: Terms, model: FittedModel) -> str:
     rows = ["| fixed effect | value | standard error |", "|---|--:|--:|"]
-    known = list(fixed_effects(terms, learned))
+    known = list(fixed_effects(terms, model))
     for one in known[:_MOST_FIXED]:
         name = one.name if one.level is None else f"{one.name} = {one.level}"
         rows.append(f"| {name} | {one.value:+.3g} | {one.error:.2g} |")
@@ -61,9 +64,9 @@ def _fixed_table(terms: Terms, learned: Learned) -> str:
     return "\n".join(rows)
 
 
-def _table(terms: Terms, learned: Learned) -> str:
+def _table(terms: Terms, model: FittedModel) -> str:
     rows = ["| effect | of | entities | deviation over entities | mean standard error |", "|---|---|--:|--:|--:|"]
-    for spec, effect in zip(terms.effects, learned.effects, strict=True):
+    for spec, effect in zip(terms.effects, model.effects, strict=True):
         known = np.count_nonzero(effect.rows)
         for position, feature in enumerate(spec.features):
             errors = np.sqrt(effect.covariances[_sample(len(effect)), position, position])
@@ -72,7 +75,7 @@ def _table(terms: Terms, learned: Learned) -> str:
     return "\n".join(rows)
 
 
-def _distribution(file: Path, effect: Effect, position: int, what: str, unit: str) -> None:
+def _distribution(file: Path, effect: FittedEffect, position: int, what: str, unit: str) -> None:
     values = np.asarray(effect.means[:, position])
     with figure(file) as axes:
         axes.hist(values, 60, density=True, color=BLUE, alpha=0.6, label="posterior means")
@@ -84,7 +87,7 @@ def _distribution(file: Path, effect: Effect, position: int, what: str, unit: st
         axes.legend()
 
 
-def _shrinkage(file: Path, effect: Effect, position: int, what: str, unit: str) -> None:
+def _shrinkage(file: Path, effect: FittedEffect, position: int, what: str, unit: str) -> None:
     chosen = _sample(len(effect))
     rows, values = np.asarray(effect.rows[chosen]), np.asarray(effect.means[chosen, position])
     seen = rows > 0
@@ -117,5 +120,5 @@ def _farthest(file: Path, chosen: list[EntityEffect], what: str, unit: str) -> N
 
 
 def _sample(entities: int) -> Array:
-    """Some of the entities, evenly spread."""
+    """Choose at most 5,000 entities, evenly spread over their numbers."""
     return np.unique(np.linspace(0, max(entities - 1, 0), min(entities, _POINTS)).astype(np.int64))

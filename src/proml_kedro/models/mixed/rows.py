@@ -1,51 +1,44 @@
-"""From examples to the rows that are fitted: which of them count, and what was noticed on the way."""
+"""Choice of the training rows, and checks of their labels."""
 
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Array, Columns, Examples
-from proml_kedro.models.mixed.encoding import Scale
 from proml_kedro.models.mixed.spec import Loss
-
-if TYPE_CHECKING:
-    from proml_kedro.models.mixed.memory.settings import Fit
 
 logger = logging.getLogger(__name__)
 
 
 def usable(examples: Examples, exposure: str | None, key: str) -> Examples:
-    """The examples that count: with a label, a positive weight, and a positive exposure where there is one.
+    """Select the examples with a label, a positive weight, and a positive exposure where the model has one.
 
     Args:
         examples: All of them.
-        exposure: The column with the exposure.
-        key: Where the component stands in the configuration.
+        exposure: Column with the exposure.
+        key: The component's key in the configuration, for messages.
 
     Raises:
-        UserError: There is none.
+        UserError: No example is left.
     """
     counts = np.isfinite(examples.label)
     if examples.weight is not None:
         counts &= np.isfinite(examples.weight) & (examples.weight > 0)
     if exposure is not None:
         counts &= has_exposure(examples.columns, exposure)
-    say_left_out(int(np.count_nonzero(counts)), len(examples), key)
+    report_omitted(int(np.count_nonzero(counts)), len(examples), key)
     return examples if counts.all() else examples.take(counts)
 
 
-def say_left_out(kept: int, rows: int, key: str) -> None:
-    """Say of how many rows nothing is learned.
+def report_omitted(kept: int, rows: int, key: str) -> None:
+    """Log how many rows are omitted from training.
 
     Raises:
-        UserError: Of all of them.
+        UserError: All of them are.
     """
     if not kept:
         raise UserError.at(key, "no example has a label, a positive weight and a positive exposure")
@@ -55,13 +48,13 @@ def say_left_out(kept: int, rows: int, key: str) -> None:
 
 
 def has_exposure(columns: Columns, name: str) -> npt.NDArray[np.bool_]:
-    """Which rows have one: a positive number; shape (n,)."""
+    """Mark the rows with a positive exposure; shape (n,)."""
     values = columns[name]
     return np.asarray(np.isfinite(values) & (values > 0))
 
 
 def check_label(label: Array, loss: Loss, key: str) -> None:
-    """See that the labels are such as the loss is about.
+    """Check that the labels are in the domain of the loss.
 
     Raises:
         UserError: They are not.
@@ -72,66 +65,18 @@ def check_label(label: Array, loss: Loss, key: str) -> None:
         raise UserError.at(key, "loss: poisson needs labels that are not negative; for other numbers take linear")
 
 
-@dataclass(frozen=True)
-class Unit:
-    """In which labels are fitted: of the linear loss, standard deviations from their mean.
-
-    Attributes:
-        mean: Over the training rows.
-        deviation: Standard deviation; 1 when all are equal.
-    """
-
-    mean: float
-    deviation: float
-
-    @classmethod
-    def of(cls, label: Array, weight: Array, loss: Loss, centred: bool = True) -> Unit:
-        """The unit of these labels; where no intercept is estimated that could hold their mean, it is left in."""
-        if loss != "linear":
-            return cls(0.0, 1.0)
-        scale = Scale.of(label, weight)
-        return cls(scale.mean if centred else 0.0, scale.deviation)
-
-    def remove(self, label: Array) -> npt.NDArray[np.float64]:
-        """Labels in this unit."""
-        return np.asarray((label.astype(np.float64) - self.mean) / self.deviation)
-
-    def restore(self, found: Fit) -> Fit:
-        """What was found for labels in this unit, for labels as they are."""
-        one, square = self.deviation, self.deviation**2
-        fixed = found.fixed * one
-        fixed[:1] += self.mean
-        free = found.rows - len(fixed) - sum(len(values) for values in found.categories)  # as REML counts
-        root = math.sqrt(one)  # factors enter in products of two
-        for interaction in found.interactions:
-            interaction.table *= root
-            interaction.variances *= one
-        return replace(
-            found,
-            fixed=fixed,
-            fixed_errors=found.fixed_errors * one,
-            categories=[values * one for values in found.categories],
-            category_errors=[values * one for values in found.category_errors],
-            effects=[values * one for values in found.effects],
-            uncertainties=[values * square for values in found.uncertainties],
-            covariances=[values * square for values in found.covariances],
-            dispersion=found.dispersion * square,
-            log_likelihood=found.log_likelihood - free * math.log(one),
-        )
-
-
 def weights(examples: Examples) -> npt.NDArray[np.float64]:
-    """For how many rows each counts; shape (n,)."""
+    """Return the weight of each row, 1 where the examples have none; shape (n,)."""
     return np.ones(len(examples)) if examples.weight is None else examples.weight.astype(np.float64)
 
 
 def sample(codes: Array, most: int, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Which rows stay when no entity may have more than ``most``: of one with more, a random sample of that size.
+    """Mark a random sample of ``most`` rows for each entity that has more, and all rows of the others.
 
     Args:
-        codes: The entity of each row, -1 for none; shape (n,).
-        most: Rows of one entity.
-        generator: One draw for each row decides, so that rows stay the same when it is seeded the same.
+        codes: Entity of each row, -1 for none, shape (n,). Rows without an entity are all kept.
+        most: Largest number of rows of one entity.
+        generator: Gives one number for each row: the sample depends on its seed alone.
     """
     order = np.lexsort((generator.random(len(codes)), codes))
     sorted_codes = codes[order]

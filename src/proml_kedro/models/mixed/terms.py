@@ -1,4 +1,4 @@
-"""What a mixed model's YAML stands for once its inputs are known, and how columns become its terms."""
+"""Terms of a mixed model, and their encodings: how columns become standardised numbers and numbered entities."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Input
-from proml_kedro.models.mixed.check import of_terms
+from proml_kedro.models.mixed.effect_spec import INTERCEPT, RandomEffectSpec
 from proml_kedro.models.mixed.encoding import Levels, Names, Scale, combine
-from proml_kedro.models.mixed.fitted import mapped
+from proml_kedro.models.mixed.fitted import map_array
 from proml_kedro.models.mixed.rows import has_exposure
-from proml_kedro.models.mixed.spec import FIXED, INTERCEPT, MixedSpec, RandomEffectSpec
+from proml_kedro.models.mixed.spec import MixedSpec
 
 
 class Terms:
-    """The terms of the model, and the encoding of each that training data teach.
+    """Terms of the model, each with the encoding that is learned from training data.
 
     Attributes:
-        numbers: Fixed effects that are numbers.
-        categories: Fixed effects that are categories.
-        effects: The random effects with coefficients.
-        effect_levels: The entities of each.
-        factors: The interactions of low rank.
-        factor_levels: The entities in each field of each.
+        inputs: Names of all inputs.
+        numbers: Numeric inputs with fixed effects.
+        categories: Categorical inputs with fixed effects.
+        effects: Random effects with coefficients.
+        effect_levels: Entities of each random effect.
+        factors: Interactions of low rank.
+        factor_levels: Entities in each field of each interaction.
 
     Args:
         spec: The component.
-        inputs: What it reads.
+        inputs: Inputs of the component.
 
     Raises:
-        UserError: A term names no input, or one of the wrong type; keys are relative to the component.
+        UserError: A term names no input, or one of the wrong dtype; keys are relative to the component.
     """
 
     def __init__(self, spec: MixedSpec, inputs: Sequence[Input]) -> None:
         categorical = {one.name: one.is_categorical for one in inputs}
-        mistakes = list(of_terms(spec, {one.name: one.dtype for one in inputs}))
+        mistakes = list(spec.check_inputs({one.name: one.dtype for one in inputs}))
         if mistakes:
             raise UserError(*mistakes)
         fixed = spec.fixed_inputs(categorical)
+        self.inputs = [one.name for one in inputs]
         self._offset, self._exposure = spec.offset, spec.exposure
         self.numbers = [name for name in fixed if not categorical[name]]
         self.categories = [name for name in fixed if categorical[name]]
@@ -60,12 +62,12 @@ class Terms:
         self._remembered_codes: dict[tuple[str, ...], npt.NDArray[np.int32]] = {}
 
     def learn(self, columns: Columns, weight: Array, earlier: Terms | None = None) -> list[str]:
-        """Learn scales and levels; the numbers that are constant and so have no slope.
+        """Learn scales and levels from training rows, and return the names of the numbers that are constant.
 
         Args:
             columns: The inputs.
             weight: Shape (n,), positive.
-            earlier: Terms whose scales are kept where they have one, so that coefficients mean what they meant.
+            earlier: Terms of a previous model. Their scales are kept, so that coefficients keep their meaning.
         """
         names = dict.fromkeys([*self.numbers, *(name for one in self.effects for name in _slopes_of(one))])
         known = earlier._scales if earlier else {}
@@ -79,15 +81,15 @@ class Terms:
         return [name for name, scale in self._scales.items() if scale.constant]
 
     def hold(self, spec: MixedSpec, earlier: Terms) -> None:
-        """Take over the levels of what is held; where entities are updated there are the old and the new ones."""
-        if spec.update != "all" or FIXED in spec.locked:
+        """Take over the levels of locked terms; an update of changed entities keeps the old levels beside the new."""
+        if spec.locks_fixed:
             self._category_levels = earlier._category_levels
         old = {_name(one): levels for one, levels in zip(earlier.effects, earlier.effect_levels, strict=True)}
         for k, one in enumerate(self.effects):
             if one.title in spec.locked:
                 self.effect_levels[k] = old[_name(one)]
             elif spec.update != "all":
-                self.effect_levels[k] = self.effect_levels[k].and_those(old[_name(one)])
+                self.effect_levels[k] = self.effect_levels[k].union(old[_name(one)])
         fields = {(f.title, f.rank): levels for f, levels in zip(earlier.factors, earlier.factor_levels, strict=True)}
         for k, factors in enumerate(self.factors):
             if spec.update != "all" or factors.title in spec.locked:
@@ -95,30 +97,30 @@ class Terms:
 
     @property
     def fixed_inputs(self) -> tuple[list[str], list[str]]:
-        """The inputs of fixed effects: numbers, and categories."""
+        """Inputs of the fixed effects: numbers, and categories."""
         return self.numbers, self.categories
 
     @property
     def category_levels(self) -> list[Levels]:
-        """The levels of each categorical fixed effect."""
+        """Levels of each categorical fixed effect."""
         return self._category_levels
 
     def take_over(self, scales: dict[str, Scale], entities: Levels) -> None:
-        """Take over what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
+        """Set what :meth:`learn` would learn, for one random effect and no categorical fixed effects."""
         self._scales, self._category_levels, self.effect_levels = scales, [], [entities]
 
     @property
     def scales(self) -> dict[str, Scale]:
-        """How each number is standardised."""
+        """Standardisation of each number, by name."""
         return self._scales
 
     @property
     def offset_names(self) -> list[str]:
-        """The inputs that :meth:`offset` comes from."""
+        """Inputs that :meth:`offset` reads."""
         return [name for name in (self._offset, self._exposure) if name is not None]
 
     def offset(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """The offset and the logarithm of the exposure, 0 where there is none; shape (n,)."""
+        """Add the offset and the logarithm of the exposure, each 0 where it is missing; shape (n,)."""
         total = np.zeros(row_count(columns))
         if self._offset is not None:
             values = columns[self._offset].astype(np.float64)
@@ -130,39 +132,42 @@ class Terms:
 
     @property
     def fixed_names(self) -> list[str]:
-        """The number behind each column of :meth:`fixed` after the intercept."""
+        """Numeric input of each column of :meth:`fixed` after the intercept."""
         return [*self.numbers, *(name for name in self.numbers if self._scales[name].missing)]
 
     @property
     def fixed_keys(self) -> list[str]:
-        """A name for each column of :meth:`fixed`."""
+        """Name of each column of :meth:`fixed`."""
         lacking = (f"missing {name}" for name in self.numbers if self._scales[name].missing)
         return [INTERCEPT, *self.numbers, *lacking]
 
     def deviation(self, name: str) -> float | None:
-        """The standard deviation by which a number is divided, None for what is none."""
+        """Return the standard deviation by which a number is divided, None for anything else."""
         return self._scales[name].deviation if name in self._scales else None
 
     def fixed(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Ones, standardised numbers, and indicators of those that are missing; shape (n, 1 + fixed names)."""
+        """Make the columns of the fixed numbers: ones, standardised numbers, and indicators of missing ones.
+
+        The shape is (n, 1 + len(fixed_names)).
+        """
         ones = np.ones(row_count(columns))
         numbers = [self._scales[name].apply(columns[name]) for name in self.numbers]
         lacking = [~np.isfinite(columns[name]) for name in self.numbers if self._scales[name].missing]
         return np.column_stack([ones, *numbers, *lacking])
 
     def category_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
-        """For each categorical fixed effect the level of each row, -1 for none, and the number of levels."""
+        """Encode each categorical fixed effect: the level of each row, -1 for none, and the number of levels."""
         for name, levels in zip(self.categories, self._category_levels, strict=True):
             yield self._encode(columns, levels, [name]), len(levels)
 
     def effect_codes(self, columns: Columns) -> Iterator[tuple[npt.NDArray[np.int32], int]]:
-        """For each random effect the entity of each row, -1 for none, and the number of entities."""
+        """Encode each random effect: the entity of each row, -1 for none, and the number of entities."""
         for one, levels in zip(self.effects, self.effect_levels, strict=True):
             yield self._encode(columns, levels, one.entity), len(levels)
 
     @contextmanager
     def remembering(self, columns: Columns) -> Iterator[None]:
-        """While the block runs, names in these columns are looked up once."""
+        """Look up the names in these columns once while the block runs."""
         self._remembered_of = columns
         try:
             yield
@@ -190,24 +195,24 @@ class Terms:
         return self._remembered_codes[key]
 
     def factor_codes(self, columns: Columns) -> Iterator[tuple[list[npt.NDArray[np.int32]], list[int]]]:
-        """For each interaction the level of each row in each field, -1 for none, and the numbers of levels."""
+        """Encode each interaction: the level of each row in each field, -1 for none, and the numbers of levels."""
         for one, fields in zip(self.factors, self.factor_levels, strict=True):
             codes = [self._encode(columns, levels, [name]) for name, levels in zip(one.entity, fields, strict=True)]
             yield codes, [max(len(levels), 1) for levels in fields]
 
     def slopes(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.float64]:
-        """What an entity's coefficients multiply; shape (n, features)."""
+        """Make the slopes, which the coefficients of an entity multiply; shape (n, features)."""
         ones = np.ones(row_count(columns))
         return np.column_stack(
             [ones if name == INTERCEPT else self._scales[name].apply(columns[name]) for name in effect.features]
         )
 
     def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int32]:
-        """The entity of each row numbered by itself, -1 for none: before levels are learned."""
+        """Number the entities of these rows alone, before levels are learned; int32 of shape (n,), -1 for none."""
         return self._names(columns, effect.entity).codes
 
     def save(self, folder: Path) -> None:
-        """``scales.json``, and the sorted names of the levels of each term."""
+        """Write ``scales.json``, and the sorted names of the levels of each term."""
         scales = {name: asdict(scale) for name, scale in self._scales.items()}
         (folder / "scales.json").write_text(json.dumps(scales))
         for kind, known in (("category", self._category_levels), ("effect", self.effect_levels)):
@@ -218,7 +223,7 @@ class Terms:
                 np.save(folder / f"factors_{position}.{place}.levels.npy", levels.keys, allow_pickle=False)
 
     def load(self, folder: Path) -> None:
-        """Take over what :meth:`save` wrote; levels stay on disk until they are looked up."""
+        """Load what :meth:`save` wrote. Levels stay on disk until they are looked up."""
         scales = json.loads((folder / "scales.json").read_text())
         self._scales = {name: Scale(**one) for name, one in scales.items()}
         self._category_levels = [_read(folder, f"category_{k}") for k in range(len(self.categories))]
@@ -234,7 +239,7 @@ def _name(effect: RandomEffectSpec) -> tuple[str, ...]:
 
 
 def _read(folder: Path, name: str) -> Levels:
-    return Levels(mapped(folder / f"{name}.levels.npy"))
+    return Levels(map_array(folder / f"{name}.levels.npy"))
 
 
 def _slopes_of(effect: RandomEffectSpec) -> list[str]:

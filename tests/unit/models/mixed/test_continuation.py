@@ -1,12 +1,8 @@
 """Going on: warm starts, what is locked, updates of changed entities, and fits that were killed."""
 
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +14,11 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed import row_hashes
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.encoding import Names
+from proml_kedro.models.mixed.memory import checkpoint, fit
+from proml_kedro.models.mixed.score import contributions
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
+from stopped import kill_where_it_stops
 
 INPUTS = (Input("member", "str"), Input("job", "str"), Input("job.pay", "float"), Input("job.kind", "str"))
 TASKS = {"logistic": "binary", "linear": "regression", "poisson": "count"}
@@ -56,6 +55,12 @@ def fitted(examples, loss="logistic", previous=None, **config):
     return component
 
 
+@cache
+def earlier_fit(loss, factors=False):
+    """A model to go on from; no test changes it."""
+    return fitted(make_examples(loss=loss), loss, random_effects=BOTH if factors else EFFECTS)
+
+
 def reloaded(component, folder):
     component.save(folder)
     return Mixed.load(component.spec, INPUTS, folder)
@@ -63,8 +68,7 @@ def reloaded(component, folder):
 
 @pytest.mark.parametrize("loss", TASKS)
 def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, tmp_path):
-    examples = make_examples(loss=loss)
-    cold = fitted(examples, loss)
+    examples, cold = make_examples(loss=loss), earlier_fit(loss)
     warm = fitted(examples, loss, previous=reloaded(cold, tmp_path))
     assert warm.summary()["iterations"] < 0.7 * cold.summary()["iterations"]
     for name, values in cold.score(examples.columns).items():
@@ -72,8 +76,8 @@ def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, tmp_path):
 
 
 def test_a_warm_start_knows_old_entities_and_learns_new_ones():
-    before, after = make_examples(members=80), make_examples(members=80, first=40, seed=1)
-    warm, cold = fitted(after, previous=fitted(before)), fitted(after)
+    after = make_examples(members=80, first=40, seed=1)
+    warm, cold = fitted(after, previous=earlier_fit("logistic")), fitted(after)
     margins = [one.score(after.columns)["margin"] for one in (warm, cold)]
     np.testing.assert_allclose(*margins, atol=0.06)
 
@@ -90,10 +94,10 @@ def test_a_warm_start_of_factors_keeps_what_they_mean():
 @pytest.mark.parametrize("loss", TASKS)
 @pytest.mark.parametrize("locked", [["fixed"], ["member"], ["fixed", "job"], ["member * job", "job"]])
 def test_what_is_locked_stays_as_it_was(loss, locked, tmp_path):
-    earlier = reloaded(fitted(make_examples(loss=loss), loss, random_effects=BOTH), tmp_path)
+    earlier = reloaded(earlier_fit(loss, factors=True), tmp_path)
     later = make_examples(seed=1, first=20, loss=loss)
     now = fitted(later, loss, earlier, random_effects=BOTH, locked=locked)
-    old, new = earlier._learned, now._learned
+    old, new = earlier._model, now._model
     pairs = {
         "fixed": [
             (old.fixed.numbers, new.fixed.numbers),
@@ -123,11 +127,11 @@ def test_an_update_is_the_direct_solution_for_the_changed_entities(loss, tmp_pat
     now = fitted(before.join(more), loss, earlier, method="pql", update="changed_entities")
     changed = [f"m{one}" for one in range(76, 82)]
     assert _changed_entities(earlier, now) == set(changed)
-    np.testing.assert_array_equal(now._learned.fixed.numbers, earlier._learned.fixed.numbers)
+    np.testing.assert_array_equal(now._model.fixed.numbers, earlier._model.fixed.numbers)
     both, terms = before.join(more), now._terms
     eta = _margin(earlier, both.columns)
     z = terms.slopes(both.columns, terms.effects[0])
-    phi, precision = earlier._learned.dispersion, np.linalg.inv(earlier._learned.effects[0].population)
+    phi, precision = earlier._model.dispersion, np.linalg.inv(earlier._model.effects[0].population)
     for name in changed:
         rows = both.columns["member"] == name
         held = eta[rows] - z[rows] @ _coefficients(earlier, name)
@@ -138,19 +142,17 @@ def test_an_update_is_the_direct_solution_for_the_changed_entities(loss, tmp_pat
             u += np.linalg.solve(information, z[rows].T @ slope / phi - precision @ u)
         np.testing.assert_allclose(_coefficients(now, name), u, atol=2e-3)
         place = terms.effect_levels[0].encode(Names.of([name]))[0]
-        np.testing.assert_allclose(now._learned.effects[0].covariances[place], np.linalg.inv(information), atol=2e-3)
-        assert now._learned.effects[0].rows[place] == rows.sum()
+        np.testing.assert_allclose(now._model.effects[0].covariances[place], np.linalg.inv(information), atol=2e-3)
+        assert now._model.effects[0].rows[place] == rows.sum()
 
 
 def _margin(component, columns):
-    from proml_kedro.models.mixed.score import contributions
-
-    return np.sum([added for _, added in contributions(component._terms, component._learned, columns)], axis=0)
+    return np.sum([added for _, added in contributions(component._terms, component._model, columns)], axis=0)
 
 
 def _coefficients(component, name):
     place = component._terms.effect_levels[0].encode(Names.of([name]))[0]
-    return np.zeros(2) if place < 0 else component._learned.effects[0].means[place].astype(float)
+    return np.zeros(2) if place < 0 else component._model.effects[0].means[place].astype(float)
 
 
 def _changed_entities(earlier, now):
@@ -160,7 +162,7 @@ def _changed_entities(earlier, now):
 
 def test_an_update_without_changes_changes_nothing():
     examples = make_examples()
-    earlier = fitted(examples, random_effects=BOTH)
+    earlier = earlier_fit("logistic", factors=True)
     order = np.random.default_rng(3).permutation(len(examples))
     now = fitted(examples.take(order), previous=earlier, random_effects=BOTH, update="changed_entities")
     margins = [one.score(examples.columns)["margin"] for one in (earlier, now)]
@@ -168,10 +170,10 @@ def test_an_update_without_changes_changes_nothing():
 
 
 def test_an_update_keeps_entities_that_have_no_rows_any_more():
-    earlier = fitted(make_examples())
+    earlier = earlier_fit("logistic")
     now = fitted(make_examples(500, members=5, seed=2), previous=earlier, update="changed_entities")
     np.testing.assert_array_equal(_coefficients(now, "m50"), _coefficients(earlier, "m50"))
-    assert len(now._learned.effects[0]) == 80
+    assert len(now._model.effects[0]) == 80
 
 
 @pytest.mark.parametrize(
@@ -230,24 +232,21 @@ def test_a_digest_depends_on_the_rows_of_an_entity_and_not_on_their_order():
     assert found[2] == 0
 
 
-SCRIPT = """
+STEPS = 4
+SCRIPT = f"""
 import sys
-sys.path[:0] = {paths!r}
+sys.path[:0] = {{paths!r}}
 from pathlib import Path
-from proml_kedro.models.mixed.memory import fit
-from proml_kedro.models.mixed.memory import checkpoint
-from test_continuation import fit_slowly
-fit_slowly(Path({folder!r}), {method!r}, slow=True)
+from proml_kedro.models.mixed.memory.checkpoint import Checkpoint
+from stopped import stop_after
+from test_continuation import fit_with_checkpoints
+stop_after(Checkpoint, "save", {STEPS})
+fit_with_checkpoints(Path({{folder!r}}), {{method!r}})
 """
 
 
-def fit_slowly(folder, method, slow=False):
-    """A fit of many steps that writes a checkpoint after each; ``slow`` makes a step take a tenth of a second."""
-    from proml_kedro.models.mixed.memory import checkpoint, fit
-
-    if slow:
-        quick = fit._iterate
-        fit._iterate = lambda *arguments: (time.sleep(0.1), quick(*arguments))[1]
+def fit_with_checkpoints(folder, method):
+    """A fit of many steps that writes a checkpoint after each."""
     checkpoint.Checkpoint.__init__.__defaults__ = (0.0,)
     examples = make_examples()
     effects = EFFECTS if method == "laplace" else BOTH
@@ -261,29 +260,20 @@ def fit_slowly(folder, method, slow=False):
 def test_a_fit_that_was_killed_goes_on_where_it_stood(method, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("proml_kedro.models.mixed.memory.checkpoint.Checkpoint.__init__.__defaults__", (1.0,))
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
-    script = SCRIPT.format(paths=paths, folder=str(tmp_path / "kept"), method=method)
-    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ)
-    file, deadline = tmp_path / "kept" / "state.npz", time.monotonic() + 120
-    writes: set[int] = set()
-    while len(writes) < 4 and time.monotonic() < deadline and process.poll() is None:
-        writes |= {file.stat().st_mtime_ns} if file.exists() else set()
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    file = tmp_path / "kept" / "state.npz"
+    kill_where_it_stops(SCRIPT.format(paths=paths, folder=str(file.parent), method=method))
+    assert file.exists()
     with caplog.at_level(logging.INFO):
-        resumed = fit_slowly(tmp_path / "kept", method)
-    step = int(caplog.text.partition("going on after step ")[2].split()[0])
-    assert step >= 3
+        resumed = fit_with_checkpoints(file.parent, method)
+    assert f"going on after step {STEPS} " in caplog.text
     assert not file.exists()
-    whole = fit_slowly(tmp_path / "other", method)
-    assert resumed.summary()["iterations"] == whole.summary()["iterations"] > step
+    whole = fit_with_checkpoints(tmp_path / "other", method)
+    assert resumed.summary()["iterations"] == whole.summary()["iterations"] > STEPS
     fresh = make_examples(200, seed=3).columns
     np.testing.assert_array_equal(resumed.score(fresh)["margin"], whole.score(fresh)["margin"])
 
 
 def test_a_checkpoint_of_other_data_is_not_used(tmp_path, caplog, monkeypatch):
-    from proml_kedro.models.mixed.memory import checkpoint, fit
-
     monkeypatch.setattr(checkpoint.Checkpoint.__init__, "__defaults__", (0.0,))
     monkeypatch.setattr(checkpoint.Checkpoint, "remove", lambda self: None)
     monkeypatch.setattr(fit, "_WARM_UP", 2)

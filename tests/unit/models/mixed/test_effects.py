@@ -7,7 +7,7 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.effects import most_different, of_entity
 from proml_kedro.models.mixed.encoding import Levels
-from proml_kedro.models.mixed.fitted import Effect, Learned
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.spec import HardwareSpec
@@ -39,15 +39,17 @@ def shops():
     terms.take_over({}, Levels(np.char.mod("s%03d", np.arange(200)).astype(bytes)))
     means = generator.normal(size=(200, 2)).round(1).astype(np.float32)
     covariances = generator.uniform(0.1, 0.2, (200, 2, 2)).astype(np.float32)
-    effect = Effect(Watched(means), covariances, np.arange(200, dtype=np.float32), np.array([[0.5, 0.1], [0.1, 0.3]]))
-    return terms, Learned(effects=[effect])
+    effect = FittedEffect(
+        Watched(means), covariances, np.arange(200, dtype=np.float32), np.array([[0.5, 0.1], [0.1, 0.3]])
+    )
+    return terms, FittedModel(effects=[effect])
 
 
 def test_those_that_differ_most_are_placed_among_all(shops):
-    terms, learned = shops
-    effect = learned.effects[0]
+    terms, model = shops
+    effect = model.effects[0]
     for count in (1, 30, 200, 1000):
-        found = list(most_different(terms, learned, count))
+        found = list(most_different(terms, model, count))
         assert len(found) == 2 * min(count, 200)
         for one in found:
             place, position = int(one.entity[1:]), FEATURES.index(one.feature)
@@ -62,15 +64,15 @@ def test_those_that_differ_most_are_placed_among_all(shops):
 
 
 def test_one_shop_has_the_same_effects_as_among_those_that_differ_most(shops):
-    terms, learned = shops
-    among_all = {(one.entity, one.feature): one for one in most_different(terms, learned, 200)}
-    assert list(of_entity(terms, learned, {"shop": "s042"})) == [among_all["s042", name] for name in FEATURES]
+    terms, model = shops
+    among_all = {(one.entity, one.feature): one for one in most_different(terms, model, 200)}
+    assert list(of_entity(terms, model, {"shop": "s042"})) == [among_all["s042", name] for name in FEATURES]
 
 
 def test_however_many_are_shown_they_are_placed_in_one_go(shops):
-    terms, learned = shops
-    list(most_different(terms, learned, 100))
-    assert learned.effects[0].means.read == len(FEATURES)
+    terms, model = shops
+    list(most_different(terms, model, 100))
+    assert model.effects[0].means.read == len(FEATURES)
 
 
 @pytest.mark.parametrize("jobs", [0, 7])

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dense_mixed import dense_design, dense_precision, draw, elastic_net, make_problem, penalised_newton
+from dense_mixed import arrange, dense_design, dense_precision, draw, elastic_net, make_problem, penalised_newton
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES
 from proml_kedro.models.mixed.memory import design
-from proml_kedro.models.mixed.memory.design import Category, Effect, arrange
+from proml_kedro.models.mixed.memory.design import CategoryTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
-from proml_kedro.models.mixed.memory.settings import Settings
+from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import Method
 
 METHODS = get_args(Method)
-EXACT = Settings(method="pql", penalty=0.7, tolerance=1e-9)
+EXACT = FitSettings(method="pql", penalty=0.7, tolerance=1e-9)
 SHAPES = [((23,), (1,)), ((23, 11), (2, 1)), ((9, 40), (1, 3)), ((12, 12, 30), (2, 1, 2))]
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -122,13 +122,13 @@ def test_recovers_known_effects_and_variances():
         slopes = np.column_stack([np.ones(rows), generator.normal(size=(rows, d - 1))]).astype(np.float32)
         codes, u = generator.integers(0, levels, rows), generator.multivariate_normal(np.zeros(d), covariance, levels)
         margin += (slopes * u[codes]).sum(1)
-        effects.append((Effect(codes.astype(np.int32), slopes, levels), u))
+        effects.append((RandomEffectTerm(codes.astype(np.int32), slopes, levels), u))
     number = generator.normal(size=rows)
     margin += 0.8 * number
     label = (generator.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float32)
     fixed = np.column_stack([np.ones(rows), number])
     only = [one for one, _ in effects]
-    found = fit(arrange(label, np.zeros(rows), fixed, [], only), estimated(only), Settings())
+    found = fit(arrange(label, np.zeros(rows), fixed, [], only), estimated(only), FitSettings())
     assert found.converged
     assert found.fixed[1] == pytest.approx(0.8, abs=0.04)
     for covariance, (_, u), uncertainty, means in zip(
@@ -148,10 +148,10 @@ def test_recovers_known_effects_of_other_losses(loss):
     for levels, deviation in zip((2000, 100), deviations, strict=True):
         codes, u = generator.integers(0, levels, rows).astype(np.int32), generator.normal(0, deviation, levels)
         margin += u[codes]
-        effects.append((Effect(codes, np.ones((rows, 1), np.float32), levels), u))
+        effects.append((RandomEffectTerm(codes, np.ones((rows, 1), np.float32), levels), u))
     label, ones = draw(generator, loss, margin), np.ones((rows, 1))
     only = [one for one, _ in effects]
-    found = fit(arrange(label, np.zeros(rows), ones, [], only), estimated(only), Settings(loss))
+    found = fit(arrange(label, np.zeros(rows), ones, [], only), estimated(only), FitSettings(loss))
     assert found.converged
     assert loss == "poisson" or found.dispersion == pytest.approx(phi, rel=0.03)
     for covariance, (_, u), uncertainty, means in zip(
@@ -170,10 +170,10 @@ def test_pql_shrinks_variances_that_variational_recovers():
     margin = generator.normal(0, 1.2, levels)[codes]
     label = (generator.random(len(codes)) < 1 / (1 + np.exp(-margin))).astype(np.float32)
     ones = np.ones((len(codes), 1))
-    effects = [Effect(codes, ones.astype(np.float32), levels)]
+    effects = [RandomEffectTerm(codes, ones.astype(np.float32), levels)]
     rows = arrange(label, np.zeros(len(codes)), ones, [], effects)
     variational, pql = (
-        fit(rows, estimated(effects), Settings(method=one)).covariances[0][0, 0] for one in ("variational", "pql")
+        fit(rows, estimated(effects), FitSettings(method=one)).covariances[0][0, 0] for one in ("variational", "pql")
     )
     assert variational == pytest.approx(1.44, rel=0.08)
     assert pql < 0.9 * variational
@@ -188,18 +188,18 @@ seeds = st.integers(0, 10_000)
 def test_the_order_of_rows_and_the_names_of_entities_do_not_matter(seed, loss, method):
     label, offset, fixed, categories, effects = make_problem(rows=300, seed=seed, loss=loss)
     weight = np.random.default_rng(seed + 1).uniform(0.5, 2, len(label))
-    how = Settings(loss, method, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=200)
+    how = FitSettings(loss, method, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=200)
     found = fit(arrange(label, offset, fixed, categories, effects, weight), fixed_covariances(effects), how)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(label))
     names = [generator.permutation(one.levels) for one in effects]
     renamed = [
-        Effect(
+        RandomEffectTerm(
             np.where(one.entities < 0, -1, name[one.entities]).astype(np.int32)[order], one.slopes[order], one.levels
         )
         for one, name in zip(effects, names, strict=True)
     ]
-    shuffled = [Category(one.codes[order], one.levels) for one in categories]
+    shuffled = [CategoryTerm(one.codes[order], one.levels) for one in categories]
     rows = arrange(label[order], offset[order], fixed[order], shuffled, renamed, weight[order])
     again = fit(rows, fixed_covariances(effects), how)
     np.testing.assert_allclose(again.fixed, found.fixed, atol=1e-5)
@@ -223,15 +223,18 @@ def test_a_constant_in_the_offset_goes_to_the_intercept(seed, loss, shift):
 @given(seed=seeds, loss=losses, parts=st.lists(st.floats(0.1, 3), min_size=2, max_size=3))
 def test_a_row_may_be_split_into_rows_that_share_its_weight(seed, loss, parts):
     label, offset, fixed, categories, effects = make_problem(rows=200, seed=seed, loss=loss)
-    how = Settings(loss, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
+    how = FitSettings(loss, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
     whole = arrange(label, offset, fixed, categories, effects, np.full(len(label), sum(parts)))
     found, times = fit(whole, fixed_covariances(effects), how), len(parts)
     split = arrange(
         np.tile(label, times),
         np.tile(offset, times),
         np.tile(fixed, (times, 1)),
-        [Category(np.tile(one.codes, times), one.levels) for one in categories],
-        [Effect(np.tile(one.entities, times), np.tile(one.slopes, (times, 1)), one.levels) for one in effects],
+        [CategoryTerm(np.tile(one.codes, times), one.levels) for one in categories],
+        [
+            RandomEffectTerm(np.tile(one.entities, times), np.tile(one.slopes, (times, 1)), one.levels)
+            for one in effects
+        ],
         np.repeat(parts, len(label)),
     )
     again = fit(split, fixed_covariances(effects), how)
@@ -254,14 +257,15 @@ def test_twice_the_weight_with_twice_the_prior_is_the_same(seed, loss):
 
 def test_the_number_of_threads_does_not_matter():
     problem = make_problem(rows=3000, entities=(200, 30))
-    one, three = (fit(arrange(*problem), estimated(problem[-1]), Settings(), threads) for threads in (1, 3))
+    one, three = (fit(arrange(*problem), estimated(problem[-1]), FitSettings(), threads) for threads in (1, 3))
     np.testing.assert_allclose(coefficients(one), coefficients(three), atol=1e-6)
 
 
 def test_diagonal_covariances_have_nothing_beside_the_diagonal():
     problem = make_problem(rows=3000, entities=(100, 30), dimensions=(3, 2))
     full, diagonal = (
-        fit(arrange(*problem), estimated(problem[-1], diagonal), Settings()).covariances for diagonal in (False, True)
+        fit(arrange(*problem), estimated(problem[-1], diagonal), FitSettings()).covariances
+        for diagonal in (False, True)
     )
     for one, other in zip(full, diagonal, strict=True):
         assert not (other - np.diag(np.diag(other))).any()
@@ -285,14 +289,16 @@ def entities_become(codes, levels):
     """Replace the entities of every effect."""
 
     def change(problem):
-        problem["effects"] = [Effect(codes.astype(np.int32), one.slopes, levels) for one in problem["effects"]]
+        problem["effects"] = [
+            RandomEffectTerm(codes.astype(np.int32), one.slopes, levels) for one in problem["effects"]
+        ]
 
     return change
 
 
 def two_rows(problem):
-    problem["categories"] = [Category(one.codes[:2], one.levels) for one in problem["categories"]]
-    problem["effects"] = [Effect(one.entities[:2], one.slopes[:2], one.levels) for one in problem["effects"]]
+    problem["categories"] = [CategoryTerm(one.codes[:2], one.levels) for one in problem["categories"]]
+    problem["effects"] = [RandomEffectTerm(one.entities[:2], one.slopes[:2], one.levels) for one in problem["effects"]]
     problem.update({name: problem[name][:2] for name in ("label", "offset", "fixed")})
 
 
@@ -335,7 +341,7 @@ def test_degenerate_data_of_other_losses_end_in_a_sensible_model(loss, name, met
     names = ("label", "offset", "fixed", "categories", "effects")
     problem = dict(zip(names, make_problem(rows=500, entities=(60, 8), loss=loss), strict=True))
     OTHER_LOSSES[loss, name](problem)
-    how = Settings(loss, method, max_iterations=100)
+    how = FitSettings(loss, method, max_iterations=100)
     found = fit(arrange(*(problem[one] for one in names)), estimated(problem["effects"]), how)
     assert all(np.isfinite(one).all() for one in (coefficients(found), *found.covariances, *found.uncertainties))
     assert np.abs(coefficients(found)).max() < (1e4 if name == "one huge number" else 60)
@@ -366,7 +372,7 @@ def test_degenerate_data_end_in_a_sensible_model(name, method):
     names = ("label", "offset", "fixed", "categories", "effects")
     problem = dict(zip(names, make_problem(rows=500, entities=(60, 8)), strict=True))
     DEGENERATE[name](problem)
-    how = Settings(method=method, max_iterations=100)
+    how = FitSettings(method=method, max_iterations=100)
     found = fit(arrange(*(problem[one] for one in names)), estimated(problem["effects"]), how)
     assert all(np.isfinite(one).all() for one in (coefficients(found), *found.covariances, *found.uncertainties))
     assert np.abs(coefficients(found)).max() < (400 if name == "huge offset" else 30)
@@ -377,12 +383,12 @@ def test_degenerate_data_end_in_a_sensible_model(name, method):
 def test_an_effect_that_does_not_exist_is_found_to_be_nothing(method):
     _, offset, fixed, categories, effects = make_problem(rows=20_000, entities=(60, 8))
     label = np.random.default_rng(1).integers(0, 2, len(offset)).astype(np.float32)
-    found = fit(arrange(label, 0 * offset, fixed, categories, effects), estimated(effects), Settings(method=method))
+    found = fit(arrange(label, 0 * offset, fixed, categories, effects), estimated(effects), FitSettings(method=method))
     assert max(np.sqrt(np.diag(one)).max() for one in found.covariances) < 0.1
 
 
 def test_stopping_early_is_said():
     problem = make_problem()
-    found = fit(arrange(*problem), estimated(problem[-1]), Settings(max_iterations=2))
+    found = fit(arrange(*problem), estimated(problem[-1]), FitSettings(max_iterations=2))
     assert not found.converged
     assert found.iterations == 2

@@ -1,18 +1,20 @@
 """Interactions of low rank: the passes against NumPy, what they recover, and what they leave alone."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
-from dense_mixed import derivatives, draw
+from dense_mixed import arrange, derivatives, draw
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES, averaged_margin, averaging
-from proml_kedro.models.mixed.memory.design import Effect, Factors, arrange
+from proml_kedro.models.mixed.memory.design import FactorsTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.interactions import Interaction
 from proml_kedro.models.mixed.memory.kernels import interactions
-from proml_kedro.models.mixed.memory.settings import Settings
+from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 
@@ -105,9 +107,9 @@ def ratings(loss, rows, strength, seed=0, members=150, jobs=60):
 def fitted(loss, strength, rank, rows=20_000, threads=1):
     codes, taste, label = ratings(loss, rows, strength)
     ones = np.ones((rows, 1), np.float32)
-    effects = [Effect(one, ones, count) for one, count in zip(codes, (150, 60), strict=True)]
-    data = arrange(label, np.zeros(rows), ones, [], effects, None, [Factors(codes, (150, 60), rank)])
-    found = fit(data, [Covariance(0.2 * np.eye(1), True, False) for _ in effects], Settings(loss), threads)
+    effects = [RandomEffectTerm(one, ones, count) for one, count in zip(codes, (150, 60), strict=True)]
+    data = arrange(label, np.zeros(rows), ones, [], effects, None, [FactorsTerm(codes, (150, 60), rank)])
+    found = fit(data, [Covariance(0.2 * np.eye(1), True, False) for _ in effects], FitSettings(loss), threads)
     back = np.empty(rows)
     back[data.order] = found.interactions[0].mean
     return found, back, taste
@@ -140,6 +142,7 @@ def examples(loss, rows, seed):
     return Examples(dict(zip(("member", "job"), names, strict=True)), label)
 
 
+@cache
 def component(factors, loss="logistic", task="binary"):
     effects = [{"entity": "member"}, {"entity": "job"}]
     effects += [{"kind": "factors", "entity": ["member", "job"], "rank": 3}] if factors else []
@@ -161,7 +164,7 @@ def test_on_ratings_they_are_better_than_effects_alone(tmp_path):
     found.save(tmp_path)
     again = Mixed.load(found.spec, INPUTS, tmp_path).score(fresh.columns)["margin"]
     np.testing.assert_array_equal(again, margin)
-    assert isinstance(Mixed.load(found.spec, INPUTS, tmp_path)._learned.factors[0].means.base, np.memmap)
+    assert isinstance(Mixed.load(found.spec, INPUTS, tmp_path)._model.factors[0].means.base, np.memmap)
 
 
 def test_numbers_keep_their_unit():
@@ -176,7 +179,7 @@ def test_numbers_keep_their_unit():
 def test_a_job_that_nobody_knows_has_no_taste():
     found = component(True)
     columns = {"member": np.array(["1", "2"], object), "job": np.array(["new", None], object)}
-    margin, variance = found._learned.factors[0].moments(next(found._terms.factor_codes(columns))[0])
+    margin, variance = found._model.factors[0].moments(next(found._terms.factor_codes(columns))[0])
     np.testing.assert_array_equal(margin, 0)
     assert (variance > 0.05).all()
     assert np.isfinite(found.score(columns)["margin"]).all()

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from dense_mixed import derivatives, make_problem
+from dense_mixed import arrange, derivatives, make_problem
 from proml_kedro.models.mixed.losses import CODES, averaged_margin
-from proml_kedro.models.mixed.memory.design import arrange
 from proml_kedro.models.mixed.memory.kernels import dense as dense_kernels
 from proml_kedro.models.mixed.memory.kernels import rows as row_kernels
 

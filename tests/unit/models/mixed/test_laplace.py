@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from dense_mixed import dense_design, dense_precision, derivatives, make_problem
+from dense_mixed import arrange, dense_design, dense_precision, derivatives, make_problem
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import constant, third_derivative
-from proml_kedro.models.mixed.memory.design import arrange
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.kernels import dense as dense_kernels
 from proml_kedro.models.mixed.memory.laplace import second_moment
-from proml_kedro.models.mixed.memory.settings import Settings
+from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import MixedSpec
 
 PENALTY = 0.7
@@ -63,7 +62,7 @@ def test_the_marginal_likelihood_is_at_its_maximum(loss, levels, dimensions):
     label, offset, fixed, categories, effects = problem
     covariances = [Covariance(0.2 * np.eye(one.dimension), True, False) for one in effects]
     rows = arrange(label, offset, fixed, categories, effects, weight)
-    found = fit(rows, covariances, Settings(loss, "laplace", **TIGHT))
+    found = fit(rows, covariances, FitSettings(loss, "laplace", **TIGHT))
     assert found.converged
     dense = Dense(problem, loss, weight)
     beta = np.concatenate([found.fixed, *found.categories])
@@ -91,7 +90,7 @@ def test_it_is_another_maximum_than_that_of_penalised_quasi_likelihood():
     variances = []
     for method in ("laplace", "pql"):
         covariance = Covariance(0.2 * np.eye(1), True, False)
-        fit(rows, [covariance], Settings(method=method))
+        fit(rows, [covariance], FitSettings(method=method))
         variances.append(covariance.value[0, 0])
     assert variances[0] > 1.02 * variances[1]
 
@@ -100,7 +99,7 @@ def test_a_linear_model_is_what_it_is_without():
     problem = make_problem(400, loss="linear")
     found = [
         fit(arrange(*problem), [Covariance(np.eye(one.dimension), True, False) for one in problem[-1]], how)
-        for how in (Settings("linear", "laplace"), Settings("linear", "pql"))
+        for how in (FitSettings("linear", "laplace"), FitSettings("linear", "pql"))
     ]
     np.testing.assert_array_equal(found[0].fixed, found[1].fixed)
 

@@ -8,10 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
+from dense_mixed import arrange
 from proml_kedro.models.mixed.covariance import Covariance
-from proml_kedro.models.mixed.memory.design import Effect, arrange
+from proml_kedro.models.mixed.memory.design import RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
-from proml_kedro.models.mixed.memory.settings import Settings
+from proml_kedro.models.mixed.memory.settings import FitSettings
 
 SCRIPT = """
 suppressMessages(library(lme4)); folder <- commandArgs(TRUE)[1]
@@ -81,10 +82,10 @@ def by_us(problem, loss, covariances, method="pql"):
     codes, x, labels = problem
     ones = np.ones(len(x))
     effects = [
-        Effect(codes["g"].astype(np.int32), np.column_stack([ones, x]).astype(np.float32), 40),
-        Effect(codes["h"].astype(np.int32), ones[:, None].astype(np.float32), 25),
+        RandomEffectTerm(codes["g"].astype(np.int32), np.column_stack([ones, x]).astype(np.float32), 40),
+        RandomEffectTerm(codes["h"].astype(np.int32), ones[:, None].astype(np.float32), 25),
     ]
-    how = Settings(loss, method, penalty=0, tolerance=1e-7, covariance_tolerance=1e-7, max_iterations=300)
+    how = FitSettings(loss, method, penalty=0, tolerance=1e-7, covariance_tolerance=1e-7, max_iterations=300)
     rows = arrange(labels[loss], 0 * ones, np.column_stack([ones, x]), [], effects)
     found = fit(rows, covariances, how)
     assert found.converged, json.dumps(found.history[-1])

@@ -176,7 +176,7 @@ def test_an_entity_with_many_rows_is_sampled_and_the_sample_depends_on_the_seed_
     kept = np.sum([sample(codes, 100, np.random.default_rng(seed))[:1000] for seed in range(300)], axis=0)
     assert abs(kept - 30).max() < 27  # of 300 draws each row stays in a tenth; 5 standard deviations
     bounded = fitted("count", make_visits("count"), random_effects=[{"entity": "shop", "max_rows": 9}])
-    assert bounded._learned.effects[0].rows.max() == 9
+    assert bounded._model.effects[0].rows.max() == 9
 
 
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])

@@ -104,8 +104,8 @@ def test_an_unknown_entity_has_the_populations_effect_and_its_variance(personal)
     scale = personal._terms._scales["job.remote"]
     z = np.array([1.0, (1.0 - scale.mean) / scale.deviation])
     job = Levels(personal._terms.effect_levels[1].keys).encode(Names.of(["j1"]))[0]
-    eta = personal._learned.fixed.numbers @ z + personal._learned.effects[1].means[job, 0]
-    variance = z @ personal._learned.effects[0].population @ z + personal._learned.effects[1].covariances[job, 0, 0]
+    eta = personal._model.fixed.numbers @ z + personal._model.effects[1].means[job, 0]
+    variance = z @ personal._model.effects[0].population @ z + personal._model.effects[1].covariances[job, 0, 0]
     assert score("nobody") == pytest.approx(eta / np.sqrt(1 + np.pi / 8 * variance), abs=1e-6)
 
 
@@ -122,7 +122,7 @@ def test_probabilities_are_calibrated_for_new_members(personal):
 def test_a_loaded_component_reads_only_what_it_looks_up(personal, tmp_path):
     personal.save(tmp_path)
     loaded = Mixed.load(personal.spec, VISITS, tmp_path)
-    assert all(isinstance(one.base, np.memmap) for effect in loaded._learned.effects for _, one in effect.arrays())
+    assert all(isinstance(one.base, np.memmap) for effect in loaded._model.effects for _, one in effect.arrays())
     fresh = make_visits(300, seed=5)
     np.testing.assert_array_equal(loaded.score(fresh.columns)["margin"], personal.score(fresh.columns)["margin"])
     assert loaded.importance() == personal.importance()

@@ -4,11 +4,8 @@ import errno
 import json
 import logging
 import os
-import signal
 import stat
-import subprocess
 import sys
-import time
 import zlib
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,28 +17,30 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dense_mixed import arrange
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Examples, FitContext, Input, LazyColumns
-from proml_kedro.models.mixed.choose_engine import obstacles
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.covariance import Covariance
-from proml_kedro.models.mixed.memory.design import Effect, arrange
-from proml_kedro.models.mixed.memory.fit import Settings
+from proml_kedro.models.mixed.memory.design import RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit as fit_in_memory
+from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.streamed import engine as streamed_engine
 from proml_kedro.models.mixed.streamed import fit as streamed_fit
 from proml_kedro.models.mixed.streamed import sweeps
-from proml_kedro.models.mixed.streamed.problem import Model
+from proml_kedro.models.mixed.streamed.problem import StreamedProblem
+from proml_kedro.models.mixed.streamed.progress import Progress
 from proml_kedro.models.mixed.streamed.storage import partition
 from proml_kedro.models.mixed.streamed.storage.collect import collect
 from proml_kedro.spec import HardwareSpec, ProblemSpec
+from stopped import kill_where_it_stops
 from streamed_mixed import fit_streamed
 
 EXACT = {"tolerance": 1e-5, "mean_tolerance": 1e-6, "covariance_tolerance": 1e-6}
 FEATURES = ("visit.a", "intercept", "visit.b")
-MODEL = Model(["member"], FEATURES, ["visit.a"], "visit.o", penalty=0.7)
+MODEL = StreamedProblem(["member"], FEATURES, ["visit.a"], "visit.o", penalty=0.7)
 COVARIANCE = np.array([[0.3, 0.1, 0.0], [0.1, 0.8, 0.0], [0.0, 0.0, 0.2]])
 INPUTS = (Input("member", "str"), *(Input(f"visit.{name}", "float") for name in "abo"))
 CONTEXT = FitContext(HardwareSpec(threads=1), 0, "model.components.personal")
@@ -81,17 +80,17 @@ def in_memory(examples, covariance, variational=True):
     entities[known] = codes
     a, b = ((columns[name] - columns[name].mean()) / columns[name].std() for name in ("visit.a", "visit.b"))
     ones = np.ones(len(examples))
-    effect = Effect(entities, np.column_stack([a, ones, b]).astype(np.float32), len(levels))
+    effect = RandomEffectTerm(entities, np.column_stack([a, ones, b]).astype(np.float32), len(levels))
     rows = arrange(examples.label, columns["visit.o"], np.column_stack([ones, a]), [], [effect])
     method = "variational" if variational else "pql"
-    how = Settings(method=method, penalty=0.7, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
+    how = FitSettings(method=method, penalty=0.7, tolerance=1e-8, covariance_tolerance=1e-7, max_iterations=300)
     return fit_in_memory(rows, [covariance], how), levels
 
 
 @pytest.mark.parametrize("variational", [True, False], ids=["variational", "pql"])
 def test_equals_the_engine_in_memory(variational, tmp_path):
     examples = make_visits()
-    model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
+    model = StreamedProblem(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
     found = fit_streamed(model, [examples], Covariance(COVARIANCE, False, False), 1, tmp_path / "fit", **EXACT)
     other, levels = in_memory(examples, Covariance(COVARIANCE, False, False), variational)
     assert found.progress.converged
@@ -195,7 +194,7 @@ def test_labels_that_members_tell_for_certain_let_a_fit_rest(seed, tmp_path):
 def test_degenerate_data_end_in_a_sensible_model(name, variational, tmp_path):
     examples = make_visits(600, 60)
     DEGENERATE[name](examples.columns, examples.label)
-    model = Model(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
+    model = StreamedProblem(MODEL.entity, FEATURES, MODEL.fixed, MODEL.offset, MODEL.penalty, variational)
     found = fit_streamed(model, [examples], estimated(), 1, tmp_path / "fit", max_sweeps=100)
     for one in (found.mean, found.effects.means, found.effects.covariances, found.progress.covariance):
         assert np.isfinite(one).all()
@@ -207,27 +206,31 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_streamed import EXACT, MODEL, estimated, fit_streamed, make_visits, partition
+from stopped import stop_after
+from test_streamed import EXACT, MODEL, STOPS, estimated, fit_streamed, make_visits, partition
 partition._ROWS_A_PART = 1000
+stop_after(*STOPS[{place!r}])
 fit_streamed(MODEL, [make_visits(40_000, 3000)], estimated(), 1, Path({folder!r}), **EXACT)
 """
 
 
+STOPS = {"dividing": (partition, "_append"), "packing": (streamed_fit, "pack"), "sweeping": (Progress, "save")}
+
+
 @pytest.mark.parametrize(
-    ("there", "kept"),
-    [("rows/0.keys", None), ("parts/0/state.npy", "parts/0/rows.npy"), ("progress.json", "progress.json")],
-    ids=["dividing", "packing", "sweeping"],
+    ("place", "there", "kept"),
+    [
+        ("dividing", "rows/0.keys", None),
+        ("packing", "parts/0/state.npy", "parts/0/rows.npy"),
+        ("sweeping", "progress.json", "progress.json"),
+    ],
 )
-def test_a_killed_fit_goes_on(there, kept, tmp_path, monkeypatch, caplog):
+def test_a_killed_fit_goes_on(place, there, kept, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(partition, "_ROWS_A_PART", 1000)
     folder = tmp_path / "fit"
-    script = SCRIPT.format(path=[str(Path(__file__).parent), *filter(None, sys.path)], folder=str(folder))
-    with subprocess.Popen([sys.executable, "-c", script]) as process:
-        while not (folder / there).exists():
-            assert process.poll() is None, "it ended before it could be killed"
-            time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    path = [str(Path(__file__).parent), *filter(None, sys.path)]
+    kill_where_it_stops(SCRIPT.format(path=path, folder=str(folder), place=place))
+    assert (folder / there).exists()
     before = (folder / kept).stat().st_ino if kept and "rows" in kept else None
     sweeps_done = json.loads((folder / kept).read_text())["sweeps"] if kept == "progress.json" else 0
     examples = make_visits(40_000, 3000)
@@ -370,7 +373,7 @@ def test_many_rows_are_streamed_by_themselves(monkeypatch, caplog):
 
 def test_a_model_with_nothing_in_the_way_has_no_obstacles():
     spec = MixedSpec.model_validate({**SPEC, "random_effects": [EFFECT]})
-    assert obstacles(spec, ["visit.a"]) == []
+    assert spec.streaming_obstacles(["visit.a"]) == []
 
 
 def test_what_was_noticed_is_said(caplog):
@@ -433,10 +436,10 @@ def test_nobody_else_may_look_into_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rights = []
 
-    def note(measured, *arguments, **tolerances):
-        assert measured.rows.folder.is_relative_to(tmp_path)
+    def note(problem, *arguments, **tolerances):
+        assert problem.rows.folder.is_relative_to(tmp_path)
         rights.extend(stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir())
-        return streamed_fit.fit(measured, *arguments, **tolerances)
+        return streamed_fit.fit(problem, *arguments, **tolerances)
 
     monkeypatch.setattr(streamed_engine, "fit", note)
     component()

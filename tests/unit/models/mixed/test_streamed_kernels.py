@@ -9,14 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proml_kedro.models.mixed.losses import averaged_margin
-from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of, lanes_of, triangle
+from proml_kedro.models.mixed.streamed.kernels.compile import kernels_of
 from proml_kedro.models.mixed.streamed.kernels.lanes import exponential
-from proml_kedro.models.mixed.streamed.storage.blocks import Part, pack, pack_population
-from proml_kedro.models.mixed.streamed.storage.encode import Slopes
+from proml_kedro.models.mixed.streamed.row_format import (
+    LINEAR,
+    LOGISTIC,
+    POISSON,
+    WEIGHTED,
+    floats_of,
+    lanes_of,
+    triangle,
+)
+from proml_kedro.models.mixed.streamed.storage.blocks import PackedPart, pack, pack_population
+from proml_kedro.models.mixed.streamed.storage.encode import RowEncoder
 from proml_kedro.models.mixed.streamed.storage.entities import number_entities, sample_rows
 from proml_kedro.models.mixed.streamed.storage.keys import bytes_of, names_of, order_of, places_among, words_of
-from proml_kedro.models.mixed.streamed.storage.partition import Batch, Moments, measure, partition, parts_for
-from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, LOGISTIC, POISSON, WEIGHTED, floats_of
+from proml_kedro.models.mixed.streamed.storage.partition import ColumnMoments, RowBatch, measure, partition, parts_for
 
 SPREAD, PHI = math.pi / 8, 0.7
 relaxed = settings(deadline=None)  # the first example compiles
@@ -24,7 +32,7 @@ names = st.lists(st.one_of(st.none(), st.text(st.characters(exclude_characters="
 
 
 def make_rows(d, form=LOGISTIC, entities=70, alone=700, seed=0):
-    """Words, numbers, and slopes of rows in no order; the first entity has so many that it has a block of its own."""
+    """Words, numbers, and encoder of rows in no order; the first entity has so many that it has a block of its own."""
     generator = np.random.default_rng(seed)
     codes = generator.permutation(np.concatenate([np.zeros(alone), generator.integers(1, entities, 9 * entities)]))
     keys = (codes.astype(np.uint64) + 5)[:, None]
@@ -35,19 +43,19 @@ def make_rows(d, form=LOGISTIC, entities=70, alone=700, seed=0):
     numbers = np.column_stack([generator.normal(size=len(codes)), z, label, *weight]).astype(np.float32)
     how = np.array([*range(1, d), -1]), np.array([2.0] * (d - 1) + [0]), np.array([1 / 3] * (d - 1) + [1.0])
     unit = (3.0, 2.0) if form == LINEAR else (0.0, 1.0)
-    return keys, numbers, Slopes(*how, form, form != LOGISTIC, unit)
+    return keys, numbers, RowEncoder(*how, form, form != LOGISTIC, unit)
 
 
-def design(numbers, slopes):
-    """Offset, standardised slopes, label and weight of each row, in float64 and in the unit of the fit."""
+def design(numbers, encoder):
+    """Offset, standardised encoder, label and weight of each row, in float64 and in the unit of the fit."""
     numbers = np.where(np.isfinite(numbers), numbers, np.nan).astype(np.float64)
     z = [
         np.ones(len(numbers)) if column < 0 else np.nan_to_num((numbers[:, column] - mean) * scale)
-        for column, mean, scale in zip(slopes.columns, slopes.means, slopes.scales, strict=True)
+        for column, mean, scale in zip(encoder.columns, encoder.means, encoder.scales, strict=True)
     ]
-    weight = numbers[:, -1] if slopes.weighted else np.ones(len(numbers))
-    label = (numbers[:, -2 if slopes.weighted else -1] - slopes.unit[0]) / slopes.unit[1]
-    return np.nan_to_num(numbers[:, 0]) / slopes.unit[1], np.column_stack(z), label, weight
+    weight = numbers[:, -1] if encoder.weighted else np.ones(len(numbers))
+    label = (numbers[:, -2 if encoder.weighted else -1] - encoder.unit[0]) / encoder.unit[1]
+    return np.nan_to_num(numbers[:, 0]) / encoder.unit[1], np.column_stack(z), label, weight
 
 
 def derivative_and_curvature(form, margin, variance, label, spread):
@@ -84,9 +92,9 @@ def solve(form, rows, precision, mean, spread, steps=30):
 
 
 def packed(folder, d, form=LOGISTIC, **how):
-    keys, numbers, slopes = make_rows(d, form, **how)
-    pack(keys, numbers, numbers[:0], slopes, folder / "part")
-    return Part.open(folder / "part"), keys, numbers, slopes
+    keys, numbers, encoder = make_rows(d, form, **how)
+    pack(keys, numbers, numbers[:0], encoder, folder / "part")
+    return PackedPart.open(folder / "part"), keys, numbers, encoder
 
 
 def swept(part, precision, mean, spread, tolerance=1e-6, most=30, form=LOGISTIC):
@@ -124,13 +132,13 @@ CASES = [
 
 @pytest.mark.parametrize(("d", "form", "spread"), CASES)
 def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
-    part, keys, numbers, slopes = packed(tmp_path, d, form)
+    part, keys, numbers, encoder = packed(tmp_path, d, form)
     precision, mean = prior(d)
     sums, _ = swept(part, precision, mean, spread, form=form)
     state, expected = part.by_entity(), np.zeros_like(sums)
     assert part.alone == 1
     for word, found in zip(part.words[:, 0], state, strict=True):
-        rows = design(numbers[keys[:, 0] == word], slopes)
+        rows = design(numbers[keys[:, 0] == word], encoder)
         c, v = solve(form, rows, precision, mean, spread)
         np.testing.assert_allclose(mean + found[:d], c, atol=2e-4)
         np.testing.assert_allclose(full(found[d:], d), v, atol=2e-4)
@@ -145,11 +153,11 @@ def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
 @pytest.mark.parametrize(("form", "spread"), [(LOGISTIC, SPREAD), (WEIGHTED, SPREAD), (LINEAR, 0.0), (POISSON, 0.5)])
 def test_one_step_is_newtons(form, spread, tmp_path):
     d = 3
-    part, keys, numbers, slopes = packed(tmp_path, d, form)
+    part, keys, numbers, encoder = packed(tmp_path, d, form)
     precision, mean = prior(d)
     swept(part, precision, mean, spread, most=2, form=form)
     for word, found in zip(part.words[:, 0], part.by_entity(), strict=True):
-        c, v = solve(form, design(numbers[keys[:, 0] == word], slopes), precision, mean, spread, steps=2)
+        c, v = solve(form, design(numbers[keys[:, 0] == word], encoder), precision, mean, spread, steps=2)
         np.testing.assert_allclose(found, [*(c - mean), *v[np.tril_indices(d)]], atol=1e-4)
 
 
@@ -157,9 +165,9 @@ def test_one_step_is_newtons(form, spread, tmp_path):
 def test_counts_of_any_size_are_reached_from_afar(count, tmp_path):
     """A plain Newton step from a mean of 1 to one of a million leads to e^million."""
     numbers = np.array([[0, count], [-5, count], [5, count], [0, 0]], np.float32)
-    slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1), POISSON)
-    pack(np.array([[1], [2], [3], [3]], np.uint64), numbers, numbers[:0], slopes, tmp_path / "part")
-    part = Part.open(tmp_path / "part")
+    encoder = RowEncoder(np.array([-1]), np.zeros(1), np.ones(1), POISSON)
+    pack(np.array([[1], [2], [3], [3]], np.uint64), numbers, numbers[:0], encoder, tmp_path / "part")
+    part = PackedPart.open(tmp_path / "part")
     _, visited = swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=60, form=POISSON)
     assert visited < 60 * len(part.rows)
     for word, u in zip(part.words[:, 0], part.by_entity()[:, 0].astype(float), strict=True):
@@ -171,9 +179,9 @@ def test_counts_of_any_size_are_reached_from_afar(count, tmp_path):
 def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
     """Wide priors and offsets that are wrong: plain Newton steps go back and forth between 0 and 100 for ever."""
     numbers = np.array([[-20, 1], [15, 0]], np.float32)
-    slopes = Slopes(np.array([-1]), np.zeros(1), np.ones(1))
-    pack(np.array([[1], [2]], np.uint64), numbers, numbers[:0], slopes, tmp_path / "part")
-    part = Part.open(tmp_path / "part")
+    encoder = RowEncoder(np.array([-1]), np.zeros(1), np.ones(1))
+    pack(np.array([[1], [2]], np.uint64), numbers, numbers[:0], encoder, tmp_path / "part")
+    part = PackedPart.open(tmp_path / "part")
     swept(part, np.array([[0.01]]), np.zeros(1), 0.0, most=40)
     for found, offset, sign in zip(part.by_entity(), (-20, 15), (1, -1), strict=True):
         gradient = sign / (1 + math.exp(sign * (offset + found[0]))) - 0.01 * found[0]
@@ -183,12 +191,12 @@ def test_a_step_that_leads_far_beyond_is_taken_back(tmp_path):
 @pytest.mark.parametrize("form", [LOGISTIC, WEIGHTED, LINEAR, POISSON])
 def test_rows_without_an_entity_are_summed(form):
     d, f = 3, floats_of(form)
-    _, numbers, slopes = make_rows(d, form)
+    _, numbers, encoder = make_rows(d, form)
     numbers[::7, 1], numbers[::5, 0] = np.nan, np.inf
     mean = np.array([0.3, -0.2, 0.1])
     g, h = np.zeros(d + 1), np.zeros(triangle(d))
-    kernels_of(d, form).population(pack_population(numbers, slopes), mean.astype(f), f(1 / PHI), g, h)
-    offset, z, label, weight = design(numbers, slopes)
+    kernels_of(d, form).population(pack_population(numbers, encoder), mean.astype(f), f(1 / PHI), g, h)
+    offset, z, label, weight = design(numbers, encoder)
     q, w = derivative_and_curvature(form, offset + z @ mean, 0, label, 0)
     np.testing.assert_allclose(g[:d], z.T @ (weight * q), rtol=1e-4, atol=0.01)
     np.testing.assert_allclose(full(h, d), (z * (weight * w)[:, None]).T @ z, rtol=1e-4, atol=0.01)
@@ -196,8 +204,8 @@ def test_rows_without_an_entity_are_summed(form):
 
 
 def test_blocks_hold_every_row_once(tmp_path):
-    part, keys, numbers, slopes = packed(tmp_path, 3)
-    offset, z, label, _ = design(numbers, slopes)
+    part, keys, numbers, encoder = packed(tmp_path, 3)
+    offset, z, label, _ = design(numbers, encoder)
     sign = 2 * label - 1
     expected = np.column_stack([sign * offset, sign[:, None] * z])
     found = part.rows.transpose(0, 2, 1).reshape(-1, 4)
@@ -233,8 +241,8 @@ def test_every_row_is_equally_likely_in_a_sample():
 def test_a_state_can_be_laid_into_blocks(tmp_path):
     part, *_ = packed(tmp_path, 3)
     state = np.random.default_rng(0).normal(size=(len(part.words), 3 + triangle(3))).astype(np.float32)
-    part.start_from(state)
-    np.testing.assert_array_equal(Part.open(tmp_path / "part").by_entity(), state)
+    part.write_state(state)
+    np.testing.assert_array_equal(PackedPart.open(tmp_path / "part").by_entity(), state)
 
 
 @relaxed
@@ -306,7 +314,7 @@ def test_names_of_any_arrow_type_and_of_a_slice(kind):
 def test_moments_are_those_of_the_finite_values(values, weighted):
     array = np.array(values, np.float32)
     weight = np.arange(1, len(array) + 1, dtype=np.float32) if weighted else None
-    moments = Moments()
+    moments = ColumnMoments()
     for part in np.array_split(np.arange(len(array)), 3):
         moments.add(*measure(array[part], None if weight is None else weight[part]))
     finite = array[np.isfinite(array)].astype(np.float64)
@@ -326,7 +334,7 @@ def test_parts_hold_every_row_and_whole_entities(tmp_path, monkeypatch):
 
     def read():
         for first in range(0, 1000, 90):
-            yield Batch(pa.array(ids[first : first + 90]), numbers[:, first : first + 90])
+            yield RowBatch(pa.array(ids[first : first + 90]), numbers[:, first : first + 90])
 
     found = partition(read, 2, False, 5, tmp_path)
     assert (found.rows, found.width, found.longest) == (1000, 4, 31)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.covariance import Covariance
+from proml_kedro.models.mixed.memory import engine as memory_engine
 from proml_kedro.models.mixed.spec import MixedSpec
-from proml_kedro.models.mixed.streamed.problem import Model
+from proml_kedro.models.mixed.streamed.problem import StreamedProblem
 from proml_kedro.models.mixed.streamed.storage import partition
 from proml_kedro.spec import HardwareSpec
 from streamed_mixed import fit_streamed
@@ -73,9 +75,15 @@ def fitted(loss, examples, engine="streamed", previous=None, **changes):
     return one
 
 
+@cache
+def plain_fit(loss, engine="streamed"):
+    """The component on the visits that several tests look at; none of them changes it."""
+    return fitted(loss, make_visits(loss), engine)
+
+
 def streamed(loss, examples, covariance, folder, threads=1, **how):
     exposure = "visit.hours" if loss == "poisson" else None
-    model = Model(["shop"], FEATURES, ["visit.rain"], "visit.score", loss=loss, exposure=exposure)
+    model = StreamedProblem(["shop"], FEATURES, ["visit.rain"], "visit.score", loss=loss, exposure=exposure)
     return fit_streamed(model, [examples], covariance, threads, folder, **{**EXACT, **how})
 
 
@@ -83,8 +91,8 @@ def exactly_in_memory(loss, examples, monkeypatch, **changes):
     """The component, fitted in memory until nothing moves at all."""
     how = {"tolerance": 1e-7, "covariance_tolerance": 1e-7}
     with monkeypatch.context() as patch:
-        plain = Mixed._settings
-        patch.setattr(Mixed, "_settings", lambda *arguments: replace(plain(*arguments), **how))
+        plain = memory_engine.settings_for
+        patch.setattr(memory_engine, "settings_for", lambda *given, **more: replace(plain(*given, **more), **how))
         return fitted(loss, examples, "memory", max_iterations=500, **changes)
 
 
@@ -96,7 +104,7 @@ def test_equals_the_engine_in_memory(loss, weighted, tmp_path, monkeypatch):
     if loss == "linear":
         unit = np.sqrt(np.cov(examples.label, aweights=examples.weight, ddof=0))
         effect["variance"] = [40.0, 20.0]
-    other = exactly_in_memory(loss, examples, monkeypatch, random_effects=[effect])._learned
+    other = exactly_in_memory(loss, examples, monkeypatch, random_effects=[effect])._model
     covariance = Covariance(np.diag(effect["variance"]) / unit**2, False, True)
     found = streamed(loss, examples, covariance, tmp_path / "fit")
     assert found.progress.converged
@@ -114,7 +122,7 @@ def test_equals_the_engine_in_memory(loss, weighted, tmp_path, monkeypatch):
 def test_estimates_the_same_variances(loss, weighted, tmp_path, monkeypatch):
     """But for the uncertainty of the fixed effects, which matters less the more entities there are."""
     examples = make_visits(loss, 45_000, 3000, weighted)
-    other = exactly_in_memory(loss, examples, monkeypatch)._learned
+    other = exactly_in_memory(loss, examples, monkeypatch)._model
     found = streamed(loss, examples, Covariance(0.2 * np.eye(2), True, False), tmp_path / "fit")
     assert found.progress.converged
     population = other.effects[0].population
@@ -125,7 +133,8 @@ def test_estimates_the_same_variances(loss, weighted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("loss", "weighted"), CASES)
 def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
     examples, fresh = make_visits(loss, weighted=weighted), make_visits(loss, 400, 400, seed=2)
-    one, other = fitted(loss, examples), fitted(loss, examples, "memory")
+    engines = ("streamed", "memory")
+    one, other = (plain_fit(loss, engine) if weighted else fitted(loss, examples, engine) for engine in engines)
     said, expected = one.score(fresh.columns), other.score(fresh.columns)
     assert set(said) == set(one.spec.output_names(TASKS[loss]))
     for name, values in expected.items():
@@ -139,8 +148,8 @@ def test_the_component_says_what_the_one_in_memory_says(loss, weighted):
 
 def test_counts_at_the_mode_of_the_effects_equal_those_in_memory(monkeypatch):
     examples = make_visits("poisson")
-    one = fitted("poisson", examples, method="pql")._learned
-    other = exactly_in_memory("poisson", examples, monkeypatch, method="pql")._learned
+    one = fitted("poisson", examples, method="pql")._model
+    other = exactly_in_memory("poisson", examples, monkeypatch, method="pql")._model
     np.testing.assert_allclose(one.effects[0].population, other.effects[0].population, atol=0.01)
     np.testing.assert_allclose(one.effects[0].means, other.effects[0].means, atol=0.03)
 
@@ -197,7 +206,7 @@ def test_a_fit_that_goes_on_ends_as_if_it_had_never_stopped(loss, tmp_path):
 @pytest.mark.parametrize("loss", TASKS)
 def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, before, after, tmp_path):
     examples = make_visits(loss)
-    earlier, cold = fitted(loss, examples, before), fitted(loss, examples, after)
+    earlier, cold = plain_fit(loss, before), plain_fit(loss, after)
     earlier.save(tmp_path)
     warm = fitted(loss, examples, after, Mixed.load(earlier.spec, INPUTS, tmp_path))
     for count in ("iterations", "passes"):
@@ -207,8 +216,7 @@ def test_a_warm_start_leads_to_the_same_model_in_fewer_steps(loss, before, after
 
 
 def test_a_warm_start_knows_old_shops_and_learns_new_ones():
-    before, after = make_visits("logistic", shops=300), make_visits("logistic", 9000, 450, seed=3)
-    earlier = fitted("logistic", before)
+    earlier, after = plain_fit("logistic"), make_visits("logistic", 9000, 450, seed=3)
     warm, cold = fitted("logistic", after, previous=earlier), fitted("logistic", after)
     assert warm.summary()["entities"] == cold.summary()["entities"] > earlier.summary()["entities"]
     margins = [one.score(after.columns)["margin"] for one in (warm, cold)]
@@ -258,8 +266,8 @@ def test_a_variance_is_given_in_the_unit_of_the_label():
     examples = make_visits("linear")
     effect = [{"entity": "shop", "features": FEATURES, "variance": [40.0, 20.0], "covariance": "diagonal"}]
     one, other = (fitted("linear", examples, engine, random_effects=effect) for engine in ("streamed", "memory"))
-    np.testing.assert_allclose(one._learned.effects[0].population, np.diag([40.0, 20.0]), rtol=1e-9)
-    np.testing.assert_allclose(one._learned.effects[0].means, other._learned.effects[0].means, atol=0.05)
+    np.testing.assert_allclose(one._model.effects[0].population, np.diag([40.0, 20.0]), rtol=1e-9)
+    np.testing.assert_allclose(one._model.effects[0].means, other._model.effects[0].means, atol=0.05)
 
 
 @pytest.mark.parametrize("loss", TASKS)
@@ -268,12 +276,12 @@ def test_shops_with_few_rows_belong_to_the_population(loss, monkeypatch):
     effect = [{"entity": "shop", "features": FEATURES, "min_rows": 12}]
     one = fitted(loss, examples, random_effects=effect)
     other = exactly_in_memory(loss, examples, monkeypatch, random_effects=effect)
-    assert 0 < len(one._learned.effects[0]) < 250
+    assert 0 < len(one._model.effects[0]) < 250
     np.testing.assert_array_equal(one._terms.effect_levels[0].keys, other._terms.effect_levels[0].keys)
     size = examples.label.std() if loss == "linear" else 1
-    np.testing.assert_allclose(one._learned.fixed.numbers, other._learned.fixed.numbers, atol=0.01 * size)
-    np.testing.assert_allclose(one._learned.effects[0].means, other._learned.effects[0].means, atol=0.05 * size)
-    assert one._learned.dispersion == pytest.approx(other._learned.dispersion, rel=0.01)
+    np.testing.assert_allclose(one._model.fixed.numbers, other._model.fixed.numbers, atol=0.01 * size)
+    np.testing.assert_allclose(one._model.effects[0].means, other._model.effects[0].means, atol=0.05 * size)
+    assert one._model.dispersion == pytest.approx(other._model.dispersion, rel=0.01)
 
 
 def test_of_shops_with_many_rows_a_sample_is_learned_from(caplog, monkeypatch):
@@ -282,9 +290,9 @@ def test_of_shops_with_many_rows_a_sample_is_learned_from(caplog, monkeypatch):
     with caplog.at_level(logging.INFO):
         one, again = (fitted("logistic", examples, fixed=[], random_effects=effect) for _ in range(2))
     names, counts = np.unique([name for name in examples.columns["shop"] if name is not None], return_counts=True)
-    np.testing.assert_array_equal(one._learned.effects[0].rows, np.minimum(counts, 15))
+    np.testing.assert_array_equal(one._model.effects[0].rows, np.minimum(counts, 15))
     assert f"{np.maximum(counts - 15, 0).sum():,} rows are left out by max_rows" in caplog.text
-    np.testing.assert_array_equal(one._learned.effects[0].means, again._learned.effects[0].means)
+    np.testing.assert_array_equal(one._model.effects[0].means, again._model.effects[0].means)
     assert list(names) == [key.decode() for key in one._terms.effect_levels[0].keys]
 
 
@@ -349,18 +357,18 @@ def test_degenerate_data_end_in_a_sensible_model(name, loss, weighted):
     if loss == "poisson":
         np.abs(examples.label, out=examples.label)
     one = fitted(loss, examples, max_iterations=100)
-    learned = one._learned
+    model = one._model
     for values in (
-        learned.fixed.numbers,
-        learned.fixed.errors,
-        learned.effects[0].means,
-        learned.effects[0].covariances,
-        learned.dispersion,
+        model.fixed.numbers,
+        model.fixed.errors,
+        model.effects[0].means,
+        model.effects[0].covariances,
+        model.dispersion,
     ):
         assert np.isfinite(values).all()
     assert all(np.isfinite(values).all() for values in one.score(examples.columns).values())
     assert one.summary()["converged"]
-    assert 0 < np.diag(learned.effects[0].population).max() <= 101 * max(1, examples.label.var(dtype=np.float64))
+    assert 0 < np.diag(model.effects[0].population).max() <= 101 * max(1, examples.label.var(dtype=np.float64))
 
 
 def test_no_residual_variance_is_found_to_be_none():

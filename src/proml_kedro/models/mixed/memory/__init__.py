@@ -1,3 +1,3 @@
-"""The engine for mixed models whose rows fit in memory."""
+"""Engine for mixed models whose rows fit in memory."""
 
-__all__ = ["arrange", "fit", "settings"]
+__all__ = ["engine"]

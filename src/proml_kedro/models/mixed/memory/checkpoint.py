@@ -1,4 +1,4 @@
-"""Where a fit stands: what it starts from, what one step hands to the next, and the file from which it goes on."""
+"""State of a fit from one step to the next, its initial coefficients, and the file from which a killed fit resumes."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import numpy as np
 
 from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.covariance import Covariance
-from proml_kedro.models.mixed.memory.design import Rows
-from proml_kedro.models.mixed.memory.newton import Coefficients
+from proml_kedro.models.mixed.memory.coefficients import Coefficients
+from proml_kedro.models.mixed.memory.design import Design
 from proml_kedro.models.mixed.memory.passes import Floats
 
 
 @dataclass(frozen=True)
-class Start:
-    """What an earlier fit has found, arranged as the new one will have it.
+class InitialCoefficients:
+    """Coefficients of a previous fit, arranged by the levels of the new one.
 
     Attributes:
         fixed: Coefficients of the fixed numbers, shape (p,).
-        categories: Of each categorical fixed effect, shape (levels,).
-        effects: Of each random effect, shape (levels, d).
-        factors: Of each interaction the means, shape (places, rank).
+        categories: Coefficients of each categorical fixed effect, shape (levels,).
+        effects: Coefficients of each random effect, shape (levels, d).
+        factors: Means of the factors of each interaction, shape (places, rank).
         dispersion: Variance of a label around its mean.
     """
 
@@ -39,33 +39,33 @@ class Start:
     factors: Sequence[Array] = ()
     dispersion: float = 1.0
 
-    def coefficients(self, rows: Rows) -> Coefficients:
-        """In the order of the engine."""
-        u = np.zeros((rows.entities + 1, rows.z.shape[1]))
-        u[: rows.entities] = self.effects[rows.eliminated]
-        x = np.zeros(rows.width)
-        x[: rows.fixed] = self.fixed
+    def arranged(self, design: Design) -> Coefficients:
+        """Arrange the coefficients by the columns of a design."""
+        u = np.zeros((design.entities + 1, design.z.shape[1]))
+        u[: design.entities] = self.effects[design.eliminated]
+        x = np.zeros(design.width)
+        x[: design.fixed] = self.fixed
         categories = iter(self.categories)
-        for group in rows.groups:
+        for group in design.groups:
             values = next(categories) if group.effect is None else self.effects[group.effect]
             x[group.columns] = values.ravel()
         return Coefficients(u, x)
 
 
 @dataclass
-class State:
-    """All that one iteration hands to the next, beside covariances and interactions.
+class FitState:
+    """State that one iteration hands to the next, beside covariances and interactions.
 
     Attributes:
-        now: The coefficients.
-        variance: Posterior variance of each margin by which rows are weighed, shape (n,).
-        direction: Of the last step, shape (n,).
-        tilt: Of the last step by Laplace's method, shape (width,).
-        warm: Whether coefficients are near their goal from the start.
-        share: Share of new variances in those that weigh rows, and of a new tilt in that which is used.
-        step_size: Of the last step.
+        now: Current coefficients.
+        variance: Posterior variance of each margin by which the likelihood is averaged, shape (n,).
+        direction: Change of the margins in the last step, shape (n,).
+        tilt: Tilt of the last step by Laplace's method, shape (width,).
+        warm: Whether the initial coefficients are those of a previous model.
+        share: Share of the new variances, and of the new tilt, in those that are used.
+        step_size: Size of the last step.
         dispersion: Variance of labels around their mean.
-        history: One entry a step: loss with priors, step size, relative change of the covariances.
+        history: One entry for each step, as in :class:`.fit_result.InMemoryFit`.
     """
 
     now: Coefficients
@@ -80,26 +80,26 @@ class State:
 
 
 class Checkpoint:
-    """The file from which a fit that was killed goes on.
+    """File from which a fit that was killed resumes.
 
-    It is written after a step, at most once in ``every`` seconds, under another name and then renamed: there is either
-    none or a whole one. Going on leads to the same numbers as never having stopped.
+    It is written after a step, at most once in ``every`` seconds, under another name and then renamed: at any time it
+    is complete or missing. A resumed fit ends with the same numbers as one that was never stopped.
 
     Args:
-        folder: Where it is kept.
-        rows: The data; a file that was written for others is not used.
-        settings: How it is fitted, as anything whose ``repr`` says all of it.
-        every: Seconds of work that may be lost beside the step in which the fit was killed.
+        folder: Folder of the file.
+        design: The data; a file that was written for other data is not used.
+        settings: Settings of the fit, as anything whose ``repr`` identifies them.
+        every: Seconds of work that may be lost, beside the step in which the fit was killed.
     """
 
-    def __init__(self, folder: Path, rows: Rows, settings: object, every: float = 1.0) -> None:
+    def __init__(self, folder: Path, design: Design, settings: object, every: float = 1.0) -> None:
         self._file = folder / "state.npz"
-        self._rows, self._settings, self._every = rows, settings, every
+        self._design, self._settings, self._every = design, settings, every
         self._last = time.monotonic()
         self._fingerprint: str | None = None
 
-    def load(self, state: State, covariances: Sequence[Covariance]) -> bool:
-        """Take over what the file holds, if there is one for these data; whether there was."""
+    def load(self, state: FitState, covariances: Sequence[Covariance]) -> bool:
+        """Restore state, covariances and interactions; false when there is no file for these data and settings."""
         if not self._file.is_file():
             return False
         with np.load(self._file, allow_pickle=False) as arrays:
@@ -112,12 +112,12 @@ class Checkpoint:
                 array[...] = arrays[name]
             for one, kept in zip(covariances, plain["covariances"], strict=True):
                 one.restore(kept)
-            for interaction, (change, sweeps) in zip(self._rows.interactions, plain["interactions"], strict=True):
+            for interaction, (change, sweeps) in zip(self._design.interactions, plain["interactions"], strict=True):
                 interaction.change, interaction.sweeps = change, sweeps
         return True
 
-    def save(self, state: State, covariances: Sequence[Covariance]) -> None:
-        """Write the file when it is time."""
+    def save(self, state: FitState, covariances: Sequence[Covariance]) -> None:
+        """Write the file, unless it was written less than ``every`` seconds ago."""
         if time.monotonic() - self._last < self._every:
             return
         plain = {
@@ -127,37 +127,41 @@ class Checkpoint:
             "step_size": state.step_size,
             "dispersion": state.dispersion,
             "covariances": [one.state() for one in covariances],
-            "interactions": [(one.change, one.sweeps) for one in self._rows.interactions],
+            "interactions": [(one.change, one.sweeps) for one in self._design.interactions],
         }
+        self._write(np.array(json.dumps(plain)), dict(self._arrays(state)))
+        self._last = time.monotonic()
+
+    def _write(self, plain: Array, arrays: dict[str, Any]) -> None:
+        """Replace the file atomically."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._file.with_suffix(f".{os.getpid()}")
         with temporary.open("wb") as file:
-            arrays: dict[str, Any] = dict(self._arrays(state))
-            np.savez(file, plain=np.array(json.dumps(plain)), **arrays)
+            np.savez(file, plain=plain, **arrays)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._file)
-        self._last = time.monotonic()
 
     def remove(self) -> None:
-        """The fit is finished."""
+        """Remove the file once the fit has finished."""
         self._file.unlink(missing_ok=True)
 
-    def _arrays(self, state: State) -> Iterator[tuple[str, Array]]:
+    def _arrays(self, state: FitState) -> Iterator[tuple[str, Array]]:
         yield from (("u", state.now.u), ("x", state.now.x))
         yield from (("variance", state.variance), ("direction", state.direction), ("tilt", state.tilt))
-        for k, one in enumerate(self._rows.interactions):
+        for k, one in enumerate(self._design.interactions):
             for name in ("table", "variances", "prior", "mean", "variance"):
                 yield f"interaction_{k}_{name}", getattr(one, name)
 
     def _own_fingerprint(self) -> str:
+        """Hash settings and data; computed when it is first needed."""
         if self._fingerprint is None:
             digest = hashlib.blake2b(repr(self._settings).encode(), digest_size=16)
-            for one in fields(Rows):
-                value = getattr(self._rows, one.name)
+            for one in fields(Design):
+                value = getattr(self._design, one.name)
                 if isinstance(value, np.ndarray):
                     digest.update(np.ascontiguousarray(value).data)
-            for interaction in self._rows.interactions:
+            for interaction in self._design.interactions:
                 digest.update(interaction.codes.data)
             self._fingerprint = digest.hexdigest()
         return self._fingerprint

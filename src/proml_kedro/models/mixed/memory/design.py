@@ -1,4 +1,4 @@
-"""What the engine fits: rows that lie together by entity, and where each coefficient stands."""
+"""Design of a model in memory: rows sorted by entity, and the column of each coefficient."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PAIRS_A_ROW = 300
 
 
 @dataclass(frozen=True)
-class Effect:
-    """One random effect of n rows.
+class RandomEffectTerm:
+    """Random effect of n rows.
 
     Attributes:
-        entities: int32 of shape (n,): the row's entity, from 0; -1 for none.
+        entities: int32 of shape (n,): entity of each row, from 0; -1 for none.
         slopes: float32 of shape (n, d): what the entity's coefficients multiply, a column of ones for an intercept.
-        levels: How many entities there are, at least 1.
+        levels: Number of entities, at least 1.
     """
 
     entities: npt.NDArray[np.int32]
@@ -31,27 +31,37 @@ class Effect:
 
     @property
     def dimension(self) -> int:
-        """Coefficients of each entity."""
+        """Number of coefficients of each entity."""
         return int(self.slopes.shape[1])
+
+    @property
+    def columns(self) -> int:
+        """Number of coefficients of all entities."""
+        return self.levels * self.dimension
 
 
 @dataclass(frozen=True)
-class Category:
-    """One categorical fixed effect of n rows: ``codes`` is int32, -1 for missing; ``levels`` is at least 1."""
+class CategoryTerm:
+    """Categorical fixed effect of n rows.
+
+    Attributes:
+        codes: int32 of shape (n,): level of each row, -1 for missing.
+        levels: Number of levels, at least 1.
+    """
 
     codes: npt.NDArray[np.int32]
     levels: int
 
 
 @dataclass(frozen=True)
-class Factors:
-    """Fields that interact.
+class FactorsTerm:
+    """Interaction of low rank between several fields.
 
     Attributes:
-        codes: For each field int32 of shape (n,), the row's level, -1 for none.
-        levels: How many levels each field has, at least 1.
-        rank: Of the interaction.
-        seed: For the factors to start from.
+        codes: For each field int32 of shape (n,): level of each row, -1 for none.
+        levels: Number of levels of each field, at least 1.
+        rank: Rank of the interaction.
+        seed: Seed of the initial factors.
     """
 
     codes: Sequence[npt.NDArray[np.int32]]
@@ -61,13 +71,47 @@ class Factors:
 
 
 @dataclass(frozen=True)
-class Group:
-    """Columns of the sparse matrix that belong together.
+class Observations:
+    """Labels of n rows, and what is known of their margins.
 
     Attributes:
-        start: The first column.
-        levels: Categories, or entities.
-        dimension: Columns of each level; a level's columns follow one another.
+        label: Shape (n,).
+        offset: Shape (n,), added to every margin.
+        weight: Shape (n,), positive; 1 when omitted.
+        variance: Shape (n,): posterior variance of the offset; 0 when omitted.
+    """
+
+    label: Array
+    offset: Array
+    weight: Array | None = None
+    variance: Array | None = None
+
+
+@dataclass(frozen=True)
+class DesignTerms:
+    """Terms of the margin of n rows.
+
+    Attributes:
+        numbers: Numeric fixed effects, shape (n, p), a column of ones first.
+        categories: Categorical fixed effects.
+        effects: Random effects, at least one.
+        factors: Interactions of low rank.
+    """
+
+    numbers: Array
+    categories: Sequence[CategoryTerm]
+    effects: Sequence[RandomEffectTerm]
+    factors: Sequence[FactorsTerm] = ()
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns of the sparse matrix that belong to one term.
+
+    Attributes:
+        start: First column.
+        levels: Number of categories or entities.
+        dimension: Number of columns of each level; the columns of a level follow one another.
         effect: Position among the random effects, None for a categorical fixed effect.
     """
 
@@ -78,33 +122,33 @@ class Group:
 
     @property
     def columns(self) -> slice:
-        """Where the group stands in the vector of coefficients."""
+        """Position of the group in the vector of coefficients."""
         return slice(self.start, self.start + self.levels * self.dimension)
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Training data, sorted by the entity of the eliminated effect; see :mod:`.kernels` for the equation.
+class Design:
+    """Training data, sorted by the entity of the eliminated effect; see :mod:`.kernels.rows` for the equation.
 
     Attributes:
         eliminated: Position of the effect whose entities the rows are sorted by.
-        entities: How many it has. Rows without one come last, as one more entity with slopes of zero.
-        starts: int64 of shape (entities + 2,): where each entity's rows begin.
+        entities: Number of its entities. Rows without one come last, as one more entity with slopes of zero.
+        starts: int64 of shape (entities + 2,): first row of each entity.
         z: float32 of shape (n, d): slopes of the eliminated effect.
         index: int32 of shape (n, m): columns of the row's other coefficients.
         value: float32 of shape (n, m): what they multiply, 0 where a category or entity is missing.
-        groups: The columns after the first ``fixed``.
-        bounds: int64: where the groups begin among a row's m entries, and where the last one ends.
-        fixed: Number of fixed effects that are numbers, the intercept first.
-        dense: Number of leading columns, in whole groups, few enough to be solved for directly.
-        dense_entries: How many of a row's entries stand in these columns.
+        groups: Columns after the first ``fixed``.
+        bounds: int64: position of each group among a row's m entries, and the end of the last one.
+        fixed: Number of numeric fixed effects, the intercept first.
+        dense: Number of leading columns, in whole groups, that are solved for with a dense matrix.
+        dense_entries: Number of a row's entries in these columns.
         width: Number of columns.
         label: float32 of shape (n,).
         offset: float32 of shape (n,).
         weight: float32 of shape (n,), positive.
-        order: int64 of shape (n,): where each row stood before it was sorted.
-        interactions: Those of low rank.
-        variance: float32 of shape (n,): of what is in the offset without being known for certain.
+        order: int64 of shape (n,): position of each row before sorting.
+        interactions: Interactions of low rank.
+        variance: float32 of shape (n,): posterior variance of the offset.
     """
 
     eliminated: int
@@ -113,7 +157,7 @@ class Rows:
     z: npt.NDArray[np.float32]
     index: npt.NDArray[np.int32]
     value: npt.NDArray[np.float32]
-    groups: tuple[Group, ...]
+    groups: tuple[ColumnGroup, ...]
     bounds: npt.NDArray[np.int64]
     fixed: int
     dense: int
@@ -131,98 +175,111 @@ class Rows:
 
     @property
     def dense_groups(self) -> int:
-        """How many of the groups are dense."""
+        """Number of groups that are dense."""
         return sum(group.columns.stop <= self.dense for group in self.groups)
 
     @property
     def first_random(self) -> int:
-        """The first column that belongs to a random effect; fixed ones come before it."""
+        """First column of a random effect; fixed effects come before it."""
         return min((group.start for group in self.groups if group.effect is not None), default=self.width)
 
 
-def arrange(
-    label: Array,
-    offset: Array,
-    numbers: Array,
-    categories: Sequence[Category],
-    effects: Sequence[Effect],
-    weight: Array | None = None,
-    factors: Sequence[Factors] = (),
-    variance: Array | None = None,
-) -> Rows:
-    """Sort rows by the largest random effect and lay the rest out as one sparse matrix.
+@dataclass(frozen=True)
+class _SparseMatrix:
+    """Columns of all coefficients but those of the eliminated effect; attributes as in :class:`Design`."""
+
+    index: npt.NDArray[np.int32]
+    value: npt.NDArray[np.float32]
+    groups: tuple[ColumnGroup, ...]
+    width: int
+
+
+def lay_out(observations: Observations, terms: DesignTerms) -> Design:
+    """Sort rows by the largest random effect, and arrange the other terms as one sparse matrix.
 
     Args:
-        label: Shape (n,).
-        offset: Shape (n,), added to every margin.
-        numbers: Shape (n, p): fixed effects, a column of ones first.
-        categories: Categorical fixed effects.
-        effects: Random effects, at least one.
-        weight: Shape (n,): for how many rows each counts, positive; 1 when left out.
-        factors: Fields that interact.
-        variance: Shape (n,): of what is in the offset without being known for certain; 0 when left out.
+        observations: Labels, offsets and weights.
+        terms: Terms of the margin.
     """
-    eliminated = max(range(len(effects)), key=lambda k: effects[k].levels * effects[k].dimension)
-    chief = effects[eliminated]
+    eliminated = max(range(len(terms.effects)), key=lambda k: terms.effects[k].columns)
+    chief = terms.effects[eliminated]
     keys = np.where(chief.entities < 0, chief.levels, chief.entities)
-    # Of numbers with 16 bits NumPy's stable sort is a radix sort, ten times as fast.
+    # For integers of 16 bits NumPy's stable sort is a radix sort, ten times as fast.
     order = np.argsort(keys.astype(np.uint16) if chief.levels < 1 << 16 else keys, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(keys, minlength=chief.levels + 1))]).astype(np.int64)
     z = np.where(chief.entities < 0, 0, chief.slopes.T).T[order].astype(np.float32)
+    sparse = _sparse_matrix(terms, eliminated, order)
+    fixed, rows = terms.numbers.shape[1], len(observations.label)
+    dense, dense_entries = _dense_part(terms.numbers.shape, sparse.groups, chief.levels)
+    weight, variance = observations.weight, observations.variance
+    return Design(
+        eliminated=eliminated,
+        entities=chief.levels,
+        starts=starts,
+        z=np.ascontiguousarray(z),
+        index=sparse.index,
+        value=sparse.value,
+        groups=sparse.groups,
+        bounds=np.cumsum([fixed, *(group.dimension for group in sparse.groups)]),
+        fixed=fixed,
+        dense=dense,
+        dense_entries=dense_entries,
+        width=sparse.width,
+        label=observations.label[order].astype(np.float32),
+        offset=observations.offset[order].astype(np.float32),
+        weight=(np.ones(rows) if weight is None else weight[order]).astype(np.float32),
+        order=order,
+        interactions=tuple(_interaction(one, order) for one in terms.factors),
+        variance=(np.zeros(rows) if variance is None else variance[order]).astype(np.float32),
+    )
 
-    groups: list[Group] = []
+
+def _sparse_matrix(terms: DesignTerms, eliminated: int, order: Array) -> _SparseMatrix:
+    """Arrange all terms but the eliminated effect, with the rows in this order."""
+    numbers = terms.numbers
+    groups: list[ColumnGroup] = []
     index = [np.broadcast_to(np.arange(numbers.shape[1], dtype=np.int32), numbers.shape)]
     value = [numbers[order].astype(np.float32)]
-    for one, k in _smallest_first(len(label), categories, effects, eliminated):
-        group = Group(groups[-1].columns.stop if groups else numbers.shape[1], one.levels, one.dimension, k)
+    width = numbers.shape[1]
+    for one, k in _smallest_first(terms, eliminated):
+        group = ColumnGroup(width, one.levels, one.dimension, k)
         codes = one.entities[order]
         columns = group.start + np.maximum(codes, 0)[:, None] * one.dimension + np.arange(one.dimension)
         index.append(columns.astype(np.int32))
         value.append(np.where(codes[:, None] < 0, 0, one.slopes[order]).astype(np.float32))
         groups.append(group)
-    bounds = np.cumsum([numbers.shape[1], *(group.dimension for group in groups)])
-    dense, dense_entries = _dense_part(numbers.shape, groups, chief.levels)
-    return Rows(
-        eliminated,
-        chief.levels,
-        starts,
-        np.ascontiguousarray(z),
-        np.ascontiguousarray(np.concatenate(index, axis=1)),
-        np.ascontiguousarray(np.concatenate(value, axis=1)),
-        tuple(groups),
-        bounds,
-        numbers.shape[1],
-        dense,
-        dense_entries,
-        groups[-1].columns.stop if groups else numbers.shape[1],
-        label[order].astype(np.float32),
-        offset[order].astype(np.float32),
-        (np.ones(len(label)) if weight is None else weight[order]).astype(np.float32),
-        order,
-        tuple(_interaction(one, order) for one in factors),
-        (np.zeros(len(label)) if variance is None else variance[order]).astype(np.float32),
-    )
+        width = group.columns.stop
+    all_index = np.ascontiguousarray(np.concatenate(index, axis=1))
+    all_value = np.ascontiguousarray(np.concatenate(value, axis=1))
+    return _SparseMatrix(all_index, all_value, tuple(groups), width)
 
 
-def _interaction(factors: Factors, order: Array) -> Interaction:
+def _interaction(factors: FactorsTerm, order: Array) -> Interaction:
     codes = [one[order] for one in factors.codes]
     return Interaction.between(codes, factors.levels, factors.rank, factors.seed)
 
 
-def _smallest_first(
-    rows: int, categories: Sequence[Category], effects: Sequence[Effect], eliminated: int
-) -> list[tuple[Effect, int | None]]:
-    """Categorical fixed effects, and then the random effects that are not eliminated by their number of columns."""
-    ones = np.ones((rows, 1), np.float32)
-    others = [(one, k) for k, one in enumerate(effects) if k != eliminated]
-    others.sort(key=lambda pair: pair[0].levels * pair[0].dimension)
-    return [*((Effect(one.codes, ones, one.levels), None) for one in categories), *others]
+def _smallest_first(terms: DesignTerms, eliminated: int) -> list[tuple[RandomEffectTerm, int | None]]:
+    """List categorical fixed effects, and then the random effects that are not eliminated by their number of columns.
+
+    Categories are written as effects with a slope of one and the position None.
+    """
+    ones = np.ones((len(terms.numbers), 1), np.float32)
+    others = [(one, k) for k, one in enumerate(terms.effects) if k != eliminated]
+    others.sort(key=lambda pair: pair[0].columns)
+    return [*((RandomEffectTerm(one.codes, ones, one.levels), None) for one in terms.categories), *others]
 
 
-def _dense_part(shape: tuple[int, int], groups: Sequence[Group], entities: int) -> tuple[int, int]:
-    """How many leading columns are worth a matrix of their own, and how many entries of a row stand in them.
+def _dense_part(shape: tuple[int, int], groups: Sequence[ColumnGroup], entities: int) -> tuple[int, int]:
+    """Count the leading columns for which a dense matrix pays, and the entries of a row in them.
 
-    Building it costs a multiplication for each pair of entries in a row, and for each pair of columns in an entity.
+    Building the matrix costs a multiplication for each pair of entries in a row, and for each pair of columns in an
+    entity.
+
+    Args:
+        shape: Rows, and numeric fixed effects.
+        groups: Groups of columns, the smallest first.
+        entities: Entities of the eliminated effect.
     """
     rows, entries = shape
     columns, budget = entries, _PAIRS_A_ROW * rows

@@ -1,4 +1,4 @@
-"""The step of coefficients with a Laplace prior: sum of rate times absolute value is added to what is minimised."""
+"""Newton step with a Laplace prior (elastic net): the sum of rate times absolute value is added to the objective."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from proml_kedro.models.component import Array
 
 Floats = npt.NDArray[np.float64]
 
-_MOST_ROUNDS = 20  # of holding what would cross zero
+_MOST_ROUNDS = 20  # of holding coefficients that would cross zero
 
 
 class Solve(Protocol):
-    """Solves the Newton equations for the columns that are free, the others being held where ``start`` has them."""
+    """Solver of the Newton equations for the free columns; the others keep their values in ``start``."""
 
     def __call__(
         self, right: Floats, accuracy: float, start: Floats | None = None, free: npt.NDArray[np.bool_] | None = None
     ) -> Floats:
-        """The step, shape (width,)."""
+        """Solve for the step, shape (width,)."""
 
 
 def sparse_step(solve: Solve, gradient: Floats, x: Floats, rates: Array, accuracy: float) -> tuple[Floats, float]:
-    """A Newton step on the side of zero on which each coefficient is.
+    """Take a Newton step within the orthant of the coefficients, by an active-set method.
 
-    There the absolute values are linear, so the step solves linear equations. A coefficient that is zero stays so
-    unless its gradient exceeds its rate; one that the step would take across zero is held at zero, and the others
-    are solved for again (an active-set method; Andrew and Gao, 2007, move one orthant at a time likewise).
+    Within an orthant the absolute values are linear, so that the step solves linear equations. A coefficient that is
+    zero stays zero unless its gradient exceeds its rate. A coefficient that the step would take across zero is held at
+    zero, and the others are solved for again. Andrew and Gao (2007) move within one orthant at a time in the same way.
 
     Args:
-        solve: The Newton equations.
-        gradient: Of the log likelihood and the normal priors, what is eliminated taken out; shape (width,).
-        x: The coefficients, shape (width,).
-        rates: Shape (width,).
-        accuracy: Of solving.
+        solve: Solver of the Newton equations.
+        gradient: Gradient of the log likelihood and the normal priors after elimination, shape (width,).
+        x: Coefficients, shape (width,).
+        rates: Rate of the Laplace prior of each coefficient, shape (width,).
+        accuracy: Factor by which the solver reduces the residual.
 
     Returns:
-        The step, and what it adds to the sum of the rates times the absolute values.
+        Step, shape (width,), and what it adds to the sum of rates times absolute values.
     """
     side = np.where(x != 0, np.sign(x), np.where(np.abs(gradient) > rates, np.sign(gradient), 0.0))
     side[rates == 0] = 0.0

@@ -1,4 +1,4 @@
-"""Between Newton steps: what is estimated from all effects together, their covariances and the dispersion."""
+"""Updates between Newton steps: covariances of the random effects, and dispersion."""
 
 from __future__ import annotations
 
@@ -8,34 +8,49 @@ from collections.abc import Sequence
 import numpy as np
 
 from proml_kedro.models.mixed.covariance import Covariance
-from proml_kedro.models.mixed.memory.checkpoint import State
-from proml_kedro.models.mixed.memory.design import Rows
-from proml_kedro.models.mixed.memory.laplace import Skew, second_moment
-from proml_kedro.models.mixed.memory.newton import Coefficients, Prior, Step, diagonal_blocks
+from proml_kedro.models.mixed.memory.checkpoint import FitState
+from proml_kedro.models.mixed.memory.coefficients import Coefficients, Priors
+from proml_kedro.models.mixed.memory.design import Design
+from proml_kedro.models.mixed.memory.laplace import SkewCorrection, second_moment
+from proml_kedro.models.mixed.memory.newton import NewtonStep
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes
-from proml_kedro.models.mixed.memory.settings import Settings
+from proml_kedro.models.mixed.memory.schur import diagonal_blocks
+from proml_kedro.models.mixed.memory.settings import FitSettings
 
-_NEAR = 0.1  # a step below which covariances are worth a further pass: before, coefficients are far off anyway
-_LEAST_DISPERSION = 1e-6  # where labels are known for certain; as a share of their variance
+_NEAR = 0.1  # size of a step below which exact covariances are worth a further pass
+_LEAST_DISPERSION = 1e-6  # where the model fits labels exactly; as a share of their variance
 
 
 def update_variances(
     passes: Passes,
-    state: State,
+    state: FitState,
     at: Linearisation,
-    step: Step,
-    prior: Prior,
+    step: NewtonStep,
+    priors: Priors,
     covariances: Sequence[Covariance],
-    settings: Settings,
+    settings: FitSettings,
 ) -> float:
-    """Update every covariance, and the dispersion; the largest relative change."""
+    """Update every covariance, and the dispersion.
+
+    Args:
+        passes: Passes over the rows.
+        state: Current coefficients and dispersion; the dispersion is updated.
+        at: Likelihood around the coefficients before the step.
+        step: The last step.
+        priors: Priors of the last step.
+        covariances: Covariance of each random effect; updated.
+        settings: Settings of the fit.
+
+    Returns:
+        Largest relative change.
+    """
     if step.skew is not None:
-        return _update_by_laplace(passes.rows, state.now, step, step.skew, covariances)
+        return _update_by_laplace(passes.design, state.now, step, step.skew, covariances)
     near = settings.loss == "linear" or min((one["step"] for one in state.history), default=math.inf) < _NEAR
     effects, uncertainties = effects_of(passes, state.now, at, step, near)
     change = 0.0
     if settings.loss == "linear" and settings.estimate_dispersion:
-        free = _free_rows(passes.rows, step, prior, uncertainties)
+        free = _free_rows(passes.design, step, priors, uncertainties)
         change = _update_dispersion(passes, state, free)
     changes = [
         one.update(u.T @ u / len(u), v.mean(0)) for one, u, v in zip(covariances, effects, uncertainties, strict=True)
@@ -44,40 +59,44 @@ def update_variances(
 
 
 def _update_by_laplace(
-    rows: Rows, now: Coefficients, step: Step, skew: Skew, covariances: Sequence[Covariance]
+    design: Design, now: Coefficients, step: NewtonStep, skew: SkewCorrection, covariances: Sequence[Covariance]
 ) -> float:
-    """Update every covariance, the fixed effects being taken as known, as they are by maximum likelihood."""
+    """Update every covariance given the fixed effects, as maximum likelihood does."""
     variances = step.variances.copy()
-    for group in rows.groups[: rows.dense_groups]:
+    for group in design.groups[: design.dense_groups]:
         if group.effect is not None:
             variances[group.columns, : group.dimension] = diagonal_blocks(skew.dense, group).reshape(
                 -1, group.dimension
             )
-    modes, uncertainties = by_effect(rows, now, skew.covariance, variances)
-    shifts, _ = by_effect(rows, Coefficients(skew.u, skew.x), skew.covariance, variances)
+    modes, uncertainties = by_effect(design, now, skew.covariance, variances)
+    shifts, _ = by_effect(design, Coefficients(skew.u, skew.x), skew.covariance, variances)
     return max(
         one.update(second_moment(u, b), v.mean(0))
         for one, u, b, v in zip(covariances, modes, shifts, uncertainties, strict=True)
     )
 
 
-def _free_rows(rows: Rows, step: Step, prior: Prior, uncertainties: Sequence[Floats]) -> float:
-    """Rows less the coefficients that the data determine: trace(H^-1 A'WA) = coefficients - trace(H^-1 precision)."""
-    bound = np.trace(step.dense @ prior.of_dense(rows)) if rows.dense else 0.0
-    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # what is held at zero has no variance
-    dense = {group.effect for group in rows.groups[: rows.dense_groups]}
-    for group in rows.groups[rows.dense_groups :]:
-        if group.effect is None:  # a categorical fixed effect that is too wide: as if independent of all else
+def _free_rows(design: Design, step: NewtonStep, priors: Priors, uncertainties: Sequence[Floats]) -> float:
+    """Count the degrees of freedom of the residuals.
+
+    They are the rows minus the coefficients that the data determine, which are
+    trace(H^-1 A'WA) = coefficients - trace(H^-1 precision).
+    """
+    bound = np.trace(step.dense @ priors.of_dense(design)) if design.dense else 0.0
+    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # a coefficient held at zero has no variance
+    dense = {group.effect for group in design.groups[: design.dense_groups]}
+    for group in design.groups[design.dense_groups :]:
+        if group.effect is None:  # a category with too many levels for the dense part: taken as independent
             determined += np.count_nonzero(step.variances[group.columns, 0])
     for k, uncertainty in enumerate(uncertainties):
         if k not in dense:
             levels, d, _ = uncertainty.shape
-            determined += levels * (d - float(np.einsum("ab,ba->", prior.precisions[k], uncertainty.mean(0))))
-    return max(float(rows.weight.sum()) - determined, 1e-3)
+            determined += levels * (d - float(np.einsum("ab,ba->", priors.precisions[k], uncertainty.mean(0))))
+    return max(float(design.weight.sum()) - determined, 1e-3)
 
 
-def _update_dispersion(passes: Passes, state: State, free: float) -> float:
-    """The residual sum of squares for each free row (restricted maximum likelihood); the relative change."""
+def _update_dispersion(passes: Passes, state: FitState, free: float) -> float:
+    """Set the dispersion to the residual sum of squares per degree of freedom (REML); return its relative change."""
     last = passes.loss_at(state.now.u, state.now.x)
     new = max(2.0 * last / passes.scale / free, _LEAST_DISPERSION)
     change = abs(new - state.dispersion) / state.dispersion
@@ -86,24 +105,36 @@ def _update_dispersion(passes: Passes, state: State, free: float) -> float:
 
 
 def effects_of(
-    passes: Passes, now: Coefficients, at: Linearisation, step: Step, exact: bool = True
+    passes: Passes, now: Coefficients, at: Linearisation, step: NewtonStep, exact: bool = True
 ) -> tuple[list[Floats], list[Floats]]:
-    """Posterior means and covariances of the random effects, in their order; exactly only where that counts."""
-    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense) if exact else step.inverse
-    return by_effect(passes.rows, now, own, step.variances)
-
-
-def by_effect(rows: Rows, now: Coefficients, own: Floats, variances: Floats) -> tuple[list[Floats], list[Floats]]:
-    """Coefficients and covariances of the random effects in their order, from where the engine has them.
+    """Compute posterior means and covariances of the random effects.
 
     Args:
-        rows: The data.
-        now: The coefficients.
-        own: Covariances of the eliminated effect, shape (entities + 1, d, d).
-        variances: Of the others, as in :class:`.newton.Step`.
+        passes: Passes over the rows.
+        now: Current coefficients.
+        at: Likelihood around the coefficients before the step.
+        step: The last step.
+        exact: Whether covariances of the eliminated effect include the uncertainty of the dense columns, which costs a
+            pass.
     """
-    found = {rows.eliminated: (now.u[: rows.entities], own[: rows.entities])}
-    for group in rows.groups:
+    own = passes.add_uncertainty_of_rest(at, step.inverse, step.dense) if exact else step.inverse
+    return by_effect(passes.design, now, own, step.variances)
+
+
+def by_effect(design: Design, now: Coefficients, own: Floats, variances: Floats) -> tuple[list[Floats], list[Floats]]:
+    """Arrange coefficients and covariances by random effect.
+
+    Args:
+        design: Columns of the effects.
+        now: Coefficients.
+        own: Covariances of the eliminated effect, shape (entities + 1, d, d).
+        variances: Covariances of the others, as in :class:`.newton.NewtonStep`.
+
+    Returns:
+        Coefficients of each effect, shape (levels, d), and covariances, shape (levels, d, d).
+    """
+    found = {design.eliminated: (now.u[: design.entities], own[: design.entities])}
+    for group in design.groups:
         if group.effect is not None:
             d = group.dimension
             variance = variances[group.columns, :d].reshape(group.levels, d, d)

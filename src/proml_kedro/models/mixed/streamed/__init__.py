@@ -1,3 +1,3 @@
-"""One random effect of more entities than fit into memory: rows are packed on disk once, and then swept."""
+"""Engine for one random effect with more entities than fit into memory: rows are packed on disk once, then swept."""
 
 __all__ = ["engine"]

@@ -1,4 +1,4 @@
-"""From a component's spec to a streamed fit, and from what that finds to what a component has learned."""
+"""Streamed fit of a component: from its spec and examples to a fitted model."""
 
 from __future__ import annotations
 
@@ -15,65 +15,89 @@ import numpy as np
 
 from proml_kedro.models.component import Array, Examples, FitContext
 from proml_kedro.models.mixed.covariance import Covariance, first_covariance
+from proml_kedro.models.mixed.effect_spec import INTERCEPT, RandomEffectSpec
 from proml_kedro.models.mixed.encoding import Levels
-from proml_kedro.models.mixed.fitted import Effect, Fixed, Learned
-from proml_kedro.models.mixed.rows import check_label, say_left_out
-from proml_kedro.models.mixed.spec import INTERCEPT, MixedSpec, RandomEffectSpec
-from proml_kedro.models.mixed.streamed.fit import Found, divide, fit
-from proml_kedro.models.mixed.streamed.problem import Measured, Model
-from proml_kedro.models.mixed.streamed.storage.entities import Bounds
-from proml_kedro.models.mixed.streamed.warm_start import Start
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedFixed, FittedModel
+from proml_kedro.models.mixed.rows import check_label, report_omitted
+from proml_kedro.models.mixed.score import shares
+from proml_kedro.models.mixed.spec import Loss, MixedSpec
+from proml_kedro.models.mixed.streamed.fit import StreamedFit, divide, fit
+from proml_kedro.models.mixed.streamed.problem import StandardisedProblem, StreamedProblem
+from proml_kedro.models.mixed.streamed.storage.entities import RowBounds
+from proml_kedro.models.mixed.streamed.warm_start import StreamedStart
 from proml_kedro.models.mixed.terms import Terms
-from proml_kedro.models.mixed.warm_start import Earlier
+from proml_kedro.models.mixed.warm_start import PreviousModel
 
 logger = logging.getLogger(__name__)
 
 
-def learn(
-    spec: MixedSpec, terms: Terms, examples: Sequence[Examples], earlier: Earlier | None, context: FitContext
-) -> Learned:
-    """Fit, and have ``terms`` know the entities and scales.
+def fit_model(
+    spec: MixedSpec,
+    terms: Terms,
+    periods: Sequence[Examples],
+    previous: PreviousModel | None,
+    context: FitContext,
+) -> FittedModel:
+    """Fit a model by streaming.
 
     Args:
-        spec: What; see :func:`.choice.obstacles`.
-        terms: Learn names and scales.
-        examples: All rows, one set after the other.
-        earlier: A model to go on from.
-        context: Threads, and a folder to go on from.
+        spec: The component, without :meth:`~proml_kedro.models.mixed.spec.MixedSpec.streaming_obstacles`.
+        terms: Its terms, which learn entities and scales.
+        periods: Training rows, one set after the other.
+        previous: Model to start from, or None.
+        context: Threads, seed, and the folder of checkpoints.
+
+    Raises:
+        UserError: No example can be used, or a label is not in the domain of the loss.
     """
     effect, loss = spec.coefficients[0], spec.loss_for(context.task)
-    for one in examples:
-        check_label(_counted(one), loss, context.key)
-    bounds = Bounds(effect.min_rows, effect.max_rows, context.seed)
-    how = terms.numbers, spec.offset, spec.penalty, spec.method == "variational", loss, spec.exposure, bounds
-    model = Model(effect.entity, effect.features, *how)
-    start = Start(model, earlier, earlier.effect(effect.title, effect.features)) if earlier else None
-    with _folder(context.checkpoints) as folder:
-        rows = divide(model, examples, folder)
-        say_left_out(rows.rows, sum(len(one) for one in examples), context.key)
-        measured = Measured(model, rows, start.scales if start else None)
-        covariance = _covariance(effect, start, measured.unit.deviation)
-        found = fit(measured, covariance, context.hardware.threads, folder, start, max_sweeps=spec.max_iterations)
-    _say(model, found, context.key)
-    # Without a coefficient for being missing: a missing number is scored as it was learned from, as the mean.
+    for one in periods:
+        check_label(_counted_labels(one), loss, context.key)
+    problem = _problem(spec, terms, loss, context.seed)
+    position = previous.find_effect(effect.title, effect.features) if previous else None
+    start = StreamedStart(problem, previous, position) if previous else None
+    with _working_folder(context.checkpoints) as folder:
+        rows = divide(problem, periods, folder)
+        report_omitted(rows.rows, sum(len(one) for one in periods), context.key)
+        standardised = StandardisedProblem(problem, rows, start.scales if start else None)
+        covariance = _covariance(effect, start, standardised.unit.deviation)
+        threads = context.hardware.threads
+        found = fit(standardised, covariance, threads, folder, start, max_sweeps=spec.max_iterations)
+    _report(problem, found, context.key)
+    # There is no coefficient for being missing: a missing number is scored as in training, as the mean.
     scales = {name: replace(scale, missing=False) for name, scale in found.scales.items()}
     terms.take_over(scales, Levels(found.effects.names))
-    effects, fixed = found.effects, [list(model.features).index(name) for name in [INTERCEPT, *terms.numbers]]
-    return Learned(
+    effects, fixed = found.effects, [list(problem.features).index(name) for name in [INTERCEPT, *terms.numbers]]
+    return FittedModel(
         loss,
-        Fixed(found.mean[fixed], found.errors[fixed]),
-        effects=[Effect(effects.means, effects.covariances, effects.rows, found.covariance)],
+        FittedFixed(found.mean[fixed], found.errors[fixed]),
+        effects=[FittedEffect(effects.means, effects.covariances, effects.rows, found.covariance)],
         dispersion=found.dispersion,
-        importance=_shares(model, found),
-        facts=_facts(effect.title, model, found),
+        importance=_input_shares(problem, found),
+        facts=_facts(effect.title, problem, found),
+    )
+
+
+def _problem(spec: MixedSpec, terms: Terms, loss: Loss, seed: int) -> StreamedProblem:
+    effect = spec.coefficients[0]
+    return StreamedProblem(
+        entity=effect.entity,
+        features=effect.features,
+        fixed=terms.numbers,
+        offset=spec.offset,
+        penalty=spec.penalty,
+        variational=spec.method == "variational",
+        loss=loss,
+        exposure=spec.exposure,
+        bounds=RowBounds(effect.min_rows, effect.max_rows, seed),
     )
 
 
 @contextmanager
-def _folder(checkpoints: Path | None) -> Iterator[Path]:
-    """Where to work: what is to outlive the run, or a folder that nobody else may look into while the block runs.
+def _working_folder(checkpoints: Path | None) -> Iterator[Path]:
+    """Give the folder of checkpoints, or a private folder that is removed after the block.
 
-    What is mapped from it stays until nobody looks at it any more.
+    Files that are memory-mapped from it stay readable until the mappings are gone.
     """
     if checkpoints is not None:
         yield checkpoints
@@ -82,29 +106,30 @@ def _folder(checkpoints: Path | None) -> Iterator[Path]:
         yield Path(private) / "fit"  # which `divide` makes anew, with the rights of any folder
 
 
-def _covariance(spec: RandomEffectSpec, start: Start | None, deviation: float) -> Covariance:
-    """Where its estimation starts, or what it is, for margins in multiples of ``deviation``."""
+def _covariance(spec: RandomEffectSpec, start: StreamedStart | None, deviation: float) -> Covariance:
+    """Return the covariance, or its initial value, for margins in multiples of ``deviation``."""
     known = start.effect if start else None
     if known is None or spec.variance is not None:
         return first_covariance(spec, deviation)
     return Covariance(known.population / deviation**2, True, spec.covariance == "diagonal")
 
 
-def _counted(examples: Examples) -> Array:
-    """The labels of examples that count, as far as labels and weights tell."""
+def _counted_labels(examples: Examples) -> Array:
+    """Select the labels that are finite and whose weights are positive."""
     counts = np.isfinite(examples.label)
     if examples.weight is not None:
         counts &= np.isfinite(examples.weight) & (examples.weight > 0)
     return examples.label[counts]
 
 
-def _say(model: Model, found: Found, key: str) -> None:
+def _report(problem: StreamedProblem, found: StreamedFit, key: str) -> None:
+    """Log omitted rows, constant and missing numbers, and a fit that has not converged."""
     if found.left_out:
         logger.info("%s: %s rows are left out by max_rows", key, f"{found.left_out:,}")
     for name, scale in found.scales.items():
         if scale.constant:
             logger.warning("%s: %s is constant and says nothing", key, name)
-        if scale.missing and name in model.fixed:
+        if scale.missing and name in problem.fixed:
             logger.warning("%s: %s is missing in some rows, where it counts as the mean", key, name)
     if not found.progress.converged:
         last = found.progress.history[-1]
@@ -118,7 +143,7 @@ def _say(model: Model, found: Found, key: str) -> None:
         )
 
 
-def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
+def _facts(title: str, problem: StreamedProblem, found: StreamedFit) -> dict[str, Any]:
     progress, entities = found.progress, len(found.effects.names)
     deviations: Array = np.sqrt(np.diag(found.covariance))
     facts = {
@@ -130,27 +155,26 @@ def _facts(title: str, model: Model, found: Found) -> dict[str, Any]:
         "engine": "streamed",
         **{
             f"deviation of {title} {feature}": round(float(deviation), 4)
-            for feature, deviation in zip(model.features, deviations, strict=True)
+            for feature, deviation in zip(problem.features, deviations, strict=True)
         },
     }
-    if model.loss == "linear":
+    if problem.loss == "linear":
         facts["residual deviation"] = round(math.sqrt(found.dispersion), 4)
     return facts
 
 
-def _shares(model: Model, found: Found) -> dict[str, float]:
-    """Standard deviation of what each input adds, summing to 1: of an entity's effect, a number, and the offset.
+def _input_shares(problem: StreamedProblem, found: StreamedFit) -> dict[str, float]:
+    """Compute the share of each input in the standard deviations of the entity's effect, the numbers and the offset.
 
-    Numbers are standardised, so that a coefficient's root mean square is that of what it adds, if which entity a row
-    has says nothing of the number.
+    Numbers are standardised. The root mean square of a coefficient is therefore that of its contribution, if the
+    number is independent of the entity.
     """
-    sizes = dict.fromkeys(model.entity, 0.0)
-    for position, name in enumerate(model.features):
+    sizes = dict.fromkeys(problem.entity, 0.0)
+    for position, name in enumerate(problem.features):
         added = math.sqrt(found.spread[position] ** 2 + (name != INTERCEPT) * found.mean[position] ** 2)
-        for one in model.entity if name == INTERCEPT else [name]:
-            sizes[one] = sizes.get(one, 0.0) + added / (len(model.entity) if name == INTERCEPT else 1)
-    added_as_it_is = [name for name in (model.offset, model.exposure) if name is not None]
+        for one in problem.entity if name == INTERCEPT else [name]:
+            sizes[one] = sizes.get(one, 0.0) + added / (len(problem.entity) if name == INTERCEPT else 1)
+    added_as_it_is = [name for name in (problem.offset, problem.exposure) if name is not None]
     for one in added_as_it_is:
         sizes[one] = sizes.get(one, 0.0) + found.offset_deviation / len(added_as_it_is)
-    total = sum(sizes.values()) or 1.0
-    return {name: size / total for name, size in sizes.items()}
+    return shares(sizes)

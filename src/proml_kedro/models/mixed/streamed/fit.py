@@ -1,7 +1,7 @@
-"""The whole way: rows to parts, parts to blocks, sweeps, and what was found in files.
+"""Streamed fit: rows to parts, parts to blocks, sweeps, and the result in files.
 
-Everything is kept in one folder, so that a killed process loses no more than the step it was in: the reading of the
-rows as a whole, one part that was being packed, or one sweep.
+Everything is kept in one folder, so that a killed process loses at most the step that it was in: the first pass over
+the rows as a whole, one part that was being packed, or one sweep.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ import numpy as np
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.encoding import Scale
-from proml_kedro.models.mixed.streamed.problem import Measured, Model
-from proml_kedro.models.mixed.streamed.storage.blocks import Part, pack
-from proml_kedro.models.mixed.streamed.storage.collect import Effects, collect
-from proml_kedro.models.mixed.streamed.storage.index import Index
-from proml_kedro.models.mixed.streamed.storage.partition import Moments, Partition, partition, parts_for
+from proml_kedro.models.mixed.streamed.problem import StandardisedProblem, StreamedProblem
+from proml_kedro.models.mixed.streamed.progress import Progress, SweepSettings
+from proml_kedro.models.mixed.streamed.storage.blocks import PackedPart, pack
+from proml_kedro.models.mixed.streamed.storage.collect import CollectedEffects, collect
+from proml_kedro.models.mixed.streamed.storage.index import EntityIndex
+from proml_kedro.models.mixed.streamed.storage.partition import ColumnMoments, Partition, partition, parts_for
 from proml_kedro.models.mixed.streamed.storage.read import batches
-from proml_kedro.models.mixed.streamed.sweeps import Progress, Settings, Sweeps
-from proml_kedro.models.mixed.streamed.warm_start import Start
+from proml_kedro.models.mixed.streamed.sweeps import Sweeps
+from proml_kedro.models.mixed.streamed.warm_start import StreamedStart
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found.
+class StreamedFit:
+    """Result of a streamed fit, in the unit of the label.
 
     Attributes:
-        scales: Of each feature that is an input.
-        mean: Fixed coefficients of the features, zero for those that have none, shape (d,).
-        errors: Their standard errors.
-        covariance: Of the population, shape (d, d).
+        scales: Standardisation of each feature that is an input.
+        mean: Fixed coefficient of each feature, zero for those that have none, shape (d,).
+        errors: Standard errors, shape (d,).
+        covariance: Covariance of the population, shape (d, d).
         spread: Root mean squares of the entities' coefficients, shape (d,).
-        dispersion: Residual variance, of the linear loss.
-        effects: Of the entities.
-        progress: How it went; in the unit of the fit.
+        dispersion: Residual variance, with the linear loss.
+        effects: Coefficients of the entities.
+        progress: Course of the sweeps, in the unit of the fit.
         offset_deviation: Standard deviation of the offset over rows.
-        rows: That were learned from.
-        left_out: Rows of entities with too many.
+        rows: Number of training rows.
+        left_out: Number of rows that ``max_rows`` omits.
     """
 
     scales: dict[str, Scale]
@@ -56,7 +57,7 @@ class Found:
     covariance: Array
     spread: Array
     dispersion: float
-    effects: Effects
+    effects: CollectedEffects
     progress: Progress
     offset_deviation: float
     rows: int
@@ -64,85 +65,89 @@ class Found:
 
 
 def fit(
-    measured: Measured,
+    problem: StandardisedProblem,
     covariance: Covariance,
     threads: int,
     folder: Path,
-    start: Start | None = None,
+    start: StreamedStart | None = None,
     **tolerances: Any,
-) -> Found:
-    """Fit, or go on with a fit of the same model to the same examples.
+) -> StreamedFit:
+    """Fit, or resume a fit of the same model to the same examples.
 
     Args:
-        measured: The model, and its rows as :func:`divide` has left them in the folder.
-        covariance: Of the entities' coefficients, in the unit of the fit; where to start.
-        threads: That share the work.
-        folder: Where everything is kept; about 50 bytes a row while parts are packed, and 20 after that.
-        start: From an earlier model.
-        tolerances: Of :class:`Settings`.
+        problem: The model, and its rows as :func:`divide` has left them in the folder.
+        covariance: Initial covariance of the entities' coefficients, in the unit of the fit.
+        threads: Number of threads.
+        folder: Folder of all files; about 50 bytes a row while parts are packed, and 20 afterwards.
+        start: Initial values from a previous model.
+        tolerances: Fields of :class:`.progress.SweepSettings`.
     """
-    model = measured.model
+    model = problem.problem
     with ThreadPoolExecutor(threads) as pool:
-        parts = pack_all(measured, folder, pool)
-        index = Index.of(parts, measured.rows.longest, folder)
+        parts = pack_all(problem, folder, pool)
+        index = EntityIndex.of(parts, problem.rows.longest, folder)
         file = folder / "progress.json"
         if file.exists():
             progress = Progress(**json.loads(file.read_text()))
             covariance.restore(progress.covariance_state)
             logger.info("going on after sweep %d", progress.sweeps)
         else:
-            progress = _begin(measured, index, covariance, start)
+            progress = _first_progress(problem, index, covariance, start)
         tolerances = {"sample_first": start is None, **tolerances}
-        settings = Settings(model.penalties(), model.variational, measured.form, model.intercept, **tolerances)
+        settings = SweepSettings(model.penalties(), model.variational, problem.form, model.intercept, **tolerances)
         Sweeps(parts, settings, pool).fit(covariance, progress, file)
-    effects = collect(index, len(model.features), measured.unit.deviation, folder)
-    return _found(measured, effects, progress, parts)
+    effects = collect(index, len(model.features), problem.unit.deviation, folder)
+    return _result(problem, effects, progress, parts)
 
 
-def _begin(measured: Measured, index: Index, covariance: Covariance, start: Start | None) -> Progress:
-    """From an earlier model, or from a model that has nothing but an intercept."""
+def _first_progress(
+    problem: StandardisedProblem, index: EntityIndex, covariance: Covariance, start: StreamedStart | None
+) -> Progress:
+    """Start from a previous model, or from a model with nothing but an intercept."""
     value: list[list[float]] = covariance.value.tolist()
     if start is None:
-        part = Part.open(index.parts[0])
-        return Progress(measured.first_mean([part.rows, part.loose]).tolist(), value)
-    start.lay_into(index, measured.unit)
-    dispersion = start.earlier.learned.dispersion / measured.unit.deviation**2
-    return Progress(start.mean(measured.unit).tolist(), value, dispersion)
+        part = PackedPart.open(index.parts[0])
+        return Progress(problem.first_mean([part.rows, part.loose]).tolist(), value)
+    start.write_states(index, problem.unit)
+    dispersion = start.previous.fitted.dispersion / problem.unit.deviation**2
+    return Progress(start.mean(problem.unit).tolist(), value, dispersion)
 
 
-def _found(measured: Measured, effects: Effects, progress: Progress, parts: Sequence[Path]) -> Found:
-    """In the unit of the label."""
-    unit = measured.unit
+def _result(
+    problem: StandardisedProblem, effects: CollectedEffects, progress: Progress, parts: Sequence[Path]
+) -> StreamedFit:
+    """Convert the result to the unit of the label."""
+    unit = problem.unit
     mean = np.array(progress.mean) * unit.deviation
-    mean[measured.model.intercept] += unit.mean
-    left_out = sum(int(Part.open(one).left_out) for one in parts)
-    return Found(
-        measured.scales,
-        mean,
-        np.array(progress.errors) * unit.deviation,
-        np.array(progress.covariance) * unit.deviation**2,
-        np.array(progress.spread) * unit.deviation,
-        progress.dispersion * unit.deviation**2,
-        effects,
-        progress,
-        measured.offset_deviation,
-        measured.rows.rows - left_out,
-        left_out,
+    mean[problem.problem.intercept] += unit.mean
+    left_out = sum(int(PackedPart.open(one).left_out) for one in parts)
+    return StreamedFit(
+        scales=problem.scales,
+        mean=mean,
+        errors=np.array(progress.errors) * unit.deviation,
+        covariance=np.array(progress.covariance) * unit.deviation**2,
+        spread=np.array(progress.spread) * unit.deviation,
+        dispersion=progress.dispersion * unit.deviation**2,
+        effects=effects,
+        progress=progress,
+        offset_deviation=problem.offset_deviation,
+        rows=problem.rows.rows - left_out,
+        left_out=left_out,
     )
 
 
-def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partition:
-    """The rows in parts: those that are there, or else from the beginning."""
+def divide(problem: StreamedProblem, examples: Sequence[Examples], folder: Path) -> Partition:
+    """Divide rows into parts, or find the parts of an earlier run."""
     file, target = folder / "partition.json", folder / "rows"
     count = sum(len(one) for one in examples)
     if file.exists():
         known = json.loads(file.read_text())
-        moments = [Moments(**one) for one in known.pop("moments")]
+        moments = [ColumnMoments(**one) for one in known.pop("moments")]
         return Partition(target, **known, moments=moments)
     shutil.rmtree(folder, ignore_errors=True)
     target.mkdir(parents=True)
-    wanted = model.wanted(examples)
-    rows = partition(lambda: batches(examples, wanted), wanted.columns, wanted.weighted, parts_for(count), target)
+    schema = problem.schema(examples)
+    rows = partition(lambda: batches(examples, schema), schema.columns, schema.weighted, parts_for(count), target)
     content = {name: value for name, value in asdict(rows).items() if name != "folder"}
     temporary = file.with_suffix(".writing")
     temporary.write_text(json.dumps(content))
@@ -150,14 +155,14 @@ def divide(model: Model, examples: Sequence[Examples], folder: Path) -> Partitio
     return rows
 
 
-def pack_all(measured: Measured, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:
-    """Pack the parts that are not yet packed; their files are removed, one by one."""
-    rows, slopes = measured.rows, measured.slopes()
+def pack_all(problem: StandardisedProblem, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:
+    """Pack the parts that are not packed yet, and remove their files one by one."""
+    rows, encoder = problem.rows, problem.encoder()
     targets = [folder / "parts" / str(part) for part in range(rows.parts)]
 
     def work(part: int) -> None:
         if not targets[part].exists():
-            pack(*rows.read(part), slopes, targets[part], measured.model.bounds)
+            pack(*rows.read(part), encoder, targets[part], problem.problem.bounds)
         rows.remove(part)
 
     list(pool.map(work, range(rows.parts)))

@@ -1,3 +1,3 @@
-"""Compiled loops over rows in memory."""
+"""Compiled passes over rows in memory."""
 
 __all__ = ["dense", "interactions", "rows"]

@@ -1,6 +1,6 @@
-"""Compiled passes for the columns that are solved densely, in the manner of :mod:`.kernels`.
+"""Compiled passes for the columns that are solved densely, with the notation of :mod:`.rows`.
 
-f_i is the part of a row's sparse entries that stands in these columns: its first ``entries`` entries.
+f_i are the entries of a row in these columns: its first ``entries`` entries.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -14,7 +14,7 @@ from proml_kedro.models.mixed.memory.kernels.rows import compiled
 
 @compiled
 def add_outer_products(first, last, starts, index, value, entries, weight, information) -> None:
-    """Half of sum w_i f_i f_i': the diagonal, and of two entries that mirror each other their sum in one of them."""
+    """Add half of sum w_i f_i f_i': the diagonal, and the sum of two mirrored entries in one of them."""
     for i in range(starts[first], starts[last]):
         for j in range(entries):
             scaled = weight[i] * value[i, j]
@@ -25,13 +25,13 @@ def add_outer_products(first, last, starts, index, value, entries, weight, infor
 
 @compiled
 def _gather(first, last, z, index, value, entries, weight, place, touched, cross) -> int:
-    """C_e = sum w_i z_i f_i' over the rows of one entity, without its columns of zeros.
+    """Compute C_e = sum w_i z_i f_i' over the rows of one entity, without its columns of zeros.
 
-    Its column c is column ``place[c]`` of ``cross``; ``touched`` lists the columns in that order. Whoever calls this
-    sets their places to -1 again.
+    Column c is column ``place[c]`` of ``cross``; ``touched`` lists the columns in that order. The caller sets their
+    places back to -1.
 
     Returns:
-        How many columns there are.
+        Number of columns.
     """
     count = 0
     for i in range(first, last):
@@ -53,7 +53,7 @@ def _gather(first, last, z, index, value, entries, weight, place, touched, cross
 
 @compiled
 def subtract_eliminated(first, last, starts, z, index, value, entries, weight, inverse, information) -> None:
-    """Half of minus sum_e C_e' V_e C_e in the manner of :func:`add_outer_products`, with C_e as in :func:`_gather`."""
+    """Subtract half of sum_e C_e' V_e C_e, as :func:`add_outer_products` adds halves, with C_e of :func:`_gather`."""
     d = z.shape[1]
     width = information.shape[0]
     cross = np.empty((d, width))
@@ -76,9 +76,9 @@ def subtract_eliminated(first, last, starts, z, index, value, entries, weight, i
 def add_uncertainty_of_rest(  # noqa: C901
     first, last, starts, z, index, value, entries, weight, inverse, dense, covariance
 ) -> None:
-    """Each entity's covariance when x is not known either: V_e + V_e C_e D C_e' V_e, with C_e as in :func:`_gather`.
+    """Compute each entity's covariance, uncertainty of x included: V_e + V_e C_e D C_e' V_e, C_e as in :func:`_gather`.
 
-    D (dense, dense) is the covariance of the columns that the first ``entries`` entries of a row stand in.
+    D, shape (dense, dense), is the posterior covariance of the dense columns.
     """
     d = z.shape[1]
     width = dense.shape[0]
@@ -115,9 +115,10 @@ def add_uncertainty_of_rest(  # noqa: C901
 def margin_variance(
     first, last, starts, z, index, value, entries, weight, inverse, dense, covariance, variance
 ) -> None:  # fmt: skip
-    """Variance of each margin, what the dense columns and an entity tell each other included.
+    """Compute the variance of each margin, the covariance of dense columns and entities included.
 
-    v_i = z_i'W_e z_i + f_i'D f_i - 2 z_i'V_e C_e D f_i, with W_e of :func:`add_uncertainty_of_rest` as ``covariance``.
+    It is v_i = z_i'W_e z_i + f_i'D f_i - 2 z_i'V_e C_e D f_i, where W_e of :func:`add_uncertainty_of_rest` is
+    ``covariance``.
     """
     d = z.shape[1]
     width = dense.shape[0]
@@ -149,7 +150,7 @@ def margin_variance(
 
 @compiled
 def _solve_and_multiply(inverse, cross, dense, touched, product) -> None:
-    """V C D for the columns in ``touched``, C being given in these alone."""
+    """Compute V C D for the columns in ``touched``; C is given in these alone."""
     d = inverse.shape[0]
     solved = np.empty((d, touched.size))
     for a in range(d):

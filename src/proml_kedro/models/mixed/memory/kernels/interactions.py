@@ -1,12 +1,12 @@
-"""Compiled passes for an interaction of low rank, in the manner of :mod:`.kernels`.
+"""Compiled passes for an interaction of low rank, with the notation of :mod:`.rows`.
 
 Row i has one level in each of several fields, such as a member and a job; ``codes[i, f]`` is its place in the table T
-of all fields' levels, shape (places, rank). To its margin are added the products of every pair of them,
+of all fields' levels, shape (places, rank). The products of every pair of them are added to its margin,
 
     sum over f < g of T[f]'T[g]  =  (s's - sum over f of T[f]'T[f]) / 2        with s the sum of T[f]
 
 (Rendle, 2010). The posterior of every entry is normal with its own variance V, and entries are taken as independent.
-Then the product of every pair has the mean above, and the variance
+Then the sum of the products has the mean above, and the variance
 
     sum over f of V[f] (s - T[f])^2  +  sum over f < g of V[f] V[g]            summed over the rank.
 """
@@ -22,12 +22,12 @@ import numpy as np
 from proml_kedro.models.mixed.losses import LARGEST_SPREAD
 from proml_kedro.models.mixed.memory.kernels.rows import LINEAR, POISSON, compiled, likelihood
 
-_LONGEST = 4.0  # norm of one level's step: of the Poisson loss a long one overshoots
+_LONGEST = 4.0  # largest norm of one level's step: with the Poisson loss a long one overshoots
 
 
 @compiled
 def averaging(loss, variance) -> float:
-    """:func:`.losses.averaging` of one row."""
+    """Compute ``losses.averaging`` of one row."""
     if loss == LINEAR:
         return 1.0
     if loss == POISSON:
@@ -37,7 +37,7 @@ def averaging(loss, variance) -> float:
 
 @compiled
 def row_moments(codes, i, table, variances):
-    """Mean and variance of the products of row i."""
+    """Compute mean and variance of the interaction in row i."""
     mean = 0.0
     variance = 0.0
     for a in range(table.shape[1]):
@@ -61,7 +61,7 @@ def row_moments(codes, i, table, variances):
 
 @compiled
 def moments(first, last, codes, table, variances, mean, variance) -> None:
-    """:func:`row_moments` of the rows ``first`` to ``last``."""
+    """Compute :func:`row_moments` of the rows ``first`` to ``last``."""
     for i in range(first, last):
         mean[i], variance[i] = row_moments(codes, i, table, variances)
 
@@ -70,17 +70,16 @@ def moments(first, last, codes, table, variances, mean, variance) -> None:
 def update_field(
     first, last, start, starts, rows, codes, eta, spread, label, weights, loss, scale, precision, table, variances
 ) -> None:
-    """One Newton step for the factors of each level of one field, given those of the others.
+    """Take one Newton step for the factors of each level of one field, given those of the others.
 
-    Level e of the field stands at ``start + e`` in the table; its rows are ``rows[starts[e]:starts[e + 1]]``. With
-    ``eta`` and ``spread`` the mean and variance of a row's margin without the products, r_i and w_i the derivative and
-    curvature of its likelihood (:func:`.kernels.likelihood`), q_i the sum of the other fields' factors in the row and
-    V_i that of their variances,
+    Level e of the field is at ``start + e`` in the table; its rows are ``rows[starts[e]:starts[e + 1]]``. ``eta`` and
+    ``spread`` are mean and variance of a row's margin without the interaction, r_i and w_i derivative and curvature of
+    its likelihood (:func:`.rows.likelihood`), q_i the sum of the other fields' factors in the row, and V_i that of
+    their variances. Then
 
         g = sum r_i q_i - w_i V_i T[e] - S^-1 T[e]        H = sum w_i (q_i q_i' + V_i) + S^-1
 
-    T[e] becomes T[e] + H^-1 g, and its variances the diagonal of H^-1. Where q is hardly known, w_i V_i keeps T[e]
-    small.
+    T[e] becomes T[e] + H^-1 g, and its variances the diagonal of H^-1. Where q is uncertain, w_i V_i keeps T[e] small.
     """
     d = table.shape[1]
     q = np.empty(d)

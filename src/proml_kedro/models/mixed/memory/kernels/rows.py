@@ -1,18 +1,18 @@
-"""Compiled passes over the rows: one equation each, the same loops that one would write on paper.
+"""Compiled passes over the rows, one equation each.
 
-Every function walks the entities ``first`` to ``last`` of the eliminated effect, and within each its rows, which lie
-together. For a row i of entity e the model is
+Every function loops over the entities ``first`` to ``last`` of the eliminated effect, and over the rows of each, which
+are adjacent. For a row i of entity e the model is
 
     eta_i = o_i + a_i'x + z_i'u_e
 
-with the offset o, the slopes z (n, d) of the eliminated effect, and a_i the row of a sparse matrix that holds every
-other coefficient x: entry j of the row is ``value[i, j]`` in column ``index[i, j]``. The first entries, the intercept
-and the numbers, are the same columns in every row. The others come in groups, whose bounds among a row's entries are
+with the offset o, the slopes z (n, d) of the eliminated effect, and the row a_i of a sparse matrix for all other
+coefficients x: entry j of the row is ``value[i, j]`` in column ``index[i, j]``. The first entries, the intercept and
+the numbers, are in the same columns in every row. The others come in groups, whose bounds among a row's entries are
 ``groups``: the level of a categorical fixed effect, or the slopes of one entity of another random effect.
 
-Data are float32 and sums float64. Nothing here starts threads: the functions release the interpreter's lock, and
-whoever calls them gives each thread its own entities and its own sums. Compiling all of them costs about
-6 CPU-seconds once; the result is kept beside the source, or in the user's cache where that cannot be written.
+Data are float32 and sums float64. The functions start no threads: they release the interpreter's lock, and the caller
+gives each thread its own entities and its own sums. Compiling all of them costs about 6 CPU-seconds once; the result is
+kept beside the source, or in the user's cache where that folder cannot be written.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -32,23 +32,23 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """The function, compiled when it is first called and kept for the next process."""
+    """Compile a function when it is first called, and keep the result for the next process."""
     quick = {"contract", "reassoc"}  # sums in any order; NaN and infinity stay what they are
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=quick)(function))
 
 
 LINEAR, POISSON = CODES["linear"], CODES["poisson"]
-_LARGEST_EXPONENT = 80.0  # a mean of 5e34: larger only on the way, and without infinity a line search leads back
+_LARGEST_EXPONENT = 80.0  # a mean of 5e34, exceeded only before convergence; a finite value lets a line search work
 _averaged_margin = compiled(averaged_margin)
 
 
 @compiled
 def likelihood(loss, margin, label, k):
-    """Derivative of one row's log likelihood in the margin, averaged over a normal posterior, and its curvature.
+    """Compute derivative and curvature of one row's log likelihood in the margin, averaged over a normal posterior.
 
-    With k of :func:`.losses.averaging`; k = 1 is the likelihood at the margin. Logistic: y - p and w p (1 - p), p being
-    sigma of :func:`.losses.averaged_margin` and w the derivative of that. Linear: y - eta, 1. Poisson: with
-    m = k exp(eta), y - m and m.
+    k is the factor of ``losses.averaging``; k = 1 is the likelihood at the margin. Logistic: y - p and w p (1 - p),
+    with p = sigma of ``losses.averaged_margin`` and w the derivative of that. Linear: y - eta and 1. Poisson: y - m and
+    m, with m = k exp(eta).
     """
     if loss == LINEAR:
         return label - margin, 1.0
@@ -66,7 +66,7 @@ def likelihood(loss, margin, label, k):
 
 @compiled
 def negative_log_likelihood(first, last, eta, label, weights, loss) -> float:
-    """Of the rows ``first`` to ``last`` with the margins ``eta``, without its constant.
+    """Sum the negative log likelihood of the rows ``first`` to ``last`` with the margins ``eta``, without its constant.
 
     Logistic: log(1 + exp(eta)) - y eta. Linear: (y - eta)^2 / 2. Poisson: exp(eta) - y eta.
     """
@@ -88,9 +88,9 @@ def linearise(
     first, last, starts, z, index, value, offset, label, weights, loss, scale, kappa, u, x,
     eta, residual, weight, gradient, information,
 ) -> None:  # fmt: skip
-    """Gradient and curvature of the log likelihood: g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
+    """Compute gradient and curvature of the log likelihood: g_e = sum r_i z_i; I_e = sum w_i z_i z_i'.
 
-    r_i and w_i are derivative and curvature of the row's :func:`likelihood`, times its weight, times ``scale``.
+    r_i and w_i are derivative and curvature of the row's :func:`likelihood`, times its weight and ``scale``.
     """
     d = z.shape[1]
     for e in range(first, last):
@@ -113,10 +113,11 @@ def linearise(
 
 @compiled
 def eliminate(first, last, starts, z, index, value, groups, residual, weight, inverse, step, gradient, blocks) -> None:
-    """What is left for x once each entity has taken its own best step q_e: g_x = sum a_i (r_i - w_i z_i'q_e).
+    """Compute the gradient for x once each entity has taken its own best step q_e: g_x = sum a_i (r_i - w_i z_i'q_e).
 
-    Also the diagonal blocks of each group's curvature. Of the Schur complement they hold what a row takes away from
-    itself, w_i (1 - w_i z_i' V_e z_i); what rows of one entity take from each other is left to the iterations.
+    Also sum the diagonal blocks of each group's curvature, for the preconditioner. They approximate the Schur
+    complement: each row is reduced by its own leverage, w_i (1 - w_i z_i' V_e z_i), and products of different rows of
+    an entity are left out.
     """
     d = z.shape[1]
     p = groups[0]
@@ -141,10 +142,10 @@ def eliminate(first, last, starts, z, index, value, groups, residual, weight, in
 
 @compiled
 def schur_product(first, last, starts, z, index, value, weight, inverse, x, row, product) -> None:
-    """(A'WA - A'WZ V Z'WA) x in one pass: the sum of a_i (t_i - w_i z_i'q_e).
+    """Compute (A'WA - A'WZ V Z'WA) x in one pass: the sum of a_i (t_i - w_i z_i'q_e).
 
-    With t_i = w_i a_i'x, and q_e = V_e times the sum of t_i z_i over the entity's rows.
-    ``row`` (n,) is scratch space: it holds t_i while an entity's rows are still in the cache.
+    Here t_i = w_i a_i'x, and q_e = V_e times the sum of t_i z_i over the rows of the entity. ``row``, shape (n,), is
+    scratch space for t_i while the rows of an entity are in the cache.
     """
     d = z.shape[1]
     s = np.empty(d)
@@ -173,9 +174,9 @@ def schur_product(first, last, starts, z, index, value, weight, inverse, x, row,
 
 @compiled
 def substitute(first, last, starts, z, index, value, weight, inverse, gradient, x, step, direction) -> None:
-    """Each entity's step given the step x of the rest, q_e = V_e (g_e - sum w_i z_i a_i'x), and each row's change.
+    """Compute each entity's step given the step x of the rest, q_e = V_e (g_e - sum w_i z_i a_i'x).
 
-    The change of eta_i is a_i'x + z_i'q_e.
+    Also compute the change of each margin, a_i'x + z_i'q_e.
     """
     d = z.shape[1]
     s = np.empty(d)
@@ -200,7 +201,7 @@ def substitute(first, last, starts, z, index, value, weight, inverse, gradient, 
 
 @compiled
 def slope_along(first, last, eta, direction, length, kappa, label, weights, loss, scale) -> float:
-    """Minus the sum of r_i times the direction, at eta + length * direction; r_i as in :func:`linearise`."""
+    """Compute minus the sum of r_i times the direction, at eta + length * direction; r_i as in :func:`linearise`."""
     total = 0.0
     for i in range(first, last):
         slope, _ = likelihood(loss, eta[i] + length * direction[i], float(label[i]), kappa[i])
@@ -210,9 +211,10 @@ def slope_along(first, last, eta, direction, length, kappa, label, weights, loss
 
 @compiled
 def row_variance(first, last, starts, z, index, value, groups, inverse, variances, variance) -> None:
-    """Posterior variance of each margin, effects taken as independent: v_i = z_i'V_e z_i + sum over groups s_i'V s_i.
+    """Compute the posterior variance of each margin, effects taken as independent.
 
-    ``variances`` holds row c of the posterior covariance of column c's group, as ``blocks`` in :func:`eliminate`.
+    It is v_i = z_i'V_e z_i + sum over groups of s_i'V s_i. Row c of ``variances`` is that of column c in the posterior
+    covariance of its level, arranged as ``blocks`` in :func:`eliminate`.
     """
     d = z.shape[1]
     for e in range(first, last):

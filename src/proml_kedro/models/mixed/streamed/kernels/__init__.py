@@ -1,3 +1,3 @@
-"""Compiled loops over blocks of streamed rows."""
+"""Compiled kernels of a sweep."""
 
-__all__ = ["compile"]
+__all__ = ["compile", "variants"]

@@ -1,32 +1,31 @@
-"""The compiled loops of a sweep: Newton steps for many entities at once, one in each lane of a vector.
+"""Compiled kernels of a sweep: Newton steps for many entities at once, one in each lane of a vector.
 
-For row i of an entity with the coefficients c = b + L w, those of the population and its own, where S = L L' is the
-covariance of the population,
+The coefficients of an entity are c = b + L w: b is the mean of the population, S = L L' its covariance. For row i
 
-    m_i = t_i + s_i'c        with what is stored of a row, t_i and s_i, see :mod:`.forms`.
+    m_i = t_i + s_i'c        with the stored numbers t_i and s_i of a row (``streamed.row_format``).
 
-The likelihood of the row is averaged over the posterior Normal(c, V), with v_i = s_i'V s_i the variance of m_i. With
-q_i and w_i, its derivative and its curvature, and the prior Normal(0, 1) of w,
+The likelihood of the row is averaged over the posterior Normal(c, V), in which m_i has the variance v_i = s_i'V s_i.
+With its derivative q_i, its curvature w_i, and the prior Normal(0, 1) of w,
 
     g = L' sum q_i s_i - w        H = L' (sum w_i s_i s_i') L + 1        w <- w + g / H        V = L / H L'
 
-until w rests. No eigenvalue of H is below 1, however narrow S is. Rows of zeros add nothing: entities of a block may
-differ in rows. By loss,
+until w converges. No eigenvalue of H is below 1, however small S is. Rows of zeros add nothing, so that the entities of
+a block may have different numbers of rows. By loss,
 
     logistic   q_i = 1 - sigma(f(m_i))    w_i = f'(m_i) q_i (1 - q_i)    each times a_i where there are weights
     linear     q_i = -m_i / phi            w_i = 1 / phi
     poisson    q_i = a_i y_i - e_i         w_i = e_i = exp(m_i + v_i / 2)
 
-The first is an approximation with f of :func:`.losses.averaged_margin`, where m_i is the margin towards the label seen
-and the label's sign cancels in H; the others are exact, phi being the residual variance.
+The first is an approximation with f of :func:`~proml_kedro.models.mixed.losses.averaged_margin`: m_i is the margin
+towards the observed label, whose sign cancels in H. The others are exact; phi is the residual variance.
 
-A Newton step for counts may lead much too far. With r the largest change of an m_i along it, log(1 + r) / r of the step
-never does: the likelihood's third derivative is no larger than its second (Sun and Tran-Dinh, 2019, *Generalized
-self-concordant functions*, Mathematical Programming).
+A Newton step for counts may be much too long. If r is the largest change of an m_i along it, the step times
+log(1 + r) / r never is: the third derivative of the likelihood is at most its second (Sun and Tran-Dinh, 2019,
+*Generalized self-concordant functions*, Mathematical Programming).
 
-Sums over entities are float64; for sums over rows see :func:`.forms.floats_of`. The form and the number of slopes d are
-known to the compiler, which turns each loop over lanes into a few vector instructions. Compiling for one of each takes
-a few CPU-seconds; the result is kept on disk.
+Sums over entities are float64; for sums over rows see ``row_format.floats_of``. The format and the number of slopes d
+are known to the compiler, which turns each loop over lanes into a few vector instructions. Compiling one combination
+takes a few CPU-seconds; the result is kept on disk.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -38,7 +37,7 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple, cast
 
 import numba
 import numpy as np
@@ -60,50 +59,29 @@ from proml_kedro.models.mixed.streamed.kernels.lanes import (
     unwhiten,
     whiten,
 )
-from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, POISSON, floats_of
+from proml_kedro.models.mixed.streamed.kernels.variants import Function, name_variant
+from proml_kedro.models.mixed.streamed.row_format import LINEAR, POISSON, floats_of, lanes_of, triangle
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-_PATIENCE = np.float32(4)  # steps after which V is moved ever less: means and variances may chase each other
+_PATIENCE = np.float32(4)  # steps after which V is moved ever less: means and variances might oscillate
 _ONE = np.float32(1.0)
-
-
-def variant(function: Function, *values: int) -> Function:
-    """The function under a name of its own for the values that it refers to.
-
-    The linker knows compiled functions by name: of two variants that two processes have kept on disk under one name, a
-    third would run the first one that it loads.
-    """
-    function.__name__ = function.__qualname__ = "_".join([function.__name__, *map(str, values)])
-    return function
 
 
 def _compiled(function: Function, *values: int) -> Function:
     compiler = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-    return cast(Function, compiler(variant(function, *values)))
+    return cast(Function, compiler(name_variant(function, *values)))
 
 
 def _digest_of(file: Path) -> int:
-    """A number for the content of the module whose functions become part of the kernels."""
+    """Compute a checksum of the module whose functions become part of the kernels."""
     return zlib.crc32(file.read_bytes())
 
 
-def lanes_of(d: int) -> int:
-    """Entities in a block: two vectors of eight. A loop of few instructions is made vectors of when it is longer."""
-    return 16 if d > 2 else 64
-
-
-def triangle(d: int) -> int:
-    """Entries of a symmetric matrix: entry (a, b) with b <= a is at a (a + 1) / 2 + b."""
-    return d * (d + 1) // 2
-
-
 class Kernels(NamedTuple):
-    """What :func:`kernels_of` compiles; see there.
+    """Compiled kernels for one number of slopes and one format of rows.
 
     Attributes:
         sweep: Fits the entities of a part.
-        population: Gradient and curvature of rows that have no entity.
+        population: Sums gradient and curvature of rows that have no entity.
     """
 
     sweep: Callable[..., int]
@@ -112,12 +90,12 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels_of(d: int, form: int) -> Kernels:
-    """Compile for ``d`` slopes, the intercept among them, and rows of a form."""
+    """Compile the kernels for ``d`` slopes, the intercept among them, and rows of a format."""
     return Kernels(_sweep_of(d, form), _population_of(d, form))
 
 
 def _terms_of(d: int, form: int) -> int:
-    """Rows of g: linear sums the squares of m_i too."""
+    """Count the sums of g: with the linear loss the squares of m_i are summed too."""
     return d + 1 if form == LINEAR else d
 
 
@@ -126,12 +104,13 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
     source = _digest_of(Path(inspect.getfile(lanes_module)))
 
     def sweep(rows, starts, used, state, root, inverse, mean, spread, scale, tolerance, most, sums):
-        """Fit every entity of a part, from where ``state`` left it.
+        """Fit every entity of a part, starting at ``state``.
 
         Args:
-            rows: float32 of shape (rows, width, lanes), see :func:`.forms.width_of`.
-            starts: int64 of shape (blocks + 1,): where the rows of each block begin.
-            used: int8 of shape (blocks,): lanes that hold an entity; 0 where one entity's rows are in all lanes.
+            rows: float32 of shape (rows, width, lanes), see :func:`.row_format.width_of`.
+            starts: int64 of shape (blocks + 1,): first row of each block.
+            used: int8 of shape (blocks,): number of lanes that hold an entity; 0 where the rows of one entity are in
+                all lanes.
             state: float32 of shape (blocks, d + entries, lanes): u = L w and V; updated.
             root: Shape (d, d): L.
             inverse: Shape (d, d): 1 / L.
@@ -139,12 +118,12 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
             spread: pi / 8 for logistic and 1 / 2 for poisson, or 0 for the mode of the posterior instead of its mean.
             scale: 1 / phi.
             tolerance: Steps of a block end when no coefficient moves further.
-            most: Steps there may be.
-            sums: float64 of shape (d + 2 entries + 1,): the sums of w, of its products, of 1 - 1 / H, and for linear
-                of sum m_i^2 / phi + w'w are added.
+            most: Largest number of steps.
+            sums: float64 of shape (d + 2 entries + 1,): the sums of w, of its products, of 1 - 1 / H, and with the
+                linear loss of sum m_i^2 / phi + w'w are added to it.
 
         Returns:
-            Rows visited, in vectors.
+            Number of visits to vectors of rows.
         """
         w, c, g, part_g = (
             np.zeros((d, lanes), f),
@@ -157,12 +136,12 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
         step, last, square = np.zeros((d, lanes), f), np.zeros((d, lanes), f), np.zeros((d * d, lanes), f)
         promised, nothing = np.zeros(lanes, f), np.zeros(d, f)
         reach, deviance = np.zeros((d, lanes), f), np.zeros(lanes, f)
-        visited = source - source  # what a function refers to is a part of the key under which it is kept compiled
+        visited = source - source  # the checksum becomes part of the key under which the compiled function is kept
         for block in range(used.size):
             c[:], v[:] = state[block, :d], state[block, d:]
             transform(d, lanes, inverse, c, nothing, w)
             last[:], promised[:] = 0, 0
-            patience = _PATIENCE if v[0, 0] == 0 else _ONE  # the first time V comes from nothing
+            patience = _PATIENCE if v[0, 0] == 0 else _ONE  # in the first sweep V starts at zero
             first, end = starts[block], starts[block + 1]
             if form == POISSON:
                 reach_of(d, lanes, rows, first, end, used[block], reach)
@@ -200,14 +179,14 @@ def _population_of(d: int, form: int) -> Callable[..., None]:
     def population(rows, mean, scale, gradient, curvature):
         """Add g and H without the prior, at c = b, of rows that have no entity.
 
-        Nothing varies between entities that are not known, so that rows are not averaged over anything.
+        These rows have no posterior of their own, so that their likelihood is not averaged.
 
         Args:
-            rows: As above.
-            mean: As above.
-            scale: As above.
-            gradient: float64 of shape (d + 1,); the last one is for the sum of m_i^2, of linear.
-            curvature: float64 of shape (entries,).
+            rows: float32 of shape (rows, width, lanes).
+            mean: Shape (d,): b.
+            scale: 1 / phi.
+            gradient: float64 of shape (d + 1,), to which g is added, and with the linear loss the sum of m_i^2.
+            curvature: float64 of shape (entries,), to which H is added.
         """
         c, g, part_g = np.zeros((d, lanes), f), np.zeros((terms, lanes), f), np.zeros((terms, lanes), f)
         v, h, part_h = np.zeros((entries, lanes), f), np.zeros((entries, lanes), f), np.zeros((entries, lanes), f)

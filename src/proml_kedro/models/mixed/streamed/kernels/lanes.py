@@ -1,8 +1,8 @@
-"""Steps of the equations of :mod:`.kernels`, each for all lanes of a block; they become part of the kernels.
+"""Steps of the equations of :mod:`.compile`, each for all lanes of a block; they are inlined into the kernels.
 
-Vectors over lanes are of shape (k, lanes), float32 or float64 (:func:`.forms.floats_of`). The lower triangle of a
-symmetric matrix has d (d + 1) / 2 of them, entry (a, b) at a (a + 1) / 2 + b. Loops over a, b and k have few turns,
-known to the compiler: it writes them out, and makes vectors of the loop over lanes around them.
+Vectors over lanes have the shape (k, lanes), in float32 or float64 (``row_format.floats_of``). The lower triangle of a
+symmetric matrix has d (d + 1) / 2 entries, (a, b) at a (a + 1) / 2 + b. Loops over a, b and k have few turns, whose
+number the compiler knows: it unrolls them, and vectorises the loop over lanes around them.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -16,27 +16,30 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
-from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, POISSON, WEIGHTED
+from proml_kedro.models.mixed.streamed.row_format import LINEAR, POISSON, WEIGHTED
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SEGMENT = 4096  # rows summed in one go; the sums of segments are summed after that, which keeps float32 exact enough
-_RESTS = np.float32(1e-10)  # a squared step that is no more than rounding
-_LARGEST_MARGIN = np.float32(60.0)  # of a count: a mean of 1e26, larger only on the way
-_LARGEST_SPREAD = np.float32(10.0)  # half of a count's margin's variance while fitting: a factor of 22,000 in the mean
-_HARMLESS = np.float32(1e-3)  # a change of margins at which a Newton step is as it should be
-_TURN = np.float32(4.0 / math.pi)  # see losses.averaged_margin, which is the same
+SEGMENT = 4096  # rows summed at a time; summing the sums of segments afterwards keeps float32 accurate enough
+_RESTS = np.float32(1e-10)  # a squared step that is only rounding
+_LARGEST_MARGIN = np.float32(60.0)  # of a count: a mean of 1e26, exceeded only before convergence
+_LARGEST_SPREAD = np.float32(10.0)  # half of the variance of a count's margin during a fit: a factor of 22,000
+_HARMLESS = np.float32(1e-3)  # a change of margins at which no Newton step is too long
+_TURN = np.float32(4.0 / math.pi)  # as in losses.averaged_margin
 _HALF, _ONE, _TWO = np.float32(0.5), np.float32(1.0), np.float32(2.0)
 
 
 def _inlined(function: Function) -> Function:
-    """Becomes a part of what calls it, where the compiler sees that arrays are apart and d is a number."""
+    """Inline a function into its callers, where the compiler knows that arrays do not overlap, and the value of d."""
     return cast(Function, numba.njit(inline="always", fastmath=True, error_model="numpy")(function))
 
 
 @_inlined
 def exponential(x):
-    """e^x to 5e-6 of itself: 2^f by a polynomial, with the whole part of x / log 2 put in as the exponent's bits."""
+    """Compute e^x with a relative error of 5e-6.
+
+    2^f is a polynomial of the fraction f of x / log 2, whose whole part becomes the bits of the exponent.
+    """
     power = min(max(x * np.float32(1.442695041), np.float32(-126.0)), np.float32(126.0))
     whole = np.floor(power + _HALF)
     f = power - whole
@@ -51,13 +54,14 @@ def exponential(x):
 
 @_inlined
 def derivatives(form, m, variance, last, spread, scale):
-    """q_i and w_i, see :mod:`.kernels`; ``last`` is the weight, or of a count label times weight."""
+    """Compute q_i and w_i of :mod:`.compile`; ``last`` is the weight, of a count label times weight."""
     if form == LINEAR:
         q, w = -scale * m, scale
     elif form == POISSON:
         w = exponential(np.float32(min(m + min(spread * variance, _LARGEST_SPREAD), _LARGEST_MARGIN)))
         q = last - w
     else:
+        # losses.averaged_margin a second time: here in float32, inlined, and vectorised over lanes
         wide = spread * variance
         k = _ONE / math.sqrt(_ONE + wide)
         beyond = abs(m) * k * k / (_TURN * (_ONE + k)) - _HALF
@@ -73,7 +77,7 @@ def derivatives(form, m, variance, last, spread, scale):
 
 @_inlined
 def add_rows(form, d, lanes, rows, first, last, c, v, spread, scale, g, h):
-    """In every lane add q_i s_i to g, and w_i s_i s_i' to h; and for linear m_i^2 after the former."""
+    """Add q_i s_i to g and w_i s_i s_i' to h in every lane; with the linear loss also m_i^2 to the last entry of g."""
     for i in range(first, last):
         for lane in range(lanes):
             m = rows[i, 0, lane]
@@ -99,7 +103,7 @@ def add_rows(form, d, lanes, rows, first, last, c, v, spread, scale, g, h):
 
 @_inlined
 def invert(d, lanes, h, column):
-    """Replace the matrix in every lane by its inverse, one pivot after the other (Goodnight, 1979)."""
+    """Replace the matrix in every lane by its inverse, with the sweep operator (Goodnight, 1979)."""
     for p in range(d):
         for lane in range(lanes):
             for a in range(d):
@@ -121,7 +125,7 @@ def invert(d, lanes, h, column):
 
 @_inlined
 def whiten(d, lanes, root, w, g, h, told, square):
-    """Replace g by L'g - w and h by L'h L + 1; ``told`` becomes L'h L, which float32 would lose beside 1."""
+    """Replace g by L'g - w and h by L'h L + 1; set ``told`` to L'h L, which rounding would lose beside 1."""
     for lane in range(lanes):
         for a in range(d):
             for b in range(d):
@@ -144,7 +148,7 @@ def whiten(d, lanes, root, w, g, h, told, square):
 
 @_inlined
 def multiply(d, lanes, h, g, product):
-    """Set the product of the symmetric h and g in every lane."""
+    """Set ``product`` to h times g in every lane; h is symmetric."""
     for lane in range(lanes):
         for a in range(d):
             product[a, lane] = np.float32(0.0)
@@ -157,7 +161,7 @@ def multiply(d, lanes, h, g, product):
 
 @_inlined
 def deviance_of(d, lanes, scale, g, w, step, deviance):
-    """Set sum m_i^2 / phi + w'w in every lane, as it will be after the step g / H: less by step'g, being quadratic."""
+    """Set the deviance sum m_i^2 / phi + w'w in every lane to its value after the step: it falls by step'g."""
     for lane in range(lanes):
         deviance[lane] = scale * g[d, lane]
         for a in range(d):
@@ -166,7 +170,7 @@ def deviance_of(d, lanes, scale, g, w, step, deviance):
 
 @_inlined
 def reach_of(d, lanes, rows, first, last, used, reach):
-    """Set the largest size of each slope of an entity's rows."""
+    """Set ``reach`` to the largest absolute value of each slope over the rows of an entity."""
     reach[:] = 0
     for i in range(first, last):
         for a in range(d):
@@ -194,9 +198,9 @@ def shorten(d, lanes, root, reach, step):
 
 @_inlined
 def move(form, d, lanes, g, w, step, last, promised):
-    """Move w by the step; or back, to where the slope along the last step crosses zero, if that led far beyond.
+    """Move w by the step. If the last step went far beyond the maximum, move back instead, to where its slope is zero.
 
-    Steps of linear lead to the solution, and those of counts have been shortened.
+    With the linear loss a step leads to the solution, and steps of counts have been shortened: neither moves back.
     """
     for lane in range(lanes):
         slope = np.float32(0.0)
@@ -216,7 +220,7 @@ def move(form, d, lanes, g, w, step, last, promised):
 
 @_inlined
 def unwhiten(d, lanes, root, h, share, v, square):
-    """Move V a share of the way to L h L'."""
+    """Move V a share of the way towards L h L'."""
     for lane in range(lanes):
         for a in range(d):
             for b in range(d):
@@ -235,7 +239,7 @@ def unwhiten(d, lanes, root, h, share, v, square):
 
 @_inlined
 def largest(d, lanes, root, step):
-    """The largest entry of L times the step."""
+    """Find the largest absolute entry of L times the step."""
     found = np.float32(0.0)
     for lane in range(lanes):
         for a in range(d):
@@ -248,7 +252,7 @@ def largest(d, lanes, root, step):
 
 @_inlined
 def add_up_lanes(lanes, values):
-    """Put the sum over the lanes into each of them."""
+    """Set every lane to the sum over all lanes."""
     for k in range(values.shape[0]):
         total = np.float32(0.0)
         for lane in range(lanes):
@@ -259,7 +263,7 @@ def add_up_lanes(lanes, values):
 
 @_inlined
 def transform(d, lanes, matrix, x, shift, y):
-    """Set y to shift + matrix x in every lane; the matrix is lower triangular."""
+    """Set y to shift + matrix x in every lane, for a lower triangular matrix."""
     for lane in range(lanes):
         for a in range(d):
             y[a, lane] = shift[a]
@@ -269,7 +273,7 @@ def transform(d, lanes, matrix, x, shift, y):
 
 @_inlined
 def clear(terms, d, lanes, g, h):
-    """Set g, which has so many terms, and h to zero."""
+    """Set the first ``terms`` entries of g, and h, to zero."""
     for lane in range(lanes):
         for a in range(terms):
             g[a, lane] = np.float32(0.0)
@@ -280,7 +284,7 @@ def clear(terms, d, lanes, g, h):
 
 @_inlined
 def add_segments(form, terms, d, lanes, rows, first, last, c, v, spread, scale, part_g, part_h, g, h):
-    """As :func:`add_rows`, by way of the sums of segments."""
+    """Add rows as :func:`add_rows` does, by way of the sums of segments."""
     for start in range(first, last, SEGMENT):
         clear(terms, d, lanes, part_g, part_h)
         add_rows(form, d, lanes, rows, start, min(start + SEGMENT, last), c, v, spread, scale, part_g, part_h)
@@ -296,7 +300,7 @@ def add_segments(form, terms, d, lanes, rows, first, last, c, v, spread, scale, 
 def add_sums(d, w, h, told, deviance, count, sums):
     """Add w, its products, 1 - 1 / H and ``deviance`` of the first ``count`` lanes to ``sums``; h is 1 / H.
 
-    Where rows tell little, 1 / H is 1 but for rounding: what it lacks is ``told`` / H.
+    Where rows have little information, 1 / H is 1 but for rounding: the difference is computed as ``told`` / H.
     """
     for lane in range(count):
         for a in range(d):

@@ -1,3 +1,3 @@
 """Rows on disk: divided by entity, packed into blocks, and collected again."""
 
-__all__ = ["blocks", "collect", "encode", "entities", "index", "partition", "read", "row_format"]
+__all__ = ["blocks", "collect", "encode", "entities", "index", "partition", "read"]

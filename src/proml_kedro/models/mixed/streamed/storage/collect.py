@@ -1,4 +1,4 @@
-"""What was found, in the order of the entities' names: files that scoring maps into memory."""
+"""Collection of the entities' coefficients, sorted by name, in files that scoring maps into memory."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.streamed.storage.index import Index
+from proml_kedro.models.mixed.streamed.storage.index import EntityIndex
 
-_NOT_ABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # what a file system says that takes no space beforehand
+_NOT_ABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}  # errors of a file system that cannot reserve space
 
 
 @dataclass(frozen=True)
-class Effects:
-    """The effects of all entities, memory-mapped.
+class CollectedEffects:
+    """Coefficients of all entities, memory-mapped.
 
     Attributes:
         names: Sorted fixed-width bytes, shape (entities,).
         means: float32 of shape (entities, d): posterior means of u.
         covariances: float32 of shape (entities, d, d): posterior covariances.
-        rows: float32 of shape (entities,): how many rows each has, by weight.
+        rows: float32 of shape (entities,): number of rows of each, by weight.
     """
 
     names: Array
@@ -32,17 +32,20 @@ class Effects:
     rows: Array
 
 
-def collect(index: Index, d: int, unit: float, folder: Path) -> Effects:
-    """Write the effects of all entities.
+def collect(index: EntityIndex, d: int, unit: float, folder: Path) -> CollectedEffects:
+    """Write the coefficients of all entities, in the unit of the label.
 
     Args:
-        index: Of the entities.
-        d: Coefficients of each.
-        unit: In which the margin was measured.
-        folder: Where to.
+        index: Index of the entities.
+        d: Coefficients of each entity.
+        unit: Unit in which margins were fitted.
+        folder: Folder of the files.
+
+    Raises:
+        OSError: The disk is full.
     """
     lower = np.tril_indices(d)
-    length = max(len(index.names), 1)  # as in memory, where nobody is known there is still something to look up
+    length = max(len(index.names), 1)  # as in memory, arrays have one row where no entity is known
     means = _new(folder / "means.npy", (length, d))
     covariances = _new(folder / "covariances.npy", (length, d, d))
     rows = _new(folder / "counts.npy", (length,))
@@ -56,16 +59,15 @@ def collect(index: Index, d: int, unit: float, folder: Path) -> Effects:
         full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = state[:, d:]
         covariances[at] = full
         rows[at] = part.counts
-    return Effects(
+    return CollectedEffects(
         index.names, *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("means", "covariances", "counts"))
     )
 
 
 def _new(file: Path, shape: tuple[int, ...]) -> Array:
-    """A memory-mapped array of zeros, whose space on the disk is taken now, where that can be done.
+    """Make a memory-mapped array of zeros in float32, and reserve its space on the disk where the system can.
 
-    Where the disk is full that is an error of the system like any other; to write to a page that finds no room later
-    kills the process (SIGBUS).
+    A full disk is then an ordinary error. Writing later to a page without space would kill the process (SIGBUS).
 
     Raises:
         OSError: The disk is full.

@@ -1,4 +1,4 @@
-"""What is stored of a row: its numbers, standardised, in the form that its loss needs (see :mod:`.forms`)."""
+"""Encoding of rows: numbers are standardised and stored in the format of the loss (:mod:`.row_format`)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.models.mixed.streamed.kernels.compile import lanes_of
-from proml_kedro.models.mixed.streamed.storage.row_format import LINEAR, LOGISTIC, POISSON, WEIGHTED, width_of
+from proml_kedro.models.mixed.streamed.row_format import LINEAR, LOGISTIC, POISSON, WEIGHTED, lanes_of, width_of
 
-_SLICE = 1 << 14  # rows that stay in the cache from one operation to the next
+_SLICE = 1 << 14  # rows encoded at a time, so that they stay in the cache
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Slopes:
-    """What becomes of the numbers of a row.
+class RowEncoder:
+    """Encoder of rows.
 
     Attributes:
-        columns: int64 of shape (d,): for each slope its column among the numbers, -1 for the intercept.
-        means: float64 of shape (d,): a missing value takes its place.
-        scales: float64 of shape (d,): what standardises the distance from the mean.
-        form: In which rows are stored, see :mod:`.forms`.
-        weighted: Whether the last column is a weight; the label stands before it.
-        unit: Mean and deviation that a label of the linear loss is measured by.
+        columns: int64 of shape (d,): column of each slope among the numbers, -1 for the intercept.
+        means: float64 of shape (d,): mean of each slope, which replaces missing values.
+        scales: float64 of shape (d,): one over the standard deviation of each slope.
+        form: Format in which rows are stored, see :mod:`.row_format`.
+        weighted: Whether the last column is a weight; the label comes before it.
+        unit: Mean and deviation by which a label of the linear loss is standardised.
     """
 
     columns: npt.NDArray[np.int64]
@@ -38,25 +37,28 @@ class Slopes:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers stored of a row, and lanes."""
+        """Numbers stored of a row, and lanes of a block."""
         return width_of(self.form, len(self.columns)), lanes_of(len(self.columns))
 
     def weights(self, numbers: Floats) -> Floats | None:
-        """Of each row; None where there are none."""
+        """Take the weight of each row, shape (n,); None where there are none."""
         return numbers[:, -1] if self.weighted else None
 
-    def stored(self, numbers: Floats) -> Floats:
-        """What is stored of rows, see :mod:`.forms`; shape (n, width).
+    def encode(self, numbers: Floats) -> Floats:
+        """Encode rows; shape (n, width).
 
-        What is missing counts as the mean, and as no offset.
+        A missing number counts as the mean, a missing offset as 0.
+
+        Args:
+            numbers: Offset, numbers, label, and weight if there is one; shape (n, k).
         """
         stored = np.empty((len(numbers), self.shape[0]), np.float32)
         for first in range(0, len(numbers), _SLICE):
             here = slice(first, first + _SLICE)
-            self._store(numbers[here], stored[here])
+            self._encode(numbers[here], stored[here])
         return stored
 
-    def _store(self, numbers: Floats, stored: Floats) -> None:
+    def _encode(self, numbers: Floats, stored: Floats) -> None:
         label = numbers[:, -2 if self.weighted else -1]
         weight = numbers[:, -1] if self.weighted else np.ones(len(numbers), np.float32)
         offset, times = _finite(numbers[:, 0]), np.ones(len(numbers), np.float32)
@@ -80,6 +82,6 @@ class Slopes:
 
 
 def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The values, zero where they are not finite; in their place where all are."""
+    """Replace values that are not finite by zero; without a copy where all are finite."""
     finite = np.isfinite(values)
     return values if finite.all() else np.where(finite, values, values.dtype.type(0))

@@ -1,4 +1,4 @@
-"""Which rows of a part are whose: entities numbered as they come, and those with too many rows or too few."""
+"""Entities of a part: numbered in the order of their first row, with samples of large ones and without small ones."""
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
 
@@ -15,13 +15,13 @@ from proml_kedro.models.mixed.streamed.storage.keys import Words, hash_of
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """On the rows of an entity.
+class RowBounds:
+    """Bounds on the number of rows of an entity.
 
     Attributes:
-        least: One with fewer is left to the population.
-        most: Of one with more a random sample of this size is taken; None for all.
-        seed: Of the sample.
+        least: Rows of an entity with fewer are treated as rows without an entity.
+        most: Of an entity with more rows a random sample of this size is used; None for all.
+        seed: Seed of the sample.
     """
 
     least: int = 1
@@ -30,14 +30,14 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a part that have an entity.
+class EntityRows:
+    """Rows of a part that have an entity.
 
     Attributes:
-        codes: int32 of shape (n,): each row's entity.
-        words: uint64 of shape (entities, width): their names.
-        counts: int32 of shape (entities,): how many rows each has.
-        numbers: Of the rows, shape (n, k).
+        codes: int32 of shape (n,): entity of each row.
+        words: uint64 of shape (entities, width): names of the entities.
+        counts: int32 of shape (entities,): number of rows of each.
+        numbers: float32 of shape (n, k).
     """
 
     codes: npt.NDArray[np.int32]
@@ -46,31 +46,35 @@ class Rows:
     numbers: Floats
 
 
-def sampled(rows: Rows, bounds: Bounds) -> tuple[Rows, int]:
-    """At most so many rows of each entity, and how many were left out."""
+def sampled(rows: EntityRows, bounds: RowBounds) -> tuple[EntityRows, int]:
+    """Draw a sample of each entity with more rows than ``bounds.most``; return also how many rows are omitted."""
     if bounds.most is None or rows.counts.max(initial=0) <= bounds.most:
         return rows, 0
     stays = sample_rows(rows.words, rows.codes, rows.counts, bounds.most, np.uint64(bounds.seed))
     counts = np.minimum(rows.counts, np.int32(bounds.most))
-    return Rows(rows.codes[stays], rows.words, counts, rows.numbers[stays]), int(np.count_nonzero(~stays))
+    return EntityRows(rows.codes[stays], rows.words, counts, rows.numbers[stays]), int(np.count_nonzero(~stays))
 
 
-def without_small(rows: Rows, least: int) -> tuple[Rows, Floats]:
-    """Entities of at least so many rows, and the numbers of the rows of the others."""
+def without_small(rows: EntityRows, least: int) -> tuple[EntityRows, Floats]:
+    """Separate entities with at least ``least`` rows from the rows of the others, of which the numbers are returned."""
     known = rows.counts >= least
     if known.all():
         return rows, rows.numbers[:0]
     stays = known[rows.codes]
     codes = (np.cumsum(known, dtype=np.int32) - np.int32(1))[rows.codes[stays]]
-    return Rows(codes, rows.words[known], rows.counts[known], rows.numbers[stays]), rows.numbers[~stays]
+    return EntityRows(codes, rows.words[known], rows.counts[known], rows.numbers[stays]), rows.numbers[~stays]
 
 
 @numba.njit(cache=True, nogil=True)
 def sample_rows(words, codes, counts, most, seed):
-    """Which rows stay of entities with more than ``most``: each sample of that many is equally likely.
+    """Mark a sample of ``most`` rows of each entity that has more; every sample of that size is equally likely.
 
-    Rows are taken as they come, each with the probability of what is still needed over what is still to come (Fan,
-    Muller and Rezucha, 1962). Random numbers are hashes of the seed, the name and the row's number within the entity.
+    Rows are drawn in their order, each with the probability of the rows still needed over the rows still to come
+    (Fan, Muller and Rezucha, 1962). Random numbers are hashes of the seed, the name and the row's number within the
+    entity.
+
+    Returns:
+        bool of shape (n,), true for all rows of other entities.
     """
     stays = np.ones(codes.size, np.bool_)
     seen, taken = np.zeros(counts.size, np.int64), np.zeros(counts.size, np.int64)
@@ -87,25 +91,29 @@ def sample_rows(words, codes, counts, most, seed):
 
 
 def number_entities(keys: Words) -> tuple[npt.NDArray[np.int32], Words, npt.NDArray[np.int32]]:
-    """Number entities from 0 as they come.
+    """Number entities from 0 in the order of their first row.
+
+    Args:
+        keys: Name of each row's entity, shape (n, width).
 
     Returns:
-        Each row's entity, shape (n,); the entities' names, shape (entities, width); and their rows, shape (entities,).
+        Entity of each row, shape (n,); names of the entities, shape (entities, width); and their numbers of rows, shape
+        (entities,).
     """
     slots = 1 << max(len(keys).bit_length() - 1, 4)
     codes, words, counts, known = number_with(keys, slots)
-    if known < 0:  # with few rows each there are more entities than a small table holds
+    if known < 0:  # entities with few rows each are too many for the small table
         codes, words, counts, known = number_with(keys, 4 * slots)
     return codes, words[:known].copy(), counts[:known].copy()
 
 
 @numba.njit(cache=True, nogil=True)
 def number_with(keys, slots):
-    """As :func:`number_entities`, with a hash table of open addresses; the fewer slots, the more are in the cache.
+    """Number entities with a hash table of open addresses; a smaller table stays in the cache.
 
     Returns:
-        Codes, names and rows, the latter two with room for an entity each row; and how many entities there are, -1
-        where they would take more than half of the slots.
+        Codes, names and numbers of rows, the latter two of length n; and the number of entities, -1 where they would
+        take more than half of the slots.
     """
     table, known = np.full(slots, -1, np.int32), 0
     codes, words, counts = np.empty(len(keys), np.int32), np.empty_like(keys), np.zeros(len(keys), np.int32)

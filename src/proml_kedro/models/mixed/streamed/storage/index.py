@@ -1,4 +1,4 @@
-"""All entities of a fit in the order of their names."""
+"""Index of all entities of a fit, sorted by name."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.streamed.storage.blocks import Part
+from proml_kedro.models.mixed.streamed.storage.blocks import PackedPart
 from proml_kedro.models.mixed.streamed.storage.keys import bytes_of, names_of, order_of, places_among
 
 
 @dataclass(frozen=True)
-class Index:
-    """Names and where each part's entities stand among them; memory-mapped.
+class EntityIndex:
+    """Names of all entities, and the rank of each part's entities among them; memory-mapped.
 
     Attributes:
         parts: Folders of the parts.
         names: Sorted fixed-width bytes, shape (entities,).
-        ranks: int64 of shape (entities,): the position of each entity's name, one part after the other.
+        ranks: int64 of shape (entities,): position of each entity's name, one part after the other.
     """
 
     parts: Sequence[Path]
@@ -31,15 +31,15 @@ class Index:
 
     @classmethod
     def of(cls, parts: Sequence[Path], longest: int, folder: Path) -> Self:
-        """What is there, or else made now.
+        """Make the index, or map the one that an earlier run has made.
 
         Args:
-            parts: Their folders.
+            parts: Folders of the parts.
             longest: Bytes of the longest name.
-            folder: Where files are.
+            folder: Folder of the files.
         """
         if not (folder / "ranks.npy").exists():
-            words = np.concatenate([np.asarray(Part.open(one).words) for one in parts])
+            words = np.concatenate([np.asarray(PackedPart.open(one).words) for one in parts])
             order = order_of(words)
             np.save(folder / "names.npy", names_of(words, longest)[order])
             ranks = np.empty_like(order)
@@ -48,16 +48,16 @@ class Index:
             (folder / "ranks.writing.npy").rename(folder / "ranks.npy")
         return cls(parts, *(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("names", "ranks")))
 
-    def walk(self) -> Iterator[tuple[Part, npt.NDArray[np.int64]]]:
-        """Each part, and the ranks of its entities."""
+    def walk(self) -> Iterator[tuple[PackedPart, npt.NDArray[np.int64]]]:
+        """Iterate over the parts, each with the ranks of its entities."""
         first = 0
         for folder in self.parts:
-            part = Part.open(folder)
+            part = PackedPart.open(folder)
             yield part, np.asarray(self.ranks[first : first + len(part.words)])
             first += len(part.words)
 
     def places(self, known: Array) -> npt.NDArray[np.int64]:
-        """Where each name stands among sorted fixed-width bytes, -1 where it is not known; shape (entities,)."""
+        """Find the position of each name among sorted fixed-width bytes, -1 where it is unknown; shape (entities,)."""
         places = np.full(len(self.names), -1, np.int64)
         if len(known) and len(places):
             places_among(bytes_of(self.names), bytes_of(known), places)

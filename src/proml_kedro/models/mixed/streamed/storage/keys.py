@@ -1,6 +1,6 @@
 """Names of entities as words of eight bytes: compared, hashed and sorted without a Python object for each.
 
-A name is its UTF-8 bytes, first byte highest, zeros after the last: numbers sort as the bytes do.
+A word holds eight UTF-8 bytes of a name, the first one highest, padded with zeros: words sort as the bytes do.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
@@ -17,17 +17,18 @@ import numpy.typing as npt
 from proml_kedro.models.component import Array
 
 Words = npt.NDArray[np.uint64]
+"""Names of entities, shape (n, width)."""
 
 _BYTES = 8
 
 
 @numba.njit(cache=True, nogil=True)
 def copy_names(offsets, data, known, words) -> int:
-    """Write the words of each name; zeros for one that is missing, or longer than there is room for.
+    """Write the words of each name, zeros for a missing one; a name that is too long is cut.
 
     Args:
-        offsets: Shape (n + 1,): where each name begins in ``data``.
-        data: uint8.
+        offsets: First byte of each name in ``data``, shape (n + 1,).
+        data: Bytes of all names, uint8.
         known: bool of shape (n,): false for a missing name.
         words: uint64 of shape (n, width).
 
@@ -52,7 +53,7 @@ def copy_names(offsets, data, known, words) -> int:
 
 @numba.njit(inline="always")
 def _eight_bytes(data, at):
-    """Written out, the compiler reads them as one number."""
+    """Read eight bytes as one number; written out, so that the compiler makes it one instruction."""
     return (
         np.uint64(data[at]) << np.uint64(56)
         | np.uint64(data[at + 1]) << np.uint64(48)
@@ -67,7 +68,7 @@ def _eight_bytes(data, at):
 
 @numba.njit(cache=True, nogil=True)
 def copy_numbers(values, known, words) -> int:
-    """As :func:`copy_names` for whole numbers, int64, named by their digits."""
+    """Write the words of int64 numbers, whose names are their digits; otherwise as :func:`copy_names`."""
     digits = np.empty(24, np.uint8)
     longest = 0
     for i in range(known.size):
@@ -92,7 +93,7 @@ def copy_numbers(values, known, words) -> int:
 
 @numba.njit(inline="always")
 def hash_of(words, row):
-    """64 well mixed bits of a row's words: products with large odd numbers, high bits folded onto low ones."""
+    """Hash the words of a row to 64 bits, by products with large odd numbers and folding high bits onto low ones."""
     mixed = np.uint64(0x9E3779B97F4A7C15)
     for k in range(words.shape[1]):
         mixed = (mixed ^ words[row, k]) * np.uint64(0xFF51AFD7ED558CCD)
@@ -102,14 +103,14 @@ def hash_of(words, row):
 
 
 def words_of(column: Any, width: int) -> tuple[Words, npt.NDArray[np.bool_], int]:
-    """The names in an Arrow array of text or whole numbers.
+    """Read the names in an Arrow array of text or whole numbers.
 
     Args:
         column: ``pyarrow.Array``.
-        width: Words there is room for.
+        width: Words of each name.
 
     Returns:
-        Words of shape (n, width), which names are known, and the bytes of the longest one.
+        Words of shape (n, width); bool of shape (n,), false for missing names; and the bytes of the longest name.
     """
     import pyarrow as pa
 
@@ -129,16 +130,16 @@ def words_of(column: Any, width: int) -> tuple[Words, npt.NDArray[np.bool_], int
 
 
 def names_of(words: Words, longest: int) -> Array:
-    """Names as fixed-width bytes, shape (n,)."""
+    """Convert words to fixed-width bytes, shape (n,)."""
     width = _BYTES * words.shape[1]
     whole = words.astype(">u8").view(f"S{width}")[:, 0]
     return whole.astype(f"S{max(longest, 1)}")
 
 
 def order_of(words: Words) -> npt.NDArray[np.int64]:
-    """Positions of the names in ascending order; they are distinct.
+    """Sort distinct names; positions in ascending order, shape (n,).
 
-    Names that are numbered differ in few bits. Where these are at most 64, one number stands for a name.
+    Names such as ``member000123`` differ in few bits. Where these are at most 64, they are sorted as one number each.
     """
     if words.shape[1] == 1 or not len(words):
         return np.argsort(words[:, 0])
@@ -149,7 +150,7 @@ def order_of(words: Words) -> npt.NDArray[np.int64]:
 
 
 def _runs(bits: Words) -> Iterator[tuple[int, int, int]]:
-    """Runs of ones from the highest to the lowest: the word, the lowest bit, and how many they are."""
+    """List the runs of ones from the highest to the lowest bit: word, lowest bit, and length."""
     for word, value in enumerate(bits.tolist()):
         high = 64
         while value and high:
@@ -163,7 +164,7 @@ def _runs(bits: Words) -> Iterator[tuple[int, int, int]]:
 
 @numba.njit(cache=True, nogil=True)
 def squeeze(words, runs):
-    """Of each name the bits in which names differ, side by side: numbers that sort as the names do."""
+    """Put the bits in which names differ side by side, which gives numbers that sort as the names do; shape (n,)."""
     numbers = np.zeros(len(words), np.uint64)
     for i in range(len(words)):
         for k in range(len(runs)):
@@ -177,12 +178,12 @@ def squeeze(words, runs):
 
 @numba.njit(cache=True, nogil=True)
 def places_among(names, known, places) -> None:
-    """Where each name stands among those that are known, -1 for others; one walk over both.
+    """Find the position of each name among the known ones, -1 for unknown names, by one walk over both.
 
     Args:
-        names: uint8 of shape (n, bytes): ascending, with zeros after the last byte of each.
+        names: uint8 of shape (n, bytes): ascending, padded with zeros.
         known: The same, perhaps of another width.
-        places: int64 of shape (n,).
+        places: int64 of shape (n,), in which positions are written.
     """
     at = 0
     for i in range(len(names)):
@@ -208,5 +209,5 @@ def _compare(these, one, those, other):
 
 
 def bytes_of(names: Array) -> npt.NDArray[np.uint8]:
-    """Fixed-width bytes as numbers, shape (n, bytes), without a copy."""
+    """View fixed-width bytes as uint8 numbers, shape (n, bytes), without a copy."""
     return names.view(np.uint8).reshape(len(names), -1)

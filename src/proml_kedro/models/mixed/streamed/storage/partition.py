@@ -1,14 +1,14 @@
-"""First pass: rows to files, each with all rows of a random share of the entities.
+"""First pass: divides rows into files, each with all rows of a random share of the entities.
 
-Parts are by hash, so that rows of one entity meet without a sort, each part fits into a processor's cache, and the
-first few parts are a random sample of the entities. Nothing is kept in memory but one chunk of rows.
+The hash of an entity decides its part. So its rows come together without a sort, each part fits into the processor's
+cache, and the first few parts are a random sample of the entities. Only one chunk of rows is in memory at a time.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some rows.
+class RowBatch:
+    """Batch of n rows.
 
     Attributes:
-        names: ``pyarrow.Array`` of text or whole numbers: each row's entity.
-        numbers: float32 of shape (k, n), see :class:`.rows.Wanted`; a weight stands in the last column.
+        names: ``pyarrow.Array`` of text or whole numbers: entity of each row.
+        numbers: float32 of shape (k, n), see :class:`.read.RowSchema`; a weight is the last of them.
     """
 
     names: Any
@@ -40,15 +40,28 @@ class Batch:
 
 
 @dataclass
-class Moments:
-    """Of one column, over values that are finite; a row of weight a counts as a rows."""
+class ColumnMoments:
+    """Moments of the finite values of one column; a row of weight a counts as a rows.
+
+    Attributes:
+        count: Weight of the values.
+        mean: Mean.
+        squares: Sum of squared distances from the mean.
+    """
 
     count: float = 0
     mean: float = 0.0
-    squares: float = 0.0  # summed squared distances from the mean
+    squares: float = 0.0
 
     def add(self, count: float, mean: float, squares: float) -> None:
-        """Take in further values (Chan, Golub and LeVeque, 1979)."""
+        """Add the moments of further values (Chan, Golub and LeVeque, 1979).
+
+        >>> moments = ColumnMoments()
+        >>> moments.add(1, 2.0, 0.0), moments.add(1, 4.0, 0.0)
+        (None, None)
+        >>> moments
+        ColumnMoments(count=2, mean=3.0, squares=2.0)
+        """
         if count:
             total, apart = self.count + count, mean - self.mean
             self.squares += squares + apart**2 * self.count * count / total
@@ -58,17 +71,17 @@ class Moments:
 
 @dataclass
 class Partition:
-    """What is in the files.
+    """Rows divided into parts.
 
     Attributes:
-        folder: Where they are: for each part ``<part>.keys`` and ``<part>.numbers``, and ``<part>.nobody``, the numbers
-            of its share of the rows without an entity.
-        parts: How many there are.
+        folder: Folder of the files: ``<part>.keys`` and ``<part>.numbers`` for each part, and ``<part>.nobody`` with
+            the numbers of its share of the rows without an entity.
+        parts: Number of parts.
         width: Words of a name.
-        longest: Bytes of the longest name.
         weighted: Whether the last column of numbers is a weight.
-        rows: Rows, those without an entity among them.
-        moments: Of each column of numbers.
+        longest: Bytes of the longest name.
+        rows: Number of rows, those without an entity included.
+        moments: Moments of each column of numbers.
     """
 
     folder: Path
@@ -77,12 +90,12 @@ class Partition:
     weighted: bool = False
     longest: int = 0
     rows: int = 0
-    moments: list[Moments] = field(default_factory=list)
+    moments: list[ColumnMoments] = field(default_factory=list)
 
     def read(self, part: int) -> tuple[Words, Floats, Floats]:
-        """Names and numbers of the rows of a part, and numbers of those without a name.
+        """Read the names and numbers of the rows of a part, and the numbers of its rows without an entity.
 
-        Shapes (n, width), (n, columns) and (m, columns).
+        The shapes are (n, width), (n, columns) and (m, columns).
         """
         words, numbers, nobody = (
             np.fromfile(file, kind) if file.exists() else np.zeros(0, kind)
@@ -107,24 +120,29 @@ class _LongerNamesError(Exception):
 
 
 def parts_for(rows: int) -> int:
-    """How many parts so many rows are best cut into."""
+    """Choose the number of parts, so that each has about 400,000 rows.
+
+    >>> parts_for(10), parts_for(4_000_000)
+    (1, 10)
+    """
     return max(1, min(_MOST_PARTS, round(rows / _ROWS_A_PART)))
 
 
-def partition(read: Any, columns: int, weighted: bool, parts: int, folder: Path) -> Partition:
-    """Write all rows, each to the file of its entity's part.
+def partition(
+    read: Callable[[], Iterable[RowBatch]], columns: int, weighted: bool, parts: int, folder: Path
+) -> Partition:
+    """Write each row to the file of its entity's part.
 
     Args:
-        read: Called without arguments gives an iterable of :class:`Batch`; called again if a name turns out longer
-            than those before it.
-        columns: Of numbers in a batch.
-        weighted: Whether the last of them is the weight of rows.
-        parts: How many files.
+        read: Returns the batches; it is called again if a name is longer than was provided for.
+        columns: Columns of numbers in a batch, the last one a weight if ``weighted``.
+        weighted: Whether rows have weights.
+        parts: Number of parts.
         folder: An empty folder.
     """
     width = 1
     while True:
-        writer = _Writer(Partition(folder, parts, width, weighted, moments=[Moments() for _ in range(columns)]))
+        writer = _Writer(Partition(folder, parts, width, weighted, moments=[ColumnMoments() for _ in range(columns)]))
         try:
             return writer.write(read())
         except _LongerNamesError as error:
@@ -134,7 +152,7 @@ def partition(read: Any, columns: int, weighted: bool, parts: int, folder: Path)
 
 
 class _Writer:
-    """Collects rows to a chunk, and appends its rows to the files of their parts."""
+    """Writer that collects rows to a chunk, and appends them to the files of their parts."""
 
     def __init__(self, into: Partition) -> None:
         self._into = into
@@ -144,7 +162,7 @@ class _Writer:
         self._sorted_words, self._sorted_numbers = np.empty_like(self._words), np.empty((_CHUNK, columns), np.float32)
         self._filled = 0
 
-    def write(self, batches: Iterable[Batch]) -> Partition:
+    def write(self, batches: Iterable[RowBatch]) -> Partition:
         for batch in batches:
             done, rows = 0, len(batch.names)
             while done < rows:
@@ -156,7 +174,7 @@ class _Writer:
         self._flush()
         return self._into
 
-    def _take(self, batch: Batch, rows: slice) -> None:
+    def _take(self, batch: RowBatch, rows: slice) -> None:
         words, known, longest = words_of(batch.names[rows], self._into.width)
         if longest > 8 * self._into.width:
             raise _LongerNamesError(longest)
@@ -193,9 +211,9 @@ def _append(file: Path, values: Any) -> None:
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # NaN and infinity stay what they are
 def measure(values, weight):
-    """The weight of the values that are finite, their mean, and the sum of their squared distances from it.
+    """Compute the weight of the finite values, their mean, and the sum of squared distances from it.
 
-    Without ``weight`` each counts one; the compiler leaves out what is never asked for.
+    Without ``weight`` each value counts as one, and the compiler removes the branches.
     """
     count, total = 0.0, 0.0
     for i in range(values.size):
@@ -214,10 +232,10 @@ def measure(values, weight):
 
 @numba.njit(cache=True, nogil=True)
 def scatter(words, known, numbers, starts, sorted_words, sorted_numbers) -> None:
-    """Put rows in the order of their parts; ``starts`` (2 parts + 1,) becomes where each one begins.
+    """Sort rows by part, and set ``starts``, shape (2 parts + 1,), to the first row of each.
 
-    The part is the high bits of the hash of the name. Rows without one come after those of the last part, shared out
-    among parts by turns.
+    The part is given by the high bits of the hash of the name. Rows without a name come after those of the last part,
+    and are assigned to the parts in turn.
     """
     parts = starts.size // 2
     part = np.empty(known.size, np.int32)

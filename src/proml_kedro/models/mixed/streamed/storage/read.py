@@ -1,4 +1,4 @@
-"""Examples in batches, from wherever they can be had: Parquet without a Python object for each row, or memory."""
+"""Examples in batches: from Parquet without a Python object for each row, or from memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from proml_kedro.models.columns import as_numbers
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.encoding import SEPARATOR
-from proml_kedro.models.mixed.streamed.storage.partition import Batch
+from proml_kedro.models.mixed.streamed.storage.partition import RowBatch
 
 _ROWS = 1 << 17
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is read of a row.
+class RowSchema:
+    """Columns that are read of each row.
 
     Attributes:
-        entity: The inputs that together name the entity.
+        entity: Inputs that together name the entity.
         offset: A numeric input, or None.
         exposure: A numeric input whose logarithm is added to the offset, or None.
         numbers: Numeric inputs.
@@ -37,51 +37,55 @@ class Wanted:
 
     @property
     def columns(self) -> int:
-        """How many numbers a row has: its offset, the numbers, the label, and the weight where there is one."""
+        """Count of the numbers of a row: its offset, the numbers, the label, and the weight where there is one."""
         return 2 + len(self.numbers) + self.weighted
 
     @property
     def inputs(self) -> list[str]:
-        """Every input that is read, once."""
+        """Names of all inputs that are read."""
         numbers = (name for name in (self.offset, self.exposure, *self.numbers) if name is not None)
         return list(dict.fromkeys([*self.entity, *numbers]))
 
 
-def batches(examples: Sequence[Examples], wanted: Wanted) -> Iterator[Batch]:
-    """All rows that count, one set of examples after the other: those with label, weight and exposure."""
-    return chain.from_iterable(_batches(one, wanted) for one in examples)
+def batches(examples: Sequence[Examples], schema: RowSchema) -> Iterator[RowBatch]:
+    """Read the rows with a label, a positive weight and a positive exposure, one set of examples after the other."""
+    return chain.from_iterable(_batches(one, schema) for one in examples)
 
 
-def _batches(examples: Examples, wanted: Wanted) -> Iterator[Batch]:
+def _batches(examples: Examples, schema: RowSchema) -> Iterator[RowBatch]:
     first = 0
-    for columns in _parts(examples, wanted.inputs):
-        names = _joined([columns[name] for name in wanted.entity])
+    for columns in _parts(examples, schema.inputs):
+        names = _joined([columns[name] for name in schema.entity])
         here = slice(first, first + len(names))
-        values = np.zeros((wanted.columns, len(names)), np.float32)
-        if wanted.offset is not None:
-            values[0] = _as_numbers(columns[wanted.offset])
-        for position, name in enumerate(wanted.numbers, start=1):
+        values = np.zeros((schema.columns, len(names)), np.float32)
+        if schema.offset is not None:
+            values[0] = _as_numbers(columns[schema.offset])
+        for position, name in enumerate(schema.numbers, start=1):
             values[position] = _as_numbers(columns[name])
-        label = values[len(wanted.numbers) + 1]
+        label = values[len(schema.numbers) + 1]
         label[:] = examples.label[here]
         counts = np.isfinite(label)
-        if wanted.weighted and examples.weight is not None:
+        if schema.weighted and examples.weight is not None:
             values[-1] = examples.weight[here]
             counts &= np.isfinite(values[-1]) & (values[-1] > 0)
-        if wanted.exposure is not None:
-            counts &= _add_exposure(values[0], _as_numbers(columns[wanted.exposure]))
+        if schema.exposure is not None:
+            counts &= _add_exposure(values[0], _as_numbers(columns[schema.exposure]))
         first = here.stop
-        yield Batch(names, values) if counts.all() else _those(names, values, counts)
+        yield RowBatch(names, values) if counts.all() else _select(names, values, counts)
 
 
-def _those(names: Any, values: Array, counts: Array) -> Batch:
+def _select(names: Any, values: Array, counts: Array) -> RowBatch:
     import pyarrow as pa
 
-    return Batch(names.filter(pa.array(counts)), values[:, counts])
+    return RowBatch(names.filter(pa.array(counts)), values[:, counts])
 
 
 def _add_exposure(offset: Array, exposure: Array) -> Array:
-    """Add the logarithm of the exposure; which rows have one. A missing offset counts as none."""
+    """Add the logarithm of the exposure to the offset in place, where a missing offset counts as 0.
+
+    Returns:
+        bool of shape (n,): which rows have a positive exposure.
+    """
     known = np.isfinite(exposure) & (exposure > 0)
     offset[~np.isfinite(offset)] = 0.0
     offset[known] += np.log(exposure[known])
@@ -89,7 +93,7 @@ def _add_exposure(offset: Array, exposure: Array) -> Array:
 
 
 def _parts(examples: Examples, names: list[str]) -> Iterator[dict[str, Any]]:
-    """Arrow arrays by name."""
+    """Read batches of Arrow arrays by name."""
     if examples.source is not None:
         for batch in examples.source.record_batches(names, _ROWS):
             yield {name: batch.column(name) for name in names}
@@ -101,7 +105,7 @@ def _parts(examples: Examples, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _joined(parts: list[Any]) -> Any:
-    """The name of each row's entity; missing where a part of it is."""
+    """Join the names of each row's entity; missing where a part of it is."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,0 +1,115 @@
+"""Fit of a component in memory: from its examples to a fitted model."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+
+from proml_kedro.models.component import Examples, FitContext
+from proml_kedro.models.mixed.fitted import FittedModel
+from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
+from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.problem import FitProblem
+from proml_kedro.models.mixed.memory.settings import FitSettings
+from proml_kedro.models.mixed.rows import check_label, sample, usable, weights
+from proml_kedro.models.mixed.score import input_shares
+from proml_kedro.models.mixed.spec import Loss, MixedSpec
+from proml_kedro.models.mixed.terms import Terms
+from proml_kedro.models.mixed.warm_start import PreviousModel
+
+logger = logging.getLogger(__name__)
+
+_WIDE = 2.0  # deviation of an effect in log-odds: a factor of 7 in the odds
+
+
+def fit_model(
+    spec: MixedSpec,
+    terms: Terms,
+    periods: Sequence[Examples],
+    previous: PreviousModel | None,
+    context: FitContext,
+) -> FittedModel:
+    """Fit a model in memory.
+
+    Args:
+        spec: The component.
+        terms: Its terms, which learn levels and scales.
+        periods: Training rows, one set after the other.
+        previous: Model to start from, or None.
+        context: Threads, seed, and the folder of checkpoints.
+
+    Raises:
+        UserError: No example can be used, or a label is not in the domain of the loss.
+    """
+    loss, examples = spec.loss_for(context.task), reduce(Examples.join, periods)
+    examples = _sample(spec, terms, usable(examples, spec.exposure, context.key), context)
+    check_label(examples.label, loss, context.key)
+    columns, label, weight = examples.columns, examples.label, weights(examples)
+    with terms.remembering(columns):
+        for name in terms.learn(columns, weight, previous.terms if previous else None):
+            logger.warning("%s: %s is constant and says nothing", context.key, name)
+        if previous is not None:
+            terms.hold(spec, previous.terms)
+        problem = FitProblem.of(spec, terms, (columns, label, weight), loss, previous)
+        result = fit(
+            problem.design(context.seed),
+            problem.covariances(),
+            settings_for(spec, loss, estimate_dispersion=not problem.plan.variances_locked),
+            context.hardware.threads,
+            problem.initial_coefficients(),
+            context.checkpoints,
+        )
+        _report(result, spec, loss, context.key)
+        model = fitted_model(problem, result.restored(problem.unit))
+    model.importance = input_shares(terms, model, columns)
+    return model
+
+
+def settings_for(spec: MixedSpec, loss: Loss, estimate_dispersion: bool) -> FitSettings:
+    """Take the settings of a fit from the component.
+
+    Args:
+        spec: The component.
+        loss: Loss that is minimised.
+        estimate_dispersion: Whether the dispersion is estimated.
+    """
+    return FitSettings(
+        loss=loss,
+        method=spec.method,
+        penalty=spec.penalty,
+        l1=spec.l1,
+        max_iterations=spec.max_iterations,
+        estimate_dispersion=estimate_dispersion,
+    )
+
+
+def _sample(spec: MixedSpec, terms: Terms, examples: Examples, context: FitContext) -> Examples:
+    """Draw the samples that ``max_rows`` asks for."""
+    generator = np.random.default_rng(context.seed)
+    stays = np.ones(len(examples), np.bool_)
+    for one in spec.coefficients:
+        if one.max_rows is not None:
+            stays &= sample(terms.number(examples.columns, one), one.max_rows, generator)
+    if stays.all():
+        return examples
+    logger.info("%s: %s rows are left out by max_rows", context.key, f"{np.count_nonzero(~stays):,}")
+    return examples.take(stays)
+
+
+def _report(fit: InMemoryFit, spec: MixedSpec, loss: Loss, key: str) -> None:
+    """Warn of a fit that has not converged, and of one for which Laplace's approximation is poor."""
+    if not fit.converged:
+        last = fit.history[-1]
+        moved = f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
+        advice = f"{moved}; raise max_iterations to go on"
+        logger.warning("%s: stopped after %d steps without converging: %s", key, fit.iterations, advice)
+    deviation = math.sqrt(max(float(np.diag(one).max()) for one in fit.covariances))
+    if spec.method == "laplace" and loss == "logistic" and deviation > _WIDE:
+        finding = f"'laplace' finds a deviation of {deviation:.1f}"
+        known = "it is wrong where events are rare and entities have few rows; compare with method: variational"
+        logger.warning("%s: %s: %s", key, finding, known)

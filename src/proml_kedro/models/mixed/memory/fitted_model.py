@@ -1,0 +1,89 @@
+"""Fitted model from the result of a fit in memory: estimated entities take their places among the kept ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from proml_kedro.models.component import Array
+from proml_kedro.models.mixed import row_hashes
+from proml_kedro.models.mixed.fitted import FittedEffect, FittedFactors, FittedFixed, FittedModel
+from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
+from proml_kedro.models.mixed.memory.interactions import Interaction
+from proml_kedro.models.mixed.memory.problem import FitProblem
+
+
+def fitted_model(problem: FitProblem, fit: InMemoryFit) -> FittedModel:
+    """Combine what was estimated and what was kept, in the precision in which it is saved.
+
+    Args:
+        problem: Terms, rows and plan.
+        fit: Result, in the unit of the labels.
+    """
+    plan, previous = problem.plan, problem.previous
+    codes = enumerate(problem.terms.effect_codes(problem.columns))
+    effects = [_effect(problem, fit, k, *one) for k, one in codes]
+    interactions = iter(fit.interactions)
+    factors = [
+        previous.locked_factors(problem.terms, k) if locked and previous else _factors(next(interactions))
+        for k, locked in enumerate(plan.factors_locked)
+    ]
+    if plan.fixed_locked and previous is not None:
+        fixed = previous.fitted.fixed
+    else:
+        categories, errors = (
+            [one.astype(np.float32) for one in values] for values in (fit.categories, fit.category_errors)
+        )
+        fixed = FittedFixed(fit.fixed, fit.fixed_errors, categories, errors)
+    facts = _facts(problem, fit)
+    facts["entities"] = sum(len(one) for one in effects)
+    for spec, one in zip(problem.terms.factors, factors, strict=True):
+        facts[f"deviation of {spec.title}"] = round(math.sqrt(one.spread().sum()), 4)
+    if plan.variances_locked:
+        facts["changed entities"] = sum(len(one) for one in plan.active if one is not None)
+    return FittedModel(problem.loss, fixed, effects, factors, fit.dispersion, {}, facts)
+
+
+def _effect(problem: FitProblem, fit: InMemoryFit, k: int, codes: Array, levels: int) -> FittedEffect:
+    """Combine the random effect at position k, by the entity of each row, with the previous one."""
+    rows = np.bincount(codes[codes >= 0], problem.weight[codes >= 0], max(levels, 1))
+    sums = row_hashes.by_level(problem.hashes, codes, max(levels, 1))
+    fresh = FittedEffect(fit.effects[k], fit.uncertainties[k], rows, fit.covariances[k], sums)
+    return _merged(problem.plan.effects[k], fresh, problem.plan.active[k]).in_float32()
+
+
+def _merged(old: FittedEffect | None, fresh: FittedEffect, active: Array | None) -> FittedEffect:
+    """Put the estimated levels into their places in the previous effect."""
+    if active is None or old is None:
+        return fresh
+    if len(active):
+        old.means[active], old.covariances[active] = fresh.means, fresh.covariances
+        old.rows[active] = fresh.rows[active]
+        if old.digests is not None and fresh.digests is not None:
+            old.digests[active] = fresh.digests[active]
+    return old
+
+
+def _factors(interaction: Interaction) -> FittedFactors:
+    starts = [*(one.start for one in interaction.fields), len(interaction.table)]
+    means, variances = (one.astype(np.float32) for one in (interaction.table, interaction.variances))
+    return FittedFactors(means, variances, starts)
+
+
+def _facts(problem: FitProblem, fit: InMemoryFit) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "rows": len(problem.label),
+        "iterations": fit.iterations,
+        "passes": fit.passes,
+        "converged": fit.converged,
+        "entities": 0,
+        "log likelihood": round(fit.log_likelihood, 2),
+    }
+    for spec, population in zip(problem.terms.effects, fit.covariances, strict=True):
+        for feature, variance in zip(spec.features, np.diag(population), strict=True):
+            facts[f"deviation of {spec.title} {feature}"] = round(math.sqrt(variance), 4)
+    if problem.loss == "linear":
+        facts["residual deviation"] = round(math.sqrt(fit.dispersion), 4)
+    return facts
