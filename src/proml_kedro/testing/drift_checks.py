@@ -37,10 +37,10 @@ def check_drift_check(kind: str, limits: Mapping[str, Any] | None = None) -> Non
         class MedianLimits(DriftCheckSpec):
             factor: float = 2.0
 
+
         @drift_checks.register("median")
         class Median(DriftCheck[MedianLimits]):
-            '''A median that is several times larger.'''
-
+            # A median that is several times larger.
             Limits = MedianLimits
 
             def size(self, pair):
@@ -55,6 +55,7 @@ def check_drift_check(kind: str, limits: Mapping[str, Any] | None = None) -> Non
 
             def example(self):
                 return np.full(900, 2.0), np.full(900, 5.0)
+
 
         def test_median():
             check_drift_check("median", {"factor": 1.9})

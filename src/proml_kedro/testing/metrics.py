@@ -35,6 +35,7 @@ def check_metric(name: str) -> None:
             def compute(self, label, score, weight):
                 return 2 * find_metric("auc").compute(label, score, weight) - 1
 
+
         def test_gini():
             check_metric("gini")
 
@@ -68,6 +69,7 @@ def check_ranking_metric(name: str) -> None:
 
             def compute(self, groups, k):
                 return groups.sum(groups.positive & (groups.place > k))
+
 
         def test_misses():
             check_ranking_metric("misses@3")
