@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import KeysView, Mapping, Sequence
+from collections.abc import KeysView, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,7 @@ from proml_kedro.config.request_policy import refuse_from_requests, refuse_other
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
-    from proml_kedro.config.composition import Composition
-    from proml_kedro.spec.run import RunSpec
+    from proml_kedro.config.configuration import Configuration
 
 OVERRIDES = "overrides"
 """The runtime parameter under which the command line passes overrides, as they were written."""
@@ -28,21 +26,6 @@ RESOLVED = "resolved"
 """The runtime parameter with a YAML file whose configuration is used instead of a composition."""
 
 _KEYS = ("catalog", "parameters", "credentials")
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """A composition without mistakes.
-
-    Attributes:
-        composition: The values as written, with their origins.
-        values: The plain values, interpolations resolved.
-        run: The checked configuration.
-    """
-
-    composition: Composition
-    values: dict[str, Any]
-    run: RunSpec
 
 
 class HydraConfigLoader(AbstractConfigLoader):
@@ -145,12 +128,13 @@ class HydraConfigLoader(AbstractConfigLoader):
     def _load(self) -> Configuration:
         # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
         from proml_kedro.config.composition import compose
+        from proml_kedro.config.configuration import check_composition
         from proml_kedro.config.stored_config import read_resolved
 
         folders = Folders.of(self._conf.folder)
         if RESOLVED in self.runtime_params:
             file = self._resolved_file()
-            return _check(read_resolved(file, folders), self._conf.base_path)
+            return check_composition(read_resolved(file, folders), self._conf.base_path)
         overrides, mistakes = self._overrides()
         try:
             composition = compose(folders, overrides)
@@ -159,9 +143,9 @@ class HydraConfigLoader(AbstractConfigLoader):
         except RecursionError:
             mistake = Mistake("", "an alias holds itself: `&name` around `*name`", "configuration")
             raise UserError(*mistakes, mistake) from None
-        loaded = _check(composition, self._conf.base_path, mistakes)
+        loaded = check_composition(composition, self._conf.base_path, mistakes)
         if self._untrusted:
-            trusted = _check(compose(folders, self._env_choice()), self._conf.base_path)
+            trusted = check_composition(compose(folders, self._env_choice()), self._conf.base_path)
             refuse_other_types(loaded.values, trusted.values)
         return loaded
 
@@ -199,34 +183,3 @@ class HydraConfigLoader(AbstractConfigLoader):
         written = self.runtime_params.get(OVERRIDES) or []
         overrides, _ = parse([one for one in map(str, written) if one.startswith("env=")])
         return str(overrides[-1].value) if overrides else self.env
-
-
-def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Configuration:
-    """Resolve and validate a composition.
-
-    Args:
-        composition: What to check.
-        base_path: The folder that holds ``conf``.
-        mistakes: Those found before.
-
-    Raises:
-        UserError: With all that is wrong, each located.
-    """
-    from proml_kedro.config.interpolation import resolve
-    from proml_kedro.config.validation import import_extensions, refuse_targets, validate
-
-    values, unresolved, consequences = resolve(composition.config)
-    found = [*unresolved, *refuse_targets(values), *import_extensions(values.get("extensions"), base_path)]
-    run, invalid = validate({name: value for name, value in values.items() if name != "catalog"})
-    known = {mistake.key for mistake in (*found, *consequences)}
-    found += [mistake for mistake in invalid if mistake.key not in known]
-    found = [*mistakes, *composition.mistakes, *_not_in(composition.doubtful, found)]
-    error = UserError(*(found or consequences))
-    error.locate(composition.origins.where)
-    if run is None or error.mistakes:
-        raise error
-    return Configuration(composition, values, run)
-
-
-def _not_in(groups: frozenset[str], mistakes: list[Mistake]) -> list[Mistake]:
-    return [mistake for mistake in mistakes if mistake.key.partition(".")[0] not in groups]

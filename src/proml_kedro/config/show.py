@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from proml_kedro.config.composition import NAMED
-from proml_kedro.config.loader import Configuration
+from proml_kedro.config.configuration import Configuration
 
 _NAMES = frozenset(".".join((*path, "name")) for path in NAMED.values())
 
