@@ -10,9 +10,9 @@ from proml_kedro.workflow import Run
 project = open_project(Path(__file__).parent)
 run = Run.of(project.spec, project.base_path)
 spec, data = run.spec, project.data_dir
-refuse_removal(spec.problem, spec.features, data, spec.remove_used_features)
+refuse_removal(spec.problem, spec.features, project.places, spec.remove_used_features)
 
-objects = feast_objects(spec.problem, spec.features, data)
+objects = feast_objects(spec.problem, spec.features, project.places.at("feature_tables"))
 objects.append(feature_service(run.service_name, spec.problem, objects, run.columns))
 # Feast would remove what is not declared here: the services of models that other runs have trained stay.
 objects += kept_services(open_repository(spec.problem, spec.features, data, spec.hardware, spec.online_store), objects)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from proml_kedro.bundle import write_bundle
+from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
@@ -120,11 +120,13 @@ def make_bundle(folder: Path, **serving: Any) -> Path:
     bundle.mkdir()
     write_bundle(
         bundle,
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={"training_set": "0123456789abcdef"},
+        BundleContent(
+            graph=fit(config, training_set),
+            config=config,
+            training_set=training_set,
+            metrics=METRICS,
+            lineage={"training_set": "0123456789abcdef"},
+        ),
         name="sales-xgboost",
         version="v1",
         shown_at=Path("data/sales/xgboost/bundle"),

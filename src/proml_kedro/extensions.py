@@ -14,6 +14,8 @@ What comes with proml_kedro is declared in the same way, in its own ``pyproject.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +56,7 @@ class Registry(Generic[T]):
         self.group = group
         self.also = also
         self._objects: dict[str, T] = {}
+        self._modules: dict[str, str] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that gives ``name`` to an object.
@@ -66,8 +69,10 @@ class Registry(Generic[T]):
             if name in self._objects and self._objects[name] is not item:
                 raise ValueError(f"{self.sort} '{name}' is registered twice: {self._objects[name]!r} and {item!r}")
             self._objects[name] = item
+            self._modules[name] = _module_of(item, module)
             return item
 
+        module = str(sys._getframe(1).f_globals.get("__name__", ""))  # of an instance only who registers it is known
         return add
 
     @contextmanager
@@ -87,6 +92,21 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All known names, sorted."""
         return sorted({*self._objects, *self._entry_points, *(self.also.names() if self.also else ())})
+
+    def modules(self) -> dict[str, str]:
+        """Return the module that the object of each name comes from, without importing any."""
+        points = {name: point.module for name, point in self._entry_points.items()}
+        decorated = {name: self._modules.get(name) or _module_of(one) for name, one in self._objects.items()}
+        return {**(self.also.modules() if self.also else {}), **decorated, **points}
+
+    def required_by(self, name: str) -> tuple[str, ...]:
+        """Return the distributions that the package of a name's entry point declares to need; extras are left out."""
+        if self.also and name not in self._objects and name not in self._entry_points:
+            return self.also.required_by(name)
+        point = self._entry_points.get(name)
+        written = (point.dist.requires if point and point.dist else None) or ()
+        needed = (one for one in written if "extra ==" not in one)
+        return tuple(match[0] for one in needed if (match := re.match(r"[A-Za-z0-9._-]+", one)))
 
     def get(self, name: str) -> T:
         """Return the object called ``name``.
@@ -162,6 +182,13 @@ class NameIn:
         return name
 
 
+def _module_of(item: Any, default: str = "") -> str:
+    """The module that an object comes from; an instance does not say, so that whoever registers it counts."""
+    if hasattr(item, "__qualname__"):
+        return str(item.__module__)
+    return str(getattr(item, "__name__", "") or default or type(item).__module__)
+
+
 @cache
 def _installed() -> EntryPoints:
     """Entry points of all installed packages; reading them takes tens of milliseconds."""
@@ -206,3 +233,8 @@ online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stor
 
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
 """Classes that implement :class:`proml_kedro.health.check.DriftCheck`: current data against the reference."""
+
+
+def registries() -> tuple[Registry[Any], ...]:
+    """Return every registry."""
+    return tuple(one for one in globals().values() if isinstance(one, Registry))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -16,6 +17,7 @@ from proml_kedro.command_line import run_again
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.datasets import ArtifactDataset, RunDataset
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results import DriftResult
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
@@ -30,19 +32,21 @@ class ProjectHooks:
 
     def __init__(self) -> None:
         self._loader: HydraConfigLoader | None = None
+        self._project_path = Path()
         self._started: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         """Remember who knows the configuration, its files and its lines."""
-        self._loader = context.config_loader
+        self._loader, self._project_path = context.config_loader, Path(context.project_path)
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:
         """Put the run into the catalog, from which every node takes it."""
         if self._loader is not None:
-            run = Run(self._loader.loaded.run, catalog.load("store"), self._loader.base_path)
+            places = self._loader.places(self._project_path)
+            run = Run(self._loader.loaded.run, catalog.load("store"), self._loader.base_path, places)
             catalog["run"] = RunDataset(run)
 
     @hook_impl
@@ -89,9 +93,10 @@ class ProjectHooks:
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
-        summary.show(results, catalog.load("run").spec, self._seconds)
+        run: Run = catalog.load("run")
+        summary.show(results, run.spec, run.places, self._seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
-        if alone and results["drift"].json("drift.json")["verdict"] == "drift":
+        if alone and DriftResult.read(results["drift"].path).verdict == "drift":
             sys.exit(DRIFTED)
 
 

@@ -18,6 +18,8 @@ from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proml_kedro.results import Places
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -75,7 +77,7 @@ class Project:
     ) -> None:
         self.conf_source = conf_source
         self.overrides = list(overrides)
-        self._root = root
+        self._root = root or _kedro_project()
         self.env = env or os.getenv("KEDRO_ENV")
         self._conf = ConfSource(conf_source)
         self.base_path = self._conf.base_path
@@ -94,7 +96,12 @@ class Project:
     @cached_property
     def data_dir(self) -> Path:
         """Where results are kept; Kedro takes a relative one from the project's folder."""
-        return (self._root or _kedro_project()) / self.spec.data_dir
+        return self._root / self.spec.data_dir
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the newest result of each name lies, as the catalog says."""
+        return self.loader.places(self._root)
 
     def with_overrides(self, *overrides: str) -> Project:
         """Open the same project with further overrides."""
@@ -120,7 +127,8 @@ class Project:
         if overrides:
             return self.with_overrides(*overrides).run(results=results)
         try:
-            return make(Run(self.spec, ArtifactStore(self.data_dir, self.spec.reuse), self.base_path), *results)
+            store = ArtifactStore(self.data_dir, self.spec.reuse)
+            return make(Run(self.spec, store, self.base_path, self.places), *results)
         except UserError as error:
             error.locate(self.loader.where)
             raise UserError(*error.mistakes) from error

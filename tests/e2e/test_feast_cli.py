@@ -85,10 +85,14 @@ def test_apply_list_and_nothing_left_to_do(computed: Path) -> None:
     assert not [line for line in again.stdout.splitlines() if line.startswith(("Created", "Updated", "Deleted"))]
 
 
+def _tables(project: Path) -> Path:
+    return project / "data" / "flight_delays" / "feature_tables"
+
+
 def test_applying_keeps_the_services_of_other_models(computed: Path) -> None:
     run = HydraConfigLoader(computed / "conf").loaded.run
     store = open_repository(run.problem, run.features, computed / "data", run.hardware)
-    register(store, run.problem, run.features, "flight_delays_other", {"weather.visib": "float"})
+    register(store, run.problem, run.features, "flight_delays_other", {"weather.visib": "float"}, _tables(computed))
     assert feast(computed, "apply").returncode == 0
     services = feast(computed, "feature-services", "list").stdout
     assert "flight_delays_other" in services
@@ -113,7 +117,8 @@ def test_a_run_registers_the_same(computed: Path) -> None:
     run = Run.of(HydraConfigLoader(computed / "conf").loaded.run, computed)
     shutil.rmtree(computed / "data" / "feature_store", ignore_errors=True)
     store = open_repository(run.spec.problem, run.spec.features, computed / "data", run.spec.hardware)
-    register(store, run.spec.problem, run.spec.features, run.service_name, run.columns)
+    tables = run.places.at("feature_tables")
+    register(store, run.spec.problem, run.spec.features, run.service_name, run.columns, tables)
     assert "No changes to registry" in feast(computed, "plan").stdout
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,140 +18,32 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-AGGREGATE = '''
-"""A mean of ratios."""
-
-import math
-from typing import Any, ClassVar, Literal
-
-from proml_kedro.features.views.aggregates import Aggregate, Event, Slot
-
-
-class GeometricMean(Aggregate):
-    """The geometric mean of the positive values; others take no part."""
-
-    example: ClassVar = {"expression": "abs(x) + 0.1"}
-    agg: Literal["geometric_mean"]
-    above: float = 0.0
-
-    def event_value(self) -> str:
-        value = super().event_value()
-        return f"CASE WHEN {value} > {self.above} THEN {value} END"
-
-    def partials(self, slot: Slot) -> dict[str, str]:
-        return {"n": f"count({slot.value})", "s": f"fsum(ln({slot.value}))"}
-
-    def final(self, slot: Slot, frame: str) -> str:
-        return f"exp(fsum({slot.column('s')}) OVER {frame} / nullif(sum({slot.column('n')}) OVER {frame}, 0))"
-
-    def of_events(self, events: list[Event], at: int) -> Any:
-        return math.exp(math.fsum(math.log(one.value) for one in events) / len(events)) if events else None
-'''
-
-READER = r'''
-"""Files with columns of fixed width."""
-
-from typing import ClassVar
-
-from proml_kedro.engine.duckdb import literal, quote
-from proml_kedro.features.tables.readers import TableReader
-
-
-class FixedWidth(TableReader):
-    """Lines without a header, whose columns have fixed widths; blanks are null.
-
-    Attributes:
-        widths: Column to number of characters, in order.
-    """
-
-    suffixes: ClassVar = (".fwf",)
-    widths: dict[str, int]
-
-    def relation(self, files, session):
-        columns, start = [], 1
-        for name, width in self.widths.items():
-            columns.append(f"nullif(trim(substr(line, {start}, {width})), '') AS {quote(name)}")
-            start += width
-        dialect = "delim = '\x1f', quote = '', escape = '', header = false, auto_detect = false"
-        lines = f"read_csv({literal(str(files[0]))}, columns = {{line: 'VARCHAR'}}, {dialect})"
-        return session.relation(f"(SELECT {', '.join(columns)} FROM {lines})")
-
-    @classmethod
-    def sample(cls, rows, folder):
-        text = [["" if one is None else str(one) for one in row.values()] for row in rows.to_pylist()]
-        lines = ["".join(one.ljust(12) for one in row) for row in text]
-        (folder / "rows.fwf").write_text("\n".join(lines) + "\n")
-        return {"source": "rows.fwf", "widths": {"n": 12, "x": 12, "s": 12}, "types": {"n": "BIGINT", "x": "DOUBLE"}}
-'''
-
-SPLIT = '''
-"""Examples divided by what they are about."""
-
-from typing import ClassVar, Literal
-
-from proml_kedro.engine.duckdb import quote
-from proml_kedro.spec.split import SplitSpec
-
-
-class HashSplit(SplitSpec):
-    """By the hash of a column: all examples of one value are on one side.
-
-    Attributes:
-        column: The column.
-        percent: Of validation, and of test.
-    """
-
-    example: ClassVar = {"column": "user", "percent": 30}
-    by: Literal["hash"]
-    column: str
-    percent: int
-
-    def sql(self, timestamp):
-        place = f"hash({quote(self.column)}) % 100"
-        return (
-            f"CASE WHEN {place} < {self.percent} THEN 'test' WHEN {place} < {2 * self.percent} THEN 'validation' "
-            "ELSE 'train' END"
-        )
-
-    def columns(self):
-        yield self.column, "column"
-'''
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/extend-tables.md"
 
 ENTRY_POINTS = """\
 [proml_kedro.aggregates]
-geometric_mean = shop_tools.aggregate:GeometricMean
+geometric_mean = my_package.geometric_mean:GeometricMean
 
 [proml_kedro.table_readers]
-fixed_width = shop_tools.reader:FixedWidth
+fixed_width = my_package.fixed_width:FixedWidth
 
 [proml_kedro.splits]
-hash = shop_tools.split:HashSplit
-"""
-
-LAWS = """\
-import sys, tempfile
-from pathlib import Path
-from proml_kedro.extensions import aggregates, splits
-from proml_kedro.testing import check_aggregate, check_split, check_table_reader
-
-check_aggregate({"agg": "geometric_mean", **aggregates.get("geometric_mean").example})
-check_split({"by": "hash", **splits.get("hash").example})
-check_table_reader("fixed_width", Path(tempfile.mkdtemp()))
+hash = my_package.hash_split:HashSplit
 """
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A folder in which the package ``shop_tools`` is installed."""
+    """A folder in which the package of the how-to is installed: by entry points, without its decorators."""
     site = tmp_path / "site"
-    code, info = site / "shop_tools", site / "shop_tools-1.0.dist-info"
-    code.mkdir(parents=True)
+    (site / "my_package").mkdir(parents=True)
+    (site / "my_package" / "__init__.py").write_text("")
+    for code in re.findall(r"```python\n(.*?)```", HOW_TO.read_text(), re.DOTALL):
+        file = site / code.partition("\n")[0].removeprefix("# ")
+        file.write_text(re.sub(r"^@\w+\.register.*\n", "", code, flags=re.MULTILINE))
+    info = site / "my_package-1.0.dist-info"
     info.mkdir()
-    (code / "__init__.py").write_text("")
-    (code / "aggregate.py").write_text(AGGREGATE)
-    (code / "reader.py").write_text(READER)
-    (code / "split.py").write_text(SPLIT)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop-tools\nVersion: 1.0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     return site
 
@@ -182,8 +75,9 @@ def python(shop, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_package_extends_tables_windows_and_splits(shop_with_tools):
     shop = shop_with_tools
-    proved = python(shop, "-c", LAWS)
-    assert proved.returncode == 0, proved.stderr
+    tests = next(Path(shop.environment["PYTHONPATH"].partition(os.pathsep)[0]).rglob("test_tables.py"))
+    proved = python(shop, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tests.parent), str(tests))
+    assert "3 passed" in proved.stdout, proved.stdout
     done = shop.run("--pipelines=features")
     assert done.returncode == 0, done.stderr
     rows = pq.read_table(shop.result("training_set") / "training_set.parquet").to_pylist()

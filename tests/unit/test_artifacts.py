@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, Stamp, code_fingerprint, fingerprint
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
+from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
+from proml_kedro.source_code import code_fingerprint
 from proml_kedro.spec import HardwareSpec
+from proml_kedro.stamps import Stamp
 
 
 def write(text):
@@ -421,7 +424,7 @@ def test_threads_do_not_share_checkpoints(store, tmp_path, monkeypatch):
         if "waiting" in message:
             somebody_waits.set()
 
-    monkeypatch.setattr("proml_kedro.artifacts.logger.info", note)
+    monkeypatch.setattr("proml_kedro.result_folder.logger.info", note)
 
     def write(folder, checkpoints):
         checkpoints.mkdir(parents=True)

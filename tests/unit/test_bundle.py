@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from proml_kedro.bundle import Bundle, IntegrityError, Manifest, write_bundle
+from proml_kedro.bundle import Bundle, BundleContent, IntegrityError, Manifest, write_bundle
 from proml_kedro.bundle.golden import compare
 from proml_kedro.bundle.integrity import CHECKSUMS, verify, write_checksums
 from proml_kedro.models.columns import read_columns
@@ -171,11 +171,40 @@ def test_an_unreadable_manifest_is_explained(bundle, text, message):
         Bundle.load(bundle)
 
 
-@pytest.mark.parametrize("break_it", [Path.unlink, lambda file: file.write_bytes(b"otherwise")], ids=["less", "other"])
+def as_text(text: bytes):
+    return lambda file: file.write_bytes(text)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [Path.unlink, as_text(b"otherwise"), as_text(b"{}"), as_text(b"[]"), as_text(b"")],
+    ids=["less", "other", "object", "list", "empty"],
+)
 def test_components_of_another_version_are_explained(bundle, break_it):
     for file in (bundle / "components").rglob("*"):
         if file.is_file():
             break_it(file)
+    write_checksums(bundle)
+    with pytest.raises(IntegrityError, match=r"^\S+: another version of proml_kedro wrote it.*train and package anew$"):
+        Bundle.load(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda config: config["model"].update(gone=1),
+        lambda config: config["problem"].pop("label"),
+        lambda config: config["model"]["components"]["trees"].update(kind="no_such_kind"),
+        lambda config: config.update(extensions=["no_such_module"]),
+        lambda config: config.pop("features"),
+    ],
+    ids=["a new key", "a missing key", "a missing kind", "a missing extension", "a missing part"],
+)
+def test_a_configuration_of_another_version_is_explained(bundle, change):
+    file = bundle / "proml.yaml"
+    manifest = yaml.safe_load(file.read_text())
+    change(manifest["config"])
+    file.write_text(yaml.safe_dump(manifest))
     write_checksums(bundle)
     with pytest.raises(IntegrityError, match=r"^\S+: another version of proml_kedro wrote it.*train and package anew$"):
         Bundle.load(bundle)
@@ -233,11 +262,12 @@ def test_a_model_of_several_components_comes_back(tmp_path):
     graph = fit(config, training_set)
     write_bundle(
         folder,
-        graph=graph,
-        config=config,
-        training_set=training_set,
-        metrics={"candidate": {"auc": float("nan"), "brier": 0.25}, "baseline": None, "differences": {}},
-        lineage={},
+        BundleContent(
+            graph=graph,
+            config=config,
+            training_set=training_set,
+            metrics={"candidate": {"auc": float("nan"), "brier": 0.25}, "baseline": None, "differences": {}},
+        ),
         name="sales",
         version="1",
         shown_at=folder,
@@ -277,11 +307,7 @@ def test_a_model_may_read_a_key(tmp_path):
     assert [(one.name, one.dtype) for one in graph.inputs] == [("visit.price", "float"), ("shop", "str")]
     write_bundle(
         tmp_path / "bundle",
-        graph=graph,
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={},
+        BundleContent(graph=graph, config=config, training_set=training_set, metrics=METRICS),
         name="sales",
         version="v1",
         shown_at=tmp_path,

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from proml_kedro.bundle import Bundle, IntegrityError, write_bundle
+from proml_kedro.bundle import Bundle, BundleContent, IntegrityError, write_bundle
 from proml_kedro.bundle.integrity import write_checksums
 from proml_kedro.errors import UserError
 from proml_kedro.models.kinds import component_of
@@ -47,8 +47,8 @@ def ranked(tmp_path):
     pq.write_table(table.set_column(table.schema.get_field_index("label"), "label", pa.array(label)), training_set)
     folder = tmp_path / "bundle"
     folder.mkdir()
-    parts = {"metrics": METRICS, "lineage": {}, "name": "sales", "version": "1", "shown_at": folder}
-    write_bundle(folder, graph=fit(config, training_set), config=config, training_set=training_set, **parts)
+    content = BundleContent(fit(config, training_set), config, training_set, METRICS)
+    write_bundle(folder, content, name="sales", version="1", shown_at=folder)
     return folder
 
 

@@ -12,6 +12,7 @@ from proml_kedro import hooks
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.datasets import ArtifactDataset, RunDataset
 from proml_kedro.errors import UserError
+from proml_kedro.results import Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.recipes import recipes_of
@@ -41,7 +42,9 @@ def test_a_refused_run_leaves_the_newest_results_what_they_were(
     links = {name: ArtifactDataset(str(tmp_path / name)) for name in ("training_set", "trained_model")}
     links["training_set"].save(older)  # of the two, a run of this configuration starts from the one made last
 
-    catalog = DataCatalog({"run": RunDataset(Run(run, store, tmp_path)), **links})
+    catalog = DataCatalog(
+        {"run": RunDataset(Run(run, store, tmp_path, Places(str(tmp_path), run.problem.name, run.model.name))), **links}
+    )
     pipeline = Pipeline([Node(judge, ["run", *links], None, name="judge")])
     with pytest.raises(UserError, match="no 'trained_model' yet"):
         hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)

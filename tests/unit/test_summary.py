@@ -16,6 +16,7 @@ from proml_kedro import command_line as command_line
 from proml_kedro import summary
 from proml_kedro.artifacts import Artifact
 from proml_kedro.models.progress import progress
+from proml_kedro.results import Places
 from proml_kedro.spec import RunSpec
 from small import make_config
 
@@ -56,7 +57,14 @@ METRICS = {
     "cluster_by": "[day]",
     "ranking": None,
 }
-DRIFT = {"verdict": "warn", "columns": [{"name": "[flight]", "verdict": "warn"}, {"name": "x:bus:", "verdict": "warn"}]}
+DRIFT = {
+    "verdict": "warn",
+    "reference_rows": 9,
+    "current_rows": 9,
+    "flagged_share": 1.0,
+    "notices": [],
+    "columns": [{"name": "[flight]", "verdict": "warn"}, {"name": "x:bus:", "verdict": "warn"}],
+}
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -72,7 +80,8 @@ def test_what_users_have_written_is_never_markup(
     (tmp_path / "drift.json").write_text(json.dumps(DRIFT))
     config = {**make_config(), "data_dir": "[data]"}
     result = Artifact(tmp_path, "0")
-    summary.show({"evaluation": result, "drift": result}, RunSpec.model_validate(config), {"[step]": 1.0})
+    run, places = RunSpec.model_validate(config), Places("[data]", "sales", "xgboost")
+    summary.show({"evaluation": result, "drift": result}, run, places, {"[step]": 1.0})
     printed = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
     for text in (
         "sales · model xgboost",

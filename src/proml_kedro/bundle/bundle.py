@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,27 +31,31 @@ COMPONENTS = "components"
 METRICS = "metrics.json"
 
 
-def write_bundle(
-    folder: Path,
-    *,
-    graph: ModelGraph,
-    config: Mapping[str, Any],
-    training_set: Path,
-    metrics: Mapping[str, Any],
-    lineage: Mapping[str, Any],
-    name: str,
-    version: str,
-    shown_at: Path,
-) -> None:
-    """Write a bundle, then load it again and prove that it scores the golden rows.
+@dataclass(frozen=True)
+class BundleContent:
+    """What a bundle is made of.
 
-    Args:
-        folder: An empty folder.
+    Attributes:
         graph: The fitted model.
         config: The resolved configuration of the run as plain values, by the keys of ``RunSpec``.
         training_set: The Parquet file of the training set; golden rows come from its test period.
         metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
         lineage: What the bundle was made from, as plain values.
+    """
+
+    graph: ModelGraph
+    config: Mapping[str, Any]
+    training_set: Path
+    metrics: Mapping[str, Any]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
+    """Write a bundle, then load it again and prove that it scores the golden rows.
+
+    Args:
+        folder: An empty folder.
+        content: What the bundle is made of.
         name: Letters, digits, ``_ - .``; at most 63.
         version: The same.
         shown_at: The folder in which the user will see the bundle; ``run.yml`` points there.
@@ -58,15 +63,16 @@ def write_bundle(
     Raises:
         IntegrityError: The saved model does not score as the fitted one does.
     """
+    graph, config, training_set = content.graph, content.config, content.training_set
     rows = _schema(graph, config, training_set)
     manifest = Manifest(
         name=name,
         version=version,
         description=config["problem"].get("description", ""),
         created=now(),
-        score=f"{graph.spec.score}.{graph.score_output}",
+        score=graph.plan.score,
         rows=rows,
-        lineage=dict(lineage),
+        lineage=dict(content.lineage),
         config=dict(config),
     )
     manifest.write(folder)
@@ -76,7 +82,7 @@ def write_bundle(
     columns = [*rows.entities, TIMESTAMP, EVENT_TIMESTAMP, *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
-    figures = _without_nan(metrics)
+    figures = _without_nan(content.metrics)
     (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
@@ -157,27 +163,27 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """Return the bundle's name."""
         return self.manifest.name
 
     @property
     def version(self) -> str:
-        """The bundle's version."""
+        """Return the bundle's version."""
         return self.manifest.version
 
     @property
     def inputs(self) -> tuple[Input, ...]:
-        """What a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
+        """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``."""
+        """Read ``metrics.json``."""
         content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Probabilities, or means for other tasks than binary; float64 of shape (n,).
+        """Score rows: probabilities, or means for other tasks than binary; float64 of shape (n,).
 
         Args:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
@@ -185,7 +191,7 @@ class Bundle:
         return self._scorer.score(columns)
 
     def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Scores to put rows in order by; float64 of shape (n,).
+        """Compute scores to put rows in order by; float64 of shape (n,).
 
         Features with a neutral value, such as the position at which a row was shown, have that value in every row.
 

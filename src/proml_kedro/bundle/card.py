@@ -41,7 +41,7 @@ class Period:
 
 
 def read_periods(training_set: Path) -> list[Period]:
-    """The parts of a training set, in order of time."""
+    """Read the parts of a training set, in order of time."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(training_set, columns=[SPLIT, LABEL, TIMESTAMP])

@@ -99,7 +99,7 @@ def compare(folder: Path, actual: Any, expected: Any, tolerance: float) -> None:
 
 
 def read_scores(folder: Path, output: str) -> Any:
-    """The golden rows' scores, float64 of shape (n,).
+    """Read the golden rows' scores, float64 of shape (n,).
 
     Args:
         folder: The bundle.

@@ -20,7 +20,7 @@ class IntegrityError(UserError):
 
     @classmethod
     def of(cls, folder: Path, *messages: str) -> IntegrityError:
-        """One line for each thing that is wrong with the folder."""
+        """Make the error of one line for each thing that is wrong with the folder."""
         return cls(*(Mistake("", message, where=str(folder)) for message in messages))
 
 

@@ -17,6 +17,7 @@ from proml_kedro.spec.base import Duration, Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import ColumnFeature
 from proml_kedro.spec.inputs import is_entity
+from proml_kedro.spec.outputs import OutputRef
 from proml_kedro.spec.problem import ProblemSpec
 
 MANIFEST = "proml.yaml"
@@ -45,12 +46,12 @@ class InputField(Spec):
 
     @property
     def is_key(self) -> bool:
-        """Whether it is a key of the examples; the model takes it for a category, whatever its type is."""
+        """Tell whether it is a key of the examples; the model takes it for a category, whatever its type is."""
         return not self.view
 
     @property
     def is_text(self) -> bool:
-        """Whether the model reads it as a category."""
+        """Tell whether the model reads it as a category."""
         return self.is_key or self.dtype == "str"
 
 
@@ -100,7 +101,7 @@ class Manifest(Spec):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The manifest of a bundle.
+        """Read the manifest of a bundle.
 
         Raises:
             IntegrityError: There is none, or it is not one that this version reads.
@@ -133,27 +134,27 @@ class Manifest(Spec):
 
     @property
     def score_output(self) -> str:
-        """What the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
-        return self.score.rpartition(".")[2]
+        """Name what the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
+        return OutputRef.parse(self.score).output
 
     @property
     def serving(self) -> ServingSpec:
-        """How the bundle is to be served."""
+        """Return how the bundle is to be served."""
         return ServingSpec.model_validate(self.config.get("serving", {}))
 
     @property
     def features(self) -> FeaturesSpec:
-        """The declared feature views."""
+        """Return the declared feature views."""
         return FeaturesSpec.model_validate(self.config["features"])
 
     @property
     def problem(self) -> ProblemSpec:
-        """The declared problem."""
+        """Return the declared problem."""
         return ProblemSpec.model_validate(self.config["problem"])
 
     @property
     def model(self) -> ModelSpec:
-        """The declared model; imports the extensions that register its components first."""
+        """Return the declared model; the extensions that register its components are imported first."""
         for module in self.config.get("extensions", []):
             importlib.import_module(module)
         return ModelSpec.model_validate(self.config["model"])
@@ -162,7 +163,7 @@ class Manifest(Spec):
 def describe_inputs(
     names: Mapping[str, Dtype], features: FeaturesSpec, entities: Mapping[str, str]
 ) -> list[InputField]:
-    """The inputs with what their views say of them."""
+    """Describe the inputs by what their views say of them."""
     return [_describe(name, dtype, features, entities) for name, dtype in names.items()]
 
 
@@ -196,5 +197,5 @@ def _description(view: FeatureViewSpec, column: str) -> str:
 
 
 def now() -> datetime:
-    """This moment in UTC, to the second."""
+    """Return this moment in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

@@ -178,6 +178,7 @@ def _checked_filters(market: Any, filters: dict[str, str | None]) -> dict[str, s
 def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
     from proml_kedro.commands.render import description_as_json, description_as_text
     from proml_kedro.features.views.freshness import freshness
+    from proml_kedro.results.names import table_file
 
     project, market = _market(conf_source, overrides, env)
     entries = market.get(name)
@@ -185,7 +186,7 @@ def _describe(name: str, overrides: tuple[str, ...], as_json: bool, env: str | N
         raise UserError(Mistake("", unknown("feature", name, market.names())))
     show = description_as_json if as_json else description_as_text
     for entry in entries:
-        table = project.data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
+        table = table_file(project.places.at("feature_tables", entry.problem), entry.view)
         click.echo(show(entry, freshness(table), market.similar(entry)))
 
 
@@ -214,7 +215,7 @@ def _validate(overrides: tuple[str, ...], env: str | None, conf_source: str) -> 
 
     project, market = _market(conf_source, overrides, env)
     declared = [(one.problem, one.features) for one in project.problems()[0]]
-    findings = validate(market.all(), project.data_dir, project.spec.hardware, declared)
+    findings = validate(market.all(), project.places, project.spec.hardware, declared)
     for finding in findings:
         click.echo(str(finding))
     errors = sum(finding.level == "error" for finding in findings)

@@ -128,11 +128,10 @@ def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, A
     moments = {name: until for name, (until, _) in open_rows(project).held().items() if name in run.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
-    from proml_kedro.features.feast.repository import feature_tables_folder
     from proml_kedro.features.online.consistency import as_result, check_consistency
 
     store = _open(project)
-    tables = feature_tables_folder(run.problem, project.data_dir)
+    tables = project.places.at("feature_tables")
     with _answering():
         columns = run.features.columns()
         found = check_consistency(store, run.features, columns, moments, tables, run.hardware, rows, tolerance)

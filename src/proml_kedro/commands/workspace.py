@@ -92,17 +92,17 @@ class ProjectSource:
 
     def stamp(self) -> str:
         """When each configuration file was written, which results there are, and the hour: ages are shown too."""
-        from proml_kedro.artifacts import fingerprint
+        from proml_kedro.digests import fingerprint
 
         hour = datetime.now(UTC).strftime("%Y-%m-%d %H")
         return fingerprint([hour, *map(_written_at, self._project.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
-        from proml_kedro.workspace.results import model_folders
+        from proml_kedro.workspace.results import result_folders
 
-        for folder in model_folders(self._project.data_dir):
-            yield from sorted(one for one in folder.iterdir() if one.is_dir())
-        yield from sorted(self._project.data_dir.glob("*/feature_tables"))
+        for folders in result_folders(self._project.places).values():
+            yield from folders.values()
+        yield from self._project.places.find("feature_tables").values()
 
     def load(self) -> Content:
         """The content as it is now.
@@ -124,7 +124,7 @@ class ProjectSource:
         def written(problem: str) -> Mapping[str, Any]:
             return declared().get(problem, {})
 
-        return Content.of(market, project.data_dir, project.spec.hardware, written, notices)
+        return Content.of(market, project.places, project.spec.hardware, written, notices)
 
 
 def _written_at(file: Path) -> str:

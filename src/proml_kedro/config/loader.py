@@ -18,6 +18,7 @@ from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
     from proml_kedro.config.configuration import Configuration
+    from proml_kedro.results import Places
 
 OVERRIDES = "overrides"
 """The runtime parameter under which the command line passes overrides, as they were written."""
@@ -91,6 +92,16 @@ class HydraConfigLoader(AbstractConfigLoader):
             key: Dotted path; None comes back for the empty one.
         """
         return self.loaded.composition.origins.where(key)
+
+    def places(self, base: Path) -> Places:
+        """Find where results lie, of every problem and model, as the catalog says.
+
+        Args:
+            base: The folder that relative places begin at: the project's.
+        """
+        from proml_kedro.config.result_places import result_places
+
+        return result_places(self.loaded.composition.config, self.loaded.run, base)
 
     def __getitem__(self, key: str) -> Any:
         """Return what Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.

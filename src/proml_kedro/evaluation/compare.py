@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
-from proml_kedro.evaluation.result import Difference, Evaluation, RankingFacts
+from proml_kedro.evaluation.result import Difference, Evaluation
 from proml_kedro.evaluation.rows import Grouping, ScoredRows
+from proml_kedro.results import RankingFacts
 from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, RankingSpec
 
 AnyArray = npt.NDArray[Any]

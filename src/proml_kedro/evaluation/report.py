@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.plots import BLUE, ORANGE
+from proml_kedro.results import Importance, Metrics
+from proml_kedro.results.names import REPORTS
 
 _PLOTS = ("calibration", "scores", "weeks", "importance")
 
@@ -42,18 +43,18 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
     """
     baseline = rows.baseline.name if rows.baseline else None
     content = {**result.as_dict(), "candidate_name": rows.candidate.name, "baseline_name": baseline}
-    (folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
+    Metrics.of(content).write(folder)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
     plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
     plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
     if rows.days is not None:
         plot_weeks(folder / "weeks.png", rows.label, rows.days, lines, next(iter(result.candidate)))
     if insight.importance:
-        (folder / "importance.json").write_text(json.dumps(dict(insight.importance), indent=2) + "\n")
+        Importance(insight.importance).write(folder)
         plot_importance(folder / "importance.png", insight.importance)
     plots = [name for name in _PLOTS if (folder / f"{name}.png").exists()]
     text = [*_markdown(result, content, plots), *insight.lines]
-    (folder / "report.md").write_text("\n".join(text) + "\n")
+    (folder / REPORTS["evaluation"]).write_text("\n".join(text) + "\n")
 
 
 def _in_colours(rows: ScoredRows) -> Iterator[tuple[ModelScores, str]]:

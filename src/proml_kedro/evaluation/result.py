@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from proml_kedro.results import RankingFacts
 from proml_kedro.spec.problem import Task
 
 
@@ -29,23 +30,6 @@ class Difference:
     high: float
     standard_error: float
     p_value: float
-
-
-@dataclass(frozen=True)
-class RankingFacts:
-    """The groups that an order is judged in.
-
-    Attributes:
-        within: What makes rows a group.
-        groups: Number of groups.
-        without_positive: Number of groups without a positive row, which no figure counts.
-        drawn_by: What the bootstrap draws as a whole: clusters, or groups where these have rows in several clusters.
-    """
-
-    within: str
-    groups: int
-    without_positive: int
-    drawn_by: str
 
 
 @dataclass(frozen=True)

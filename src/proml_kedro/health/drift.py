@@ -10,10 +10,10 @@ from proml_kedro.health.calibrate import Movements
 from proml_kedro.health.check import ColumnPair, DriftCheck, checks_of
 from proml_kedro.health.profile import ReferenceProfile, count, missing
 from proml_kedro.health.profile import profile as make_profile
-from proml_kedro.health.result import ColumnVerdict, DriftResult, Finding, Measurement, Verdict
 from proml_kedro.health.schema_check import schema_problem
 from proml_kedro.health.statistics import benjamini_hochberg, scale_ratio
 from proml_kedro.models.component import Columns, Input
+from proml_kedro.results.drift import ColumnDrift, ColumnVerdict, DriftResult, Measurement, Verdict
 from proml_kedro.spec.monitoring import STANDARD_CHECKS, DriftCheckSpec, GateSpec
 
 _SEVERITY = ("drift", "warn", "ok")
@@ -92,7 +92,7 @@ def _notices(
     yield from (f"{name}: not checked, nothing reads it" for name in current if name not in expected)
 
 
-def _findings(pairs: Sequence[ColumnPair], gate: GateSpec, movements: Movements) -> Iterator[Finding]:
+def _findings(pairs: Sequence[ColumnPair], gate: GateSpec, movements: Movements) -> Iterator[ColumnDrift]:
     outcomes: dict[str, dict[str, _Outcome]] = {pair.name: {} for pair in pairs}
     for name, check in checks_of(gate).items():
         asked = [pair for pair in pairs if pair.problem is None or not check.reads_values]
@@ -117,15 +117,15 @@ def _defined(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec) -> Finding:
+def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec) -> ColumnDrift:
     messages = {name: one.message for name, one in outcomes.items() if one.message is not None}
     reasons = tuple(messages)
     verdict: ColumnVerdict = "drift" if set(reasons) & set(gate.fail_on) else "warn" if reasons else "ok"
     message = "; ".join(messages.values())
     if pair.problem is not None:
-        return Finding(pair.name, verdict, reasons, message)
+        return ColumnDrift(pair.name, verdict, reasons, message)
     distribution = outcomes["distribution"].measurement
-    return Finding(
+    return ColumnDrift(
         name=pair.name,
         verdict=verdict,
         reasons=reasons,
@@ -140,15 +140,15 @@ def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec)
     )
 
 
-def _worst_first(one: Finding) -> tuple[int, float]:
+def _worst_first(one: ColumnDrift) -> tuple[int, float]:
     return _SEVERITY.index(one.verdict), -(one.psi or 0.0) / (one.threshold or 1.0)
 
 
-def _flagged_share(findings: Sequence[Finding]) -> float:
+def _flagged_share(findings: Sequence[ColumnDrift]) -> float:
     return sum(one.verdict != "ok" for one in findings) / len(findings) if findings else 0.0
 
 
-def _verdict(findings: Sequence[Finding], gate: GateSpec) -> Verdict:
+def _verdict(findings: Sequence[ColumnDrift], gate: GateSpec) -> Verdict:
     share = _flagged_share(findings)
     if any(one.verdict == "drift" for one in findings) or share >= gate.fail_share:
         return "drift"

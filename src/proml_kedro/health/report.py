@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
-from proml_kedro.health.result import DriftResult
 from proml_kedro.plots import GREEN, GREY, ORANGE, RED, figure
+from proml_kedro.results import DriftResult
+from proml_kedro.results.names import DRIFT_JUNIT, DRIFT_PLOT, DRIFT_SUMMARY
 
 _COLOURS = {"ok": GREEN, "warn": ORANGE, "drift": RED}
 _MEANINGS = {"ok": "like the reference", "warn": "differs", "drift": "drifted"}
@@ -24,11 +24,11 @@ def write_result(folder: Path, result: DriftResult, name: str) -> None:
         result: The verdict.
         name: What was checked.
     """
-    (folder / "drift.json").write_text(json.dumps(result.as_dict(), indent=2) + "\n")
-    (folder / "drift.md").write_text("\n".join(_markdown(result, name)) + "\n")
-    _write_junit(folder / "drift.xml", result, name)
+    result.write(folder)
+    (folder / DRIFT_SUMMARY).write_text("\n".join(_markdown(result, name)) + "\n")
+    _write_junit(folder / DRIFT_JUNIT, result, name)
     if result.columns:
-        _plot(folder / "drift.png", result)
+        _plot(folder / DRIFT_PLOT, result)
 
 
 def show_in_ci(markdown: Path) -> None:

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from sqlite3 import OperationalError
 from typing import Any, TypeVar
 
-import yaml
-from yaml import YAMLError
-
-from proml_kedro.artifacts import code_fingerprint, fingerprint
+from proml_kedro.bundle import BundleOutline
+from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, Facts, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Project
+from proml_kedro.results import Importance, Places, TrainingSetFacts, UnreadableError
+from proml_kedro.results.names import MANIFEST
+from proml_kedro.source_code import code_fingerprint
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import input_types, is_entity, matching
 
 T = TypeVar("T")
 
-_FACTS = ("training_set/training_set.json", "evaluation/importance.json", "bundle/proml.yaml")
-"""Results that say something of features, below ``<data>/<problem>/<model>``."""
+_FACTS = {"training_set": TrainingSetFacts.FILE, "evaluation": Importance.FILE, "bundle": MANIFEST}
+"""Results that say something of features, and the file that says it."""
 
 
 def open_market(project: Project) -> tuple[Market, list[str]]:
-    """The index for this configuration and these results; made when there is none yet.
+    """Open the index for this configuration and these results; make it when there is none yet.
 
     Args:
         project: What the command works on.
@@ -43,7 +43,7 @@ def open_market(project: Project) -> tuple[Market, list[str]]:
         return Market(file), []
     problems, notices = project.problems()
     inputs = project.model_inputs()
-    results = _Results(project.data_dir)
+    results = _ResultFacts(project.places)
     entries = [entry for one in problems for entry in _entries(one, inputs, results)]
     try:
         market = Market.build(file, entries)
@@ -61,25 +61,23 @@ def open_market(project: Project) -> tuple[Market, list[str]]:
 
 
 def _fingerprint(project: Project) -> str:
-    """A digest of all that the index is made from."""
+    """Return a digest of all that the index is made from."""
     return fingerprint(
         {
             "format": FORMAT,
-            "code": [code_fingerprint(name) for name in ("marketplace", "project")],
+            "code": code_fingerprint("marketplace", "project", remember=project.data_dir / "features" / "imports.json"),
             "files": {str(file): file.read_text(encoding="utf-8", errors="replace") for file in project.files()},
             "overrides": project.overrides,
             "env": project.env,
             # A result is a link to a folder that never changes.
-            "results": [str(file.resolve()) for pattern in _FACTS for file in _results(project.data_dir, pattern)],
+            "results": [
+                str(one.resolve()) for name, file in _FACTS.items() for one in project.places.files(name, file)
+            ],
         }
     )
 
 
-def _results(data_dir: Path, pattern: str, problem: str = "*") -> list[Path]:
-    return sorted(data_dir.glob(f"{problem}/*/{pattern}"))
-
-
-def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results) -> Iterator[Entry]:
+def _entries(declared: Declared, inputs: dict[str, list[str]], results: _ResultFacts) -> Iterator[Entry]:
     types = input_types(declared.problem, declared.features)
     facts = Facts(
         models={model: reads for model, patterns in inputs.items() if (reads := _reads(patterns, types))},
@@ -89,63 +87,54 @@ def _entries(declared: Declared, inputs: dict[str, list[str]], results: _Results
 
 
 def _reads(patterns: list[str], types: Mapping[str, Dtype]) -> list[str]:
-    """The features that a model reads, beside keys; none when it was written for another problem."""
+    """Return the features that a model reads, beside keys; none when it was written for another problem."""
     matches = [list(matching(pattern, types)) for pattern in patterns]
     return sorted({name for found in matches for name in found if not is_entity(name)}) if all(matches) else []
 
 
-class _Results:
-    """What results say of features; what cannot be read is left out and named.
+class _ResultFacts:
+    """Facts of results about features; a file that cannot be read is omitted and named.
 
     Args:
-        data_dir: Where results are kept.
+        places: Where results lie.
 
     Attributes:
         unreadable: A line for each file that cannot be read.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self.unreadable: list[str] = []
 
     def facts(self, problem: str) -> dict[str, Any]:
-        """Bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
-        training_set, importance, bundle = _FACTS
+        """Return bundles, shares of missing values, and importances, as :class:`Facts` takes them."""
+        sets = self._read(problem, "training_set", TrainingSetFacts.read)
+        importances = self._read(problem, "evaluation", Importance.read)
         return {
-            "bundles": dict(self._read(problem, bundle, _read_bundle)),
-            "null_share": _largest(self._read(problem, training_set, _read_null_share)),
-            "importance": _largest(self._read(problem, importance, _read_importance)),
+            "bundles": {
+                one.tag: [field.name for field in one.inputs]
+                for one in self._read(problem, "bundle", BundleOutline.read)
+            },
+            "null_share": _largest(map(_known_shares, sets)),
+            "importance": _largest(one.shares for one in importances),
         }
 
-    def _read(self, problem: str, pattern: str, read: Callable[[str], T]) -> list[T]:
+    def _read(self, problem: str, name: str, read: Callable[[Path], T]) -> list[T]:
         found = []
-        for file in _results(self._data_dir, pattern, problem):
+        for file in self._places.files(name, _FACTS[name], problem):
             try:
-                found.append(read(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError):
+                found.append(read(file.parent))
+            except UnreadableError:
                 self.unreadable.append(f"{file} cannot be read, and is left out: `kedro run reuse=false` makes it anew")
         return found
 
 
-def _read_bundle(text: str) -> tuple[str, list[str]]:
-    content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    return f"{content['name']}:{content['version']}", [one["name"] for one in content["schema"]["inputs"]]
-
-
-def _read_null_share(text: str) -> dict[str, float]:
-    return _as_numbers(json.loads(text)["null_share"])
-
-
-def _read_importance(text: str) -> dict[str, float]:
-    return _as_numbers(json.loads(text))
-
-
-def _as_numbers(content: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in content.items() if value is not None}
+def _known_shares(facts: TrainingSetFacts) -> dict[str, float]:
+    return {name: share for name, share in facts.null_share.items() if share is not None}
 
 
 def _largest(files: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The largest value that any of the files has for each feature."""
+    """Return the largest value that any of the files has for each feature."""
     largest: dict[str, float] = {}
     for file in files:
         for name, value in file.items():

@@ -16,6 +16,7 @@ from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.results import Places
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -44,7 +45,7 @@ class Finding:
 
 def validate(
     entries: Iterable[Entry],
-    data_dir: Path,
+    places: Places,
     hardware: HardwareSpec,
     problems: Iterable[tuple[ProblemSpec, FeaturesSpec]] = (),
 ) -> list[Finding]:
@@ -55,7 +56,7 @@ def validate(
 
     Args:
         entries: The features.
-        data_dir: Where results are kept.
+        places: Where results lie.
         hardware: The machine.
         problems: The problems that they belong to, to look for what only the label may know.
     """
@@ -64,12 +65,12 @@ def validate(
     with connect(hardware) as session:
         for (problem, view), group in groupby(ordered, key=lambda one: (one.problem, one.view)):
             features = [one for one in group if one.entity != REQUEST]
-            views = Tables(session, data_dir / problem / "feature_tables")
+            views = Tables(session, places.at("feature_tables", problem))
             if features and view in views:
                 findings += _in_table(features, views.relation(view))
-                findings += _in_source(features, Tables(session, data_dir / problem / "tables"))
+                findings += _in_source(features, Tables(session, places.at("tables", problem)))
     findings += [found for problem, features in problems for found in _leaking(problem, features, ordered)]
-    findings += _leaking_in_data(ordered, data_dir, hardware)
+    findings += _leaking_in_data(ordered, places, hardware)
     return sorted(dict.fromkeys(findings), key=lambda one: (_line(one.place), one.feature, one.message))
 
 
@@ -137,13 +138,13 @@ def _leaking(problem: ProblemSpec, features: FeaturesSpec, entries: Sequence[Ent
                 yield Finding("error", entry.place, entry.name, message)
 
 
-def _leaking_in_data(entries: Sequence[Entry], data_dir: Path, hardware: HardwareSpec) -> Iterator[Finding]:
+def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: HardwareSpec) -> Iterator[Finding]:
     """Features that predict the label of a training set alone."""
     by_name = {(one.problem, one.name): one for one in entries}
     for problem in dict.fromkeys(one.problem for one in entries):
         names = [name for other, name in by_name if other == problem]
         seen: set[Path] = set()
-        for file in sorted(data_dir.glob(f"{problem}/*/training_set/{FILE}")):
+        for file in places.files("training_set", FILE, problem):
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())

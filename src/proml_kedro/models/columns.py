@@ -116,8 +116,8 @@ class ParquetRows:
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
         """Read columns as ``pyarrow.RecordBatch``, in the order of the file, at most ``rows`` rows at a time.
 
-        One row group is in memory at a time. A row group without a row of the split is not read, and one of the split
-        alone is not filtered; its statistics tell.
+        One batch is in memory, and what is stored of its row group. A row group without a row of the split is not read,
+        and one of the split alone is not filtered; its statistics tell.
         """
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
@@ -127,12 +127,12 @@ class ParquetRows:
                 share = _share_of_split(file.metadata.row_group(group), self.split)
                 if share == "none":
                     continue
-                if share == "all":
-                    table = file.read_row_group(group, list(names), use_threads=False)
-                else:
-                    table = file.read_row_group(group, [*names, SPLIT], use_threads=False)
-                    table = table.filter(pc.equal(table[SPLIT], self.split)).select(list(names))
-                yield from (batch for batch in table.to_batches(max_chunksize=rows) if batch.num_rows)
+                read = list(names) if share == "all" else list(dict.fromkeys([*names, SPLIT]))
+                for batch in file.iter_batches(rows, [group], read, use_threads=False):
+                    if share == "some":
+                        batch = batch.filter(pc.equal(batch.column(SPLIT), self.split)).select(list(names))
+                    if batch.num_rows:
+                        yield batch
 
 
 def _share_of_split(group: Any, split: SplitName) -> Literal["all", "some", "none"]:

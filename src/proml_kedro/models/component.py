@@ -43,17 +43,17 @@ class Input:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether values are categories."""
+        """Tell whether values are categories."""
         return self.dtype == "str"
 
     @property
     def is_entity(self) -> bool:
-        """Whether it is a key of the examples, not a feature."""
+        """Tell whether it is a key of the examples, not a feature."""
         return is_entity(self.name)
 
     @property
     def size(self) -> int | None:
-        """Length of a vector; None for numbers and categories."""
+        """Return the length of a vector; None for numbers and categories."""
         return vector_size(self.dtype)
 
 
@@ -89,16 +89,16 @@ class RowSource(Protocol):
 
     @property
     def precision(self) -> str:
-        """Floating point type of numbers and vectors."""
+        """Return the floating point type of numbers and vectors."""
 
     def __len__(self) -> int:
-        """The number of rows."""
+        """Count the rows."""
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
-        """The inputs in the order of the rows, at most ``rows`` of them at a time."""
+        """Read the inputs in the order of the rows, at most ``rows`` rows at a time."""
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """The same as ``pyarrow.RecordBatch``, in the types that values are stored in."""
+        """Read columns as ``pyarrow.RecordBatch``, in the types that values are stored in."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +184,13 @@ class Description(Protocol):
     """What a component of a declared model will look like, as it is shown before any training."""
 
     def facts(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
 
     def sections(self) -> Iterable[str | Sequence[Sequence[str]]]:
-        """Lines of text, and tables as rows of cells of which the first is the heading."""
+        """Return lines of text, and tables as rows of cells of which the first is the heading."""
 
     def drawing(self, name: str) -> str:
-        """An SVG image of the component, which is called ``name``."""
+        """Draw the component, which is called ``name``, as an SVG image."""
 
 
 class Component(ABC):
@@ -226,10 +226,10 @@ class Component(ABC):
     @classmethod
     @abstractmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
-        """The component that :meth:`save` wrote; it scores with one thread."""
+        """Read the component that :meth:`save` wrote; it scores with one thread."""
 
     def importance(self) -> dict[str, float]:
-        """Share of each input in what was learned, summing to 1; empty when the kind has no such notion."""
+        """Return the share of each input in what was learned, summing to 1; empty when the kind has no such notion."""
         return {}
 
     def describe(self, categories: int, key: str) -> Description | None:
@@ -257,7 +257,7 @@ class Component(ABC):
         return []
 
     def summary(self) -> dict[str, Any]:
-        """Facts about the fit worth printing, such as the number of trees."""
+        """Return facts about the fit worth printing, such as the number of trees."""
         return {}
 
 
@@ -272,5 +272,5 @@ class Stateless(Component):
 
     @classmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
-        """The component, as its spec says it is."""
+        """Make the component, which its spec describes completely."""
         return cls(spec, inputs)

@@ -82,16 +82,16 @@ class HasEffects(Protocol):
 
     @property
     def entity_inputs(self) -> list[str]:
-        """The inputs that entities are named by."""
+        """List the inputs that entities are named by."""
 
     def effects_of(self, entity: Mapping[str, str]) -> list[EntityEffect]:
-        """The coefficients of an entity, inputs to values, in every effect whose inputs are all given."""
+        """Find the coefficients of an entity, inputs to values, in every effect whose inputs are all given."""
 
     def most_different(self, count: int) -> list[EntityEffect]:
-        """For each coefficient of each effect the ``count`` entities that are farthest from the population."""
+        """Find for each coefficient of each effect the ``count`` entities that are farthest from the population."""
 
     def fixed_effects(self) -> list[FixedEffect]:
-        """The coefficients that hold for all rows."""
+        """List the coefficients that hold for all rows."""
 
     def population(self) -> list[Population]:
-        """How the coefficients of each random effect differ over the entities."""
+        """Describe how the coefficients of each random effect differ over the entities."""

@@ -9,7 +9,7 @@ from proml_kedro.models.component import Component
 
 
 def component_of(kind: str) -> type[Component]:
-    """The class of the components of a kind, imported now if it has not been.
+    """Find the class of the components of a kind; it is imported now if it has not been.
 
     Args:
         kind: A name of the registry; it may stand for a class, for a package that offers one as ``Component``, or for a
@@ -24,7 +24,7 @@ def component_of(kind: str) -> type[Component]:
 
 
 def modules_of(kind: str) -> list[str]:
-    """The modules of a kind: where its name leads to, and where the class of its components is defined.
+    """List the modules of a kind: where its name leads to, and where the class of its components is defined.
 
     Raises:
         UnknownNameError: Nothing has that name.

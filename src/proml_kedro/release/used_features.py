@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
+from proml_kedro.bundle import BundleOutline, InputOutline
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results import Places, UnreadableError
+from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 
-def refuse_removal(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path, allowed: bool = False) -> None:
-    """See that every feature that a bundle looks up online is still declared.
+def refuse_removal(problem: ProblemSpec, features: FeaturesSpec, places: Places, allowed: bool = False) -> None:
+    """Refuse a configuration in which a feature that a bundle looks up online is not declared any more.
 
     Args:
         problem: The problem.
         features: Its features, as they would be registered.
-        data_dir: Where results are kept; the newest bundle of each model is live.
+        places: Where results lie; the newest bundle of each model is live.
         allowed: Whether the user has said that they may go.
 
     Raises:
         UserError: One is gone, or has another type.
     """
-    mistakes = [] if allowed else list(_removed(problem, features, data_dir))
+    mistakes = [] if allowed else list(_removed(problem, features, places))
     if mistakes:
         raise UserError(*mistakes)
 
 
-def _removed(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) -> Iterator[Mistake]:
+def _removed(problem: ProblemSpec, features: FeaturesSpec, places: Places) -> Iterator[Mistake]:
     declared = features.columns()
-    for file in sorted(data_dir.glob(f"{problem.name}/*/bundle/proml.yaml")):
-        manifest = _read(file)
-        for one in manifest.get("schema", {}).get("inputs", ()):
-            name, dtype = str(one.get("name")), one.get("dtype")
-            if one.get("request") or declared.get(name) == dtype:
-                continue
-            gone = f"is {declared[name]} now, but was {dtype}" if name in declared else "is no longer declared"
-            view = name.partition(".")[0]
-            bundle = f"{file.parent} ({manifest.get('name')}:{manifest.get('version')})"
-            yield Mistake(
-                f"features.{view}" if view in features.views else "features",
-                f"'{name}' {gone}, and the bundle {bundle} reads it; declare it, "
-                "or say remove_used_features=true when that bundle is not served any more",
-            )
+    for folder in places.find("bundle", problem.name).values():
+        with suppress(UnreadableError):  # which is for those to say who serve it
+            bundle = BundleOutline.read(folder)
+            yield from (_mistake(one, features, f"{folder} ({bundle.tag})") for one in _lost(bundle, declared))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """A bundle's manifest; nothing when it cannot be read, which is for those to say who serve it."""
-    import yaml
+def _lost(bundle: BundleOutline, declared: Mapping[str, Dtype]) -> Iterator[InputOutline]:
+    """Find the inputs that are looked up online and not declared as they were."""
+    return (one for one in bundle.inputs if not one.request and declared.get(one.name) != one.dtype)
 
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
+
+def _mistake(lost: InputOutline, features: FeaturesSpec, bundle: str) -> Mistake:
+    now = features.columns().get(lost.name)
+    gone = f"is {now} now, but was {lost.dtype}" if now else "is no longer declared"
+    view = lost.name.partition(".")[0]
+    return Mistake(
+        f"features.{view}" if view in features.views else "features",
+        f"'{lost.name}' {gone}, and the bundle {bundle} reads it; declare it, "
+        "or say remove_used_features=true when that bundle is not served any more",
+    )

@@ -85,10 +85,12 @@ def _imports_of(module: str) -> Iterator[str]:
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that only a type checker sees."""
+    """Yield all nodes but those that only a type checker sees, and what a package offers on demand alone."""
     for node in ast.iter_child_nodes(tree):
         yield node
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":  # a kind's component is named by itself
             continue
         yield from _runtime_nodes(node)
 

@@ -13,7 +13,7 @@ from proml_kedro.spec.problem import ProblemSpec
 
 
 def input_types(problem: ProblemSpec, features: FeaturesSpec) -> dict[str, Dtype]:
-    """Everything a component may read besides other components, with its type.
+    """List everything a component may read besides other components, with its type.
 
     Features come first, as ``view.feature`` in declared order, then the entities, which are categories by whatever
     type their keys have in the data.
@@ -22,7 +22,7 @@ def input_types(problem: ProblemSpec, features: FeaturesSpec) -> dict[str, Dtype
 
 
 def matching(pattern: str, names: Iterable[str]) -> Iterator[str]:
-    """The names that a pattern means.
+    """Find the names that a pattern means.
 
     ``*`` stands for features only: a key is read when it is named, never because a pattern happens to fit.
     """
@@ -30,7 +30,7 @@ def matching(pattern: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def outputs_meant(pattern: str, outputs: Iterable[OutputRef]) -> list[OutputRef]:
-    """The outputs of other components that a pattern means.
+    """Find the outputs of other components that a pattern means.
 
     The component is named; ``*`` may stand only behind it, as in ``towers.member_*``. A bare ``*`` is for features: it
     must not tie a component to its own output. The name of a component alone means its output if it has just one.
@@ -47,12 +47,12 @@ def outputs_meant(pattern: str, outputs: Iterable[OutputRef]) -> list[OutputRef]
 
 
 def is_entity(name: str) -> bool:
-    """Whether an input is an entity of the problem and not a feature or an output, which have a dot."""
+    """Tell whether an input is an entity of the problem and not a feature or an output, which have a dot."""
     return "." not in name
 
 
 def read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Mapping[OutputRef, Dtype]) -> dict[str, Dtype]:
-    """What a component reads, with types, in the order of its inputs.
+    """Find what a component reads, with types, in the order of its inputs.
 
     ``*`` stands for those of a type that the kind can read; what is named is read in any case.
 
@@ -71,11 +71,11 @@ def read_by(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Mapping[Ou
 
 
 def position_of(name: str, patterns: Sequence[str]) -> int:
-    """The position of the first pattern that means an input; the name of a component alone means its output."""
+    """Find the position of the first pattern that means an input; the name of a component alone means its output."""
     return next(at for at, one in enumerate(patterns) if fnmatchcase(name, one) or name.partition(".")[0] == one)
 
 
 def components_read(spec: ComponentSpec, types: Mapping[str, Dtype], outputs: Mapping[OutputRef, Dtype]) -> list[str]:
-    """The components whose outputs a component reads, each once."""
+    """Find the components whose outputs a component reads, each once."""
     read = [name for name in read_by(spec, types, outputs) if name not in types]
     return list(dict.fromkeys(OutputRef.parse(name).component for name in read))

@@ -48,12 +48,18 @@ class ComponentSpec(Spec):
     inputs_key: ClassVar[str] = "inputs"
     """The YAML key that names the inputs."""
 
+    requires: ClassVar[tuple[str, ...]] = ()
+    """The distributions whose versions change what a component of this kind learns, such as ``scikit-learn``."""
+
+    example_change: ClassVar[str | None] = None
+    """An override below the component, as KEY=VALUE, that is worth a try; a run proposes it at its end."""
+
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
 
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
-        """What the component of this kind may say."""
+        """Find what a component of this kind may say."""
         try:
             chosen: type[Spec] = spec_of(str(value.get("kind"))) if isinstance(value, dict) else cls
         except UnknownNameError:
@@ -61,7 +67,7 @@ class ComponentSpec(Spec):
         return chosen
 
     def outputs(self, task: Task) -> tuple[Output, ...]:
-        """The arrays that the component gives; :func:`score_output` of the task makes it fit to be a score.
+        """List the arrays that the component gives; :func:`score_output` of the task makes it fit to be a score.
 
         Args:
             task: Of the problem.
@@ -69,23 +75,23 @@ class ComponentSpec(Spec):
         return (Output("margin"), Output(score_output(task)))
 
     def output_names(self, task: Task) -> tuple[str, ...]:
-        """The names of :meth:`outputs`."""
+        """List the names of :meth:`outputs`."""
         return tuple(one.name for one in self.outputs(task))
 
     @classmethod
     def can_read(cls, dtype: Dtype) -> bool:
-        """Whether a component of this kind can read inputs of a dtype."""
+        """Tell whether a component of this kind can read inputs of a dtype."""
         if dtype == "str":
             return cls.takes_categories
         return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
 
     @property
     def needs_earlier(self) -> str | None:
-        """The key inside of the component that asks for ``training.warm_start``, if one does."""
+        """Name the key inside of the component that asks for ``training.warm_start``, if one does."""
         return None
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
-        """Mistakes that show once it is known what the component reads and what is predicted.
+        """Find mistakes that show once it is known what the component reads and what is predicted.
 
         Args:
             inputs: Its inputs by name.
@@ -98,12 +104,12 @@ class ComponentSpec(Spec):
 
 
 def score_output(task: Task) -> str:
-    """The name of the output that is a model's score: a probability, or otherwise the mean of what is predicted."""
+    """Name the output that is a model's score: a probability, or otherwise the mean of what is predicted."""
     return "probability" if task == "binary" else "mean"
 
 
 def spec_of(kind: str) -> type[ComponentSpec]:
-    """What the YAML of a kind may say, without importing the component where its package gives ``Spec`` alone.
+    """Find what the YAML of a kind may say, without importing the component where its package gives ``Spec`` alone.
 
     Raises:
         UnknownNameError: Nothing has that name.
@@ -112,7 +118,7 @@ def spec_of(kind: str) -> type[ComponentSpec]:
 
 
 def spec_in(entry: Any) -> type[ComponentSpec]:
-    """The spec of an entry of the registry: ``Spec`` of a package or class, or a producer, which is one itself."""
+    """Find the spec of an entry of the registry: ``Spec`` of a package or class, or a producer, which is one itself."""
     spec: type[ComponentSpec] = getattr(entry, "Spec", entry)
     return spec
 
@@ -166,7 +172,7 @@ class ModelSpec(Spec):
     training: TrainingSpec = TrainingSpec()
 
     def outputs(self, task: Task) -> dict[OutputRef, Dtype]:
-        """What the components give, with the type of each.
+        """List what the components give, with the type of each.
 
         Args:
             task: Of the problem.

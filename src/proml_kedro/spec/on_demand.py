@@ -10,6 +10,7 @@ from proml_kedro.spec.expression import Node, columns, parse
 from proml_kedro.spec.expression_types import check_dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
+from proml_kedro.spec.order import CircleError, in_order
 
 
 def expressions(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Node]:
@@ -20,24 +21,18 @@ def expressions(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Node]
         names: ``view.feature``; others are ignored.
 
     Raises:
-        ValueError: An expression cannot be read, or features need each other in a circle.
+        ValueError: An expression cannot be read.
+        CircleError: Features need each other in a circle.
     """
-    found: dict[str, Node] = {}
-
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        text = _texts(features).get(name)
-        if text is None or name in found:
-            return
-        if name in path:
-            raise ValueError(f"needs itself: {' -> '.join([*path[path.index(name) :], name])}")
-        node = parse(text)
-        for other in columns(node):
-            visit(other, (*path, name))
-        found[name] = node
-
-    for name in names:
-        visit(name, ())
-    return found
+    texts, nodes = _texts(features), dict[str, Node]()
+    pending = [name for name in names if name in texts]
+    while pending:
+        name = pending.pop(0)
+        if name not in nodes:
+            nodes[name] = parse(texts[name])
+            pending += [other for other in columns(nodes[name]) if other in texts]
+    needs = {name: [other for other in columns(node) if other in nodes] for name, node in nodes.items()}
+    return {name: nodes[name] for name in in_order(needs)}
 
 
 def bases(features: FeaturesSpec, names: Iterable[str]) -> dict[str, Dtype]:
@@ -75,11 +70,13 @@ def _check_cycles(features: FeaturesSpec) -> Iterator[Mistake]:
     for name in _texts(features):
         try:
             expressions(features, [name])
-        except ValueError as error:
-            circle = set(str(error).removeprefix("needs itself: ").split(" -> "))
-            if not circle & told:  # a circle once, not from each of its members
-                yield Mistake(_key(next(one for one in _texts(features) if one in circle)), str(error))
-            told |= circle
+        except CircleError as error:
+            if not told.intersection(error.path):  # a circle once, not from each of its members
+                first = next(one for one in _texts(features) if one in error.path)
+                circle, start = error.path[:-1], error.path.index(first)
+                path = [*circle[start:], *circle[:start], first]
+                yield Mistake(_key(first), f"needs itself: {' -> '.join(path)}")
+            told.update(error.path)
 
 
 def _key(name: str) -> str:

@@ -61,7 +61,7 @@ class TrainingSetSchema:
 
     Attributes:
         problem: The problem.
-        features: Features to write, as ``view.feature``, with their types.
+        features: Features to write, as ``view.feature``, with their types, in the order of the file.
     """
 
     problem: ProblemSpec

@@ -63,7 +63,7 @@ def check_no_pickle(folder: Path) -> None:
 
 
 def equal(left: Array, right: Array) -> bool:
-    """Whether two columns hold the same values, missing ones included."""
+    """Tell whether two columns hold the same values, missing ones included."""
     if left.dtype == object:
         return bool((left == right).all())
     return bool(np.array_equal(left, right, equal_nan=True))

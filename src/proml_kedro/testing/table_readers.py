@@ -52,10 +52,11 @@ def check_table_reader(name: str, folder: Path) -> None:
     if not kind.claims(str(config["source"])) and not (base / str(config["source"])).is_dir():
         assert config.get("reader") == name, "sample() has to name the reader that its source does not call for"
     _check_rows(_read(config, base, folder / "plain"), _ROWS, "read")
-    typed = _read({**config, "types": {"n": "VARCHAR"}}, base, folder / "typed")
+    types = config.get("types", {})
+    typed = _read({**config, "types": {**types, "n": "VARCHAR"}}, base, folder / "typed")
     assert typed["n"].type == pa.string(), "types do not apply: n is declared VARCHAR"
     _check_rows(typed.set_column(0, "n", typed["n"].cast(pa.int64())), _ROWS, "read with types")
-    _refused({**config, "types": {"nothing": "VARCHAR"}}, "problem.tables.t.types.nothing", base, folder)
+    _refused({**config, "types": {**types, "nothing": "VARCHAR"}}, "problem.tables.t.types.nothing", base, folder)
     if kind.reads_files:
         _refused({**config, "source": "not/there.file", "reader": name}, "problem.tables.t.source", base, folder)
     _check_fingerprint(kind, config, base, folder)

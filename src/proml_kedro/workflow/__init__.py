@@ -8,4 +8,4 @@ those of earlier runs.
 from proml_kedro.workflow.plan import make
 from proml_kedro.workflow.run import Run
 
-__all__ = ["Run", "make", "plan", "recipes", "steps", "stored"]
+__all__ = ["Run", "code", "make", "plan", "recipes", "steps", "stored"]

@@ -6,16 +6,16 @@ Only parts of the configuration that change a result are in its recipe, so that 
 
 from __future__ import annotations
 
-import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
-from proml_kedro.artifacts import Recipe, fingerprint
+from proml_kedro.artifacts import Recipe
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import read_by
 from proml_kedro.spec.on_demand import bases
+from proml_kedro.workflow.code import own_code, own_code_of
+
+_OWN_CODE = {"own_code": "code of extensions of your own"}
 
 
 def recipes_of(run: RunSpec) -> dict[str, Recipe]:
@@ -36,15 +36,25 @@ def tables(run: RunSpec) -> Recipe:
     problem = run.problem
     return Recipe(
         f"{problem.name}/tables",
-        {"tables": problem.tables, "examples": problem.examples, "generator": problem.generator},
-        called={name: f"problem.{name}" for name in ("tables", "examples", "generator")},
+        {
+            "tables": problem.tables,
+            "examples": problem.examples,
+            "generator": problem.generator,
+            **own_code_of(problem),
+        },
+        called={**{name: f"problem.{name}" for name in ("tables", "examples", "generator")}, **_OWN_CODE},
     )
 
 
 def feature_tables(run: RunSpec) -> Recipe:
     """Recipe of the feature tables."""
     stored = {name: view for name, view in run.features.views.items() if view.is_stored}
-    return Recipe(f"{run.problem.name}/feature_tables", {"features": stored}, {"tables": tables(run)})
+    return Recipe(
+        f"{run.problem.name}/feature_tables",
+        {"features": stored, **own_code_of(run.features)},
+        {"tables": tables(run)},
+        called=_OWN_CODE,
+    )
 
 
 def training_set(run: RunSpec) -> Recipe:
@@ -55,9 +65,10 @@ def training_set(run: RunSpec) -> Recipe:
             "problem": run.problem,
             "columns": columns_read(run, run.model, run.evaluation.baseline),
             "unstored": {name: view for name, view in run.features.views.items() if not view.is_stored},
+            **own_code_of(run.problem, run.features),
         },
         {"tables": tables(run), "feature_tables": feature_tables(run)},
-        called={"columns": "features that are read", "unstored": "features"},
+        called={"columns": "features that are read", "unstored": "features", **_OWN_CODE},
     )
 
 
@@ -87,7 +98,7 @@ def _trained(run: RunSpec, fitted: ModelSpec, key: str) -> Recipe:
         called={
             "model": key,
             "columns": "features that are read",
-            "own_code": "code of components of your own",
+            **_OWN_CODE,
         },
     )
 
@@ -96,13 +107,18 @@ def evaluation(run: RunSpec) -> Recipe:
     """Recipe of the evaluation."""
     return Recipe(
         f"{run.problem.name}/{run.model.name}/evaluation",
-        {"evaluation": run.evaluation, "neutral": run.features.neutral(), "seed": run.seed},
+        {
+            "evaluation": run.evaluation,
+            "neutral": run.features.neutral(),
+            "seed": run.seed,
+            **own_code_of(run.evaluation),
+        },
         {
             "training_set": training_set(run),
             "trained_model": trained_model(run),
             "trained_baseline": trained_baseline(run),
         },
-        called={"neutral": "neutral values of features"},
+        called={"neutral": "neutral values of features", **_OWN_CODE},
     )
 
 
@@ -130,16 +146,3 @@ def columns_read(run: RunSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]
     selected = {name for spec in components for name in read_by(spec, columns, {})}
     read = {*selected, *bases(run.features, selected)}
     return {name: dtype for name, dtype in columns.items() if name in read}
-
-
-def own_code(model: ModelSpec) -> dict[str, str]:
-    """A digest of the source of each kind of component that does not come with proml_kedro, by kind."""
-    from proml_kedro.models.kinds import modules_of
-
-    digests = {}
-    for kind in {spec.kind for spec in model.components.values()}:
-        modules = [sys.modules[name] for name in modules_of(kind) if not name.startswith("proml_kedro.")]
-        texts = [Path(file).read_text() for module in modules if (file := inspect.getsourcefile(module))]
-        if texts:
-            digests[kind] = fingerprint("".join(texts))
-    return digests

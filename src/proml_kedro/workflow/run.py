@@ -11,6 +11,7 @@ from typing import Self
 from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import check_device, limit_environment
+from proml_kedro.results import Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import input_types
@@ -25,16 +26,22 @@ class Run:
         spec: The configuration.
         store: Where results are made and found.
         base_path: The folder that holds ``conf``; relative paths in YAML begin there.
+        places: Where the newest result of each name lies, as the catalog says.
     """
 
     spec: RunSpec
     store: ArtifactStore
     base_path: Path
+    places: Places
 
     @classmethod
     def of(cls, spec: RunSpec, base_path: Path) -> Self:
-        """Make the run of a configuration whose data folder lies below ``base_path``, as a project's does."""
-        return cls(spec, ArtifactStore(base_path / spec.data_dir, spec.reuse), base_path)
+        """Make the run of a configuration whose data folder lies below ``base_path``, as a project's does.
+
+        Results lie where they do when no catalog moves them.
+        """
+        places = Places(spec.data_dir, spec.problem.name, spec.model.name, base=base_path)
+        return cls(spec, ArtifactStore(base_path / spec.data_dir, spec.reuse), base_path, places)
 
     @property
     def input_types(self) -> dict[str, Dtype]:

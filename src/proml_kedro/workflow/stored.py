@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe, as_json
+from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
+from proml_kedro.digests import as_json
 
 _SHOWN = 5
 """How many differences a message names."""

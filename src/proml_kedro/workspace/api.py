@@ -13,6 +13,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.evaluation.metric import higher_is_better
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.index import FACETS
+from proml_kedro.results import Consistency
 from proml_kedro.spec.features import window_length
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.definition import as_yaml
@@ -125,7 +126,7 @@ class Sketches:
     def distribution(self, content: Content, entry: Entry) -> dict[str, Any]:
         """How the values of a feature are distributed, or why that cannot be said."""
         try:
-            column = find_column(entry, content.data_dir)
+            column = find_column(entry, content.places)
             if column is None:
                 return {"nothing": "No values yet: a run computes them."}
             found: Distribution = self._once("sketch", column, content.hardware)
@@ -148,7 +149,7 @@ class Sketches:
 
     def _correlated(self, content: Content, entry: Entry) -> dict[str, float]:
         try:
-            column = find_column(entry, content.data_dir)
+            column = find_column(entry, content.places)
             found: dict[str, float] = self._once("correlations", column, content.hardware) if column else {}
         except (OSError, ValueError, UserError):  # said where the distribution would be
             return {}
@@ -196,10 +197,15 @@ def health(content: Content) -> list[dict[str, Any]]:
             **_of_model(one),
             "drift": one.drift.as_dict() if one.drift else None,
             "features": _declared(content, one, [column.name for column in one.drift.columns] if one.drift else ()),
-            "consistency": asdict(one.consistency) if one.consistency else None,
+            "consistency": _sums(one.consistency) if one.consistency else None,
         }
         for one in content.results
     ]
+
+
+def _sums(consistency: Consistency) -> dict[str, int]:
+    """What was compared and differs, without the single features."""
+    return {name: getattr(consistency, name) for name in ("features", "present", "mismatches")}
 
 
 def _of_model(result: ModelResult) -> dict[str, Any]:

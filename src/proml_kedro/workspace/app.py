@@ -80,7 +80,7 @@ class _Questions:
                 "version": self._live.stamp,
                 "features": len(content.market),
                 "models": len(content.results),
-                "data_dir": str(content.data_dir),
+                "data_dir": str(content.places.base / content.places.data_dir),
                 "notices": content.notices,
                 "mistakes": self._live.mistakes,
             }
@@ -119,7 +119,7 @@ class _Questions:
         """A file of a result."""
         where: Mapping[str, str] = request.path_params
         file = await run_in_threadpool(
-            report_file, self._live.content.data_dir, where["problem"], where["model"], where["result"], where["name"]
+            report_file, self._live.content.places, where["problem"], where["model"], where["result"], where["name"]
         )
         if file is None:
             return _refuse(404, "there is no such report")

@@ -14,9 +14,10 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.marketplace.entry import Entry
+from proml_kedro.results import Places
+from proml_kedro.results.names import examples_file
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.training_set import FILE
 from proml_kedro.workspace.snapshot import feature_table
 
 BINS = 32
@@ -82,7 +83,7 @@ class Column:
     place: str
 
 
-def find_column(entry: Entry, data_dir: Path) -> Column | None:
+def find_column(entry: Entry, places: Places) -> Column | None:
     """Find the values of a feature: as models learned from them if any did, otherwise as its view's table has them.
 
     Raises:
@@ -91,11 +92,12 @@ def find_column(entry: Entry, data_dir: Path) -> Column | None:
     """
     import pyarrow.parquet as pq
 
-    sets = sorted(data_dir.glob(f"{entry.problem}/*/training_set/{FILE}"), key=_modified, reverse=True)
-    for file in sets:
+    sets = {model: examples_file(folder) for (_, model), folder in places.find("training_set", entry.problem).items()}
+    there = {model: file for model, file in sets.items() if file.is_file()}
+    for model, file in sorted(there.items(), key=lambda one: _modified(one[1]), reverse=True):
         if entry.name in pq.read_schema(file).names:
-            return Column(file.resolve(), entry.name, f"training set of {file.parents[1].name}")
-    table, name = feature_table(data_dir, entry), FeatureRef.parse(entry.name).feature
+            return Column(file.resolve(), entry.name, f"training set of {model}")
+    table, name = feature_table(places, entry), FeatureRef.parse(entry.name).feature
     if table.is_file() and name in pq.read_schema(table).names:
         return Column(table.resolve(), name, f"feature table {entry.view}")
     return None

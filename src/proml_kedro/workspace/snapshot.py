@@ -14,6 +14,8 @@ from proml_kedro.errors import UserError
 from proml_kedro.features.views.freshness import Freshness, freshness
 from proml_kedro.marketplace.entry import REQUEST, Entry
 from proml_kedro.marketplace.index import Market
+from proml_kedro.results import Places
+from proml_kedro.results.names import table_file
 from proml_kedro.spec.expression import columns, parse
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.workspace.results import ModelResult, read_results, worst_drift
@@ -51,7 +53,7 @@ class Content:
 
     Attributes:
         market: The features.
-        data_dir: Where results are kept.
+        places: Where results lie.
         hardware: The machine.
         written: Problem → its feature views as they are written.
         notices: What had to be left out, and why.
@@ -62,7 +64,7 @@ class Content:
     """
 
     market: Market
-    data_dir: Path
+    places: Places
     hardware: HardwareSpec
     written: Callable[[str], Written]
     notices: Sequence[str] = ()
@@ -84,21 +86,21 @@ class Content:
     def of(
         cls,
         market: Market,
-        data_dir: Path,
+        places: Places,
         hardware: HardwareSpec,
         written: Callable[[str], Written],
         notices: Sequence[str] = (),
     ) -> Content:
-        """Read the results of a data folder, and make the index ready to be searched."""
+        """Read the results that lie at these places, and make the index ready to be searched."""
         market.warm()
-        results = read_results(data_dir)
+        results = read_results(places)
         now = datetime.now(UTC)
         entries = market.all()
         views = {(one.problem, one.view): one for one in entries}
-        tables = {key: _table(one, data_dir, now) for key, one in views.items()}
+        tables = {key: _table(one, places, now) for key, one in views.items()}
         market.add_facet(FRESHNESS, lambda problem, view: tables[problem, view].label)
         reads = {(one.problem, one.name): _reads(one) for one in entries if is_on_demand(one)}
-        return cls(market, data_dir, hardware, written, notices, results, worst_drift(results), tables, reads)
+        return cls(market, places, hardware, written, notices, results, worst_drift(results), tables, reads)
 
 
 def is_on_demand(entry: Entry) -> bool:
@@ -113,16 +115,16 @@ def _reads(entry: Entry) -> tuple[str, ...]:
         return ()
 
 
-def feature_table(data_dir: Path, entry: Entry) -> Path:
+def feature_table(places: Places, entry: Entry) -> Path:
     """Where the table of a feature's view is, if it was computed."""
-    return data_dir / entry.problem / "feature_tables" / f"{entry.view}.parquet"
+    return table_file(places.at("feature_tables", entry.problem), entry.view)
 
 
-def _table(entry: Entry, data_dir: Path, now: datetime) -> Table:
+def _table(entry: Entry, places: Places, now: datetime) -> Table:
     if entry.entity == REQUEST:
         return Table("on demand" if is_on_demand(entry) else "with the request")
     try:
-        fresh = freshness(feature_table(data_dir, entry))
+        fresh = freshness(feature_table(places, entry))
     except (OSError, ValueError):  # not a Parquet file, or one without these columns
         return Table("unreadable")
     if fresh is None:

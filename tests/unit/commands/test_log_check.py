@@ -30,7 +30,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     project = make_project(folder)
     project.write("features/shop.yaml", yaml.safe_dump(FEATURES, sort_keys=False))
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, FeaturesSpec.model_validate(FEATURES), "shop_trees", shop.features.columns())
+    register(
+        store, shop.problem, FeaturesSpec.model_validate(FEATURES), "shop_trees", shop.features.columns(), shop.views
+    )
     materialize_new(store, shop.views, VIEWS, END, HARDWARE)
     columns = {name: dtype for name, dtype in shop.features.columns().items() if name.partition(".")[0] in VIEWS}
     reader = OnlineFeatures(rows_at(store.config.online_store.path, "shop"), shop.features, columns)

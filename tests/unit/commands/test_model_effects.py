@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from proml_kedro.bundle import write_bundle
+from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.cli import cli
 from small import CITIES, METRICS, fit, make_bundle, make_config, write_training_set
 
@@ -34,11 +34,13 @@ def bundle(tmp_path_factory):
     made.mkdir()
     write_bundle(
         made,
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={"training_set": "0123456789abcdef"},
+        BundleContent(
+            graph=fit(config, training_set),
+            config=config,
+            training_set=training_set,
+            metrics=METRICS,
+            lineage={"training_set": "0123456789abcdef"},
+        ),
         name="sales-mixed",
         version="v1",
         shown_at=Path("data/sales/mixed/bundle"),

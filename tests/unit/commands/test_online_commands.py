@@ -33,7 +33,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     project.write("features/shop.yaml", yaml.safe_dump(FEATURES, sort_keys=False))
     project.edit("model/trees.yaml", "[price.price, ", "[price.price, price.label, region.area, ")
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, FeaturesSpec.model_validate(FEATURES), "shop_trees", shop.features.columns())
+    register(
+        store, shop.problem, FeaturesSpec.model_validate(FEATURES), "shop_trees", shop.features.columns(), shop.views
+    )
     materialize_new(store, shop.views, ["price", "region", "spending"], END, HARDWARE)
     return project
 

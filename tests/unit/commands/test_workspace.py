@@ -25,7 +25,7 @@ def source_of(project: Any) -> ProjectSource:
 def test_the_content_is_the_projects(project):
     content = source_of(project).load()
     assert len(content.market) == 8
-    assert (content.results, content.notices, content.data_dir) == ([], [], project.data)
+    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(project.data))
     [entry] = content.market.get("spending.amount_2h")
     assert as_yaml(entry, content.written("shop")) == (
         "spending:\n"

@@ -26,7 +26,7 @@ MOMENTS = dict.fromkeys(("price", "region", "spending"), END)
 def filled(tmp_path: Path) -> tuple[Shop, Any]:
     shop = Shop(tmp_path)
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, shop.features, "shop_all", shop.features.columns())
+    register(store, shop.problem, shop.features, "shop_all", shop.features.columns(), shop.views)
     materialize(store, END, "shop_all")
     return shop, store
 

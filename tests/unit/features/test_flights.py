@@ -48,7 +48,7 @@ class Flights:
         compute_views(run.problem, run.features, self.tables, HARDWARE, views)
         self.store = open_repository(run.problem, run.features, self.data, HARDWARE)
         self.columns = run.features.columns()
-        register(self.store, run.problem, run.features, "all", self.columns)
+        register(self.store, run.problem, run.features, "all", self.columns, views)
 
     def training_set(self) -> Path:
         file = self.folder / "set" / "training_set.parquet"

@@ -11,6 +11,7 @@ import yaml
 
 from proml_kedro.errors import UserError
 from proml_kedro.release.used_features import refuse_removal
+from proml_kedro.results import Places
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, PROBLEM
@@ -36,9 +37,15 @@ def data(tmp_path: Path) -> Path:
 def refused(data: Path, change: Any, **options: Any) -> dict[str, str]:
     features = copy.deepcopy(FEATURES)
     del features["gaps"]
+    places = Places(str(data), "shop", "trees")
     change(features)
     try:
-        refuse_removal(ProblemSpec.model_validate(PROBLEM), FeaturesSpec.model_validate(features), data, **options)
+        refuse_removal(
+            ProblemSpec.model_validate(PROBLEM),
+            FeaturesSpec.model_validate(features),
+            places,
+            **options,
+        )
     except UserError as error:
         return {one.key: one.message for one in error.mistakes}
     return {}

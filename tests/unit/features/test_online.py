@@ -22,7 +22,7 @@ END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
 def online(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any, OnlineFeatures]:
     shop = Shop(tmp_path_factory.mktemp("online"))
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, shop.features, "shop_all", shop.features.columns())
+    register(store, shop.problem, shop.features, "shop_all", shop.features.columns(), shop.views)
     materialize(store, END, "shop_all")
     return (
         shop,

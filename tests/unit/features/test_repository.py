@@ -22,7 +22,7 @@ READ = {"price.price": "float", "visit.hour": "int", "gaps.gap": "float"}
 def registered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shop, Any]:
     shop = Shop(tmp_path_factory.mktemp("registered"))
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, shop.features, "shop_trees", READ)
+    register(store, shop.problem, shop.features, "shop_trees", READ, shop.views)
     return shop, store
 
 
@@ -119,18 +119,18 @@ def snapshot(store: Any) -> dict[str, Any]:
 def test_registering_again_changes_nothing(registered: tuple[Shop, Any]) -> None:
     shop, store = registered
     before = snapshot(store)
-    register(store, shop.problem, shop.features, "shop_trees", READ)
+    register(store, shop.problem, shop.features, "shop_trees", READ, shop.views)
     assert snapshot(store) == before
 
 
 def test_what_is_no_longer_declared_goes(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     store = open_repository(shop.problem, shop.features, shop.data, HARDWARE)
-    register(store, shop.problem, shop.features, "shop_one", {"price.price": "float"})
-    register(store, shop.problem, shop.features, "shop_two", {"region.area": "str"})
+    register(store, shop.problem, shop.features, "shop_one", {"price.price": "float"}, shop.views)
+    register(store, shop.problem, shop.features, "shop_two", {"region.area": "str"}, shop.views)
     fewer: dict[str, Any] = copy.deepcopy(FEATURES)
     del fewer["price"], fewer["visit"], fewer["gaps"]
-    register(store, shop.problem, FeaturesSpec.model_validate(fewer), "shop_two", {"region.area": "str"})
+    register(store, shop.problem, FeaturesSpec.model_validate(fewer), "shop_two", {"region.area": "str"}, shop.views)
     after = snapshot(store)
     assert set(after["views"]) == {"region", "spending", "habits", "taste"}
     assert not after["on_demand"]
@@ -140,4 +140,4 @@ def test_what_is_no_longer_declared_goes(tmp_path: Path) -> None:
 
 def test_feature_tables_come_first(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="kedro run --pipelines=features"):
-        feast_objects(shop.problem, shop.features, tmp_path)
+        feast_objects(shop.problem, shop.features, tmp_path / "shop" / "feature_tables")

@@ -36,7 +36,9 @@ class Online:
         self.shop = Shop(folder)
         self.place = place
         self.store = open_repository(self.shop.problem, self.shop.features, self.shop.data, HARDWARE, place)
-        register(self.store, self.shop.problem, self.shop.features, "shop_all", self.shop.features.columns())
+        register(
+            self.store, self.shop.problem, self.shop.features, "shop_all", self.shop.features.columns(), self.shop.views
+        )
         self.at = rows_at(online_place(place, "shop", self.shop.data), "shop")
         self.features = OnlineFeatures(self.at, self.shop.features, self.shop.features.columns())
         self.file = self.shop.data / "feature_store" / "shop" / "online.db"
@@ -216,8 +218,15 @@ def test_the_ledger_goes_with_the_store(online: Online) -> None:
 def test_a_view_that_was_removed_and_comes_back_is_written_again(online: Online) -> None:
     online.fill(END)
     fewer = FeaturesSpec({name: view for name, view in online.shop.features.views.items() if name != "price"})
-    register(online.store, online.shop.problem, fewer, "shop_all", fewer.columns())
-    register(online.store, online.shop.problem, online.shop.features, "shop_all", online.shop.features.columns())
+    register(online.store, online.shop.problem, fewer, "shop_all", fewer.columns(), online.shop.views)
+    register(
+        online.store,
+        online.shop.problem,
+        online.shop.features,
+        "shop_all",
+        online.shop.features.columns(),
+        online.shop.views,
+    )
     assert online.fill(END) == {"price": "written anew", "region": "unchanged", "spending": "unchanged"}
     assert any(len(rows) > 3 for view, rows in online.rows().items() if view == "price")
 

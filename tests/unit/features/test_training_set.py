@@ -6,7 +6,7 @@ import copy
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,10 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
+from proml_kedro.extensions import splits
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.training.training_set import build_training_set, newest_moment
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.on_demand import expressions
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.split import SplitSpec
+from proml_kedro.spec.training_set import TrainingSetSchema
 from shop import HARDWARE, PROBLEM, Shop
 
 HALF_HOUR = timedelta(minutes=30)
@@ -28,7 +32,7 @@ def build(shop: Shop, folder: Path, hardware: HardwareSpec = HARDWARE, **changes
     problem = changed(**changes)
     store = open_repository(problem, shop.features, shop.data, hardware)
     columns = shop.features.columns()
-    register(store, problem, shop.features, "shop_all", columns)
+    register(store, problem, shop.features, "shop_all", columns, shop.views)
     folder.mkdir(exist_ok=True)
     build_training_set(problem, shop.features, columns, shop.tables, store, hardware, folder)
     assert sorted(file.name for file in folder.iterdir()) == ["training_set.json", "training_set.parquet"]
@@ -72,6 +76,31 @@ def test_layout(shop: Shop, training_set: pa.Table) -> None:
     }
     expected = {**fixed, **{name: types[dtype] for name, dtype in shop.features.columns().items()}}
     assert dict(zip(training_set.column_names, training_set.schema.types, strict=True)) == expected
+    columns = shop.features.columns()
+    computed = set(expressions(shop.features, columns))  # these come last
+    ordered = dict(sorted(columns.items(), key=lambda item: item[0] in computed))
+    assert training_set.column_names == list(TrainingSetSchema(shop.problem, ordered).columns)
+
+
+class Halves(SplitSpec):
+    """A split by a column, with SQL of its own."""
+
+    by: Literal["halves"]
+    column: str
+
+    def sql(self, timestamp: str) -> str:
+        return f"CASE WHEN {self.column} % 3 = 0 THEN 'test' WHEN user % 3 = 1 THEN 'validation' ELSE 'train' END"
+
+
+def test_a_split_of_ones_own(shop: Shop, tmp_path: Path) -> None:
+    with splits.temporary("halves", Halves):
+        table = build(shop, tmp_path / "set", split={"by": "halves", "column": "user"})
+        wanted = {0: "test", 1: "validation", 2: "train", None: "train"}
+        users = [None if one is None else one % 3 for one in table["user"].to_pylist()]
+        assert table["split"].to_pylist() == [wanted[one] for one in users]
+        with pytest.raises(UserError, match="column 'usr'") as error:
+            build(shop, tmp_path / "other", split={"by": "halves", "column": "usr"})
+        assert [one.key for one in error.value.mistakes] == ["problem.split"]
 
 
 def test_examples_label_and_split(shop: Shop, training_set: pa.Table) -> None:

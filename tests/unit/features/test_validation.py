@@ -11,6 +11,7 @@ import pytest
 
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.validate import Finding, validate
+from proml_kedro.results import Places
 from shop import HARDWARE
 
 GOOD = Entry(
@@ -51,8 +52,12 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def places(data: Path) -> Places:
+    return Places(str(data), "shop", "trees")
+
+
 def messages(data: Path, *entries: Entry) -> list[tuple[str, str, str]]:
-    return [(one.level, one.feature, one.message) for one in validate(entries, data, HARDWARE)]
+    return [(one.level, one.feature, one.message) for one in validate(entries, places(data), HARDWARE)]
 
 
 def test_nothing_to_say_about_a_good_one(data: Path) -> None:
@@ -94,11 +99,11 @@ def test_a_bundle_that_reads_it_is_a_use(data: Path) -> None:
 
 def test_a_line_names_the_file_first_in_the_order_of_lines(data: Path) -> None:
     late, early = entry("gone", place="conf/features/shop.yaml:10"), entry("price", description="")
-    found = validate([late, early], data, HARDWARE)
+    found = validate([late, early], places(data), HARDWARE)
     assert str(found[0]) == "conf/features/shop.yaml:7: warning: shelf.price: has no description"
     assert str(found[1]) == "conf/features/shop.yaml:10: error: shelf.gone: has no value in any row"
 
 
 def test_without_tables_the_declaration_is_looked_at(tmp_path: Path) -> None:
-    found = validate([entry("gone", description=""), entry("x", entity="request")], tmp_path, HARDWARE)
+    found = validate([entry("gone", description=""), entry("x", entity="request")], places(tmp_path), HARDWARE)
     assert found == [Finding("warning", GOOD.place, "shelf.gone", "has no description")]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.bundle import Bundle, write_bundle
+from proml_kedro.bundle import Bundle, BundleContent, write_bundle
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.columns import read_columns
@@ -44,11 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (folder / "bundle").mkdir()
     write_bundle(
         folder / "bundle",
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics=METRICS,
-        lineage={},
+        BundleContent(graph=fit(config, training_set), config=config, training_set=training_set, metrics=METRICS),
         name="extra",
         version="v1",
         shown_at=folder / "bundle",

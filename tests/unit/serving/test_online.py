@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.bundle import write_bundle
+from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.serving.lookup import STORE_VARIABLE
 from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
@@ -63,7 +63,7 @@ def made(tmp_path_factory):
     read_tables(run.problem, base, run.hardware, tables)
     compute_views(run.problem, run.features, tables, run.hardware, views)
     repository = open_repository(run.problem, run.features, data, run.hardware)
-    register(repository, run.problem, run.features, "sales_xgboost", columns)
+    register(repository, run.problem, run.features, "sales_xgboost", columns, views)
     build_training_set(run.problem, run.features, columns, tables, repository, run.hardware, training)
     training_set = training / "training_set.parquet"
     materialize(repository, newest_moment(training_set), "sales_xgboost")
@@ -71,11 +71,7 @@ def made(tmp_path_factory):
     bundle.mkdir(parents=True)
     write_bundle(
         bundle,
-        graph=fit(config, training_set),
-        config=config,
-        training_set=training_set,
-        metrics={},
-        lineage={},
+        BundleContent(graph=fit(config, training_set), config=config, training_set=training_set, metrics={}),
         name="sales",
         version="1",
         shown_at=bundle,
@@ -137,8 +133,8 @@ def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
         (tmp_path / "data").mkdir()
         shutil.copytree(data / "sales", tmp_path / "data" / "sales")
         store = open_repository(run.problem, run.features, tmp_path / "data", run.hardware, url)
-        register(store, run.problem, run.features, "sales_xgboost", run.features.columns())
         views = tmp_path / "data" / "sales" / "feature_tables"
+        register(store, run.problem, run.features, "sales_xgboost", run.features.columns(), views)
         materialize_new(store, views, ["traffic"], newest["event_timestamp"], run.hardware)
         monkeypatch.setenv(STORE_VARIABLE, url)
         with serving(bundle) as client:

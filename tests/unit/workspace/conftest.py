@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from proml_kedro.evaluation.result import Difference, Evaluation, RankingFacts
-from proml_kedro.health.result import DriftResult, Finding
+from proml_kedro.evaluation.result import Difference, Evaluation
 from proml_kedro.marketplace.entry import Facts, list_features
 from proml_kedro.marketplace.index import Market
+from proml_kedro.results import ColumnDrift, DriftResult, Places, RankingFacts
 from proml_kedro.workspace.app import make_app
 from proml_kedro.workspace.server import hosts_of
 from proml_kedro.workspace.snapshot import Content, Live
@@ -45,8 +45,8 @@ DRIFT = DriftResult(
     flagged_share=0.5,
     notices=("weekday was not checked",),
     columns=(
-        Finding("price.price", "warn", ("nulls",), "nulls 0.0% → 12.7%", 0.1, 0.2, 0.5, (0.0, 0.127), 1.0, 0.0),
-        Finding("score", "ok"),
+        ColumnDrift("price.price", "warn", ("nulls",), "nulls 0.0% → 12.7%", 0.1, 0.2, 0.5, (0.0, 0.127), 1.0, 0.0),
+        ColumnDrift("score", "ok"),
     ),
 )
 
@@ -57,6 +57,7 @@ class Site:
     def __init__(self, shop: Shop, folder: Path) -> None:
         self.shop = shop
         self.data = folder / "data"
+        self.places = Places(str(self.data), "shop", "trees")
         self.data.mkdir()
         (self.data / "shop").mkdir()
         (self.data / "shop" / "feature_tables").symlink_to(shop.views)
@@ -78,7 +79,7 @@ class Site:
         return file
 
     def content(self) -> Content:
-        return Content.of(Market(self.market_file), self.data, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
+        return Content.of(Market(self.market_file), self.places, HARDWARE, lambda problem: {"shop": FEATURES}[problem])
 
     def stamp(self) -> str:
         return "1"

@@ -47,11 +47,11 @@ def test_an_unreadable_feature_table_and_training_set(bare):
 def test_folders_of_the_store_are_no_models(site):
     for name in ("store/shop/evaluation", "features/a/drift", "feature_store/shop/bundle"):
         (site.data / name).mkdir(parents=True)
-    assert [(one.problem, one.model) for one in read_results(site.data)] == [("shop", "trees")]
+    assert [(one.problem, one.model) for one in read_results(site.places)] == [("shop", "trees")]
 
 
 def test_the_worst_verdict_counts(site):
-    [found] = read_results(site.data)
+    [found] = read_results(site.places)
     other = replace(found, model="other", drift=_with_verdict(found, "ok"))
     worst = replace(found, model="worst", drift=_with_verdict(found, "drift"))
     assert worst_drift([found, other])["shop", "price.price"] == "warn"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from proml_kedro.engine.duckdb import microseconds
 from proml_kedro.errors import UserError
 from proml_kedro.features.feast.on_demand_view import on_demand_view
+from proml_kedro.results.names import table_file
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.dtype import feature_type, vector_size
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature, window_length
@@ -20,27 +21,22 @@ if TYPE_CHECKING:
     from feast import Entity, FeatureView, Field
 
 
-def feature_tables_folder(problem: ProblemSpec, data_dir: Path) -> Path:
-    """Where a problem's newest feature tables are."""
-    return data_dir.resolve() / problem.name / "feature_tables"
-
-
-def feast_objects(problem: ProblemSpec, features: FeaturesSpec, data_dir: Path) -> list[Any]:
+def feast_objects(problem: ProblemSpec, features: FeaturesSpec, tables: Path) -> list[Any]:
     """The project, entities, sources and views of a problem, as Feast declares them.
 
     Args:
         problem: The problem.
         features: Its features.
-        data_dir: Where results are kept; the feature tables must be there.
+        tables: Folder of the feature tables, which is registered as it is: a link, so that it leads to the newest.
 
     Raises:
         UserError: There are no feature tables yet.
     """
     from feast import Project
 
-    folder = feature_tables_folder(problem, data_dir)
+    folder = tables.parent.resolve() / tables.name  # a link stays one
     computed = [name for name, view in features.views.items() if view.is_stored]
-    missing = [name for name in computed if not (folder / f"{name}.parquet").exists()]
+    missing = [name for name in computed if not table_file(folder, name).exists()]
     if missing:
         raise UserError.at("", f"no feature table for '{missing[0]}' yet: `kedro run --pipelines=features` makes them")
     entities = {entity.name: entity for entity in _entities(features, folder)}
@@ -70,7 +66,7 @@ def _entities(features: FeaturesSpec, folder: Path) -> Iterator[Entity]:
     seen = set()
     for name, view in features.views.items():
         new = [key for key in view.key if key not in seen]
-        schema = pq.read_schema(folder / f"{name}.parquet") if new else None
+        schema = pq.read_schema(table_file(folder, name)) if new else None
         for key in new:
             seen.add(key)
             whole = schema is not None and pa.types.is_integer(schema.field(key).type)
@@ -96,7 +92,7 @@ def _feature_view(
         schema=_fields(view, entities),
         source=FileSource(
             name=source_name(name),
-            path=str(folder / f"{name}.parquet"),
+            path=str(table_file(folder, name)),
             timestamp_field=EVENT_TIMESTAMP,
             created_timestamp_column=CREATED_TIMESTAMP,
             owner=view.owner,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.features.feast.objects import feast_objects, feature_tables_folder, source_name
+from proml_kedro.features.feast.objects import feast_objects, source_name
 from proml_kedro.features.online.open import SQLITE, online_place
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "feast_objects",
     "feature_service",
-    "feature_tables_folder",
     "kept_services",
     "open_repository",
     "register",
@@ -99,6 +98,7 @@ def register(
     features: FeaturesSpec,
     service_name: str,
     columns: Mapping[str, Dtype],
+    tables: Path,
 ) -> None:
     """Declare the features, and those a model reads, in the registry; what is no longer declared is removed.
 
@@ -108,12 +108,12 @@ def register(
         features: Its features.
         service_name: Name of the model's feature service.
         columns: ``view.feature`` of what the model reads.
+        tables: Folder of the feature tables, as the catalog says where it is.
 
     Raises:
         UserError: There are no feature tables yet.
     """
-    data_dir = Path(store.repo_path).parent
-    objects = feast_objects(problem, features, data_dir)
+    objects = feast_objects(problem, features, tables)
     service = feature_service(service_name, problem, objects, columns)
     if service is not None:
         objects.append(service)

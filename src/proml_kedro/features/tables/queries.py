@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import TableSpec
 
 
@@ -32,10 +32,10 @@ def reading_order(session: Session, tables: Mapping[str, TableSpec]) -> dict[str
     if mistakes:
         raise UserError(*mistakes)
     try:
-        order = list(TopologicalSorter(reads).static_order())
-    except CycleError as error:
-        circle = error.args[1][::-1]
-        raise UserError.at(f"problem.tables.{circle[0]}.query", f"reads itself: {' -> '.join(circle)}") from error
+        order = in_order(reads)
+    except CircleError as error:
+        message = f"reads itself: {' -> '.join(error.path)}"
+        raise UserError.at(f"problem.tables.{error.path[0]}.query", message) from error
     return {name: reads[name] for name in order}
 
 

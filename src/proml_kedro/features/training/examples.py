@@ -53,9 +53,13 @@ def _check_columns(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake
 
 
 def _check_split(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake]:
-    for name, key in problem.split.columns():
-        if relation.type_of(name) is None:
-            yield Mistake(f"problem.split.{key}", unknown("column", name, relation.schema))
+    missing = [(name, key) for name, key in problem.split.columns() if relation.type_of(name) is None]
+    for name, key in missing:
+        yield Mistake(f"problem.split.{key}", unknown("column", name, relation.schema))
+    if not missing and is_moment(relation.type_of(problem.examples.timestamp) or ""):
+        _, mistake = relation.check_expression(problem.split.sql(quote(problem.examples.timestamp)), "problem.split")
+        if mistake:
+            yield mistake
 
 
 def examples_sql(problem: ProblemSpec, requested: Sequence[RequestFeature], tables: Tables) -> str:

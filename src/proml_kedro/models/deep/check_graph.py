@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from graphlib import CycleError
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.blocks import Block, ItemWidth, Width
 from proml_kedro.models.deep.graph import Graph, Reference, order, resolve, vectors_of
 from proml_kedro.models.deep.heads import Head
 from proml_kedro.models.deep.layout import GROUPS, Layout
+from proml_kedro.spec.order import CircleError
 
 _WOULD_BE = {
     "numbers": "a number that is not bucketed",
@@ -72,8 +72,8 @@ def check_cycle(graph: Graph) -> Iterator[Mistake]:
     """Find blocks that need each other in a circle."""
     try:
         order(graph)
-    except CycleError as error:
-        yield Mistake("graph", f"blocks need each other in a circle: {' -> '.join(error.args[1][::-1])}")
+    except CircleError as error:
+        yield Mistake("graph", f"blocks {error}")
 
 
 def check_widths(graph: Graph, layout: Layout) -> Iterator[Mistake]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from graphlib import CycleError
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.blocks import Width
 from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
 from proml_kedro.models.deep.graph import Graph, block_of, order, resolve, vectors_of
 from proml_kedro.models.deep.layout import GROUPS, Layout, setting
+from proml_kedro.spec.order import CircleError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Exposure:
             return width
         try:
             first, second = (_assumed_widths(self.graph, width, count) for width, count in ((3, 2), (5, 4)))
-        except CycleError:
+        except CircleError:
             return None
         return first.get(reference) if first.get(reference) == second.get(reference) else None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from graphlib import TopologicalSorter
 
 from proml_kedro.models.deep.blocks import Block
 from proml_kedro.models.deep.layout import Categorical, Layout, Number, Vector
+from proml_kedro.spec.order import in_order
 
 Graph = Mapping[str, Block]
 """Blocks by name, in any order."""
@@ -70,9 +70,9 @@ def order(graph: Graph) -> list[str]:
     """Sort the blocks so that each comes after those it reads.
 
     Raises:
-        CycleError: They need each other in a circle.
+        CircleError: They need each other in a circle.
     """
-    return list(TopologicalSorter({name: _parents(block, graph) for name, block in graph.items()}).static_order())
+    return in_order({name: _parents(block, graph) for name, block in graph.items()})
 
 
 def _parents(block: Block, graph: Graph) -> list[str]:

@@ -45,6 +45,7 @@ class DeepSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
     takes_vectors: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["deep"]

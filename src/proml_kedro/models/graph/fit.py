@@ -38,7 +38,7 @@ class KnownRows:
     held: dict[str, Array] = field(default_factory=dict)
 
     def seen_by(self, step: Step) -> Examples:
-        """The examples as a component sees them; nothing is read or computed before it looks."""
+        """Select what a component reads of the examples; nothing is read or computed before it looks."""
         names = [one.name for one in step.reads]
         source = self.examples.source
         if source is not None and any(self.plan.maker(name) for name in names):
@@ -146,7 +146,7 @@ def _in_words(fact: str, value: Any) -> str:
 
 
 def split_into_folds(rows: int, folds: int, seed: int, groups: Array | None) -> npt.NDArray[np.int64]:
-    """The fold of each row, shape (rows,); equal groups share a fold, and a row without a group is one of its own."""
+    """Assign a fold to each row, shape (rows,); equal groups share one, a row without a group is a group of its own."""
     generator = np.random.default_rng(seed)
     if groups is None:
         return generator.permutation(rows) % folds

@@ -81,28 +81,28 @@ class ModelGraph:
         )
 
     def outputs(self, columns: Columns) -> dict[str, Array]:
-        """Every component's outputs, ``component.output`` to an array of n rows."""
+        """Compute every component's outputs, ``component.output`` to an array of n rows."""
         return run_plan(self.plan, columns, InProcess(self.components))
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """The model's score, shape (n,): the probability, or for other tasks the mean of what is predicted."""
+        """Compute the model's score, shape (n,): the probability, or for other tasks the mean of what is predicted."""
         made = run_plan(self._scoring, columns, InProcess(self.components))
         return np.asarray(made[self.plan.score], np.float64)
 
     def score_rows(self, source: RowSource) -> npt.NDArray[np.float64]:
-        """The model's score for all rows of a source, shape (n,); some rows are in memory at a time."""
+        """Compute the model's score for all rows of a source, shape (n,); some rows are in memory at a time."""
         return np.asarray(score_rows(self._scoring, source, InProcess(self.components)), np.float64)
 
     def importance(self) -> dict[str, float]:
-        """Share of each input in what the component that gives the score has learned."""
+        """Return the share of each input in what the component that gives the score has learned."""
         return self.components[self.spec.score].importance()
 
     def report(self, folder: Path) -> list[str]:
-        """Plots of what each component has learned, and the lines of Markdown that show them."""
+        """Plot what each component has learned, and return the lines of Markdown that show the plots."""
         return [line for name, component in self.components.items() for line in component.report(folder, name)]
 
     def summary(self) -> dict[str, dict[str, Any]]:
-        """Facts about the fit of each component that learns."""
+        """Return facts about the fit of each component that learns."""
         return {name: one.summary() for name, one in self.components.items() if one.spec.learns}
 
     def save(self, folder: Path) -> None:

@@ -80,15 +80,15 @@ class Plan:
         return cls(tuple(steps[name] for name in order), tuple(inputs), str(score))
 
     def step(self, component: str) -> Step:
-        """The step of a component."""
+        """Find the step of a component."""
         return next(one for one in self.steps if one.component == component)
 
     def maker(self, column: str) -> Step | None:
-        """The step that gives a column; None for a feature or an entity."""
+        """Find the step that gives a column; None for a feature or an entity."""
         return next((step for step in self.steps if any(one.name == column for one in step.gives)), None)
 
     def is_learned_from(self, component: str) -> bool:
-        """Whether a component that learns reads outputs of this one, or what is computed from them."""
+        """Tell whether a component that learns reads outputs of this one, or what is computed from them."""
         given = set(self.step(component).gives)
         for step in self.steps:
             if given & set(step.reads):
@@ -98,7 +98,7 @@ class Plan:
         return False
 
     def until(self, columns: Iterable[str], known: Iterable[str] = ()) -> Self:
-        """The part of the plan that makes some columns.
+        """Select the part of the plan that makes some columns.
 
         Args:
             columns: The columns that are wanted; features and entities are passed over.
@@ -113,7 +113,7 @@ class Plan:
         return replace(self, steps=tuple(reversed(kept)), inputs=tuple(one for one in self.inputs if one in read))
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain values for JSON."""
+        """Return the plan as plain values for JSON."""
         return asdict(self)
 
     @classmethod

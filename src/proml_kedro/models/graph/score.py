@@ -77,14 +77,14 @@ class PlannedRows:
 
     @property
     def precision(self) -> str:
-        """Floating point type of numbers and vectors."""
+        """Return the floating point type of numbers and vectors."""
         return self.source.precision
 
     def __len__(self) -> int:
         return len(self.source)
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
-        """The inputs in the order of the rows, at most ``rows`` rows at a time."""
+        """Read or compute the inputs in the order of the rows, at most ``rows`` rows at a time."""
         for stored, made in self._parts([one.name for one in inputs], rows):
             yield {
                 one.name: made[one.name] if one.name in made else as_array(stored.column(one.name), one, self.precision)
@@ -92,7 +92,7 @@ class PlannedRows:
             }
 
     def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
-        """The columns as ``pyarrow.RecordBatch``, in the order of the rows, at most ``rows`` rows at a time."""
+        """Read or compute columns as ``pyarrow.RecordBatch``, in the order of the rows, at most ``rows`` at a time."""
         import pyarrow as pa
 
         for stored, made in self._parts(names, rows):

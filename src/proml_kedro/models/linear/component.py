@@ -149,5 +149,5 @@ class Linear(Component):
         return {name: float(value) / total for name, value in zip(self._numbers, size, strict=True)}
 
     def summary(self) -> dict[str, Any]:
-        """The number of coefficients."""
+        """Count the coefficients."""
         return {"coefficients": len(self._coefficients)}

@@ -20,6 +20,7 @@ class LinearSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
+    requires: ClassVar[tuple[str, ...]] = ("scikit-learn", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["linear"]

@@ -17,6 +17,7 @@ class LogisticSpec(ComponentSpec):
         max_iterations: Of the optimiser (L-BFGS).
     """
 
+    requires: ClassVar[tuple[str, ...]] = ("scikit-learn", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["logistic"]

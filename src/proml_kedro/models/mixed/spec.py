@@ -70,6 +70,7 @@ class MixedSpec(ComponentSpec):
 
     tasks: ClassVar[frozenset[Task]] = frozenset(LOSSES)
     warm_starts: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("numba", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["mixed"]

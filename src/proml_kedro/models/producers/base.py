@@ -74,11 +74,11 @@ class Producer(ComponentSpec):
         """
 
     def outputs(self, task: Task) -> tuple[Output, ...]:
-        """The one output."""
+        """Name the one output and its type."""
         return (Output(VALUE, self.gives),)
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
-        """Too few or too many inputs, and vectors of different sizes."""
+        """Find too few or too many inputs, and vectors of different sizes."""
         if self.count is not None and len(inputs) != self.count:
             return [Mistake("of", f"'{self.kind}' is a function of {self.count}, not of {len(inputs)}")]
         sizes = {size for dtype in inputs.values() if (size := vector_size(dtype)) is not None}

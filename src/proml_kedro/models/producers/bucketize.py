@@ -36,7 +36,7 @@ class Bucketize(Producer):
         return value
 
     def compute(self, values: Sequence[Array]) -> Array:
-        """The number of the interval as text, shape (n,); None where the number is missing."""
+        """Number the interval as text, shape (n,); None where the number is missing."""
         import numpy as np
 
         names = np.array([*map(str, range(len(self.bounds) + 1)), None], object)

@@ -22,6 +22,6 @@ class Computed(Stateless):
     Spec: ClassVar[type[ComponentSpec]] = ComponentSpec
 
     def score(self, columns: Columns) -> dict[str, Array]:
-        """The value of each row."""
+        """Compute the value of each row."""
         (output,) = self.spec.outputs("binary")
         return {output.name: cast("Function", self.spec).compute([columns[one.name] for one in self.inputs])}

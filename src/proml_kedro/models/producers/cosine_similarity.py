@@ -21,7 +21,7 @@ class CosineSimilarity(Producer):
     kind: Literal["cosine_similarity"]
 
     def compute(self, values: Sequence[Array]) -> Array:
-        """The cosine, shape (n,)."""
+        """Compute the cosine, shape (n,)."""
         from proml_kedro.column_functions import cosine_similarity
 
         return cosine_similarity(values[0], values[1])

@@ -19,7 +19,7 @@ class Ratio(Producer):
     kind: Literal["ratio"]
 
     def compute(self, values: Sequence[Array]) -> Array:
-        """The quotient, shape (n,)."""
+        """Compute the quotient, shape (n,)."""
         from proml_kedro.column_functions import ratio
 
         return ratio(values[0], values[1])

@@ -149,7 +149,7 @@ class XGBoost(Component):
         return {one.name: gain.get(one.name, 0.0) / total for one in self.inputs}
 
     def summary(self) -> dict[str, Any]:
-        """The number of trees."""
+        """Count the trees."""
         return {"trees": self._booster.num_boosted_rounds()}
 
 

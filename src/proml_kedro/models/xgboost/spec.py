@@ -86,6 +86,8 @@ class XGBoostSpec(ComponentSpec):
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset(_METRICS)
+    requires: ClassVar[tuple[str, ...]] = ("xgboost", "numpy")
+    example_change: ClassVar[str | None] = "params.max_depth=4"
     takes_weights: ClassVar[bool] = True
 
     kind: Literal["xgboost"]
@@ -98,18 +100,18 @@ class XGBoostSpec(ComponentSpec):
 
     @property
     def learns_order(self) -> bool:
-        """Whether rows are compared with others of their group."""
+        """Tell whether rows are compared with others of their group."""
         return self.objective != "pointwise"
 
     def metric(self, task: Task) -> str:
-        """By what the validation period is judged."""
+        """Name the metric that the validation period is judged by."""
         return self.eval_metric or self._metrics(task)[0]
 
     def _metrics(self, task: Task) -> tuple[str, ...]:
         return _RANKING_METRICS if self.learns_order else _METRICS[task]
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
-        """Settings that are of another task."""
+        """Find settings that are of another task."""
         task, params = problem.label.task, self.params
         if task not in _METRICS:
             return []

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.split import TEST
-from proml_kedro.spec.training_set import DAY, FILE, LABEL
+from proml_kedro.spec.training_set import DAY, LABEL
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, tr
     return run.store.build(
         recipes.evaluation(run.spec),
         {"training_set": training_set, **trained},
-        lambda folder: _write(run, training_set.file(FILE), trained_model, trained_baseline, folder),
-        code=("evaluation", "models", "plots", "workflow.steps.evaluate"),
+        lambda folder: _write(run, examples_file(training_set.path), trained_model, trained_baseline, folder),
+        code=("evaluation", "workflow/steps/evaluate.py", *model_code(run.spec.model, run.spec.evaluation.baseline)),
     )
 
 

@@ -7,6 +7,7 @@ from shutil import copy2, copytree
 from typing import Any
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.results.names import table_file
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.workflow import recipes
@@ -28,7 +29,7 @@ def ingest_tables(run: Run) -> Artifact:
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
     inputs = {"sources": _fingerprints(located, run.base_path), "generated": generated}
-    return run.store.build(recipes.tables(run.spec), inputs, write, code=("features", "engine", "==duckdb"))
+    return run.store.build(recipes.tables(run.spec), inputs, write, code=("features.tables", "==duckdb"))
 
 
 def _generate(run: Run, generator: GeneratorSpec) -> Artifact:
@@ -47,7 +48,7 @@ def _locate(problem: ProblemSpec, generated: Artifact | None) -> ProblemSpec:
     """The problem with the files of generated tables as their sources."""
     if generated is None:
         return problem
-    files = {name: generated.file(f"{one}.parquet").resolve() for name, one in problem.generated().items()}
+    files = {name: table_file(generated.path, one).resolve() for name, one in problem.generated().items()}
     return problem.with_sources({name: str(file) for name, file in files.items()})
 
 
@@ -76,12 +77,12 @@ def compute_features(run: Run, tables: Artifact) -> Artifact:
     from proml_kedro.release.used_features import refuse_removal
 
     spec = run.spec
-    refuse_removal(spec.problem, spec.features, run.store.data_dir, spec.remove_used_features)
+    refuse_removal(spec.problem, spec.features, run.places, spec.remove_used_features)
     return run.store.build(
         recipes.feature_tables(spec),
         {"tables": tables},
         lambda folder: compute_views(spec.problem, spec.features, tables.path, spec.hardware, folder),
-        code=("features", "engine", "==duckdb"),
+        code=("features.views", "==duckdb"),
     )
 
 
@@ -96,10 +97,10 @@ def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> 
         repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
         build(spec.problem, spec.features, columns, tables.path, repository, spec.hardware, folder)
 
-    register_features(run)
+    register_features(run, feature_tables)
     return run.store.build(
         recipes.training_set(spec),
         {"tables": tables, "feature_tables": feature_tables},
         write,
-        code=("features", "engine", "==duckdb", "==feast"),
+        code=("features.training", "features.feast", "==duckdb", "==feast"),
     )

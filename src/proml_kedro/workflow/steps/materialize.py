@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from proml_kedro.artifacts import Artifact, Stamp, code_fingerprint
-from proml_kedro.spec.training_set import FILE
+from proml_kedro.artifacts import Artifact
+from proml_kedro.results import Consistency, OnlineValues
+from proml_kedro.results.names import examples_file
+from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
-
-_STORE = ("feast.materialize", "feast.online_store", "online.store", "online.sqlite", "online.redis")
 
 
 def materialize_features(run: Run, training_set: Artifact, feature_tables: Artifact) -> Artifact:
@@ -29,18 +28,18 @@ def materialize_features(run: Run, training_set: Artifact, feature_tables: Artif
         "training_set": training_set,
         "feature_tables": feature_tables,
         "service": run.service_name,
-        "code": [code_fingerprint(f"features.{name}") for name in _STORE],
+        "code": run.store.code_fingerprint("features.feast", "features.online"),
         "online_store": spec.online_store,
     }
     if not (rows.is_there() and stamp.matches(inputs) and run.store.reuse):
-        register_features(run)  # another run may have been last
+        register_features(run, feature_tables)  # another run may have been last
         stamp.remove()
         _materialize(run, training_set, feature_tables)
         stamp.write(inputs)
     held = {name: (until.isoformat(), digest) for name, (until, digest) in rows.held().items()}
 
     def write(folder: Path) -> None:
-        (folder / "online_values.json").write_text(json.dumps(held, indent=1))
+        OnlineValues.of(held).write(folder)
 
     return run.store.build(f"{spec.problem.name}/online_values", {"held": held}, write)
 
@@ -53,7 +52,7 @@ def _materialize(run: Run, training_set: Artifact, feature_tables: Artifact) -> 
     spec = run.spec
     repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
     views = views_of(repository, run.service_name)
-    newest = newest_moment(training_set.file(FILE))
+    newest = newest_moment(examples_file(training_set.path))
     materialize_new(repository, feature_tables.path, views, newest, spec.hardware, anew=not run.store.reuse)
 
 
@@ -70,8 +69,8 @@ def check_online_values(run: Run, online_values: Artifact, feature_tables: Artif
         held = rows_at(repository.config.online_store.path, spec.problem.name).held()
         moments = {name: until for name, (until, _) in held.items() if name in spec.features.views}
         compared = check_consistency(repository, spec.features, columns, moments, feature_tables.path, spec.hardware)
-        (folder / "consistency.json").write_text(json.dumps(as_result(compared), indent=1))
+        Consistency.of(as_result(compared)).write(folder)
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
     place = f"{spec.problem.name}/{spec.model.name}/consistency"
-    return run.store.build(place, inputs, write, code=("features", "engine"))
+    return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.spec.training_set import FILE
+from proml_kedro.results.names import DRIFT_SUMMARY, REPORTS, examples_file
+from proml_kedro.workflow.code import model_code, own_code_of
 from proml_kedro.workflow.run import Run
 
 
@@ -26,11 +27,12 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
             "current": file_fingerprint(path) if path else None,
             "on_demand": {name: view for name, view in spec.features.views.items() if view.is_on_demand},
             "seed": spec.seed,
+            **own_code_of(monitoring),
         },
         lambda folder: _write(run, training_set, trained_model, path, folder),
-        code=("health", "models", "plots", "workflow.steps.monitor", "==evidently"),
+        code=("health", "workflow/steps/monitor.py", "==evidently", *model_code(spec.model)),
     )
-    show_in_ci(drift.file("drift.md"))
+    show_in_ci(drift.file(DRIFT_SUMMARY))
     return drift
 
 
@@ -45,7 +47,7 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
 
     spec, monitoring = run.spec, run.spec.monitoring
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
-    past = History(training_set.file(FILE), graph)
+    past = History(examples_file(training_set.path), graph)
     reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
     if current_file:
         current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
@@ -54,4 +56,4 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
     result = check(reference, current, past.inputs, monitoring.gate, movements)
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
-    write_report(folder / "drift.html", reference, current, past.inputs, monitoring.report_rows, spec.seed)
+    write_report(folder / REPORTS["drift"], reference, current, past.inputs, monitoring.report_rows, spec.seed)

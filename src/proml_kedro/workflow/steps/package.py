@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.spec.training_set import FILE
+from proml_kedro.results import Metrics
+from proml_kedro.results.names import examples_file
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
 
 
@@ -15,26 +17,29 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
     problem, model = run.spec.problem, run.spec.model
 
     def write(folder: Path) -> None:
+        from proml_kedro.bundle import BundleContent
         from proml_kedro.bundle import write_bundle as write_files
         from proml_kedro.models.graph import ModelGraph
 
         write_files(
             folder,
-            graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
-            config=run.spec.model_dump(mode="json"),
-            training_set=training_set.file(FILE),
-            metrics=evaluation.json("metrics.json"),
-            lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            BundleContent(
+                graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
+                config=run.spec.model_dump(mode="json"),
+                training_set=examples_file(training_set.path),
+                metrics=Metrics.read(evaluation.path).as_dict(),
+                lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
+            ),
             name=f"{problem.name}-{model.name}",
             version=trained_model.fingerprint[:12],
-            shown_at=Path(run.spec.data_dir) / problem.name / model.name / "bundle",
+            shown_at=run.places.shown("bundle"),
         )
 
     return run.store.build(
         recipes.bundle(run.spec),
         {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation},
         write,
-        code=("bundle", "models"),
+        code=("bundle", *model_code(model)),
     )
 
 
@@ -53,5 +58,5 @@ def build_bento(run: Run, bundle: Artifact) -> Artifact:
         f"{run.spec.problem.name}/bento",
         {"bundle": bundle, "serving": serving},
         write,
-        code=("serving", "bundle", "models", "features", "engine", "spec", "==bentoml"),
+        code=("serving", "==bentoml", *model_code(run.spec.model)),
     )

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from proml_kedro.artifacts import Stamp
+from proml_kedro.artifacts import Artifact
+from proml_kedro.atomic import point
+from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.run import Run
 
 
-def register_features(run: Run) -> None:
-    """Register the features, and those that the model reads, with Feast, unless that was done last."""
+def register_features(run: Run, feature_tables: Artifact) -> None:
+    """Register the features, and those that the model reads, with Feast, unless that was done last.
+
+    The registry holds the place of the newest feature tables, which leads to those of this run from now on.
+    """
+    tables = run.places.at("feature_tables")
+    tables.parent.mkdir(parents=True, exist_ok=True)
+    point(tables, feature_tables.path)
     spec, folder = run.spec, run.store.data_dir / "feature_store"
     stamp = Stamp(folder / spec.problem.name / "registered", place=folder / "registry.db")
     registered = {
         "features": spec.features,
         "columns": run.columns,
         "service": run.service_name,
-        "place": str(run.store.data_dir.resolve()),  # the registry holds absolute paths
+        "place": str(tables.parent.resolve() / tables.name),  # the registry holds absolute paths
         "online_store": spec.online_store,
     }
     if stamp.matches(registered):
@@ -23,5 +31,5 @@ def register_features(run: Run) -> None:
 
     stamp.remove()
     repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-    register(repository, spec.problem, spec.features, run.service_name, run.columns)
+    register(repository, spec.problem, spec.features, run.service_name, run.columns, tables)
     stamp.write(registered)

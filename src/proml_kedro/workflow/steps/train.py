@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact, Recipe
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results import FitSummary
+from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.split import TRAIN, VALIDATION
-from proml_kedro.spec.training_set import FILE
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
         from proml_kedro.models.examples import read_examples
         from proml_kedro.models.graph import ModelGraph
 
-        spec, rows = run.spec, training_set.file(FILE)
+        spec, rows = run.spec, examples_file(training_set.path)
         graph = ModelGraph(model, run.input_types, spec.problem.label.task)
         train, validation = (
             read_examples(rows, split, graph.inputs, spec.problem, spec.hardware.precision)
@@ -53,13 +54,13 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
         groups = _groups(rows, model.training.cross_fit.group)
         graph.fit(train, validation, context, groups, previous.graph if previous else None)
         graph.save(folder)
-        (folder / "summary.json").write_text(json.dumps(graph.summary()))
+        FitSummary.of(graph.summary()).write(folder)
 
     return run.store.build_resumably(
         recipe,
         {"training_set": training_set, "previous": previous and previous.digest},
         write,
-        code=("models", "==xgboost", "==scikit-learn", "==tensorflow", "==keras"),
+        code=("workflow/steps/train.py", *model_code(model)),
     )
 
 

@@ -1,4 +1,8 @@
-"""``block: dot`` and ``block: cosine``: how alike two vectors are."""
+"""``block: dot`` and ``block: cosine``: how alike two vectors are.
+
+They are part of a network, so that it learns through them; of columns, :mod:`proml_kedro.column_functions` computes
+the same with NumPy.
+"""
 
 from __future__ import annotations
 

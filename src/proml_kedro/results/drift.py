@@ -1,10 +1,12 @@
-"""What the checks of a gate find."""
+"""``drift``: whether current data is still like the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from proml_kedro.results.json_file import JsonFile
 
 ColumnVerdict = Literal["ok", "warn", "drift"]
 Verdict = Literal["ok", "warn", "drift", "insufficient"]
@@ -26,7 +28,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ColumnDrift:
     """The verdict on one column, with what was measured.
 
     Attributes:
@@ -57,8 +59,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class DriftResult:
-    """The verdict on all columns.
+class DriftResult(JsonFile):
+    """The verdict on all columns: ``drift.json``.
 
     Attributes:
         verdict: ``drift`` when a column's is, or when the share of columns with a finding reaches the gate's
@@ -70,16 +72,19 @@ class DriftResult:
         columns: What was found in each checked column, the worst first.
     """
 
+    FILE = "drift.json"
+    INDENT = 2
+
     verdict: Verdict
     reference_rows: int
     current_rows: int
     flagged_share: float
     notices: tuple[str, ...]
-    columns: tuple[Finding, ...]
+    columns: tuple[ColumnDrift, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values, as ``drift.json`` holds them; a column has ``checks`` where the gate has some."""
-        plain = asdict(self)
+        """Convert to plain values; a column has ``checks`` where the gate has some."""
+        plain = super().as_dict()
         for column in plain["columns"]:
             if not column["checks"]:
                 del column["checks"]

@@ -1,0 +1,109 @@
+"""The folder of a result: filled under another name, renamed when complete, and listed in a file beside it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from proml_kedro.atomic import cannot_write, disk_full, lock_beside, rename_unless_there, temporary_beside
+from proml_kedro.locks import take
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LISTING = TypeAdapter(dict[str, int])
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, which takes the place of ``folder`` when the block ends."""
+    temporary, old, listing = (temporary_beside(folder) for _ in range(3))
+    with cannot_write(folder):
+        temporary.mkdir(parents=True)
+    try:
+        with disk_full(folder):
+            yield temporary
+            listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
+            with suppress(FileNotFoundError):
+                folder.rename(old)
+            rename_unless_there(temporary, folder)
+            listing.replace(_listing(folder))
+    finally:
+        listing.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def checkpoints_for(folder: Path, name: str, wait: bool) -> Iterator[Path]:
+    """Give the folder for checkpoints of a result, which nobody else has while the block runs.
+
+    Args:
+        folder: Of the result.
+        name: What the log calls it.
+        wait: Whether to wait for whoever has that folder; otherwise, as where files cannot be locked, it is one of
+            this run's own, of which nothing stays.
+    """
+    shared, lock = folder.with_name(f"{folder.name}.unfinished"), None
+    if wait or shared.exists():
+        waiting = partial(logger.info, "%s: another run is computing it; waiting for that one", name)
+        with cannot_write(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = take(lock_beside(folder), waiting if wait else None)
+    if wait and lock is None:
+        logger.warning("%s: files cannot be locked here, so if it is stopped, the next run begins afresh", name)
+    checkpoints = shared if lock else temporary_beside(folder)
+    try:
+        yield checkpoints
+    finally:
+        if lock:
+            lock.release()
+        else:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _listing(folder: Path) -> Path:
+    """Return the file beside a result that lists its content; a result without one is not whole."""
+    return folder.with_name(f"{folder.name}.files")
+
+
+def record_file(folder: Path) -> Path:
+    """Return the file beside a result that says what it was made from."""
+    return folder.with_name(f"{folder.name}.made")
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file in a folder. Files that another run removes meanwhile are omitted."""
+    sizes = {}
+    for parent, _, names in os.walk(folder):
+        for file in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):
+                sizes[file.relative_to(folder).as_posix()] = file.stat().st_size
+    return sizes
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a result is there with every file that was written."""
+    listing = read_checked(_listing(folder), _LISTING)
+    if listing is None or not folder.is_dir():
+        return False
+    found = _sizes(folder)
+    return all(found.get(name) == size for name, size in listing.items())
+
+
+def read_checked(file: Path, kind: TypeAdapter[T]) -> T | None:
+    """Read a file beside a result; None when it is missing or damaged."""
+    try:
+        return kind.validate_python(json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,34 @@
+"""Results on disk: the name of each, where it lies, which files it holds, and what its JSON says.
+
+Imports neither NumPy nor any other heavy library, so that a command can look at results in no time.
+"""
+
+from proml_kedro.results.consistency import Consistency, OnlineValues
+from proml_kedro.results.drift import ColumnDrift, DriftResult
+from proml_kedro.results.evaluation import Importance, MetricDifference, Metrics, RankingFacts
+from proml_kedro.results.json_file import UnreadableError, read_model
+from proml_kedro.results.models import FitSummary, TrainingSetFacts
+from proml_kedro.results.names import NAMES, PER_MODEL
+from proml_kedro.results.places import Places
+
+__all__ = [
+    "NAMES",
+    "PER_MODEL",
+    "ColumnDrift",
+    "Consistency",
+    "DriftResult",
+    "FitSummary",
+    "Importance",
+    "MetricDifference",
+    "Metrics",
+    "OnlineValues",
+    "Places",
+    "RankingFacts",
+    "TrainingSetFacts",
+    "UnreadableError",
+    "drift",
+    "json_file",
+    "names",
+    "places",
+    "read_model",
+]

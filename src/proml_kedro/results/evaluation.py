@@ -1,0 +1,98 @@
+"""``evaluation``: how good a model is on the test period."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proml_kedro.results.json_file import JsonFile, JsonMapping
+
+
+@dataclass(frozen=True)
+class RankingFacts:
+    """What is known of the groups.
+
+    Attributes:
+        within: What makes rows a group.
+        groups: How many there are.
+        without_positive: Those of them without a positive row, which no figure counts.
+        drawn_by: What the bootstrap draws as a whole: clusters, or groups where these have rows in several clusters.
+    """
+
+    within: str
+    groups: int
+    without_positive: int
+    drawn_by: str
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """Model less baseline in one metric; None where nothing can be said.
+
+    Attributes:
+        difference: On all rows.
+        low: Lower end of the interval.
+        high: Upper end.
+        standard_error: Standard deviation over resamples.
+        p_value: Two-sided, that there is no difference.
+    """
+
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    standard_error: float | None = None
+    p_value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics(JsonFile):
+    """``metrics.json``; None for what is not defined.
+
+    Attributes:
+        rows: Rows of the test period.
+        task: Type of the label.
+        label_mean: Mean of the labels.
+        positive_rate: Share of positive labels; None for other tasks than binary.
+        candidate: Each metric of the model.
+        baseline: Each metric of the baseline; None when there is none.
+        differences: By metric; empty without a baseline.
+        cluster_by: What the bootstrap draws as a whole.
+        clusters: How many of them there are.
+        resamples: How many were drawn.
+        confidence: Share of resamples in the interval.
+        ranking: The groups of rankings; None when no order is judged.
+        candidate_name: The model.
+        baseline_name: The baseline; None when there is none.
+    """
+
+    FILE = "metrics.json"
+    INDENT = 2
+
+    rows: int
+    task: str = "binary"
+    label_mean: float | None = None
+    positive_rate: float | None = None
+    candidate: Mapping[str, float | None]
+    baseline: Mapping[str, float | None] | None = None
+    differences: Mapping[str, MetricDifference] = field(default_factory=dict)
+    cluster_by: str = "row"
+    clusters: int | None = None
+    resamples: int | None = None
+    confidence: float = 0.95
+    ranking: RankingFacts | None = None
+    candidate_name: str | None = None
+    baseline_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Importance(JsonMapping):
+    """``importance.json``, which is missing for a model that has none to tell.
+
+    Attributes:
+        shares: Share of each input in the model's gain.
+    """
+
+    FILE = "importance.json"
+    INDENT = 2
+
+    shares: Mapping[str, float]

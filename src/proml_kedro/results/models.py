@@ -1,0 +1,61 @@
+"""``training_set``, ``trained_model`` and ``trained_baseline``: what was learned from, and facts about the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field
+
+from proml_kedro.results.json_file import JsonFile, JsonMapping
+
+
+@dataclass(frozen=True)
+class SplitFacts:
+    """A part of a training set.
+
+    Attributes:
+        rows: How many rows.
+        label_mean: Mean of the labels; None without a row.
+        start: Its first moment, in ISO format, UTC; in the file ``from``.
+        to: Its last moment.
+    """
+
+    rows: int
+    label_mean: Annotated[float | None, Field(validation_alias=AliasChoices("label_mean", "label_rate"))] = None
+    start: Annotated[str | None, Field(alias="from")] = None
+    to: str | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSetFacts(JsonFile):
+    """``training_set.json``.
+
+    Attributes:
+        rows: How many examples there are.
+        dropped: Examples that were left out.
+        splits: Each part.
+        null_share: Share of missing values of each feature; None without a row.
+    """
+
+    FILE = "training_set.json"
+
+    rows: int
+    dropped: int | None = None
+    splits: Mapping[str, SplitFacts] = field(default_factory=dict)
+    null_share: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FitSummary(JsonMapping):
+    """``summary.json`` of a fitted model.
+
+    Attributes:
+        components: Facts about each component's fit.
+    """
+
+    FILE = "summary.json"
+    INDENT = None
+
+    components: Mapping[str, Mapping[str, Any]]
