@@ -89,7 +89,7 @@ def join_features(ttl: bool) -> FeaturesSpec:
 
 def prepare_join(folder: Path) -> None:
     """Tables, feature tables and Feast repositories, with TTL and without."""
-    from proml_kedro.features.feast.repository import feature_tables_folder, open_repository, register
+    from proml_kedro.features.feast.repository import open_repository, register
     from proml_kedro.features.tables.read import read_tables
 
     problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
@@ -98,15 +98,17 @@ def prepare_join(folder: Path) -> None:
     read_tables(problem, ROOT, HARDWARE, tables)
     for ttl in (True, False):
         features, data = join_features(ttl), folder / f"ttl_{ttl}"
-        views = feature_tables_folder(problem, data)
+        views = data / problem.name / "feature_tables"
         views.mkdir(parents=True)
         compute_views(problem, features, tables, HARDWARE, views)
         store = open_repository(problem, features, data, HARDWARE)
-        register(store, problem, features, "all", features.columns())
+        register(store, problem, features, "all", features.columns(), views)
     # The same views once more, each with a TTL: Feast's own store cannot do without.
-    shutil.copytree(folder / "ttl_True" / "flight_delays", folder / "ttl_all" / "flight_delays")
-    store = open_repository(problem, features, folder / "ttl_all", HARDWARE)
-    register(store, problem, join_features(ttl=False), "all", features.columns())
+    with_ttl = folder / "ttl_all"
+    shutil.copytree(folder / "ttl_True" / "flight_delays", with_ttl / "flight_delays")
+    store = open_repository(problem, features, with_ttl, HARDWARE)
+    views = with_ttl / problem.name / "feature_tables"
+    register(store, problem, join_features(ttl=False), "all", features.columns(), views)
     for view in store.list_feature_views():
         view.ttl = TTLS[view.name]
         store.apply(view)

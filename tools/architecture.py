@@ -44,8 +44,8 @@ ROW: Way = (
 )
 OVERRIDE: Way = (
     ("kedro run model.components.trees.params.max_depth=4", ""),
-    ("cli:cli", ""),
-    ("config.loader:HydraConfigLoader", ""),
+    ("commands.run:run_command", ""),
+    ("config.loader:HydraConfigLoader", "through kedro"),
     ("config.overrides:parse", ""),
     ("config.composition:compose", "by config.loader"),
     ("config.validation:validate", "by config.loader"),

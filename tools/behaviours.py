@@ -17,7 +17,7 @@ BEHAVIOURS: dict[str, str] = {
     "A value older than its ttl is missing, in training sets": "features.training.point_in_time:join_sql",
     "A value older than its ttl is missing, online": "features.online.lookup:OnlineFeatures",
     "What a window is: t - window <= known_at < t": "features.views.windows:snapshot_sql",
-    "What an aggregate computes": "features.views.aggregates:final_sql",
+    "What an aggregate computes": "features.views.aggregates.base:Aggregate",
     "Expressions over other features": "features.on_demand.evaluate:OnDemand",
     "An older write never replaces a newer value": "features.online.sqlite:SqliteRows",
     "Online values are what training would have read": "features.online.consistency:check_consistency",
@@ -42,7 +42,7 @@ BEHAVIOURS: dict[str, str] = {
     "What a request to the service must look like": "serving.schema:row_type",
     "Who may ask the service, and how much": "serving.guard:Guard",
     "What a Bento has to install": "serving.requirements:needed_modules",
-    "How far PSI may move before it is drift": "health.drift:calibrate",
+    "How far PSI may move before it is drift": "health.calibrate:calibrate",
     "One line of hardware for all libraries": "hardware:use",
 }
 """A behaviour, and ``module:name`` below the package."""

@@ -83,8 +83,9 @@ def prove(wheel: Path, folder: Path) -> str:
     where = call(python, "-c", "import proml_kedro; print(proml_kedro.__file__)", cwd=place).strip()
     if not where.startswith(str(environment)):
         sys.exit(f"{where} was imported in place of the wheel")
-    (place / "conf").mkdir()
-    shutil.copy(Path(where).parent / "conf/config.yaml", place / "conf")  # all other files are found in the wheel
+    for own in ("config.yaml", "experiment/quick.yaml"):  # all other files are found in the wheel
+        (place / "conf" / own).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(Path(where).parent / "conf" / own, place / "conf" / own)
     printed = call(environment / "bin/proml_kedro", "run", *PROBLEM, f"data_dir={place / 'data'}", cwd=place)
     for result in RESULTS:
         if not list(place.glob(f"data/job_recommendations/*/{result}")):

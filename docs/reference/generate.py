@@ -136,7 +136,8 @@ def extensions_page() -> Iterator[str]:
     yield "# Extensions\n"
     yield (
         "All open registries. What comes with proml_kedro is declared as yours is: an entry point in the registry's "
-        "group, or a decorator in a module that `extensions:` of `conf/config.yaml` names. Each registry has a law in "
+        "group, or a decorator in a module that `extensions:` of `conf/config.yaml` names. The examples are in "
+        "[examples.py](examples.py), and a test proves them. Each registry has a law in "
         "`proml_kedro.testing` to prove an entry by. Made from `extensions.py` by `docs/reference/generate.py`.\n"
     )
     for name, registry, meaning in registries():
@@ -148,6 +149,7 @@ def extensions_page() -> Iterator[str]:
             yield from example(laws()[law])
         else:
             yield ""
+        yield from smallest(name)
         if registry.names():
             yield from (
                 "| | |",
@@ -155,6 +157,12 @@ def extensions_page() -> Iterator[str]:
                 *(f"| `{one}` | {entry(registry, one)} |" for one in registry.names()),
                 "",
             )
+
+
+def own_names(registry: Registry[Any]) -> list[str]:
+    """Return the names in a registry without those that it takes from another one."""
+    others = registry.also.names() if registry.also else []
+    return [one for one in registry.names() if one not in others]
 
 
 def origin(registry: Registry[Any], name: str) -> tuple[str, str]:
@@ -171,6 +179,18 @@ def example(docstring: str) -> Iterator[str]:
     lines = list(itertools.takewhile(lambda line: not line or line.startswith("    "), shown.splitlines()))
     if lines:
         yield from ("```python", *textwrap.dedent("\n".join(lines)).strip("\n").splitlines(), "```", "")
+
+
+def smallest(registry: str) -> Iterator[str]:
+    """Yield the entry of a registry in ``examples.py``."""
+    source = (HERE / "examples.py").read_text(encoding="utf-8")
+    for one in ast.parse(source).body:
+        decorators = one.decorator_list if isinstance(one, ast.ClassDef | ast.FunctionDef) else []
+        if any(ast.unparse(decorator).startswith(f"{registry}.register(") for decorator in decorators):
+            lines = source.splitlines()[decorators[0].lineno - 1 : one.end_lineno]
+            yield from ("```python", *lines, "```", "")
+    if registry == "components":
+        yield "[Add a component of your own](../how-to/add-a-component.md) has the smallest one.\n"
 
 
 def entry(registry: Registry[Any], name: str) -> str:
@@ -196,7 +216,7 @@ def summary_of(item: Any) -> str:
 def row(registry: tuple[str, Registry[Any], str]) -> str:
     """Return the registry's row in CONTRIBUTING.md: where a neighbour is, and the law."""
     name, known, _ = registry
-    places = dict.fromkeys(origin(known, one)[0].removeprefix("proml_kedro.") for one in known.names())
+    places = dict.fromkeys(origin(known, one)[0].removeprefix("proml_kedro.") for one in own_names(known))
     law = law_of(name)
     return f"| `{name}` | {', '.join(f'`{one}`' for one in places)} | {f'`{law}`' if law else ''} |"
 

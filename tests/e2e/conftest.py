@@ -7,7 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,13 +144,47 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop on which everything was run once; tests read it and add to it, but change nothing in it."""
     shop = make_shop(tmp_path_factory.mktemp("finished") / "shop")
+    shop.environment |= refuse_connections(tmp_path_factory.mktemp("connections"))
     done = shop.run()
     assert done.returncode == 0, done.stderr
     shop.environment["FINISHED_OUTPUT"] = done.stdout
-    return shop
+    yield shop
+    log = Path(shop.environment["CONNECTIONS"])
+    assert not log.exists(), log.read_text()  # nothing that a run has left behind calls home later
+
+
+def refuse_connections(folder: Path) -> dict[str, str]:
+    """Variables for processes that refuse connections to other machines, and write each into ``CONNECTIONS``."""
+    log = folder / "connections"
+    (folder / "sitecustomize.py").write_text(
+        textwrap.dedent(f"""
+        import socket
+
+        def refuse(self, address, *rest):
+            if self.family != socket.AF_UNIX and not str(address[0]).startswith("127."):
+                with open({str(log)!r}, "a") as stream:
+                    stream.write(f"{{address}}\\n")
+                raise OSError("refused by the test")
+            return connect(self, address, *rest)
+
+        connect = socket.socket.connect
+        socket.socket.connect = refuse
+        resolve = socket.getaddrinfo
+
+        def lookup(host, *rest, **more):
+            if host not in (None, "localhost", "127.0.0.1"):
+                with open({str(log)!r}, "a") as stream:
+                    stream.write(f"{{host}}\\n")
+                raise OSError("refused by the test")
+            return resolve(host, *rest, **more)
+
+        socket.getaddrinfo = lookup
+        """)
+    )
+    return {"PYTHONPATH": str(folder), "CONNECTIONS": str(log)}
 
 
 @pytest.fixture(scope="session")

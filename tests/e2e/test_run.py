@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -180,7 +178,7 @@ def test_a_killed_run_goes_on_where_it_was(shop):
     going_on = shop.folder / "go_on"
     waits = (
         "        import pathlib, sys, time\n"
-        "        print('fitting', file=sys.stderr, flush=True)\n"
+        "        print('it is fitted now', file=sys.stderr, flush=True)\n"
         f"        while not pathlib.Path({str(going_on)!r}).exists():\n"
         "            time.sleep(0.05)\n"
     )
@@ -195,7 +193,7 @@ def test_a_killed_run_goes_on_where_it_was(shop):
         text=True,
     )
     assert process.stderr is not None
-    seen = list(itertools.takewhile(lambda line: line != "fitting\n", process.stderr))
+    seen = list(itertools.takewhile(lambda line: "it is fitted now" not in line, process.stderr))
     assert any("trained_model: computing" in line for line in seen), "".join(seen)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=300)
@@ -217,48 +215,19 @@ def test_a_changed_source_file_is_noticed(shop):
     assert "tables: computing" in shop.run("--pipelines=features").stderr
 
 
-def test_nothing_calls_home(shop, tmp_path):
-    """Every connection that leaves the process is refused and written down; a whole run makes none."""
-    log = tmp_path / "connections"
-    (tmp_path / "sitecustomize.py").write_text(
-        textwrap.dedent(f"""
-        import socket
-
-        def refuse(self, address, *rest):
-            if self.family != socket.AF_UNIX and not str(address[0]).startswith("127."):
-                with open({str(log)!r}, "a") as stream:
-                    stream.write(f"{{address}}\\n")
-                raise OSError("refused by the test")
-            return connect(self, address, *rest)
-
-        connect = socket.socket.connect
-        socket.socket.connect = refuse
-        resolve = socket.getaddrinfo
-
-        def lookup(host, *rest, **more):
-            if host not in (None, "localhost", "127.0.0.1"):
-                with open({str(log)!r}, "a") as stream:
-                    stream.write(f"{{host}}\\n")
-                raise OSError("refused by the test")
-            return resolve(host, *rest, **more)
-
-        socket.getaddrinfo = lookup
-        """)
-    )
-    shop.environment["PYTHONPATH"] = str(tmp_path)
+def test_nothing_calls_home(finished_shop):
+    """Every connection that leaves a process is refused and written down; a whole run makes none."""
+    log = Path(finished_shop.environment["CONNECTIONS"])
+    assert not log.exists(), log.read_text()
     probe = subprocess.run(
         [sys.executable, "-c", "import urllib.request as r; r.urlopen('http://example.com')"],
-        env={**os.environ, **shop.environment},
+        env={**os.environ, **finished_shop.environment},
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert "refused by the test" in probe.stderr
     log.unlink()
-    done = shop.run()
-    assert done.returncode == 0, done.stderr
-    time.sleep(1)
-    assert not log.exists(), log.read_text()
 
 
 def test_an_interrupted_run_ends_with_130(shop):

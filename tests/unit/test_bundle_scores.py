@@ -1,6 +1,7 @@
 """What a bundle scores: orders without positions, data frames; and what it says of files of another version."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -104,10 +105,13 @@ def test_whatever_a_component_raises_over_an_older_file_is_one_line(bundle, erro
 
 
 def frames_of(bundle):
-    """The golden rows as Arrow has them, as pandas has them, and the same with categories and nullable types."""
+    """The golden rows as Arrow, pandas and Polars have them, and with pandas' categories and nullable types."""
     table = pq.read_table(bundle / "golden.parquet")
     yield table
     yield table.to_pandas()
+    city = table.column_names.index("visit.city")
+    views = table.set_column(city, "visit.city", table["visit.city"].cast(pa.string_view()))  # as Polars has text
+    yield SimpleNamespace(__arrow_c_stream__=views.__arrow_c_stream__)
     frame = table.to_pandas()
     yield frame.astype({"visit.city": "category", "visit.items": "Int64", "visit.member": "boolean"})
 

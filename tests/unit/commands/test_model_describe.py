@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
-import click
 import pytest
 from click.testing import CliRunner
 
@@ -31,10 +30,7 @@ score: net
 
 
 def describe(project, *arguments):
-    command = describe_command(
-        click.Command, lambda: click.Argument(["overrides"], nargs=-1), lambda: str(project.conf)
-    )
-    return CliRunner().invoke(command, [*arguments, "model=net"])
+    return CliRunner().invoke(describe_command(), [*arguments, "--conf-source", str(project.conf), "model=net"])
 
 
 @pytest.fixture

@@ -83,40 +83,34 @@ class Mean(Aggregate):
         return math.fsum(one.value for one in events) / len(events) if events else None
 
 
-class Min(Aggregate):
-    """The smallest value."""
+class _Extreme(Aggregate):
+    """A value that SQL's aggregate of the same name takes of a tick and of a window alike."""
 
     example: ClassVar[Mapping[str, Any]] = {"expression": "x"}
 
-    agg: Literal["min"]
-
     def partials(self, slot: Slot) -> Mapping[str, str]:
-        """Keep the smallest."""
-        return {"m": f"min({slot.value})"}
+        """Keep the extreme one."""
+        return {"m": f"{self.agg}({slot.value})"}
 
     def final(self, slot: Slot, frame: str) -> str:
-        """Take the smallest."""
-        return f"min({slot.column('m')}) OVER {frame}"
+        """Take the extreme one."""
+        return f"{self.agg}({slot.column('m')}) OVER {frame}"
+
+
+class Min(_Extreme):
+    """The smallest value."""
+
+    agg: Literal["min"]
 
     def of_events(self, events: Sequence[Event], at: int) -> float | None:
         """Take the smallest."""
         return min((one.value for one in events), default=None)
 
 
-class Max(Aggregate):
+class Max(_Extreme):
     """The largest value."""
 
-    example: ClassVar[Mapping[str, Any]] = {"expression": "x"}
-
     agg: Literal["max"]
-
-    def partials(self, slot: Slot) -> Mapping[str, str]:
-        """Keep the largest."""
-        return {"m": f"max({slot.value})"}
-
-    def final(self, slot: Slot, frame: str) -> str:
-        """Take the largest."""
-        return f"max({slot.column('m')}) OVER {frame}"
 
     def of_events(self, events: Sequence[Event], at: int) -> float | None:
         """Take the largest."""
