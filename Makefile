@@ -8,8 +8,10 @@ export UV_NO_PROGRESS ?= 1
 .PHONY: help run test test-fast soak coverage check lint types layers figures docs benchmarks release lock clean
 
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
-# What the inner loop leaves out: TensorFlow, Feast, XGBoost, compiled kernels, servers, browsers and whole runs.
-INNER = tests/unit tests/contract/test_docs.py
+# The inner loop: what needs neither TensorFlow, Feast, XGBoost, compiled kernels, a server, a browser nor a whole run.
+INNER = tests/unit/spec tests/unit/engine tests/unit/evaluation tests/unit/workflow tests/contract/test_tools.py \
+  $(addprefix tests/unit/test_,artifacts.py errors.py extensions.py source_code.py) \
+  $(addprefix tests/unit/features/test_,queries.py views.py windows.py words.py)
 
 help:                   ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +33,7 @@ test: $(VENV)/installed ## Run the fast tests (ARGS="-m 'not soak'" for the slow
 	@$(PYTEST) --dist loadfile $(ARGS)
 
 test-fast: $(VENV)/installed ## Run the tests of the inner loop, in a minute
-	@$(PYTEST) --dist loadfile -m "not slow and not soak and not heavy" $(INNER) $(ARGS)
+	@$(PYTEST) --dist loadfile $(INNER) $(ARGS)
 
 soak: $(VENV)/installed ## Search for rare faults, for minutes to hours
 	@$(BIN)/python -m pytest -m soak $(ARGS) && $(BIN)/python tools/benchmarks.py --write

@@ -28,7 +28,7 @@ import yaml
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Columns, Examples, FitContext, Input
 from proml_kedro.models.deep.component import Deep
-from proml_kedro.models.deep.data import Packed, Parts, pack
+from proml_kedro.models.deep.data import ExampleParts, PackedExamples, pack
 from proml_kedro.models.deep.devices import limit_tensorflow
 from proml_kedro.models.deep.export import argument, export
 from proml_kedro.models.deep.trainer import Trainer, TrainingTask
@@ -68,13 +68,13 @@ def inputs() -> list[Input]:
     return [*numbers, *(Input(f"x.c{number}", "str") for number in range(len(SIZES)))]
 
 
-def packed_epochs(component: Deep, data: Packed) -> Callable[[], Any]:
+def packed_epochs(component: Deep, data: PackedExamples) -> Callable[[], Any]:
     """An epoch as `kind: deep` trains it."""
     import tensorflow as tf
 
     fitted, training = component._fitted, component.spec.training
     task = TrainingTask(fitted.model, [(component._heads["head"], {})], training, 1, tf.distribute.get_strategy())
-    trainer = Trainer(task, Parts([data], [len(data)]))
+    trainer = Trainer(task, ExampleParts([data], [len(data)]))
     return lambda: trainer.epoch(0)
 
 
@@ -91,7 +91,7 @@ def fit_epochs(component: Deep, model: Any, examples: Any, steps: int) -> Callab
     return lambda: model.fit(batches, epochs=1, verbose=0)
 
 
-def by_column(component: Deep, data: Packed) -> tuple[Any, Any]:
+def by_column(component: Deep, data: PackedExamples) -> tuple[Any, Any]:
     """The same network with an input for each feature, and its examples: what one writes without packing."""
     import keras
 

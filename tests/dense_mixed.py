@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from proml_kedro.models.mixed.memory.design import (
-    CategoryTerm,
-    DesignTerms,
-    Observations,
-    RandomEffectTerm,
-    lay_out,
-)
+from proml_kedro.models.mixed.memory.design import lay_out
+from proml_kedro.models.mixed.memory.observations import CategoryTerm, DesignTerms, Observations, RandomEffectTerm
 
 
 def make_problem(rows=400, entities=(23, 11), dimensions=(2, 1), numbers=2, seed=0, missing=0.1, loss="logistic"):

@@ -49,6 +49,8 @@ _BASIC = {str: "text", int: "whole number", float: "number", bool: "true or fals
 
 
 HERE = Path(__file__).resolve().parent
+GUIDES = {"components": "add-a-component.md", "online_stores": "keep-online-values-elsewhere.md"}
+"""Guides that hold the smallest entry of a registry, where it is too long for ``examples.py``."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -127,7 +129,7 @@ def laws() -> dict[str, str]:
 
 def law_of(name: str) -> str | None:
     """Return the name of the law that entries of a registry prove."""
-    law = f"check_{name.removesuffix('s')}"
+    law = "check_block" if name == "layers" else f"check_{name.removesuffix('s')}"  # `layer:` is a block
     return law if law in laws() else None
 
 
@@ -189,8 +191,10 @@ def smallest(registry: str) -> Iterator[str]:
         if any(ast.unparse(decorator).startswith(f"{registry}.register(") for decorator in decorators):
             lines = source.splitlines()[decorators[0].lineno - 1 : one.end_lineno]
             yield from ("```python", *lines, "```", "")
-    if registry == "components":
-        yield "[Add a component of your own](../how-to/add-a-component.md) has the smallest one.\n"
+    guide = HERE.parent / "how-to" / GUIDES.get(registry, "none")
+    if guide.exists():
+        title = guide.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        yield f"[{title}](../how-to/{guide.name}) has the smallest one.\n"
 
 
 def entry(registry: Registry[Any], name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import pytest
 
-from proml_kedro.extensions import blocks, heads
+from proml_kedro.extensions import blocks, heads, layers
 from proml_kedro.models.deep.blocks import Block, flat
 from proml_kedro.models.deep.heads import Head
 from proml_kedro.testing import check_block, check_head
@@ -41,7 +41,9 @@ def configured(names: list[str], given: dict[str, list[dict[str, Any]]], key: st
     return [{key: name, **keys} for name in names for keys in given.get(name, [{}])]
 
 
-@pytest.mark.parametrize("config", configured(blocks.names(), BLOCKS, "block"), ids=str)
+@pytest.mark.parametrize(
+    "config", [*configured(blocks.names(), BLOCKS, "block"), *configured(layers.names(), {}, "layer")], ids=str
+)
 def test_block_obeys_the_laws(config):
     check_block(config)
 
@@ -200,7 +202,7 @@ def test_the_laws_catch_a_head_that_breaks_them(flawed, law):
 
 
 USERS_CODE = '''
-"""A block and a head that a user has written."""
+"""A block, a layer and a head that a user has written."""
 
 from typing import ClassVar, Literal
 
@@ -221,6 +223,12 @@ class Gate(Block):
 
         *others, last = values
         return keras.layers.Dense(last.shape[-1], activation="sigmoid", name=name)(flat(others)) * last
+
+
+def scale(name, factor=1.0):
+    import keras
+
+    return keras.layers.Rescaling(factor, name=name)
 
 
 class Hinge(Head):
@@ -252,6 +260,9 @@ USERS_ENTRY_POINTS = """\
 [proml_kedro.blocks]
 users_gate = users_blocks:Gate
 
+[proml_kedro.layers]
+users_scale = users_blocks:scale
+
 [proml_kedro.heads]
 users_hinge = users_blocks:Hinge
 """
@@ -262,7 +273,8 @@ features: {embed: 4}
 graph:
   deep: {block: mlp, of: [numbers, embeddings], units: [8]}
   gated: {block: users_gate, of: [embeddings, deep]}
-head: {of: gated, loss: users_hinge}
+  scaled: {layer: users_scale, of: gated, config: {factor: 2.0}}
+head: {of: scaled, loss: users_hinge}
 training: {epochs: 15, batch_size: 128, learning_rate: 0.02, early_stopping: {metric: auc}}
 """
 
@@ -275,6 +287,7 @@ import yaml
 from proml_kedro.testing import check_block, check_component, check_head
 
 check_block({"block": "users_gate"})
+check_block({"layer": "users_scale"})
 check_head({"loss": "users_hinge"})
 saved = Path(sys.argv[2])
 saved.mkdir()
@@ -283,7 +296,7 @@ print("proved")
 """
 
 
-def test_an_installed_package_brings_blocks_and_heads_for_yaml(tmp_path, monkeypatch):
+def test_an_installed_package_brings_blocks_layers_and_heads_for_yaml(tmp_path, monkeypatch):
     """None of our files is touched, and no module is imported by hand."""
     (tmp_path / "users_blocks.py").write_text(USERS_CODE)
     metadata = tmp_path / "users_blocks-1.0.dist-info"

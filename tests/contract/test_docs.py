@@ -65,3 +65,14 @@ def test_modules_and_names_in_documents_exist():
                     break
             else:
                 assert hasattr(proml_kedro, parts[0]), f"{file.name}: {place}"
+
+
+def test_every_registry_has_a_law_and_an_example_and_every_entry_says_what_it_is():
+    page = (ROOT / "docs/reference/extensions.md").read_text()
+    for section in page.split("\n## ")[1:]:
+        name = section.partition("\n")[0]
+        if "\n| `" not in section and name != "layers":
+            continue  # nothing is in it yet
+        assert "Law: `check_" in section, f"{name} has no law in proml_kedro.testing"
+        assert f"@{name}.register" in section.partition("```python")[2] or "has the smallest one" in section, name
+        assert " |  |" not in section, f"an entry of {name} has no docstring"

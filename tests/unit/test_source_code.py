@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from proml_kedro.extensions import components
+from proml_kedro.extensions import components, metrics
 from proml_kedro.imports import ImportIndex, find_imports
 from proml_kedro.source_code import SourceTree, code_fingerprint, extension_fingerprint
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.model import spec_of
-from proml_kedro.workflow.code import model_code
+from proml_kedro.workflow.code import model_code, own_code, own_code_of
 from small import make_config
 
 SRC = Path(__file__).parents[2] / "src"
@@ -215,6 +216,26 @@ def test_a_model_is_stale_when_a_helper_of_its_kind_is_edited(package: Path) -> 
     model, training_set = digests(package, config)
     assert model != before[0]
     assert training_set == before[1]
+
+
+class Wish(BaseModel):
+    """A part of a configuration that names metrics."""
+
+    metrics: list[str]
+
+
+def test_an_extension_of_any_registry_counts_where_it_is_named(package: Path) -> None:
+    gini = type("Gini", (), {"__module__": "their_package.helper"})
+    with metrics.temporary("gini", gini):
+        before = own_code(Wish(metrics=["auc", "gini"]))
+        assert list(before) == ["metric gini"]
+        assert own_code(Wish(metrics=["auc"]), None) == {}
+        assert own_code_of(Wish(metrics=["gini"])) == {"own_code": before}
+        (package / "unrelated.py").write_text("# edited")
+        assert own_code(Wish(metrics=["gini"])) == before
+        (package / "sub" / "deeper.py").write_text("TWO = 3\n")
+        assert own_code(Wish(metrics=["gini"])) != before
+    assert own_code_of(Wish(metrics=["gini"])) == {}
 
 
 def models() -> dict[str, ModelSpec]:

@@ -18,17 +18,15 @@ from proml_kedro.bundle.card import read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
-from proml_kedro.bundle.manifest import MANIFEST, Manifest, Schema, describe_inputs, now
+from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs, now
 from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
+from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
-
-COMPONENTS = "components"
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(content.metrics)
-    (folder / METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
+    (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     write_checksums(folder)
@@ -179,7 +177,7 @@ class Bundle:
     @property
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
-        content: dict[str, Any] = json.loads((self.path / METRICS).read_text())
+        content: dict[str, Any] = json.loads((self.path / BUNDLE_METRICS).read_text())
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:

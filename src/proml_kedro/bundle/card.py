@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle.manifest import InputField, Manifest
+from proml_kedro.results.names import REPORTS
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
 from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
@@ -83,7 +84,7 @@ def write_card(
         _serving(manifest),
         f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```",
     ]
-    (folder / "card.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    (folder / REPORTS["bundle"]).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
 def _head(manifest: Manifest) -> str:

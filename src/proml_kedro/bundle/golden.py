@@ -11,13 +11,12 @@ import numpy as np
 from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Columns, Input
+from proml_kedro.results.names import GOLDEN
 from proml_kedro.spec.split import TEST
 from proml_kedro.spec.training_set import EXAMPLE_ID
 
 Score = Callable[[Columns], Any]
 """Probabilities, shape (n,), of n rows of inputs in float64."""
-
-GOLDEN = "golden.parquet"
 
 
 def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any:

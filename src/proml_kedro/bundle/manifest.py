@@ -12,6 +12,7 @@ import yaml
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, ValidationError
 
 from proml_kedro.bundle.integrity import IntegrityError
+from proml_kedro.results.names import MANIFEST
 from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
 from proml_kedro.spec.base import Duration, Spec
 from proml_kedro.spec.dtype import Dtype
@@ -20,7 +21,6 @@ from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.outputs import OutputRef
 from proml_kedro.spec.problem import ProblemSpec
 
-MANIFEST = "proml.yaml"
 FORMAT = "proml-bundle/1"
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=63)]

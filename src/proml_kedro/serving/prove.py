@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle import IntegrityError, Manifest
-from proml_kedro.bundle.golden import GOLDEN, compare, read_scores
+from proml_kedro.bundle.golden import compare, read_scores
 from proml_kedro.errors import UserError
+from proml_kedro.results.names import GOLDEN
 from proml_kedro.serving.schema import Row, scores_field
 
 

@@ -81,7 +81,9 @@ def _imports_of(module: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             yield base
-            yield from (name for alias in node.names if _is_module(name := f"{base}.{alias.name}"))
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                yield from [name] if _is_module(name) else _offered_on_demand(base, alias.name)
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -93,6 +95,19 @@ def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
         if isinstance(node, ast.FunctionDef) and node.name == "__getattr__":  # a kind's component is named by itself
             continue
         yield from _runtime_nodes(node)
+
+
+def _offered_on_demand(package: str, name: str) -> Iterator[str]:
+    """Yield the module that a name of one of our packages comes from, where the package imports it on first use.
+
+    Such a package says so to type checkers.
+    """
+    file = _file_of(package) if package.partition(".")[0] == PACKAGE else None
+    for block in ast.parse(file.read_text(encoding="utf-8")).body if file else ():
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test):
+            for node in block.body:
+                if isinstance(node, ast.ImportFrom) and node.module and name in [one.name for one in node.names]:
+                    yield node.module
 
 
 def _is_module(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from proml_kedro.models.deep.blocks import Block, Width
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.check_graph import find_widths
 from proml_kedro.models.deep.devices import limit_tensorflow
+from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
 from proml_kedro.models.deep.graph import vectors_of
-from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.layout import Layout, lay_out
 from proml_kedro.models.deep.preprocess import Preprocess
 from proml_kedro.models.deep.spec import DeepSpec
-from proml_kedro.models.deep.statistics import learn
+from proml_kedro.models.deep.statistics import Statistics, learn
 from proml_kedro.testing.keys import check_unknown_key
 
 BLOCK_INPUTS = (
@@ -119,20 +121,44 @@ class _Trial:
     def build(cls, spec: DeepSpec, seed: int) -> _Trial:
         import keras
 
-        layout = lay_out(spec.features, _dtypes())
-        columns = _make_columns()
-        statistics = learn([columns], layout, "model")
+        inputs = _encode()
         keras.utils.set_random_seed(seed)
-        network = build(spec, layout, statistics, {"head": [0.0]}, "model")
+        network = build(spec, inputs.layout, inputs.statistics, {"head": [0.0]}, "model")
         block = spec.graph[_NAME]
         vectors = vectors_of(_NAME, block)
         model = keras.Model(network.model.inputs, [network.tensors[one] for one in vectors])
-        widths = find_widths(spec.graph, layout)[0]
-        return cls(block, [widths[one] for one in vectors], model, *Preprocess(layout, statistics).encode(columns))
+        widths = find_widths(spec.graph, inputs.layout)[0]
+        return cls(block, [widths[one] for one in vectors], model, inputs.numbers, inputs.ids)
 
     def run(self, rows: slice) -> list[Array]:
         made = self.model([self.numbers[rows], self.ids[rows]], training=False)
         return [np.asarray(one) for one in (made if isinstance(made, list | tuple) else [made])]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The inputs as a network reads them.
+
+    Attributes:
+        layout: Their order.
+        statistics: What has been learned about them.
+        numbers: float32 of shape (n, width).
+        ids: int32 of shape (n, columns).
+    """
+
+    layout: Layout
+    statistics: Statistics
+    numbers: Array
+    ids: Array
+
+
+@cache
+def _encode() -> _Inputs:
+    """Encode the inputs, which are the same for all blocks."""
+    layout = lay_out(DeepFeaturesSpec.model_validate(_FEATURES), _dtypes())
+    columns = _make_columns()
+    statistics = learn([columns], layout, "model")
+    return _Inputs(layout, statistics, *Preprocess(layout, statistics).encode(columns))
 
 
 def _make_columns() -> Columns:

@@ -12,7 +12,7 @@ import numpy as np
 from proml_kedro.extensions import heads
 from proml_kedro.models.component import Array
 from proml_kedro.models.deep.devices import limit_tensorflow
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.metrics import METRICS
 from proml_kedro.testing.keys import check_unknown_key
 
@@ -63,7 +63,7 @@ class _Batch:
     def take(self, rows: Any) -> _Batch:
         return _Batch(self.label[rows], self.margin[rows], self.weight[rows])
 
-    def loss(self, head: Head, learned: Learned) -> float:
+    def loss(self, head: Head, learned: HeadState) -> float:
         return float(head.loss_of(self.label, self.margin, self.weight, learned))
 
 
@@ -86,7 +86,7 @@ def _draw(head: Head, label: Sequence[float] | None) -> _Batch:
     return _Batch(*(values.reshape(-1, _LENGTH) for values in (batch.label, batch.margin, batch.weight)))
 
 
-def _check_start(head: Head, batch: _Batch) -> Learned:
+def _check_start(head: Head, batch: _Batch) -> HeadState:
     biases, learned = head.begin(batch.label.ravel())
     assert len(biases) == head.units, f"it starts with {len(biases)} biases and has {head.units} margins"
     assert np.isfinite(biases).all(), "it starts with biases that are not finite"
@@ -94,7 +94,7 @@ def _check_start(head: Head, batch: _Batch) -> Learned:
     return learned
 
 
-def _check_gradient(head: Head, batch: _Batch, learned: Learned) -> None:
+def _check_gradient(head: Head, batch: _Batch, learned: HeadState) -> None:
     import tensorflow as tf
 
     margin = tf.constant(batch.margin)
@@ -112,7 +112,7 @@ def _check_gradient(head: Head, batch: _Batch, learned: Learned) -> None:
     assert lower < float(loss), "a step against the gradient does not lower the loss"
 
 
-def _check_missing_labels(head: Head, batch: _Batch, learned: Learned) -> None:
+def _check_missing_labels(head: Head, batch: _Batch, learned: HeadState) -> None:
     axis = 1 if head.by_group else 0
     missing = _Batch(np.full_like(batch.label, np.nan), batch.margin[::-1] + 3, 5 * batch.weight)
     names = ("label", "margin", "weight")
@@ -129,7 +129,7 @@ def _check_missing_labels(head: Head, batch: _Batch, learned: Learned) -> None:
     assert (pulled == 0).all(), "rows without a label have a gradient"
 
 
-def _check_weights(head: Head, batch: _Batch, learned: Learned) -> None:
+def _check_weights(head: Head, batch: _Batch, learned: HeadState) -> None:
     """Compare weight 2 of every third row, or list, with that row, or list, twice."""
     counts = np.where(np.arange(len(batch.label)) % 3 == 0, 2, 1)
     heavy = _Batch(batch.label, batch.margin, (batch.weight.T * counts).T.astype(np.float32))
@@ -138,7 +138,7 @@ def _check_weights(head: Head, batch: _Batch, learned: Learned) -> None:
     _same(law, repeated.loss(head, learned), heavy.loss(head, learned))
 
 
-def _check_outputs(head: Head, batch: _Batch, learned: Learned) -> None:
+def _check_outputs(head: Head, batch: _Batch, learned: HeadState) -> None:
     margin = batch.margin.reshape(-1, head.units).astype(np.float64)
     after = head.calibrate(batch.label.ravel().astype(np.float64), margin, learned)
     assert set(after) == set(learned), f"calibration gives {sorted(after)} where {sorted(learned)} was learned before"

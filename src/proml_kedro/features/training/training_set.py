@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,6 +17,7 @@ from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.examples import check_examples, examples_sql
 from proml_kedro.features.training.facts import Facts, read_facts
 from proml_kedro.features.training.requested import blaming, request_features
+from proml_kedro.results import TrainingSetFacts
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
@@ -77,7 +77,7 @@ def build_training_set(
     with blaming(problem, brought, tables, hardware):
         rows = job.write_parquet(target, columns_sql, order_by=EXAMPLE_ID, derive=derive)
     _check_rows(rows, facts, target, hardware)
-    (folder / "training_set.json").write_text(json.dumps(_figures(facts, target, columns, hardware), indent=1))
+    TrainingSetFacts.of(_figures(facts, target, columns, hardware)).write(folder)
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "describe",
     "devices",
     "diagram",
+    "features_spec",
     "graph",
     "heads",
     "layout",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
-from proml_kedro.models.deep.layout import GROUPS, Categorical, lay_out, matching
+from proml_kedro.models.deep.layout import GROUPS, CategoricalInput, lay_out, matching
 from proml_kedro.spec.dtype import Dtype, vector_size
 
 
@@ -78,6 +78,6 @@ def _check_tables(
             yield Mistake(f"features.tables.{table}", message)
 
 
-def _of_table(one: Categorical) -> tuple[int | None, ...]:
+def _of_table(one: CategoricalInput) -> tuple[int | None, ...]:
     """Return what all inputs of one table must agree in."""
     return one.dimension, one.min_count, one.most, one.bins

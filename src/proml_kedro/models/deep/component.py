@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -16,10 +17,10 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.deep.data import Parts, batches_of, pack
+from proml_kedro.models.deep.data import ExampleParts, batches_of, pack
 from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.deep.fitted import FittedNetwork
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric
 from proml_kedro.models.deep.layout import lay_out
@@ -32,6 +33,10 @@ from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
     from proml_kedro.models.deep.describe_text import NetworkDescription
+
+
+_ONE_FIT = Lock()
+"""Keras' seed and precision are the process's: models that are fitted in threads would change each other's."""
 
 
 class Deep(Component):
@@ -63,6 +68,10 @@ class Deep(Component):
         """
         check_validation(self.spec, validation, context.key)
         limit_tensorflow(context.hardware.threads, context.hardware)
+        with _ONE_FIT:
+            self._fit_whole(train, validation, context)
+
+    def _fit_whole(self, train: Examples, validation: Examples, context: FitContext) -> None:
         training = self.spec.training
         history = self._fit([train], validation, training.epochs, context)
         self._epochs = best_epoch(history) if history else training.epochs
@@ -77,7 +86,7 @@ class Deep(Component):
         validation: Examples | None,
         epochs: int,
         context: FitContext,
-        calibrated: Mapping[str, Learned] | None = None,
+        calibrated: Mapping[str, HeadState] | None = None,
     ) -> list[float]:
         """Fit once, and return how the epochs were judged; what was ``calibrated`` before is kept."""
         import keras
@@ -104,11 +113,11 @@ class Deep(Component):
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
 
-    def _pack(self, examples: Sequence[Examples], fitted: FittedNetwork, folder: Path) -> Parts:
+    def _pack(self, examples: Sequence[Examples], fitted: FittedNetwork, folder: Path) -> ExampleParts:
         rows = self.spec.training.rows_in_memory
         return pack(examples, self.inputs, list(self._heads.values()), fitted.preprocess, rows, folder)
 
-    def _calibrate(self, learned: Mapping[str, Learned], judge: Judge | None) -> dict[str, Learned]:
+    def _calibrate(self, learned: Mapping[str, HeadState], judge: Judge | None) -> dict[str, HeadState]:
         """Calibrate the heads by the validation period, if there is one."""
         found = dict(learned)
         if judge is None:

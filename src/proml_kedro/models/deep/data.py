@@ -18,7 +18,7 @@ _READ = 65_536  # rows read and encoded at once
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedExamples:
     """Examples encoded as a network reads them.
 
     Attributes:
@@ -39,7 +39,7 @@ class Packed:
         return len(self.labels)
 
 
-class Parts:
+class ExampleParts:
     """Packed examples, as one part in memory or several on disk.
 
     Args:
@@ -50,7 +50,7 @@ class Parts:
         lengths: Number of examples of each part.
     """
 
-    def __init__(self, parts: Sequence[Packed | Path], lengths: Sequence[int]) -> None:
+    def __init__(self, parts: Sequence[PackedExamples | Path], lengths: Sequence[int]) -> None:
         self._parts = parts
         self.lengths = tuple(lengths)
 
@@ -59,16 +59,16 @@ class Parts:
 
     @property
     def are_kept(self) -> bool:
-        """Whether they stay in memory."""
-        return isinstance(self._parts[0], Packed)
+        """Tell whether they stay in memory."""
+        return isinstance(self._parts[0], PackedExamples)
 
-    def __iter__(self) -> Iterator[Packed]:
+    def __iter__(self) -> Iterator[PackedExamples]:
         """Read the parts in the order of the examples."""
         return (self[position] for position in range(len(self._parts)))
 
-    def __getitem__(self, position: int) -> Packed:
+    def __getitem__(self, position: int) -> PackedExamples:
         part = self._parts[position]
-        return part if isinstance(part, Packed) else _read(part)
+        return part if isinstance(part, PackedExamples) else _read(part)
 
 
 def batches_of(examples: Sequence[Examples], inputs: Sequence[Input]) -> Iterator[Columns]:
@@ -89,7 +89,7 @@ def pack(
     preprocess: Preprocess,
     rows: int,
     folder: Path,
-) -> Parts:
+) -> ExampleParts:
     """Encode examples.
 
     Args:
@@ -106,14 +106,14 @@ def pack(
     lengths: list[int] = []
     for numbers, ids in _gathered(batches_of(examples, inputs), preprocess, min(rows, total)):
         rest = slice(sum(lengths), sum(lengths) + len(ids))
-        part = Packed(numbers, ids, labels[rest], weight[rest], group[rest])
+        part = PackedExamples(numbers, ids, labels[rest], weight[rest], group[rest])
         lengths.append(len(part))
         if len(part) == total:
-            return Parts([part], lengths)
+            return ExampleParts([part], lengths)
         folder.mkdir(parents=True, exist_ok=True)
         files.append(folder / f"part{len(files)}.npz")
         np.savez(files[-1], **vars(part))
-    return Parts(files, lengths)
+    return ExampleParts(files, lengths)
 
 
 def _weight(examples: Sequence[Examples]) -> npt.NDArray[np.float32]:
@@ -155,6 +155,6 @@ def _gathered(
         yield numbers[:filled], ids[:filled]
 
 
-def _read(file: Path) -> Packed:
+def _read(file: Path) -> PackedExamples:
     with np.load(file, allow_pickle=False) as arrays:
-        return Packed(**{name: arrays[name] for name in arrays.files})
+        return PackedExamples(**{name: arrays[name] for name in arrays.files})

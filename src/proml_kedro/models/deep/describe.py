@@ -1,4 +1,4 @@
-"""What a declared network will look like: inputs, shapes, weights and memory, before any training and without data."""
+"""Facts of a declared network before training and without data: inputs, shapes, weights and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from proml_kedro.models.component import Input
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.graph import order, resolve, vectors_of
-from proml_kedro.models.deep.layout import Categorical, Layout, lay_out
+from proml_kedro.models.deep.layout import CategoricalInput, Layout, lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Statistics, assume
 
@@ -19,14 +19,14 @@ _COPIES = 4  # of each weight while it is trained: itself, its gradient, and two
 
 @dataclass(frozen=True)
 class InputLine:
-    """One input.
+    """One input of a network.
 
     Attributes:
         name: Of the input.
-        enters: As what.
-        shape: Of one example's tensor.
-        ids: How many there are; None for numbers.
-        table: The embedding table; None for numbers.
+        enters: In which form it enters, in words.
+        shape: Shape of one example's tensor.
+        ids: Number of different ids; None for numbers.
+        table: Name of the embedding table; None for numbers.
     """
 
     name: str
@@ -38,14 +38,14 @@ class InputLine:
 
 @dataclass(frozen=True)
 class Node:
-    """A block or a head.
+    """A block or a head of a network.
 
     Attributes:
         name: Of the block or the head.
         what: Kind of block, or loss.
-        reads: References, as they were written.
-        width: How many numbers it gives for an example; of each vector, when it gives several.
-        weights: How many are its own.
+        reads: References as in YAML.
+        width: Numbers that it gives for an example; of each vector, when it gives several.
+        weights: Number of weights of its own.
         is_head: Whether it is a head.
     """
 
@@ -58,20 +58,20 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Description:
-    """A network.
+class NetworkFacts:
+    """A network before it is trained.
 
     Attributes:
-        categories: How many there were assumed to be in each vocabulary.
+        categories: Number of categories assumed in each vocabulary.
         inputs: In the order in which they are packed.
         groups: What references to inputs stand for, in words.
-        nodes: Blocks in an order in which each comes after those it reads, then heads.
-        outputs: Names of what comes out.
-        embedding_weights: How many weights embedding tables have.
-        weights: How many there are in all.
-        bytes_of_weights: Memory that weights take while they are trained.
-        bytes_of_batch: Memory that the tensors of one batch take, about.
-        bytes_of_row: Memory that one packed example takes.
+        nodes: Blocks, each after those it reads, then heads.
+        outputs: Names of the outputs.
+        embedding_weights: Number of weights of embedding tables.
+        weights: Number of all weights.
+        bytes_of_weights: Memory of the weights while they are trained.
+        bytes_of_batch: Memory of the tensors of one batch, about.
+        bytes_of_row: Memory of one packed example.
     """
 
     categories: int
@@ -86,13 +86,13 @@ class Description:
     bytes_of_row: int
 
 
-def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str) -> Description:
-    """Describe a network; it is built, but not trained.
+def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str) -> NetworkFacts:
+    """Build a network without training it, and describe it.
 
     Args:
         spec: The component, without mistakes.
         inputs: What it reads.
-        categories: How many to assume in each vocabulary, since the data are not looked at.
+        categories: Number of categories to assume in each vocabulary, since no data is read.
         key: Of the component, for errors.
 
     Raises:
@@ -106,7 +106,7 @@ def describe(spec: DeepSpec, inputs: Sequence[Input], categories: int, key: str)
     tables = [layer for layer in model.layers if layer.name.startswith("embeddings")]
     embedding_weights = sum(layer.count_params() for layer in tables)
     row = _FLOAT * (layout.width + layout.id_count + len(starts) + 1) + 8
-    return Description(
+    return NetworkFacts(
         categories,
         tuple(_inputs(layout, statistics)),
         _groups(spec, layout),
@@ -130,7 +130,7 @@ def _inputs(layout: Layout, statistics: Statistics) -> Iterator[InputLine]:
         yield InputLine(one.name, _form(one), shape, statistics.size_of(one), one.table)
 
 
-def _form(one: Categorical) -> str:
+def _form(one: CategoricalInput) -> str:
     if one.form == "text":
         return f"{one.length} words, {one.pooling}"
     if one.form == "sequence":
@@ -141,7 +141,7 @@ def _form(one: Categorical) -> str:
 
 
 def _groups(spec: DeepSpec, layout: Layout) -> dict[str, str]:
-    """What every reference that is no block stands for."""
+    """Say in words what each reference to inputs stands for."""
     read = [one for block in spec.graph.values() for one in block.of]
     read += [one for head in spec.all_heads().values() for one in head.of]
     found = {}
@@ -163,7 +163,7 @@ def _counted(count: int, word: str) -> str:
 
 
 def _nodes(spec: DeepSpec, model: Any, tensors: Mapping[str, Any]) -> Iterator[Node]:
-    """Blocks and heads; the weights of each are those that nothing before it needs."""
+    """List blocks and heads; the weights of each are those that nothing before it needs."""
     import keras
 
     seen = {id(one) for layer in model.layers if layer.name.startswith("embeddings") for one in layer.weights}
@@ -189,7 +189,7 @@ def _size(weight: Any) -> int:
 
 
 def _bytes_of_batch(model: Any, rows: int) -> int:
-    """Outputs of every layer, kept for the gradients, and the gradients themselves."""
+    """Estimate the memory of the outputs of every layer, kept for the gradients, and of the gradients."""
     import numpy as np
 
     numbers = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from proml_kedro.models.deep.describe import Description
+from proml_kedro.models.deep.describe import NetworkFacts
 from proml_kedro.models.deep.diagram import as_svg, as_tree
 
 _UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
@@ -14,24 +14,24 @@ _UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 @dataclass(frozen=True)
 class NetworkDescription:
-    """What a component of kind ``deep`` says of itself before it is fitted.
+    """Answer of a component of kind ``deep`` to ``kedro model describe``.
 
     Attributes:
         network: Its network.
     """
 
-    network: Description
+    network: NetworkFacts
 
     def facts(self) -> dict[str, Any]:
-        """The network as plain values for JSON, under ``network``."""
+        """Return the network as plain values for JSON, under ``network``."""
         return {"network": asdict(self.network)}
 
     def drawing(self, name: str) -> str:
-        """An SVG image of the network."""
+        """Draw the network as an SVG image."""
         return as_svg(name, self.network)
 
     def sections(self) -> Iterator[str | Sequence[Sequence[str]]]:
-        """The inputs as a table, the blocks as a tree, and the sizes of weights and memory."""
+        """Yield the inputs as a table, the blocks as a tree, and the sizes of weights and memory."""
         network = self.network
         rows = [("input", "enters as", "shape", "ids", "table")]
         for one in network.inputs:
@@ -53,7 +53,7 @@ class NetworkDescription:
 
 
 def _in_bytes(count: int) -> str:
-    """A number of bytes in the largest unit that it fills.
+    """Write a number of bytes in the largest unit that it fills.
 
     >>> _in_bytes(3 * 2**20), _in_bytes(12)
     ('3.0 MB', '12 bytes')

@@ -1,4 +1,4 @@
-"""A network as a drawing: a tree of text, or an SVG image made by nothing but this module."""
+"""Drawings of a network: a tree of text, or an SVG image, made by this module alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from proml_kedro.models.deep.describe import Description, Node
+from proml_kedro.models.deep.describe import NetworkFacts, Node
 from proml_kedro.models.deep.graph import block_of
 
 _WIDTH, _HEIGHT, _ACROSS, _DOWN, _EDGE = 230, 46, 60, 18, 24  # pixels: a box, the space between two, the margin
@@ -14,8 +14,8 @@ _CHARACTERS = 36  # that fit into a box
 _COLOURS = {"input": "#e8eef7", "block": "#fff7e0", "head": "#e4f4e4"}
 
 
-def as_tree(description: Description) -> str:
-    """What each head is made of, from the head down to the inputs; a block that is needed again is only named."""
+def as_tree(description: NetworkFacts) -> str:
+    """Draw each head as a tree from the head down to the inputs; a block that occurs again is only named."""
     nodes = {node.name: node for node in description.nodes if not node.is_head}
     lines: list[str] = []
     drawn: set[str] = set()
@@ -26,7 +26,7 @@ def as_tree(description: Description) -> str:
 
 
 def _branches(
-    node: Node, nodes: dict[str, Node], description: Description, drawn: set[str], indent: str
+    node: Node, nodes: dict[str, Node], description: NetworkFacts, drawn: set[str], indent: str
 ) -> Iterator[str]:
     for position, reference in enumerate(node.reads):
         last = position == len(node.reads) - 1
@@ -64,8 +64,16 @@ class _Box:
         return _EDGE + self.line * (_HEIGHT + _DOWN)
 
 
-def as_svg(title: str, description: Description) -> str:
-    """The network from its inputs on the left to its heads on the right."""
+def as_svg(title: str, description: NetworkFacts) -> str:
+    """Draw the network from its inputs on the left to its heads on the right.
+
+    Args:
+        title: Of the image.
+        description: The network.
+
+    Returns:
+        The text of an SVG image.
+    """
     boxes = _place(description)
     width = max(box.left for box in boxes.values()) + _WIDTH + _EDGE
     height = max(box.top for box in boxes.values()) + _HEIGHT + _EDGE
@@ -90,8 +98,8 @@ def _box_of(reference: str, boxes: dict[str, _Box]) -> str:
     return block if block in boxes else reference
 
 
-def _place(description: Description) -> dict[str, _Box]:
-    """Inputs in the first column, every block one column after the last of those it reads, heads in the last."""
+def _place(description: NetworkFacts) -> dict[str, _Box]:
+    """Place inputs in the first column, each block one column after the last it reads, and heads in the last."""
     columns: dict[str, int] = dict.fromkeys(description.groups, 0)
     for node in description.nodes:
         reads = [columns[one if one in columns else block_of(one)] for one in node.reads]

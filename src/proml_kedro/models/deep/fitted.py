@@ -12,7 +12,7 @@ import numpy as np
 
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.export import export
-from proml_kedro.models.deep.heads import Learned
+from proml_kedro.models.deep.heads import HeadState
 from proml_kedro.models.deep.labels import HeadStarts
 from proml_kedro.models.deep.layout import Layout
 from proml_kedro.models.deep.preprocess import Preprocess
@@ -36,7 +36,7 @@ class FittedNetwork:
 
     spec: DeepSpec
     statistics: Statistics
-    learned: Mapping[str, Learned]
+    learned: Mapping[str, HeadState]
     preprocess: Preprocess
     model: Any
     scorer: Scorer
@@ -63,7 +63,7 @@ class FittedNetwork:
         cls,
         spec: DeepSpec,
         statistics: Statistics,
-        learned: Mapping[str, Learned],
+        learned: Mapping[str, HeadState],
         preprocess: Preprocess,
         model: Any,
     ) -> Self:
@@ -71,7 +71,7 @@ class FittedNetwork:
         scorer = Scorer(preprocess, model, heads, spec.output_names("binary"))
         return cls(spec, statistics, learned, preprocess, model, scorer)
 
-    def finished(self, learned: Mapping[str, Learned], anew: bool) -> Self:
+    def finished(self, learned: Mapping[str, HeadState], anew: bool) -> Self:
         """Return the network with what its heads have learned after training.
 
         Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from proml_kedro.models.deep.blocks import Block
-from proml_kedro.models.deep.layout import Categorical, Layout, Number, Vector
+from proml_kedro.models.deep.layout import CategoricalInput, Layout, NumberInput, VectorInput
 from proml_kedro.spec.order import in_order
 
 Graph = Mapping[str, Block]
@@ -62,7 +62,7 @@ def resolve(reference: str, graph: Graph, layout: Layout) -> Reference:
     )
 
 
-def _named(inputs: Sequence[Number | Vector | Categorical], pattern: str) -> tuple[int, ...]:
+def _named(inputs: Sequence[NumberInput | VectorInput | CategoricalInput], pattern: str) -> tuple[int, ...]:
     return tuple(position for position, one in enumerate(inputs) if fnmatchcase(one.name, pattern))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from proml_kedro.models.deep.blocks import Block, Categories, Items
 from proml_kedro.models.deep.graph import Reference
-from proml_kedro.models.deep.layout import Categorical, Layout
+from proml_kedro.models.deep.layout import CategoricalInput, Layout
 from proml_kedro.models.deep.statistics import Statistics
 
 
@@ -63,7 +63,7 @@ class InputTensors:
                 found.append(items if block is not None and block.reads_items else _pooled(items, self._one(one)))
         return found
 
-    def _one(self, position: int) -> Categorical:
+    def _one(self, position: int) -> CategoricalInput:
         return self._layout.categoricals[position]
 
     def _take_numbers(self, columns: Sequence[int]) -> Any:
@@ -117,7 +117,7 @@ class InputTensors:
         return self._tables[dimension]
 
 
-def _pooled(items: Items, one: Categorical) -> Any:
+def _pooled(items: Items, one: CategoricalInput) -> Any:
     """Pool the vectors of the items that are present, zeros where there is none; shape (n, dimension)."""
     from keras import ops
 

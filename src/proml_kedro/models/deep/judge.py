@@ -10,8 +10,8 @@ import numpy as np
 from proml_kedro.models.component import Array
 from proml_kedro.models.deep import batches
 from proml_kedro.models.deep.build import run
-from proml_kedro.models.deep.data import Parts
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.data import ExampleParts
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.loss import total_loss
 from proml_kedro.models.deep.metrics import METRICS
 
@@ -33,7 +33,7 @@ class Judge:
     """
 
     def __init__(
-        self, model: Any, heads: Sequence[tuple[Head, Learned]], examples: Parts, by: tuple[int | None, str]
+        self, model: Any, heads: Sequence[tuple[Head, HeadState]], examples: ExampleParts, by: tuple[int | None, str]
     ) -> None:
         import tensorflow as tf
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Examples
 from proml_kedro.models.deep.check_heads import find_metric
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.spec import DeepSpec
 
 
@@ -25,7 +25,7 @@ class HeadStarts:
     """
 
     biases: dict[str, Sequence[float]]
-    learned: dict[str, Learned]
+    learned: dict[str, HeadState]
 
 
 def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArray[np.float32]:

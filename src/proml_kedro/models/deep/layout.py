@@ -17,7 +17,7 @@ Form = Literal["category", "buckets", "text", "sequence", "cross"]
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberInput:
     """A number that enters as it is scaled.
 
     Attributes:
@@ -30,7 +30,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Vector:
+class VectorInput:
     """A vector that enters as it is, divided by its typical size.
 
     Attributes:
@@ -43,7 +43,7 @@ class Vector:
 
 
 @dataclass(frozen=True)
-class Categorical:
+class CategoricalInput:
     """An input, or a cross of inputs, that enters as ids.
 
     Attributes:
@@ -78,12 +78,12 @@ class Categorical:
 
     @property
     def has_vocabulary(self) -> bool:
-        """Whether its ids come from categories seen in training."""
+        """Tell whether its ids come from categories seen in training."""
         return self.form != "buckets" and self.bins is None
 
     @property
     def is_text(self) -> bool:
-        """Whether its input holds texts, rather than numbers, or no input of its own as a cross."""
+        """Tell whether its input holds texts; that of buckets holds numbers, and a cross has none of its own."""
         return self.form not in ("buckets", "cross")
 
 
@@ -101,10 +101,10 @@ class Layout:
         categoricals: Whatever has ids.
     """
 
-    numbers: tuple[Number, ...]
-    vectors: tuple[Vector, ...]
+    numbers: tuple[NumberInput, ...]
+    vectors: tuple[VectorInput, ...]
     indicators: bool
-    categoricals: tuple[Categorical, ...]
+    categoricals: tuple[CategoricalInput, ...]
 
     def names(self) -> list[str]:
         """List the names of all inputs and crosses."""
@@ -153,21 +153,21 @@ def lay_out(features: DeepFeaturesSpec, inputs: Mapping[str, Dtype]) -> Layout:
     for name, dtype in inputs.items():
         size, buckets = vector_size(dtype), setting(features.buckets, name)
         if size is not None:
-            vectors.append(Vector(name, size))
+            vectors.append(VectorInput(name, size))
         elif dtype == "str":
             categoricals.append(_categorical(features, name, shared.get(name, name)))
         elif buckets is not None:
             dimension = setting(features.embed, name, 16)
-            categoricals.append(Categorical(name, "buckets", name, dimension, buckets=buckets))
+            categoricals.append(CategoricalInput(name, "buckets", name, dimension, buckets=buckets))
         else:
-            numbers.append(Number(name, setting(features.numeric, name, "standardize")))
+            numbers.append(NumberInput(name, setting(features.numeric, name, "standardize")))
     for name, cross in features.crosses.items():
         dimension = setting(features.embed, name, 16)
-        categoricals.append(Categorical(name, "cross", name, dimension, bins=cross.buckets, of=tuple(cross.of)))
+        categoricals.append(CategoricalInput(name, "cross", name, dimension, bins=cross.buckets, of=tuple(cross.of)))
     return Layout(tuple(numbers), tuple(vectors), features.missing == "indicator", tuple(categoricals))
 
 
-def _categorical(features: DeepFeaturesSpec, name: str, table: str) -> Categorical:
+def _categorical(features: DeepFeaturesSpec, name: str, table: str) -> CategoricalInput:
     common = {
         "name": name,
         "table": table,
@@ -178,12 +178,12 @@ def _categorical(features: DeepFeaturesSpec, name: str, table: str) -> Categoric
     }
     text, sequence = setting(features.text, name), setting(features.sequences, name)
     if text is not None:
-        return Categorical(form="text", length=text.words, pooling=text.pooling, **common)
+        return CategoricalInput(form="text", length=text.words, pooling=text.pooling, **common)
     if sequence is not None:
         last = sequence.keep == "last"
         more = {"length": sequence.items, "pooling": sequence.pooling, "separator": sequence.separator, "last": last}
-        return Categorical(form="sequence", **more, **common)
-    return Categorical(form="category", **common)
+        return CategoricalInput(form="sequence", **more, **common)
+    return CategoricalInput(form="category", **common)
 
 
 def matching(patterns: Sequence[str], names: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.deep.layout import Categorical, Layout
+from proml_kedro.models.deep.layout import CategoricalInput, Layout
 from proml_kedro.models.deep.statistics import FIRST, MISSING, UNKNOWN, Statistics
 from proml_kedro.models.deep.tokens import tokens
 
@@ -27,7 +27,7 @@ class TextLookup:
 
     def __init__(self, layout: Layout, statistics: Statistics) -> None:
         self.tables = {table: _lookup_table(known) for table, known in statistics.vocabularies.items()}
-        self._members: dict[str, list[Categorical]] = {}
+        self._members: dict[str, list[CategoricalInput]] = {}
         for one in layout.categoricals:
             if one.is_text:
                 self._members.setdefault(one.table, []).append(one)
@@ -51,7 +51,7 @@ class TextLookup:
         return found
 
 
-def _cut(texts: Any, one: Categorical) -> Any:
+def _cut(texts: Any, one: CategoricalInput) -> Any:
     return texts[:, None] if one.length == 1 and one.form == "category" else tokens(texts, one)
 
 
@@ -71,7 +71,7 @@ def hashed(texts: Any, bins: int) -> Any:
     return tf.where(texts == "", MISSING, found)
 
 
-def crossed(one: Categorical, strings: Mapping[str, Any], ids: Mapping[str, Any]) -> Any:
+def crossed(one: CategoricalInput, strings: Mapping[str, Any], ids: Mapping[str, Any]) -> Any:
     """Hash each combination of values to an id, :data:`MISSING` when a part is missing; shape (n, 1).
 
     Args:
@@ -99,7 +99,7 @@ class Bucketer:
         names: Of the inputs.
     """
 
-    def __init__(self, bucketed: Sequence[Categorical], statistics: Statistics, start: int) -> None:
+    def __init__(self, bucketed: Sequence[CategoricalInput], statistics: Statistics, start: int) -> None:
         self.names = [one.name for one in bucketed]
         self._start = start
         bounds = [list(statistics.bounds[one.name]) for one in bucketed]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.heads import Head, HeadState
 
 
 def total_loss(
-    heads: Sequence[tuple[Head, Learned]], outputs: Sequence[Any], labels: Any, weight: Any, shape: Any
+    heads: Sequence[tuple[Head, HeadState]], outputs: Sequence[Any], labels: Any, weight: Any, shape: Any
 ) -> Any:
     """Add up the losses of the heads, times their weights.
 

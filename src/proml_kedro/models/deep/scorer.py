@@ -12,7 +12,7 @@ import numpy.typing as npt
 from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.models.deep.build import run
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.preprocess import Preprocess
 
 _SCORED = 8192  # rows scored at once
@@ -29,7 +29,7 @@ class Scorer:
     """
 
     def __init__(
-        self, preprocess: Preprocess, model: Any, heads: Sequence[tuple[Head, Learned]], outputs: Sequence[str]
+        self, preprocess: Preprocess, model: Any, heads: Sequence[tuple[Head, HeadState]], outputs: Sequence[str]
     ) -> None:
         self.preprocess = preprocess
         self.model = model

@@ -12,7 +12,7 @@ import numpy as np
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.models.deep.accumulators import Moments, Sample
-from proml_kedro.models.deep.layout import Categorical, Layout
+from proml_kedro.models.deep.layout import CategoricalInput, Layout
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 """Ids in every table: of a missing value, of a category that training has not seen, and of the first known one."""
@@ -35,7 +35,7 @@ class Statistics:
     bounds: Mapping[str, Sequence[float]]
     vocabularies: Mapping[str, Sequence[str]]
 
-    def size_of(self, one: Categorical) -> int:
+    def size_of(self, one: CategoricalInput) -> int:
         """Count the different ids in the columns of a categorical."""
         if one.bins is not None:
             return FIRST + one.bins
@@ -126,7 +126,7 @@ class _Learner:
         return known[: members[0].most]
 
 
-def _categories(values: Array, one: Categorical) -> list[str]:
+def _categories(values: Array, one: CategoricalInput) -> list[str]:
     """List every category, word or item in a column, as often as it occurs; missing values are omitted."""
     given = [value for value in values.tolist() if value]
     if one.form == "category":

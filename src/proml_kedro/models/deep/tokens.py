@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from proml_kedro.models.deep.layout import Categorical
+from proml_kedro.models.deep.layout import CategoricalInput
 
 
-def tokens(texts: Any, one: Categorical) -> Any:
+def tokens(texts: Any, one: CategoricalInput) -> Any:
     """Cut texts into words or items, padded with empty ones.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from proml_kedro.models.deep.checkpoint import Checkpoint
-from proml_kedro.models.deep.data import Parts
+from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.logs import Logs
 from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.trainer import Trainer, TrainingTask
@@ -20,7 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    task: TrainingTask, examples: Parts, judge: Callable[[], float] | None, epochs: int, folder: Path | None, facts: str
+    task: TrainingTask,
+    examples: ExampleParts,
+    judge: Callable[[], float] | None,
+    epochs: int,
+    folder: Path | None,
+    facts: str,
 ) -> list[float]:
     """Minimise the sum of the heads' losses over examples in random order.
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from proml_kedro.models.deep import batches
 from proml_kedro.models.deep.build import run as call
-from proml_kedro.models.deep.data import Packed, Parts
-from proml_kedro.models.deep.heads import Head, Learned
+from proml_kedro.models.deep.data import ExampleParts, PackedExamples
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.loss import total_loss
 from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
@@ -36,14 +36,14 @@ class TrainingTask:
     """
 
     model: Any
-    heads: Sequence[tuple[Head, Learned]]
+    heads: Sequence[tuple[Head, HeadState]]
     spec: DeepTrainingSpec
     seed: int
     strategy: Any
 
     @property
     def by_group(self) -> bool:
-        """Whether a batch holds whole groups."""
+        """Tell whether a batch holds whole groups."""
         return any(head.by_group for head, _ in self.heads)
 
 
@@ -60,7 +60,7 @@ class Trainer:
         optimizer: Adam of Keras.
     """
 
-    def __init__(self, task: TrainingTask, examples: Parts) -> None:
+    def __init__(self, task: TrainingTask, examples: ExampleParts) -> None:
         import keras
 
         self._task = task
@@ -95,7 +95,7 @@ class Trainer:
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
         return loss
 
-    def _rows(self, part: Packed, generator: np.random.Generator) -> batches.Batches:
+    def _rows(self, part: PackedExamples, generator: np.random.Generator) -> batches.Batches:
         replicas = self._task.strategy.num_replicas_in_sync
         size = self._task.spec.batch_size
         if self._task.by_group:
@@ -103,7 +103,7 @@ class Trainer:
         return batches.single(len(part), max(replicas, min(size, len(part)) // replicas * replicas), generator)
 
 
-def _as_tensors(part: Packed) -> tuple[Any, ...]:
+def _as_tensors(part: PackedExamples) -> tuple[Any, ...]:
     import tensorflow as tf
 
     return tuple(tf.constant(one) for one in (part.numbers, part.ids, part.labels, part.weight))

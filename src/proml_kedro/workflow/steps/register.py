@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
 from proml_kedro.artifacts import Artifact
-from proml_kedro.atomic import point
+from proml_kedro.atomic import cannot_write, lock_beside, point
+from proml_kedro.locks import take
 from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.run import Run
+
+logger = logging.getLogger(__name__)
 
 
 def register_features(run: Run, feature_tables: Artifact) -> None:
@@ -27,9 +36,29 @@ def register_features(run: Run, feature_tables: Artifact) -> None:
     }
     if stamp.matches(registered):
         return
+    with _locked(folder / "registry.db"):
+        stamp.remove()
+        _register(run, tables)
+        stamp.write(registered)
+
+
+def _register(run: Run, tables: Path) -> None:
     from proml_kedro.features.feast.repository import open_repository, register
 
-    stamp.remove()
+    spec = run.spec
     repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
     register(repository, spec.problem, spec.features, run.service_name, run.columns, tables)
-    stamp.write(registered)
+
+
+@contextmanager
+def _locked(registry: Path) -> Iterator[None]:
+    """Let one thread or process at a time change the registry: Feast reads it, and writes it back whole."""
+    with cannot_write(registry):
+        registry.parent.mkdir(parents=True, exist_ok=True)
+        waiting = partial(logger.info, "another run is registering its features; waiting for that one")
+        lock = take(lock_beside(registry), waiting)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()

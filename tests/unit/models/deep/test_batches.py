@@ -37,6 +37,7 @@ def test_grouped_batches_hold_rows_at_most_once_and_enough_lists_for_every_devic
 
 
 @given(st.integers(1, 500), st.integers(1, 100))
+@settings(deadline=None)
 def test_single_rows_come_at_most_once(count, batch):
     rows = single(count, batch, np.random.default_rng(2))
     assert len(np.unique(rows)) == rows.size

@@ -104,7 +104,7 @@ def make(rows, seed):
     return Examples(columns, np.array(label, np.float32))
 
 
-def component(graph, of, **features):
+def component(graph, heads, **features):
     config = {
         "kind": "deep",
         "inputs": ["*"],
@@ -116,44 +116,53 @@ def component(graph, of, **features):
             **features,
         },
         "graph": graph,
-        "head": {"of": of},
+        "heads": heads,
         "training": {"epochs": 25, "batch_size": 128, "learning_rate": 0.02},
     }
     return Deep(Deep.Spec.model_validate(config), INPUTS)
 
 
-COMPARED = {
-    "likes": {"block": "cosine", "of": ["m.words", "j.id"]},
-    "alikes": {"block": "cosine", "of": ["recent", "j.id"]},
-    "out": {"block": "mlp", "of": ["likes", "alikes", "j.v"], "units": [8]},
+READERS = {
+    "asked": {"block": "attention", "of": ["m.recent", "j.id"]},
+    "unasked": {"block": "attention", "of": "m.recent", "units": 4},
+    "pooled": {"block": "concat", "of": "m.recent"},
+    "recurrent": {"layer": "GRU", "of": "m.recent", "as_sequence": True, "config": {"units": 6}},
+    "averaged": {"layer": "GlobalAveragePooling1D", "of": "m.recent", "as_sequence": True},
 }
+"""Ways in which blocks read a sequence; the vector of each is compared with the job, and has a head of its own."""
 
 
-@pytest.mark.parametrize(
-    "recent",
-    [
-        {"block": "attention", "of": ["m.recent", "j.id"]},
-        {"block": "attention", "of": "m.recent", "units": 4},
-        {"block": "concat", "of": "m.recent"},
-        {"layer": "GRU", "of": "m.recent", "as_sequence": True, "config": {"units": 6}},
-        {"layer": "GlobalAveragePooling1D", "of": "m.recent", "as_sequence": True},
-    ],
-    ids=str,
-)
-def test_what_blocks_make_of_words_and_items(recent, tmp_path):
-    net = component({"recent": recent, **COMPARED}, "out")
+@pytest.fixture(scope="module")
+def readers():
+    graph = {"likes": {"block": "cosine", "of": ["m.words", "j.id"]}}
+    for name, block in READERS.items():
+        graph[name] = block
+        graph[f"{name}_alike"] = {"block": "cosine", "of": [name, "j.id"]}
+        graph[f"{name}_out"] = {"block": "mlp", "of": ["likes", f"{name}_alike", "j.v"], "units": [8]}
+    net = component(graph, {name: {"of": f"{name}_out"} for name in READERS})
     net.fit(make(3000, 1), make(200, 2), CONTEXT)
+    return net
+
+
+@pytest.fixture(scope="module")
+def loaded(readers, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("readers")
+    readers.save(folder)
+    return Deep.load(readers.spec, INPUTS, folder)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_blocks_make_of_words_and_items(readers, loaded, reader):
+    name = "probability" if reader == "asked" else f"{reader}_probability"
     fresh = make(1000, 3)
-    probability = net.score(fresh.columns)["probability"]
+    probability = readers.score(fresh.columns)[name]
     assert np.isfinite(probability).all()
     assert probability[fresh.label == 1].mean() > probability[fresh.label == 0].mean() + 0.15
-    alone = {name: values[:1] for name, values in fresh.columns.items()}
-    assert net.score(alone)["probability"] == pytest.approx(probability[:1], abs=1e-6)
+    alone = {column: values[:1] for column, values in fresh.columns.items()}
+    assert readers.score(alone)[name] == pytest.approx(probability[:1], abs=1e-6)
     empty = {**alone, "m.words": texts(None), "m.recent": texts(None), "j.v": np.full((1, 3), np.nan, np.float32)}
-    assert np.isfinite(net.score(empty)["margin"]).all()
-    net.save(tmp_path)
-    loaded = Deep.load(net.spec, INPUTS, tmp_path)
-    assert loaded.score(fresh.columns)["probability"] == pytest.approx(probability, abs=1e-6)
+    assert all(np.isfinite(values).all() for values in readers.score(empty).values())
+    assert loaded.score(fresh.columns)[name] == pytest.approx(probability, abs=1e-6)
 
 
 def test_filling_up_changes_nothing():
@@ -164,7 +173,7 @@ def test_filling_up_changes_nothing():
     }
     scores = []
     for items in (4, 8):
-        net = component(graph, ["wide", "deep"], sequences={"m.recent": {"items": items}})
+        net = component(graph, {"head": {"of": ["wide", "deep"]}}, sequences={"m.recent": {"items": items}})
         net.fit(make(500, 1), make(50, 2), CONTEXT)
         scores.append(net.score(make(100, 3).columns)["margin"])
     assert scores[0] == pytest.approx(scores[1], abs=1e-4)

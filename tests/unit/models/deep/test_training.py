@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +57,12 @@ def margin(component):
     return component.score(make_examples(100, 9).columns)["margin"]
 
 
+@cache
+def plain_margin(**training):
+    """The margins of the plain network, trained without interruption; several tests compare with it."""
+    return margin(fitted(config(**training)))
+
+
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
@@ -93,10 +101,10 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, capl
 def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path):
     context = replace(CONTEXT, checkpoints=tmp_path)
     fitted(config(), context=context)
-    other = config(learning_rate=0.01)
-    assert margin(fitted(other, context=context)) == pytest.approx(margin(fitted(other)), abs=1e-6)
+    other = config(epochs=3)
+    assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
     (tmp_path / "checkpoint.npz").write_bytes(b"PK half a file")
-    assert margin(fitted(other, context=context)) == pytest.approx(margin(fitted(other)), abs=1e-6)
+    assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
 
 
 def in_parquet(file, examples, split):
@@ -161,6 +169,14 @@ HEADS = {
     },
     "expose": {"city": "shop.city", "hidden": "deep"},
 }
+
+
+def test_models_fitted_in_threads_are_those_fitted_one_after_the_other():
+    other = replace(CONTEXT, seed=8)
+    with ThreadPoolExecutor(2) as threads:
+        both = threads.map(lambda context: margin(fitted(config(), context=context)), (CONTEXT, other))
+    for found, expected in zip(both, (plain_margin(), margin(fitted(config(), context=other))), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_several_heads_learn_their_own_labels():
@@ -232,7 +248,6 @@ def test_several_devices_train_the_same_network():
 
 
 def test_mixed_precision_trains_nearly_the_same_network():
-    made = config(epochs=3)
-    mixed = fitted(made, context=replace(CONTEXT, hardware=HardwareSpec(threads=1, mixed_precision=True)))
-    assert np.corrcoef(margin(mixed), margin(fitted(made)))[0, 1] > 0.95
+    mixed = fitted(config(epochs=3), context=replace(CONTEXT, hardware=HardwareSpec(threads=1, mixed_precision=True)))
+    assert np.corrcoef(margin(mixed), plain_margin(epochs=3))[0, 1] > 0.95
     assert {one.dtype for one in mixed._fitted.model.weights} == {"float32"}

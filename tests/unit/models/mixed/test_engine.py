@@ -12,8 +12,8 @@ from dense_mixed import arrange, dense_design, dense_precision, draw, elastic_ne
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES
 from proml_kedro.models.mixed.memory import design
-from proml_kedro.models.mixed.memory.design import CategoryTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.observations import CategoryTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import Method
 

@@ -10,10 +10,10 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.losses import CODES, averaged_margin, averaging
-from proml_kedro.models.mixed.memory.design import FactorsTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.interactions import Interaction
 from proml_kedro.models.mixed.memory.kernels import interactions
+from proml_kedro.models.mixed.memory.observations import FactorsTerm, RandomEffectTerm
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec

@@ -38,6 +38,8 @@ class Dense:
             curvature = self.a.T @ (self.a * (self.weight * curve)[:, None]) + prior
             step = np.linalg.solve(curvature, self.a.T @ (self.weight * residual) - prior @ mode)
             mode += step / max(1.0, np.abs(step).max())
+            if np.abs(step).max() < 1e-13:
+                break
         lost = derivatives(self.loss, fixed + self.a @ mode, self.label)[0]
         determinant = np.linalg.slogdet(curvature)[1] - np.linalg.slogdet(prior)[1]
         joint = self.weight @ lost + mode @ prior @ mode / 2 + constant(self.loss, self.label, self.weight, 1.0)

@@ -10,8 +10,8 @@ import pytest
 
 from dense_mixed import arrange
 from proml_kedro.models.mixed.covariance import Covariance
-from proml_kedro.models.mixed.memory.design import RandomEffectTerm
 from proml_kedro.models.mixed.memory.fit import fit
+from proml_kedro.models.mixed.memory.observations import RandomEffectTerm
 from proml_kedro.models.mixed.memory.settings import FitSettings
 
 SCRIPT = """

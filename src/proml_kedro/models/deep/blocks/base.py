@@ -76,7 +76,7 @@ class Block(Spec):
 
     @property
     def reads_items(self) -> bool:
-        """Whether it is given :class:`Items` of texts and sequences, rather than one pooled vector of each."""
+        """Tell whether it is given :class:`Items` of texts and sequences, rather than one pooled vector of each."""
         return False
 
     @property

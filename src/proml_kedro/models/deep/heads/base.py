@@ -19,7 +19,7 @@ from proml_kedro.spec.problem import Task
 if TYPE_CHECKING:
     from proml_kedro.models.component import Array
 
-Learned = Mapping[str, float]
+HeadState = Mapping[str, float]
 """What a head has learned besides the weights of the network, such as the mean of its label."""
 
 
@@ -59,7 +59,7 @@ class Head(Spec):
         """Names of the outputs."""
 
     @abstractmethod
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Compute where the biases start, and what else is learned before training.
 
         Args:
@@ -73,7 +73,7 @@ class Head(Spec):
         """
 
     @abstractmethod
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the loss of a batch, a TensorFlow scalar.
 
         Args:
@@ -84,7 +84,7 @@ class Head(Spec):
         """
 
     @abstractmethod
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Compute the outputs, TensorFlow tensors of shape (n,).
 
         Args:
@@ -92,7 +92,7 @@ class Head(Spec):
             learned: As :meth:`begin` or :meth:`calibrate` returned it.
         """
 
-    def calibrate(self, label: Array, margin: Array, learned: Learned) -> Learned:
+    def calibrate(self, label: Array, margin: Array, learned: HeadState) -> HeadState:
         """Learn what the margins of rows that did not train the network show.
 
         Args:

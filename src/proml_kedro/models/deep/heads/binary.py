@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Binary(Head):
         """Margin and probability."""
         return ("margin", "probability")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the log-odds of the label's mean.
 
         Raises:
@@ -38,14 +38,14 @@ class Binary(Head):
         rate = float(np.clip(label.mean(), 1e-6, 1 - 1e-6))
         return [float(np.log(rate / (1 - rate)))], {}
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the log loss."""
         import tensorflow as tf
 
         losses = tf.nn.sigmoid_cross_entropy_with_logits(filled(label), margin[:, 0])
         return weighted_mean(losses, label, weight)
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return log-odds and probability."""
         import tensorflow as tf
 

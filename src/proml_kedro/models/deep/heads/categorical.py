@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.base import Name
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ class Categorical(Head):
 
     @property
     def units(self) -> int:
-        """A margin for each class."""
+        """Number of classes: a margin for each."""
         return self.classes
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The probability of each class."""
+        """Names of the classes' probabilities."""
         return tuple(f"class_{number}" for number in range(self.classes))
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the logarithms of the classes' shares; each class counts one row more than it has.
 
         Raises:
@@ -49,7 +49,7 @@ class Categorical(Head):
         counts = np.bincount(label.astype(np.int64), minlength=self.classes)
         return np.log((counts + 1) / (len(label) + self.classes)).tolist(), {}
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the log loss."""
         import tensorflow as tf
 
@@ -57,7 +57,7 @@ class Categorical(Head):
         losses = tf.nn.softmax_cross_entropy_with_logits(tf.one_hot(classes, self.classes), margin)
         return weighted_mean(losses, label, weight)
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return the softmax of the margins."""
         import tensorflow as tf
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Poisson(Head):
         """Margin and mean."""
         return ("margin", "mean")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the logarithm of the label's mean.
 
         Raises:
@@ -37,13 +37,13 @@ class Poisson(Head):
             raise ValueError("is not a count: it holds negative values")
         return [float(np.log(max(label.mean(), 1e-6)))], {}
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the negative log-likelihood without the terms that do not depend on the margin."""
         import tensorflow as tf
 
         return weighted_mean(tf.exp(margin[:, 0]) - filled(label) * margin[:, 0], label, weight)
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return the margin and its exponential."""
         import tensorflow as tf
 

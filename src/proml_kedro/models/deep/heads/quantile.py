@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class Quantile(Head):
 
     @property
     def units(self) -> int:
-        """A margin for each quantile."""
+        """Number of quantiles: a margin for each."""
         return len(self.quantiles)
 
     @property
     def gives(self) -> tuple[str, ...]:
-        """The quantile nearest to the median twice, then all."""
+        """Margin and mean, both the quantile nearest to the median, then all quantiles."""
         return ("margin", "mean", *(f"q{100 * one:g}".replace(".", "_") for one in self.quantiles))
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the quantiles of the label."""
         import numpy as np
 
@@ -55,7 +55,7 @@ class Quantile(Head):
         gaps = np.maximum(np.diff([lowest, *others]), 1e-2)
         return [float(lowest), *np.log(np.expm1(gaps)).tolist()], {"center": center, "deviation": deviation}
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the sum of the pinball losses."""
         import tensorflow as tf
 
@@ -65,7 +65,7 @@ class Quantile(Head):
         losses = tf.maximum(levels * difference, (levels - 1) * difference)
         return weighted_mean(tf.reduce_sum(losses, axis=1), label, weight)
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return the quantiles in the label's own units."""
         values = self._rise(margin) * learned["deviation"] + learned["center"]
         found = [values[:, position] for position in range(self.units)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Ranking(Head):
         """Margin and calibrated probability."""
         return ("margin", "probability")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at 0, with a calibration that changes nothing.
 
         Raises:
@@ -40,13 +40,13 @@ class _Ranking(Head):
             raise ValueError("is not a relevance: it holds negative values")
         return [0.0], {"slope": 1.0, "offset": 0.0}
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return the margin and the calibrated probability."""
         import tensorflow as tf
 
         return [margin[:, 0], tf.sigmoid(learned["slope"] * margin[:, 0] + learned["offset"])]
 
-    def calibrate(self, label: Array, margin: Array, learned: Learned) -> Learned:
+    def calibrate(self, label: Array, margin: Array, learned: HeadState) -> HeadState:
         """Fit slope and offset of a logistic regression on the margin; a label above 0 counts as true.
 
         The slope stays positive: calibration must not reverse an order.
@@ -74,7 +74,7 @@ class Pairwise(_Ranking):
 
     loss: Literal["pairwise"]
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the logistic loss of differences of margins, averaged over pairs.
 
         A pair has the weight of its better row.
@@ -95,7 +95,7 @@ class Listwise(_Ranking):
 
     loss: Literal["listwise"]
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the cross entropy of the labels' shares and the margins'.
 
         It is averaged over lists with a positive label.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from proml_kedro.models.deep.heads.base import Head, Learned, filled, weighted_mean
+from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ class _Scaled(Head):
         """Margin and mean, which are the same number."""
         return ("margin", "mean")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], Learned]:
+    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
         """Start at 0, the mean of the label in its own units, and keep its mean and deviation."""
         deviation = float(label.std())
         return [0.0], {"center": float(label.mean()), "deviation": deviation or 1.0}
 
-    def loss_of(self, label: Any, margin: Any, weight: Any, learned: Learned) -> Any:
+    def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the mean of :meth:`penalty`."""
         target = (filled(label) - learned["center"]) / learned["deviation"]
         return weighted_mean(self.penalty(target - margin[:, 0], learned), label, weight)
 
     @abstractmethod
-    def penalty(self, difference: Any, learned: Learned) -> Any:
+    def penalty(self, difference: Any, learned: HeadState) -> Any:
         """Compute the loss of each row.
 
         Args:
@@ -48,7 +48,7 @@ class _Scaled(Head):
             learned: As :meth:`begin` returned it.
         """
 
-    def finish(self, margin: Any, learned: Learned) -> list[Any]:
+    def finish(self, margin: Any, learned: HeadState) -> list[Any]:
         """Return the estimate in the label's own units, twice."""
         value = margin[:, 0] * learned["deviation"] + learned["center"]
         return [value, value]
@@ -59,7 +59,7 @@ class Squared(_Scaled):
 
     loss: Literal["squared"]
 
-    def penalty(self, difference: Any, learned: Learned) -> Any:
+    def penalty(self, difference: Any, learned: HeadState) -> Any:
         """Compute half the square."""
         return 0.5 * difference**2
 
@@ -76,7 +76,7 @@ class Huber(_Scaled):
     loss: Literal["huber"]
     delta: PositiveFloat = 1.0
 
-    def penalty(self, difference: Any, learned: Learned) -> Any:
+    def penalty(self, difference: Any, learned: HeadState) -> Any:
         """Compute half the square, beyond ``delta`` a line with the same slope."""
         import tensorflow as tf
 

@@ -14,14 +14,13 @@ from proml_kedro.models.mixed import row_hashes
 from proml_kedro.models.mixed.covariance import Covariance, first_covariance
 from proml_kedro.models.mixed.label_unit import LabelUnit
 from proml_kedro.models.mixed.memory.checkpoint import InitialCoefficients
-from proml_kedro.models.mixed.memory.design import (
+from proml_kedro.models.mixed.memory.design import Design, lay_out
+from proml_kedro.models.mixed.memory.observations import (
     CategoryTerm,
-    Design,
     DesignTerms,
     FactorsTerm,
     Observations,
     RandomEffectTerm,
-    lay_out,
 )
 from proml_kedro.models.mixed.score import rows_of_level
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
