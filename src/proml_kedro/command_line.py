@@ -20,12 +20,12 @@ _SELECTIONS = (
 
 
 def run_again(*more: str) -> str:
-    """The command of this run without its choice of pipelines, and with more arguments."""
+    """Return the command of this run without its choice of pipelines, and with more arguments."""
     return _command("run", *_without_selection(), *more)
 
 
 def workspace() -> str:
-    """The command that shows this project, with what was typed to find its configuration or to change it."""
+    """Return the command that shows this project, with what was typed to find its configuration or to change it."""
     kept = []
     typed = iter(_arguments())
     for one in typed:
@@ -37,7 +37,7 @@ def workspace() -> str:
 
 
 def program(name: str) -> str:
-    """How a program of the environment is called from the project's folder."""
+    """Return how a program of the environment is called from the project's folder."""
     return name if os.environ.get("VIRTUAL_ENV") else f".venv/bin/{name}"
 
 
@@ -55,5 +55,5 @@ def _without_selection() -> Iterator[str]:
 
 
 def _arguments() -> list[str]:
-    """What was typed behind `run`."""
+    """Return the arguments behind `run`."""
     return sys.argv[sys.argv.index("run") + 1 :] if "run" in sys.argv else []

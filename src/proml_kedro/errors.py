@@ -11,7 +11,7 @@ from typing import IO, Any
 import click
 
 _PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
-"""The password in a URL, which somebody may have written into an override and nobody wants to see again."""
+"""The password in a URL: an override may hold one, and no message may show it."""
 
 _LINE = re.compile(r"(.+):(\d+)")
 """A file and a line of it, as the place of a mistake."""
@@ -19,7 +19,7 @@ _LINE = re.compile(r"(.+):(\d+)")
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing a user wrote that cannot work.
+    """A mistake in what a user wrote.
 
     Attributes:
         key: Dotted path in the composed configuration, for example ``problem.label.expression``; empty when
@@ -38,7 +38,7 @@ class Mistake:
 
 
 class UserError(click.ClickException):
-    """All the mistakes found at once. Click prints them and exits with code 2, in every command."""
+    """An error that holds all mistakes found at once. Click prints them and exits with code 2, in every command."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ class UserError(click.ClickException):
 
     @classmethod
     def at(cls, key: str, message: str) -> UserError:
-        """The error of a single mistake under ``key``."""
+        """Make the error of a single mistake under ``key``."""
         return cls(Mistake(key, message))
 
     def locate(self, where: Callable[[str], str | None]) -> None:
@@ -62,7 +62,7 @@ class UserError(click.ClickException):
         return "\n".join(map(str, _by_line(self.mistakes)))
 
     def format_message(self) -> str:
-        """The text Click shows."""
+        """Return the text that Click shows."""
         return str(self)
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -71,7 +71,7 @@ class UserError(click.ClickException):
 
 
 def _by_line(mistakes: Sequence[Mistake]) -> list[Mistake]:
-    """The mistakes of each file in the order of its lines, in the places that they have among the others."""
+    """Sort the mistakes of each file by line, within the places that they have among the others."""
     ordered: dict[str, Iterator[Mistake]] = {
         file: iter(sorted((one for one in mistakes if _place(one)[0] == file), key=lambda one: _place(one)[1]))
         for file in {_place(one)[0] for one in mistakes}
@@ -80,13 +80,13 @@ def _by_line(mistakes: Sequence[Mistake]) -> list[Mistake]:
 
 
 def _place(mistake: Mistake) -> tuple[str, int]:
-    """File and line; what has none is a place of its own."""
+    """Read file and line of a mistake; an empty file and 0 when it has none."""
     match = _LINE.fullmatch(mistake.where or "")
     return (match[1], int(match[2])) if match else ("", 0)
 
 
 def masked(text: str) -> str:
-    """A text to show, without the passwords of the URLs in it; the rest of them stays.
+    """Replace the passwords of the URLs in a text, and keep the rest.
 
     >>> masked("online_store=redis://me:hunter2@host:6379/0")
     'online_store=redis://me:…@host:6379/0'
@@ -95,7 +95,7 @@ def masked(text: str) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint to append to a message: the nearest other name that is known, or all of them when they are few.
+    """Return a hint to append to a message: the nearest other known name, or all of them when they are few.
 
     >>> did_you_mean("learnin_rate", ["learning_rate", "max_depth"])
     " Did you mean 'learning_rate'?"
@@ -110,7 +110,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that stands for nothing, with a suggestion.
+    """Return the message for a name that is not known, with a suggestion.
 
     >>> unknown("table", "flight", ["flights", "weather"])
     "no table 'flight'. Did you mean 'flights'?"

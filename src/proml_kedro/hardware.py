@@ -14,7 +14,7 @@ from proml_kedro.spec.hardware import HardwareSpec
 
 @contextmanager
 def use(hardware: HardwareSpec) -> Iterator[None]:
-    """Hold BLAS, OpenMP and Arrow to the hardware's threads while the block runs."""
+    """Limit BLAS, OpenMP and Arrow to the hardware's threads while the block runs."""
     import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
@@ -30,18 +30,18 @@ def use(hardware: HardwareSpec) -> Iterator[None]:
 
 
 def limit_environment(hardware: HardwareSpec) -> None:
-    """Hold libraries that are loaded later, and child processes, to the hardware's threads."""
+    """Limit libraries that are loaded later, and child processes, to the hardware's threads."""
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[variable] = str(hardware.threads)
 
 
 def duckdb_settings(hardware: HardwareSpec) -> dict[str, Any]:
-    """Settings of a DuckDB connection."""
+    """Return the settings of a DuckDB connection."""
     return {"threads": hardware.threads, "memory_limit": hardware.memory, "TimeZone": "UTC"}
 
 
 def check_device(hardware: HardwareSpec) -> None:
-    """See that what is asked for is there.
+    """Check that the devices that are asked for exist.
 
     Raises:
         UserError: A GPU is asked for and there is none, or there are fewer than asked for.
@@ -57,7 +57,7 @@ def check_device(hardware: HardwareSpec) -> None:
 
 
 def count_gpus() -> int:
-    """GPUs that CUDA's driver offers to this process; without any library that takes seconds to load."""
+    """Count the GPUs that CUDA's driver offers to this process, without a library that takes seconds to load."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -69,6 +69,6 @@ def count_gpus() -> int:
 
 
 def xgboost_settings(hardware: HardwareSpec) -> dict[str, Any]:
-    """Parameters of an XGBoost booster, which takes one device."""
+    """Return the parameters of an XGBoost booster, which takes one device."""
     on_gpu = hardware.wants_gpu and (not hardware.allow_cpu or count_gpus() > 0)
     return {"nthread": hardware.threads, "device": "cuda" if on_gpu else "cpu"}

@@ -27,7 +27,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure(file: Path, width: float = 8.0, height: float = 4.5) -> Iterator[Any]:
-    """Axes to draw on; the figure is written to ``file`` when the block ends.
+    """Give axes to draw on, and write the figure to ``file`` when the block ends.
 
     Args:
         file: A PNG file.

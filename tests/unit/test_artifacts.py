@@ -116,15 +116,16 @@ ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 200}
 
 def test_a_killed_writer_leaves_nothing_behind_for_the_next(store, tmp_path):
     script = f"""
-import time; from pathlib import Path
+from pathlib import Path
 from proml_kedro.artifacts import ArtifactStore
 def slow(folder):
     (folder / "half").write_text("x")
     print("writing", flush=True)
-    time.sleep(60)
+    input()
 ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, slow)
 """
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE  # nothing is ever written to its standard input, so it waits until it is killed
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True)
     assert process.stdout.readline() == "writing\n"
     assert list(tmp_path.rglob("half"))
     process.send_signal(signal.SIGKILL)

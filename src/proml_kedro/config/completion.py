@@ -14,7 +14,7 @@ from proml_kedro.errors import UserError
 
 
 def complete(conf: Path, word: str, before: Sequence[str] = ()) -> list[str]:
-    """The words that may stand in place of a word that is being typed.
+    """List the words that may stand in place of a word that is being typed.
 
     Args:
         conf: The ``conf`` folder.
@@ -29,7 +29,7 @@ def complete(conf: Path, word: str, before: Sequence[str] = ()) -> list[str]:
 
 
 def _glue(before: Sequence[str], word: str) -> list[str]:
-    """Overrides as they were typed: an override has a ``=``, so a part without one belongs to what follows it."""
+    """Put overrides together as they were typed: a part without ``=`` belongs to what follows it."""
     glued: list[str] = []
     for part in (*before, word):
         if glued and (glued[-1].endswith("=") or part == "="):
@@ -55,13 +55,13 @@ def _candidates(conf: Path, word: str, before: Sequence[str]) -> list[str]:
 
 
 def _values(folders: Folders, before: Sequence[str]) -> Any:
-    """The composition with the overrides typed so far; without them when they do not work yet."""
+    """Compose with the overrides typed so far; without them when they do not work yet."""
     from omegaconf import OmegaConf
 
     for words in (before, ()):
-        changes, _ = parse(words)
+        overrides, _ = parse(words)
         try:
-            return OmegaConf.to_container(compose(folders, changes).config, resolve=False)
+            return OmegaConf.to_container(compose(folders, overrides).config, resolve=False)
         except UserError:
             continue
     return {}
@@ -84,7 +84,7 @@ def _present(path: Sequence[str], values: Any) -> list[str]:
 
 
 def _keys(folders: Folders, start: str, values: Any) -> Iterator[str]:
-    """Keys one level below what is typed; those that hold others end in a dot."""
+    """List keys one level below what is typed; those that hold others end in a dot."""
     parent, _, last = start.rpartition(".")
     path = parent.split(".") if parent else []
     node = _child(values, path)

@@ -38,7 +38,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Main:
-    """What is read of ``config.yaml`` before it is composed."""
+    """The defaults list of ``config.yaml``, read before anything is composed."""
 
     entries: list[Choice] = field(default_factory=list)
 
@@ -49,7 +49,7 @@ class Main:
 
 
 def read_main(folders: Folders) -> Main:
-    """The entries of ``config.yaml``; none when the file cannot be read, which composing it will say better."""
+    """Read the entries of ``config.yaml``; none when the file cannot be read, which composing it will say better."""
     try:
         return Main(list(read_choices(folders.own / MAIN)))
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -57,7 +57,7 @@ def read_main(folders: Folders) -> Main:
 
 
 def read_choices(file: Path) -> Iterator[Choice]:
-    """The entries of a file's defaults list.
+    """Read the entries of a file's defaults list.
 
     Raises:
         yaml.YAMLError: The file is not YAML.
@@ -82,7 +82,7 @@ def _text(value: Any) -> str:
 
 
 def check_defaults(main: Main, folders: Folders, overridden: set[str]) -> list[Mistake]:
-    """Groups and files that ``config.yaml`` names and nobody has, all at once."""
+    """Find groups and files that ``config.yaml`` names and that do not exist, all at once."""
     label = folders.label(folders.own / MAIN)
     mistakes = []
     for entry in main.entries:

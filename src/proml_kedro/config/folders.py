@@ -23,7 +23,7 @@ _LARGEST = 64 << 20
 
 
 def shipped() -> Path:
-    """The folder ``conf`` that comes with the package: inside it when installed, beside ``src`` in a checkout."""
+    """Return the folder ``conf`` of the package: inside it when installed, beside ``src`` in a checkout."""
     installed = _PACKAGE / "conf"
     return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"
 
@@ -42,7 +42,7 @@ class Folders:
 
     @classmethod
     def of(cls, own: Path) -> Folders:
-        """The project's folder and the shipped one, when they are not the same."""
+        """Take the project's folder and the shipped one, when they are not the same."""
         return cls(own, tuple(one for one in (shipped(),) if one.is_dir() and not _same(one, own)))
 
     @cached_property
@@ -55,7 +55,7 @@ class Folders:
         )
 
     def options(self, group: str) -> list[str]:
-        """The names that may be chosen in a group, sorted."""
+        """List the names that may be chosen in a group, sorted."""
         folders = (self.own,) if group in PERSONAL else (self.own, *self.others)
         return sorted(
             {
@@ -66,12 +66,12 @@ class Folders:
         )
 
     def file(self, config_path: str) -> Path | None:
-        """The file that Hydra calls by this path; None when there is none."""
+        """Find the file that Hydra calls by this path; None when there is none."""
         candidates = (folder / f"{config_path}.yaml" for folder in (self.own, *self.others))
         return next((file for file in candidates if file.is_file()), None)
 
     def label(self, file: Path) -> str:
-        """The file's name for messages: ``conf/model/xgboost.yaml``, or ``proml_kedro/conf/…`` for a shipped one."""
+        """Name a file for messages: ``conf/model/xgboost.yaml``, or ``proml_kedro/conf/…`` for a shipped one."""
         if file.is_relative_to(self.own):
             return (Path(self.own.name) / file.relative_to(self.own)).as_posix()
         for folder in self.others:
@@ -138,7 +138,7 @@ _FILTER: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") 
 
 
 def _check_members(tar: tarfile.TarFile, folder: Path) -> None:
-    """Let only files and folders through that stay inside; Python before 3.11.4 does not look itself.
+    """Refuse members that are no files or folders, or lie outside; Python before 3.11.4 does not check that itself.
 
     Raises:
         tarfile.TarError: There is something else in the archive.

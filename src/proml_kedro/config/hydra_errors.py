@@ -8,12 +8,12 @@ from pathlib import Path
 
 from proml_kedro.config.defaults import read_choices
 from proml_kedro.config.folders import MAIN, Folders
-from proml_kedro.config.overrides import Change
+from proml_kedro.config.overrides import Override
 from proml_kedro.errors import Mistake, unknown
 
 
-def explain(error: Exception, folders: Folders, choices: Sequence[Change]) -> list[Mistake]:
-    """The mistakes behind an error of the composition; never none.
+def explain(error: Exception, folders: Folders, choices: Sequence[Override]) -> list[Mistake]:
+    """Explain an error of the composition; the result has at least one mistake.
 
     Args:
         error: What was raised.
@@ -26,7 +26,7 @@ def explain(error: Exception, folders: Folders, choices: Sequence[Change]) -> li
 
 
 def _unreadable_files(folders: Folders) -> Iterator[Mistake]:
-    """Every file that is not YAML, or not keys and values."""
+    """Find every file that is not YAML, or not keys and values."""
     for file in sorted(folders.own.rglob("*.yaml")):
         label = folders.label(file)
         message = _check_file(file)
@@ -64,7 +64,7 @@ def _line_of_interpolation(file: Path, error: Exception) -> int:
 
 
 def _missing_file(error: Exception, folders: Folders) -> Mistake | None:
-    """A defaults list names a file that is nowhere."""
+    """Explain a defaults list that names a file which does not exist."""
     missing = getattr(error, "missing_cfg_file", None)
     if not missing:
         return None
@@ -84,7 +84,7 @@ def _place_in_defaults(folders: Folders, group: str, option: str) -> str | None:
     return None
 
 
-def _group_not_listed(error: Exception, folders: Folders, choices: Sequence[Change]) -> Mistake | None:
+def _group_not_listed(error: Exception, folders: Folders, choices: Sequence[Override]) -> Mistake | None:
     match = re.search(r"Could not (?:override|delete) '([^'=]+)", str(error))
     if not match:
         return None
@@ -101,7 +101,7 @@ def _anything_else(error: Exception) -> Mistake:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text."""
+    """Return the first line of an error's text."""
     return next(iter(str(error).strip().splitlines()), "")
 
 
@@ -111,13 +111,13 @@ _VARIABLE = re.compile(r"Environment variable '([^']+)' not found")
 
 
 def named_in(error: Exception) -> str:
-    """The key, resolver or variable that an interpolation asked for in vain; empty when the error names none."""
+    """Name the key, resolver or variable that an interpolation did not find; empty when the error names none."""
     found = (pattern.search(first_line(error)) for pattern in (_KEY, _RESOLVER, _VARIABLE))
     return next((match[1] for match in found if match), "")
 
 
 def explain_interpolation(error: Exception, known: Iterable[str]) -> str:
-    """Why an interpolation leads nowhere, in words.
+    """Explain why an interpolation cannot be resolved.
 
     Args:
         error: What OmegaConf raised.

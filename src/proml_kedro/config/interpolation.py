@@ -1,4 +1,4 @@
-"""Interpolations resolved to plain values, every one that leads nowhere reported."""
+"""Interpolations, resolved to plain values; each that cannot be resolved is reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def resolve(config: DictConfig) -> tuple[dict[str, Any], list[Mistake], list[Mistake]]:
-    """The configuration as plain dictionaries, lists and values.
+    """Convert the configuration to plain dictionaries, lists and values.
 
     Returns:
         The values, None in place of those that cannot be resolved; a mistake for each of these; and apart from them
@@ -31,7 +31,7 @@ class _Walk:
         self.consequences: list[Mistake] = []
 
     def value(self, node: Any, key: Any, path: str) -> Any:
-        """The plain value of a node's child."""
+        """Resolve a node's child to a plain value."""
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import KeysView, Mapping, Sequence
+from collections.abc import KeysView, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.config import AbstractConfigLoader, MissingConfigException
+from kedro.config import AbstractConfigLoader
 
+from proml_kedro.config.credentials import read_credentials
 from proml_kedro.config.folders import ConfSource, Folders
-from proml_kedro.config.overrides import Change, from_params, named, parse
+from proml_kedro.config.overrides import Override, from_params, parse, place_of
 from proml_kedro.config.request_policy import refuse_from_requests, refuse_other_types
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
-    from proml_kedro.config.composition import Composition
+    from proml_kedro.config.configuration import Configuration
     from proml_kedro.results import Places
-    from proml_kedro.spec.run import RunSpec
 
 OVERRIDES = "overrides"
 """The runtime parameter under which the command line passes overrides, as they were written."""
@@ -28,21 +27,6 @@ RESOLVED = "resolved"
 """The runtime parameter with a YAML file whose configuration is used instead of a composition."""
 
 _KEYS = ("catalog", "parameters", "credentials")
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A composition that was found sound.
-
-    Attributes:
-        composition: The values as written, with their origins.
-        values: The plain values, interpolations resolved.
-        run: The checked configuration.
-    """
-
-    composition: Composition
-    values: dict[str, Any]
-    run: RunSpec
 
 
 class HydraConfigLoader(AbstractConfigLoader):
@@ -77,11 +61,11 @@ class HydraConfigLoader(AbstractConfigLoader):
         self._untrusted = restrict_runtime_params_type_selection
         self._lock = threading.Lock()
         self._source: ConfSource | None = None
-        self._loaded: Loaded | None = None
+        self._loaded: Configuration | None = None
 
     @property
-    def loaded(self) -> Loaded:
-        """The composed and checked configuration; composed on first use.
+    def loaded(self) -> Configuration:
+        """The composed and checked configuration; it is composed on first use.
 
         Raises:
             UserError: With everything that is wrong.
@@ -102,7 +86,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return self._conf.base_path
 
     def where(self, key: str) -> str | None:
-        """``conf/problem/flights.yaml:7`` or ``override 'seed=x'``: where a key, or its nearest parent, was written.
+        """Find where a key, or its nearest parent, was written: ``conf/problem/flights.yaml:7``, ``override 'seed=x'``.
 
         Args:
             key: Dotted path; None comes back for the empty one.
@@ -110,7 +94,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return self.loaded.composition.origins.where(key)
 
     def places(self, base: Path) -> Places:
-        """Where results lie, of every problem and model, as the catalog says.
+        """Find where results lie, of every problem and model, as the catalog says.
 
         Args:
             base: The folder that relative places begin at: the project's.
@@ -120,7 +104,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return result_places(self.loaded.composition.config, self.loaded.run, base)
 
     def __getitem__(self, key: str) -> Any:
-        """What Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.
+        """Return what Kedro asks for: ``catalog``, ``parameters``, ``credentials``, or a node of the composition.
 
         Raises:
             KeyError: There is no such key.
@@ -140,7 +124,7 @@ class HydraConfigLoader(AbstractConfigLoader):
         return deepcopy(values[key])
 
     def keys(self) -> KeysView[str]:
-        """The keys that Kedro asks for."""
+        """Name the keys that Kedro asks for."""
         return dict.fromkeys((*_KEYS, *self.data)).keys()
 
     def __repr__(self) -> str:
@@ -152,45 +136,46 @@ class HydraConfigLoader(AbstractConfigLoader):
             self._source = ConfSource(str(self.conf_source))
         return self._source
 
-    def _load(self) -> Loaded:
+    def _load(self) -> Configuration:
         # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
         from proml_kedro.config.composition import compose
+        from proml_kedro.config.configuration import check_composition
         from proml_kedro.config.stored_config import read_resolved
 
         folders = Folders.of(self._conf.folder)
         if RESOLVED in self.runtime_params:
             file = self._resolved_file()
-            return _check(read_resolved(file, folders), self._conf.base_path)
-        changes, mistakes = self._changes()
+            return check_composition(read_resolved(file, folders), self._conf.base_path)
+        overrides, mistakes = self._overrides()
         try:
-            composition = compose(folders, changes)
+            composition = compose(folders, overrides)
         except UserError as error:
             raise UserError(*mistakes, *error.mistakes) from error
         except RecursionError:
             mistake = Mistake("", "an alias holds itself: `&name` around `*name`", "configuration")
             raise UserError(*mistakes, mistake) from None
-        loaded = _check(composition, self._conf.base_path, mistakes)
+        loaded = check_composition(composition, self._conf.base_path, mistakes)
         if self._untrusted:
-            trusted = _check(compose(folders, self._env_choice()), self._conf.base_path)
+            trusted = check_composition(compose(folders, self._env_choice()), self._conf.base_path)
             refuse_other_types(loaded.values, trusted.values)
         return loaded
 
-    def _changes(self) -> tuple[list[Change], list[Mistake]]:
+    def _overrides(self) -> tuple[list[Override], list[Mistake]]:
         params = dict(self.runtime_params)
         written = params.pop(OVERRIDES, None) or []
-        changes, mistakes = parse([written] if isinstance(written, str) else map(str, written))
+        overrides, mistakes = parse([written] if isinstance(written, str) else map(str, written))
         more, wrong = from_params(params)
-        changes = [*changes, *more]
-        if self._untrusted and (refused := refuse_from_requests(changes)):
+        overrides = [*overrides, *more]
+        if self._untrusted and (refused := refuse_from_requests(overrides)):
             raise UserError(*refused)
-        return [*self._env_choice(), *changes], [*mistakes, *wrong]
+        return [*self._env_choice(), *overrides], [*mistakes, *wrong]
 
-    def _env_choice(self) -> list[Change]:
-        return [Change("env", self.env, f"--env {self.env}")] if self.env else []
+    def _env_choice(self) -> list[Override]:
+        return [Override("env", self.env, f"--env {self.env}")] if self.env else []
 
     def _resolved_file(self) -> Path:
         name = str(self.runtime_params[RESOLVED])
-        where = named(f"{RESOLVED}={name}")
+        where = place_of(f"{RESOLVED}={name}")
         if self._untrusted:
             raise UserError(Mistake("", "not allowed in a request", where))
         if len(self.runtime_params) > 1:
@@ -203,56 +188,9 @@ class HydraConfigLoader(AbstractConfigLoader):
         return file
 
     def _credentials(self) -> dict[str, Any]:
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-        from yaml import YAMLError
-
-        file = self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml"
-        if not file.is_file():
-            raise MissingConfigException(f"there is no file {file}")
-        try:
-            content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-        except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-            # The error's own text may quote the file.
-            mark = getattr(error, "problem_mark", None)
-            where = f"{file.parent.name}/{file.name}:{mark.line + 1 if mark else 1}"
-            raise UserError(Mistake("", "not valid YAML, or an interpolation that leads nowhere", where)) from None
-        if not isinstance(content, dict):
-            raise UserError(Mistake("", "must hold keys and values", f"{file.parent.name}/{file.name}:1"))
-        return {str(name): value for name, value in content.items()}
+        return read_credentials(self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml")
 
     def _chosen_env(self) -> str | None:
         written = self.runtime_params.get(OVERRIDES) or []
-        changes, _ = parse([one for one in map(str, written) if one.startswith("env=")])
-        return str(changes[-1].value) if changes else self.env
-
-
-def _check(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Loaded:
-    """Resolve and validate a composition.
-
-    Args:
-        composition: What to check.
-        base_path: The folder that holds ``conf``.
-        mistakes: Those found before.
-
-    Raises:
-        UserError: With all that is wrong, each located.
-    """
-    from proml_kedro.config.interpolation import resolve
-    from proml_kedro.config.validation import import_extensions, refuse_targets, validate
-
-    values, unresolved, consequences = resolve(composition.config)
-    found = [*unresolved, *refuse_targets(values), *import_extensions(values.get("extensions"), base_path)]
-    run, invalid = validate({name: value for name, value in values.items() if name != "catalog"})
-    known = {mistake.key for mistake in (*found, *consequences)}
-    found += [mistake for mistake in invalid if mistake.key not in known]
-    found = [*mistakes, *composition.mistakes, *_not_in(composition.doubtful, found)]
-    error = UserError(*(found or consequences))
-    error.locate(composition.origins.where)
-    if run is None or error.mistakes:
-        raise error
-    return Loaded(composition, values, run)
-
-
-def _not_in(groups: frozenset[str], mistakes: list[Mistake]) -> list[Mistake]:
-    return [mistake for mistake in mistakes if mistake.key.partition(".")[0] not in groups]
+        overrides, _ = parse([one for one in map(str, written) if one.startswith("env=")])
+        return str(overrides[-1].value) if overrides else self.env

@@ -20,13 +20,13 @@ _LONGEST = 80
 
 
 @dataclass(frozen=True)
-class Change:
-    """One override.
+class Override:
+    """A value, or a choice of a file, that a user asks for.
 
     Attributes:
         key: Dotted path in the composition, or a group of files.
-        value: What it is to be.
-        where: What to call it in messages.
+        value: The new value, or the name of the file.
+        where: How messages name it.
         mode: ``KEY=``, ``+KEY=``, ``++KEY=`` or ``~KEY``.
         package: The part behind ``@`` of a group: where its content goes.
     """
@@ -39,7 +39,7 @@ class Change:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The key's parts."""
+        """The parts of the key."""
         return tuple(self.key.split("."))
 
     @property
@@ -48,42 +48,42 @@ class Change:
         return f"{self.key}@{self.package}" if self.package else self.key
 
 
-def named(argument: str) -> str:
-    """What to call an override in messages: a long one by its two ends."""
+def place_of(argument: str) -> str:
+    """Return how messages name an override; a long one is shown by its two ends."""
     shown = argument if len(argument) <= _LONGEST else f"{argument[: _LONGEST - 25]}…{argument[-24:]}"
     return f"override '{shown}'"
 
 
-def parse(arguments: Iterable[str]) -> tuple[list[Change], list[Mistake]]:
+def parse(arguments: Iterable[str]) -> tuple[list[Override], list[Mistake]]:
     """Read arguments in Hydra's override grammar.
 
     Args:
         arguments: ``model=logistic``, ``seed=3``, ``+problem.tables.x={source: x.csv}``, ``~evaluation.baseline``.
 
     Returns:
-        The changes, and a mistake for each argument that is none.
+        The overrides, and a mistake for each argument that is none.
     """
-    changes: list[Change] = []
+    overrides: list[Override] = []
     mistakes: list[Mistake] = []
     for argument in arguments:
         result = _parse_one(argument)
-        (changes if isinstance(result, Change) else mistakes).append(result)  # type: ignore[arg-type]
-    return changes, mistakes
+        (overrides if isinstance(result, Override) else mistakes).append(result)  # type: ignore[arg-type]
+    return overrides, mistakes
 
 
-def _parse_one(argument: str) -> Change | Mistake:
+def _parse_one(argument: str) -> Override | Mistake:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
-    where = named(argument)
+    where = place_of(argument)
     if "=" not in argument and not argument.startswith("~"):
         return Mistake("", "cannot read it; write KEY=VALUE, or GROUP=NAME", where)
     try:
-        override = OverridesParser.create().parse_override(argument)
+        parsed = OverridesParser.create().parse_override(argument)
     except HydraException:
         return Mistake("", "cannot read it; put text with spaces, commas or brackets in quotes: KEY='a, b'", where)
-    if override.is_sweep_override():
+    if parsed.is_sweep_override():
         return Mistake("", "a run takes one value, not several; write a list as KEY=[a,b], text as KEY='a,b'", where)
     modes: dict[OverrideType, Mode] = {
         OverrideType.CHANGE: "set",
@@ -91,38 +91,38 @@ def _parse_one(argument: str) -> Change | Mistake:
         OverrideType.FORCE_ADD: "force",
         OverrideType.DEL: "delete",
     }
-    return Change(override.key_or_group, override.value(), where, modes[override.type], override.package)
+    return Override(parsed.key_or_group, parsed.value(), where, modes[parsed.type], parsed.package)
 
 
-def from_params(params: Mapping[str, Any]) -> tuple[list[Change], list[Mistake]]:
+def from_params(params: Mapping[str, Any]) -> tuple[list[Override], list[Mistake]]:
     """Read nested parameters as Kedro passes them; a key may begin with ``+``, ``++`` or ``~`` here too.
 
     Returns:
-        A change for each leaf, and a mistake for each value that YAML could not hold.
+        An override for each leaf, and a mistake for each value that YAML could not hold.
     """
-    changes: list[Change] = []
+    overrides: list[Override] = []
     mistakes: list[Mistake] = []
-    for change in _leaves(params, ""):
-        mark = change.key[: len(change.key) - len(change.key.lstrip("+~"))]
+    for override in _leaves(params, ""):
+        mark = override.key[: len(override.key) - len(override.key.lstrip("+~"))]
         mode = _MODES.get(mark, "set")
         try:
-            value = _plain(change.value)
+            value = _plain(override.value)
         except TypeError as error:
-            mistakes.append(Mistake(change.key, str(error), change.where))
+            mistakes.append(Mistake(override.key, str(error), override.where))
         else:
-            key, _, package = change.key[len(mark) :].partition("@")
-            changes.append(replace(change, key=key, value=value, mode=mode, package=package or None))
-    return changes, mistakes
+            key, _, package = override.key[len(mark) :].partition("@")
+            overrides.append(replace(override, key=key, value=value, mode=mode, package=package or None))
+    return overrides, mistakes
 
 
-def _leaves(params: Mapping[str, Any], prefix: str) -> Iterator[Change]:
+def _leaves(params: Mapping[str, Any], prefix: str) -> Iterator[Override]:
     for name, value in params.items():
         key = f"{prefix}{name}"
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{key}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield Change(key, value, named(f"{key}={text}"))
+            yield Override(key, value, place_of(f"{key}={text}"))
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from proml_kedro.config.overrides import Change
+from proml_kedro.config.overrides import Override
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -31,8 +31,8 @@ class Layer:
     root: tuple[str, ...] = ()
 
 
-class _Found(NamedTuple):
-    """How well a layer or change spells out a key; the largest one is where the key is from.
+class _Origin(NamedTuple):
+    """How far a layer or an override spells out a key; the largest one is where the key is from.
 
     Attributes:
         depth: How many parts of the key it spells out.
@@ -54,18 +54,18 @@ class Origins:
 
     Args:
         layers: The files in the order in which they were composed; later ones win.
-        changes: The overrides in their order; they win over files.
+        overrides: In their order; they win over files.
         main: Place of a key of which nobody wrote anything, not even a parent.
     """
 
-    def __init__(self, layers: Sequence[Layer], changes: Sequence[Change], main: str) -> None:
+    def __init__(self, layers: Sequence[Layer], overrides: Sequence[Override], main: str) -> None:
         self._main = main
         self._layers = list(layers)
-        self._changes = list(changes)
+        self._overrides = list(overrides)
         self._parsed: dict[Path, yaml.Node | None] = {}
 
     def where(self, key: str) -> str | None:
-        """Place of a key, or of the nearest parent that somebody wrote; None for the empty key.
+        """Find the place of a key, or of its nearest parent that somebody wrote; None for the empty key.
 
         Args:
             key: Dotted path, with positions in lists as numbers.
@@ -74,30 +74,32 @@ class Origins:
         return found.where if found else (self._main if key else None)
 
     def written(self, key: str) -> str | None:
-        """Place of a key that somebody wrote; None for one that nobody did."""
+        """Find the place of a key that somebody wrote; None for one that nobody did."""
         found = self._find(key)
         return found.where if found and found.depth == len(key.split(".")) else None
 
-    def _find(self, key: str) -> _Found | None:
+    def _find(self, key: str) -> _Origin | None:
         if not key:
             return None
         path = tuple(key.split("."))
         found = [self._in_layer(order, layer, path) for order, layer in enumerate(self._layers)]
-        found += [_in_change(len(self._layers) + order, change, path) for order, change in enumerate(self._changes)]
+        found += [
+            _in_override(len(self._layers) + order, override, path) for order, override in enumerate(self._overrides)
+        ]
         left = [one for one in found if one]
         last = max((position for position, one in enumerate(left) if one.replaces), default=0)
         return max(left[last:], default=None)
 
-    def _in_layer(self, order: int, layer: Layer, path: tuple[str, ...]) -> _Found | None:
+    def _in_layer(self, order: int, layer: Layer, path: tuple[str, ...]) -> _Origin | None:
         if path[: len(layer.package)] != layer.package:
             return None
         rest = (*layer.root, *path[len(layer.package) :])
         depth, line, replaces = self._deepest(layer.file, rest)
         depth = len(layer.package) + max(0, depth - len(layer.root))
-        return _Found(depth, True, order, f"{layer.label}:{line}", replaces) if depth else None
+        return _Origin(depth, True, order, f"{layer.label}:{line}", replaces) if depth else None
 
     def _deepest(self, file: Path, path: tuple[str, ...]) -> tuple[int, int, bool]:
-        """How many parts of the path the file spells out, on which line the last is, and whether a list is on it."""
+        """Count the parts of the path in the file; with the line of the last, and whether a list is on it."""
         if file not in self._parsed:
             self._parsed[file] = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
         node, depth, line, replaces = self._parsed[file], 0, 1, False
@@ -119,21 +121,21 @@ def _child(node: yaml.Node | None, part: str) -> tuple[yaml.Node, yaml.Node] | N
     return None
 
 
-def _in_change(order: int, change: Change, path: tuple[str, ...]) -> _Found | None:
+def _in_override(order: int, override: Override, path: tuple[str, ...]) -> _Origin | None:
     shared = 0
-    for ours, theirs in zip(change.path, path, strict=False):
+    for ours, theirs in zip(override.path, path, strict=False):
         if ours != theirs:
             break
         shared += 1
     if not shared:
         return None
-    whole = shared == len(change.path)
-    depth, replaces = _spelled(change.value, path[shared:]) if whole else (0, False)
-    return _Found(shared + depth, whole, order, change.where, replaces)
+    whole = shared == len(override.path)
+    depth, replaces = _spelled(override.value, path[shared:]) if whole else (0, False)
+    return _Origin(shared + depth, whole, order, override.where, replaces)
 
 
 def _spelled(value: Any, path: tuple[str, ...]) -> tuple[int, bool]:
-    """How many parts of the path lead somewhere in the value, and whether something on it is no keys and values."""
+    """Count the parts of the path that exist in the value; with whether anything on it is no keys and values."""
     replaces = False
     for depth, part in enumerate(path):
         replaces = replaces or not isinstance(value, Mapping)

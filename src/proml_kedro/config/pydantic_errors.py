@@ -32,7 +32,7 @@ _KINDS = {
 _KIND_OF = {error: kind for kind, errors in _KINDS.items() for error in errors}
 
 MISFITS = frozenset({*_KIND_OF, "literal_error"})
-"""Errors that say that a value is of another sort than a member of a union wants."""
+"""Errors that say that a value is of another type than a member of a union expects."""
 
 _BOUNDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda context: f"must be more than {context['gt']:g}",
@@ -48,7 +48,7 @@ _NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def in_words(errors: Sequence[Error]) -> str:
-    """One message for what the members of a union, or the only type, object to in one value.
+    """Write one message for all errors about one value, from the members of a union or from the only type.
 
     Args:
         errors: Entries of pydantic's list of errors, all about the same value.
@@ -97,7 +97,7 @@ def _allowed(error: Error) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """A value short enough for a line; of lists and mappings only what they are."""
+    """Shorten a value to fit a line; of lists and mappings only what they are."""
     if value is None:
         return "null"
     if isinstance(value, bool):

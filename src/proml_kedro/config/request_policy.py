@@ -1,4 +1,4 @@
-"""What a request to a running service may not change.
+"""What a request to a running service may not override.
 
 A configuration is trusted like code: its SQL is run, its modules are imported, its files are read. The parameters
 of a request are not, so they may choose among files of ``conf`` and change plain values only.
@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from proml_kedro.config.overrides import Change
+from proml_kedro.config.overrides import Override
 from proml_kedro.errors import Mistake, UserError
 
 _CODE = frozenset({"catalog", "hydra", "extensions", "data_dir", "resolved"})
 _SQL = frozenset({"problem", "features"})
 
 
-def refuse_from_requests(changes: Sequence[Change]) -> list[Mistake]:
-    """A mistake for each change that could run code, or read or write files of the caller's choice."""
+def refuse_from_requests(overrides: Sequence[Override]) -> list[Mistake]:
+    """Find the overrides that could run code, or read or write files of the caller's choice; a mistake for each."""
     return [
-        Mistake("", "not allowed in a request", change.where)
-        for change in changes
-        if change.path[0] in _CODE
-        or (change.path[0] in _SQL and (len(change.path) > 1 or isinstance(change.value, Mapping)))
-        or change.path[-1] == "path"
-        or change.package is not None
-        or any("${" in text for text in _texts(change.value))
+        Mistake("", "not allowed in a request", override.where)
+        for override in overrides
+        if override.path[0] in _CODE
+        or (override.path[0] in _SQL and (len(override.path) > 1 or isinstance(override.value, Mapping)))
+        or override.path[-1] == "path"
+        or override.package is not None
+        or any("${" in text for text in _texts(override.value))
     ]
 
 
@@ -42,14 +42,14 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def refuse_other_types(values: Mapping[str, Any], trusted: Mapping[str, Any]) -> None:
-    """See that a request has not led the catalog to other classes, through an interpolation or another file.
+    """Check that a request has not led the catalog to other classes, through an interpolation or another file.
 
     Args:
         values: The configuration of the request.
         trusted: The configuration without its parameters.
 
     Raises:
-        UserError: It has.
+        UserError: A class is another one.
     """
     ours, theirs = (dict(_types(one.get("catalog") or {}, "catalog")) for one in (trusted, values))
     if ours != theirs:

@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from proml_kedro.config.composition import NAMED
-from proml_kedro.config.loader import Loaded
+from proml_kedro.config.configuration import Configuration
 
 _NAMES = frozenset(".".join((*path, "name")) for path in NAMED.values())
 
 
-def as_yaml(loaded: Loaded, resolved: bool = False) -> str:
-    """The configuration as YAML.
+def as_yaml(loaded: Configuration, resolved: bool = False) -> str:
+    """Write the configuration as YAML.
 
     Args:
         loaded: What was composed.
@@ -24,8 +24,8 @@ def as_yaml(loaded: Loaded, resolved: bool = False) -> str:
     return yaml.safe_dump(_content(loaded, resolved), sort_keys=False, allow_unicode=True, width=100)
 
 
-def with_origins(loaded: Loaded, resolved: bool = False) -> str:
-    """A line for each value, with the place where it was written behind it; still YAML."""
+def with_origins(loaded: Configuration, resolved: bool = False) -> str:
+    """Write a line for each value, with the place where it was written behind it; the text is still YAML."""
     lines = []
     for path, value in _leaves(_content(loaded, resolved)):
         place = _place(loaded, path)
@@ -34,14 +34,14 @@ def with_origins(loaded: Loaded, resolved: bool = False) -> str:
     return "".join(f"{text:<{width}}  # {place}\n" for text, place in lines)
 
 
-def _place(loaded: Loaded, path: str) -> str:
+def _place(loaded: Configuration, path: str) -> str:
     origins = loaded.composition.origins
     if path in _NAMES:  # the name of the file
         return origins.where(path) or "default"
     return origins.written(path) or "default"
 
 
-def _content(loaded: Loaded, resolved: bool) -> dict[str, Any]:
+def _content(loaded: Configuration, resolved: bool) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     if not resolved:

@@ -13,7 +13,7 @@ from proml_kedro.spec.run import RunSpec
 
 
 def known_keys(path: Sequence[str], config: Any) -> list[str]:
-    """The keys that may stand at a place; none where names are the user's own, or there is only a value.
+    """List the keys that may stand at a place; none where names are the user's own, or there is only a value.
 
     Args:
         path: Parts of the key, from the top.
@@ -27,12 +27,12 @@ def _keys_of(model: type[BaseModel]) -> list[str]:
 
 
 def is_free(path: Sequence[str], config: Any) -> bool:
-    """Whether names at this place are the user's own, as those of tables are."""
+    """Tell whether names at this place are the user's own, as those of tables are."""
     return any(get_origin(kind) is dict for kind in _kinds_at(path, config))
 
 
 def choices_at(path: Sequence[str], config: Any) -> list[str]:
-    """The values that a key may have, as YAML has them, where the specs list them."""
+    """List the values that a key may have, as YAML has them, where the specs list them."""
     found: list[str] = []
     for parent in _kinds_at(path[:-1], config) if path else ():
         if _is_model(parent) and issubclass(parent, Spec) and path[-1] in parent.registries:
@@ -76,7 +76,7 @@ def _step(kind: Any, part: str) -> Iterator[Any]:
 
 
 def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
-    """The plain types behind ``Annotated``, unions, root models and kinds, given the value there."""
+    """Unwrap ``Annotated``, unions, root models and kinds into plain types, given the value there."""
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *notes = get_args(kind)
@@ -93,7 +93,7 @@ def _take_apart(kind: Any, value: Any) -> Iterator[Any]:
 
 
 def _of_its_kind(members: Sequence[Any], value: Any) -> Sequence[Any]:
-    """The members of a union whose literal ``kind`` is that of the value; all of them when none says so."""
+    """Choose the members of a union whose literal ``kind`` is that of the value; all of them when none has it."""
     if not isinstance(value, Mapping):
         return members
     fields = [(member, member.model_fields.get("kind")) for member in members if _is_model(member)]
@@ -103,7 +103,7 @@ def _of_its_kind(members: Sequence[Any], value: Any) -> Sequence[Any]:
 
 
 def _discriminated(kind: Any, notes: list[Any], value: Any) -> Any:
-    """The member of a union that the value asks for; the union itself when it does not say."""
+    """Choose the member of a union that the value asks for; the union itself when the value does not say."""
     chooser = next((note.discriminator for note in notes if isinstance(note, Discriminator)), None)
     if not callable(chooser) or value is None:
         return kind

@@ -14,7 +14,7 @@ KEY = "config"
 
 
 def read_resolved(file: Path, folders: Folders) -> Composition:
-    """Take everything from the file but the catalog, which belongs to the machine that runs.
+    """Read a resolved configuration; the catalog is not taken from it, since it belongs to the machine that runs.
 
     Args:
         file: ``proml.yaml`` of a bundle, or what ``kedro config show --resolved`` has printed.

@@ -45,7 +45,7 @@ def import_extensions(names: Any, base_path: Path) -> list[Mistake]:
 
 
 def refuse_targets(values: Any, path: Path_ = ()) -> Iterator[Mistake]:
-    """``_target_`` would call any function there is; it has no meaning here, anywhere."""
+    """Find ``_target_``, by which Hydra would call any function; it is not allowed anywhere."""
     children: list[tuple[Any, Any]] = []
     if isinstance(values, Mapping):
         children = list(values.items())
@@ -88,7 +88,7 @@ def _mistakes(error: ValidationError, values: dict[str, Any]) -> Iterator[Mistak
 
 
 def _key_of(error: Error, values: Any) -> tuple[Path_, Path_ | None]:
-    """The key in the configuration, without the names of union members that pydantic puts between.
+    """Find the key in the configuration, without the names of union members that pydantic puts between.
 
     Returns:
         The key's parts, and those of the innermost union passed on the way.

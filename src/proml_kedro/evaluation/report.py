@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
 from proml_kedro.evaluation.metric import higher_is_better, meaning
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
@@ -18,7 +16,7 @@ from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Importance, Metrics
 from proml_kedro.results.names import REPORTS
 
-Array = npt.NDArray[Any]
+_PLOTS = ("calibration", "scores", "weeks", "importance")
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,13 @@ class Insight:
     lines: Sequence[str] = ()
 
 
-def write_report(folder: Path, result: Evaluation, rows: ScoredRows, days: Array, insight: Insight) -> None:
+def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: Insight) -> None:
     """Write ``metrics.json``, ``report.md``, ``importance.json`` and plots.
 
     Args:
         folder: Where to.
         result: The metrics of these rows.
         rows: Labels and scores.
-        days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads.
         insight: What is known of the inside of the model.
     """
     baseline = rows.baseline.name if rows.baseline else None
@@ -50,11 +47,13 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, days: Array
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
     plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
     plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
-    plot_weeks(folder / "weeks.png", rows.label, days, lines, next(iter(result.candidate)))
+    if rows.days is not None:
+        plot_weeks(folder / "weeks.png", rows.label, rows.days, lines, next(iter(result.candidate)))
     if insight.importance:
         Importance(insight.importance).write(folder)
         plot_importance(folder / "importance.png", insight.importance)
-    text = [*_markdown(result, content, bool(insight.importance)), *insight.lines]
+    plots = [name for name in _PLOTS if (folder / f"{name}.png").exists()]
+    text = [*_markdown(result, content, plots), *insight.lines]
     (folder / REPORTS["evaluation"]).write_text("\n".join(text) + "\n")
 
 
@@ -64,7 +63,7 @@ def _in_colours(rows: ScoredRows) -> Iterator[tuple[ModelScores, str]]:
         yield rows.baseline, ORANGE
 
 
-def _markdown(result: Evaluation, content: Mapping[str, Any], has_importance: bool) -> Iterator[str]:
+def _markdown(result: Evaluation, content: Mapping[str, Any], plots: Sequence[str]) -> Iterator[str]:
     yield f"# {content['candidate_name']} on the test period\n"
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)
@@ -75,7 +74,6 @@ def _markdown(result: Evaluation, content: Mapping[str, Any], has_importance: bo
         )
     if result.ranking:
         yield f"\n{_groups(result)}"
-    plots = ["calibration", "scores", "weeks", *(["importance"] if has_importance else [])]
     yield from (f"\n![{name}]({name}.png)" for name in plots)
 
 

@@ -57,6 +57,7 @@ class ScoredRows:
         baseline: The model that it is compared with; None for none.
         task: Task of the label.
         clusters: The cluster of each row, shape (n,); each row is one when None.
+        days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads; None for no figures by week.
         grouping: The groups of rankings; None when no order is judged.
     """
 
@@ -65,6 +66,7 @@ class ScoredRows:
     baseline: ModelScores | None = None
     task: Task = "binary"
     clusters: AnyArray | None = None
+    days: AnyArray | None = None
     grouping: Grouping | None = None
 
     def cluster_codes(self) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Faults of data collection, injected so that whoever looks for faults can be judged."""
+"""Faults of data collection, injected so that what looks for faults can be judged."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Kind = Literal["null_spike", "unit_change", "label_outage", "duplicate_events"]
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, and when.
+    """A fault of data collection in a part of the period.
 
     Attributes:
-        kind: What sort of fault it is.
-        columns: Of the impressions, which are wrong; all of them in a row that is doubled.
+        kind: Kind of fault.
+        columns: Columns of the impressions that are wrong; none when whole rows are doubled.
         start: First moment, in days after the start.
         end: The moment after it.
-        share: Of the rows in that time that are affected.
-        factor: By which numbers are too large.
+        share: Share of the rows in that time that are affected.
+        factor: Factor by which numbers are too large.
     """
 
     kind: Kind
@@ -35,12 +35,12 @@ class Fault:
     factor: float = 1.0
 
     def affected(self, day: Doubles, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-        """Which rows go wrong, shape (n,)."""
+        """Choose the rows that go wrong, shape (n,)."""
         return (day >= self.start) & (day < self.end) & (generator.random(len(day)) < self.share)
 
 
 def faults_of(spec: GeneratorSpec) -> tuple[Fault, ...]:
-    """The faults of a period, at fixed shares of it."""
+    """Return the faults of a period, at fixed shares of it."""
     if not spec.anomalies:
         return ()
     labels = ("click", "dismiss", "apply", "apply_timestamp")
@@ -54,7 +54,7 @@ def faults_of(spec: GeneratorSpec) -> tuple[Fault, ...]:
 
 
 def spoil_salary(salary: Doubles, day: Doubles, faults: tuple[Fault, ...], generator: np.random.Generator) -> Doubles:
-    """Salaries as they are recorded, NaN where they are lost; shape (n,)."""
+    """Return salaries as they are recorded, NaN where they are lost; shape (n,)."""
     for fault in faults:
         if "salary_k" in fault.columns:
             value = np.nan if fault.kind == "null_spike" else salary * fault.factor
@@ -63,7 +63,7 @@ def spoil_salary(salary: Doubles, day: Doubles, faults: tuple[Fault, ...], gener
 
 
 def lost_actions(day: Doubles, faults: tuple[Fault, ...], generator: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Rows whose actions are not recorded, shape (n,)."""
+    """Choose the rows whose actions are not recorded, shape (n,)."""
     lost = np.zeros(len(day), bool)
     for fault in faults:
         if fault.kind == "label_outage":
@@ -72,7 +72,7 @@ def lost_actions(day: Doubles, faults: tuple[Fault, ...], generator: np.random.G
 
 
 def recorded_rows(day: Doubles, faults: tuple[Fault, ...], generator: np.random.Generator) -> Ints:
-    """The positions of the rows as they are recorded: in order, some of them twice."""
+    """Return the positions of the rows as they are recorded: in order, some of them twice."""
     times = np.ones(len(day), np.int64)
     for fault in faults:
         if fault.kind == "duplicate_events":

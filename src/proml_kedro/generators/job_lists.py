@@ -22,7 +22,7 @@ POSITION_BIAS = -0.6
 
 @dataclass(frozen=True)
 class Searches:
-    """When there is a search, and by whom: every array has one entry for each search, in the order of time.
+    """The searches, in the order of time; every array has one entry for each search.
 
     Attributes:
         member: Number of the member.
@@ -33,7 +33,7 @@ class Searches:
     day: Doubles
 
     def part(self, start: int, stop: int) -> Searches:
-        """Some of them."""
+        """Take the searches from ``start`` to ``stop``."""
         return Searches(self.member[start:stop], self.day[start:stop])
 
 
@@ -58,7 +58,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Truth:
-    """What decides about the rows; hidden.
+    """The hidden probabilities of what members do, one entry for each row.
 
     Attributes:
         relevance: Log-odds of a click on a job that is looked at.
@@ -77,13 +77,13 @@ class Truth:
 
 @dataclass(frozen=True)
 class Actions:
-    """What members did.
+    """The actions of members, one entry for each row.
 
     Attributes:
-        click: Looked at the job closely.
-        dismiss: Put it away.
-        apply: Applied for it, sooner or later.
-        apply_delay: After how many days; NaN without an application.
+        click: Whether the job was clicked.
+        dismiss: Whether it was dismissed.
+        apply: Whether the member applied for it, sooner or later.
+        apply_delay: Days until the application; NaN without one.
     """
 
     click: Bools
@@ -93,7 +93,7 @@ class Actions:
 
 
 def draw_searches(spec: GeneratorSpec, world: World) -> Searches:
-    """Active members search more often; fewer searches are made at night."""
+    """Draw who searches when: active members more often, and fewer searches at night."""
     generator = np.random.default_rng([spec.seed, 1])
     share = generator.random(spec.lists)
     share -= 0.12 * np.sin(2 * np.pi * share)  # of the day that has passed: most searches are around noon
@@ -103,7 +103,7 @@ def draw_searches(spec: GeneratorSpec, world: World) -> Searches:
 
 
 def draw_lists(spec: GeneratorSpec, world: World, searches: Searches, generator: np.random.Generator) -> Shown:
-    """What the members are shown: the candidates that fit best as far as can be seen, or any.
+    """Draw the jobs that members are shown: the candidates that fit best as far as can be seen, or random ones.
 
     A list is shorter when there are too few different candidates; none holds a job twice, or one not posted yet.
     """
@@ -124,7 +124,7 @@ def draw_lists(spec: GeneratorSpec, world: World, searches: Searches, generator:
 
 
 def _candidates(world: World, searches: Searches, generator: np.random.Generator) -> tuple[Ints, Doubles]:
-    """Jobs that are posted by then, and how well they seem to fit; both of shape (searches, :data:`CANDIDATES`)."""
+    """Draw jobs that are posted by then, and how well they seem to fit; both of shape (searches, CANDIDATES)."""
     live = np.searchsorted(world.posted, searches.day, side="right")
     shape = (len(live), CANDIDATES)
     jobs = np.sort((generator.random(shape) * live[:, None]).astype(np.int64), axis=1)
@@ -134,14 +134,14 @@ def _candidates(world: World, searches: Searches, generator: np.random.Generator
 
 
 def _repeated(candidates: Ints) -> Bools:
-    """Where a sorted row repeats what stands before."""
+    """Find the values of sorted rows that repeat the value before them."""
     repeated = np.zeros(candidates.shape, bool)
     repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
     return repeated
 
 
 def find_truth(world: World, shown: Shown) -> Truth:
-    """How likely each action is: a job is clicked when it is looked at and found relevant (Richardson et al., 2007)."""
+    """Compute the probability of each action: a click takes a look and relevance (Richardson et al., 2007)."""
     relevance, distance = _relevance(world, shown)
     likes = sigmoid(relevance)
     examination = shown.position.astype(np.float64) ** POSITION_BIAS
@@ -155,7 +155,7 @@ def find_truth(world: World, shown: Shown) -> Truth:
 
 
 def _relevance(world: World, shown: Shown) -> tuple[Doubles, Doubles]:
-    """Log-odds, and how many levels lie between member and job."""
+    """Compute log-odds of relevance, and the number of levels between member and job."""
     members, jobs, member, job = world.members, world.jobs, shown.member, shown.job
     distance = np.abs(members.seniority[member] - jobs.seniority[job]).astype(np.float64)
     weeks = shown.day / 7
@@ -180,7 +180,7 @@ def _cosine(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> Dou
 
 
 def draw_actions(truth: Truth, generator: np.random.Generator) -> Actions:
-    """What the members do: a job is clicked, dismissed, or neither; some that were clicked are applied for later."""
+    """Draw the actions: a job is clicked, dismissed, or neither; some clicks are followed by an application."""
     rows = len(truth.click)
     chance = generator.random(rows)
     click = chance < truth.click

@@ -78,7 +78,7 @@ class _Appender:
         self._writer: Any = None
 
     def write(self, table: pa.Table) -> None:
-        """Append a table; the first one says which columns there are."""
+        """Append a table; the first one decides about the columns."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._file, table.schema, compression="zstd")
         self._writer.write_table(table)
@@ -99,7 +99,7 @@ def _part(
     generator: np.random.Generator,
     first: tuple[int, int],
 ) -> tuple[pa.Table, pa.Table]:
-    """The impressions of some searches, as they are recorded, and the truth about them.
+    """Draw the impressions of some searches as they are recorded, with the truth about them.
 
     Args:
         spec: How much there is.
@@ -127,7 +127,7 @@ def _part(
 
 
 def _known(world: World, shown: Shown) -> dict[str, pa.Array]:
-    """What is known of member and job when the list is shown."""
+    """Collect what is known of member and job when the list is shown."""
     members, jobs, member, job = world.members, world.jobs, shown.member, shown.job
     return {
         "member_id": pa.array(member),
@@ -214,12 +214,12 @@ def _vectors(vectors: Floats) -> pa.Array:
 
 
 def _numbers(values: Doubles) -> pa.Array:
-    """Numbers, null for NaN."""
+    """Convert numbers, null for NaN."""
     return pa.array(values, mask=np.isnan(values))
 
 
 def _moments(spec: GeneratorSpec, days: Doubles) -> pa.Array:
-    """Moments so many days after the start, to the second; null for NaN."""
+    """Convert days after the start to moments, to the second; null for NaN."""
     unknown = np.isnan(days)
     seconds = np.where(unknown, 0, days * 86_400).astype(np.int64)
     start = np.datetime64(spec.start, "us")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 DIMENSIONS = 12
-"""Of the space of skills. Titles whose vectors point the same way are much the same work."""
+"""Dimensions of the space of skills. Titles whose vectors point the same way stand for similar work."""
 
 OCCUPATIONS = {
     "software": ("Software Engineer", "Backend Developer", "Web Developer", "Mobile Developer", "Systems Engineer"),
@@ -68,7 +68,7 @@ def _unit(vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def spellings(titles: Titles) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """The ways in which people write titles.
+    """List the ways in which people write titles.
 
     Returns:
         The texts, each once, and the number of the text for (title, seniority, first or second word for the level,

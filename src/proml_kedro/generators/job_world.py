@@ -30,15 +30,15 @@ _SHORT_WORDS = 0.15  # share of titles with shortened words
 
 @dataclass(frozen=True)
 class People:
-    """Members, or jobs: whoever has a title, a level and a place.
+    """Members, or jobs: each has a title, a level and a region.
 
     Attributes:
         title: Number of the title, shape (n,).
         seniority: From 0 to 5.
         region: Number of the region.
         text: Number of the title as it is written.
-        embedding: What the work really is, shape (n, :data:`DIMENSIONS`); hidden.
-        seen_embedding: The same with noise, as a model of language would give it.
+        embedding: The work as it really is, shape (n, :data:`DIMENSIONS`); hidden.
+        seen_embedding: The same with noise, as a language model would give it.
         intercept: How much more likely than others their rows are to be clicked, in log-odds; hidden.
     """
 
@@ -53,7 +53,7 @@ class People:
 
 @dataclass(frozen=True)
 class World:
-    """Everything but the searches.
+    """Members and jobs, with the hidden effects that decide about clicks.
 
     Attributes:
         titles: All titles.
@@ -103,7 +103,7 @@ def draw_world(spec: GeneratorSpec) -> World:
 
 
 def _salaries(generator: np.random.Generator, jobs: People) -> Doubles:
-    """Higher jobs are paid better."""
+    """Draw salaries; higher levels are paid better."""
     logarithm = generator.normal(3.9, 0.15, len(jobs.seniority)) + 0.18 * jobs.seniority
     return np.asarray(np.exp(logarithm).round(1), np.float64)
 
@@ -150,6 +150,6 @@ def _draw_people(
 
 
 def _noise(generator: np.random.Generator, count: int, length: float) -> Floats:
-    """Vectors of about this length."""
+    """Draw vectors of about this length."""
     scale = np.float32(length / np.sqrt(DIMENSIONS))
     return scale * generator.standard_normal((count, DIMENSIONS), dtype=np.float32)

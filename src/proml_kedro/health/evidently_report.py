@@ -22,7 +22,7 @@ def write_report(
         file: Where to.
         reference: The inputs' columns, n rows.
         current: The same columns, m rows.
-        inputs: Which columns; those that one side lacks, or has no value of, are left out (Evidently fails on them).
+        inputs: Which columns. Those without a value on one side are omitted: Evidently fails on them.
         most_rows: Larger sides are sampled down to so many rows.
         seed: Of the sample.
     """
@@ -79,5 +79,5 @@ def _frame(columns: Columns, inputs: Sequence[Input]) -> Any:
 
 
 def _harmless(value: Any) -> str | None:
-    """A category without tags: Evidently writes it into a script of the page as it is."""
+    """Remove tags from a category: Evidently writes it into a script of the page as it is."""
     return value.replace("<", "‹") if isinstance(value, str) else None

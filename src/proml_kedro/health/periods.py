@@ -38,14 +38,14 @@ class History:
         self.inputs = (*(one for one in graph.inputs if not one.is_entity), Input(SCORE, "float"))
 
     def end_of(self, split: str, last: timedelta | None) -> Columns:
-        """The last part of a split, of this length; all of it when None."""
+        """Take the last part of a split, of this length; all of it when None."""
         columns, moments = self._split(split)
         if last is None or not len(moments):
             return columns
         return _take(columns, moments > moments.max() - np.timedelta64(last))
 
     def with_score(self, columns: Columns) -> Columns:
-        """The columns and their score; without one when an input is missing or of another type."""
+        """Add the model's score to columns; no score when an input is missing or of another type."""
         complete = all(
             one.name in columns and (columns[one.name].dtype == object) == one.is_categorical
             for one in self._graph.inputs
@@ -53,11 +53,11 @@ class History:
         return {**columns, SCORE: self._graph.score(columns)} if complete else columns
 
     def periods(self, monitoring: MonitoringSpec) -> Iterator[tuple[Columns, Columns]]:
-        """Pairs of earlier periods of the reference's split, as long as reference and current data are.
+        """Cut pairs of earlier periods out of the reference's split, as long as reference and current data are.
 
         From the end of the split backwards, one for each length of the current data, at most
         :data:`MOST_PERIODS`. The earliest references may be shorter than that, but never shorter than the current
-        data: a rough idea of normal change is better than none.
+        data: a rough measure of normal change is better than none.
         """
         columns, moments = self._split(monitoring.reference.split)
         length = np.timedelta64(monitoring.current.last or timedelta(days=7))

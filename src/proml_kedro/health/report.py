@@ -64,7 +64,7 @@ def _write_junit(file: Path, result: DriftResult, name: str) -> None:
 
 
 def _plot(file: Path, result: DriftResult) -> None:
-    """One line a column, the worst on top: its change as a dot, coloured by verdict, and where change begins to count.
+    """Draw a line for each column, the worst on top: its change as a dot, coloured by verdict, and its limit.
 
     The scale is logarithmic, because thresholds of stable columns and of weather are a factor of 100 apart.
     """

@@ -35,7 +35,7 @@ def pool_sparse_bins(reference: Counts, current: Counts) -> tuple[Counts, Counts
 
 
 def stability_index(reference: Counts, current: Counts) -> float:
-    """Population stability index (PSI) less what chance alone is expected to add.
+    """Compute the population stability index (PSI), less what chance alone is expected to add.
 
     Between samples of n and m rows of one distribution over B bins, the PSI is (1/n + 1/m) times a chi-square
     variable with B - 1 degrees of freedom (Yurdakul and Naranjo 2020, "Statistical properties of the population
@@ -55,7 +55,7 @@ def stability_index(reference: Counts, current: Counts) -> float:
 
 
 def g_test(reference: Counts, current: Counts) -> float:
-    """p-value of the two-sample G-test (likelihood ratio test of homogeneity; Sokal and Rohlf, "Biometry", ch. 17).
+    """Compute the p-value of the two-sample G-test (a likelihood ratio test; Sokal and Rohlf, "Biometry", ch. 17).
 
     Both samples vary by chance. A chi-square test that takes the reference for exact does not allow for that and
     finds differences between samples of the same thing.
@@ -77,7 +77,7 @@ def g_test(reference: Counts, current: Counts) -> float:
 
 
 def proportion_test(count_a: int, rows_a: int, count_b: int, rows_b: int) -> float:
-    """Two-sided p-value of the pooled z-test for equal proportions, such as shares of nulls; 1 without rows."""
+    """Compute the two-sided p-value of the pooled z-test for equal proportions; 1 without rows."""
     if min(rows_a, rows_b) == 0:
         return 1.0
     pooled = (count_a + count_b) / (rows_a + rows_b)
@@ -88,7 +88,7 @@ def proportion_test(count_a: int, rows_a: int, count_b: int, rows_b: int) -> flo
 
 
 def scale_ratio(reference: Sequence[float], current: Sequence[float]) -> float:
-    """By what factor the size of the numbers changed, as far as all their quantiles agree.
+    """Compute the factor by which the size of the numbers changed, as far as all their quantiles agree.
 
     A change of unit multiplies every quantile by the same factor; an unusual week moves some of them.
 
@@ -108,7 +108,7 @@ def scale_ratio(reference: Sequence[float], current: Sequence[float]) -> float:
 
 
 def new_value_excess(new: int, rows: int, unseen: float, reference_rows: int) -> float:
-    """Share of new categories beyond what is to be expected of a sample of the same distribution.
+    """Compute the share of new categories beyond what another sample of the same distribution would have.
 
     Good and Turing's estimate of the mass of categories that a sample has not seen is the share of those it has
     seen once (Good 1953, "The population frequencies of species", Biometrika 40). Four standard errors are granted.
@@ -126,9 +126,12 @@ def new_value_excess(new: int, rows: int, unseen: float, reference_rows: int) ->
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike, alpha: float) -> npt.NDArray[np.bool_]:
-    """Which of several tests are significant with a false discovery rate of at most ``alpha``.
+    """Decide which of several tests are significant with a false discovery rate of at most ``alpha``.
 
     Benjamini and Hochberg 1995, "Controlling the false discovery rate", JRSS B 57(1).
+
+    >>> benjamini_hochberg([0.001, 0.04, 0.9, math.nan], 0.05).tolist()
+    [True, False, False, False]
 
     Args:
         p_values: Shape (tests,); NaN stands for a test that could not be made.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from proml_kedro.errors import unknown
-from proml_kedro.extensions import drift_checks
+from proml_kedro.extensions import Registry, drift_checks
 from proml_kedro.spec.base import Duration, Name, Spec
 from proml_kedro.spec.split import TEST, TRAIN, SplitName
 
@@ -23,7 +24,16 @@ class DriftCheckSpec(Spec):
         kind: Which check: a name in ``proml_kedro.drift_checks``.
     """
 
+    registries: ClassVar[Mapping[str, Registry[Any]]] = {"kind": drift_checks}
+
     kind: str
+
+    @classmethod
+    def for_value(cls, value: Any) -> type[Spec]:
+        """Return the limits of the kind that a piece of YAML names."""
+        kind = value.get("kind") if isinstance(value, Mapping) else None
+        limits: type[Spec] = drift_checks.get(kind).Limits if kind in drift_checks.names() else cls
+        return limits
 
 
 if TYPE_CHECKING:

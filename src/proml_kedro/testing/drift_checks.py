@@ -34,8 +34,31 @@ def check_drift_check(kind: str, limits: Mapping[str, Any] | None = None) -> Non
 
     In a test of your own::
 
-        def test_my_check():
-            check_drift_check("kolmogorov_smirnov", {"distance": 0.2})
+        class MedianLimits(DriftCheckSpec):
+            factor: float = 2.0
+
+
+        @drift_checks.register("median")
+        class Median(DriftCheck[MedianLimits]):
+            # A median that is several times larger.
+            Limits = MedianLimits
+
+            def size(self, pair):
+                before, after = pair.reference.median, pair.current.median
+                return after / before if before and after and before > 0 else math.nan
+
+            def limit(self, column, movement):
+                return self.limits.factor
+
+            def describe(self, pair, size, limit):
+                return f"the median is {size:.3g} times larger"
+
+            def example(self):
+                return np.full(900, 2.0), np.full(900, 5.0)
+
+
+        def test_median():
+            check_drift_check("median", {"factor": 1.9})
 
     Args:
         kind: Its name in the registry.
@@ -57,7 +80,7 @@ def check_drift_check(kind: str, limits: Mapping[str, Any] | None = None) -> Non
 
 
 def _reasons(reference: Columns, current: Columns, inputs: tuple[Input, ...], gate: GateSpec) -> list[tuple[str, ...]]:
-    """The reasons found in each column, the columns in their order."""
+    """Find the reasons for drift in each column, the columns in their order."""
     result = check_drift(reference, current, inputs, gate)
     json.dumps(result.as_dict(), allow_nan=False)
     by_name = {one.name: one.reasons for one in result.columns}

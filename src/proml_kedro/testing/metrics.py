@@ -24,6 +24,21 @@ _TOLERANCE = 1e-9
 def check_metric(name: str) -> None:
     """Prove the laws for one metric.
 
+    In a test of your own::
+
+        @metrics.register("gini")
+        class Gini(Metric):
+            tasks = ("binary",)
+            higher_is_better = True
+            meaning = "twice the AUC less one"
+
+            def compute(self, label, score, weight):
+                return 2 * find_metric("auc").compute(label, score, weight) - 1
+
+
+        def test_gini():
+            check_metric("gini")
+
     Args:
         name: Its name in the registry.
 
@@ -44,6 +59,20 @@ def check_metric(name: str) -> None:
 
 def check_ranking_metric(name: str) -> None:
     """Prove the laws for one ranking metric.
+
+    In a test of your own::
+
+        @ranking_metrics.register("misses")
+        class Misses(RankingMetric):
+            higher_is_better = False
+            meaning = "positive rows below place {k}"
+
+            def compute(self, groups, k):
+                return groups.sum(groups.positive & (groups.place > k))
+
+
+        def test_misses():
+            check_ranking_metric("misses@3")
 
     Args:
         name: As the configuration has it, with a cut below 8, the size of the largest group here: ``ndcg@3``.

@@ -1,16 +1,19 @@
-"""Small configurations in folders of their own, composed for real."""
+"""Small configurations, composed for real: one that all tests read, and own ones for tests that change files."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from proml_kedro.config import HydraConfigLoader
-from proml_kedro.errors import UserError
+from proml_kedro.config import HydraConfigLoader, composition
+from proml_kedro.config.folders import Folders
+from proml_kedro.config.overrides import Override
+from proml_kedro.errors import Mistake, UserError
 
 FILES = {
     "config.yaml": """
@@ -93,8 +96,30 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """A sound configuration; tests change what they need."""
+    """A sound configuration of the test's own; it changes what it needs."""
     return write(tmp_path / "project" / "conf", FILES)
+
+
+@pytest.fixture(scope="session")
+def shared_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same configuration for all tests that only read it: Hydra composes each choice of files in it once.
+
+    Single values are changed, resolved and checked anew in every test. What composes is the real thing.
+    """
+    folder = write(tmp_path_factory.mktemp("shared") / "project" / "conf", FILES)
+    run_hydra, known = composition._run_hydra, {}
+
+    def once(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> Any:
+        if folders.own != folder:
+            return run_hydra(folders, choices, mistakes)
+        key = tuple(map(composition._as_argument, choices))
+        if key not in known:
+            known[key] = run_hydra(folders, choices, mistakes)
+        return deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(composition, "_run_hydra", once)
+        yield folder
 
 
 @pytest.fixture
@@ -104,13 +129,15 @@ def edit(conf: Path) -> Callable[..., None]:
 
 
 @pytest.fixture
-def load(conf: Path) -> Callable[..., HydraConfigLoader]:
-    """A loader of that configuration with overrides and runtime parameters."""
+def load(request: pytest.FixtureRequest) -> Callable[..., HydraConfigLoader]:
+    """A loader of that configuration with overrides and runtime parameters; of the test's own one where it asks."""
+    own = {"conf", "edit"} & set(request.fixturenames)
+    folder = request.getfixturevalue("conf" if own else "shared_conf")
 
     def load(*overrides: str, env: str | None = None, untrusted: bool = False, **params: Any) -> HydraConfigLoader:
         runtime = {**params, **({"overrides": list(overrides)} if overrides else {})}
         return HydraConfigLoader(
-            conf, env, runtime, default_run_env="local", restrict_runtime_params_type_selection=untrusted
+            folder, env, runtime, default_run_env="local", restrict_runtime_params_type_selection=untrusted
         )
 
     return load

@@ -32,11 +32,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("before", "word", "expected"), CASES)
-def test_completion(conf, before, word, expected):
-    found = complete(conf, word, before)
+def test_completion(shared_conf, before, word, expected):
+    found = complete(shared_conf, word, before)
     assert set(expected) <= set(found), found
     assert len(found) == len(expected) or len(expected) == 1
 
 
-def test_a_line_that_cannot_work_yet_is_completed_as_well(conf):
-    assert complete(conf, "model=f", ["model=nope", "seed=x"]) == ["model=forest"]
+def test_a_line_that_cannot_work_yet_is_completed_as_well(shared_conf):
+    assert complete(shared_conf, "model=f", ["model=nope", "seed=x"]) == ["model=forest"]

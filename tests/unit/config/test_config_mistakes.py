@@ -47,6 +47,13 @@ OVERRIDES = [
     ("hardware.precision=float16", "must be 'float32' or 'float64', not 'float16'. Did you mean 'float"),
     ("monitoring.gate.psi=calibratd", "must be a number or 'calibrated', not 'calibratd'. Did you mean 'calibrated'?"),
     ("monitoring.gate.psi=-1", "monitoring.gate.psi: must be more than 0, not -1"),
+    (
+        "+monitoring.gate.checks.again={kind: nulls, chnge: 0.1}",
+        "monitoring.gate.checks.again.chnge: unknown key. Did you mean 'change'?",
+    ),
+    ("+monitoring.gate.checks.again={kind: nuls}", "checks.again: no drift check 'nuls'. Did you mean 'nulls'?"),
+    ("+monitoring.gate.checks.nulls={kind: nulls}", "checks: 'nulls' is a check of every gate; give this one another"),
+    ("monitoring.gate.fail_on=[nuls]", "monitoring.gate.fail_on: no drift check 'nuls'. Did you mean 'nulls'?"),
     ("serving.timeout=soon", "serving.timeout: cannot read 'soon' as a duration; write a number and a unit"),
     ("problem.split.test_from=tomorrow", "problem.split.test_from: must be a date or moment, such as 2013-09-01"),
     ("problem.split.test_from=2023-01-01", "problem.split: validation_from 2024-02-01"),

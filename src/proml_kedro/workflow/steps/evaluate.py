@@ -49,10 +49,11 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
         baseline=_score(run, rows, evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
         task=spec.problem.label.task,
         clusters=facts.get(evaluation.compare.cluster_by),
+        days=facts[DAY],
         grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
-    write_report(folder, result, scored, facts[DAY], Insight(graph.importance(), graph.report(folder)))
+    write_report(folder, result, scored, Insight(graph.importance(), graph.report(folder)))
 
 
 def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:

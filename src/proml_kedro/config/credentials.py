@@ -1,0 +1,36 @@
+"""Credentials: read outside of the composition, so that nothing printed or stored holds a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.config import MissingConfigException
+
+from proml_kedro.errors import Mistake, UserError
+
+
+def read_credentials(file: Path) -> dict[str, Any]:
+    """Read ``credentials.yml`` of an environment.
+
+    Raises:
+        MissingConfigException: There is no such file.
+        UserError: It is not YAML, or holds no keys and values. No message quotes its text.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not file.is_file():
+        raise MissingConfigException(f"there is no file {file}")
+    label = f"{file.parent.name}/{file.name}"
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{label}:{mark.line + 1 if mark else 1}"
+        # The error's own text may quote the file.
+        raise UserError(Mistake("", "not valid YAML, or an interpolation that leads nowhere", where)) from None
+    if not isinstance(content, dict):
+        raise UserError(Mistake("", "must hold keys and values", f"{label}:1"))
+    return {str(name): value for name, value in content.items()}
