@@ -84,14 +84,15 @@ def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, A
     moments = {name: until for name, (until, _) in online.watermarks().items() if name in spec.features.views}
     if not moments:
         raise UserError(Mistake("", "the online store is empty: `kedro run --pipelines=features,materialize`"))
-    from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
+    from proml_kedro.features.online.consistency import FeatureSources, check_consistency
+    from proml_kedro.results import Consistency
 
     sources = FeatureSources(spec.features, _open_history(project), online)
     tables = project.places.at("feature_tables")
     with _stored():
         columns = spec.features.columns()
         found = check_consistency(sources, columns, moments, tables, spec.hardware, rows, tolerance)
-    return as_result(found)
+    return Consistency.summing(found).as_dict()
 
 
 def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> dict[str, Any]:
@@ -106,12 +107,13 @@ def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> 
     Raises:
         UserError: A line does not belong into a request log, or has a feature that is not declared.
     """
-    from proml_kedro.features.online.consistency import as_result
     from proml_kedro.features.online.request_log import compare_log, read_log
+    from proml_kedro.results import Consistency
 
     logged = read_log(log, rows)
     with _stored():
-        return as_result(compare_log(_open_history(project), project.spec.features, logged, tolerance))
+        compared = compare_log(_open_history(project), project.spec.features, logged, tolerance)
+    return Consistency.summing(compared).as_dict()
 
 
 def push_file(project: Project, view: str, file: Path) -> PushResult:

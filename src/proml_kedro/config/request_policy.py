@@ -11,6 +11,7 @@ from typing import Any
 
 from proml_kedro.config.overrides import Override
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.spec.base import texts_in
 
 _CODE = frozenset({"catalog", "hydra", "extensions", "data_dir", "resolved"})
 _SQL = frozenset({"problem", "features"})
@@ -25,20 +26,8 @@ def refuse_from_requests(overrides: Sequence[Override]) -> list[Mistake]:
         or (override.path[0] in _SQL and (len(override.path) > 1 or isinstance(override.value, Mapping)))
         or override.path[-1] == "path"
         or override.package is not None
-        or any("${" in text for text in _texts(override.value))
+        or any("${" in text for text in texts_in(override.value))
     ]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, one in value.items():
-            yield str(name)
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)
 
 
 def refuse_other_types(values: Mapping[str, Any], trusted: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 Imports neither NumPy nor any other heavy library, so that a command can look at results in no time.
 """
 
-from proml_kedro.results.consistency import Consistency, OnlineValues
+from proml_kedro.results.consistency import Consistency, FeatureComparison, OnlineValues
 from proml_kedro.results.drift import ColumnDrift, DriftResult
 from proml_kedro.results.evaluation import Importance, MetricDifference, Metrics, RankingFacts
 from proml_kedro.results.json_file import UnreadableError, read_model
@@ -17,6 +17,7 @@ __all__ = [
     "ColumnDrift",
     "Consistency",
     "DriftResult",
+    "FeatureComparison",
     "FitSummary",
     "Importance",
     "MetricDifference",

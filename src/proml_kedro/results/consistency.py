@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from proml_kedro.results.json_file import JsonFile, JsonMapping
 
@@ -33,7 +34,8 @@ class FeatureComparison:
         mismatches: How many of them differ.
         only_offline: How many of these have a value in the feature table but none online.
         only_online: The reverse.
-        worst: Digest of a key → relative difference; ``missing`` when one side has nothing.
+        worst: Digest of a key → relative difference; ``missing`` when one side has nothing; the largest ones. A digest
+            lets two reports be compared, and shows nobody's key or value.
     """
 
     feature: str
@@ -65,3 +67,14 @@ class Consistency(JsonFile):
     present: int
     mismatches: int
     comparisons: tuple[FeatureComparison, ...] = ()
+
+    @classmethod
+    def summing(cls, comparisons: Sequence[FeatureComparison]) -> Self:
+        """Put comparisons together with their sums."""
+        return cls(
+            features=len(comparisons),
+            cells=sum(one.cells for one in comparisons),
+            present=sum(one.present for one in comparisons),
+            mismatches=sum(one.mismatches for one in comparisons),
+            comparisons=tuple(comparisons),
+        )

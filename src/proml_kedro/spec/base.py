@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
@@ -66,3 +66,20 @@ Sql = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 """A name the user chooses, for a table, a view, a feature or a component."""
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in plain values, names of keys too.
+
+    >>> list(texts_in({"a": [1, "b"]}))
+    ['a', 'b']
+    """
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield str(name)
+            yield from texts_in(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from texts_in(one)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from proml_kedro.extensions import Registry, components, producers, registries
 from proml_kedro.source_code import extension_fingerprint
 from proml_kedro.spec import ModelSpec
+from proml_kedro.spec.base import texts_in
 from proml_kedro.spec.model import spec_of
 
 _OURS = "proml_kedro."
@@ -38,7 +39,7 @@ def own_code(*specs: BaseModel | None) -> dict[str, str]:
     ]
     if not extensions:
         return {}
-    named = {text for spec in specs if spec is not None for text in _texts(spec.model_dump(mode="json"))}
+    named = {text for spec in specs if spec is not None for text in texts_in(spec.model_dump(mode="json"))}
     return {
         name if registry is components else f"{registry.sort} {name}": _digest(registry, name, module)
         for registry, name, module in extensions
@@ -68,16 +69,3 @@ def _digest(registry: Registry[Any], name: str, module: str) -> str:
         modules, requires = modules_of(name), spec_of(name).requires or requires
     theirs = [one for one in modules if not one.startswith(_OURS)]
     return extension_fingerprint(*theirs, requires=requires)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in plain values, keys too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield str(key)
-            yield from _texts(one)
-    elif isinstance(value, list):
-        for one in value:
-            yield from _texts(one)

@@ -16,8 +16,9 @@ import pytest
 from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.materialize import materialize
 from proml_kedro.features.feast.repository import open_repository, register
-from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency, compare_column
+from proml_kedro.features.online.consistency import FeatureSources, check_consistency, compare_column
 from proml_kedro.features.online.open import open_store
+from proml_kedro.results import Consistency
 from shop import HARDWARE, Shop
 
 END = datetime(2024, 3, 22, 13, 37, tzinfo=UTC)
@@ -38,7 +39,8 @@ def check(shop: Shop, store: Any, **options: Any) -> dict[str, Any]:
     moments = options.pop("moments", MOMENTS)
     online = open_store(store.config.online_store.path, "shop")
     sources = FeatureSources(shop.features, FeastHistory(store), online)
-    return as_result(check_consistency(sources, columns, moments, shop.views, HARDWARE, **options))
+    compared = check_consistency(sources, columns, moments, shop.views, HARDWARE, **options)
+    return Consistency.summing(compared).as_dict()
 
 
 def by_name(result: dict[str, Any]) -> dict[str, dict[str, Any]]:

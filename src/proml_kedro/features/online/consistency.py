@@ -1,11 +1,11 @@
-"""Comparison of the online store with what a training set would hold, cell by cell."""
+"""FeatureComparison of the online store with what a training set would hold, cell by cell."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from proml_kedro.engine.session import connect
 from proml_kedro.features.online.lookup import Array, OnlineFeatures
 from proml_kedro.features.online.store import OnlineStore
 from proml_kedro.features.training.join import FeatureHistory
+from proml_kedro.results import FeatureComparison
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
@@ -29,32 +30,6 @@ TOLERANCE = 1e-9
 """Relative difference of two numbers that still counts as none."""
 
 _WORST = 3
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Comparison of a feature's values in both stores.
-
-    Attributes:
-        feature: ``view.feature``.
-        as_of: The moment, in ISO format.
-        cells: How many keys were looked at.
-        present: For how many of them at least one side has a value.
-        mismatches: How many of them differ.
-        only_offline: How many of these have a value in the feature table but none online.
-        only_online: The reverse.
-        worst: Digest of a key → relative difference, infinite when one side has nothing; the largest ones. A digest
-            lets two reports be compared, and shows nobody's key or value.
-    """
-
-    feature: str
-    as_of: str
-    cells: int
-    present: int
-    mismatches: int
-    only_offline: int
-    only_online: int
-    worst: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -80,7 +55,7 @@ def check_consistency(
     hardware: HardwareSpec,
     rows: int = 500,
     tolerance: float = TOLERANCE,
-) -> list[Comparison]:
+) -> list[FeatureComparison]:
     """Compare offline values as of the moment that each view was materialized for with online ones.
 
     Args:
@@ -107,19 +82,6 @@ def check_consistency(
     return comparisons
 
 
-def as_result(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return the comparisons with their sums, as plain values for JSON."""
-    return {
-        "features": len(comparisons),
-        "cells": sum(one.cells for one in comparisons),
-        "present": sum(one.present for one in comparisons),
-        "mismatches": sum(one.mismatches for one in comparisons),
-        "comparisons": [
-            {**asdict(one), "worst": {key: _plain(value) for key, value in one.worst.items()}} for one in comparisons
-        ],
-    }
-
-
 def _plain(value: float) -> float | str:
     return value if np.isfinite(value) else "missing"  # JSON has no infinity
 
@@ -143,13 +105,13 @@ def _compare_view(
     keys: list[dict[str, Any]],
     moment: datetime,
     tolerance: float,
-) -> list[Comparison]:
+) -> list[FeatureComparison]:
     """Compare the features of one view."""
     as_of = moment.isoformat()
     named = {str(ref): dtype for ref, dtype in columns.items()}
     online = OnlineFeatures(sources.online, sources.features, named).read(keys, moment)
     if not keys:
-        return [Comparison(name, as_of, 0, 0, 0, 0, 0, {}) for name in named]
+        return [FeatureComparison(name, as_of, worst={}) for name in named]
     offline = join_offline(sources.offline, keys, [moment] * len(keys), list(columns))
     digests = [digest(one) for one in keys]
     return [
@@ -204,7 +166,7 @@ def to_array(values: list[Any], dtype: Dtype) -> Array:
 
 def compare_column(
     name: str, as_of: str, offline: Array, online: Array, digests: Sequence[str], tolerance: float
-) -> Comparison:
+) -> FeatureComparison:
     """Compare n values of a feature, both as :func:`to_array` has them.
 
     Args:
@@ -221,7 +183,7 @@ def compare_column(
     difference[no_offline ^ no_online] = np.inf
     wrong = difference > tolerance
     order = [one for one in np.argsort(-difference, kind="stable")[:_WORST].tolist() if wrong[one]]
-    return Comparison(
+    return FeatureComparison(
         name,
         as_of,
         len(digests),
@@ -229,7 +191,7 @@ def compare_column(
         int(wrong.sum()),
         int((~no_offline & no_online).sum()),
         int((no_offline & ~no_online).sum()),
-        {digests[one]: float(difference[one]) for one in order},
+        {digests[one]: _plain(float(difference[one])) for one in order},
     )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.errors import Mistake, UserError, did_you_mean
-from proml_kedro.features.online.consistency import Comparison, compare_column, digest, join_offline, to_array
+from proml_kedro.features.online.consistency import compare_column, digest, join_offline, to_array
 from proml_kedro.features.training.join import FeatureHistory
+from proml_kedro.results import FeatureComparison
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, zero_when_empty
 
@@ -64,7 +65,7 @@ def read_log(file: Path, last: int) -> list[LoggedRow]:
 
 def compare_log(
     history: FeatureHistory, features: FeaturesSpec, rows: Sequence[LoggedRow], tolerance: float
-) -> list[Comparison]:
+) -> list[FeatureComparison]:
     """Compare what was looked up with what a training set would hold for the same keys and moments.
 
     Args:

@@ -71,14 +71,14 @@ def check_online_values(run: Run, online_values: Artifact, feature_tables: Artif
     def write(folder: Path) -> None:
         from proml_kedro.features.feast.history import FeastHistory
         from proml_kedro.features.feast.repository import open_repository
-        from proml_kedro.features.online.consistency import FeatureSources, as_result, check_consistency
+        from proml_kedro.features.online.consistency import FeatureSources, check_consistency
 
         repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
         sources = FeatureSources(spec.features, FeastHistory(repository), _open_online(run))
         watermarks = sources.online.watermarks()
         moments = {name: one.until for name, one in watermarks.items() if name in spec.features.views}
         compared = check_consistency(sources, columns, moments, feature_tables.path, spec.hardware)
-        Consistency.of(as_result(compared)).write(folder)
+        Consistency.summing(compared).write(folder)
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
     place = f"{spec.problem.name}/{spec.model.name}/consistency"
