@@ -77,7 +77,7 @@ class Fragile(Median):
     """It knows columns with a median only."""
 
     def size(self, pair):
-        return pair.current.median / pair.reference.median
+        return pair.current.median / (pair.reference.median or 1.0)
 
 
 @pytest.mark.parametrize(
