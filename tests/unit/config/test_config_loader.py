@@ -137,7 +137,8 @@ def test_broken_credentials_are_not_quoted(load, conf):
     assert "hidden" not in str(caught.value)
 
 
-def test_kedros_own_loader_does_not_take_the_environment_away(load, monkeypatch, tmp_path):
+def test_kedros_own_loader_does_not_take_the_environment_away(load, conf, monkeypatch, tmp_path):
+    """Of a configuration of its own: that one is composed now, and composing puts the resolver back."""
     monkeypatch.setenv("SHOP_OWNER", "me")
     OmegaConfigLoader(str(tmp_path))
     assert load("problem.description=${oc.env:SHOP_OWNER}")["parameters"]["problem"]["description"] == "me"

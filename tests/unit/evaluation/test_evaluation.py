@@ -114,7 +114,7 @@ def evaluate(label, candidate, baseline, clusters, spec, seed=0, task="binary", 
         None if baseline is None else ModelScores("theirs", baseline, theirs),
         task,
         clusters,
-        Grouping("list", groups) if orders else None,
+        grouping=Grouping("list", groups) if orders else None,
     )
     ranking = RankingSpec.model_validate({"metrics": names}) if orders else None
     return compare.evaluate(rows, spec, ranking, seed)
