@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from proml_kedro.atomic import write_whole
 
@@ -15,6 +16,9 @@ _DOTTED = re.compile(r"""["'](\w+(?:\.\w+)+)["']""")
 """A name in quotes, as by which Feast is told the class of a store."""
 
 _FORMAT = 1
+
+_ONE_PARSE = Lock()
+"""Python 3.11 counts the depth of a tree for the whole process: two threads that parse at once are a SystemError."""
 
 
 class ImportIndex:
@@ -74,7 +78,8 @@ def find_imports(source: bytes, package: str) -> Iterator[str]:
         package: The package that relative imports begin at.
     """
     try:
-        tree = ast.parse(source)
+        with _ONE_PARSE:
+            tree = ast.parse(source)
     except (SyntaxError, ValueError):  # whoever imports it says so
         return
     is_lazy = any(isinstance(one, ast.FunctionDef) and one.name == "__getattr__" for one in tree.body)

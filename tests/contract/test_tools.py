@@ -62,7 +62,7 @@ def test_a_docstring_without_a_verb_is_found(tmp_path):
 
 
 def test_a_symbol_that_moved_is_an_error():
-    assert Symbol.parse("errors:UserError.at").docstring().startswith("The error of")
+    assert Symbol.parse("errors:UserError.at").docstring().startswith("Make the error of")
     for gone in ("errors:Nothing", "errors:UserError.nothing", "nowhere", "nowhere:UserError"):
         with pytest.raises(MovedError, match="where did it go"):
             Symbol.parse(gone).docstring()

@@ -130,7 +130,7 @@ def test_what_a_package_brings_is_used_from_yaml(shop, installed):
         "+monitoring.gate.checks.shape={kind: kolmogorov_smirnov, distance: 0.001}",
         "monitoring.gate.fail_on=[shape]",
     )
-    assert done.returncode == 1, f"drift that fails is exit code 1: {done.stderr}"
+    assert done.returncode == 0, done.stderr  # the exit code is the verdict of `--pipelines=monitor` alone
     metrics = json.loads((shop.result("evaluation") / "metrics.json").read_text())
     assert list(metrics["candidate"]) == ["gini", "auc", "misses@2"]
     assert metrics["candidate"]["gini"] == pytest.approx(2 * metrics["candidate"]["auc"] - 1)

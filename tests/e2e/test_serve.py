@@ -63,8 +63,10 @@ class Server:
     port: int
     log: Path
 
-    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, seconds=300
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
@@ -78,7 +80,7 @@ class Server:
 
     def is_ready(self) -> bool:
         try:
-            return self.ask("GET", "/readyz")[0] == 200
+            return self.ask("GET", "/readyz", seconds=10)[0] == 200  # one that restarts for ever accepts, and is silent
         except OSError:
             return False
 

@@ -22,6 +22,7 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -146,7 +147,7 @@ def join_offline(
     types = {key: type_ for view in {one.view for one in refs} for key, type_ in history.key_types(view).items()}
     columns = {name: pa.array([row.get(name) for row in keys], arrow[types[name]]) for name in sorted(types)}
     at = pa.array([moment.astimezone(UTC) for moment in moments], pa.timestamp("us", "UTC"))
-    entities = pa.table({**columns, "event_timestamp": at, "__row": range(len(keys))})
+    entities = pa.table({**columns, EVENT_TIMESTAMP: at, "__row": range(len(keys))})
     joined = history.join(entities, refs).to_arrow().sort_by("__row")
     if joined.num_rows != len(keys):
         raise RuntimeError(f"the join lost or doubled rows: {len(keys)} asked for, {joined.num_rows} joined")
