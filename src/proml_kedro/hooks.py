@@ -60,7 +60,7 @@ class ProjectHooks:
         warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
         run: Run = catalog.load("run")
         try:
-            run.prepare()
+            run.prepare(writes=bool(pipeline.inputs() & {"run", "store"}))
         except UserError as error:
             error.locate(self._where)
             raise UserError(*error.mistakes) from error

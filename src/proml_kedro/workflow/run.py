@@ -58,14 +58,22 @@ class Run:
         """Name of the model's feature service in Feast's registry."""
         return f"{self.spec.problem.name}_{self.spec.model.name}"
 
-    def prepare(self) -> None:
-        """See that the run can begin, and hold libraries to the hardware's threads, here and in child processes.
+    def prepare(self, writes: bool = True) -> None:
+        """Check that the run can begin, and hold libraries to the hardware's threads, here and in child processes.
+
+        Args:
+            writes: Whether results are made; a pipeline of a user's own may make none.
 
         Raises:
             UserError: A device is missing, or nothing can be written to the data folder.
         """
         check_device(self.spec.hardware)
         limit_environment(self.spec.hardware)
+        if writes:
+            self._prepare_store()
+
+    def _prepare_store(self) -> None:
+        """Check that results can be written, and remove what killed runs have left."""
         data_dir = self.store.data_dir
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
