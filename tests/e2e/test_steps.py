@@ -21,8 +21,8 @@ pytestmark = pytest.mark.e2e
 
 
 def contents(folder: Path, names: set[str]) -> dict[str, bytes]:
-    """Bytes of each file; plots apart, which hold the moment they were drawn."""
-    return {name: (folder / name).read_bytes() for name in names if not name.endswith(".png")}
+    """Bytes of each file."""
+    return {name: (folder / name).read_bytes() for name in names}
 
 
 @pytest.fixture(scope="module")

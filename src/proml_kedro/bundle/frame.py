@@ -1,4 +1,4 @@
-"""From a data frame of pandas or Polars, or a table of Arrow, to the columns that a model reads."""
+"""From a data frame of pandas, or whatever gives Arrow's stream, to the columns that a model reads."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def setting(request: pytest.FixtureRequest) -> str:
     """What `online_store:` says of the kind that the test is about."""
     name: str = request.node.callspec.params["name"]
     if name == "rediss":
-        pytest.skip("the kind of redis, through TLS")
+        pytest.skip("the class of redis, which is proved; there is no server with TLS to ask")
     return request.getfixturevalue("server") if name in SERVERS else online_stores.get(name).form
 
 

@@ -89,4 +89,4 @@ def _order(run: Run, rows: Path, graph: ModelGraph, scores: npt.NDArray[np.float
     scorer = RowScorer(graph, run.spec.features, run.spec.hardware.precision)
     if not scorer.neutral:
         return scores
-    return scorer.order_scores(read_columns(rows, scorer.inputs, in_split("test"), "float64"))
+    return scorer.order_scores(read_columns(rows, scorer.inputs, in_split(TEST), "float64"))
