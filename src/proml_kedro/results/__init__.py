@@ -5,7 +5,7 @@ Imports neither NumPy nor any other heavy library, so that a command can look at
 
 from proml_kedro.results.consistency import Consistency, FeatureComparison, OnlineValues
 from proml_kedro.results.drift import ColumnDrift, DriftResult
-from proml_kedro.results.evaluation import Importance, MetricDifference, Metrics, RankingFacts
+from proml_kedro.results.evaluation import Comparison, Importance, MetricDifference, Metrics, RankingFacts
 from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
@@ -15,6 +15,7 @@ __all__ = [
     "NAMES",
     "PER_MODEL",
     "ColumnDrift",
+    "Comparison",
     "Consistency",
     "DriftResult",
     "FeatureComparison",
@@ -28,6 +29,7 @@ __all__ = [
     "TrainingSetFacts",
     "UnreadableError",
     "drift",
+    "evaluation",
     "json_file",
     "names",
     "places",

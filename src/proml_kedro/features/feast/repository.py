@@ -47,7 +47,8 @@ def open_repository(
         hardware: The machine, for point-in-time joins.
         online_store: Where values for scoring are kept, as in ``conf``.
     """
-    from feast import FeatureStore, RepoConfig
+    with warnings.catch_warnings():  # from its import on, Feast would show everybody's deprecation warnings
+        from feast import FeatureStore, RepoConfig
 
     place = data_dir.resolve() / "feature_store"
     (place / problem.name).mkdir(parents=True, exist_ok=True)
