@@ -43,6 +43,13 @@ def check_view(name: str, view: FeatureViewSpec, relation: Relation) -> Iterator
             wrong = _wrong_type(feature, type_) if part == ".expression" and type_ else None
             if mistake or wrong:
                 yield mistake or Mistake(place, wrong or "")
+            elif feature.dtype == "int" and isinstance(feature, ColumnFeature) and type_:
+                try:
+                    fractions = relation.check_whole(expression, type_, place)
+                except EngineError:
+                    continue  # said once the values are computed
+                if fractions:
+                    yield fractions
 
 
 def _wrong_type(feature: ColumnFeature | WindowFeature, type_: str) -> str | None:

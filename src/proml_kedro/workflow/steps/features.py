@@ -24,7 +24,7 @@ def ingest_tables(run: Run) -> Artifact:
     located = _locate(problem, generated)
 
     def write(folder: Path) -> None:
-        read_tables(located, run.base_path, run.spec.hardware, folder)
+        read_tables(located, run.spec.features, run.base_path, run.spec.hardware, folder)
         if generated:
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
