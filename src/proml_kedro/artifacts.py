@@ -125,7 +125,7 @@ class ArtifactStore:
             logger.info("%s: unchanged, taken over", recipe.name)
         else:
             logger.info("%s: computing", recipe.name)
-            with replacing(folder) as temporary:
+            with replacing(folder, keep=self.reuse) as temporary:
                 write(temporary)
         if recipe is what:
             self._note(recipe, folder, inputs)

@@ -25,8 +25,13 @@ _LISTING = TypeAdapter(dict[str, int])
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the place of ``folder`` when the block ends."""
+def replacing(folder: Path, keep: bool = False) -> Iterator[Path]:
+    """Give a folder to fill, which takes the place of ``folder`` when the block ends.
+
+    Args:
+        folder: The result's.
+        keep: Whether a whole result that another run has put there meanwhile stays: that run reads from it.
+    """
     temporary, old, listing = (temporary_beside(folder) for _ in range(3))
     with cannot_write(folder):
         temporary.mkdir(parents=True)
@@ -34,14 +39,27 @@ def replacing(folder: Path) -> Iterator[Path]:
         with disk_full(folder):
             yield temporary
             listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
-            with suppress(FileNotFoundError):
-                folder.rename(old)
-            rename_unless_there(temporary, folder)
-            listing.replace(_listing(folder))
+            with _one_at_a_time(folder):
+                if not (keep and is_whole(folder)):
+                    with suppress(FileNotFoundError):
+                        folder.rename(old)
+                    rename_unless_there(temporary, folder)
+                    listing.replace(_listing(folder))
     finally:
         listing.unlink(missing_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time put a result into its place."""
+    lock = take(lock_beside(_listing(folder)), lambda: None)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 @contextmanager
