@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from proml_kedro.atomic import lock_beside, temporary_beside
 from proml_kedro.features.online.store import (
     DIGESTS,
     Layout,
@@ -23,6 +24,7 @@ from proml_kedro.features.online.store import (
     to_microseconds,
     to_moment,
 )
+from proml_kedro.locks import take
 
 _BUSY_SECONDS = 30.0
 """How long a connection waits for another one's write."""
@@ -126,11 +128,16 @@ class SQLiteStore(OnlineStore):
             return False
 
     def drop_view(self, view: str) -> None:
-        """Remove the view's table, its keys and its watermark."""
-        with self._writing() as connection:
-            connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
-            for table in ("views", "ledger"):
-                connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
+        """Remove the view's table, its keys and its watermark. A damaged file begins anew."""
+        try:
+            with self._writing() as connection:
+                connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+                for table in ("views", "ledger"):
+                    connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
+        except sqlite3.DatabaseError as error:
+            if not _is_damaged(error):
+                raise
+            _write_empty(self._file)
 
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete rows up to a moment."""
@@ -144,11 +151,11 @@ class SQLiteStore(OnlineStore):
         """Return the watermarks, in the order of the views' names."""
         query = "SELECT view, until, history FROM ledger WHERE project = ? ORDER BY view"
         try:
-            connection = self._reading()
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-                return {}  # empty, or of another version: whatever is written begins anew
-            rows = connection.execute(query, [self._project]).fetchall()
-        except NotStoredError:
+            connection = self._current()  # of another format there is none: whatever is written begins anew
+            rows = connection.execute(query, [self._project]).fetchall() if connection else []
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
             return {}
         return {view: Watermark(to_moment(until), digest) for view, until, digest in rows}
 
@@ -167,14 +174,35 @@ class SQLiteStore(OnlineStore):
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Open one transaction. The file and its tables are made if they do not exist."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.touch()
-        connection = self._reading()
-        if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-            _start_anew(connection)
+        connection = self._current() or self._begin()
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
+
+    def _current(self) -> sqlite3.Connection | None:
+        """Return this thread's connection; None where there is no database of this format."""
+        try:
+            connection = self._reading()
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except NotStoredError:
+            return None
+        except sqlite3.DatabaseError as error:
+            if not _is_damaged(error):
+                raise
+            return None
+        return connection if version == _FORMAT else None
+
+    def _begin(self) -> sqlite3.Connection:
+        """Make the database, unless another process is faster, and return this thread's connection."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        lock = take(lock_beside(self._file), lambda: None)
+        try:
+            if self._current() is None:
+                _write_empty(self._file)
+        finally:
+            if lock:
+                lock.release()
+        return self._reading()
 
     def _there(
         self, connection: sqlite3.Connection, view: str, keys: Sequence[bytes]
@@ -257,15 +285,21 @@ def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _start_anew(connection: sqlite3.Connection) -> None:
-    """Make the tables of this format, in place of any others."""
-    connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
-            return  # another process was faster
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            connection.execute(f"DROP TABLE {_quote(name)}")
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+def _is_damaged(error: sqlite3.DatabaseError) -> bool:
+    """Tell whether an error says that a file is no database, or not a whole one."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _write_empty(file: Path) -> None:
+    """Put an empty database of this format in the place of a file; whoever has that open goes on with the old one."""
+    new = temporary_beside(file)
+    try:
+        connection = sqlite3.connect(new)
+        connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+        connection.executescript(f"{_TABLES} PRAGMA user_version = {_FORMAT};")
+        connection.close()
+        for suffix in ("-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
