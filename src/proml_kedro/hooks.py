@@ -26,6 +26,9 @@ from proml_kedro.workflow.stored import explain_missing, find
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
 
+_SHOWN = {"evaluation", "drift", "consistency", "bundle", "bento"}
+"""Results that people read or serve once a run has ended; of the others, whichever step reads them looks first."""
+
 
 class ProjectHooks:
     """The project's hooks; Kedro calls them."""
@@ -94,6 +97,8 @@ class ProjectHooks:
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
         run: Run = catalog.load("run")
+        for name in sorted(_SHOWN & results.keys()):
+            run.store.verify(results[name])
         datasets = [catalog.get(name) for name in sorted(pipeline.inputs() | pipeline.all_outputs())]
         move_links([one for one in datasets if isinstance(one, ArtifactDataset)], run.store.data_dir)
         summary.show(results, run.spec, run.places, self._seconds)

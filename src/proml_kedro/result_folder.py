@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -21,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LISTING = TypeAdapter(dict[str, int])
+_LISTING = TypeAdapter(dict[str, tuple[int, str]])
+"""Of each file: its size, and the SHA-256 of its content."""
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def replacing(folder: Path, keep: bool = False) -> Iterator[Path]:
     try:
         with disk_full(folder):
             yield temporary
-            listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
+            listing.write_text(json.dumps(_contents(temporary)))  # while a full disk can still keep nothing
             with _one_at_a_time(folder):
                 if not (keep and is_whole(folder)):
                     with suppress(FileNotFoundError):
@@ -110,13 +112,46 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
+def _contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size and digest of each file in a folder."""
+    return {name: (size, _sha256(folder / name)) for name, size in _sizes(folder).items()}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def is_whole(folder: Path) -> bool:
-    """Tell whether a result is there with every file that was written."""
+    """Tell whether a result is there with every file that was written, each of its size. Nothing of them is read."""
     listing = read_checked(_listing(folder), _LISTING)
     if listing is None or not folder.is_dir():
         return False
     found = _sizes(folder)
-    return all(found.get(name) == size for name, size in listing.items())
+    return all(found.get(name) == size for name, (size, _) in listing.items())
+
+
+def find_damage(folder: Path) -> str | None:
+    """Read every file of a result; return the name of the first that is not what was written, None when all are.
+
+    What is not listed at all, as what a killed run has left, is damaged too.
+    """
+    listing = read_checked(_listing(folder), _LISTING)
+    if listing is None:
+        return _listing(folder).name
+    for name, (_, digest) in listing.items():
+        try:
+            if _sha256(folder / name) != digest:
+                return name
+        except OSError:
+            return name
+    return None
+
+
+def disown(folder: Path) -> None:
+    """Let a damaged result be none, so that whoever wants it makes it again."""
+    with cannot_write(folder):
+        _listing(folder).unlink(missing_ok=True)
 
 
 def read_checked(file: Path, kind: TypeAdapter[T]) -> T | None:

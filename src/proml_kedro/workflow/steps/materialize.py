@@ -136,6 +136,8 @@ class _Filling:
                 "that were pushed",
                 names,
             )
+        for one in (self._training_set, self._feature_tables):
+            run.store.verify(one)
         (self._note / _Filled.FILE).unlink(missing_ok=True)
         newest = newest_moment(examples_file(self._training_set.path))
         with registering(run, self._feature_tables) as repository:

@@ -9,16 +9,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from shutil import copyfile
-from typing import TYPE_CHECKING
+from typing import Any
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.atomic import cannot_write, disk_full, lock_beside, temporary_beside
 from proml_kedro.locks import take
 from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.run import Run
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +47,8 @@ def feature_store_lock(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def registering(run: Run, feature_tables: Artifact) -> Iterator[FeatureStore]:
-    """Open a repository in which the run's features are registered, and nobody else's change meanwhile.
+def registering(run: Run, feature_tables: Artifact) -> Iterator[Any]:
+    """Open a repository of Feast in which the run's features are registered, and nobody else's change meanwhile.
 
     It is a copy: when the block ends it takes the place of the registry at once, so that a kill or a full disk leaves
     the old one. The caller holds :func:`feature_store_lock`.
