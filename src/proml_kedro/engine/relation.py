@@ -110,10 +110,8 @@ class Relation:
         )
         if not bad:
             return None
-        message = (
-            f"{bad:,} of {values:,} values are no whole numbers, and are never rounded; declare a float, or round them"
-        )
-        return Mistake(key, message)
+        message = f"cannot be computed as BIGINT: {bad:,} of {values:,} values are no whole numbers, "
+        return Mistake(key, message + "and are never rounded; declare a float, or round them")
 
     def check_expression(self, expression: str, key: str) -> tuple[str | None, Mistake | None]:
         """Return the SQL type of an expression over the columns, or what is wrong with it. No row is read.
