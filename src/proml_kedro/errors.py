@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import click
 
-_PASSWORD = re.compile(r"(\w+://[^\s:/@]*):[^\s/@]+@")
-"""The password in a URL: an override may hold one, and no message may show it."""
+_WORD = re.compile(r"[^\s'\"]+")
+"""What a URL is searched in: text without blanks and quotes."""
+
+_LONGEST = 2000
+"""Characters of one mistake that are shown."""
+
+_MOST = 100
+"""Mistakes that are shown at once."""
+
+_LONGEST_WORD, _MOST_NAMES = 100, 20_000
+"""Beyond these nothing like a word is searched for among the known ones: it takes time in proportion to both."""
 
 _LINE = re.compile(r"(.+):(\d+)")
 """A file and a line of it, as the place of a mistake."""
@@ -34,7 +44,8 @@ class Mistake:
     where: str | None = None
 
     def __str__(self) -> str:
-        return masked(": ".join(part for part in (self.where, self.key, self.message) if part))
+        text = masked(": ".join(part for part in (self.where, self.key, self.message) if part))
+        return _on_one_line(shortened(text, _LONGEST))
 
 
 class UserError(click.ClickException):
@@ -59,7 +70,9 @@ class UserError(click.ClickException):
         ]
 
     def __str__(self) -> str:
-        return "\n".join(map(str, _by_line(self.mistakes)))
+        lines = [str(one) for one in _by_line(self.mistakes)[:_MOST]]
+        left = len(self.mistakes) - len(lines)
+        return "\n".join([*lines, f"and {left:,} more mistakes"] if left else lines)
 
     def format_message(self) -> str:
         """Return the text that Click shows."""
@@ -72,11 +85,12 @@ class UserError(click.ClickException):
 
 def _by_line(mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Sort the mistakes of each file by line, within the places that they have among the others."""
-    ordered: dict[str, Iterator[Mistake]] = {
-        file: iter(sorted((one for one in mistakes if _place(one)[0] == file), key=lambda one: _place(one)[1]))
-        for file in {_place(one)[0] for one in mistakes}
-    }
-    return [next(ordered[_place(one)[0]]) for one in mistakes]
+    places = [_place(one) for one in mistakes]
+    of_file: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for position, (file, line) in enumerate(places):
+        of_file[file].append((line, position))
+    ordered = {file: iter(sorted(found)) for file, found in of_file.items()}
+    return [mistakes[next(ordered[file])[1]] for file, _ in places]
 
 
 def _place(mistake: Mistake) -> tuple[str, int]:
@@ -91,7 +105,33 @@ def masked(text: str) -> str:
     >>> masked("online_store=redis://me:hunter2@host:6379/0")
     'online_store=redis://me:…@host:6379/0'
     """
-    return _PASSWORD.sub(r"\1:…@", text)
+    if "://" not in text or "@" not in text:
+        return text
+    return _WORD.sub(lambda word: "://".join(_without_password(part) for part in word[0].split("://")), text)
+
+
+def _without_password(part: str) -> str:
+    """Replace the password in what stands behind the ``://`` of a URL; one with a slash in it too."""
+    before, at, host = part.rpartition("@")
+    user, colon, _ = before.partition(":")
+    return f"{user}:…@{host}" if at and colon and "/" not in user else part
+
+
+def _on_one_line(text: str) -> str:
+    """Write line breaks, and characters that would steer a terminal, as Python does."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def shortened(text: str, longest: int = 80) -> str:
+    """Return a text of at most ``longest`` characters, by leaving out its middle.
+
+    >>> shortened("abcdefghij", 7)
+    'abcd…ij'
+    """
+    if len(text) <= longest:
+        return text
+    end = longest * 3 // 10
+    return f"{text[: longest - end - 1]}…{text[len(text) - end :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -103,6 +143,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     ' Known: a, b.'
     """
     names = sorted(set(known) - {word})
+    if len(word) > _LONGEST_WORD or len(names) > _MOST_NAMES:
+        return ""
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f" Did you mean '{close[0]}'?"
@@ -115,4 +157,4 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     >>> unknown("table", "flight", ["flights", "weather"])
     "no table 'flight'. Did you mean 'flights'?"
     """
-    return f"no {what} '{name}'.{did_you_mean(name, known)}"
+    return f"no {what} '{shortened(name)}'.{did_you_mean(name, known)}"

@@ -1,9 +1,12 @@
 """Errors name the place, the key and a way out."""
 
+import time
+
 import click
+import pytest
 from click.testing import CliRunner
 
-from proml_kedro.errors import Mistake, UserError, did_you_mean, unknown
+from proml_kedro.errors import Mistake, UserError, did_you_mean, masked, unknown
 
 
 def test_a_mistake_reads_as_one_line():
@@ -35,6 +38,50 @@ def test_suggestions():
     assert did_you_mean("zzz", ["b", "a"]) == " Known: a, b."
     assert did_you_mean("zzz", map(str, range(100))) == ""
     assert unknown("table", "flight", ["flights"]) == "no table 'flight'. Did you mean 'flights'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://me:hunter2@host:6379/0", "redis://me:…@host:6379/0"),
+        ("redis://:hunter2@host", "redis://:…@host"),
+        ("redis://me:hun/ter@2@host/0", "redis://me:…@host/0"),
+        ("'a://b/c,redis://me:hunter2@host' and postgres://x:y@z", "'a://b/c,redis://me:…@host' and postgres://x:…@z"),
+        ("http://host:80/path and me@host", "http://host:80/path and me@host"),
+        ("redis://me@host", "redis://me@host"),
+    ],
+)
+def test_passwords_of_every_form_are_masked(text, shown):
+    assert masked(text) == shown
+
+
+@pytest.mark.parametrize("part", ["x", "x://", "x://a:", ":@://", "x://a:b@ ", "'"])
+def test_masking_takes_time_in_proportion_to_the_text(part):
+    text = part * 200_000 + "@"
+    started = time.process_time()
+    masked(text)
+    assert time.process_time() - started < 2
+
+
+def test_a_message_is_one_line_of_bounded_length():
+    line = str(Mistake("key", "first\nsecond \x1b[31m" + "x" * 1_000_000, "there:1"))
+    assert line.startswith("there:1: key: first\\nsecond \\x1b[31mx")
+    assert len(line) < 2100
+
+
+def test_of_very_many_mistakes_the_first_are_shown():
+    started = time.process_time()
+    lines = str(
+        UserError(*(Mistake("a", "b", f"{number % 1000}.yaml:{number}") for number in range(20_000)))
+    ).splitlines()
+    assert time.process_time() - started < 2
+    assert len(lines) == 101
+    assert lines[-1] == "and 19,900 more mistakes"
+
+
+def test_no_suggestion_for_words_that_are_none():
+    assert did_you_mean("x" * 40_000, map(str, range(10_000))) == ""
+    assert len(unknown("table", "x" * 40_000, ["a"])) < 120
 
 
 def test_a_password_in_a_url_is_never_shown():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 
 from proml_kedro.commands.base import OVERRIDES, Command, overrides_argument
+from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError, unknown
 
 _HELP = """Run the pipelines, with the configuration changed by each KEY=VALUE.
@@ -110,6 +112,8 @@ def _read_run_file(ctx: click.Context, param: click.Parameter, value: str | None
     from yaml import YAMLError
 
     where = f"option --config={value}"
+    if endless := list(check_size(Path(value), where)):
+        raise UserError(*endless)
     try:
         content = OmegaConf.to_container(OmegaConf.load(value))
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:

@@ -5,4 +5,13 @@ This package alone knows Hydra, and imports it only when something is composed.
 
 from proml_kedro.config.loader import HydraConfigLoader
 
-__all__ = ["HydraConfigLoader", "completion", "composition", "folders", "interpolation", "overrides", "show"]
+__all__ = [
+    "HydraConfigLoader",
+    "completion",
+    "composition",
+    "folders",
+    "interpolation",
+    "overrides",
+    "show",
+    "yaml_size",
+]

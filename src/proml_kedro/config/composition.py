@@ -12,6 +12,7 @@ from proml_kedro.config.defaults import check_defaults, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
 from proml_kedro.config.overrides import Override
 from proml_kedro.config.provenance import Layer, Origins
+from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec.run import RunSpec
 
@@ -49,6 +50,8 @@ def compose(folders: Folders, overrides: Sequence[Override]) -> Composition:
     Raises:
         UserError: The files themselves do not fit together, or cannot be read.
     """
+    if endless := [mistake for file in folders.files() for mistake in check_size(file, folders.label(file))]:
+        raise UserError(*endless)
     choices = [one for one in overrides if _is_choice(one, folders)]
     wrong = {choice.group: mistake for choice in choices if (mistake := _check_choice(choice, folders))}
     right = [choice for choice in choices if choice.group not in wrong]

@@ -29,31 +29,44 @@ class Configuration:
     run: RunSpec
 
 
-def check_composition(composition: Composition, base_path: Path, mistakes: Sequence[Mistake] = ()) -> Configuration:
+def check_composition(
+    composition: Composition, base_path: Path, conf: Path, mistakes: Sequence[Mistake] = ()
+) -> Configuration:
     """Resolve and validate a composition; every mistake is found at once and located.
 
     Args:
         composition: What to check.
         base_path: The folder that holds ``conf``.
+        conf: The folder with the configuration's files.
         mistakes: Those found before.
 
     Raises:
         UserError: The composition has mistakes.
     """
+    from proml_kedro.config.data_folder import check_data_dir
+    from proml_kedro.config.expansion import check_expansion
     from proml_kedro.config.interpolation import resolve
     from proml_kedro.config.validation import import_extensions, refuse_targets, validate
 
+    if endless := check_expansion(composition.config):
+        raise _located(composition, [*mistakes, *composition.mistakes, *endless])
     values, unresolved, consequences = resolve(composition.config)
     found = [*unresolved, *refuse_targets(values), *import_extensions(values.get("extensions"), base_path)]
-    run, invalid = validate({name: value for name, value in values.items() if name != "catalog"})
+    run, invalid = validate(values)
+    if isinstance(values.get("data_dir"), str) and (misplaced := check_data_dir(values["data_dir"], base_path, conf)):
+        invalid = [*misplaced, *(one for one in invalid if not one.key.startswith("catalog."))]
     known = {mistake.key for mistake in (*found, *consequences)}
     found += [mistake for mistake in invalid if mistake.key not in known]
     found = [*mistakes, *composition.mistakes, *_not_in(composition.doubtful, found)]
-    error = UserError(*(found or consequences))
-    error.locate(composition.origins.where)
-    if run is None or error.mistakes:
-        raise error
+    if run is None or found or consequences:
+        raise _located(composition, found or consequences)
     return Configuration(composition, values, run)
+
+
+def _located(composition: Composition, mistakes: Sequence[Mistake]) -> UserError:
+    error = UserError(*mistakes)
+    error.locate(composition.origins.where)
+    return error
 
 
 def _not_in(groups: frozenset[str], mistakes: list[Mistake]) -> list[Mistake]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kedro.config import MissingConfigException
 
+from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError
 
 
@@ -24,6 +25,8 @@ def read_credentials(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingConfigException(f"there is no file {file}")
     label = f"{file.parent.name}/{file.name}"
+    if endless := list(check_size(file, label)):
+        raise UserError(*endless)
     try:
         content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:

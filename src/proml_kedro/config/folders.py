@@ -65,6 +65,10 @@ class Folders:
             }
         )
 
+    def files(self) -> list[Path]:
+        """List every file of the project's own folder, sorted."""
+        return sorted(file for file in self.own.rglob("*.yaml") if file.is_file())
+
     def file(self, config_path: str) -> Path | None:
         """Find the file that Hydra calls by this path; None when there is none."""
         candidates = (folder / f"{config_path}.yaml" for folder in (self.own, *self.others))

@@ -49,7 +49,7 @@ def _check_file(file: Path) -> tuple[int, str] | None:
         return 1, "not a text file in UTF-8"
     except OmegaConfBaseException as error:
         return _line_of_interpolation(file, error), f"cannot read an interpolation: {first_line(error)}"
-    except (YAMLError, OSError) as error:
+    except (YAMLError, OSError, ValueError) as error:  # of numbers with thousands of digits too
         return 1, f"cannot be read: {first_line(error)}"
     return None if OmegaConf.is_dict(content) else (1, "must hold keys and values, written KEY: VALUE")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import KeysView, Mapping
+from collections.abc import KeysView, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ from kedro.config import AbstractConfigLoader
 from proml_kedro.config.credentials import read_credentials
 from proml_kedro.config.folders import ConfSource, Folders
 from proml_kedro.config.overrides import Override, from_params, parse, place_of
-from proml_kedro.config.request_policy import refuse_from_requests, refuse_other_types
+from proml_kedro.config.request_policy import refuse_from_requests
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
+    from proml_kedro.config.composition import Composition
     from proml_kedro.config.configuration import Configuration
     from proml_kedro.results import Places
 
@@ -139,26 +140,25 @@ class HydraConfigLoader(AbstractConfigLoader):
     def _load(self) -> Configuration:
         # Hydra and the specs are imported by what first needs them: `kedro run --help` does not.
         from proml_kedro.config.composition import compose
-        from proml_kedro.config.configuration import check_composition
         from proml_kedro.config.stored_config import read_resolved
 
         folders = Folders.of(self._conf.folder)
         if RESOLVED in self.runtime_params:
             file = self._resolved_file()
-            return check_composition(read_resolved(file, folders), self._conf.base_path)
+            return self._check(read_resolved(file, folders))
         overrides, mistakes = self._overrides()
         try:
             composition = compose(folders, overrides)
         except UserError as error:
             raise UserError(*mistakes, *error.mistakes) from error
         except RecursionError:
-            mistake = Mistake("", "an alias holds itself: `&name` around `*name`", "configuration")
-            raise UserError(*mistakes, mistake) from None
-        loaded = check_composition(composition, self._conf.base_path, mistakes)
-        if self._untrusted:
-            trusted = check_composition(compose(folders, self._env_choice()), self._conf.base_path)
-            refuse_other_types(loaded.values, trusted.values)
-        return loaded
+            raise UserError(*mistakes, Mistake("", "values are nested too deeply", "configuration")) from None
+        return self._check(composition, mistakes)
+
+    def _check(self, composition: Composition, mistakes: Sequence[Mistake] = ()) -> Configuration:
+        from proml_kedro.config.configuration import check_composition
+
+        return check_composition(composition, self._conf.base_path, self._conf.folder, mistakes)
 
     def _overrides(self) -> tuple[list[Override], list[Mistake]]:
         params = dict(self.runtime_params)

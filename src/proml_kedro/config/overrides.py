@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
-from proml_kedro.errors import Mistake
+from proml_kedro.errors import Mistake, masked, shortened
 
 Mode = Literal["set", "add", "force", "delete"]
 
@@ -17,6 +19,9 @@ _MODES: dict[str, Mode] = {"+": "add", "++": "force", "~": "delete"}
 
 _LONGEST = 80
 """Characters of an override that a message shows."""
+
+_MOST, _MOST_VALUES = 100_000, 1000
+"""Characters of an override, and values in it, that are read: Hydra's grammar takes seconds for more."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,7 @@ class Override:
 
 def place_of(argument: str) -> str:
     """Return how messages name an override; a long one is shown by its two ends."""
-    shown = argument if len(argument) <= _LONGEST else f"{argument[: _LONGEST - 25]}…{argument[-24:]}"
-    return f"override '{shown}'"
+    return f"override '{shortened(masked(argument), _LONGEST)}'"
 
 
 def parse(arguments: Iterable[str]) -> tuple[list[Override], list[Mistake]]:
@@ -77,14 +81,23 @@ def _parse_one(argument: str) -> Override | Mistake:
     from hydra.errors import HydraException
 
     where = place_of(argument)
+    key, _, value = argument.partition("=")
+    if len(argument) > _MOST or sum(map(argument.count, "[{,:")) > _MOST_VALUES:
+        return Mistake("", f"holds more than {_MOST_VALUES:,} values; write them into a file of conf", where)
     if "=" not in argument and not argument.startswith("~"):
         return Mistake("", "cannot read it; write KEY=VALUE, or GROUP=NAME", where)
     try:
         parsed = OverridesParser.create().parse_override(argument)
     except HydraException:
-        return Mistake("", "cannot read it; put text with spaces, commas or brackets in quotes: KEY='a, b'", where)
+        return Mistake(
+            "", f"cannot read it; put text with spaces, commas or brackets in quotes: {_quoted(argument)}", where
+        )
+    except (RecursionError, ValueError):  # of numbers with thousands of digits too
+        return Mistake("", "cannot read it; values are nested too deeply, or a number is too long", where)
     if parsed.is_sweep_override():
-        return Mistake("", "a run takes one value, not several; write a list as KEY=[a,b], text as KEY='a,b'", where)
+        as_list = shlex.quote(f"{key}=[{value}]") if len(value) <= _LONGEST else "'KEY=[a,b]'"
+        message = f"a run takes one value, not several; write a list as {as_list}, text as {_quoted(argument)}"
+        return Mistake("", message, where)
     modes: dict[OverrideType, Mode] = {
         OverrideType.CHANGE: "set",
         OverrideType.ADD: "add",
@@ -92,6 +105,20 @@ def _parse_one(argument: str) -> Override | Mistake:
         OverrideType.DEL: "delete",
     }
     return Override(parsed.key_or_group, parsed.value(), where, modes[parsed.type], parsed.package)
+
+
+def _quoted(argument: str) -> str:
+    r"""Return an override whose value is text, as a shell has to be given it: with quotes for Hydra inside of others.
+
+    >>> _quoted("problem.description=a, b")
+    '\'problem.description="a, b"\''
+    """
+    key, _, value = argument.partition("=")
+    if len(value) > _LONGEST or not re.fullmatch(r"[+~]*[\w.@/-]+", key):
+        key, value = "KEY", "a, b"
+    bare = value.strip().strip("'\"")
+    escaped = re.sub(r"\\+(?=\"|$)", lambda found: found[0] * 2, bare).replace('"', '\\"')
+    return shlex.quote(f'{key}="{escaped}"')
 
 
 def from_params(params: Mapping[str, Any]) -> tuple[list[Override], list[Mistake]]:

@@ -6,11 +6,10 @@ of a request are not, so they may choose among files of ``conf`` and change plai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from proml_kedro.config.overrides import Override
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake
 from proml_kedro.spec.base import texts_in
 
 _CODE = frozenset({"catalog", "hydra", "extensions", "data_dir", "resolved"})
@@ -28,32 +27,3 @@ def refuse_from_requests(overrides: Sequence[Override]) -> list[Mistake]:
         or override.package is not None
         or any("${" in text for text in texts_in(override.value))
     ]
-
-
-def refuse_other_types(values: Mapping[str, Any], trusted: Mapping[str, Any]) -> None:
-    """Check that a request has not led the catalog to other classes, through an interpolation or another file.
-
-    Args:
-        values: The configuration of the request.
-        trusted: The configuration without its parameters.
-
-    Raises:
-        UserError: A class is another one.
-    """
-    ours, theirs = (dict(_types(one.get("catalog") or {}, "catalog")) for one in (trusted, values))
-    if ours != theirs:
-        changed = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-        raise UserError(*(Mistake(key, "a request may not change this") for key in changed))
-
-
-def _types(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    children: list[tuple[Any, Any]] = []
-    if isinstance(node, Mapping):
-        children = list(node.items())
-    elif isinstance(node, list):
-        children = list(enumerate(node))
-    for name, child in children:
-        if name == "type":
-            yield f"{path}.type", str(child)
-        else:
-            yield from _types(child, f"{path}.{name}")

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Discriminator, RootModel, Tag
 
+from proml_kedro.config.catalog import WholeSpec
 from proml_kedro.spec.base import Spec
-from proml_kedro.spec.run import RunSpec
 
 
 def known_keys(path: Sequence[str], config: Any) -> list[str]:
@@ -50,7 +50,7 @@ def _is_model(kind: Any) -> bool:
 
 
 def _kinds_at(path: Sequence[str], config: Any) -> list[Any]:
-    kinds: list[Any] = [RunSpec]
+    kinds: list[Any] = [WholeSpec]
     value = config
     for part in path:
         value = _child(value, part)

@@ -7,6 +7,7 @@ from pathlib import Path
 from proml_kedro.config.composition import Composition, add_defaults, compose
 from proml_kedro.config.folders import Folders
 from proml_kedro.config.provenance import Layer, Origins
+from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError
 
 KEY = "config"
@@ -27,6 +28,8 @@ def read_resolved(file: Path, folders: Folders) -> Composition:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import MarkedYAMLError, YAMLError
 
+    if endless := list(check_size(file, str(file))):
+        raise UserError(*endless)
     try:
         content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:

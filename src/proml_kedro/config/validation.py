@@ -5,21 +5,26 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from proml_kedro.config.catalog import KEY as CATALOG
+from proml_kedro.config.catalog import CatalogSpec, check_places
 from proml_kedro.config.pydantic_errors import MISFITS, in_words
 from proml_kedro.config.spec_paths import known_keys
 from proml_kedro.errors import Mistake, did_you_mean
+from proml_kedro.spec.base import Spec
 from proml_kedro.spec.run import RunSpec, check
 
 Error = Mapping[str, Any]
 """One entry of pydantic's list of errors."""
 
 Path_ = tuple[str, ...]
+
+S = TypeVar("S", bound=Spec)
 
 
 def import_extensions(names: Any, base_path: Path) -> list[Mistake]:
@@ -60,24 +65,36 @@ def refuse_targets(values: Any, path: Path_ = ()) -> Iterator[Mistake]:
 
 
 def validate(values: dict[str, Any]) -> tuple[RunSpec | None, list[Mistake]]:
-    """Check everything but the catalog.
+    """Check everything, the catalog too, which is no part of the result.
 
     Returns:
         The checked configuration, None when it is not sound; and what is wrong with it.
     """
-    try:
-        run = RunSpec.model_validate(values)
-    except ValidationError as error:
-        return None, list(_mistakes(error, values))
-    mistakes = check(run)
+    catalog, mistakes = None, [Mistake(CATALOG, "is missing")]
+    if values.get(CATALOG) is not None:
+        catalog, mistakes = _checked(CatalogSpec, values[CATALOG], values, (CATALOG,))
+    run, wrong = _checked(RunSpec, {name: value for name, value in values.items() if name != CATALOG}, values)
+    mistakes += wrong
+    if catalog is not None and run is not None:
+        mistakes += check_places(catalog, run.data_dir)
+    if run is not None:
+        mistakes += check(run)
     return (None if mistakes else run), mistakes
 
 
-def _mistakes(error: ValidationError, values: dict[str, Any]) -> Iterator[Mistake]:
+def _checked(spec: type[S], part: Any, values: dict[str, Any], place: Path_ = ()) -> tuple[S | None, list[Mistake]]:
+    """Check the part of the values that stands at a place."""
+    try:
+        return spec.model_validate(part), []
+    except ValidationError as error:
+        return None, list(_mistakes(error, values, place))
+
+
+def _mistakes(error: ValidationError, values: dict[str, Any], place: Path_) -> Iterator[Mistake]:
     by_path: dict[Path_, list[Error]] = defaultdict(list)
     tried: dict[Path_, bool] = {}
     for one in error.errors(include_url=False):
-        path, union = _key_of(one, values)
+        path, union = _key_of((*place, *one["loc"]), one["type"], values)
         by_path[path].append(one)
         if union is not None and one["type"] not in MISFITS:
             tried[union] = True  # a member of the union fits the value, so what other members say is beside the point
@@ -87,7 +104,7 @@ def _mistakes(error: ValidationError, values: dict[str, Any]) -> Iterator[Mistak
             yield _mistake(path, left, values)
 
 
-def _key_of(error: Error, values: Any) -> tuple[Path_, Path_ | None]:
+def _key_of(place: Sequence[Any], kind: str, values: Any) -> tuple[Path_, Path_ | None]:
     """Find the key in the configuration, without the names of union members that pydantic puts between.
 
     Returns:
@@ -95,13 +112,13 @@ def _key_of(error: Error, values: Any) -> tuple[Path_, Path_ | None]:
     """
     path: list[str] = []
     union: Path_ | None = None
-    parts = [part for part in error["loc"] if part != "[key]"]
+    parts = [part for part in place if part != "[key]"]
     value = values
     for position, part in enumerate(parts):
         last = position == len(parts) - 1
         if _holds(value, part):
             value = value[part]
-        elif not (last and error["type"] == "missing"):
+        elif not (last and kind == "missing"):
             union = tuple(path)
             continue
         path.append(str(part))

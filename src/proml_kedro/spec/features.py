@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
-from proml_kedro.spec.base import Duration, Name, Spec
+from proml_kedro.spec.base import Duration, Name, PositiveDuration, Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_kinds import (
     AnyWindowFeature,
@@ -63,7 +63,7 @@ class FeatureSource(Spec):
     table: Name
     event_time: Name | None = None
     delay: Duration = timedelta(0)
-    ttl: Duration | None = None
+    ttl: PositiveDuration | None = None
 
 
 class FeatureDefaults(Spec):
@@ -89,7 +89,7 @@ class FeatureViewSpec(Spec):
 
     key: list[Name] = []
     source: FeatureSource | Literal["request", "on_demand"]
-    snapshot: Duration = timedelta(hours=1)
+    snapshot: PositiveDuration = timedelta(hours=1)
     defaults: FeatureDefaults = FeatureDefaults()
     owner: str = ""
     tags: dict[str, str] = {}

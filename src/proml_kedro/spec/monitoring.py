@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, drift_checks
-from proml_kedro.spec.base import Duration, Name, Spec
+from proml_kedro.spec.base import Name, PositiveDuration, Spec
 from proml_kedro.spec.split import TEST, TRAIN, SplitName
 
 STANDARD_CHECKS = ("schema", "nulls", "scale", "new_values", "distribution")
@@ -51,7 +51,7 @@ class ReferenceSpec(Spec):
     """
 
     split: SplitName = TRAIN
-    last: Duration | None = None
+    last: PositiveDuration | None = None
 
 
 class CurrentSpec(Spec):
@@ -64,7 +64,7 @@ class CurrentSpec(Spec):
     """
 
     split: SplitName = TEST
-    last: Duration | None = timedelta(days=7)
+    last: PositiveDuration | None = timedelta(days=7)
     path: str | None = None
 
 

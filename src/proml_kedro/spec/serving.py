@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from proml_kedro.spec.base import Duration, Spec
+from proml_kedro.spec.base import PositiveDuration, Spec
 
 
 class ServingSpec(Spec):
@@ -28,7 +28,7 @@ class ServingSpec(Spec):
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     workers: Annotated[int, Field(ge=1, le=256)] = 1
-    timeout: Duration = timedelta(seconds=30)
+    timeout: PositiveDuration = timedelta(seconds=30)
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     log: str | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

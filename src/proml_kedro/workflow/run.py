@@ -14,6 +14,7 @@ from proml_kedro.hardware import check_device, limit_environment
 from proml_kedro.results import Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.workflow.recipes import columns_read
 
@@ -52,6 +53,15 @@ class Run:
     def columns(self) -> Mapping[str, Dtype]:
         """Features of the training set that model and baseline share, with their types."""
         return columns_read(self.spec, self.spec.model, self.spec.evaluation.baseline)
+
+    @property
+    def stored_views(self) -> list[str]:
+        """Views that are put into the online store: those that are read, or all when only the request is read."""
+        views = self.spec.features.views
+        read = {FeatureRef.parse(name).view for name in self.columns}
+        if all(views[name].is_request for name in read):
+            read = set(views)
+        return [name for name, view in views.items() if view.is_stored and name in read]
 
     @property
     def service_name(self) -> str:

@@ -14,6 +14,7 @@ from proml_kedro.config import HydraConfigLoader, composition
 from proml_kedro.config.folders import Folders
 from proml_kedro.config.overrides import Override
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results import NAMES
 
 FILES = {
     "config.yaml": """
@@ -67,9 +68,13 @@ FILES = {
           - /model@baseline: logistic
         compare: {resamples: 20}
         """,
-    "catalog/here.yaml": """
-        store: {type: proml_kedro.datasets.StoreDataset, filepath: "${data_dir}/${problem.name}/${model.name}"}
-        """,
+    "catalog/here.yaml": "".join(
+        f'{name}: {{type: proml_kedro.datasets.{kind}Dataset, filepath: "{place}"}}\n'
+        for name, kind, place in (
+            ("store", "Store", "${data_dir}"),
+            *((name, "Artifact", f"${{data_dir}}/${{problem.name}}/${{model.name}}/{name}") for name in NAMES),
+        )
+    ),
     "env/local.yaml": """
         # @package _global_
         # nothing yet

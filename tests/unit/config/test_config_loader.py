@@ -28,7 +28,7 @@ def test_serves_kedros_keys(load, conf):
     assert parameters["base_path"] == str(conf.parent)
     assert "catalog" not in parameters
     assert "hydra" not in parameters
-    assert loader["catalog"]["store"]["filepath"] == "data/shop/forest"
+    assert loader["catalog"]["store"]["filepath"] == "data"
     assert set(loader.keys()) == {"catalog", "parameters", "credentials"}
 
 
@@ -58,7 +58,7 @@ def test_a_caller_may_change_what_it_gets(load):
     loader = load()
     loader["catalog"]["store"]["filepath"] = "elsewhere"
     loader["parameters"]["model"]["components"].clear()
-    assert loader["catalog"]["store"]["filepath"] == "data/shop/forest"
+    assert loader["catalog"]["store"]["filepath"] == "data"
     assert loader["parameters"]["model"]["components"]
 
 
@@ -221,9 +221,9 @@ VALUES = st.recursive(
 @given(value=VALUES)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_runtime_parameter_survives(load, value):
-    """The catalog may hold anything, so it shows what arrived."""
-    loader = load(catalog={"probe": {"value": value}})
-    found = loader.loaded.values["catalog"]["probe"]["value"]
+    """Metadata may hold anything, so it shows what arrived."""
+    loader = load(catalog={"store": {"metadata": {"value": value}}})
+    found = loader.loaded.values["catalog"]["store"]["metadata"]["value"]
     assert found == value
     assert type(found) is type(value)
 
@@ -332,14 +332,14 @@ def test_a_request_may_not_run_code_or_read_files(load, params):
 
 
 def test_a_request_may_not_lead_the_catalog_elsewhere(load, edit):
-    edit(catalog__here='store: {type: "${model.description}", filepath: x}\n', model__forest=FOREST)
-    assert load(untrusted=True)["catalog"]["store"]["type"] == "kind.of.Dataset"
-    with pytest.raises(UserError, match="a request may not change this"):
+    edit(catalog__here='defaults: [default]\nstore: {type: "${model.description}"}\n', model__forest=FOREST)
+    assert load(untrusted=True)["catalog"]["store"]["type"] == "proml_kedro.datasets.StoreDataset"
+    with pytest.raises(UserError, match="StoreDataset', not 'os"):
         load(untrusted=True, model={"description": "os.system"}).loaded  # noqa: B018
 
 
 FOREST = """
-description: kind.of.Dataset
+description: proml_kedro.datasets.StoreDataset
 components: {trees: {kind: xgboost, inputs: ["*"]}}
 score: trees
 """

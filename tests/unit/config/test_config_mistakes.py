@@ -157,8 +157,8 @@ FILES = [
         ["conf/env/local.yaml:1: env: unknown key. The first line of a file in conf/env must be '# @package"],
     ),
     (
-        {"catalog__here": 'store: {type: a, filepath: "${dat_dir}/x"}\n'},
-        ["conf/catalog/here.yaml:1: catalog.store.filepath: ${dat_dir} leads nowhere: no key 'dat_dir'. Did you mean"],
+        {"catalog__here": 'defaults: [default]\nstore: {filepath: "${dat_dir}/x"}\n'},
+        ["conf/catalog/here.yaml:2: catalog.store.filepath: ${dat_dir} leads nowhere: no key 'dat_dir'. Did you mean"],
     ),
     (
         {"problem__shop": "tables: {visits: {source: 3}}\n"},

@@ -52,7 +52,12 @@ class XGBoostParams(Spec):
     @model_validator(mode="before")
     @classmethod
     def _accept_aliases(cls, value: Any) -> Any:
-        return {_ALIASES.get(key, key): one for key, one in value.items()} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        for alias, name in _ALIASES.items():
+            if alias in value and name in value:
+                raise ValueError(f"{name}: '{alias}' is another name of it and is given too; leave one of them out")
+        return {_ALIASES.get(key, key): one for key, one in value.items()}
 
 
 _METRICS: dict[Task, tuple[str, ...]] = {

@@ -24,7 +24,7 @@ def ingest_tables(run: Run) -> Artifact:
     located = _locate(problem, generated)
 
     def write(folder: Path) -> None:
-        read_tables(located, run.base_path, run.spec.hardware, folder)
+        read_tables(located, run.spec.features, run.base_path, run.spec.hardware, folder)
         if generated:
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
@@ -87,21 +87,21 @@ def compute_features(run: Run, tables: Artifact) -> Artifact:
 
 
 def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
-    """Register the features with Feast, and join to each example what was known when it was to be predicted."""
+    """Join to each example what was known when it was to be predicted, and register the features with Feast."""
     spec, columns = run.spec, run.columns
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.feast.history import FeastHistory
-        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.feast.history import TablesHistory
         from proml_kedro.features.training.training_set import build_training_set as build
 
-        repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-        build(spec.problem, spec.features, columns, tables.path, FeastHistory(repository), spec.hardware, folder)
+        history = TablesHistory(spec.problem, spec.features, feature_tables.path, run.store.data_dir, spec.hardware)
+        build(spec.problem, spec.features, columns, tables.path, history, spec.hardware, folder)
 
-    register_features(run, feature_tables)
-    return run.store.build(
+    training_set = run.store.build(
         recipes.training_set(spec),
         {"tables": tables, "feature_tables": feature_tables},
         write,
         code=("features.training", "features.feast", "==duckdb", "==feast"),
     )
+    register_features(run, feature_tables)
+    return training_set

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import model_validator
 
 from proml_kedro.engine.duckdb import moment_literal
+from proml_kedro.spec.base import Moment
 from proml_kedro.spec.split import TEST, TRAIN, VALIDATION, SplitName, SplitSpec
 
 
@@ -26,8 +27,8 @@ class TimeSplit(SplitSpec):
     is_by_time: ClassVar[bool] = True
 
     by: Literal["time"] = "time"
-    validation_from: datetime | date
-    test_from: datetime | date
+    validation_from: Moment
+    test_from: Moment
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

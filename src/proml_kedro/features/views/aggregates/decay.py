@@ -25,7 +25,7 @@ from proml_kedro.features.views.aggregates.base import (
     total,
     unless_infinite,
 )
-from proml_kedro.spec.base import Duration, format_duration
+from proml_kedro.spec.base import PositiveDuration, format_duration
 
 MEMORY_HALF_LIVES = 256
 """After as many half-lives an event is forgotten: what is left of it is less than 1e-77 of its value."""
@@ -48,7 +48,7 @@ class Decay(Aggregate):
     reads_known: ClassVar[bool] = True
 
     agg: Literal["decay"]
-    half_life: Duration
+    half_life: PositiveDuration
 
     def check_snapshot(self, name: str, snapshot: timedelta) -> None:
         """Check the half-life too."""

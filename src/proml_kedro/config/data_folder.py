@@ -1,0 +1,52 @@
+"""Whether results may be kept where ``data_dir`` says: never among the files of the project itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from proml_kedro.errors import Mistake
+
+_KEY = "data_dir"
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def check_data_dir(data_dir: str, base_path: Path, conf: Path) -> list[Mistake]:
+    """Find out why a folder cannot hold results; no folder is made, and none needs to be there.
+
+    Args:
+        data_dir: The folder as it is written.
+        base_path: The folder that holds ``conf``.
+        conf: The configuration.
+    """
+    message = _unusable(data_dir) or _misplaced(data_dir, base_path, conf)
+    return [Mistake(_KEY, message)] if message else []
+
+
+def _unusable(data_dir: str) -> str | None:
+    if not data_dir.strip():
+        return "is empty; name a folder for results, such as data"
+    if "://" in data_dir:
+        return "is not on this machine; name a folder, such as data"
+    if data_dir.startswith("~"):
+        return "~ is not replaced here; write the folder in full, or ${oc.env:HOME}/…"
+    if not data_dir.isprintable():
+        return "has characters in it that no folder's name should have"
+    return None
+
+
+def _misplaced(data_dir: str, base_path: Path, conf: Path) -> str | None:
+    from kedro.utils import find_kedro_project
+
+    root = find_kedro_project(Path.cwd()) or Path.cwd()
+    try:
+        folder = (root / data_dir).resolve()
+        file = next((one for one in (folder, *folder.parents) if one.is_file()), None)
+    except (OSError, RuntimeError) as error:
+        return f"cannot be a folder: {getattr(error, 'strerror', None) or 'it leads back to itself'}"
+    if file is not None:
+        return f"{file} is a file; name a folder for results, such as data"
+    code = next((one for one in (base_path.resolve(), root, _PACKAGE) if one.is_relative_to(folder)), None)
+    if code is not None:
+        return f"{folder} holds more than results: {code} is in it; name a folder of its own, such as data"
+    inside = next((one for one in (conf.resolve(), _PACKAGE) if folder.is_relative_to(one)), None)
+    return f"{folder} lies in {inside}; name a folder of its own, such as data" if inside else None
