@@ -91,7 +91,7 @@ def _make_events(seed: int) -> pa.Table:
 
 
 def _check_values(view: FeatureViewSpec, session: Session) -> None:
-    snapshots = session.relation(f"({snapshot_sql(view, 'events', {'k': 'BIGINT'})})")
+    snapshots = session.relation(f"({snapshot_sql(view, 'events', {'k': 'k'})})")
     columns = ", ".join(quote(name) for name in view.columns())
     rows = session.rows(f"SELECT k, epoch_us(event_timestamp), {columns} FROM {snapshots} ORDER BY 1, 2")
     ticks: dict[int, list[int]] = {}

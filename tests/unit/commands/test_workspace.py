@@ -86,9 +86,11 @@ def test_a_corrupt_result_is_left_out_and_named(project):
 
 
 def test_a_data_folder_that_cannot_be_written_to_keeps_nobody_from_reading(project):
-    project.data.write_text("in the way")
+    project.data.mkdir(exist_ok=True)
+    (project.data / "features").write_text("in the way")
     done = project.features("search", "--json", "price list")
-    assert (done.exit_code, json.loads(done.stdout)["total"]) == (0, 1), done.stderr
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["total"] == 1
     assert len(source_of(project).load().market) == 8
 
 

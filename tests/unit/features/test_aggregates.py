@@ -33,7 +33,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEMA = pa.schema(
     [("k", pa.string()), ("j", pa.int64()), ("t", pa.timestamp("us", "UTC")), ("x", pa.float64()), ("s", pa.string())]
 )
-KEYS = {"k": "VARCHAR", "j": "BIGINT"}
+KEYS = {"k": "CAST(k AS VARCHAR)", "j": "CAST(j AS BIGINT)"}
 FEATURES: dict[str, Any] = {
     "std": {"agg": "std", "expression": "x"},
     "last": {"agg": "last", "expression": "x"},

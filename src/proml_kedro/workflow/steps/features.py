@@ -63,7 +63,7 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
 
     def write(folder: Path) -> None:
         try:
-            read_tables(problem, run.base_path, run.spec.hardware, folder)
+            read_tables(problem, run.spec.features, run.base_path, run.spec.hardware, folder)
         except UserError:
             _refuse_changed(sources, _fingerprints(problem, run.base_path))  # half a file is no mistake of the user
             raise
