@@ -149,6 +149,7 @@ def divide(problem: StreamedProblem, examples: Sequence[Examples], folder: Path)
     target.mkdir(parents=True)
     schema = problem.schema(examples)
     rows = partition(lambda: batches(examples, schema), schema.columns, schema.weighted, parts_for(count), target)
+    rows.origins = schema.origins
     content = {name: value for name, value in asdict(rows).items() if name != "folder"}
     temporary = file.with_suffix(".writing")
     temporary.write_text(json.dumps(content))
