@@ -98,13 +98,15 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, capl
     assert margin(again) == pytest.approx(margin(resumed), abs=1e-6)
 
 
-def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"PK half a file"], ids=["empty", "half"])
+def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path, damage, caplog):
     context = replace(CONTEXT, checkpoints=tmp_path)
     fitted(config(), context=context)
     other = config(epochs=3)
     assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
-    (tmp_path / "checkpoint.npz").write_bytes(b"PK half a file")
+    (tmp_path / "checkpoint.npz").write_bytes(damage)
     assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
+    assert "checkpoint.npz cannot be read; training starts anew" in caplog.text
 
 
 def in_parquet(file, examples, split):
