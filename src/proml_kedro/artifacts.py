@@ -268,8 +268,10 @@ class ArtifactStore:
         return code_fingerprint(*code, remember=self.data_dir / "store" / "imports.json")
 
     def remove_abandoned(self) -> None:
-        """Remove what processes of this machine that are gone have left half-written."""
-        remove_abandoned(self.data_dir / "store")
+        """Remove what processes of this machine that are gone have left half-written in folders of our own."""
+        for name in ("store", "feature_store", "features"):
+            remove_abandoned(self.data_dir / name)
+        remove_abandoned(self.data_dir, below=False)
 
 
 def _as_recipe(what: Recipe | str) -> Recipe:

@@ -19,8 +19,10 @@ from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.source_code import code_fingerprint
-from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec import HardwareSpec, RunSpec
 from proml_kedro.stamps import Stamp
+from proml_kedro.workflow import Run
+from small import make_config
 
 
 def write(text):
@@ -584,3 +586,20 @@ def test_two_that_make_the_same_at_once_read_from_one_folder(tmp_path):
     made = ArtifactStore(tmp_path).build("x", {}, slow)
     assert seen == [made.path.stat().st_ino]
     assert not list(tmp_path.rglob(".writing-*")) + list(tmp_path.rglob(".locked-*"))
+
+
+def test_what_killed_runs_leave_outside_of_the_store_is_removed_too(tmp_path):
+    """Links that were about to move, a registry that was about to be replaced, locks."""
+    run = Run.of(RunSpec.model_validate({**make_config(), "data_dir": "data"}), tmp_path)
+    gone = f".writing-{socket.gethostname()}-999999-0123abcd"
+    folders = ["", "feature_store", "feature_store/sales", "features", "sales", "sales/xgboost", "store/sales/tables"]
+    for folder in folders:
+        place = tmp_path / "data" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / gone).symlink_to("nowhere")
+        (place / ".locked-links").touch()
+    mine = tmp_path / "data" / "raw"
+    mine.mkdir()
+    (mine / gone).touch()
+    run.prepare()
+    assert [file for file in tmp_path.rglob(".*") if file.name != ".writing"] == [mine / gone], "nobody else's folder"

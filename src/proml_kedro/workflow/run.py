@@ -9,9 +9,10 @@ from tempfile import TemporaryFile
 from typing import Self
 
 from proml_kedro.artifacts import ArtifactStore
+from proml_kedro.atomic import remove_abandoned
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import check_device, limit_environment
-from proml_kedro.results import Places
+from proml_kedro.results import NAMES, Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
@@ -92,3 +93,5 @@ class Run:
         except OSError as error:
             raise UserError.at("data_dir", f"cannot write to {data_dir}: {error.strerror}") from error
         self.store.remove_abandoned()
+        for folder in {self.places.at(name).parent for name in NAMES}:
+            remove_abandoned(folder, below=False)  # links

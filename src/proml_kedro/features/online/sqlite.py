@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -246,11 +247,18 @@ class SQLiteStore(OnlineStore):
             raise NotStoredError(str(self._file)) from error
         opened: tuple[sqlite3.Connection, int] | None = getattr(self._local, "opened", None)
         if opened is None or opened[1] != state:
-            connection = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection = self._connect()
             connection.execute("PRAGMA synchronous = normal")
             opened = self._local.opened = connection, state
             self._layouts = {}
         return opened[0]
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file; in a folder that cannot be written to, which SQLite would write to, as one that stays."""
+        log = self._file.with_name(f"{self._file.name}-wal")
+        if os.access(self._file.parent, os.W_OK) or log.exists():
+            return sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+        return sqlite3.connect(f"{self._file.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
 
     @contextmanager
     def _missing(self, view: str) -> Iterator[None]:
