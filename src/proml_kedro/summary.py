@@ -12,11 +12,14 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import program, run_again, workspace
-from proml_kedro.results import Consistency, DriftResult, Metrics, Places
+from proml_kedro.results import Consistency, DriftResult, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
+
+_WARNINGS = 5
+"""How many warnings about data the summary names."""
 
 
 def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds: Mapping[str, float]) -> None:
@@ -31,6 +34,9 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # users may write [a] and :b:
     problem, model = run.problem.name, run.model.name
     console.print(Text.assemble("\n", (problem, "bold"), " · model ", (model, "bold")))
+    if "tables" in results:
+        for warning in _odd(TablesFacts.read(results["tables"].path)):
+            console.print(warning)
     if "evaluation" in results:
         metrics = Metrics.read(results["evaluation"].path)
         console.print(_metrics(metrics, model))
@@ -67,6 +73,14 @@ def _metrics(result: Metrics, model: str) -> Table:
             f"{_number(difference.low, '+')} … {_number(difference.high, '+')}",
         )
     return table
+
+
+def _odd(facts: TablesFacts) -> Iterator[Text]:
+    """Say what is odd about the data, as much as fits above the rest."""
+    for warning in facts.warnings[:_WARNINGS]:
+        yield Text.assemble(("Data: ", "yellow"), warning)
+    if (more := len(facts.warnings) - _WARNINGS) > 0:
+        yield Text(f"Data: {more} more warnings, which `kedro data check` names")
 
 
 def _groups(metrics: Metrics) -> Iterator[str]:
