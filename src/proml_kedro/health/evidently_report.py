@@ -90,8 +90,8 @@ def _preset(names: Sequence[str], findings: Mapping[str, ColumnDrift]) -> Any:
 
 def _test(name: str, finding: ColumnDrift | None) -> Any:
     """Make a statistical test that answers what was found already."""
-    from evidently.legacy.core import ColumnType
     from evidently.legacy.calculations.stattests.registry import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
 
     share = finding.cause.share if finding and finding.cause else None
     words = finding.words if finding else "not checked"
