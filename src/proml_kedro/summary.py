@@ -110,11 +110,10 @@ def _number(value: float | None, sign: str = "") -> str:
 def _drift(result: DriftResult) -> Text:
     flagged = [column.name for column in result.columns if column.verdict != "ok"]
     colour = {"ok": "green", "warn": "yellow", "drift": "red"}.get(result.verdict, "default")
-    text = Text.assemble("Drift verdict: ", (result.verdict, colour))
-    if flagged:
-        text.append(f" ({len(flagged)} of {len(result.columns)} columns differ: {', '.join(flagged[:5])}")
-        text.append(", …)" if len(flagged) > 5 else ")")
-    return text
+    more = ", …" if len(flagged) > 5 else ""
+    return Text.assemble(
+        "Drift verdict: ", (result.words, colour), f" ({', '.join(flagged[:5])}{more})" * bool(flagged)
+    )
 
 
 def _consistency(result: Consistency) -> Text:
