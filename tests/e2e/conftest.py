@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KEDRO = Path(sys.executable).with_name("kedro")
+EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
 
 CONFIG = """\
 defaults:
@@ -150,7 +151,10 @@ def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop.environment |= refuse_connections(tmp_path_factory.mktemp("connections"))
     done = shop.run()
     assert done.returncode == 0, done.stderr
-    shop.environment["FINISHED_OUTPUT"] = done.stdout
+    packaged = shop.run("--pipelines=materialize,package")
+    assert packaged.returncode == 0, packaged.stderr
+    shop.environment |= {"FINISHED_OUTPUT": done.stdout, "PACKAGED_OUTPUT": packaged.stdout}
+    shop.environment |= {"FINISHED_ERRORS": done.stderr, "PACKAGED_ERRORS": packaged.stderr}
     yield shop
     log = Path(shop.environment["CONNECTIONS"])
     assert not log.exists(), log.read_text()  # nothing that a run has left behind calls home later

@@ -38,6 +38,7 @@ METRICS = {
     "ranking": {"within": "visit", "groups": 3, "without_positive": 1, "drawn_by": "day"},
     "candidate_name": "xgboost",
     "baseline_name": "linear",
+    "verdict": None,
 }
 SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
 COLUMN = {
@@ -51,6 +52,7 @@ COLUMN = {
     "nulls": [0.1, 0.2],
     "scale": 1.0,
     "new_values": 0.0,
+    "cause": {"check": "distribution", "share": 1.88},
 }
 COMPARISON = {
     "feature": "plane.age",
@@ -71,6 +73,7 @@ FILES: list[tuple[type[JsonFile], object]] = [
         DriftResult,
         {
             "verdict": "warn",
+            "words": "no drift, but 1 of 1 columns differs",
             "reference_rows": 51946,
             "current_rows": 5999,
             "flagged_share": 0.3,
