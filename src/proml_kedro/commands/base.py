@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from proml_kedro.atomic import machine_error
 from proml_kedro.errors import Mistake, UserError
 
 OVERRIDES = "overrides"
@@ -51,13 +52,17 @@ class Command(click.Command):
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Give Click's and Kedro's own complaints about options the form of ours."""
+    """Give Click's and Kedro's own complaints, and errors of disk and system, the form of ours."""
     from kedro.framework.cli.utils import KedroCliError
 
     try:
         yield
     except (click.UsageError, KedroCliError) as error:
         raise UserError(Mistake("", " ".join(error.format_message().split()))) from error
+    except Exception as error:
+        if found := machine_error(error):
+            raise found from error
+        raise
 
 
 def overrides_argument() -> click.Argument:
