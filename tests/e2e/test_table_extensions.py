@@ -16,6 +16,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from kedro_process import run_kedro
+
 pytestmark = pytest.mark.e2e
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/extend-tables.md"
@@ -97,7 +99,7 @@ def test_a_package_extends_tables_windows_and_splits(shop_with_tools):
 
 def _features(shop, *arguments: str) -> subprocess.CompletedProcess[str]:
     options = [f"data_dir={shop.data}", "--conf-source", str(shop.conf)]
-    return python(shop, "-m", "kedro", "features", *arguments, *options)
+    return run_kedro(["features", *arguments, *options], Path(__file__).parents[2], shop.environment)
 
 
 def _check_geometric_means(orders: Path, rows: list[dict]) -> None:

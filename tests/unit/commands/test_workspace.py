@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kedro_process import run_kedro
 from proml_kedro.commands.workspace import ProjectSource
 from proml_kedro.errors import UserError
 from proml_kedro.workspace.definition import as_yaml
@@ -89,7 +90,7 @@ def test_a_data_folder_that_cannot_be_written_to(project):
     project.data.write_text("in the way")
     done = project.features("search", "price")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "data_dir: cannot write to " in done.stderr
+    assert "data is a file; name a folder for results" in done.stderr
     with pytest.raises(UserError, match="cannot write to"):
         source_of(project).load()
 
@@ -102,8 +103,7 @@ def test_a_mistake_in_the_configuration(project):
 
 def test_mistakes_are_one_line_and_exit_code_2(project):
     def workspace(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(KEDRO), "workspace", "--no-browser", "--conf-source", str(project.conf), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return run_kedro(["workspace", "--no-browser", "--conf-source", str(project.conf), *arguments], Path.cwd())
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
