@@ -95,7 +95,7 @@ def prepare_join(folder: Path) -> None:
     problem = HydraConfigLoader(ROOT / "conf").loaded.run.problem
     tables = folder / "tables"
     tables.mkdir()
-    read_tables(problem, ROOT, HARDWARE, tables)
+    read_tables(problem, join_features(ttl=True), ROOT, HARDWARE, tables)
     for ttl in (True, False):
         features, data = join_features(ttl), folder / f"ttl_{ttl}"
         views = data / problem.name / "feature_tables"

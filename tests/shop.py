@@ -136,5 +136,5 @@ class Shop:
         for one in (self.tables, self.views):
             one.mkdir(parents=True)
         write_sources(folder, **sources)
-        read_tables(self.problem, folder, HARDWARE, self.tables)
+        read_tables(self.problem, self.features, folder, HARDWARE, self.tables)
         compute_views(self.problem, self.features, self.tables, HARDWARE, self.views)

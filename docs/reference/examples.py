@@ -25,7 +25,7 @@ from proml_kedro.extensions import (
     table_readers,
 )
 from proml_kedro.features.tables.readers import TableReader
-from proml_kedro.features.views.aggregates import Aggregate
+from proml_kedro.features.views.aggregates import Aggregate, finite
 from proml_kedro.health.check import DriftCheck
 from proml_kedro.models.deep.blocks import Block, flat
 from proml_kedro.models.deep.heads import Head
@@ -92,13 +92,13 @@ class Zeros(DriftCheck):
 
 @aggregates.register("geometric_mean")
 class GeometricMean(Aggregate):
-    """The geometric mean of the positive values in a window; others take no part."""
+    """The geometric mean of the positive, finite values in a window; others take no part."""
 
     example: ClassVar = {"expression": "abs(x) + 0.1"}
     agg: Literal["geometric_mean"]
 
     def event_value(self):
-        value = super().event_value()
+        value = finite(super().event_value())
         return f"CASE WHEN {value} > 0 THEN {value} END"
 
     def partials(self, slot):

@@ -1,8 +1,8 @@
 """Results on disk, addressed by what they were made from.
 
 A result is a folder ``<data>/store/<name>/<fingerprint>``, written under a temporary name and renamed when it is
-complete; a file beside it lists what is in it. So a killed run leaves nothing that a later one could mistake for a
-result, a result of which something was deleted is made again, and what was finished is found.
+complete; a file beside it lists what is in it, with digests. So a killed run leaves nothing that a later one could
+mistake for a result, a result of which something was deleted or altered is made again, and what was finished is found.
 
 The fingerprint covers data and code too, so it cannot be told from the configuration alone. A second file beside a
 result says what it was made from, and a link ``for-<digest of the configuration>`` leads to the newest one of a
@@ -16,6 +16,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from pydantic import TypeAdapter
 
 from proml_kedro.atomic import cannot_write, point, remove_abandoned, write_whole
 from proml_kedro.digests import as_json, fingerprint
-from proml_kedro.result_folder import checkpoints_for, is_whole, read_checked, record_file, replacing
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.result_folder import (
+    checkpoints_for,
+    disown,
+    find_damage,
+    is_whole,
+    read_checked,
+    record_file,
+    replacing,
+)
 from proml_kedro.source_code import code_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -102,6 +112,8 @@ class ArtifactStore:
     def __init__(self, data_dir: Path, reuse: bool = True) -> None:
         self.data_dir = data_dir
         self.reuse = reuse
+        self._sound: set[Path] = set()
+        self._again: dict[Path, Callable[[], Artifact]] = {}
 
     def build(
         self, what: Recipe | str, inputs: Mapping[str, Any], write: Callable[[Path], None], code: tuple[str, ...] = ()
@@ -121,12 +133,17 @@ class ArtifactStore:
         """
         recipe = _as_recipe(what)
         folder = self._folder(recipe, inputs, code)
+        self._again[folder] = partial(self.build, what, inputs, write, code)
         if self.reuse and is_whole(folder):
             logger.info("%s: unchanged, taken over", recipe.name)
         else:
+            for one in inputs.values():
+                if isinstance(one, Artifact):
+                    self.verify(one)
             logger.info("%s: computing", recipe.name)
-            with replacing(folder) as temporary:
+            with replacing(folder, keep=self.reuse) as temporary:
                 write(temporary)
+            self._sound.add(folder)
         if recipe is what:
             self._note(recipe, folder, inputs)
         return Artifact(folder, folder.name)
@@ -158,7 +175,37 @@ class ArtifactStore:
                 shutil.rmtree(checkpoints, ignore_errors=True)
             artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
             shutil.rmtree(checkpoints, ignore_errors=True)
+        self._again[folder] = partial(self.build_resumably, what, inputs, write, code)
         return artifact
+
+    def verify(self, artifact: Artifact) -> None:
+        """See that the files of a result are what was written, before the first of this run reads them.
+
+        A result that is damaged is made again, and said. What this run has written is believed.
+
+        Raises:
+            UserError: It is damaged, and this run has not been told how to make it.
+        """
+        folder = artifact.path
+        if self._is_sound(folder):
+            return
+        again = self._again.get(folder)
+        if again is None:
+            message = f"'{folder}' is not what was written; run the pipeline that makes it, which makes it anew"
+            raise UserError(Mistake("", message))
+        again()
+
+    def _is_sound(self, folder: Path) -> bool:
+        """Tell whether a result is what was written; each is read once. One that is not is none from now on."""
+        if folder in self._sound:
+            return True
+        damaged = find_damage(folder)
+        if damaged is not None:
+            logger.warning("'%s' of %s is not what was written: the result is made again", damaged, folder)
+            disown(folder)
+            return False
+        self._sound.add(folder)
+        return True
 
     def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
         """Find the newest whole result of a recipe; None when there is none.
@@ -174,7 +221,8 @@ class ArtifactStore:
             record = self.record(candidate)
             if record is not None and record.recipe == recipe.digest and is_whole(candidate):
                 made_of = self._made_of(record)
-                if all(made_of.get(name, one).fingerprint == one.fingerprint for name, one in (of or {}).items()):
+                fits = all(made_of.get(name, one).fingerprint == one.fingerprint for name, one in (of or {}).items())
+                if fits and self._is_sound(candidate):
                     return Artifact(candidate, candidate.name)
         return None
 
@@ -183,8 +231,8 @@ class ArtifactStore:
         return read_checked(record_file(folder), _RECORD)
 
     def holds(self, artifact: Artifact) -> bool:
-        """Tell whether a result is there with all its files."""
-        return is_whole(artifact.path)
+        """Tell whether a result is there with all its files, as they were written."""
+        return is_whole(artifact.path) and self._is_sound(artifact.path)
 
     def made_of(self, artifact: Artifact) -> dict[str, Artifact]:
         """Return the results that a result was made from, by the names of its recipe."""
@@ -220,8 +268,10 @@ class ArtifactStore:
         return code_fingerprint(*code, remember=self.data_dir / "store" / "imports.json")
 
     def remove_abandoned(self) -> None:
-        """Remove what processes of this machine that are gone have left half-written."""
-        remove_abandoned(self.data_dir / "store")
+        """Remove what processes of this machine that are gone have left half-written in folders of our own."""
+        for name in ("store", "feature_store", "features"):
+            remove_abandoned(self.data_dir / name)
+        remove_abandoned(self.data_dir, below=False)
 
 
 def _as_recipe(what: Recipe | str) -> Recipe:

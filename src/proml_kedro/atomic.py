@@ -55,8 +55,13 @@ def lock_beside(folder: Path) -> Path:
     return folder.with_name(f"{_LOCKED}{folder.name}")
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove what processes of this machine that are gone have left half-written below a folder, and their locks."""
+def remove_abandoned(folder: Path, below: bool = True) -> None:
+    """Remove what processes of this machine that are gone have left half-written in a folder, and their locks.
+
+    Args:
+        folder: The folder, which need not be there.
+        below: Whether folders below it are looked through too.
+    """
     for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
         for name in (*folders, *files):
             host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
@@ -64,6 +69,8 @@ def remove_abandoned(folder: Path) -> None:
                 _remove(Path(parent, name))
             elif name.startswith(_LOCKED):
                 remove_unless_held(Path(parent, name))
+        if not below:
+            return
 
 
 def _remove(left: Path) -> None:

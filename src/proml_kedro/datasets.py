@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.atomic import point
+from proml_kedro.atomic import cannot_write, lock_beside, point
+from proml_kedro.locks import take
 from proml_kedro.workflow import Run
 
 
@@ -70,7 +72,7 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
     """The newest artefact of its sort: a link to its folder, at a path that does not change.
 
     Within a run the artefact that the run itself has made, or has chosen to start from, is loaded, whatever another
-    run makes of the link meanwhile.
+    run makes of the link. The link is for people: it moves when the run has ended, together with the others.
 
     Args:
         filepath: Where the link is.
@@ -96,19 +98,44 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
 
     def newest(self) -> Artifact | None:
         """The artefact that the link leads to, whichever run has made it."""
-        if not self._exists():
+        if not self._filepath.exists():
             return None
         folder = self._filepath.resolve()
         return Artifact(folder, folder.name)
 
     def save(self, data: Artifact) -> None:
-        """Let the link lead to this artefact; at no moment does it lead nowhere."""
-        self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        point(self._filepath, data.path)
+        """Remember what the run has made; :func:`move_links` shows it to others."""
         self._saved = data
+
+    def move_link(self) -> None:
+        """Let the link lead to what the run has made; at no moment does it lead nowhere."""
+        if self._saved is not None:
+            self._filepath.parent.mkdir(parents=True, exist_ok=True)
+            point(self._filepath, self._saved.path)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
 
     def _exists(self) -> bool:
-        return self._filepath.exists()
+        return self._saved is not None or self._filepath.exists()
+
+
+def move_links(datasets: Iterable[ArtifactDataset], data_dir: Path) -> None:
+    """Let the links of a run's results lead to these, all of them before another run moves its own.
+
+    Args:
+        datasets: The results.
+        data_dir: The data folder.
+
+    Raises:
+        UserError: A link cannot be written.
+    """
+    links = data_dir / "links"
+    with cannot_write(links):
+        lock = take(lock_beside(links), lambda: None)
+        try:
+            for dataset in datasets:
+                dataset.move_link()
+        finally:
+            if lock:
+                lock.release()

@@ -15,7 +15,7 @@ from kedro.pipeline.node import Node
 
 from proml_kedro.command_line import run_again
 from proml_kedro.config import HydraConfigLoader
-from proml_kedro.datasets import ArtifactDataset, RunDataset
+from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.results import DriftResult
 from proml_kedro.workflow import Run
@@ -25,6 +25,9 @@ from proml_kedro.workflow.stored import explain_missing, find
 
 DRIFTED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
+
+_SHOWN = {"evaluation", "drift", "consistency", "bundle", "bento"}
+"""Results that people read or serve once a run has ended; of the others, whichever step reads them looks first."""
 
 
 class ProjectHooks:
@@ -89,11 +92,15 @@ class ProjectHooks:
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Print the summary. A run of the monitor alone is a gate: it ends with exit code 1 on drift."""
+        """Show the results and a summary. A run of the monitor alone is a gate: it ends with exit code 1 on drift."""
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
         run: Run = catalog.load("run")
+        for name in sorted(_SHOWN & results.keys()):
+            run.store.verify(results[name])
+        datasets = [catalog.get(name) for name in sorted(pipeline.inputs() | pipeline.all_outputs())]
+        move_links([one for one in datasets if isinstance(one, ArtifactDataset)], run.store.data_dir)
         summary.show(results, run.spec, run.places, self._seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
         if alone and DriftResult.read(results["drift"].path).verdict == "drift":
@@ -103,8 +110,8 @@ class ProjectHooks:
 def _choose_inputs(pipeline: Pipeline, catalog: CatalogProtocol[Any, Any], run: Run) -> None:
     """Let the run start from stored results of its own configuration, and from nothing else.
 
-    The links of the catalog lead to them from now on, as if this run had made them. Only of values in the online
-    store, which changes in place, there is but one state, that of the newest.
+    The links of the catalog lead to them when the run has ended, as if this run had made them. Only of values in the
+    online store, which changes in place, there is but one state, that of the newest.
 
     Raises:
         UserError: There are none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -21,27 +22,46 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LISTING = TypeAdapter(dict[str, int])
+_LISTING = TypeAdapter(dict[str, tuple[int, str]])
+"""Of each file: its size, and the SHA-256 of its content."""
 
 
 @contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Give a folder to fill, which takes the place of ``folder`` when the block ends."""
+def replacing(folder: Path, keep: bool = False) -> Iterator[Path]:
+    """Give a folder to fill, which takes the place of ``folder`` when the block ends.
+
+    Args:
+        folder: The result's.
+        keep: Whether a whole result that another run has put there meanwhile stays: that run reads from it.
+    """
     temporary, old, listing = (temporary_beside(folder) for _ in range(3))
     with cannot_write(folder):
         temporary.mkdir(parents=True)
     try:
         with disk_full(folder):
             yield temporary
-            listing.write_text(json.dumps(_sizes(temporary)))  # while a full disk can still keep nothing
-            with suppress(FileNotFoundError):
-                folder.rename(old)
-            rename_unless_there(temporary, folder)
-            listing.replace(_listing(folder))
+            listing.write_text(json.dumps(_contents(temporary)))  # while a full disk can still keep nothing
+            with _one_at_a_time(folder):
+                if not (keep and is_whole(folder)):
+                    with suppress(FileNotFoundError):
+                        folder.rename(old)
+                    rename_unless_there(temporary, folder)
+                    listing.replace(_listing(folder))
     finally:
         listing.unlink(missing_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time put a result into its place."""
+    lock = take(lock_beside(_listing(folder)), lambda: None)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 @contextmanager
@@ -92,13 +112,46 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
+def _contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size and digest of each file in a folder."""
+    return {name: (size, _sha256(folder / name)) for name, size in _sizes(folder).items()}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def is_whole(folder: Path) -> bool:
-    """Tell whether a result is there with every file that was written."""
+    """Tell whether a result is there with every file that was written, each of its size. Nothing of them is read."""
     listing = read_checked(_listing(folder), _LISTING)
     if listing is None or not folder.is_dir():
         return False
     found = _sizes(folder)
-    return all(found.get(name) == size for name, size in listing.items())
+    return all(found.get(name) == size for name, (size, _) in listing.items())
+
+
+def find_damage(folder: Path) -> str | None:
+    """Read every file of a result; return the name of the first that is not what was written, None when all are.
+
+    What is not listed at all, as what a killed run has left, is damaged too.
+    """
+    listing = read_checked(_listing(folder), _LISTING)
+    if listing is None:
+        return _listing(folder).name
+    for name, (_, digest) in listing.items():
+        try:
+            if _sha256(folder / name) != digest:
+                return name
+        except OSError:
+            return name
+    return None
+
+
+def disown(folder: Path) -> None:
+    """Let a damaged result be none, so that whoever wants it makes it again."""
+    with cannot_write(folder):
+        _listing(folder).unlink(missing_ok=True)
 
 
 def read_checked(file: Path, kind: TypeAdapter[T]) -> T | None:

@@ -52,7 +52,7 @@ def computed(project: Path) -> Path:
     tables, views = project / "tables", project / "data" / "flight_delays" / "feature_tables"
     for one in (tables, views):
         one.mkdir(parents=True)
-    read_tables(run.problem, project, run.hardware, tables)
+    read_tables(run.problem, run.features, project, run.hardware, tables)
     compute_views(run.problem, run.features, tables, run.hardware, views)
     return project
 

@@ -19,8 +19,10 @@ from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.source_code import code_fingerprint
-from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec import HardwareSpec, RunSpec
 from proml_kedro.stamps import Stamp
+from proml_kedro.workflow import Run
+from small import make_config
 
 
 def write(text):
@@ -54,8 +56,9 @@ def test_other_code_is_another_result(store):
     assert store.build("x", {}, write(""), code=("errors",)) != store.build("x", {}, write(""), code=("extensions",))
 
 
-def test_an_upstream_result_counts_by_its_fingerprint(store, tmp_path):
-    one, other = Artifact(tmp_path / "a", "1"), Artifact(tmp_path / "a", "2")
+def test_an_upstream_result_counts_by_its_fingerprint(store):
+    path = store.build("up", {}, write("")).path
+    one, other = Artifact(path, "1"), Artifact(path, "2")
     assert store.build("x", {"up": one}, write("")) != store.build("x", {"up": other}, write(""))
 
 
@@ -96,9 +99,9 @@ ArtifactStore(Path({str(tmp_path)!r})).build("x", {{}}, lambda folder: (folder /
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(100, False), (400, True)])
+@pytest.mark.parametrize(("limit", "kept"), [(100, False), (2000, True)])
 def test_a_disk_that_is_full_when_a_result_is_listed_or_recorded(tmp_path, limit, kept):
-    """The list of its files is longer than 100 bytes and what it was made from longer than 400; a part is not kept."""
+    """The list of its files is longer than 100 bytes, what it was made from longer than 2,000; a part is not kept."""
     script = f"""
 import resource, signal
 from pathlib import Path
@@ -106,7 +109,7 @@ from proml_kedro.artifacts import ArtifactStore, Recipe
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 fill = lambda folder: [(folder / f"file_{{number}}").touch() for number in range(12)]
-ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 200}}), {{}}, fill)
+ArtifactStore(Path({str(tmp_path)!r})).build(Recipe("x", {{"long": "text" * 600}}), {{}}, fill)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert "UserError: data_dir: no space left on the disk" in done.stderr
@@ -491,3 +494,112 @@ def test_without_reuse_long_work_begins_afresh(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError):
             ArtifactStore(tmp_path, reuse=False).build_resumably("long", {}, write)
+
+
+def flip(file: Path) -> None:
+    """Flip one bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped": flip,
+    "emptied": lambda file: file.write_bytes(b""),
+    "truncated": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "deleted": lambda file: file.unlink(),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+}
+
+
+def chain(store, log):
+    """Two results, the second made of what the first holds."""
+
+    def first(folder):
+        log.append("first")
+        (folder / "value.txt").write_text("whole")
+
+    def second(folder, checkpoints):
+        log.append("second")
+        (folder / "length.txt").write_text(str(len(made.file("value.txt").read_text())))
+
+    made = store.build(Recipe("first", {}), {}, first)
+    return made, store.build_resumably(Recipe("second", {}), {"first": made}, second)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_result_is_made_again_before_anybody_reads_it(tmp_path, caplog, damage):
+    log = []
+    first, second = chain(ArtifactStore(tmp_path), log)
+    shutil.rmtree(second.path)
+    DAMAGES[damage](first.file("value.txt"))
+    again = chain(ArtifactStore(tmp_path), log)
+    assert again == (first, second)
+    assert log == ["first", "second", "first", "second"]
+    assert again[0].file("value.txt").read_text() == "whole"
+    assert again[1].file("length.txt").read_text() == "5"
+    assert ("'value.txt' of" in caplog.text) == (damage == "flipped"), "a size is seen without reading"
+
+
+def test_a_damaged_result_that_nobody_reads_is_not_read_and_found_by_whoever_does(tmp_path, caplog):
+    log = []
+    first, second = chain(ArtifactStore(tmp_path), log)
+    flip(first.file("value.txt"))
+    store = ArtifactStore(tmp_path)
+    assert chain(store, log) == (first, second)
+    assert not caplog.messages
+    store.verify(first)
+    assert log == ["first", "second", "first"]
+    assert first.file("value.txt").read_text() == "whole"
+    store.verify(first)
+    assert log == ["first", "second", "first"], "each is read once in a run"
+
+
+def test_what_a_run_has_written_is_believed_and_what_it_cannot_make_is_refused(tmp_path, caplog):
+    store, log = ArtifactStore(tmp_path), []
+    first, second = chain(store, log)
+    flip(first.file("value.txt"))
+    store.verify(first)
+    assert log == ["first", "second"]
+    with pytest.raises(UserError, match="is not what was written; run the pipeline that makes it"):
+        ArtifactStore(tmp_path).verify(first)
+    assert ArtifactStore(tmp_path).find(Recipe("first", {})) is None
+    assert ArtifactStore(tmp_path).find(Recipe("second", {})) == second
+
+
+def test_a_damaged_result_is_not_found(tmp_path):
+    made = ArtifactStore(tmp_path).build(Recipe("x", {}), {}, write("whole"))
+    flip(made.file("value.txt"))
+    assert ArtifactStore(tmp_path).find(Recipe("x", {})) is None
+    assert not ArtifactStore(tmp_path).holds(made)
+
+
+def test_two_that_make_the_same_at_once_read_from_one_folder(tmp_path):
+    """The slower one drops what it has made: whoever was faster may be reading already."""
+    seen = []
+
+    def slow(folder):
+        made = ArtifactStore(tmp_path).build("x", {}, write("same"))
+        seen.append(made.path.stat().st_ino)
+        (folder / "value.txt").write_text("same")
+
+    made = ArtifactStore(tmp_path).build("x", {}, slow)
+    assert seen == [made.path.stat().st_ino]
+    assert not list(tmp_path.rglob(".writing-*")) + list(tmp_path.rglob(".locked-*"))
+
+
+def test_what_killed_runs_leave_outside_of_the_store_is_removed_too(tmp_path):
+    """Links that were about to move, a registry that was about to be replaced, locks."""
+    run = Run.of(RunSpec.model_validate({**make_config(), "data_dir": "data"}), tmp_path)
+    gone = f".writing-{socket.gethostname()}-999999-0123abcd"
+    folders = ["", "feature_store", "feature_store/sales", "features", "sales", "sales/xgboost", "store/sales/tables"]
+    for folder in folders:
+        place = tmp_path / "data" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        (place / gone).symlink_to("nowhere")
+        (place / ".locked-links").touch()
+    mine = tmp_path / "data" / "raw"
+    mine.mkdir()
+    (mine / gone).touch()
+    run.prepare()
+    assert [file for file in tmp_path.rglob(".*") if file.name != ".writing"] == [mine / gone], "nobody else's folder"

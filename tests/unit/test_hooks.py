@@ -10,7 +10,7 @@ from kedro.pipeline import Node, Pipeline
 
 from proml_kedro import hooks
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.datasets import ArtifactDataset, RunDataset
+from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import UserError
 from proml_kedro.results import Places
 from proml_kedro.spec import RunSpec
@@ -40,7 +40,10 @@ def test_a_refused_run_leaves_the_newest_results_what_they_were(
         make(store, "training_set", run, tables=table, feature_tables=features, data=data) for data in ("a", "b")
     )
     links = {name: ArtifactDataset(str(tmp_path / name)) for name in ("training_set", "trained_model")}
-    links["training_set"].save(older)  # of the two, a run of this configuration starts from the one made last
+    before = ArtifactDataset(str(tmp_path / "training_set"))
+    before.save(older)  # of the two, a run of this configuration starts from the one made last
+    assert before.newest() is None, "the link moves when a run has ended"
+    move_links([before], data)
 
     catalog = DataCatalog(
         {"run": RunDataset(Run(run, store, tmp_path, Places(str(tmp_path), run.problem.name, run.model.name))), **links}
@@ -52,4 +55,9 @@ def test_a_refused_run_leaves_the_newest_results_what_they_were(
 
     model = make(store, "trained_model", run, training_set=newer)
     hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)
-    assert {name: one.newest() for name, one in links.items()} == {"training_set": newer, "trained_model": model}
+    chosen = {"training_set": newer, "trained_model": model}
+    assert {name: one.load() for name, one in links.items()} == chosen
+    assert links["training_set"].newest() == older
+    move_links(links.values(), data)
+    assert {name: one.newest() for name, one in links.items()} == chosen
+    assert not list(data.glob(".*"))

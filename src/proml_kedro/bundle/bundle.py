@@ -156,7 +156,8 @@ class Bundle:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
             with _written_by_another_version(folder):
-                check_golden(folder, bundle.inputs, manifest.score_output, bundle.score, manifest.serving.tolerance)
+                output, tolerance = manifest.score_output, manifest.serving.tolerance
+                check_golden(folder, bundle.inputs, output, bundle.score, tolerance, manifest.problem.label.task)
         return bundle
 
     @property

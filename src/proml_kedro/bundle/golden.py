@@ -12,6 +12,7 @@ from proml_kedro.bundle.integrity import IntegrityError
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.results.names import GOLDEN
+from proml_kedro.spec.problem import Task
 from proml_kedro.spec.split import TEST
 from proml_kedro.spec.training_set import EXAMPLE_ID
 
@@ -63,31 +64,38 @@ def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], output: str, 
     pq.write_table(rows.append_column(output, pa.array(scores, pa.float64())), file)
 
 
-def check_golden(folder: Path, inputs: Sequence[Input], output: str, score: Score, tolerance: float) -> None:
+def check_golden(
+    folder: Path, inputs: Sequence[Input], output: str, score: Score, tolerance: float, task: Task = "binary"
+) -> None:
     """Prove that the golden rows are scored as they were when they were written.
 
     Raises:
         IntegrityError: A score differs by more than the tolerance.
     """
     actual = score(read_columns(folder / GOLDEN, inputs, precision="float64"))
-    compare(folder, actual, read_scores(folder, output), tolerance)
+    compare(folder, actual, read_scores(folder, output), tolerance, task)
 
 
-def compare(folder: Path, actual: Any, expected: Any, tolerance: float) -> None:
+def compare(folder: Path, actual: Any, expected: Any, tolerance: float, task: Task = "binary") -> None:
     """Prove that two arrays of scores, shape (n,), are equal within a tolerance.
 
     Args:
         folder: The bundle, for errors.
         actual: The scores.
         expected: What they should be.
-        tolerance: Largest difference, for scores beyond 1 as a share of them.
+        tolerance: Largest difference, for scores beyond 1 as a share of them; for numbers as a share of their spread,
+            since what is added to all of them, such as the seconds since 1970, is no part of what a model knows.
+        task: What sort of label is predicted.
 
     Raises:
         IntegrityError: They are not; NaN equals nothing.
     """
     if len(actual) != len(expected):
         raise IntegrityError.of(folder, f"{len(actual)} scores for {len(expected)} golden rows")
-    difference = np.abs(np.asarray(actual) - expected) / np.maximum(np.abs(expected), 1.0)
+    size = np.abs(expected)
+    if task == "regression":
+        size = np.minimum(size, np.maximum(np.abs(expected - np.median(expected)), np.std(expected)))
+    difference = np.abs(np.asarray(actual) - expected) / np.maximum(size, 1.0)
     wrong = int((~(difference <= tolerance)).sum())
     if wrong:
         raise IntegrityError.of(

@@ -87,8 +87,8 @@ def compare_values(project: Project, rows: int, tolerance: float) -> dict[str, A
     from proml_kedro.features.online.consistency import FeatureSources, check_consistency
     from proml_kedro.results import Consistency
 
-    sources = FeatureSources(spec.features, _open_history(project), online)
-    tables = project.places.at("feature_tables")
+    tables = _feature_tables(project)
+    sources = FeatureSources(spec.features, _open_history(project, tables), online)
     with _stored():
         columns = spec.features.columns()
         found = check_consistency(sources, columns, moments, tables, spec.hardware, rows, tolerance)
@@ -112,7 +112,9 @@ def compare_logged(project: Project, log: Path, rows: int, tolerance: float) -> 
 
     logged = read_log(log, rows)
     with _stored():
-        compared = compare_log(_open_history(project), project.spec.features, logged, tolerance)
+        compared = compare_log(
+            _open_history(project, _feature_tables(project)), project.spec.features, logged, tolerance
+        )
     return Consistency.summing(compared).as_dict()
 
 
@@ -155,14 +157,20 @@ def open_online_store(project: Project) -> OnlineStore:
     return store
 
 
-def _open_history(project: Project) -> FeatureHistory:
-    from proml_kedro.features.feast.history import FeastHistory
-    from proml_kedro.features.feast.repository import open_repository
+def _feature_tables(project: Project) -> Path:
+    """Return the feature tables of the project's configuration, or the newest where there are none of it."""
+    from proml_kedro.artifacts import ArtifactStore
+    from proml_kedro.workflow.recipes import feature_tables
+
+    found = ArtifactStore(project.data_dir).find(feature_tables(project.spec))
+    return found.path if found else project.places.at("feature_tables").resolve()
+
+
+def _open_history(project: Project, tables: Path) -> FeatureHistory:
+    from proml_kedro.features.feast.history import TablesHistory
 
     spec = project.spec
-    return FeastHistory(
-        open_repository(spec.problem, spec.features, project.data_dir, spec.hardware, spec.online_store)
-    )
+    return TablesHistory(spec.problem, spec.features, tables, project.data_dir, spec.hardware)
 
 
 @contextmanager

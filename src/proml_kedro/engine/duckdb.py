@@ -54,15 +54,24 @@ def enclosed(expression: str) -> str:
     return f"({expression}\n)"
 
 
+def file_literal(file: Path) -> str:
+    """Return the name of one file in SQL. What stands for other names in a glob stands for itself.
+
+    >>> file_literal(Path("v*.csv"))
+    "'v[*].csv'"
+    """
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(file)))
+
+
 def parquet(*files: Path, options: str = "") -> str:
     """Return a Parquet file, or several as one, as a table in SQL."""
-    names = ", ".join(literal(str(file)) for file in files)
+    names = ", ".join(file_literal(file) for file in files)
     return f"read_parquet([{names}]{options})"
 
 
 def parquet_glob(path: str) -> str:
-    """Return a Parquet file, or a glob of such, as a table in SQL."""
-    return f"read_parquet({literal(path)})"
+    """Return a Parquet file, or a glob of such where there is no file of that very name, as a table in SQL."""
+    return f"read_parquet({file_literal(Path(path)) if Path(path).is_file() else literal(path)})"
 
 
 def microseconds(duration: timedelta) -> int:
@@ -104,6 +113,6 @@ def explain(error: EngineError, columns: Mapping[str, str] | None = None) -> str
         return unknown("column", missing[1], columns or ())
     line = text.splitlines()[0].partition(" Error: ")[2] or text.splitlines()[0]
     if isinstance(error, DataError):
-        line = re.sub(r"'[^']*'|\"[^\"]*\"", "…", line)
+        line = re.sub(r"'[^']*'|\"[^\"]*\"|(?<=value )\S+", "…", line)
     suggestion = re.search(r"Did you mean \"(.+?)\"", text)
     return line + (f" Did you mean '{suggestion[1]}'?" if suggestion and "does not exist" in line else "")

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from proml_kedro.engine.allowed import NotAllowedError, check_expression
 from proml_kedro.engine.duckdb import enclosed, explain, find
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake
@@ -86,6 +87,32 @@ class Relation:
         condition = f" WHERE {where}" if where else ""
         return Relation(f"(SELECT {columns} FROM {self.sql}{condition})", self.engine)
 
+    def check_whole(self, expression: str, type_: str, key: str) -> Mistake | None:
+        """Return what is wrong where an expression that is to be whole numbers has other values. All rows are read.
+
+        Args:
+            expression: The expression.
+            type_: Its SQL type.
+            key: Where it stands in the configuration.
+
+        Raises:
+            EngineError: It cannot be computed.
+        """
+        if not type_.startswith(("DOUBLE", "FLOAT", "DECIMAL", "VARCHAR")):
+            return None
+        number = "TRY_CAST(value AS DOUBLE)"
+        # Not-a-number counts as missing. Text has to be digits: DuckDB takes 0x1A and 1_000 too, and rounds 3.7.
+        text = "NOT regexp_full_match(value, ' *[+-]?[0-9]+([.]0*)? *')"
+        wrong = text if type_ == "VARCHAR" else f"NOT isnan({number}) AND {number} IS DISTINCT FROM trunc({number})"
+        values, bad = self.engine.row(
+            f"SELECT count(value), count(*) FILTER (value IS NOT NULL AND {wrong}) "
+            f"FROM (SELECT {enclosed(expression)} AS value FROM {self.sql})"
+        )
+        if not bad:
+            return None
+        message = f"cannot be computed as BIGINT: {bad:,} of {values:,} values are no whole numbers, "
+        return Mistake(key, message + "and are never rounded; declare a float, or round them")
+
     def check_expression(self, expression: str, key: str) -> tuple[str | None, Mistake | None]:
         """Return the SQL type of an expression over the columns, or what is wrong with it. No row is read.
 
@@ -95,6 +122,9 @@ class Relation:
         """
         query = f"SELECT {enclosed(expression)} AS value FROM {self.sql}"
         try:
+            check_expression(self.engine, expression)
             return self.engine.columns(query)["value"], None
+        except NotAllowedError as error:
+            return None, Mistake(key, str(error))
         except EngineError as error:
             return None, Mistake(key, explain(error, self.schema))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from sqlite3 import OperationalError
+from sqlite3 import DatabaseError, OperationalError
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from proml_kedro.bundle import BundleOutline
 from proml_kedro.digests import fingerprint
-from proml_kedro.errors import UserError
 from proml_kedro.marketplace.entry import Entry, FeatureUsage, list_features
 from proml_kedro.marketplace.index import FORMAT, Market
 from proml_kedro.project import Declared, Project
@@ -39,18 +39,20 @@ def open_market(project: Project) -> tuple[Market, list[str]]:
     """
     folder = project.data_dir / "features"
     file = folder / f"market-{_fingerprint(project)}.sqlite"
-    if file.is_file():
-        return Market(file), []
+    market = _open(file)
+    if market is not None:
+        return market, []
     problems, notices = project.problems()
     inputs = project.model_inputs()
     results = _ResultFacts(project.places)
     entries = [entry for one in problems for entry in _entries(one, inputs, results)]
     try:
         market = Market.build(file, entries)
-    except OSError as error:
-        raise UserError.at("data_dir", f"cannot write to {folder}: {error.strerror}") from error
-    except OperationalError as error:  # SQLite's own words for a folder or disk that cannot be written to
-        raise UserError.at("data_dir", f"cannot write to {folder}: {error}") from error
+    except (OSError, OperationalError):  # a folder or disk that cannot be written to keeps nobody from reading
+        with TemporaryDirectory() as passing:
+            market = Market.build(Path(passing) / file.name, entries)
+            market.warm()  # SQLite opens the file with the first query, and keeps it when it is gone
+        return market, [*notices, *results.unreadable]
     notices = [*notices, *results.unreadable]
     for old in folder.glob("market-*.sqlite"):
         if old != file:
@@ -58,6 +60,14 @@ def open_market(project: Project) -> tuple[Market, list[str]]:
     if notices:  # they are to be said the next time too
         file.unlink()
     return market, notices
+
+
+def _open(file: Path) -> Market | None:
+    """Open an index; None where there is none, or a damaged one, which is made anew."""
+    try:
+        return Market(file) if file.is_file() and len(Market(file)) else None
+    except DatabaseError:
+        return None
 
 
 def _fingerprint(project: Project) -> str:

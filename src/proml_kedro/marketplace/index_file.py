@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from proml_kedro.atomic import temporary_beside
 from proml_kedro.marketplace.entry import COLUMNS, Entry, window_words
 from proml_kedro.marketplace.words import WordIndex
 
@@ -27,8 +27,7 @@ def write_index(file: Path, entries: Iterable[Entry]) -> None:
     """
     order = sorted(entries, key=_rank)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_beside(file)
     connection, done = sqlite3.connect(temporary), False
     try:
         connection.executescript(

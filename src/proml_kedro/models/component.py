@@ -107,20 +107,20 @@ class Examples:
 
     Attributes:
         columns: The inputs, n rows each.
-        label: float32 of shape (n,); 0 or 1 for a binary task.
-        weight: float32 of shape (n,), how much each row counts; None when all count 1.
+        label: float64 of shape (n,); 0 or 1 for a binary task.
+        weight: float64 of shape (n,), how much each row counts; None when all count 1.
         group: int64 of shape (n,); rows with equal numbers are alternatives to each other. None when there are none.
-        labels: The problem's auxiliary labels by name, float32 of shape (n,) with NaN where not known.
+        labels: The problem's auxiliary labels by name, float64 of shape (n,) with NaN where not known.
         source: Where the same rows, in the same order, can be read in parts: every input, ``label``, ``weight`` and
             ``label.name``. None where there is no such place. A component that reads from there and never looks into
             ``columns`` needs no memory for them.
     """
 
     columns: Columns
-    label: npt.NDArray[np.float32]
-    weight: npt.NDArray[np.float32] | None = None
+    label: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64] | None = None
     group: npt.NDArray[np.int64] | None = None
-    labels: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    labels: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     source: RowSource | None = None
 
     def __len__(self) -> int:

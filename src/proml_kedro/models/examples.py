@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +26,20 @@ def read_examples(
         split: ``train``, ``validation`` or ``test``.
         inputs: The columns of the examples.
         problem: Declares labels, weight and group.
-        precision: Floating point type of numeric columns.
+        precision: Floating point type of numeric inputs; labels and weights are float64, whatever it is.
     """
     source = ParquetRows(training_set, split, precision)
     has_weight, has_group = problem.examples.weight is not None, problem.examples.group is not None
     labels = {name: auxiliary(name) for name in problem.auxiliary_labels}
     names = [LABEL, *labels.values(), *([WEIGHT] if has_weight else [])]
     group = [Input(GROUP, "str")] if has_group else []
-    read = source.read([*(Input(name, "float") for name in names), *group])
+    read = replace(source, precision="float64").read([*(Input(name, "float") for name in names), *group])
     return Examples(
         LazyColumns([one.name for one in inputs], lambda: source.read(inputs)),
-        read[LABEL].astype(np.float32, copy=False),
-        read[WEIGHT].astype(np.float32) if has_weight else None,
+        read[LABEL],
+        read[WEIGHT] if has_weight else None,
         _numbered(read[GROUP]) if has_group else None,
-        {name: read[column].astype(np.float32) for name, column in labels.items()},
+        {name: read[column] for name, column in labels.items()},
         source,
     )
 

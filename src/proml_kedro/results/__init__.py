@@ -10,21 +10,26 @@ from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
 from proml_kedro.results.places import Places
+from proml_kedro.results.tables import ColumnFacts, KeyFacts, KeyForm, TablesFacts
 
 __all__ = [
     "NAMES",
     "PER_MODEL",
     "ColumnDrift",
+    "ColumnFacts",
     "Consistency",
     "DriftResult",
     "FeatureComparison",
     "FitSummary",
     "Importance",
+    "KeyFacts",
+    "KeyForm",
     "MetricDifference",
     "Metrics",
     "OnlineValues",
     "Places",
     "RankingFacts",
+    "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",
     "drift",

@@ -57,7 +57,7 @@ async def check(folder: Path) -> dict[str, Any]:
             actual = [
                 score for batch in _batches(rows, manifest) for score in await _predict(client, folder, manifest, batch)
             ]
-    compare(bundle, actual, expected, manifest.serving.tolerance)
+    compare(bundle, actual, expected, manifest.serving.tolerance, manifest.problem.label.task)
     largest = max(abs(one - other) for one, other in zip(actual, expected, strict=True))
     return {"model": manifest.tag, "rows": len(rows), "largest_difference": float(largest)}
 

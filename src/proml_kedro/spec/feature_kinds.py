@@ -136,6 +136,10 @@ class WindowFeature(Spec):
             if one is not None
         }
 
+    def event_type(self) -> str | None:
+        """Return the SQL type that an event's value is given; None when it is taken as it is."""
+        return None
+
     def check_snapshot(self, name: str, snapshot: timedelta) -> None:
         """Check that the aggregate can be computed on a view's clock.
 

@@ -21,7 +21,8 @@ class ServingSpec(Spec):
         golden_rows: Test rows stored with their scores, to prove every copy of the model against.
         log: A file to which every row that features were looked up for is added, with keys, moment and those features;
             nothing is written when left out. It holds data about whoever the keys are about.
-        tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1.
+        tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
+            as a share of how far the golden rows' numbers lie apart.
     """
 
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000

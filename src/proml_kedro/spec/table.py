@@ -15,14 +15,17 @@ class TableSpec(Spec):
     """One source table: a file, or a query over other tables.
 
     Attributes:
-        source: A CSV file (also ``.gz`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files, relative
-            to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
+        source: A CSV file (also ``.gz``, ``.zst`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files,
+            relative to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
             ``generated:NAME`` for a table of the problem's generator.
         reader: How to read the source, which may have keys of its own. It is found by the end of the file's name when
             left out.
         query: SQL over other tables of the problem, by their names, in place of ``source``.
         types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
-        columns: Further columns as SQL expressions over the others, in order.
+        date_format: Format of columns of text that hold dates or moments, such as ``%d/%m/%Y``, in the directives of
+            ``strptime``.
+        columns: Further columns as SQL expressions over the others, in order. One of the same name replaces a column,
+            which is read as text, if its type is not in ``types``.
     """
 
     registries: ClassVar[Mapping[str, Registry[Any]]] = {"reader": table_readers}
@@ -31,6 +34,7 @@ class TableSpec(Spec):
     reader: str | None = None
     query: Sql | None = None
     types: dict[str, str] = {}
+    date_format: dict[str, str] = {}
     columns: dict[Name, Sql] = {}
 
     @classmethod

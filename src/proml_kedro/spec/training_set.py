@@ -42,7 +42,7 @@ RESERVED: Final = (EXAMPLE_ID, TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT, LABEL, WE
 """Columns that are neither entities nor features; an entity cannot have such a name."""
 
 ColumnType = Literal["id", "key", "moment", "date", "split", "label", "group"] | Dtype
-"""``id``: int64; ``key``: int64 or text; ``moment``: timestamp in microseconds, UTC; ``label``: float32; ``group``: as
+"""``id``: int64; ``key``: int64 or text; ``moment``: timestamp in microseconds, UTC; ``label``: float64; ``group``: as
 in the examples' table; a feature has its own type."""
 
 

@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_aggregate(config: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2)) -> None:
-    """Prove the laws for one configured aggregate, on random events with nulls, ties and empty windows.
+    """Prove the laws for one configured aggregate, on random events with nulls, ties, infinities and empty windows.
 
     ::
 
@@ -35,7 +35,8 @@ def check_aggregate(config: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2))
 
     The SQL gives what :meth:`~proml_kedro.features.views.aggregates.Aggregate.of_events` gives for the events of each
     window, at every tick of the clock, with and without a filter; its type is that of the feature; and an empty window
-    is 0 or null as the aggregate says.
+    is 0 or null as the aggregate says. An infinite value, of either sign or of both, changes the windows that hold it
+    and no others: what each aggregate makes of it is what ``of_events`` says.
 
     Args:
         config: The feature's YAML as a mapping; without ``windows``. Events have the columns ``x`` (a number), ``s``
@@ -62,16 +63,20 @@ def check_aggregate(config: Mapping[str, Any], seeds: Sequence[int] = (0, 1, 2))
         empty = feature.of_events([], 0)
         assert empty == (0 if feature.is_zero_when_empty else None), f"of_events of no events is {empty}"
     for seed in seeds:
-        with connect(HardwareSpec(threads=1, memory="300MB")) as session:
-            session.register("events", _make_events(seed))
-            _check_values(view, session)
+        for infinite in (0.0, 0.05):
+            with connect(HardwareSpec(threads=1, memory="300MB")) as session:
+                session.register("events", _make_events(seed, infinite))
+                _check_values(view, session)
 
 
-def _make_events(seed: int) -> pa.Table:
+def _make_events(seed: int, infinite: float) -> pa.Table:
     generator = np.random.default_rng(seed)
     minutes = np.sort(generator.integers(0, 30 * 60, _ROWS)) // 10 * 10  # ties, also at ticks
     minutes[generator.random(_ROWS) < 0.2] += 600  # out of order, with hours of silence
     x = generator.normal(size=_ROWS).round(2)
+    x[generator.random(_ROWS) < infinite] = np.inf
+    x[generator.random(_ROWS) < infinite / 2] = -np.inf
+    x[generator.random(_ROWS) < infinite] = np.nan
 
     def with_nulls(values: Sequence[Any], share: float) -> list[Any]:
         return [None if missing else one for one, missing in zip(values, generator.random(_ROWS) < share, strict=True)]
@@ -91,7 +96,7 @@ def _make_events(seed: int) -> pa.Table:
 
 
 def _check_values(view: FeatureViewSpec, session: Session) -> None:
-    snapshots = session.relation(f"({snapshot_sql(view, 'events', {'k': 'BIGINT'})})")
+    snapshots = session.relation(f"({snapshot_sql(view, 'events', {'k': 'k'})})")
     columns = ", ".join(quote(name) for name in view.columns())
     rows = session.rows(f"SELECT k, epoch_us(event_timestamp), {columns} FROM {snapshots} ORDER BY 1, 2")
     ticks: dict[int, list[int]] = {}
@@ -161,5 +166,7 @@ def _inside(events: Sequence[Event], at: int, window: str) -> list[Event]:
 
 def _same(given: Any, wanted: Any) -> bool:
     if isinstance(given, float) and isinstance(wanted, int | float):
+        if math.isnan(given) and math.isnan(wanted):
+            return True
         return math.isclose(given, wanted, rel_tol=1e-9, abs_tol=1e-9)
     return bool(given == wanted)

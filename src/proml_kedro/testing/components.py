@@ -42,10 +42,10 @@ def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS, ta
 
 def _draw_label(generator: np.random.Generator, margin: Array, task: Task) -> Array:
     if task == "regression":
-        return (margin + generator.normal(size=len(margin))).astype(np.float32)
+        return np.asarray(margin + generator.normal(size=len(margin)))
     if task == "count":
-        return generator.poisson(np.exp(margin / 2)).astype(np.float32)
-    return (generator.random(len(margin)) < sigmoid(margin)).astype(np.float32)
+        return generator.poisson(np.exp(margin / 2)).astype(np.float64)
+    return (generator.random(len(margin)) < sigmoid(margin)).astype(np.float64)
 
 
 def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binary", every_input: bool = False) -> None:
@@ -53,8 +53,9 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
 
     Outputs are those that the spec declares, of their dtypes and shapes; a row is scored by itself; missing, unknown
     and huge values are scored; a saved component scores as before, and nothing is pickled. One that learns also learns
-    an easy problem, is the same model when it is fitted again with the same seed, leaves the examples as they are, and
-    counts examples by their weights if its spec says ``takes_weights``. One that does not learn writes no state.
+    an easy problem, is the same model when it is fitted again with the same seed, leaves the examples as they are,
+    learns numbers far from 0 (where single precision is too coarse) like those near it, and counts examples by their
+    weights if its spec says ``takes_weights``. One that does not learn writes no state.
 
     Args:
         config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS` and :data:`VECTOR`, and is
@@ -89,8 +90,11 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
         again = make_examples(600, 1, inputs, task)
         check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
+        if task == "regression":
+            far = fitted(_moved(train), _moved(check)).score(fresh.columns)
+            _check_far_labels(scores, far, task)
     if spec.learns and spec.takes_weights:
-        equal = replace(check, weight=np.ones(len(check), np.float32))
+        equal = replace(check, weight=np.ones(len(check)))
         weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
         _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
     check_rows_alone(component.score, fresh.columns, scores)
@@ -104,12 +108,27 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     check_no_pickle(folder)
 
 
+_FAR = 2.0**30  # where steps of float32 are 128
+
+
+def _moved(examples: Examples) -> Examples:
+    return replace(examples, label=examples.label + _FAR)
+
+
+def _check_far_labels(scores: Mapping[str, Array], far: Mapping[str, Array], task: Task) -> None:
+    name = score_output(task)
+    if name in scores:
+        apart = float(np.sqrt(np.mean((far[name] - _FAR - scores[name]) ** 2)))
+        limit = 0.1 * float(scores[name].std())
+        assert apart <= limit, f"labels far from 0 are not learned like those near it: {apart:.3g} apart in '{name}'"
+
+
 def _mostly_wrong(examples: Examples) -> Examples:
     """Examples of which three of five have the opposite label and count nothing."""
     wrong = np.arange(len(examples)) % 5 < 3
     opposite = examples.label.max() + examples.label.min() - examples.label
     label = np.where(wrong, opposite, examples.label)
-    return replace(examples, label=label, weight=np.where(wrong, 0, 1).astype(np.float32))
+    return replace(examples, label=label, weight=np.where(wrong, 0.0, 1.0))
 
 
 def _check_scores(scores: Mapping[str, Array], task: Task) -> None:
@@ -127,7 +146,8 @@ def _check_learns(scores: Mapping[str, Array], label: Array, task: Task, otherwi
     numbers = [values for values in scores.values() if values.dtype != object and values.ndim == 1]
     values = scores.get(score_output(task), numbers[0])
     high = label > np.median(label) if task != "binary" else label == 1
-    assert values[high].mean() > values[~high].mean(), otherwise
+    rounding = 1e-9 * float(np.abs(values).max())  # equal scores do not have exactly equal means
+    assert values[high].mean() - values[~high].mean() > rounding, otherwise
 
 
 def _check_unknown_values(component: Component, columns: Columns) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,17 +44,20 @@ def check_head(config: Mapping[str, Any], label: Sequence[float] | None = None, 
     check_unknown_key(kind.model_validate, given)
     batch = _draw(head, label)
     learned = _check_start(head, batch)
+    _check_outputs(head, batch, learned)
+    batch = replace(batch, label=np.asarray(batch.label - head.origin(learned), np.float32))
+    if head.origin(learned):
+        _check_far_labels(head, batch, learned)
     _check_gradient(head, batch, learned)
     _check_missing_labels(head, batch, learned)
     if weights_repeat:
         _check_weights(head, batch, learned)
-    _check_outputs(head, batch, learned)
     _check_metrics(head)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows as :meth:`Head.loss_of` is given them: labels and weights (n,), margins (n, units), or (lists, length)."""
+    """Rows: labels and weights (n,), margins (n, units), or all of them (lists, length)."""
 
     label: Array
     margin: Array
@@ -77,7 +80,7 @@ def _draw(head: Head, label: Sequence[float] | None) -> _Batch:
     }
     known = drawn[next(iter(head.tasks), None)] if label is None else label
     batch = _Batch(
-        np.asarray(known, np.float32),
+        np.asarray(known, np.float64),
         generator.normal(size=(_ROWS, head.units)).astype(np.float32),
         generator.uniform(0.5, 2, _ROWS).astype(np.float32),
     )
@@ -92,6 +95,15 @@ def _check_start(head: Head, batch: _Batch) -> HeadState:
     assert np.isfinite(biases).all(), "it starts with biases that are not finite"
     assert json.loads(json.dumps(dict(learned))) == dict(learned), "what it has learned is no JSON"
     return learned
+
+
+def _check_far_labels(head: Head, batch: _Batch, learned: HeadState) -> None:
+    """Compare labels with the same ones a billion further, which single precision rounds to multiples of 64."""
+    far = batch.label.ravel().astype(np.float64) + head.origin(learned) + 2.0**30
+    _, known = head.begin(far)
+    moved = np.asarray((far - head.origin(known)).reshape(batch.label.shape), np.float32)
+    law = "labels far from 0 are learned like those near it: see Head.origin"
+    _same(law, batch.loss(head, learned), replace(batch, label=moved).loss(head, known))
 
 
 def _check_gradient(head: Head, batch: _Batch, learned: HeadState) -> None:

@@ -148,6 +148,7 @@ def _check_older_rows(open_it: Open) -> None:
     for one in (-3, -2, -5):
         store.write("v", _LAYOUT, [(b"past", one, 0, [float(one), None])])
     assert store.read("v", [b"past"])[b"past"][0] == -2, "broken: of moments before 1970 the latest counts"
+    assert open_it().is_as_written("v"), "broken: rows that were written, or replaced, are those that are there"
 
 
 def _check_watermarks(open_it: Open) -> None:
@@ -176,9 +177,12 @@ def _check_deletion(open_it: Open) -> None:
     assert deleted == 5, f"broken: rows up to a moment are deleted, it included: {deleted} of 5"
     assert sorted(open_it().read("v", keys)) == keys[5:], "broken: newer rows stay"
     assert sorted(open_it().read("vx", keys)) == keys, "broken: rows of other views stay"
+    for view in ("v", "vx"):
+        assert open_it().is_as_written(view), "broken: what is left after a deletion is what was written and stays"
     store.drop_view("v")
     store.drop_view("v")
     assert _is_not_stored(lambda: open_it().key_types("v")), "broken: a dropped view is unknown"
+    assert not open_it().is_as_written("v"), "broken: a view that is unknown holds nothing that was written"
     assert list(open_it().watermarks()) == ["vx"], "broken: a dropped view has no watermark"
     assert sorted(open_it().read("vx", keys)) == keys, "broken: other views outlive a dropped one"
     store.add_view("v", _KEYS)
@@ -186,6 +190,7 @@ def _check_deletion(open_it: Open) -> None:
     store.write("v", _LAYOUT, rows[:1])
     store.add_view("v", _KEYS)
     assert len(open_it().read("v", keys)) == 1, "broken: adding a view again keeps its rows"
+    assert open_it().is_as_written("v"), "broken: a view that was dropped and filled again is as it was written"
 
 
 def _check_problems_are_apart(kind: OnlineStoreKind, setting: str, data_dir: Path) -> None:
@@ -268,6 +273,7 @@ def check_two_writers(name: str, setting: str, data_dir: Path) -> None:
         found = store.read("v", [b"both", *(_own_key(one, number) for one in (0, 1) for number in range(_WRITES))])
         assert len(found) == 1 + 2 * _WRITES, f"broken: writers lost {1 + 2 * _WRITES - len(found)} rows of each other"
         assert found[b"both"][0] == _AT + 2 * _WRITES - 1, "broken: an older row of one writer replaced a newer one"
+        assert store.is_as_written("v"), "broken: what two processes write at once is known to be written"
     finally:
         store.drop_view("v")
 

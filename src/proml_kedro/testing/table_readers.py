@@ -78,9 +78,9 @@ def _problem(config: Mapping[str, Any]) -> ProblemSpec:
 def _read(config: Mapping[str, Any], base: Path, target: Path) -> pa.Table:
     target.mkdir()
     before = sorted(base.rglob("*"))
-    read_tables(_problem(config), base, _HARDWARE, target)
+    read_tables(_problem(config), None, base, _HARDWARE, target)
     left = {one.name for one in target.iterdir()}
-    assert left == {"t.parquet", "examples.parquet"}, f"temporary files are left: {sorted(left)}"
+    assert left == {"t.parquet", "examples.parquet", "tables.json"}, f"temporary files are left: {sorted(left)}"
     assert sorted(base.rglob("*")) == before, "files beside the source are written"
     return pq.read_table(target / "t.parquet")
 
@@ -97,7 +97,7 @@ def _refused(config: Mapping[str, Any], key: str, base: Path, folder: Path) -> N
     target.mkdir()
     keys: list[str] = []
     try:
-        read_tables(_problem(config), base, _HARDWARE, target)
+        read_tables(_problem(config), None, base, _HARDWARE, target)
     except UserError as error:
         keys = [one.key for one in error.mistakes]
     assert keys == [key], f"mistakes are at {keys}, not at {key}"

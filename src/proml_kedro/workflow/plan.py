@@ -36,7 +36,9 @@ STEPS: Mapping[str, Step] = {
     "bundle": Step("write_bundle", steps.write_bundle, ("training_set", "trained_model", "evaluation")),
     "bento": Step("build_bento", steps.build_bento, ("bundle",)),
     "online_values": Step("materialize_features", steps.materialize_features, ("training_set", "feature_tables")),
-    "consistency": Step("check_online_values", steps.check_online_values, ("online_values", "feature_tables")),
+    "consistency": Step(
+        "check_online_values", steps.check_online_values, ("online_values", "training_set", "feature_tables")
+    ),
     "drift": Step("check_drift", steps.check_drift, ("training_set", "trained_model")),
 }
 """The step of each result, by the name of the result in the catalog."""

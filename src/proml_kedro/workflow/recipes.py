@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from proml_kedro.artifacts import Recipe
+from proml_kedro.features.tables.declared import declare
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.inputs import read_by
@@ -40,9 +41,14 @@ def tables(run: RunSpec) -> Recipe:
             "tables": problem.tables,
             "examples": problem.examples,
             "generator": problem.generator,
+            "declared": declare(problem, run.features).as_dict(),
             **own_code_of(problem),
         },
-        called={**{name: f"problem.{name}" for name in ("tables", "examples", "generator")}, **_OWN_CODE},
+        called={
+            **{name: f"problem.{name}" for name in ("tables", "examples", "generator")},
+            "declared": "types and keys of features",
+            **_OWN_CODE,
+        },
     )
 
 

@@ -9,11 +9,13 @@ from tempfile import TemporaryFile
 from typing import Self
 
 from proml_kedro.artifacts import ArtifactStore
+from proml_kedro.atomic import remove_abandoned
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import check_device, limit_environment
-from proml_kedro.results import Places
+from proml_kedro.results import NAMES, Places
 from proml_kedro.spec import RunSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.workflow.recipes import columns_read
 
@@ -54,6 +56,15 @@ class Run:
         return columns_read(self.spec, self.spec.model, self.spec.evaluation.baseline)
 
     @property
+    def stored_views(self) -> list[str]:
+        """Views that are put into the online store: those that are read, or all when only the request is read."""
+        views = self.spec.features.views
+        read = {FeatureRef.parse(name).view for name in self.columns}
+        if all(views[name].is_request for name in read):
+            read = set(views)
+        return [name for name, view in views.items() if view.is_stored and name in read]
+
+    @property
     def service_name(self) -> str:
         """Name of the model's feature service in Feast's registry."""
         return f"{self.spec.problem.name}_{self.spec.model.name}"
@@ -82,3 +93,5 @@ class Run:
         except OSError as error:
             raise UserError.at("data_dir", f"cannot write to {data_dir}: {error.strerror}") from error
         self.store.remove_abandoned()
+        for folder in {self.places.at(name).parent for name in NAMES}:
+            remove_abandoned(folder, below=False)  # links

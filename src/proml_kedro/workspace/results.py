@@ -77,8 +77,13 @@ def result_folders(places: Places) -> dict[tuple[str, str], Folders]:
 
 def read_results(places: Places) -> list[ModelResult]:
     """Read the results of every model that was run, the newest first."""
-    found = [_read_model(problem, model, folders) for (problem, model), folders in result_folders(places).items()]
+    found = [_read_model(*key, _resolved(folders)) for key, folders in result_folders(places).items()]
     return sorted(found, key=lambda one: one.made, reverse=True)
+
+
+def _resolved(folders: Folders) -> Folders:
+    """Follow the links once, so that all files of a result are those of one run."""
+    return {name: folder.resolve() for name, folder in folders.items()}
 
 
 def report_file(places: Places, problem: str, model: str, result: str, name: str) -> Path | None:

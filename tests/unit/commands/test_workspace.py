@@ -23,10 +23,10 @@ def source_of(project: Any) -> ProjectSource:
     return ProjectSource(str(project.conf), (f"data_dir={project.data}",))
 
 
-def test_the_content_is_the_projects(project):
-    content = source_of(project).load()
+def test_the_content_is_the_projects(read_project):
+    content = source_of(read_project).load()
     assert len(content.market) == 8
-    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(project.data))
+    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(read_project.data))
     [entry] = content.market.get("spending.amount_2h")
     assert as_yaml(entry, content.written("shop")) == (
         "spending:\n"
@@ -86,13 +86,24 @@ def test_a_corrupt_result_is_left_out_and_named(project):
     assert len(done.stderr.splitlines()) == 3
 
 
-def test_a_data_folder_that_cannot_be_written_to(project):
-    project.data.write_text("in the way")
-    done = project.features("search", "price")
-    assert (done.exit_code, done.stdout) == (2, "")
-    assert "data is a file; name a folder for results" in done.stderr
-    with pytest.raises(UserError, match="cannot write to"):
-        source_of(project).load()
+def test_a_data_folder_that_cannot_be_written_to_keeps_nobody_from_reading(project):
+    project.data.mkdir(exist_ok=True)
+    (project.data / "features").write_text("in the way")
+    done = project.features("search", "--json", "price list")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["total"] == 1
+    assert len(source_of(project).load().market) == 8
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 5000], ids=["emptied", "no database"])
+def test_a_damaged_index_is_made_anew(project, content):
+    assert project.features("search", "price").exit_code == 0
+    (file,) = (project.data / "features").glob("market-*.sqlite")
+    file.write_bytes(content)
+    done = project.features("search", "--json", "price list")
+    assert (done.exit_code, json.loads(done.stdout)["total"]) == (0, 1), done.stderr
+    assert len(file.read_bytes()) > 5000
+    assert [one.name for one in file.parent.iterdir() if one.name.startswith(".")] == []
 
 
 def test_a_mistake_in_the_configuration(project):

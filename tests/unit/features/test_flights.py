@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import copy2
 from typing import Any
 
 import duckdb
@@ -22,6 +23,7 @@ from proml_kedro.features.online.open import open_store
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.features.training.training_set import build_training_set
 from proml_kedro.features.views.compute import compute_views
+from proml_kedro.results import TablesFacts
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.run import RunSpec
 
@@ -42,9 +44,10 @@ class Flights:
         for one in (self.tables, views, folder / "set"):
             one.mkdir(parents=True)
         if original is None:
-            read_tables(run.problem, ROOT, HARDWARE, self.tables)
+            read_tables(run.problem, run.features, ROOT, HARDWARE, self.tables)
         else:
-            for file in original.iterdir():
+            copy2(original / TablesFacts.FILE, self.tables)
+            for file in original.glob("*.parquet"):
                 rewrite(file, self.tables / file.name, change.get(file.stem, "*"))
         compute_views(run.problem, run.features, self.tables, HARDWARE, views)
         self.store = open_repository(run.problem, run.features, self.data, HARDWARE)

@@ -31,7 +31,7 @@ def read(tmp_path: Path, **tables: Any) -> Path:
         }
     )
     (tmp_path / "out").mkdir()
-    read_tables(problem, tmp_path, HARDWARE, tmp_path / "out")
+    read_tables(problem, None, tmp_path, HARDWARE, tmp_path / "out")
     return tmp_path / "out"
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from proml_kedro.extensions import splits
 from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.training.training_set import build_training_set, newest_moment
+from proml_kedro.models.examples import read_examples
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.on_demand import expressions
 from proml_kedro.spec.problem import ProblemSpec
@@ -66,7 +68,7 @@ def test_layout(shop: Shop, training_set: pa.Table) -> None:
         "event_timestamp": zoned,
         "day": pa.date32(),
         "split": pa.string(),
-        "label": pa.float32(),
+        "label": pa.float64(),
     }
     types = {
         "float": pa.float64(),
@@ -81,6 +83,23 @@ def test_layout(shop: Shop, training_set: pa.Table) -> None:
     computed = set(expressions(shop.features, columns))  # these come last
     ordered = dict(sorted(columns.items(), key=lambda item: item[0] in computed))
     assert training_set.column_names == list(TrainingSetSchema(shop.problem, ordered).columns)
+
+
+def test_labels_and_weights_keep_every_digit(shop: Shop, tmp_path: Path) -> None:
+    label = {"expression": "1700000000 + amount", "task": "regression", "drop_when": "amount IS NULL"}
+    exact = {"auxiliary_labels": {"many": "16777217 + (user % 2)"}, "examples__weight": "1 + 1e-12 * coalesce(user, 0)"}
+    table = build(shop, tmp_path / "set", label=label, **exact)
+    kept = [one for one in pq.read_table(shop.folder / "visits.parquet").to_pylist() if one["amount"] is not None]
+    assert table["label"].to_pylist() == [1_700_000_000 + one["amount"] for one in kept]
+    users = [one["user"] for one in kept]
+    assert table["label.many"].to_pylist() == [None if one is None else 16_777_217 + one % 2 for one in users]
+    assert table["weight"].to_pylist() == [1 + 1e-12 * (one or 0) for one in users]
+    problem = changed(label=label, **exact)
+    examples = read_examples(tmp_path / "set" / "training_set.parquet", "train", [], problem, "float32")
+    train = table.filter(pc.equal(table["split"], "train"))
+    assert examples.label.tolist() == train["label"].to_pylist()
+    assert examples.weight is not None
+    assert examples.weight.tolist() == train["weight"].to_pylist()
 
 
 class Halves(SplitSpec):
@@ -274,7 +293,7 @@ def test_weights_groups_and_further_labels(shop: Shop, tmp_path: Path) -> None:
         auxiliary_labels={"big": "is_big", "amount": "CASE WHEN hour > 12 THEN amount END"},
     )
     visits = [one for one in pq.read_table(shop.tables / "visits.parquet").to_pylist() if one["amount"] is not None]
-    assert table.schema.field("weight").type == table.schema.field("label.amount").type == pa.float32()
+    assert table.schema.field("weight").type == table.schema.field("label.amount").type == pa.float64()
     assert table["weight"].to_pylist() == [1 + one["hour"] for one in visits]
     assert table["group"].to_pylist() == [one["item"] for one in visits]
     assert table["label.big"].to_pylist() == [float(one["is_big"]) for one in visits]
@@ -293,7 +312,7 @@ def test_a_label_may_be_a_number(shop: Shop, tmp_path: Path) -> None:
 
 def test_a_label_may_be_a_count(shop: Shop, tmp_path: Path) -> None:
     table = build(shop, tmp_path / "set", label__expression="hour", label__task="count")
-    assert table["label"].type == pa.float32()
+    assert table["label"].type == pa.float64()
     assert set(table["label"].to_pylist()) == set(range(24))
 
 

@@ -12,8 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
+from proml_kedro.features.tables.keys import key_facts
+from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.views.compute import compute_views
+from proml_kedro.results import TablesFacts
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, HARDWARE, PROBLEM, Shop
@@ -149,5 +153,8 @@ def test_keys_have_one_type_everywhere(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     features = FeaturesSpec.model_validate({"price": view})
+    with connect(HARDWARE) as session:
+        keys = key_facts(Tables(session, tables), {"item": ["visits", "prices"]})
+    TablesFacts(rows={}, keys=keys).write(tables)
     compute_views(ProblemSpec.model_validate(problem), features, tables, HARDWARE, out)
     assert pq.read_table(out / "price.parquet")["item"].to_pylist() == ["1", "2"]

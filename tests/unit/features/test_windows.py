@@ -44,7 +44,7 @@ def compute(view: FeatureViewSpec, events: list[Event]) -> dict[str, list[dict[s
         table = pa.Table.from_pylist([dict(zip(("k", "t", "x"), one, strict=True)) for one in events], SCHEMA)
         connection.register("events", table)
         result = connection.sql(
-            f"SELECT * FROM ({snapshot_sql(view, 'events', {'k': 'VARCHAR'})}) ORDER BY k, event_timestamp"
+            f"SELECT * FROM ({snapshot_sql(view, 'events', {'k': 'CAST(k AS VARCHAR)'})}) ORDER BY k, event_timestamp"
         ).to_arrow_table()
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in result.to_pylist():
@@ -135,6 +135,6 @@ def test_not_a_number_and_infinite_times_take_no_part() -> None:
             "CREATE TABLE events AS SELECT 'a' AS k, t::TIMESTAMPTZ AS t, x FROM "
             "(VALUES ('2013-01-01', 'nan'::DOUBLE), ('2013-01-01', 2.0), ('infinity', 3.0), ('-infinity', 4.0)) v(t, x)"
         )
-        sql = f"SELECT mean_all, max_all, rows_all FROM ({snapshot_sql(view, 'events', {'k': 'VARCHAR'})})"
+        sql = f"SELECT mean_all, max_all, rows_all FROM ({snapshot_sql(view, 'events', {'k': 'CAST(k AS VARCHAR)'})})"
         rows = connection.execute(sql).fetchall()
     assert rows == [(2.0, 2.0, 2)]

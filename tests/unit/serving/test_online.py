@@ -61,7 +61,7 @@ def made(tmp_path_factory):
     for folder in (tables, views, training):
         folder.mkdir(parents=True)
     columns = run.features.columns()
-    read_tables(run.problem, base, run.hardware, tables)
+    read_tables(run.problem, run.features, base, run.hardware, tables)
     compute_views(run.problem, run.features, tables, run.hardware, views)
     repository = open_repository(run.problem, run.features, data, run.hardware)
     register(repository, run.problem, run.features, "sales_xgboost", columns, views)

@@ -64,8 +64,9 @@ def materialize_new(
     """Put the values as of a moment into the online store.
 
     A view with the same history as at its last watermark needs only what has become known since. A view whose history
-    has changed (corrected data, another definition) is written anew; values that were pushed after ``end`` stay. Each
-    view gets its watermark once it is complete, so a run that was interrupted continues with the others.
+    has changed (corrected data, another definition) is written anew; values that were pushed after ``end`` stay. A view
+    that does not hold what was written to it is written anew without them. Each view gets its watermark once it is
+    complete, so a run that was interrupted continues with the others.
 
     Args:
         store: The repository; its online store is the one of :mod:`proml_kedro.features.feast.online_store`.
@@ -86,6 +87,9 @@ def materialize_new(
     for view in views:
         table = tables / f"{view}.parquet"
         last = watermarks.get(view)
+        if last and not online.is_as_written(view):
+            online.drop_view(view)  # pushed rows too: which of them are what was pushed cannot be told
+            last = None
         if last and not anew and last.history == history(table, last.until, hardware):
             start = last.until
             done[view] = "moved on" if end > start else "unchanged"

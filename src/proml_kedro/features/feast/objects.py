@@ -27,14 +27,15 @@ def feast_objects(problem: ProblemSpec, features: FeaturesSpec, tables: Path) ->
     Args:
         problem: The problem.
         features: Its features.
-        tables: Folder of the feature tables, which is registered as it is: a link, so that it leads to the newest.
+        tables: Folder of the feature tables. Where a link leads is registered, so that views and tables are those of
+            one run, whatever becomes of the link.
 
     Raises:
         UserError: There are no feature tables yet.
     """
     from feast import Project
 
-    folder = tables.parent.resolve() / tables.name  # a link stays one
+    folder = tables.resolve()
     computed = [name for name, view in features.views.items() if view.is_stored]
     missing = [name for name in computed if not table_file(folder, name).exists()]
     if missing:

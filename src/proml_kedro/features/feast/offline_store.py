@@ -10,7 +10,7 @@ In ``feature_store.yaml``::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,21 +84,12 @@ class AsofOfflineStore(OfflineStore):
         """
         if entity_df is None or any(options.values()):
             raise ValueError("this store joins features to entity rows: entity_df is needed, and no dates")
-        hardware = _hardware(config)
-        frame = None if isinstance(entity_df, str) else entity_df
-        relation = f"({entity_df}\n)" if isinstance(entity_df, str) else ENTITIES
-        with open_with_entities(hardware, frame) as session:
-            columns = session.relation(relation).schema
-        views = [_asof_view(config, view, feature_refs, full_feature_names) for view in feature_views]
-        missing = {key for view in views for key in view.keys} - set(columns)
-        if missing:
-            raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
-        moment = _moment_column(columns)
+        join, keys = join_views(config, feature_views, feature_refs, entity_df, full_feature_names)
         return AsofRetrievalJob(
-            PointInTimeJoin(join_sql(relation, list(columns), moment, views), hardware, frame, ENTITY_ORDER),
+            join,
             full_feature_names,
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
-            RetrievalMetadata(features=feature_refs, keys=sorted(set(columns) - {moment})),
+            RetrievalMetadata(features=feature_refs, keys=keys),
         )
 
     @staticmethod
@@ -144,6 +135,43 @@ class AsofOfflineStore(OfflineStore):
         return AsofRetrievalJob(PointInTimeJoin(_with_dummy(sql, join_key_columns), _hardware(config)))
 
 
+def join_views(
+    config: RepoConfig,
+    views: Sequence[FeatureView],
+    refs: Sequence[str],
+    entities: pd.DataFrame | str,
+    full_names: bool,
+) -> tuple[PointInTimeJoin, list[str]]:
+    """Join features of given views to entity rows, whatever a registry says of them.
+
+    Args:
+        config: The repository's configuration.
+        views: The views.
+        refs: The features, as ``view:feature``.
+        entities: The entity rows, or a query for them.
+        full_names: Whether features are called ``view__feature``.
+
+    Returns:
+        The join, and the columns of the entity rows beside their moment, sorted.
+
+    Raises:
+        ValueError: The entity rows' moment is unclear.
+        FeastEntityDFMissingColumnsError: A key is not among the entity rows' columns.
+    """
+    hardware = _hardware(config)
+    frame = None if isinstance(entities, str) else entities
+    relation = f"({entities}\n)" if isinstance(entities, str) else ENTITIES
+    with open_with_entities(hardware, frame) as session:
+        columns = session.relation(relation).schema
+    asked = [_asof_view(config, view, refs, full_names) for view in views]
+    missing = {key for view in asked for key in view.keys} - set(columns)
+    if missing:
+        raise FeastEntityDFMissingColumnsError(missing, set(columns))  # type: ignore[no-untyped-call]
+    moment = _moment_column(columns)
+    join = PointInTimeJoin(join_sql(relation, list(columns), moment, asked), hardware, frame, ENTITY_ORDER)
+    return join, sorted(set(columns) - {moment})
+
+
 def _hardware(config: RepoConfig) -> HardwareSpec:
     return HardwareSpec(threads=config.offline_store.threads, memory=config.offline_store.memory)
 
@@ -154,7 +182,7 @@ def _path(config: RepoConfig, source: Any) -> str:
     return FileSource.get_uri_for_file_path(config.repo_path, source.path)
 
 
-def _asof_view(config: RepoConfig, view: FeatureView, feature_refs: list[str], full_names: bool) -> AsofView:
+def _asof_view(config: RepoConfig, view: FeatureView, feature_refs: Sequence[str], full_names: bool) -> AsofView:
     """Describe a feature view, with what is asked of it, for the join."""
     source: Any = view.batch_source
     name = str(view.projection.name_to_use())  # type: ignore[no-untyped-call]

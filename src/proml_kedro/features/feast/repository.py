@@ -17,24 +17,64 @@ from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 if TYPE_CHECKING:
-    from feast import FeatureService, FeatureStore
+    from feast import FeatureService, FeatureStore, RepoConfig
 
 __all__ = [
     "feast_objects",
     "feature_service",
+    "is_registry",
     "kept_services",
     "open_repository",
     "register",
+    "repository_config",
 ]
 
 logger = logging.getLogger(__name__)
+
+FOLDER, REGISTRY = "feature_store", "registry.db"
+"""Folder below the data folder, and the file in it, that hold what is registered."""
 
 _STORE = "proml_kedro.features.feast.offline_store.AsofOfflineStore"
 _ONLINE_STORE = "proml_kedro.features.feast.online_store.RowOnlineStore"
 
 
+def repository_config(
+    problem: ProblemSpec,
+    data_dir: Path,
+    hardware: HardwareSpec,
+    online_store: str = SQLITE,
+    registry: Path | None = None,
+) -> RepoConfig:
+    """Return the configuration of a problem's Feast repository.
+
+    Args:
+        problem: The problem.
+        data_dir: Where results are kept.
+        hardware: The machine, for point-in-time joins.
+        online_store: Where values for scoring are kept, as in ``conf``.
+        registry: File of the registry; the one that all problems share when it is left out.
+    """
+    from feast import RepoConfig
+
+    place = data_dir.resolve() / FOLDER
+    return RepoConfig(
+        project=problem.name,
+        provider="local",
+        repo_path=place,
+        registry={"registry_type": "file", "path": str(registry or place / REGISTRY), "cache_ttl_seconds": 60},
+        offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
+        online_store={"type": _ONLINE_STORE, "path": store_place(online_store, problem.name, data_dir)},
+        entity_key_serialization_version=3,
+    )
+
+
 def open_repository(
-    problem: ProblemSpec, features: FeaturesSpec, data_dir: Path, hardware: HardwareSpec, online_store: str = SQLITE
+    problem: ProblemSpec,
+    features: FeaturesSpec,
+    data_dir: Path,
+    hardware: HardwareSpec,
+    online_store: str = SQLITE,
+    registry: Path | None = None,
 ) -> FeatureStore:
     """Open the Feast repository of a problem, made on first use.
 
@@ -46,21 +86,26 @@ def open_repository(
         data_dir: Where results are kept.
         hardware: The machine, for point-in-time joins.
         online_store: Where values for scoring are kept, as in ``conf``.
+        registry: As of :func:`repository_config`.
     """
-    from feast import FeatureStore, RepoConfig
+    from feast import FeatureStore
 
-    place = data_dir.resolve() / "feature_store"
+    place = data_dir.resolve() / FOLDER
     (place / problem.name).mkdir(parents=True, exist_ok=True)
-    config = RepoConfig(
-        project=problem.name,
-        provider="local",
-        repo_path=place,
-        registry={"registry_type": "file", "path": str(place / "registry.db"), "cache_ttl_seconds": 60},
-        offline_store={"type": _STORE, "threads": hardware.threads, "memory": hardware.memory},
-        online_store={"type": _ONLINE_STORE, "path": store_place(online_store, problem.name, data_dir)},
-        entity_key_serialization_version=3,
+    return FeatureStore(
+        repo_path=str(place), config=repository_config(problem, data_dir, hardware, online_store, registry)
     )
-    return FeatureStore(repo_path=str(place), config=config)
+
+
+def is_registry(file: Path) -> bool:
+    """Tell whether a file is a registry that Feast can read; an empty one is none."""
+    from feast.protos.feast.core.Registry_pb2 import Registry
+    from google.protobuf.message import DecodeError
+
+    try:
+        return len(Registry.FromString(file.read_bytes()).projects) > 0
+    except DecodeError:
+        return False
 
 
 def feature_service(
@@ -109,7 +154,7 @@ def register(
         features: Its features.
         service_name: Name of the model's feature service.
         columns: ``view.feature`` of what the model reads.
-        tables: Folder of the feature tables, as the catalog says where it is.
+        tables: Folder of the feature tables; where a link leads is registered.
 
     Raises:
         UserError: There are no feature tables yet.

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.engine.duckdb import cast, explain, find, number, parquet, quote, sql_type
+from proml_kedro.engine.duckdb import cast, explain, find, quote, sql_type
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.online.store import NewRow, OnlineStore, entity_key, to_microseconds
-from proml_kedro.features.tables.csv import csv_sql
+from proml_kedro.features.tables.given import file_rows, fits_sql, value_sql
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.features import FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOMENT = EVENT_TIMESTAMP
 """The column with the moment from which a row's values are known."""
+
+_MOMENTS = "TIMESTAMP WITH TIME ZONE"
 
 _KINDS: dict[Dtype, str] = {"float": "double_val", "int": "int64_val", "bool": "bool_val", "str": "string_val"}
 
@@ -59,14 +61,15 @@ def push_rows(
     """
     types = store.key_types(name)
     with connect(hardware) as session:
-        relation = _relation(session, given, name)
+        relation = _relation(session, given)
         wanted = {**{key: "int" if types[key] == "int" else "str" for key in types}, **view.columns()}
         mistakes = list(_check_columns(name, wanted, session.relation(relation).schema))
         mistakes = mistakes or list(_check_values(session, relation, name, wanted, list(types)))
         if mistakes:
             raise UserError(*mistakes)
-        columns = [f"epoch_us(CAST({quote(MOMENT)} AS TIMESTAMPTZ))", *(cast(quote(key), wanted[key]) for key in types)]
-        columns += [number(quote(feature), dtype) for feature, dtype in view.columns().items()]
+        given_types = session.relation(relation).schema
+        columns = [f"epoch_us({_value(MOMENT, given_types, None)})"]
+        columns += [_value(column, given_types, wanted[column]) for column in (*types, *view.columns())]
         values = session.rows(f"SELECT {', '.join(columns)} FROM {relation}")
     made = to_microseconds(datetime.now(UTC))
     new = [_row(types, value, made) for value in values]
@@ -83,7 +86,15 @@ def _row(types: Mapping[str, str], value: tuple[Any, ...], made: int) -> NewRow:
     return key, moment, made, [list(one) if isinstance(one, tuple) else one for one in rest[len(types) :]]
 
 
-def _relation(session: Session, given: Path | pa.Table, name: str) -> str:
+def _value(column: str, given: Mapping[str, str], dtype: Dtype | None) -> str:
+    """A column as its type, in SQL; as a moment without one."""
+    if dtype is not None and vector_size(dtype) is not None:
+        return cast(quote(column), dtype)
+    value = value_sql(column, find(column, given) or "", sql_type(dtype) if dtype else _MOMENTS)
+    return f"nullif({value}, 'nan'::DOUBLE)" if dtype == "float" else value
+
+
+def _relation(session: Session, given: Path | pa.Table) -> str:
     """Make the rows a table in SQL.
 
     Raises:
@@ -93,11 +104,9 @@ def _relation(session: Session, given: Path | pa.Table, name: str) -> str:
         session.register("given", given)
         return "given"
     try:
-        is_csv = given.name.lower().endswith((".csv", ".csv.gz"))
-        source = csv_sql(given, {}, whole=True) if is_csv else parquet(given)
-        # Text or numbers as they stand: types are ours to decide.
-        session.run(f"CREATE TEMP TABLE given AS SELECT * FROM {source}")
-    except (EngineError, OSError, UnicodeDecodeError) as error:
+        with file_rows(given, session, "") as rows:
+            session.run(f"CREATE TEMP TABLE given AS SELECT * FROM {rows}")
+    except (EngineError, OSError) as error:
         reason = explain(error) if isinstance(error, EngineError) else type(error).__name__
         raise UserError(Mistake("", f"cannot read '{given.name}': {reason}")) from error
     return "given"
@@ -117,16 +126,19 @@ def _check_values(
     session: Session, relation: str, name: str, wanted: Mapping[str, Dtype], keys: list[str]
 ) -> Iterator[Mistake]:
     """Find values of another type, and missing keys or moments. Messages name rows by number, never by value."""
-    typed = {one: sql_type(dtype) for one, dtype in wanted.items()} | {MOMENT: "TIMESTAMPTZ"}
+    typed = {one: sql_type(dtype) for one, dtype in wanted.items()} | {MOMENT: _MOMENTS}
+    given = session.relation(relation).schema
     for column, type_ in typed.items():
         value = quote(column)
         # DuckDB stops at a list of another length even where it is asked to try.
         size = vector_size(wanted.get(column, "float"))
         lists = f"len(TRY_CAST({value} AS FLOAT[]))"
-        fails = f"{lists} IS DISTINCT FROM {size}" if size else f"TRY_CAST({value} AS {type_}) IS NULL"
+        fits = fits_sql(column, find(column, given) or "", type_)
+        fails = f"{lists} IS DISTINCT FROM {size}" if size else f"NOT {fits}"
         bad, first = _count(session, relation, f"{value} IS NOT NULL AND {fails}")
         if bad:
-            yield Mistake("", f"'{column}' of '{name}': no {type_} in {_rows(bad)}, first in row {first}")
+            called = "TIMESTAMPTZ" if type_ == _MOMENTS else type_
+            yield Mistake("", f"'{column}' of '{name}': no {called} in {_rows(bad)}, first in row {first}")
         if column in (*keys, MOMENT):
             gone, first = _count(session, relation, f"{value} IS NULL")
             if gone:

@@ -17,12 +17,14 @@ from urllib.parse import urlsplit
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.online.store import (
+    DIGESTS,
     Layout,
     NewRow,
     NotStoredError,
     OnlineStore,
     StoredRow,
     Watermark,
+    row_digest,
     to_json,
     to_microseconds,
     to_moment,
@@ -36,19 +38,37 @@ _DIGITS, _LAYOUT = 20, 16
 _TIMES = 2 * _DIGITS
 _HEAD = _TIMES + _LAYOUT
 
-_WRITE = f"""
-for i, key in ipairs(KEYS) do
-    if redis.call('GETRANGE', key, 0, {_TIMES - 1}) <= string.sub(ARGV[i], 1, {_TIMES}) then
-        redis.call('SET', key, ARGV[i])
-    end
-end"""
-_FORGET = f"""
-local gone = 0
-for _, key in ipairs(KEYS) do
-    local moment = redis.call('GETRANGE', key, 0, {_DIGITS - 1})
-    if moment ~= '' and moment <= ARGV[1] then gone = gone + redis.call('UNLINK', key) end
+_NOTE = f"""
+local function digest(key, row)
+    return tonumber(string.sub(redis.sha1hex(key .. '\\0' .. row), 1, 12), 16)
 end
-return gone"""
+local function note(added, change)
+    local noted = redis.call('HGET', ARGV[1], ARGV[2]) or '0 0'
+    local rows, sum = string.match(noted, '(%d+) (%d+)')
+    local digest = (tonumber(sum) + change) % {DIGESTS}
+    redis.call('HSET', ARGV[1], ARGV[2], string.format('%.0f %.0f', tonumber(rows) + added, digest))
+end
+local added, change = 0, 0"""
+_WRITE = f"""{_NOTE}
+for i, key in ipairs(KEYS) do
+    local old, new = redis.call('GET', key), ARGV[i + 2]
+    if not old or string.sub(old, 1, {_TIMES}) <= string.sub(new, 1, {_TIMES}) then
+        redis.call('SET', key, new)
+        if old then change = change - digest(key, old) else added = added + 1 end
+        change = (change + digest(key, new)) % {DIGESTS}
+    end
+end
+note(added, change)"""
+_FORGET = f"""{_NOTE}
+for _, key in ipairs(KEYS) do
+    local old = redis.call('GET', key)
+    if old and string.sub(old, 1, {_DIGITS}) <= ARGV[3] then
+        change = (change - digest(key, old)) % {DIGESTS}
+        added = added - redis.call('UNLINK', key)
+    end
+end
+note(added, change)
+return -added"""
 
 
 class RedisStore(OnlineStore):
@@ -105,7 +125,7 @@ class RedisStore(OnlineStore):
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH]
                 values = [f"{_digits(one[1])}{_digits(one[2])}{number}{to_json(one[3])}" for one in part]
-                script([self._row(view, one[0]) for one in part], values)
+                script([self._row(view, one[0]) for one in part], [self._name("noted"), view, *values])
 
     def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
         """Read rows by one MGET. Only when none is found, a second command asks whether the view is known."""
@@ -123,19 +143,33 @@ class RedisStore(OnlineStore):
                 found[key] = int(text[:_DIGITS]) - _OFFSET, layout, json.loads(text[_HEAD:])
         return found
 
+    def is_as_written(self, view: str) -> bool:
+        """Compare the number and the digest of the rows with those that the server noted when they were written."""
+        rows = total = 0
+        with self._reached():
+            if not self._client.hexists(self._name("views"), view):
+                return False
+            noted = self._client.hget(self._name("noted"), view) or b"0 0"
+            for part in self._keys(view):
+                for key, row in zip(part, self._client.mget(part), strict=True):
+                    if row is not None:
+                        rows, total = rows + 1, total + row_digest(key, row)
+        return bool(noted == f"{rows} {total % DIGESTS}".encode())
+
     def drop_view(self, view: str) -> None:
         """Remove the view's rows, its keys and its watermark."""
         with self._reached():
             for part in self._keys(view):
                 self._client.unlink(*part)
-            for name in ("views", "held"):
+            for name in ("views", "held", "noted"):
                 self._client.hdel(self._name(name), view)
 
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete rows up to a moment."""
         with self._reached():
             script = self._client.register_script(_FORGET)
-            return sum(script(part, [_digits(to_microseconds(until))]) for part in self._keys(view))
+            limits = [self._name("noted"), view, _digits(to_microseconds(until))]
+            return sum(script(part, limits) for part in self._keys(view))
 
     def watermarks(self) -> dict[str, Watermark]:
         """Return the watermarks, in the order of the views' names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,22 +11,26 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from proml_kedro.atomic import lock_beside, temporary_beside
 from proml_kedro.features.online.store import (
+    DIGESTS,
     Layout,
     NewRow,
     NotStoredError,
     OnlineStore,
     StoredRow,
     Watermark,
+    row_digest,
     to_json,
     to_microseconds,
     to_moment,
 )
+from proml_kedro.locks import take
 
 _BUSY_SECONDS = 30.0
 """How long a connection waits for another one's write."""
 
-_FORMAT = 2
+_FORMAT = 3
 """Of the file; one of another format is emptied, since feature tables can fill it again."""
 
 _KEYS_PER_QUERY = 30_000
@@ -33,7 +38,8 @@ _KEYS_PER_QUERY = 30_000
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, layout TEXT UNIQUE NOT NULL);
-CREATE TABLE IF NOT EXISTS views (project TEXT, view TEXT, keys TEXT, PRIMARY KEY (project, view)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS views (project TEXT, view TEXT, keys TEXT, rows INTEGER NOT NULL DEFAULT 0,
+    digest INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (project, view)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ledger (project TEXT, view TEXT, until INTEGER, history TEXT, PRIMARY KEY (project, view))
     WITHOUT ROWID;
 """
@@ -64,8 +70,9 @@ class SQLiteStore(OnlineStore):
                 f"CREATE TABLE IF NOT EXISTS {self._table(view)} (entity BLOB PRIMARY KEY, moment INTEGER NOT NULL, "
                 "created INTEGER NOT NULL, layout INTEGER NOT NULL, content TEXT NOT NULL) WITHOUT ROWID"
             )
+            known = "ON CONFLICT DO UPDATE SET keys = excluded.keys"
             row = (self._project, view, to_json(dict(keys)))
-            connection.execute("INSERT OR REPLACE INTO views VALUES (?, ?, ?)", row)
+            connection.execute(f"INSERT INTO views (project, view, keys) VALUES (?, ?, ?) {known}", row)
 
     def key_types(self, view: str) -> dict[str, str]:
         """Return the view's entity columns."""
@@ -78,15 +85,22 @@ class SQLiteStore(OnlineStore):
         return types
 
     def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
-        """Write rows in one transaction."""
+        """Write rows in one transaction, and add them to the view's digest."""
         with self._writing() as connection:
-            number = _layout_id(connection, layout)
-            connection.executemany(
-                f"INSERT INTO {self._table(view)} VALUES (?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET moment = "
-                "excluded.moment, created = excluded.created, layout = excluded.layout, content = excluded.content "
-                "WHERE (excluded.moment, excluded.created) >= (moment, created)",
-                ((key, moment, created, number, to_json(values)) for key, moment, created, values in rows),
-            )
+            number, kinds = _layout_id(connection, layout), to_json(layout)
+            there = self._there(connection, view, [one[0] for one in rows])
+            added = digest = 0
+            new: dict[bytes, tuple[bytes, int, int, int, str]] = {}
+            for key, moment, created, values in rows:
+                before = there.get(key)
+                if before is None or (moment, created) >= before[:2]:
+                    content = to_json(values)
+                    after = moment, created, _digest(key, moment, created, kinds, content)
+                    added += before is None
+                    digest += after[2] - (before[2] if before else 0)
+                    there[key], new[key] = after, (key, moment, created, number, content)
+            connection.executemany(f"INSERT OR REPLACE INTO {self._table(view)} VALUES (?, ?, ?, ?, ?)", new.values())
+            self._note(connection, view, added, digest)
 
     def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
         """Read rows, up to 30,000 by one query."""
@@ -102,26 +116,48 @@ class SQLiteStore(OnlineStore):
                     found[key] = moment, self._layout(connection, number), json.loads(content)
         return found
 
+    def is_as_written(self, view: str) -> bool:
+        """Compare the number and the digest of the rows with those that were noted when they were written."""
+        query = "SELECT rows, digest FROM views WHERE (project, view) = (?, ?)"
+        try:
+            connection = self._reading()
+            with connection:
+                connection.execute("BEGIN")  # one state of both
+                noted = connection.execute(query, [self._project, view]).fetchone()
+                return bool(noted == self._count(connection, view, ""))
+        except (sqlite3.DatabaseError, NotStoredError):
+            return False
+
     def drop_view(self, view: str) -> None:
-        """Remove the view's table, its keys and its watermark."""
-        with self._writing() as connection:
-            connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
-            for table in ("views", "ledger"):
-                connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
+        """Remove the view's table, its keys and its watermark. A damaged file begins anew."""
+        try:
+            with self._writing() as connection:
+                connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+                for table in ("views", "ledger"):
+                    connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
+        except sqlite3.DatabaseError as error:
+            if not _is_damaged(error):
+                raise
+            _write_empty(self._file)
 
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete rows up to a moment."""
         with self._writing() as connection:
-            query = f"DELETE FROM {self._table(view)} WHERE moment <= ?"
-            return connection.execute(query, [to_microseconds(until)]).rowcount
+            limit = to_microseconds(until)
+            rows, digest = self._count(connection, view, f"WHERE moment <= {limit}")
+            self._note(connection, view, -rows, -digest)
+            return connection.execute(f"DELETE FROM {self._table(view)} WHERE moment <= ?", [limit]).rowcount
 
     def watermarks(self) -> dict[str, Watermark]:
         """Return the watermarks, in the order of the views' names."""
-        if not self.exists():
-            return {}
         query = "SELECT view, until, history FROM ledger WHERE project = ? ORDER BY view"
-        with self._writing() as connection:
-            rows = connection.execute(query, [self._project]).fetchall()
+        try:
+            connection = self._current()  # of another format there is none: whatever is written begins anew
+            rows = connection.execute(query, [self._project]).fetchall() if connection else []
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return {}
         return {view: Watermark(to_moment(until), digest) for view, until, digest in rows}
 
     def set_watermark(self, view: str, until: datetime, history: str) -> None:
@@ -139,13 +175,69 @@ class SQLiteStore(OnlineStore):
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Open one transaction. The file and its tables are made if they do not exist."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.touch()
-        connection = self._reading()
-        if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-            _start_anew(connection)
+        connection = self._current() or self._begin()
         with connection:
+            connection.execute("BEGIN IMMEDIATE")
             yield connection
+
+    def _current(self) -> sqlite3.Connection | None:
+        """Return this thread's connection; None where there is no database of this format."""
+        try:
+            connection = self._reading()
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except NotStoredError:
+            return None
+        except sqlite3.DatabaseError as error:
+            if not _is_damaged(error):
+                raise
+            return None
+        return connection if version == _FORMAT else None
+
+    def _begin(self) -> sqlite3.Connection:
+        """Make the database, unless another process is faster, and return this thread's connection."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        lock = take(lock_beside(self._file), lambda: None)
+        try:
+            if self._current() is None:
+                _write_empty(self._file)
+        finally:
+            if lock:
+                lock.release()
+        return self._reading()
+
+    def _there(
+        self, connection: sqlite3.Connection, view: str, keys: Sequence[bytes]
+    ) -> dict[bytes, tuple[int, int, int]]:
+        """Return the moments and the digest of the rows that some keys have."""
+        found: dict[bytes, tuple[int, int, int]] = {}
+        for start in range(0, len(keys), _KEYS_PER_QUERY):
+            part = keys[start : start + _KEYS_PER_QUERY]
+            rows = self._rows(connection, view, f"WHERE entity IN ({', '.join('?' * len(part))})", part)
+            found |= {row[0]: (row[1], row[2], _digest(*row)) for row in rows}
+        return found
+
+    def _rows(
+        self, connection: sqlite3.Connection, view: str, where: str, values: Sequence[bytes] = ()
+    ) -> Iterator[tuple[bytes, int, int, str, str]]:
+        """Yield rows as :func:`_digest` takes them."""
+        kinds = dict(connection.execute("SELECT id, layout FROM layouts"))
+        query = f"SELECT entity, moment, created, layout, content FROM {self._table(view)} {where}"
+        for key, moment, created, number, content in connection.execute(query, values):
+            yield key, moment, created, kinds.get(number, ""), content
+
+    def _count(self, connection: sqlite3.Connection, view: str, where: str) -> tuple[int, int]:
+        """Return the number of some rows, and the sum of their digests."""
+        rows = total = 0
+        for row in self._rows(connection, view, where):
+            rows, total = rows + 1, total + _digest(*row)
+        return rows, total % DIGESTS
+
+    def _note(self, connection: sqlite3.Connection, view: str, rows: int, digest: int) -> None:
+        """Add to the number of rows and to the digest that are noted of a view."""
+        connection.execute(
+            f"UPDATE views SET rows = rows + ?, digest = (digest + ?) % {DIGESTS} WHERE (project, view) = (?, ?)",
+            [rows, digest % DIGESTS, self._project, view],
+        )
 
     def _reading(self) -> sqlite3.Connection:
         """Return this thread's connection, opened anew when the file was replaced."""
@@ -155,11 +247,18 @@ class SQLiteStore(OnlineStore):
             raise NotStoredError(str(self._file)) from error
         opened: tuple[sqlite3.Connection, int] | None = getattr(self._local, "opened", None)
         if opened is None or opened[1] != state:
-            connection = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+            connection = self._connect()
             connection.execute("PRAGMA synchronous = normal")
             opened = self._local.opened = connection, state
             self._layouts = {}
         return opened[0]
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open the file; in a folder that cannot be written to, which SQLite would write to, as one that stays."""
+        log = self._file.with_name(f"{self._file.name}-wal")
+        if os.access(self._file.parent, os.W_OK) or log.exists():
+            return sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+        return sqlite3.connect(f"{self._file.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
 
     @contextmanager
     def _missing(self, view: str) -> Iterator[None]:
@@ -180,6 +279,10 @@ class SQLiteStore(OnlineStore):
         return _quote(f"{self._project}.{view}")
 
 
+def _digest(key: bytes, moment: int, created: int, kinds: str, content: str) -> int:
+    return row_digest(key, f"{moment} {created} {kinds} {content}".encode())
+
+
 def _layout_id(connection: sqlite3.Connection, layout: Layout) -> int:
     text = to_json(layout)
     connection.execute("INSERT OR IGNORE INTO layouts (layout) VALUES (?)", [text])
@@ -190,15 +293,21 @@ def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _start_anew(connection: sqlite3.Connection) -> None:
-    """Make the tables of this format, in place of any others."""
-    connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
-            return  # another process was faster
-        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            connection.execute(f"DROP TABLE {_quote(name)}")
-        for statement in _TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+def _is_damaged(error: sqlite3.DatabaseError) -> bool:
+    """Tell whether an error says that a file is no database, or not a whole one."""
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _write_empty(file: Path) -> None:
+    """Put an empty database of this format in the place of a file; whoever has that open goes on with the old one."""
+    new = temporary_beside(file)
+    try:
+        connection = sqlite3.connect(new)
+        connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+        connection.executescript(f"{_TABLES} PRAGMA user_version = {_FORMAT};")
+        connection.close()
+        for suffix in ("-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)

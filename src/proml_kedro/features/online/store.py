@@ -7,6 +7,7 @@ equal in this too the one written later.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 from abc import ABC, abstractmethod
@@ -86,6 +87,17 @@ class OnlineStore(ABC):
             NotStoredError: The view is unknown.
         """
 
+    def is_as_written(self, view: str) -> bool:
+        """Look at every row of a view, and tell whether together they are those that were written and not deleted.
+
+        A store that notes no digest of what is written to it, as this default, tells whether the view is known.
+        """
+        try:
+            self.key_types(view)
+        except NotStoredError:
+            return False
+        return True
+
     @abstractmethod
     def drop_view(self, view: str) -> None:
         """Remove a view with its rows and its watermark; nothing happens when there is none."""
@@ -140,6 +152,19 @@ def entity_key(types: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
             encoded = str(values[name]).encode()
             parts += [struct.pack("<II", _STRING, len(encoded)), encoded]
     return b"".join(parts)
+
+
+def row_digest(*parts: bytes) -> int:
+    """Digest a row in 48 bits; the sum of those of all rows, modulo 2^48, is the digest of a view.
+
+    Args:
+        parts: What the row is, each part as bytes.
+    """
+    return int.from_bytes(hashlib.sha1(b"\0".join(parts), usedforsecurity=False).digest()[:6])
+
+
+DIGESTS = 1 << 48
+"""Modulus of sums of :func:`row_digest`."""
 
 
 def to_json(value: Any) -> str:

@@ -1,69 +1,168 @@
-"""CSV files as tables in SQL."""
+"""CSV files as tables of text in SQL: their dialect, found or declared, and what is wrong with a file that has none."""
 
 from __future__ import annotations
 
 import csv
-import gzip
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from proml_kedro.engine.duckdb import literal
+from proml_kedro.engine.duckdb import file_literal, literal, quote
 from proml_kedro.engine.errors import EngineError
-from proml_kedro.engine.relation import Engine
+
+_DELIMITERS = ",;\t|"
+_ROWS = 20
+"""Rows that must agree with the header for a delimiter to be found."""
+_HEAD = 1 << 18
 
 
-def csv_sql(file: Path, types: Mapping[str, str], whole: bool = False) -> str:
-    """Return a CSV file with a header line, as a table in SQL. Empty fields and ``NA`` are null.
+class DialectError(ValueError):
+    """Dialect that cannot be told; ``str()`` of it is a message.
 
     Args:
-        file: The file; it may be compressed with gzip.
-        types: SQL types of columns; those of others are guessed.
-        whole: Whether guesses consider the whole file rather than its beginning.
+        key: The key of YAML that decides.
+        message: What is wrong, and what to write.
     """
-    declared = ", ".join(f"{literal(name)}: {literal(type_)}" for name, type_ in types.items())
-    return (
-        f"read_csv({literal(str(file))}, {_dialect(file)}, sample_size = {-1 if whole else 20480}"
-        + (f", types = {{{declared}}}" if declared else "")
-        + ")"
-    )
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
 
 
-def column_names(file: Path) -> list[str]:
-    """Return the names in the header line."""
-    line = _first_line(file)
-    return next(csv.reader([line], delimiter=_delimiter(line)), [])
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written, as far as YAML says.
+
+    Attributes:
+        delimiter: What is between fields; found when None.
+        quote: What stands around fields; nothing when empty.
+        header: Whether the first line has names.
+        names: Names of the columns, in place of those of the header.
+        null_words: What stands for null, in quotes too; an empty field, and ``NA`` without quotes, when None.
+    """
+
+    delimiter: str | None = None
+    quote: str = '"'
+    header: bool = True
+    names: Sequence[str] | None = None
+    null_words: Sequence[str] | None = None
+
+    def sql(self, file: Path) -> str:
+        """Return a file in UTF-8 as a table in SQL, all of whose columns are text. Empty text is null.
+
+        Raises:
+            DialectError: Delimiter or names cannot be told.
+            UnicodeDecodeError: The beginning is not UTF-8.
+        """
+        text = head(file)
+        delimiter = self.delimiter or self._find_delimiter(text)
+        names = self._names(self._records(text, delimiter))
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        words = ["", *self.null_words] if self.null_words is not None else ["", "NA"]
+        options = (
+            f"auto_detect = false, header = {str(self.header).lower()}, delim = {literal(delimiter)}, "
+            f"quote = {literal(self.quote)}, escape = {literal(self.quote)}, comment = '', skip = 0, "
+            f"nullstr = [{', '.join(map(literal, words))}], "
+            f"allow_quoted_nulls = {str(self.null_words is not None).lower()}, columns = {{{columns}}}"
+        )
+        cells = ", ".join(f"nullif({quote(name)}, '') AS {quote(name)}" for name in names)
+        return f"(SELECT {cells} FROM read_csv({file_literal(file)}, {options}))"
+
+    def _records(self, text: str, delimiter: str) -> list[list[str]]:
+        lines = io.StringIO(text, newline="")
+        if self.quote:
+            reader = csv.reader(lines, delimiter=delimiter, quotechar=self.quote)
+        else:
+            reader = csv.reader(lines, delimiter=delimiter, quotechar=None, quoting=csv.QUOTE_NONE)
+        found: list[list[str]] = []
+        try:
+            for record in reader:
+                found.append(record)
+                if len(found) > _ROWS:
+                    break
+        except csv.Error:
+            pass  # what the engine says of it names the line
+        return found
+
+    def _find_delimiter(self, text: str) -> str:
+        counts: dict[str, int] = {}
+        fallback: dict[str, int] = {}
+        for one in _DELIMITERS:
+            records = [record for record in self._records(text, one) if record]
+            fields = len(records[0]) if records else 0
+            if fields > 1:
+                fallback[one] = fields
+                if all(len(record) == fields for record in records):
+                    counts[one] = fields
+        most = max(counts.values(), default=0)
+        best = [one for one, fields in counts.items() if fields == most]
+        if len(best) > 1:
+            ways = " or ".join(f"{one!r}" for one in best)
+            raise DialectError(
+                "delimiter", f'{ways} could part the {most} columns; write which: delimiter: "{best[0]}"'
+            )
+        return best[0] if best else max(fallback, key=lambda one: fallback[one], default=",")
+
+    def _names(self, records: Sequence[Sequence[str]]) -> list[str]:
+        if not records or not records[0]:
+            raise DialectError("source", "the first line is empty" if records else "the file is empty")
+        if self.names is not None:
+            if len(self.names) != len(records[0]):
+                message = f"there are {len(self.names)} names, and {len(records[0])} fields in the first line"
+                raise DialectError("names", message)
+            names = list(self.names)
+        elif self.header:
+            names = [name.strip() or f"column{position}" for position, name in enumerate(records[0])]
+        else:
+            example = ", ".join(f"c{position + 1}" for position in range(min(3, len(records[0]))))
+            raise DialectError("names", f"without a header there are no names; write names: [{example}, …]")
+        seen: dict[str, str] = {}
+        for name in names:
+            if name.lower() in seen:
+                both = f"'{seen[name.lower()]}' and '{name}'" if seen[name.lower()] != name else f"'{name}' twice"
+                raise DialectError("names", f"the header has {both}; give all columns names of their own: names: […]")
+            seen[name.lower()] = name
+        return names
 
 
-def broken_line(engine: Engine, file: Path) -> str | None:
-    """Return where a CSV file stops being a table, on one line; None when it does not."""
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in column_names(file))
-    query = f"read_csv({literal(str(file))}, {_dialect(file)}, auto_detect = false, columns = {{{columns}}})"
-    try:
-        engine.rows(f"SELECT count(COLUMNS(*)) FROM {query}")
-    except EngineError as error:
-        line = re.search(r"on Line: (\d+)", str(error))
-        count = re.search(r"Columns: (\d+) Found: (\d+)", str(error))
-        fields = f": {count[2]} fields where the header has {count[1]}" if count else " cannot be read"
-        return f"line {line[1]}{fields}" if line else None
-    return None
+def head(file: Path) -> str:
+    """Return the beginning of a file, whole lines of it.
+
+    Raises:
+        UnicodeDecodeError: It is not UTF-8.
+    """
+    size = _HEAD
+    with file.open("rb") as content:
+        data = content.read(size)
+        while b"\n" not in data and b"\r" not in data and (more := content.read(size)):
+            data += more
+        whole = len(content.read(1)) == 0
+    if not whole:
+        data = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+    return data.decode("utf-8-sig")
 
 
-def _dialect(file: Path) -> str:
-    # Left to guess, DuckDB takes a file with one broken line for a table of a single column.
-    return (
-        f"header = true, delim = {literal(_delimiter(_first_line(file)))}, quote = '\"', escape = '\"', "
-        "comment = '', skip = 0, nullstr = ['', 'NA']"
-    )
+def explain_csv(error: EngineError) -> str | None:
+    """Return what is wrong with a file that could not be read as CSV, on one line; None when that is not known.
 
-
-def _delimiter(header: str) -> str:
-    return max(",;\t|", key=header.count)
-
-
-def _first_line(file: Path) -> str:
-    if file.suffix.lower() == ".gz":
-        with gzip.open(file, "rt", encoding="utf-8-sig") as unpacked:
-            return unpacked.readline().rstrip("\r\n")
-    with file.open(encoding="utf-8-sig") as text:
-        return text.readline().rstrip("\r\n")
+    Args:
+        error: What the engine raised when it read the file as text.
+    """
+    text = str(error)
+    line = re.search(r"on Line: (\d+)", text)
+    count = re.search(r"Columns: (\d+) Found: (\d+)", text)
+    if "invalid state" in text:
+        return "lines end in different ways (\\r\\n and \\n); give them one end"
+    if not line:
+        return None
+    if count:
+        return f"line {line[1]}: {count[2]} fields where the header has {count[1]}"
+    if "quote" in text:
+        return (
+            f'line {line[1]}: a quote is not closed, or has text behind it; where quotes mean nothing write quote: ""'
+        )
+    if "line size" in text.lower():
+        return f"line {line[1]}: it is longer than 2 MB; is a quote not closed?"
+    return f"line {line[1]} cannot be read"

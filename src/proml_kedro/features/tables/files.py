@@ -5,13 +5,25 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Sequence
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from glob import has_magic
 from pathlib import Path
 
+from proml_kedro.atomic import write_whole
 from proml_kedro.errors import UserError, did_you_mean
 
-_HASHED_BYTES = 256 << 20
+_LARGE = 64 << 20
+"""Bytes of a file above which its digest is remembered; those of others are read as fast."""
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds without a change after which a digest is remembered."""
+
+_KNOWN: ContextVar[dict[str, str] | None] = ContextVar("digests", default=None)
+"""State of a file → digest of its content, while :func:`remembering`."""
 
 
 def locate(key: str, source: str, base_path: Path) -> list[Path]:
@@ -63,15 +75,53 @@ def _nearby(path: Path) -> str:
 
 
 def fingerprint_of(files: Sequence[Path]) -> str:
-    """Return a digest of files: of their content up to 256 MB in all, beyond that of size and change time."""
-    by_content = sum(file.stat().st_size for file in files) <= _HASHED_BYTES
+    """Return a digest of the names and the content of files."""
     digest = hashlib.sha256()
     for file in files:
-        state = file.stat()
-        digest.update(f"{file.name}\0{state.st_size}\0".encode())
-        if by_content:
-            with file.open("rb") as content:
-                digest.update(hashlib.file_digest(content, "sha256").digest())
-        else:
-            digest.update(str(state.st_mtime_ns).encode())
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        digest.update(bytes.fromhex(_content_digest(file)))
     return digest.hexdigest()
+
+
+@contextmanager
+def remembering(memory: Path) -> Iterator[None]:
+    """Let digests of large files be remembered in a file, and taken from it while the files stay what they are.
+
+    A file stays what it is while its inode, size, and the moments of its last change of content and of state stay. The
+    latter no program can set, so that a file which was replaced by one of equal size and date is read again.
+
+    Args:
+        memory: Where they are remembered; nothing is where it cannot be written.
+    """
+    known = _read(memory)
+    token, before = _KNOWN.set(known), dict(known)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+        if known != before:
+            with suppress(OSError, UserError):
+                memory.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(memory, json.dumps(known))
+
+
+def _read(memory: Path) -> dict[str, str]:
+    try:
+        return {str(key): str(digest) for key, digest in json.loads(memory.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _content_digest(file: Path) -> str:
+    state, known = file.stat(), _KNOWN.get()
+    moments = (state.st_mtime_ns, state.st_ctime_ns)
+    key = f"{state.st_dev} {state.st_ino} {state.st_size} {moments}"
+    if known is not None and len(found := known.get(key, "")) == 64:
+        return found
+    begun = time.time_ns()
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    is_settled = max(moments) < begun - _SETTLED  # a clock that ticks slowly may not tell a write just after this one
+    if known is not None and state.st_size > _LARGE and is_settled:
+        known[key] = digest
+    return digest

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
+from proml_kedro.engine.allowed import tables_read
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec.order import CircleError, in_order
@@ -26,7 +25,7 @@ def reading_order(session: Session, tables: Mapping[str, TableSpec]) -> dict[str
     mistakes = []
     for name, table in tables.items():
         try:
-            reads[name] = [_declared(one, tables) for one in _tables_of(session, table.query)] if table.query else []
+            reads[name] = [_declared(one, tables) for one in tables_read(session, table.query)] if table.query else []
         except ValueError as error:
             mistakes.append(Mistake(f"problem.tables.{name}.query", str(error)))
     if mistakes:
@@ -44,30 +43,3 @@ def _declared(name: str, tables: Mapping[str, TableSpec]) -> str:
     if found is None:
         raise ValueError(f"{unknown('table', name, tables).rstrip()} Files are declared as tables of their own.")
     return found
-
-
-def _tables_of(session: Session, query: str) -> list[str]:
-    """The names after FROM, except those that the query defines itself.
-
-    Raises:
-        ValueError: It is not one query.
-    """
-    text = session.rows("SELECT json_serialize_sql(?)", [query])[0][0]
-    tree = json.loads(text)
-    if tree["error"]:
-        raise ValueError(f"is no query: {tree['error_message']}")
-    if len(tree["statements"]) != 1:
-        raise ValueError(f"holds {len(tree['statements'])} queries, not one")
-    own = {one["key"] for node in _nodes(tree) for one in (node.get("cte_map") or {}).get("map", ())}
-    used = [node["table_name"] for node in _nodes(tree) if node.get("type") == "BASE_TABLE"]
-    return [name for name in dict.fromkeys(used) if name not in own]
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict):
-        yield tree
-        for one in tree.values():
-            yield from _nodes(one)
-    elif isinstance(tree, list):
-        for one in tree:
-            yield from _nodes(one)

@@ -10,7 +10,7 @@ from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.labels import check_labels, kept, label_columns
 from proml_kedro.features.training.requested import RequestFeature, check_requested
-from proml_kedro.features.views.keys import key_types
+from proml_kedro.features.views.keys import keys_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.training_set import DAY, EVENT_TIMESTAMP, EXAMPLE_ID, RESERVED, SPLIT, TIMESTAMP
 
@@ -73,11 +73,10 @@ def examples_sql(problem: ProblemSpec, requested: Sequence[RequestFeature], tabl
         tables: The problem's tables.
     """
     examples = problem.examples
-    types = key_types(problem, tables)
     moment = quote(examples.timestamp)
     selected = [
         f"row_number() OVER (ORDER BY file_row_number) - 1 AS {EXAMPLE_ID}",
-        *(f"CAST({quote(name)} AS {types[name]}) AS {quote(name)}" for name in examples.entities),
+        *(f"{sql} AS {quote(name)}" for name, sql in keys_sql(tables, examples.table, examples.entities).items()),
         f"{moment} AS {TIMESTAMP}",
         f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS {EVENT_TIMESTAMP}",
         f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS {DAY}",

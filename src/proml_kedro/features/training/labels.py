@@ -61,11 +61,11 @@ def _not_a(sorts: set[str], type_: str, expression: str) -> str:
 
 def label_columns(problem: ProblemSpec) -> dict[str, str]:
     """Return the columns of a training set that hold labels and what goes with them: name → SQL over the examples."""
-    columns = {LABEL: f"CAST({enclosed(problem.label.expression)} AS FLOAT)"}
+    columns = {LABEL: f"CAST({enclosed(problem.label.expression)} AS DOUBLE)"}
     if problem.examples.weight is not None:
-        columns[WEIGHT] = f"CAST({enclosed(problem.examples.weight)} AS FLOAT)"
+        columns[WEIGHT] = f"CAST({enclosed(problem.examples.weight)} AS DOUBLE)"
     if problem.examples.group is not None:
         columns[GROUP] = quote(problem.examples.group)
     for name, expression in problem.auxiliary_labels.items():
-        columns[auxiliary(name)] = f"CAST({enclosed(expression)} AS FLOAT)"
+        columns[auxiliary(name)] = f"CAST({enclosed(expression)} AS DOUBLE)"
     return columns

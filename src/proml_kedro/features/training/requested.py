@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,10 @@ def request_features(features: FeaturesSpec, names: Sequence[str]) -> list[Reque
 def check_requested(requested: Sequence[RequestFeature], examples: Relation) -> Iterator[Mistake]:
     """Find expressions that do not work over the examples' table."""
     for one in requested:
-        _, mistake = examples.check_expression(one.expression, one.key)
+        type_, mistake = examples.check_expression(one.expression, one.key)
+        if type_ and one.dtype == "int":
+            with suppress(EngineError):  # said once the values are computed
+                mistake = examples.check_whole(one.expression, type_, one.key)
         if mistake:
             yield mistake
 

@@ -42,9 +42,9 @@ def build_training_set(
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
     0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
-    features are read), ``day``, ``split``, ``label`` (float32), and a column ``view.feature`` for each feature, for a
-    vector a list of float32. Where the problem has them there are ``weight`` (float32), ``group``, and ``label.name``
-    (float32) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
+    features are read), ``day``, ``split``, ``label`` (float64), and a column ``view.feature`` for each feature, for a
+    vector a list of float32. Where the problem has them there are ``weight`` (float64), ``group``, and ``label.name``
+    (float64) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
 
     Args:
         problem: The problem.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from proml_kedro.engine.duckdb import explain, is_moment, number, quote, sql_type
 from proml_kedro.engine.errors import EngineError
@@ -19,7 +20,7 @@ def source_of(view: FeatureViewSpec) -> FeatureSource:
 
 
 def check_view(name: str, view: FeatureViewSpec, relation: Relation) -> Iterator[Mistake]:
-    """Find what does not work, without reading a row.
+    """Find what does not work. Rows are read only for whole numbers that could have a fraction.
 
     Args:
         name: The view.
@@ -38,11 +39,25 @@ def check_view(name: str, view: FeatureViewSpec, relation: Relation) -> Iterator
             yield Mistake(f"{key}.source.event_time", f"'{source.event_time}' is {type_}, not a timestamp")
     for field, feature in view.features.items():
         for part, expression in _expressions(field, feature):
-            place = f"{key}.features.{field}{part}"
-            type_, mistake = relation.check_expression(expression, place)
-            wrong = _wrong_type(feature, type_) if part == ".expression" and type_ else None
-            if mistake or wrong:
-                yield mistake or Mistake(place, wrong or "")
+            mistake = _check_expression(feature, f"{key}.features.{field}", part, expression, relation)
+            if mistake:
+                yield mistake
+
+
+def _check_expression(
+    feature: ColumnFeature | WindowFeature, key: str, part: str, expression: str, relation: Relation
+) -> Mistake | None:
+    place = key + part
+    type_, mistake = relation.check_expression(expression, place)
+    if mistake or type_ is None:
+        return mistake
+    wrong = _wrong_type(feature, type_) if part == ".expression" else None
+    if wrong:
+        return Mistake(place, wrong)
+    if feature.dtype == "int" and isinstance(feature, ColumnFeature):
+        with suppress(EngineError):  # said once the values are computed
+            return relation.check_whole(expression, type_, place)
+    return None
 
 
 def _wrong_type(feature: ColumnFeature | WindowFeature, type_: str) -> str | None:

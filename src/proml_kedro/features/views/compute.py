@@ -13,7 +13,7 @@ from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.views.check import blame, check_view, source_of, value_of
-from proml_kedro.features.views.keys import key_types
+from proml_kedro.features.views.keys import keys_sql
 from proml_kedro.features.views.windows import known_at, needs_order, snapshot_sql
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -48,13 +48,13 @@ def compute_views(
     views = {name: view for name, view in features.views.items() if view.is_stored}
     with connect(hardware, folder) as session:
         read = Tables(session, tables)
-        keys = key_types(problem, read)
         sources = {name: read.relation(source_of(view).table) for name, view in views.items()}
         mistakes = [one for name, view in views.items() for one in check_view(name, view, sources[name])]
         if mistakes:
             raise UserError(*mistakes)
         for name, view in views.items():
-            _View(name, view, {one: keys[one] for one in view.key}).write(read, Tables(session, folder))
+            keys = keys_sql(read, source_of(view).table, view.key)
+            _View(name, view, keys).write(read, Tables(session, folder))
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class _View:
     Attributes:
         name: Its name.
         view: What it is.
-        keys: Its key columns with their SQL types.
+        keys: Its key columns, each with its value in SQL.
     """
 
     name: str
@@ -101,7 +101,7 @@ class _View:
         source = source_of(self.view)
         known = known_at(source) if source.event_time else _ALWAYS
         by = ", ".join(quote(name) for name in self.keys)
-        columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in self.keys.items()]
+        columns = [f"{sql} AS {quote(name)}" for name, sql in self.keys.items()]
         columns += [f"{known} AS {EVENT_TIMESTAMP}", f"{known} AS {CREATED_TIMESTAMP}"]
         columns += [f"{value_of(field, one)} AS {quote(field)}" for field, one in self.view.features.items()]
         present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in [*self.keys, EVENT_TIMESTAMP])

@@ -1,24 +1,21 @@
-"""The type that an entity's key has in every table."""
+"""The type that an entity's key has in every table, as it was decided when the tables were read."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
+from proml_kedro.features.tables.keys import key_sql
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.spec.problem import ProblemSpec
-
-_WHOLE = r"U?(TINYINT|SMALLINT|INTEGER|BIGINT)|HUGEINT"
+from proml_kedro.results import TablesFacts
 
 
-def key_types(problem: ProblemSpec, tables: Tables) -> dict[str, str]:
-    """Return the SQL type of each entity's key: whole numbers ``BIGINT``, all else ``VARCHAR``.
+def keys_sql(tables: Tables, table: str, entities: Sequence[str]) -> dict[str, str]:
+    """Return the value of each key in the rows of a table, in SQL; null where a row is nobody's.
 
     Args:
-        problem: The problem.
-        tables: Its tables.
+        tables: The problem's tables.
+        table: The table; it has the columns.
+        entities: The keys.
     """
-    examples = tables.relation(problem.examples.table)
-    return {
-        name: "BIGINT" if re.fullmatch(_WHOLE, examples.type_of(name) or "") else "VARCHAR"
-        for name in problem.examples.entities
-    }
+    facts, schema = TablesFacts.read(tables.folder).keys, tables.relation(table)
+    return {name: key_sql(name, table, facts[name], schema.type_of(name) or "") for name in entities}

@@ -27,7 +27,7 @@ def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) 
         view: The view.
         relation: The table of events, as it stands after FROM. It has a column ``file_row_number`` if
             :func:`needs_order` says so.
-        keys: The view's key columns with the SQL type to give them.
+        keys: The view's key columns, each with its value in SQL; null for a row that is nobody's.
 
     Returns:
         A SELECT of the keys, ``event_timestamp`` and ``created_timestamp`` (``TIMESTAMPTZ``, both the tick), and of
@@ -91,14 +91,14 @@ def _events_sql(
     """The events, each with the tick it is first counted at, in microseconds, and what it gives to every feature."""
     assert not isinstance(view.source, str)  # noqa: S101 - for the type checker: windowed views have a table
     hop = microseconds(view.snapshot)
-    columns = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in keys.items()]
+    columns = [f"{sql} AS {quote(name)}" for name, sql in keys.items()]
     columns.append(f"{floor_sql('__known', hop)} + {hop} AS __tick")
     if any(feature.reads_known for feature in features.values()):
         columns.append("__known")
     if needs_order(view):
         columns.append("file_row_number AS __position")
     columns += [f"{feature.value_sql()} AS __v{i}" for i, feature in enumerate(features.values())]
-    present = " AND ".join(f"{quote(name)} IS NOT NULL" for name in keys)
+    present = " AND ".join(f"{sql} IS NOT NULL" for sql in keys.values())
     return (
         f"SELECT {', '.join(columns)} FROM (SELECT *, epoch_us({known_at(view.source)}) AS __known FROM {relation}) "
         f"WHERE __known IS NOT NULL AND {present}"

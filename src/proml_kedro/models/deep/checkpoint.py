@@ -58,7 +58,7 @@ class Checkpoint:
                 state = json.loads(str(arrays["state"]))
                 values = [arrays[f"variable{number}"] for number in range(len(self._variables))]
                 best = [arrays[f"best{number}"] for number in range(state["best"])]
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile):
             logger.warning("%s cannot be read; training starts anew", self._file)
             return 0, [], []
         if state["facts"] != self._facts or any(

@@ -58,6 +58,7 @@ class Deep(Component):
         self._layout = lay_out(self.spec.features, dtypes)
         self._heads: dict[str, Head] = self.spec.all_heads()
         self._epochs = 0
+        self._calibrated: dict[str, HeadState] = {}
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
         """Train until the validation period stops improving, then refit on both periods if that is asked for.
@@ -76,9 +77,8 @@ class Deep(Component):
         history = self._fit([train], validation, training.epochs, context)
         self._epochs = best_epoch(history) if history else training.epochs
         if training.refit and context.final and history:
-            learned = self._fitted.learned
             again = replace(context, checkpoints=context.checkpoints and context.checkpoints / "refit")
-            self._fit([train, validation], None, self._epochs, again, calibrated=learned)
+            self._fit([train, validation], None, self._epochs, again)
 
     def _fit(
         self,
@@ -86,9 +86,8 @@ class Deep(Component):
         validation: Examples | None,
         epochs: int,
         context: FitContext,
-        calibrated: Mapping[str, HeadState] | None = None,
     ) -> list[float]:
-        """Fit once, and return how the epochs were judged; what was ``calibrated`` before is kept."""
+        """Fit once, and return how the epochs were judged; without ``validation``, calibrations are kept."""
         import keras
 
         statistics = learn(batches_of(train, self.inputs), self._layout, context.key)
@@ -100,33 +99,39 @@ class Deep(Component):
         heads = [(self._heads[name], starts.learned[name]) for name in self._heads]
         task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy)
         with _folder_of_parts(context.checkpoints) as folder:
-            packed = self._pack(train, fitted, folder / "train")
+            packed = self._pack(train, fitted, heads, folder / "train")
             judge = None
             if validation is not None:
-                watched = self._pack([validation], fitted, folder / "validation")
+                watched = self._pack([validation], fitted, heads, folder / "validation")
                 judge = Judge(fitted.model, task.heads, watched, stopping_metric(self.spec))
             stops = judge if self.spec.training.early_stopping else None
             facts = json.dumps([self.spec.model_dump(mode="json"), context.seed, len(packed), epochs])
             history = train_network(task, packed, stops, epochs, context.checkpoints, facts)
-            learned = self._calibrate(calibrated or fitted.learned, judge)
+            if judge is not None:
+                self._calibrated = dict(self._calibrate(fitted.learned, judge))
+            learned = {name: {**own, **self._calibrated.get(name, {})} for name, own in fitted.learned.items()}
         rebuild = strategy.num_replicas_in_sync > 1 or context.hardware.mixed_precision
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
 
-    def _pack(self, examples: Sequence[Examples], fitted: FittedNetwork, folder: Path) -> ExampleParts:
+    def _pack(
+        self,
+        examples: Sequence[Examples],
+        fitted: FittedNetwork,
+        heads: Sequence[tuple[Head, HeadState]],
+        folder: Path,
+    ) -> ExampleParts:
         rows = self.spec.training.rows_in_memory
-        return pack(examples, self.inputs, list(self._heads.values()), fitted.preprocess, rows, folder)
+        return pack(examples, self.inputs, heads, fitted.preprocess, rows, folder)
 
-    def _calibrate(self, learned: Mapping[str, HeadState], judge: Judge | None) -> dict[str, HeadState]:
-        """Calibrate the heads by the validation period, if there is one."""
-        found = dict(learned)
-        if judge is None:
-            return found
+    def _calibrate(self, learned: Mapping[str, HeadState], judge: Judge) -> Iterator[tuple[str, HeadState]]:
+        """Calibrate the heads by the validation period; yields what that changes of what each has learned."""
         for position, (margins, (name, head)) in enumerate(zip(judge.margins(), self._heads.items(), strict=True)):
-            known = ~np.isnan(judge.labels[:, position])
+            label = judge.label_of(position)
+            known = ~np.isnan(label)
             if known.any():
-                found[name] = head.calibrate(judge.labels[known, position], margins[known], found[name])
-        return found
+                after = head.calibrate(label[known], margins[known], learned[name])
+                yield name, {key: value for key, value in after.items() if value != learned[name][key]}
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Compute the outputs of each head, and what is exposed."""

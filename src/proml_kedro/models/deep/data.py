@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns, Examples, Input
-from proml_kedro.models.deep.heads import Head
+from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.labels import labels_of
 from proml_kedro.models.deep.preprocess import Preprocess
 
@@ -24,7 +24,7 @@ class PackedExamples:
     Attributes:
         numbers: float32 of shape (n, width).
         ids: int32 of shape (n, columns).
-        labels: float32 of shape (n, heads), NaN where not known.
+        labels: float32 of shape (n, heads), each less the origin of its head, NaN where not known.
         weight: float32 of shape (n,).
         group: int64 of shape (n,); empty when there are no groups.
     """
@@ -85,7 +85,7 @@ def batches_of(examples: Sequence[Examples], inputs: Sequence[Input]) -> Iterato
 def pack(
     examples: Sequence[Examples],
     inputs: Sequence[Input],
-    heads: Sequence[Head],
+    heads: Sequence[tuple[Head, HeadState]],
     preprocess: Preprocess,
     rows: int,
     folder: Path,
@@ -95,12 +95,12 @@ def pack(
     Args:
         examples: One set after the other.
         inputs: What the network reads of them.
-        heads: What is learned, for the labels.
+        heads: What is learned, for the labels, each with what it learned before training.
         preprocess: From columns to matrices.
         rows: Largest number of examples in memory at once.
         folder: Where parts are written when there are more examples; it is made when it is needed.
     """
-    labels, weight, group = labels_of(examples, heads), _weight(examples), _group(examples)
+    labels, weight, group = _labels(examples, heads), _weight(examples), _group(examples)
     total = len(labels)
     files: list[Path] = []
     lengths: list[int] = []
@@ -116,9 +116,14 @@ def pack(
     return ExampleParts(files, lengths)
 
 
+def _labels(examples: Sequence[Examples], heads: Sequence[tuple[Head, HeadState]]) -> npt.NDArray[np.float32]:
+    origins = np.array([head.origin(learned) for head, learned in heads])
+    return np.asarray(labels_of(examples, [head for head, _ in heads]) - origins, np.float32)
+
+
 def _weight(examples: Sequence[Examples]) -> npt.NDArray[np.float32]:
     parts = [np.ones(len(one), np.float32) if one.weight is None else one.weight for one in examples]
-    return np.concatenate(parts)
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:

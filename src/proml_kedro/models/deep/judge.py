@@ -29,7 +29,7 @@ class Judge:
         by: Position of the head that counts, and its metric; None for the loss of all heads.
 
     Attributes:
-        labels: float32 of shape (n, heads), NaN where not known.
+        labels: float32 of shape (n, heads), each less the origin of its head, NaN where not known.
     """
 
     def __init__(
@@ -55,11 +55,16 @@ class Judge:
         if metric == "loss":
             return -self._loss(margins, range(len(self._heads)) if position is None else [position])
         head, learned = self._heads[position or 0]
-        label = self.labels[:, position or 0]
+        label = self.label_of(position or 0)
         known = ~np.isnan(label)
         outputs = head.finish(margins[position or 0][known].astype(np.float64), learned)
         function, output = METRICS[metric]
         return function(label[known], np.asarray(outputs[head.gives.index(output)]), self._group[known])
+
+    def label_of(self, position: int) -> Array:
+        """Return the labels of a head, as they are; float64 of shape (n,), NaN where not known."""
+        head, learned = self._heads[position]
+        return self.labels[:, position].astype(np.float64) + head.origin(learned)
 
     def margins(self) -> list[Array]:
         """Compute the present margins of each head, shape (n, units)."""

@@ -14,6 +14,9 @@ from proml_kedro.models.deep.check_heads import find_metric
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.spec import DeepSpec
 
+_MOST_LOST = 0.01
+"""Largest error of a label in single precision, as a share of its deviation."""
+
 
 @dataclass(frozen=True)
 class HeadStarts:
@@ -28,13 +31,13 @@ class HeadStarts:
     learned: dict[str, HeadState]
 
 
-def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArray[np.float32]:
+def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArray[np.float64]:
     """Collect the label of each head, shape (n, heads), NaN where not known."""
     columns = [
         np.concatenate([one.label if head.label is None else one.labels[head.label] for one in examples])
         for head in heads
     ]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def begin_heads(spec: DeepSpec, train: Sequence[Examples], key: str) -> HeadStarts:
@@ -46,7 +49,7 @@ def begin_heads(spec: DeepSpec, train: Sequence[Examples], key: str) -> HeadStar
         key: Of the component, for errors.
 
     Raises:
-        UserError: A label is not what its head learns, or no row has it.
+        UserError: A label is not what its head learns, no row has it, or single precision is too coarse for it.
     """
     heads = spec.all_heads()
     labels = labels_of(train, list(heads.values()))
@@ -61,6 +64,11 @@ def begin_heads(spec: DeepSpec, train: Sequence[Examples], key: str) -> HeadStar
         except ValueError as error:
             whose = f"the label {head.label}" if head.label else "the label"
             raise UserError.at(f"{here}.loss", f"{whose} {error}") from error
+        exact = known - head.origin(starts.learned[name])
+        lost, deviation = float(np.abs(exact - exact.astype(np.float32)).max()), float(known.std())
+        if lost > _MOST_LOST * deviation:
+            message = f"would learn labels rounded by up to {lost:.3g}, and they deviate by {deviation:.3g} only"
+            raise UserError.at(f"{here}.loss", f"'{head.loss}' {message}; move them nearer to 0")
     return starts
 
 

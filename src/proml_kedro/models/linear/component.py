@@ -44,8 +44,8 @@ class Linear(Component):
         self._task = context.task
         self._vocabularies = learn_vocabularies(examples.columns, self.inputs)
         self._learn_scale(examples.columns)
-        label = examples.label.astype(np.float64)
-        weight = np.ones(len(label)) if examples.weight is None else examples.weight.astype(np.float64)
+        label = examples.label
+        weight = np.ones(len(label)) if examples.weight is None else examples.weight
         self._coefficients, self._intercept = self._maximise(
             self._design(examples.columns), label, weight, context.seed
         )

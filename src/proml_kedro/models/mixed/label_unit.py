@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array
-from proml_kedro.models.mixed.encoding import Scale
 from proml_kedro.models.mixed.spec import Loss
 
 
@@ -29,15 +28,18 @@ class LabelUnit:
         """Measure labels.
 
         Args:
-            label: Shape (n,).
+            label: Shape (n,), finite.
             weight: Shape (n,), positive.
             loss: Only ``linear`` has a unit.
             centred: False when no intercept is estimated that could take up the mean, which is then not removed.
         """
         if loss != "linear":
             return cls()
-        scale = Scale.of(label, weight)
-        return cls(scale.mean if centred else 0.0, scale.deviation)
+        label = label.astype(np.float64)
+        mean = float(np.average(label, weights=weight))
+        deviation = float(np.sqrt(np.average((label - mean) ** 2, weights=weight)))
+        constant = deviation <= 1e-14 * abs(mean)  # what is left is rounding
+        return cls(mean if centred else 0.0, 1.0 if constant else deviation)
 
     def remove(self, label: Array) -> npt.NDArray[np.float64]:
         """Express labels in this unit; float64 of the same shape."""

@@ -41,6 +41,7 @@ class XGBoost(Component):
         self._booster: Any = None
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
+        self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
         """Grow trees until the validation period stops improving, then refit on both periods if that is asked for.
@@ -76,6 +77,9 @@ class XGBoost(Component):
     ) -> Any:
         import xgboost
 
+        self._origin = _origin_of(train) if context.task == "regression" else 0.0
+        if self._origin and "base_score" in params:
+            params = {**params, "base_score": params["base_score"] - self._origin}
         data = self._quantiles(train, params)
         watched = [(self._quantiles(validation, params, data), "validation")] if validation else []
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
@@ -98,7 +102,7 @@ class XGBoost(Component):
 
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
-            examples.label,
+            examples.label - self._origin,
             weight=weight_of_groups(examples) if self.spec.learns_order else examples.weight,
             qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
@@ -119,12 +123,12 @@ class XGBoost(Component):
     def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
         matrix = to_matrix(columns, self.inputs, self._vocabularies)
         margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
-        return np.asarray(margin, np.float64)
+        return np.asarray(margin, np.float64) + self._origin
 
     def save(self, folder: Path) -> None:
         """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
-        calibration = self._calibration
-        self._booster.set_attr(task=self._task, slope=repr(calibration.slope), offset=repr(calibration.offset))
+        learned = {**vars(self._calibration), "origin": self._origin}
+        self._booster.set_attr(task=self._task, **{name: repr(value) for name, value in learned.items()})
         self._booster.save_model(folder / "model.ubj")
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
         (folder / "categories.json").write_text(json.dumps(categories))
@@ -136,8 +140,9 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
-        task, slope, offset = (component._booster.attr(name) for name in ("task", "slope", "offset"))
-        component._task, component._calibration = task, Calibration(float(slope), float(offset))
+        component._task = component._booster.attr("task")
+        slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
+        component._calibration, component._origin = Calibration(slope, offset), origin
         categories = json.loads((folder / "categories.json").read_text())
         component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
         return component
@@ -151,6 +156,12 @@ class XGBoost(Component):
     def summary(self) -> dict[str, Any]:
         """Count the trees."""
         return {"trees": self._booster.num_boosted_rounds()}
+
+
+def _origin_of(examples: Examples) -> float:
+    """Compute the mean label by weight, from which trees that learn a number start."""
+    weight = examples.weight if examples.weight is not None and examples.weight.any() else None
+    return float(np.average(examples.label, weights=weight))
 
 
 def _bar(advance: Callable[[], None]) -> Any:

@@ -27,10 +27,10 @@ def by_group(examples: Examples) -> Examples:
         return together
     _, codes = np.unique(together.group, return_inverse=True)
     mean = np.bincount(codes, together.weight) / np.bincount(codes)
-    return Examples(together.columns, together.label, mean[codes].astype(np.float32), together.group, together.labels)
+    return Examples(together.columns, together.label, mean[codes], together.group, together.labels)
 
 
-def weight_of_groups(examples: Examples) -> npt.NDArray[np.float32] | None:
+def weight_of_groups(examples: Examples) -> npt.NDArray[np.float64] | None:
     """Weight of each group, for rows in the order of :func:`by_group`; None when all count 1."""
     if examples.weight is None or examples.group is None:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from shutil import copy2, copytree
-from typing import Any
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.errors import UserError
 from proml_kedro.results.names import table_file
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -14,22 +16,69 @@ from proml_kedro.workflow import recipes
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
 
+logger = logging.getLogger(__name__)
+
+_TRIES = 3
+"""How often sources that change while they are read are read."""
+
+
+class _ChangedError(Exception):
+    """Sources changed while they were read; ``str()`` of the error names their tables."""
+
 
 def ingest_tables(run: Run) -> Artifact:
-    """Read every source table into Parquet, with the columns derived from it; first generate what is generated."""
-    from proml_kedro.features.tables.read import read_tables
+    """Read every source table into Parquet, with the columns derived from it; first generate what is generated.
+
+    A source that changes while it is read is read again.
+
+    Raises:
+        UserError: It changes each time.
+    """
+    from proml_kedro.features.tables.files import remembering
 
     problem = run.spec.problem
     generated = _generate(run, problem.generator) if problem.generator else None
     located = _locate(problem, generated)
+    changed = ""
+    for _ in range(_TRIES):
+        with remembering(run.store.data_dir / "store" / "sources.json"):
+            try:
+                return _ingest(run, located, generated)
+            except _ChangedError as error:
+                changed = str(error)
+                logger.warning("%s changed while it was read; it is read again", changed)
+    message = f"{changed} changed each time it was read; run again when nobody writes it any more"
+    raise UserError.at("problem.tables", message)
+
+
+def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artifact:
+    """Read the tables of a problem whose sources are located.
+
+    Raises:
+        _ChangedError: A source is not what it was before it was read.
+    """
+    from proml_kedro.features.tables.read import read_tables
+
+    sources = _fingerprints(problem, run.base_path)
 
     def write(folder: Path) -> None:
-        read_tables(located, run.base_path, run.spec.hardware, folder)
+        try:
+            read_tables(problem, run.spec.features, run.base_path, run.spec.hardware, folder)
+        except UserError:
+            _refuse_changed(sources, _fingerprints(problem, run.base_path))  # half a file is no mistake of the user
+            raise
+        _refuse_changed(sources, _fingerprints(problem, run.base_path))
         if generated:
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
-    inputs = {"sources": _fingerprints(located, run.base_path), "generated": generated}
+    inputs = {"sources": sources, "generated": generated}
     return run.store.build(recipes.tables(run.spec), inputs, write, code=("features.tables", "==duckdb"))
+
+
+def _refuse_changed(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    changed = [f"'{name}'" for name in before if before[name] != after[name]]
+    if changed:
+        raise _ChangedError(f"the source of {', '.join(changed)}")
 
 
 def _generate(run: Run, generator: GeneratorSpec) -> Artifact:
@@ -52,7 +101,7 @@ def _locate(problem: ProblemSpec, generated: Artifact | None) -> ProblemSpec:
     return problem.with_sources({name: str(file) for name, file in files.items()})
 
 
-def _fingerprints(problem: ProblemSpec, base_path: Path) -> dict[str, Any]:
+def _fingerprints(problem: ProblemSpec, base_path: Path) -> dict[str, str]:
     """Fingerprint of each source, by table."""
     from proml_kedro.features.tables.read import source_fingerprint
 
@@ -87,21 +136,21 @@ def compute_features(run: Run, tables: Artifact) -> Artifact:
 
 
 def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
-    """Register the features with Feast, and join to each example what was known when it was to be predicted."""
+    """Join to each example what was known when it was to be predicted, and register the features with Feast."""
     spec, columns = run.spec, run.columns
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.feast.history import FeastHistory
-        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.feast.history import TablesHistory
         from proml_kedro.features.training.training_set import build_training_set as build
 
-        repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-        build(spec.problem, spec.features, columns, tables.path, FeastHistory(repository), spec.hardware, folder)
+        history = TablesHistory(spec.problem, spec.features, feature_tables.path, run.store.data_dir, spec.hardware)
+        build(spec.problem, spec.features, columns, tables.path, history, spec.hardware, folder)
 
-    register_features(run, feature_tables)
-    return run.store.build(
+    training_set = run.store.build(
         recipes.training_set(spec),
         {"tables": tables, "feature_tables": feature_tables},
         write,
         code=("features.training", "features.feast", "==duckdb", "==feast"),
     )
+    register_features(run, feature_tables)
+    return training_set

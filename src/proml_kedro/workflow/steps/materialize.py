@@ -1,85 +1,173 @@
-"""Feature tables → online store, as of the newest example; then a check that both say the same."""
+"""Feature tables → online store, as of the newest example; then a check that both say the same.
+
+The store is one for all models of a problem, and changes in place. Each step looks at the state it is in, with nobody
+else changing it meanwhile, and brings it to what this run is about.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.results import Consistency, OnlineValues
+from proml_kedro.atomic import write_whole
+from proml_kedro.digests import fingerprint
+from proml_kedro.results import Consistency, OnlineValues, UnreadableError
+from proml_kedro.results.json_file import JsonFile
 from proml_kedro.results.names import examples_file
-from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
-from proml_kedro.workflow.steps.register import register_features
+from proml_kedro.workflow.steps.register import feature_store_lock, registering
 
 if TYPE_CHECKING:
     from proml_kedro.features.online.store import OnlineStore
+
+logger = logging.getLogger(__name__)
 
 
 def materialize_features(run: Run, training_set: Artifact, feature_tables: Artifact) -> Artifact:
     """Put the values as of the newest example into the online store, for scoring by entity keys.
 
-    The store changes in place. The result says what it holds: the moment of each view, and a digest of its history.
+    The result says what the store holds: the moment of each view, and a digest of its history.
     """
-    spec, online = run.spec, _open_online(run)
-    place = run.store.data_dir / "feature_store" / spec.problem.name
-    stamp = Stamp(place / "materialized", place=place)  # one for all models: they share the store
-    inputs = {
-        "training_set": training_set,
-        "feature_tables": feature_tables,
-        "service": run.service_name,
-        "code": run.store.code_fingerprint("features.feast", "features.online"),
-        "online_store": spec.online_store,
-    }
-    if not (online.exists() and stamp.matches(inputs) and run.store.reuse):
-        register_features(run, feature_tables)  # another run may have been last
-        stamp.remove()
-        _materialize(run, training_set, feature_tables)
-        stamp.write(inputs)
-    held = {name: (one.until.isoformat(), one.history) for name, one in online.watermarks().items()}
+    filling = _Filling(run, training_set, feature_tables)
+    with feature_store_lock(run):
+        if not run.store.reuse or not filling.is_done():
+            filling.do(anew=not run.store.reuse)
+        held = _held(filling.online)
 
     def write(folder: Path) -> None:
         OnlineValues.of(held).write(folder)
 
-    return run.store.build(f"{spec.problem.name}/online_values", {"held": held}, write)
+    return run.store.build(f"{run.spec.problem.name}/online_values", {"held": held}, write)
 
 
-def _open_online(run: Run) -> OnlineStore:
-    from proml_kedro.features.online.open import open_store, store_place
-
-    project = run.spec.problem.name
-    return open_store(store_place(run.spec.online_store, project, run.store.data_dir), project)
-
-
-def _materialize(run: Run, training_set: Artifact, feature_tables: Artifact) -> None:
-    from proml_kedro.features.feast.materialize import materialize_new, views_of
-    from proml_kedro.features.feast.repository import open_repository
-    from proml_kedro.features.training.training_set import newest_moment
-
-    spec = run.spec
-    repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-    views = views_of(repository, run.service_name)
-    newest = newest_moment(examples_file(training_set.path))
-    materialize_new(repository, feature_tables.path, views, newest, spec.hardware, anew=not run.store.reuse)
-
-
-def check_online_values(run: Run, online_values: Artifact, feature_tables: Artifact) -> Artifact:
+def check_online_values(
+    run: Run, online_values: Artifact, training_set: Artifact, feature_tables: Artifact
+) -> Artifact:
     """Compare what training reads with what serving reads; see ``consistency.json``."""
-    spec, columns = run.spec, columns_read(run.spec, run.spec.model)
+    spec, columns, filling = (
+        run.spec,
+        columns_read(run.spec, run.spec.model),
+        _Filling(run, training_set, feature_tables),
+    )
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.feast.history import FeastHistory
-        from proml_kedro.features.feast.repository import open_repository
+        from proml_kedro.features.feast.history import TablesHistory
         from proml_kedro.features.online.consistency import FeatureSources, check_consistency
 
-        repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-        sources = FeatureSources(spec.features, FeastHistory(repository), _open_online(run))
-        watermarks = sources.online.watermarks()
-        moments = {name: one.until for name, one in watermarks.items() if name in spec.features.views}
-        compared = check_consistency(sources, columns, moments, feature_tables.path, spec.hardware)
+        tables = feature_tables.path
+        history = TablesHistory(spec.problem, spec.features, tables, run.store.data_dir, spec.hardware)
+        sources = FeatureSources(spec.features, history, filling.online)
+        moments = {name: one.until for name, one in filling.online.watermarks().items() if name in spec.features.views}
+        compared = check_consistency(sources, columns, moments, tables, spec.hardware)
         Consistency.summing(compared).write(folder)
 
     inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
     place = f"{spec.problem.name}/{spec.model.name}/consistency"
-    return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))
+    with feature_store_lock(run):
+        if not filling.is_done():  # another run has been here since
+            filling.do()
+        return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))
+
+
+def _held(online: OnlineStore) -> dict[str, tuple[str, str]]:
+    """Moment and digest of the history of each view that is complete."""
+    return {name: (one.until.isoformat(), one.history) for name, one in online.watermarks().items()}
+
+
+@dataclass(frozen=True)
+class _Filled(JsonFile):
+    """``materialized.json``: what the online store of a problem was last filled from, and what it held then.
+
+    Attributes:
+        made_from: Digest of what it was filled from.
+        held: As :func:`_held` returns it.
+    """
+
+    FILE = "materialized.json"
+
+    made_from: str
+    held: Mapping[str, tuple[str, str]]
+
+
+class _Filling:
+    """Filling of a problem's online store with the values of a run.
+
+    Args:
+        run: The run.
+        training_set: Whose newest example is the moment.
+        feature_tables: Where the values come from.
+
+    Attributes:
+        online: The store.
+    """
+
+    def __init__(self, run: Run, training_set: Artifact, feature_tables: Artifact) -> None:
+        from proml_kedro.features.online.open import open_store, store_place
+
+        self._run, self._training_set, self._feature_tables = run, training_set, feature_tables
+        project = run.spec.problem.name
+        self.online = open_store(store_place(run.spec.online_store, project, run.store.data_dir), project)
+        self._note = run.store.data_dir / "feature_store" / project  # one for all models: they share the store
+
+    def is_done(self) -> bool:
+        """Tell whether the store holds what this run puts there, unchanged: every row is looked at."""
+        filled = self._filled()
+        if filled is None or filled.made_from != self._made_from() or self._lost(filled):
+            return False
+        return filled.held.keys() >= set(self._run.stored_views)
+
+    def do(self, anew: bool = False) -> None:
+        """Fill the store; views that are as they were written get only what is new, unless all is to be done anew."""
+        from proml_kedro.features.feast.materialize import materialize_new
+        from proml_kedro.features.training.training_set import newest_moment
+
+        run, filled = self._run, self._filled()
+        lost = self._lost(filled) if filled else []
+        if lost:
+            names = ", ".join(f"'{one}'" for one in lost)
+            logger.warning(
+                "the online store does not hold what was written of %s: it is filled again, without rows "
+                "that were pushed",
+                names,
+            )
+        for one in (self._training_set, self._feature_tables):
+            run.store.verify(one)
+        (self._note / _Filled.FILE).unlink(missing_ok=True)
+        newest = newest_moment(examples_file(self._training_set.path))
+        with registering(run, self._feature_tables) as repository:
+            views, tables = run.stored_views, self._feature_tables.path
+            materialize_new(repository, tables, views, newest, run.spec.hardware, anew)
+        others = {name: what for name, what in filled.held.items() if name not in run.stored_views} if filled else {}
+        declared = {name: what for name, what in others.items() if name in run.spec.features.views}
+        made = _Filled(self._made_from(), {**_held(self.online), **declared})  # what others lose, they are to find
+        write_whole(self._note / _Filled.FILE, json.dumps(made.as_dict()))
+
+    def _filled(self) -> _Filled | None:
+        """Return what was noted when the store was filled last; None when nothing was, or the note is damaged."""
+        try:
+            return _Filled.read(self._note)
+        except UnreadableError:
+            return None
+
+    def _lost(self, filled: _Filled) -> list[str]:
+        """List the views of this run that the store should hold and does not, all and unchanged."""
+        held, views = _held(self.online), [one for one in self._run.stored_views if one in filled.held]
+        return [one for one in views if held.get(one) != filled.held[one] or not self.online.is_as_written(one)]
+
+    def _made_from(self) -> str:
+        run = self._run
+        return fingerprint(
+            {
+                "training_set": self._training_set,
+                "feature_tables": self._feature_tables,
+                "service": run.service_name,
+                "code": run.store.code_fingerprint("features.feast", "features.online"),
+                "online_store": run.spec.online_store,
+            }
+        )

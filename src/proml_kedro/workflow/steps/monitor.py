@@ -5,18 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
+from proml_kedro.errors import UserError
 from proml_kedro.results.names import DRIFT_SUMMARY, REPORTS, examples_file
 from proml_kedro.workflow.code import model_code, own_code_of
 from proml_kedro.workflow.run import Run
 
 
 def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Artifact:
-    """Check every input of the model and its score, and write the verdict beside Evidently's report."""
+    """Check every input of the model and its score, and write the verdict beside Evidently's report.
+
+    Raises:
+        UserError: The file of current rows changed while it was read.
+    """
     from proml_kedro.health.read_current import file_fingerprint
     from proml_kedro.health.report import show_in_ci
 
     spec, monitoring = run.spec, run.spec.monitoring
     path = run.base_path / monitoring.current.path if monitoring.current.path else None
+    current = file_fingerprint(path) if path else None
+
+    def write(folder: Path) -> None:
+        _write(run, training_set, trained_model, path, folder)
+        if path and file_fingerprint(path) != current:
+            raise UserError.at("monitoring.current.path", f"'{path}' changed while it was read; run again")
 
     drift = run.store.build(
         f"{spec.problem.name}/{spec.model.name}/drift",
@@ -24,12 +35,12 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
             "training_set": training_set,
             "model": trained_model,
             "monitoring": monitoring,
-            "current": file_fingerprint(path) if path else None,
+            "current": current,
             "on_demand": {name: view for name, view in spec.features.views.items() if view.is_on_demand},
             "seed": spec.seed,
             **own_code_of(monitoring),
         },
-        lambda folder: _write(run, training_set, trained_model, path, folder),
+        write,
         code=("health", "workflow/steps/monitor.py", "==evidently", *model_code(spec.model)),
     )
     show_in_ci(drift.file(DRIFT_SUMMARY))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from shutil import copyfile
+from typing import Any
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.atomic import cannot_write, lock_beside, point
+from proml_kedro.atomic import cannot_write, disk_full, lock_beside, temporary_beside
 from proml_kedro.locks import take
 from proml_kedro.stamps import Stamp
 from proml_kedro.workflow.run import Run
@@ -20,45 +23,96 @@ logger = logging.getLogger(__name__)
 def register_features(run: Run, feature_tables: Artifact) -> None:
     """Register the features, and those that the model reads, with Feast, unless that was done last.
 
-    The registry holds the place of the newest feature tables, which leads to those of this run from now on.
+    The registry is for people and for Feast's own commands; no run reads from it what it computes with.
     """
-    tables = run.places.at("feature_tables")
-    tables.parent.mkdir(parents=True, exist_ok=True)
-    point(tables, feature_tables.path)
-    spec, folder = run.spec, run.store.data_dir / "feature_store"
-    stamp = Stamp(folder / spec.problem.name / "registered", place=folder / "registry.db")
-    registered = {
-        "features": spec.features,
-        "columns": run.columns,
-        "service": run.service_name,
-        "place": str(tables.parent.resolve() / tables.name),  # the registry holds absolute paths
-        "online_store": spec.online_store,
-    }
-    if stamp.matches(registered):
-        return
-    with _locked(folder / "registry.db"):
-        stamp.remove()
-        _register(run, tables)
-        stamp.write(registered)
-
-
-def _register(run: Run, tables: Path) -> None:
-    from proml_kedro.features.feast.repository import open_repository, register
-
-    spec = run.spec
-    repository = open_repository(spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store)
-    register(repository, spec.problem, spec.features, run.service_name, run.columns, tables)
+    with feature_store_lock(run):
+        if not _Registered(run, feature_tables).is_current():
+            with registering(run, feature_tables):
+                pass
 
 
 @contextmanager
-def _locked(registry: Path) -> Iterator[None]:
-    """Let one thread or process at a time change the registry: Feast reads it, and writes it back whole."""
+def feature_store_lock(run: Run) -> Iterator[None]:
+    """Let one thread or process at a time change the registry, and fill online stores, of a data folder."""
+    registry = _registry(run)
     with cannot_write(registry):
         registry.parent.mkdir(parents=True, exist_ok=True)
-        waiting = partial(logger.info, "another run is registering its features; waiting for that one")
+        waiting = partial(logger.info, "another run registers or materializes its features; waiting for that one")
         lock = take(lock_beside(registry), waiting)
     try:
         yield
     finally:
         if lock:
             lock.release()
+
+
+@contextmanager
+def registering(run: Run, feature_tables: Artifact) -> Iterator[Any]:
+    """Open a repository of Feast in which the run's features are registered, and nobody else's change meanwhile.
+
+    It is a copy: when the block ends it takes the place of the registry at once, so that a kill or a full disk leaves
+    the old one. The caller holds :func:`feature_store_lock`.
+    """
+    from proml_kedro.features.feast.repository import is_registry, open_repository, register
+
+    spec, registry, noted = run.spec, _registry(run), _Registered(run, feature_tables)
+    copy = temporary_beside(registry)
+    try:
+        with disk_full(registry):
+            if registry.exists():
+                copyfile(registry, copy)
+                if not is_registry(copy):
+                    logger.warning("%s is damaged; it is made anew, for other problems by their next runs", registry)
+                    copy.unlink()
+            repository = open_repository(
+                spec.problem, spec.features, run.store.data_dir, spec.hardware, spec.online_store, copy
+            )
+            register(repository, spec.problem, spec.features, run.service_name, run.columns, feature_tables.path)
+            yield repository
+            noted.forget()
+            copy.replace(registry)
+            noted.write()
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _registry(run: Run) -> Path:
+    return run.store.data_dir / "feature_store" / "registry.db"
+
+
+class _Registered:
+    """Note of what a problem has registered last, and of what the registry held when a run had written it.
+
+    Args:
+        run: The run.
+        feature_tables: Its feature tables.
+    """
+
+    def __init__(self, run: Run, feature_tables: Artifact) -> None:
+        self._registry = _registry(run)
+        folder = self._registry.parent
+        self._written = Stamp(folder / "registry.written", place=self._registry)
+        self._stamp = Stamp(folder / run.spec.problem.name / "registered", place=self._registry)
+        self._inputs = {
+            "features": run.spec.features,
+            "columns": run.columns,
+            "service": run.service_name,
+            "tables": str(feature_tables.path.resolve()),  # the registry holds absolute paths
+            "online_store": run.spec.online_store,
+        }
+
+    def is_current(self) -> bool:
+        """Tell whether this was registered last, and the registry is what a run has written."""
+        return self._stamp.matches(self._inputs) and self._written.matches(self._content())
+
+    def forget(self) -> None:
+        """Forget it, before the registry is replaced."""
+        self._stamp.remove()
+
+    def write(self) -> None:
+        """Note it."""
+        self._written.write(self._content())
+        self._stamp.write(self._inputs)
+
+    def _content(self) -> dict[str, str]:
+        return {"sha256": hashlib.sha256(self._registry.read_bytes()).hexdigest()}

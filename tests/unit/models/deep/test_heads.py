@@ -18,9 +18,10 @@ def make(**config):
 
 
 def loss(head, label, margin, weight=None, learned=None):
-    label, margin = np.asarray(label, np.float32), np.asarray(margin, np.float32)
-    weight = np.ones_like(label) if weight is None else np.asarray(weight, np.float32)
+    label, margin = np.asarray(label, np.float64), np.asarray(margin, np.float32)
     learned = head.begin(label[~np.isnan(label)])[1] if learned is None else learned
+    label = np.asarray(label - head.origin(learned), np.float32)
+    weight = np.ones_like(label) if weight is None else np.asarray(weight, np.float32)
     return float(head.loss_of(label, margin, weight, learned))
 
 

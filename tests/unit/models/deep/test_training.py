@@ -98,13 +98,15 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, capl
     assert margin(again) == pytest.approx(margin(resumed), abs=1e-6)
 
 
-def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"PK half a file"], ids=["empty", "half"])
+def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path, damage, caplog):
     context = replace(CONTEXT, checkpoints=tmp_path)
     fitted(config(), context=context)
     other = config(epochs=3)
     assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
-    (tmp_path / "checkpoint.npz").write_bytes(b"PK half a file")
+    (tmp_path / "checkpoint.npz").write_bytes(damage)
     assert margin(fitted(other, context=context)) == pytest.approx(plain_margin(epochs=3), abs=1e-6)
+    assert "checkpoint.npz cannot be read; training starts anew" in caplog.text
 
 
 def in_parquet(file, examples, split):
@@ -209,14 +211,32 @@ def test_a_weight_counts_as_often_as_rows():
     [
         ({"loss": "binary", "label": "price"}, 7.5, "net.head.loss: the label price is not a truth value"),
         ({"loss": "poisson", "label": "price"}, -1, "net.head.loss: the label price is not a count"),
+        (
+            {"loss": "poisson", "label": "price"},
+            [2**30, 2**30 + 1],
+            "'poisson' would learn labels rounded",
+        ),
         ({"loss": "squared", "label": "price"}, np.nan, "net.head.label: no row of the training period has this label"),
     ],
 )
 def test_a_label_that_does_not_fit_is_one_line(head, label, message):
-    examples = replace(make_examples(50, 1), labels={"price": np.full(50, label, np.float32)})
+    examples = replace(make_examples(50, 1), labels={"price": np.resize(np.array(label, np.float64), 50)})
     with pytest.raises(UserError, match=message) as caught:
         fitted(config({"head": {"of": "deep", **head}}), examples, examples)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_far_from_0_are_learned_and_a_refit_starts_from_the_mean_of_both_periods():
+    train, check = make_examples(600, 1, task="regression"), make_examples(600, 2, task="regression")
+    train, check = replace(train, label=train.label + 1.7e9), replace(check, label=check.label + 1.7e9 + 1000)
+    context = replace(CONTEXT, task="regression")
+    head = {"head": {"of": "deep", "loss": "squared"}}
+    once = fitted(config(head, early_stopping={"patience": 3}, refit=False), train, check, context)
+    both = fitted(config(head, early_stopping={"patience": 3}, refit=True), train, check, context)
+    first, second = (one.score(train.columns)["mean"] for one in (once, both))
+    assert first.mean() == pytest.approx(train.label.mean(), abs=0.5)
+    assert np.corrcoef(first - 1.7e9, train.label - 1.7e9)[0, 1] > 0.5
+    assert second.mean() == pytest.approx((train.label.mean() + check.label.mean()) / 2, abs=100)
 
 
 DEVICES = """

@@ -287,3 +287,25 @@ def test_a_checkpoint_of_other_data_is_not_used(tmp_path, caplog, monkeypatch):
             component.fit(replace(examples, label=label), examples.take(slice(0, 0)), context(checkpoints=tmp_path))
     assert (tmp_path / "state.npz").exists()
     assert "going on" not in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK half a file", None], ids=["empty", "half", "flipped"])
+def test_a_damaged_checkpoint_is_said_and_the_fit_starts_anew(tmp_path, caplog, monkeypatch, damage):
+    monkeypatch.setattr(checkpoint.Checkpoint.__init__, "__defaults__", (0.0,))
+    monkeypatch.setattr(checkpoint.Checkpoint, "remove", lambda self: None)
+    examples = make_examples(500)
+    spec = MixedSpec.model_validate(
+        {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": EFFECTS}
+    )
+
+    def fitted():
+        component = Mixed(spec, INPUTS)
+        component.fit(examples, examples.take(slice(0, 0)), context(checkpoints=tmp_path))
+        return component.score(examples.columns)["margin"]
+
+    whole, file = fitted(), tmp_path / "state.npz"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content if damage is None else damage)
+    np.testing.assert_array_equal(fitted(), whole)
+    assert "state.npz cannot be read; the fit starts anew" in caplog.text

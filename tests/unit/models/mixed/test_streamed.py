@@ -253,6 +253,16 @@ def test_a_killed_fit_goes_on(place, there, kept, tmp_path, never_killed, monkey
     np.testing.assert_allclose(found.effects.means, never_killed.effects.means, atol=2e-3)
 
 
+@pytest.mark.parametrize("file", ["partition.json", "progress.json"])
+def test_a_damaged_note_of_a_killed_fit_is_said_and_the_fit_starts_anew(tmp_path, caplog, file):
+    examples, folder = make_visits(4000, 300), tmp_path / "fit"
+    whole = fit_streamed(MODEL, [examples], estimated(), 1, folder, **EXACT)
+    (folder / file).write_text("")
+    again = fit_streamed(MODEL, [examples], estimated(), 1, folder, **EXACT)
+    np.testing.assert_allclose(again.mean, whole.mean, atol=1e-4)
+    assert f"{file} cannot be read; the fit starts anew" in caplog.text
+
+
 EFFECT = {"entity": "member", "features": ["intercept", "visit.a", "visit.b"]}
 SPEC = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "offset": "visit.o", "fixed": ["visit.a"]}
 

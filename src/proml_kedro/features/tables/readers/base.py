@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from proml_kedro.engine.duckdb import find, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
-from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.files import fingerprint_of, locate
+from proml_kedro.features.tables.text import PLAIN, Numbers
 from proml_kedro.spec.table import TableSpec
 
 if TYPE_CHECKING:
@@ -61,8 +60,9 @@ class TableReader(TableSpec):
     """Whether several files can be one table."""
     reads_files: ClassVar[bool] = True
     """Whether sources are files; if not, :meth:`fetch` and :meth:`fingerprint` are to be overridden."""
-    applies_types: ClassVar[bool] = False
-    """Whether :meth:`relation` gives columns their declared types; they are cast otherwise."""
+    is_text: ClassVar[bool] = False
+    """Whether all columns of :meth:`relation` are text whose types the source does not say. They are then declared, or
+    guessed by all cells; from a reader that knows types, text stays text where nothing else is declared."""
 
     @classmethod
     def claims(cls, source: str) -> bool:
@@ -92,7 +92,12 @@ class TableReader(TableSpec):
 
         Raises:
             EngineError: They cannot be read.
+            UserError: So too, with a key inside of the table.
         """
+
+    def numbers(self) -> Numbers:
+        """Return how numbers are written in text."""
+        return PLAIN
 
     def fingerprint(self, source: Source) -> str:
         """Return a digest that differs when the source holds something else.
@@ -124,29 +129,3 @@ class TableReader(TableSpec):
             rows: Columns ``n`` (int64), ``x`` (float64) and ``s`` (text), each with nulls; no text is empty or ``NA``.
             folder: Where to; ``source`` is relative to it.
         """
-
-
-def cast_columns(types: Mapping[str, str], relation: Relation) -> Relation:
-    """Return a relation with some columns cast to other SQL types."""
-    casts = [f"CAST({quote(name)} AS {type_}) AS {quote(name)}" for name, type_ in types.items()]
-    return replace_columns(casts, relation)
-
-
-def replace_columns(columns: Sequence[str], relation: Relation) -> Relation:
-    """Return a relation with some of its columns computed anew, each given as ``expression AS name``."""
-    return relation.select(f"* REPLACE ({', '.join(columns)})") if columns else relation
-
-
-def check_typed_columns(table: TableSpec, columns: Mapping[str, str], key: str) -> None:
-    """Check that the columns in the table's ``types`` exist.
-
-    Raises:
-        UserError: One does not.
-    """
-    mistakes = [
-        Mistake(f"{key}.types.{name}", unknown("column", name, columns))
-        for name in table.types
-        if find(name, columns) is None
-    ]
-    if mistakes:
-        raise UserError(*mistakes)

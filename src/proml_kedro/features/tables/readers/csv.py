@@ -1,66 +1,88 @@
-"""CSV: a file, perhaps compressed."""
+"""CSV: a file, perhaps packed, in any dialect and encoding."""
 
 from __future__ import annotations
 
-import re
-import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from proml_kedro.engine.duckdb import find
+from pydantic import Field
+
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import UserError
-from proml_kedro.features.tables.csv import broken_line, column_names, csv_sql
+from proml_kedro.features.tables.csv import Dialect, DialectError, explain_csv
+from proml_kedro.features.tables.plain import PACKED, PlainText, not_utf8
 from proml_kedro.features.tables.readers.base import Source, TableReader
+from proml_kedro.features.tables.text import Numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_Mark = Annotated[str, Field(min_length=1, max_length=1)]
+
 
 class CsvReader(TableReader):
-    """A CSV file with a header line, plain or in ``.gz`` or ``.zip``. Empty fields and ``NA`` are null.
+    """A CSV file, plain or in ``.gz``, ``.zst`` or ``.zip``, whose cells are text until their type is known.
 
-    The type of a column is read off the whole file, unless it is declared.
+    Empty fields and ``NA`` without quotes are null.
+
+    Attributes:
+        delimiter: What is between fields; found among comma, semicolon, tab and bar when left out.
+        header: Whether the first line has the columns' names.
+        names: Names of the columns, in place of those in the header.
+        quote: What stands around fields; empty where quotes mean nothing.
+        encoding: Such as ``latin-1`` or ``utf-16``; UTF-8, or what the file's first bytes say, when left out.
+        decimal: The mark before the fraction of numbers.
+        thousands: The mark between groups of three digits.
+        null_words: What stands for null, in quotes too, in place of ``NA``. An empty field always does.
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".csv.gz", ".csv.zip")
-    applies_types: ClassVar[bool] = True
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", *(f".csv{one}" for one in PACKED))
+    is_text: ClassVar[bool] = True
+
+    delimiter: _Mark | None = None
+    header: bool = True
+    names: Annotated[list[str], Field(min_length=1)] | None = None
+    quote: Annotated[str, Field(max_length=1)] = '"'
+    encoding: str | None = None
+    decimal: _Mark = "."
+    thousands: _Mark | None = None
+    null_words: list[str] | None = None
 
     @contextmanager
     def fetch(self, source: Source, folder: Path) -> Iterator[Sequence[Path]]:
-        """Give the file, unpacked if it is a zip archive."""
-        file = source.files()[0]
-        if file.suffix.lower() != ".zip":
-            yield [file]
-            return
-        unpacked = unpack(file, folder / f".{source.name}.csv", f"{source.key}.source")
+        """Give the file, or a copy that is unpacked and in UTF-8."""
+        copy = folder / f".{source.name}.csv"
         try:
-            yield [unpacked]
+            yield [PlainText(source.files()[0], source.key, self.encoding, quote=self.quote).write(copy)]
         finally:
-            unpacked.unlink()
+            copy.unlink(missing_ok=True)
 
     def relation(self, files: Sequence[Path], session: Session) -> Relation:
-        """Return the rows, each column with its final type."""
-        header = dict.fromkeys(column_names(files[0]), "VARCHAR")
-        declared = {name: type_ for name, type_ in self.types.items() if find(name, header)}
-        types = session.relation(csv_sql(files[0], declared, whole=True)).schema
-        return session.relation(csv_sql(files[0], types))
+        """Return the rows, all of them text."""
+        dialect = Dialect(self.delimiter, self.quote, self.header, self.names, self.null_words)
+        try:
+            return session.relation(dialect.sql(files[0]))
+        except DialectError as error:
+            raise UserError.at(error.key, str(error)) from error
+        except UnicodeDecodeError as error:
+            key, message = not_utf8(files[0]) or ("encoding", "it is not UTF-8")
+            raise UserError.at(key, message) from error
+
+    def numbers(self) -> Numbers:
+        """Return how numbers are written."""
+        return Numbers(self.decimal, self.thousands or "")
 
     def blame(self, error: EngineError, files: Sequence[Path], session: Session) -> tuple[str, str] | None:
-        """Find the line, and the column if a value is not of its type."""
-        text = str(error)
-        line, column = re.search(r"on Line: (\d+)", text), re.search(r'when converting column "(.+?)"', text)
-        if line and column:
-            type_ = re.search(r"to '([A-Z ]+)'", text)
-            message = f"line {line[1]}: the value of '{column[1]}' is no {type_[1] if type_ else 'such type'}"
-            return f"types.{column[1]}", message
-        broken = broken_line(session, files[0]) if "CSV" in text else None
-        return ("source", broken) if broken else None
+        """Find the line."""
+        if "unicode" in str(error) or "utf-8" in str(error):
+            return not_utf8(files[0])
+        found = explain_csv(error)
+        return ("source", found) if found else None
 
     @classmethod
     def sample(cls, rows: pa.Table, folder: Path) -> Mapping[str, Any]:
@@ -71,26 +93,3 @@ class CsvReader(TableReader):
         with zipfile.ZipFile(folder / "rows.csv.zip", "w") as archive:
             archive.write(folder / "rows.csv", "rows.csv")
         return {"source": "rows.csv.zip"}
-
-
-def unpack(archive: Path, target: Path, key: str) -> Path:
-    """Write the one CSV file of an archive to ``target``.
-
-    Args:
-        archive: A zip file.
-        target: Where to.
-        key: Where it is named in the configuration.
-
-    Raises:
-        UserError: It is damaged, or does not hold exactly one.
-    """
-    try:
-        with zipfile.ZipFile(archive) as content:
-            names = [one for one in content.namelist() if one.endswith(".csv") and not one.startswith("__MACOSX")]
-            if len(names) != 1:
-                raise UserError.at(key, f"'{archive.name}' holds {len(names)} CSV files, not one")
-            with content.open(names[0]) as packed, target.open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
-    except zipfile.BadZipFile as error:
-        raise UserError.at(key, f"'{archive.name}' is not a whole zip file") from error
-    return target

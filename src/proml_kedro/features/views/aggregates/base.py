@@ -8,8 +8,9 @@ turns them into changes of its own (:meth:`Aggregate.changes`).
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -151,8 +152,39 @@ class Aggregate(WindowFeature):
 
 
 def finite(value: str) -> str:
-    """Return a number in SQL, null when it is infinite. An infinite value would turn all windows into not-a-number."""
+    """Return a number in SQL, null when it is infinite: one infinite value makes a sum not-a-number."""
     return f"CASE WHEN isfinite({value}) THEN {value} END"
+
+
+def infinities(value: str) -> str:
+    """Return which infinities there are among values, as an SQL aggregate: 1 for plus, 2 for minus, 3 for both.
+
+    It is null where there are none. What is kept of a tick is put together by ``bit_or`` over a frame.
+    """
+    return f"bit_or(CASE {value} WHEN 'inf'::DOUBLE THEN 1 WHEN '-inf'::DOUBLE THEN 2 END)"
+
+
+def unless_infinite(marks: str, value: str, both: str = "'nan'::DOUBLE") -> str:
+    """Return what a frame makes of its finite values, or the infinity that it holds, in SQL.
+
+    Args:
+        marks: What :func:`infinities` finds in the frame.
+        value: What the finite values give.
+        both: What plus and minus infinity give: not-a-number, or null where that is not taken for 0.
+    """
+    return f"CASE {marks} WHEN 1 THEN 'inf'::DOUBLE WHEN 2 THEN '-inf'::DOUBLE WHEN 3 THEN {both} ELSE {value} END"
+
+
+def total(values: Iterable[float]) -> float:
+    """Add up without an error of rounding; infinite when a value is, not-a-number for both infinities."""
+    known = list(values)
+    return sum(known) if any(map(math.isinf, known)) else math.fsum(known)
+
+
+def is_value(value: str) -> str:
+    """Return a value of any type in SQL, null when it is not-a-number, which counts as missing everywhere."""
+    is_nan = f"typeof({value}) IN ('FLOAT', 'DOUBLE') AND isnan(TRY_CAST({value} AS DOUBLE))"
+    return f"CASE WHEN {is_nan} THEN NULL ELSE {value} END"
 
 
 def floor_sql(value: str, step: int) -> str:

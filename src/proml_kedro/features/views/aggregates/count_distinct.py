@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from proml_kedro.engine.duckdb import enclosed, microseconds
-from proml_kedro.features.views.aggregates.base import ALL_TIME, Aggregate, Event, Slot
+from proml_kedro.features.views.aggregates.base import ALL_TIME, Aggregate, Event, Slot, is_value
 from proml_kedro.spec.dtype import Dtype
 
 
@@ -31,7 +31,7 @@ class CountDistinct(Aggregate):
 
     def event_value(self) -> str:
         """Return the value as it is."""
-        return enclosed(self.expression or "")
+        return is_value(enclosed(self.expression or ""))
 
     def changes(self, slot: Slot, frames: Sequence[tuple[str, timedelta | None]]) -> str:
         """Say by how much the number of different values changes at a tick, in each window."""

@@ -8,13 +8,23 @@ them even and the other odd: two sums are enough, and each factor lies between 2
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from proml_kedro.engine.duckdb import microseconds
-from proml_kedro.features.views.aggregates.base import KNOWN, TICK, Aggregate, Event, Slot, finite, floor_sql
+from proml_kedro.features.views.aggregates.base import (
+    KNOWN,
+    TICK,
+    Aggregate,
+    Event,
+    Slot,
+    finite,
+    floor_sql,
+    infinities,
+    total,
+    unless_infinite,
+)
 from proml_kedro.spec.base import PositiveDuration, format_duration
 
 MEMORY_HALF_LIVES = 256
@@ -26,7 +36,7 @@ RENEWED_HALF_LIVES = 10
 
 
 class Decay(Aggregate):
-    """A sum in which an event counts half after each half-life. Infinite values take no part.
+    """A sum in which an event counts half after each half-life.
 
     Attributes:
         half_life: After how long an event counts half; not shorter than the view's snapshot.
@@ -49,16 +59,13 @@ class Decay(Aggregate):
             )
         super().check_snapshot(name, snapshot)
 
-    def event_value(self) -> str:
-        """Return the number, null when it is infinite."""
-        return finite(super().event_value())
-
     def partials(self, slot: Slot) -> Mapping[str, str]:
-        """Keep a sum relative to the end of the tick's block, apart for even and odd blocks."""
+        """Keep a sum relative to the end of the tick's block, apart for even and odd blocks, and the infinities."""
         half_life, block = self._units()
         start = floor_sql(TICK, block)
-        value = f"fsum({slot.value} * pow(2.0, ({KNOWN} - {start} - {block}) / {half_life}))"
-        return {f"p{parity}_": f"{value} FILTER (({start} // {block}) & 1 = {parity})" for parity in (0, 1)}
+        value = f"fsum({finite(slot.value)} * pow(2.0, ({KNOWN} - {start} - {block}) / {half_life}))"
+        sums = {f"p{parity}_": f"{value} FILTER (({start} // {block}) & 1 = {parity})" for parity in (0, 1)}
+        return {**sums, "i": infinities(slot.value)}
 
     def final(self, slot: Slot, frame: str) -> str:
         """Add the sums of even and odd blocks up, relative to the tick."""
@@ -70,7 +77,7 @@ class Decay(Aggregate):
             f" + CASE WHEN ({start} // {block}) & 1 = {parity} THEN {block} ELSE 0 END) / {half_life})"
             for parity in (0, 1)
         )
-        return " + ".join(terms)
+        return unless_infinite(f"bit_or({slot.column('i')}) OVER {frame}", " + ".join(terms))
 
     def reach(self, window: str) -> timedelta | None:
         """Return the window, but no more than events are remembered for."""
@@ -85,7 +92,7 @@ class Decay(Aggregate):
     def of_events(self, events: Sequence[Event], at: int) -> float:
         """Add up what is left of each event."""
         half_life, _ = self._units()
-        return math.fsum(one.value * 2.0 ** ((one.known - at) / half_life) for one in events)
+        return total(one.value * 2.0 ** ((one.known - at) / half_life) for one in events)
 
     def _units(self) -> tuple[int, int]:
         """The half-life and the length of a block, in microseconds."""

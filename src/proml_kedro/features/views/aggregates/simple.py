@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from proml_kedro.engine.duckdb import enclosed
-from proml_kedro.features.views.aggregates.base import Aggregate, Event, Slot
+from proml_kedro.features.views.aggregates.base import (
+    Aggregate,
+    Event,
+    Slot,
+    finite,
+    infinities,
+    is_value,
+    total,
+    unless_infinite,
+)
 from proml_kedro.spec.dtype import Dtype
 
 
@@ -27,7 +36,7 @@ class Count(Aggregate):
 
     def event_value(self) -> str:
         """Return the value as it is, or 1."""
-        return enclosed(self.expression) if self.expression else "1"
+        return is_value(enclosed(self.expression)) if self.expression else "1"
 
     def partials(self, slot: Slot) -> Mapping[str, str]:
         """Keep the count."""
@@ -43,7 +52,7 @@ class Count(Aggregate):
 
 
 class Sum(Aggregate):
-    """The sum of the values."""
+    """The sum of the values, as exact as one part in 10^15 of the sum of their sizes."""
 
     example: ClassVar[Mapping[str, Any]] = {"expression": "x"}
     is_zero_when_empty: ClassVar[bool] = True
@@ -51,16 +60,17 @@ class Sum(Aggregate):
     agg: Literal["sum"]
 
     def partials(self, slot: Slot) -> Mapping[str, str]:
-        """Keep the sum."""
-        return {"s": f"fsum({slot.value})"}
+        """Keep the sum of the finite values, and which infinities there are."""
+        return {"s": f"fsum({finite(slot.value)})", "i": infinities(slot.value)}
 
     def final(self, slot: Slot, frame: str) -> str:
         """Add the sums up."""
-        return f"coalesce(fsum({slot.column('s')}) OVER {frame}, 0.0)"
+        marks = f"bit_or({slot.column('i')}) OVER {frame}"
+        return unless_infinite(marks, f"coalesce(fsum({slot.column('s')}) OVER {frame}, 0.0)")
 
     def of_events(self, events: Sequence[Event], at: int) -> float:
         """Add up."""
-        return math.fsum(one.value for one in events)
+        return total(one.value for one in events)
 
 
 class Mean(Aggregate):
@@ -71,16 +81,21 @@ class Mean(Aggregate):
     agg: Literal["mean"]
 
     def partials(self, slot: Slot) -> Mapping[str, str]:
-        """Keep count and sum."""
-        return {"n": f"count({slot.value})", "s": f"fsum({slot.value})"}
+        """Keep count, sum of the finite values, and which infinities there are."""
+        parts = {"s": f"fsum({finite(slot.value)})", "i": infinities(slot.value)}
+        return {"n": f"count({slot.value})", **parts}
 
     def final(self, slot: Slot, frame: str) -> str:
         """Divide the sum by the count."""
-        return f"fsum({slot.column('s')}) OVER {frame} / nullif(sum({slot.column('n')}) OVER {frame}, 0)"
+        mean = f"fsum({slot.column('s')}) OVER {frame} / nullif(sum({slot.column('n')}) OVER {frame}, 0)"
+        return unless_infinite(f"bit_or({slot.column('i')}) OVER {frame}", mean, both="NULL")
 
     def of_events(self, events: Sequence[Event], at: int) -> float | None:
         """Divide the sum by the count."""
-        return math.fsum(one.value for one in events) / len(events) if events else None
+        if not events:
+            return None
+        mean = total(one.value for one in events) / len(events)
+        return None if math.isnan(mean) else mean
 
 
 class _Extreme(Aggregate):

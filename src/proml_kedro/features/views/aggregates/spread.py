@@ -13,11 +13,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from proml_kedro.features.views.aggregates.base import Aggregate, Event, Slot, finite
+from proml_kedro.features.views.aggregates.base import Aggregate, Event, Slot, finite, infinities
+
+_LARGEST = 1e150
 
 
 class Quantile(Aggregate):
-    """A quantile of the values. Between two values it is interpolated.
+    """A quantile of the values. Between two values it is interpolated; null between minus and plus infinity.
 
     Attributes:
         q: Which one: 0.5 is the median.
@@ -35,7 +37,7 @@ class Quantile(Aggregate):
 
     def final(self, slot: Slot, frame: str) -> str:
         """Take it from the events."""
-        return f"quantile_cont({slot.value}, {self.q}) OVER {frame}"
+        return f"nullif(quantile_cont({slot.value}, {self.q}) OVER {frame}, 'nan'::DOUBLE)"
 
     def of_events(self, events: Sequence[Event], at: int) -> float | None:
         """Sort and interpolate."""
@@ -46,11 +48,18 @@ class Quantile(Aggregate):
         low = math.floor(place)
         high = values[min(low + 1, len(values) - 1)]
         share = place - low
-        return float(values[low] if not share else values[low] + (high - values[low]) * share)
+        if not share or values[low] == high:
+            return float(values[low])
+        if math.isinf(values[low]):
+            return None if math.isinf(high) else float(values[low])
+        return float(values[low] + (high - values[low]) * share)
 
 
 class Std(Aggregate):
-    """The sample standard deviation of the finite values; null for fewer than two."""
+    """The sample standard deviation; null for fewer than two values, and where one is infinite.
+
+    A value beyond 1e150 counts as infinite, since its square is; a deviation below 1e-150 as 0.
+    """
 
     example: ClassVar[Mapping[str, Any]] = {"expression": "x"}
     from_events: ClassVar[bool] = True
@@ -58,13 +67,16 @@ class Std(Aggregate):
     agg: Literal["std"]
 
     def event_value(self) -> str:
-        """Return the number, null when it is infinite."""
-        return finite(super().event_value())
+        """Return the number, infinite when its square is."""
+        value = super().event_value()
+        return f"CASE WHEN abs({value}) > {_LARGEST} THEN sign({value}) * 'inf'::DOUBLE ELSE {value} END"
 
     def final(self, slot: Slot, frame: str) -> str:
         """Take it from the events."""
-        return f"stddev_samp({slot.value}) OVER {frame}"
+        none_is = f"{infinities(slot.value)} OVER {frame} IS NULL"
+        return f"CASE WHEN {none_is} THEN stddev_samp({finite(slot.value)}) OVER {frame} END"
 
     def of_events(self, events: Sequence[Event], at: int) -> float | None:
         """Sum squared differences from the mean."""
-        return statistics.stdev(one.value for one in events) if len(events) > 1 else None
+        values = [one.value for one in events]
+        return statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None

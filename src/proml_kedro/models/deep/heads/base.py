@@ -72,12 +72,21 @@ class Head(Spec):
             ValueError: It cannot learn these labels; the message is for the user.
         """
 
+    def origin(self, learned: HeadState) -> float:
+        """Return what is taken off labels before they become float32, so that nothing is lost of large ones.
+
+        Args:
+            learned: As :meth:`begin` returned it.
+        """
+        return 0.0
+
     @abstractmethod
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the loss of a batch, a TensorFlow scalar.
 
         Args:
-            label: Float tensor of shape (n,), NaN where not known; (lists, length) when :attr:`by_group`.
+            label: Float tensor of shape (n,), less :meth:`origin`, NaN where not known; (lists, length) when
+                :attr:`by_group`.
             margin: Float tensor of shape (n, units); (lists, length) when :attr:`by_group`.
             weight: Float tensor of the label's shape, not negative.
             learned: As :meth:`begin` returned it.

@@ -55,11 +55,15 @@ class Quantile(Head):
         gaps = np.maximum(np.diff([lowest, *others]), 1e-2)
         return [float(lowest), *np.log(np.expm1(gaps)).tolist()], {"center": center, "deviation": deviation}
 
+    def origin(self, learned: HeadState) -> float:
+        """Return the mean of the label."""
+        return learned["center"]
+
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the sum of the pinball losses."""
         import tensorflow as tf
 
-        target = (filled(label) - learned["center"]) / learned["deviation"]
+        target = filled(label) / learned["deviation"]
         difference = target[:, None] - self._rise(margin)
         levels = tf.constant(self.quantiles, difference.dtype)
         losses = tf.maximum(levels * difference, (levels - 1) * difference)

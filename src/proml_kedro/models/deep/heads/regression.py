@@ -34,9 +34,13 @@ class _Scaled(Head):
         deviation = float(label.std())
         return [0.0], {"center": float(label.mean()), "deviation": deviation or 1.0}
 
+    def origin(self, learned: HeadState) -> float:
+        """Return the mean of the label."""
+        return learned["center"]
+
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the mean of :meth:`penalty`."""
-        target = (filled(label) - learned["center"]) / learned["deviation"]
+        target = filled(label) / learned["deviation"]
         return weighted_mean(self.penalty(target - margin[:, 0], learned), label, weight)
 
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import time
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.memory.coefficients import Coefficients
 from proml_kedro.models.mixed.memory.design import Design
 from proml_kedro.models.mixed.memory.passes import Floats
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,21 +103,30 @@ class Checkpoint:
         self._fingerprint: str | None = None
 
     def load(self, state: FitState, covariances: Sequence[Covariance]) -> bool:
-        """Restore state, covariances and interactions; false when there is no file for these data and settings."""
+        """Restore state, covariances and interactions.
+
+        Returns:
+            Whether that was done: not when there is no file for these data and settings, or it is damaged.
+        """
         if not self._file.is_file():
             return False
-        with np.load(self._file, allow_pickle=False) as arrays:
-            plain = json.loads(str(arrays["plain"]))
-            if plain.pop("fingerprint") != self._own_fingerprint():
-                return False
-            state.history = plain["history"]
-            state.share, state.step_size, state.dispersion = plain["share"], plain["step_size"], plain["dispersion"]
-            for name, array in self._arrays(state):
-                array[...] = arrays[name]
-            for one, kept in zip(covariances, plain["covariances"], strict=True):
-                one.restore(kept)
-            for interaction, (change, sweeps) in zip(self._design.interactions, plain["interactions"], strict=True):
-                interaction.change, interaction.sweeps = change, sweeps
+        try:
+            with np.load(self._file, allow_pickle=False) as kept_arrays:
+                plain = json.loads(str(kept_arrays["plain"]))
+                arrays = {name: kept_arrays[name] for name in kept_arrays.files if name != "plain"}
+        except (OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile):
+            logger.warning("%s cannot be read; the fit starts anew", self._file)
+            return False
+        if plain.pop("fingerprint") != self._own_fingerprint():
+            return False
+        state.history = plain["history"]
+        state.share, state.step_size, state.dispersion = plain["share"], plain["step_size"], plain["dispersion"]
+        for name, array in self._arrays(state):
+            array[...] = arrays[name]
+        for one, kept in zip(covariances, plain["covariances"], strict=True):
+            one.restore(kept)
+        for interaction, (change, sweeps) in zip(self._design.interactions, plain["interactions"], strict=True):
+            interaction.change, interaction.sweeps = change, sweeps
         return True
 
     def save(self, state: FitState, covariances: Sequence[Covariance]) -> None:

@@ -78,7 +78,9 @@ class FitProblem:
             plan = EstimationPlan.without_previous(terms, len(label))
         else:
             plan = make_plan(spec, terms, previous, columns, hashes)
-        unit = LabelUnit.of(label, weight, loss, centred=not plan.fixed_locked)
+        # What is given comes off a number in float64: single precision holds what is left, not two large numbers.
+        given = terms.offset(columns) + plan.offset if loss == "linear" else 0.0
+        unit = LabelUnit.of(label - given, weight, loss, centred=not plan.fixed_locked)
         return cls(terms, columns, label, weight, loss, hashes, plan, unit, previous)
 
     def design(self, seed: int) -> Design:
@@ -92,9 +94,12 @@ class FitProblem:
         if plan.variances_locked:
             columns = {name: values[use] for name, values in columns.items()}
         numbers, categories = terms.fixed(columns), terms.category_codes(columns)
+        label, offset = self.label[use], terms.offset(columns) + plan.offset[use]
+        if self.loss == "linear":
+            label, offset = label - offset, np.zeros(len(label))
         observations = Observations(
-            unit.remove(self.label[use]),
-            (terms.offset(columns) + plan.offset[use]) / unit.deviation,
+            unit.remove(label),
+            offset / unit.deviation,
             self.weight[use],
             plan.variance[use] / unit.deviation**2,
         )
@@ -196,7 +201,8 @@ def hash_rows(terms: Terms, columns: Columns, label: Array, weight: Array) -> ro
     codes = [one for one, _ in terms.effect_codes(columns)]
     names = [row_hashes.of_keys(levels.keys) for levels in terms.effect_levels]
     slopes = [terms.slopes(columns, one) for one in terms.effects]
-    return row_hashes.of_rows([label, weight, *slopes], list(zip(codes, names, strict=True)))
+    rest = label - label.astype(np.float32)  # of a label that float32 rounds
+    return row_hashes.of_rows([label, rest, weight, *slopes], list(zip(codes, names, strict=True)))
 
 
 def among_active(codes: Array, levels: int, active: Array | None) -> tuple[npt.NDArray[np.int32], int]:

@@ -87,8 +87,9 @@ def fit(
         parts = pack_all(problem, folder, pool)
         index = EntityIndex.of(parts, problem.rows.longest, folder)
         file = folder / "progress.json"
-        if file.exists():
-            progress = Progress(**json.loads(file.read_text()))
+        known = _read(file)
+        if known is not None:
+            progress = Progress(**known)
             covariance.restore(progress.covariance_state)
             logger.info("going on after sweep %d", progress.sweeps)
         else:
@@ -140,19 +141,32 @@ def divide(problem: StreamedProblem, examples: Sequence[Examples], folder: Path)
     """Divide rows into parts, or find the parts of an earlier run."""
     file, target = folder / "partition.json", folder / "rows"
     count = sum(len(one) for one in examples)
-    if file.exists():
-        known = json.loads(file.read_text())
+    known = _read(file)
+    if known is not None:
         moments = [ColumnMoments(**one) for one in known.pop("moments")]
         return Partition(target, **known, moments=moments)
     shutil.rmtree(folder, ignore_errors=True)
     target.mkdir(parents=True)
     schema = problem.schema(examples)
     rows = partition(lambda: batches(examples, schema), schema.columns, schema.weighted, parts_for(count), target)
+    rows.origins = schema.origins
     content = {name: value for name, value in asdict(rows).items() if name != "folder"}
     temporary = file.with_suffix(".writing")
     temporary.write_text(json.dumps(content))
     temporary.rename(file)
     return rows
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """Read what an earlier process has noted; None when it has noted nothing, or that is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        logger.warning("%s cannot be read; the fit starts anew", file)
+        return None
+    return content
 
 
 def pack_all(problem: StandardisedProblem, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:

@@ -17,7 +17,7 @@ from proml_kedro.models.mixed.streamed.row_format import LINEAR, POISSON, form_o
 from proml_kedro.models.mixed.streamed.storage.encode import Floats, RowEncoder
 from proml_kedro.models.mixed.streamed.storage.entities import RowBounds
 from proml_kedro.models.mixed.streamed.storage.partition import ColumnMoments, Partition
-from proml_kedro.models.mixed.streamed.storage.read import RowSchema
+from proml_kedro.models.mixed.streamed.storage.read import RowSchema, first_mean
 
 _INTERCEPT_PENALTY = 1e-4  # as in the engine for data in memory
 
@@ -61,7 +61,14 @@ class StreamedProblem:
     def schema(self, examples: Sequence[Examples]) -> RowSchema:
         """Return what is read of each row; rows have weights where all examples have."""
         weighted = all(one.weight is not None for one in examples)
-        return RowSchema(self.entity, self.offset, self.exposure, self.numbers, weighted)
+        return RowSchema(self.entity, self.offset, self.exposure, self.numbers, weighted, self._origins(examples))
+
+    def _origins(self, examples: Sequence[Examples]) -> tuple[float, float]:
+        if self.loss != "linear":
+            return 0.0, 0.0
+        label = np.concatenate([one.label[np.isfinite(one.label)] for one in examples])
+        offset = first_mean(examples[0], self.offset) if self.offset else 0.0
+        return offset, float(label.mean()) if len(label) else 0.0
 
     def penalties(self) -> Array:
         """Return the precision of each feature's fixed coefficient, infinite where there is none; shape (d,)."""
@@ -94,7 +101,10 @@ class StandardisedProblem:
         own = dict(zip(problem.numbers, map(self._scale, numbers), strict=True))
         self.scales = {name: _as_before(scale, (scales or {}).get(name, scale)) for name, scale in own.items()}
         label = self._scale(self._label)
-        self.unit = LabelUnit(label.mean, label.deviation) if self.form == LINEAR else LabelUnit()
+        # In rows, a margin is less by the difference of the origins.
+        self._rows_unit = LabelUnit(label.mean, label.deviation) if self.form == LINEAR else LabelUnit()
+        offset, of_label = rows.origins
+        self.unit = LabelUnit(self._rows_unit.mean + of_label - offset, self._rows_unit.deviation)
 
     def _scale(self, moments: ColumnMoments) -> Scale:
         total = self._label.count  # every row has a label
@@ -116,7 +126,7 @@ class StandardisedProblem:
             columns.append(-1 if name == INTERCEPT else 1 + self.problem.numbers.index(name))
             means.append(scale.mean)
             factors.append(1.0 / scale.deviation)
-        unit = self.unit.mean, self.unit.deviation
+        unit = self._rows_unit.mean, self._rows_unit.deviation
         arrays = np.array(columns, np.int64), np.array(means), np.array(factors)
         return RowEncoder(*arrays, self.form, self.rows.weighted, unit)
 

@@ -8,7 +8,7 @@ cache, and the first few parts are a random sample of the entities. Only one chu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ class Partition:
         longest: Bytes of the longest name.
         rows: Number of rows, those without an entity included.
         moments: Moments of each column of numbers.
+        origins: What was taken off offset and label, see :class:`.read.RowSchema`.
     """
 
     folder: Path
@@ -91,6 +92,7 @@ class Partition:
     longest: int = 0
     rows: int = 0
     moments: list[ColumnMoments] = field(default_factory=list)
+    origins: Sequence[float] = (0.0, 0.0)
 
     def read(self, part: int) -> tuple[Words, Floats, Floats]:
         """Read the names and numbers of the rows of a part, and the numbers of its rows without an entity.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.columns import as_numbers
+from proml_kedro.arrow_arrays import as_floats
 from proml_kedro.models.component import Array, Examples
 from proml_kedro.models.mixed.encoding import SEPARATOR
 from proml_kedro.models.mixed.streamed.storage.partition import RowBatch
@@ -27,6 +27,7 @@ class RowSchema:
         exposure: A numeric input whose logarithm is added to the offset, or None.
         numbers: Numeric inputs.
         weighted: Whether rows have weights.
+        origins: What is taken off offset and label before they become float32, so that nothing is lost of large ones.
     """
 
     entity: Sequence[str]
@@ -34,6 +35,7 @@ class RowSchema:
     exposure: str | None
     numbers: Sequence[str]
     weighted: bool
+    origins: tuple[float, float] = (0.0, 0.0)
 
     @property
     def columns(self) -> int:
@@ -59,11 +61,11 @@ def _batches(examples: Examples, schema: RowSchema) -> Iterator[RowBatch]:
         here = slice(first, first + len(names))
         values = np.zeros((schema.columns, len(names)), np.float32)
         if schema.offset is not None:
-            values[0] = _as_numbers(columns[schema.offset])
+            values[0] = _as_numbers(columns[schema.offset], schema.origins[0])
         for position, name in enumerate(schema.numbers, start=1):
             values[position] = _as_numbers(columns[name])
         label = values[len(schema.numbers) + 1]
-        label[:] = examples.label[here]
+        label[:] = examples.label[here] - schema.origins[1]
         counts = np.isfinite(label)
         if schema.weighted and examples.weight is not None:
             values[-1] = examples.weight[here]
@@ -115,9 +117,16 @@ def _joined(parts: list[Any]) -> Any:
     return pc.binary_join_element_wise(*(one.cast(text) for one in parts), pa.scalar(SEPARATOR, text))
 
 
-def _as_numbers(column: Any) -> Array:
-    import pyarrow as pa
+def first_mean(examples: Examples, name: str) -> float:
+    """Compute the mean of the finite values of a numeric input in the first rows; 0 where there is none."""
+    values = next((as_floats(part[name], "float64") for part in _parts(examples, [name])), np.zeros(0))
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
 
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    return as_numbers(column.to_numpy(zero_copy_only=False), "float32")
+
+def _as_numbers(column: Any, origin: float = 0.0) -> Array:
+    """Read a column as float32, less its origin; a missing number is 0 before that comes off."""
+    if not origin:
+        return as_floats(column, "float32")
+    values = as_floats(column, "float64")
+    return np.asarray(np.where(np.isfinite(values), values, 0.0) - origin, np.float32)

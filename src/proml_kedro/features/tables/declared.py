@@ -1,0 +1,131 @@
+"""What the configuration says of columns before a file is opened: types, moments and keys, and which words it uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from proml_kedro.engine.duckdb import TYPES
+from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature
+from proml_kedro.spec.problem import ProblemSpec
+
+_NAME = re.compile(r'"?([A-Za-z_][A-Za-z0-9_]*)"?')
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A type that a feature declares for a column.
+
+    Attributes:
+        type: SQL type.
+        by: The feature, as ``view.feature``.
+    """
+
+    type: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is declared of the columns of tables.
+
+    Attributes:
+        types: Table → column in lower case → its type.
+        moments: Table → column in lower case → the key that says that it is one.
+        keys: Entity → the tables that it is a key of, that of the examples first.
+    """
+
+    types: Mapping[str, Mapping[str, Declaration]] = field(default_factory=dict)
+    moments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for the recipe of tables."""
+        types = {
+            table: {name: [one.type, one.by] for name, one in columns.items()} for table, columns in self.types.items()
+        }
+        return {
+            "types": types,
+            "moments": dict(self.moments),
+            "keys": {name: list(one) for name, one in self.keys.items()},
+        }
+
+    def is_key(self, table: str, column: str) -> bool:
+        """Return whether a column of a table is named like an entity whose key it is."""
+        return any(name.lower() == column.lower() and table in tables for name, tables in self.keys.items())
+
+
+def declare(problem: ProblemSpec, features: FeaturesSpec | None) -> Declared:
+    """Collect what is declared.
+
+    Where views disagree on the type of a column, one is chosen that each of them can cast from.
+
+    Args:
+        problem: The problem.
+        features: Its features.
+    """
+    views = features.views if features else {}
+    types: dict[str, dict[str, Declaration]] = {}
+    moments: dict[str, dict[str, str]] = {
+        problem.examples.table: {problem.examples.timestamp.lower(): "problem.examples.timestamp"}
+    }
+    keys = {name: {problem.examples.table: None} for name in problem.examples.entities}
+    for name, view in views.items():
+        table = _table_of(view, problem)
+        if table is None:
+            continue
+        for column, one in _declared_by(name, view):
+            of_table = types.setdefault(table, {})
+            known = of_table.setdefault(column.lower(), one)
+            of_table[column.lower()] = known if known.type == one.type else _both(known, one)
+        if not isinstance(view.source, str):
+            if view.source.event_time:
+                place = f"features.{name}.source.event_time"
+                moments.setdefault(table, {}).setdefault(view.source.event_time.lower(), place)
+            for key in view.key:
+                keys.setdefault(key, {})[table] = None
+    return Declared(types, moments, {name: tuple(tables) for name, tables in keys.items()})
+
+
+def _both(first: Declaration, second: Declaration) -> Declaration:
+    """Whole numbers are numbers too, and all values are texts; truth values as numbers are left to the file."""
+    found = {first.type, second.type}
+    type_ = "BIGINT" if found == {"BIGINT", "DOUBLE"} else "VARCHAR" if "VARCHAR" in found else ""
+    return Declaration(type_, f"{first.by} and {second.by}")
+
+
+def _table_of(view: FeatureViewSpec, problem: ProblemSpec) -> str | None:
+    if isinstance(view.source, str):
+        return problem.examples.table if view.is_request else None
+    return view.source.table
+
+
+def _declared_by(name: str, view: FeatureViewSpec) -> Iterator[tuple[str, Declaration]]:
+    """Columns that are a feature's value as they stand, with the type that they must have for it."""
+    for feature, one in view.features.items():
+        match = _NAME.fullmatch(one.expression or (feature if isinstance(one, ColumnFeature) else ""))
+        type_ = TYPES.get(one.dtype) if isinstance(one, ColumnFeature) else one.event_type()
+        if match and match[1].lower() not in ("true", "false", "null") and type_ and type_ in TYPES.values():
+            yield match[1], Declaration(type_, f"{name}.{feature}")
+
+
+def words_used(problem: ProblemSpec, features: FeaturesSpec | None) -> frozenset[str]:
+    """Return every word, in lower case, of the SQL and the column names that a problem and its features hold."""
+    examples, label = problem.examples, problem.label
+    texts = [examples.timestamp, *examples.entities, examples.group, examples.weight, label.expression, label.drop_when]
+    texts += [*problem.auxiliary_labels.values(), *(column for column, _ in problem.split.columns())]
+    for table in problem.tables.values():
+        texts += [table.query, *table.columns.values()]
+    for view in (features.views if features else {}).values():
+        source = view.source
+        texts += [] if isinstance(source, str) else [source.event_time]
+        for name, one in view.features.items():
+            texts += [one.expression or name, one.filter if isinstance(one, WindowFeature) else None]
+    return frozenset(word for text in texts if text for word in re.findall(r"\w+", text.lower()))
+
+
+def is_used(column: str, words: frozenset[str]) -> bool:
+    """Return whether a column may be named among words of SQL, in lower case."""
+    return set(re.findall(r"\w+", column.lower())) <= words

@@ -1,0 +1,67 @@
+"""Whatever is flipped, cut off, emptied or deleted: the next run's results are those of an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proml_kedro import open_project
+from proml_kedro.artifacts import Artifact
+from proml_kedro.project import Project
+
+pytestmark = pytest.mark.e2e
+
+QUICK = (
+    "model.components.trees.num_boost_round=3",
+    "evaluation.baseline.components.linear.inputs=[visit.pages]",
+    "evaluation.compare.resamples=20",
+)
+READ = ("tables", "feature_tables", "training_set", "trained_model", "trained_baseline")
+"""Results that evaluation rests on."""
+
+
+def flip(file: Path) -> None:
+    """Flip one bit in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped": flip,
+    "emptied": lambda file: os.truncate(file, 0),
+    "truncated": lambda file: os.truncate(file, file.stat().st_size - 1),
+    "deleted": lambda file: file.unlink(),
+}
+
+
+@pytest.fixture
+def project(shop: Any) -> Project:
+    return open_project(shop.folder, f"data_dir={shop.data}", *QUICK)
+
+
+def contents(made: dict[str, Artifact]) -> dict[str, bytes]:
+    return {f"{name}/{file.name}": file.read_bytes() for name in made for file in _files(made[name].path)}
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("damage", [pytest.param(one, marks=[pytest.mark.slow][one == "flipped" :]) for one in DAMAGES])
+def test_each_file_of_each_result_in_turn(project: Project, caplog: pytest.LogCaptureFixture, damage: str) -> None:
+    made = project.run()
+    expected = contents(made)
+    files = [(name, file) for name in READ for file in _files(made[name].path)]
+    assert len(files) > 8
+    for name, file in files:
+        for later in list(made)[list(made).index(name) + 1 :]:
+            shutil.rmtree(made[later].path)  # so that the damaged result is read
+        DAMAGES[damage](file)
+        caplog.clear()
+        assert contents(project.run()) == expected, file
+        assert damage != "flipped" or f"'{file.relative_to(made[name].path)}' of" in caplog.text

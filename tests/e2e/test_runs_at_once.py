@@ -1,0 +1,151 @@
+"""Runs over one data folder do not disturb each other, wherever one begins while the other is at work."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proml_kedro import open_project
+from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.features.feast.history import TablesHistory
+from proml_kedro.project import Project
+from proml_kedro.results import Consistency
+from proml_kedro.workflow import Run
+from proml_kedro.workflow.plan import STEPS, needed_for
+from proml_kedro.workflow.steps import features
+
+pytestmark = pytest.mark.e2e
+
+OURS: tuple[str, ...] = ()
+OTHERS = {
+    "other values": ("features.orders.features.spent.expression=amount*1000",),
+    "other features": ("features.orders.features.spent.windows=[2d]", "remove_used_features=true"),
+    "another model": ("model=logistic",),
+    "the same": (),
+}
+WANTED = ("training_set", "consistency")
+
+
+def walk(project: Project) -> Iterator[dict[str, Artifact]]:
+    """Make results step by step; yields what is made, after each."""
+    run = Run(project.spec, ArtifactStore(project.data_dir, project.spec.reuse), project.base_path, project.places)
+    run.prepare()
+    made: dict[str, Artifact] = {}
+    for name in needed_for(WANTED):
+        step = STEPS[name]
+        made[name] = step.function(run, *(made[one] for one in step.inputs))
+        yield made
+
+
+def finish(steps: Iterator[dict[str, Artifact]]) -> dict[str, Artifact]:
+    *_, made = steps
+    return made
+
+
+def contents(made: dict[str, Artifact]) -> dict[str, bytes]:
+    """Every file of every result; of ``online_values``, which one run can leave further than the other, none."""
+    return {
+        f"{name}/{file.name}": file.read_bytes()
+        for name, artifact in made.items()
+        for file in sorted(artifact.path.iterdir())
+        if name != "online_values"
+    }
+
+
+def online(data: Path) -> dict[str, list[Any]]:
+    """All rows of the online store, by table."""
+    connection = sqlite3.connect(data / "feature_store" / "shop" / "online.db")
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'shop.%'")]
+    rows = {one: sorted(connection.execute(f'SELECT entity, moment, content FROM "{one}"')) for one in sorted(tables)}
+    connection.close()
+    return rows
+
+
+_ALONE: dict[tuple[str, ...], Any] = {}
+
+
+@pytest.fixture
+def alone(shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """What a configuration gives when nobody else is there: contents of its results, and of the online store."""
+
+    def look(overrides: tuple[str, ...]) -> Any:
+        if overrides not in _ALONE:
+            data = tmp_path_factory.mktemp("alone")
+            made = finish(walk(open_project(shop.folder, f"data_dir={data}", *overrides)))
+            _ALONE[overrides] = contents(made), online(data)
+        return _ALONE[overrides]
+
+    return look
+
+
+LAST = len(needed_for(WANTED)) - 1
+PLACES = [
+    pytest.param(name, after, marks=[] if (name, after) == ("other values", LAST) else [pytest.mark.slow])
+    for name in OTHERS
+    for after in range(1, LAST + 1)
+]
+
+
+@pytest.mark.parametrize(("other", "after"), PLACES)
+def test_another_run_between_two_steps(shop: Any, alone: Any, other: str, after: int) -> None:
+    mine = walk(open_project(shop.folder, f"data_dir={shop.data}", *OURS))
+    for _ in range(after):
+        next(mine)
+    theirs = finish(walk(open_project(shop.folder, f"data_dir={shop.data}", *OTHERS[other])))
+    made = finish(mine)
+    assert contents(made) == alone(OURS)[0]
+    assert contents(theirs) == alone(OTHERS[other])[0]
+    assert Consistency.read(made["consistency"].path).mismatches == 0
+    assert online(shop.data) == alone(OURS)[1], "what is looked at last is what ours has put there"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(TablesHistory, "join"), (features, "register_features")], ids=["join", "register"]
+)
+def test_another_run_inside_of_a_step(
+    shop: Any, alone: Any, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    """It registers other features, and fills the online store with their values, just before ours reads."""
+    overrides, whole, theirs = OTHERS["other values"], getattr(owner, name), []
+
+    def after_the_other(*arguments: Any, **options: Any) -> Any:
+        if not theirs:
+            theirs.append({})
+            theirs[0] |= finish(walk(open_project(shop.folder, f"data_dir={shop.data}", *overrides)))
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, after_the_other)
+    made = finish(walk(open_project(shop.folder, f"data_dir={shop.data}")))
+    assert contents(made) == alone(OURS)[0]
+    assert contents(theirs[0]) == alone(overrides)[0]
+    assert online(shop.data) == alone(OURS)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["other values", "other features", "the same"])
+def test_pairs_of_commands_at_once(shop: Any, alone: Any, other: str) -> None:
+    pipelines = "--pipelines=features,materialize"
+    pair = [
+        subprocess.Popen(
+            shop.command(*overrides, pipelines),
+            cwd=Path(__file__).parents[2],
+            env=os.environ,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for overrides in (OURS, OTHERS[other])
+    ]
+    for one in pair:
+        _, said = one.communicate(timeout=600)
+        assert one.returncode == 0, said
+    for overrides in (OURS, OTHERS[other]):
+        project = open_project(shop.folder, f"data_dir={shop.data}", *overrides)
+        made = finish(walk(project))
+        assert contents(made) == alone(overrides)[0], "what is taken over is what it alone would have made"
