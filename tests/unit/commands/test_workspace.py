@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from kedro_process import run_kedro
 from proml_kedro.commands.workspace import ProjectSource
 from proml_kedro.errors import UserError
 from proml_kedro.workspace.definition import as_yaml
-
-KEDRO = Path(sys.executable).with_name("kedro")
 
 
 def source_of(project: Any) -> ProjectSource:
