@@ -26,8 +26,8 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(VENV)/installed  ## Run everything on real flights: features, training, evaluation, packaging, monitoring
-	@$(BIN)/kedro run $(ARGS)
+run: $(VENV)/installed  ## Run everything on real flights: features, training, evaluation, monitoring, packaging
+	@$(BIN)/kedro run $(ARGS)$(if $(findstring --pipelines,$(ARGS)),, && $(BIN)/kedro run --pipelines=materialize,package $(ARGS))
 
 test: $(VENV)/installed ## Run the fast tests (ARGS="-m 'not soak'" for the slow ones too)
 	@$(PYTEST) --dist loadfile $(ARGS)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from proml_kedro.errors import masked
 
@@ -18,10 +19,26 @@ _SELECTIONS = (
 )
 """Options that say what of the pipelines is run."""
 
+_FLAGS = ("--async", "--only-missing-outputs")
+"""Options without a value behind them."""
+
 
 def run_again(*more: str) -> str:
-    """Return the command of this run without its choice of pipelines, and with more arguments."""
-    return _command("run", *_without_selection(), *more)
+    """Return the command of this run without its choice of pipelines, and with more arguments.
+
+    An override among them takes the place of one of the same key.
+    """
+    return _command("run", *_each_key_once([*_without_selection(), *more]))
+
+
+def is_set(key: str) -> bool:
+    """Tell whether an override of this key was typed."""
+    return any(_key(one) == key for one in _arguments() if _is_override(one))
+
+
+def repeats() -> bool:
+    """Tell whether the run repeats one from a file, whose configuration is taken whole and takes no overrides."""
+    return any(one.startswith("resolved=") or one.partition("=")[0] in ("--config", "-c") for one in _arguments())
 
 
 def workspace() -> str:
@@ -31,18 +48,45 @@ def workspace() -> str:
     for one in typed:
         if one in _PLACES:
             kept += [one, next(typed, "")]
-        elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or ("=" in one and not one.startswith("-")):
+        elif one.startswith(tuple(f"{place}=" for place in _PLACES)) or _is_override(one):
             kept.append(one)
-    return _command("workspace", *kept)
+    return _command("workspace", *_each_key_once(kept))
 
 
 def program(name: str) -> str:
-    """Return how a program of the environment is called from the project's folder."""
-    return name if os.environ.get("VIRTUAL_ENV") else f".venv/bin/{name}"
+    """Return how a program of this environment is called: by its name alone where the shell would find the same one."""
+    own = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if not own.exists() or (found and own.samefile(found)):
+        return name
+    here = Path.cwd()
+    return str(own.relative_to(here) if own.is_relative_to(here) else own)
 
 
 def _command(*arguments: str) -> str:
-    return shlex.join([program("kedro"), *map(masked, arguments)])
+    typed = Path(sys.argv[0]) if sys.argv else Path()
+    name = "proml_kedro" if "proml_kedro" in (typed.name, typed.parent.name) else "kedro"
+    return shlex.join([program(name), *map(masked, arguments)])
+
+
+def _each_key_once(arguments: Iterable[str]) -> list[str]:
+    """Leave out the overrides that a later one of the same key and sort replaces."""
+    kept: dict[str, str] = {}
+    before = ""
+    for one in arguments:
+        is_value = before.startswith("-") and "=" not in before and before not in _FLAGS
+        key = one.partition("=")[0] if _is_override(one) and not is_value else f"{len(kept)} {one}"
+        kept.pop(key, None)
+        kept[key] = before = one
+    return list(kept.values())
+
+
+def _is_override(argument: str) -> bool:
+    return ("=" in argument and not argument.startswith("-")) or argument.startswith("~")
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _without_selection() -> Iterator[str]:

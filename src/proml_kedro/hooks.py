@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,6 @@ class ProjectHooks:
             UserError: A device is not there, nothing can be written to the data folder, or there are no results of
                 this configuration that earlier pipelines make.
         """
-        warnings.simplefilter("ignore", ResourceWarning)  # Feast leaves files open, and Kedro shows every warning
         run: Run = catalog.load("run")
         try:
             run.prepare(writes=bool(pipeline.inputs() & {"run", "store"}))

@@ -8,6 +8,5 @@ from proml_kedro.pipelines import create_pipelines
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name; `kedro run` alone runs all of them in this order."""
-    pipelines = create_pipelines()
-    return {**pipelines, "__default__": sum(pipelines.values(), Pipeline([]))}
+    """Every pipeline by name; `kedro run` alone runs ``__default__``."""
+    return create_pipelines()

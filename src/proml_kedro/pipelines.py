@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro.workflow.plan import PIPELINES, STEPS
+from proml_kedro.workflow.plan import DEFAULT, PIPELINES, STEPS
 
 
 def create_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name; packaging fills the online store too, so that what is packaged can be served."""
+    """Every pipeline by name, and what is run when none is named; packaging makes the bundle too."""
     pipelines = {name: Pipeline([_node(result) for result in made]) for name, made in PIPELINES.items()}
-    return {**pipelines, "package": pipelines["package"] + pipelines["materialize"]}
+    return {
+        **pipelines,
+        "package": pipelines["bundle"] + pipelines["package"],
+        "__default__": sum((pipelines[name] for name in DEFAULT), Pipeline([])),
+    }
 
 
 def _node(result: str) -> Node:

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.command_line import program, run_again, workspace
+from proml_kedro.command_line import is_set, program, repeats, run_again, workspace
 from proml_kedro.results import Consistency, DriftResult, Metrics, Places
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
+from proml_kedro.workflow.plan import SERVED
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
 
@@ -31,8 +32,9 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # users may write [a] and :b:
     problem, model = run.problem.name, run.model.name
     console.print(Text.assemble("\n", (problem, "bold"), " · model ", (model, "bold")))
-    if "evaluation" in results:
-        metrics = Metrics.read(results["evaluation"].path)
+    metrics = Metrics.read(results["evaluation"].path) if "evaluation" in results else None
+    if metrics:
+        console.print(_verdict(metrics))
         console.print(_metrics(metrics, model))
         for line in _groups(metrics):
             console.print(line)
@@ -40,9 +42,20 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_drift(DriftResult.read(results["drift"].path)))
     if "consistency" in results:
         console.print(_consistency(Consistency.read(results["consistency"].path)))
-    for text in (*_reports(results, places), *_next(results, places, run.model)):
+    if metrics is None and "bundle" in results:  # what is packaged was evaluated by an earlier run
+        metrics = Metrics.read(results["bundle"].path)
+    worse = metrics is not None and metrics.verdict is not None and metrics.verdict.forbids_serving
+    for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
         console.print(text)
     console.print(_cost(seconds), style="dim")
+
+
+def _verdict(metrics: Metrics) -> Text:
+    """Say first what the metrics come to."""
+    if metrics.verdict is None:
+        return Text("no verdict: evaluated by an earlier version")
+    colours = {"better": "green", "worse": "red", "unclear worse": "yellow"}
+    return Text(metrics.verdict.in_words, colours.get(metrics.verdict.kind, "default"))
 
 
 def _metrics(result: Metrics, model: str) -> Table:
@@ -105,13 +118,17 @@ def _reports(results: Mapping[str, Artifact], places: Places) -> Iterator[str]:
             yield f"{title + ':':<12} {places.shown(name) / REPORTS[name]}"
 
 
-def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec) -> Iterator[str | Text]:
-    """Propose what to do next, as lines to copy."""
+def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec, worse: bool) -> Iterator[str | Text]:
+    """Propose what to do next, as lines to copy; never to serve a model that is worse than its baseline."""
     yield Text("Next", "bold")
-    if "bento" in results:
+    if "bento" in results and not worse:
         yield f"  serve it          {program('bentoml')} serve {shlex.quote(str(places.at('bento').absolute()))}"
-    if change := model.components[model.score].example_change:
-        yield f"  change the model  {run_again(f'model.components.{model.score}.{change}')}"
+    elif "bundle" in results and not worse:
+        yield f"  make it servable  {run_again('--pipelines=' + ','.join(SERVED))}"
+    key, _, value = (model.components[model.score].example_change or "").partition("=")
+    key = f"model.components.{model.score}.{key}"
+    if value and not is_set(key) and not repeats():
+        yield f"  change the model  {run_again(f'{key}={value}')}"
     yield f"  check for drift   {run_again('--pipelines=monitor')}"
     yield f"  look at it all    {workspace()}"
 

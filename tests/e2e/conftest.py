@@ -19,6 +19,7 @@ from kedro_process import run_kedro
 
 ROOT = Path(__file__).parents[2]
 KEDRO = Path(sys.executable).with_name("kedro")
+EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
 
 CONFIG = """\
 defaults:
@@ -146,7 +147,10 @@ def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     environment = {**os.environ, **shop.environment}
     done = subprocess.run(shop.command(), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
-    shop.environment["FINISHED_OUTPUT"] = done.stdout
+    packaged = shop.run("--pipelines=materialize,package")
+    assert packaged.returncode == 0, packaged.stderr
+    shop.environment |= {"FINISHED_OUTPUT": done.stdout, "PACKAGED_OUTPUT": packaged.stdout}
+    shop.environment |= {"FINISHED_ERRORS": done.stderr, "PACKAGED_ERRORS": packaged.stderr}
     yield shop
     log = Path(shop.environment["CONNECTIONS"])
     assert not log.exists(), log.read_text()  # nothing that a run has left behind calls home later

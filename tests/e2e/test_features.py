@@ -27,7 +27,7 @@ def features(shop, *arguments):
 
 
 def test_a_run_says_whether_serving_reads_what_training_reads(finished_shop):
-    assert "Online values: 0 of 2" in finished_shop.environment["FINISHED_OUTPUT"]
+    assert "Online values: 0 of 2" in finished_shop.environment["PACKAGED_OUTPUT"]
     result = json.loads((finished_shop.result("consistency") / "consistency.json").read_text())
     assert result["mismatches"] == 0
     assert result["present"] == 80 * 3, "customers × features"

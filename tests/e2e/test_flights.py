@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def flights(tmp_path_factory):
     """The data folder of a whole run, and what the run printed."""
     data = tmp_path_factory.mktemp("flights") / "data"
     done = subprocess.run(
-        [BIN / "kedro", "run", f"data_dir={data}"], cwd=ROOT, capture_output=True, text=True, timeout=900
+        [BIN / "kedro", "run", EVERYTHING, f"data_dir={data}"], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
     return data, done.stdout

@@ -54,6 +54,7 @@ def test_it_runs_where_there_is_no_checkout(wheel, shop, tmp_path):
     )  # fmt: skip
     assert where.stdout.startswith(str(site))
     command = [sys.executable, "-m", "proml_kedro", "run", "--conf-source", str(shop.conf), f"data_dir={shop.data}"]
+    command.append("--pipelines=features,train,evaluate,package")
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert (shop.result("bento") / "bento.yaml").is_file()

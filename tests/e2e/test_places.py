@@ -18,6 +18,7 @@ from proml_kedro.workspace.results import read_results, report_file
 
 pytestmark = pytest.mark.e2e
 
+EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
 MOVED = [f"catalog.{name}.filepath=${{data_dir}}/elsewhere/{name}" for name in NAMES]
 
 
@@ -52,7 +53,7 @@ def test_an_older_link_at_the_default_place_is_not_registered(shop: Any) -> None
 
 @pytest.mark.slow
 def test_every_result_can_be_moved_and_every_reader_finds_it(shop: Any) -> None:
-    done = shop.run(*MOVED)
+    done = shop.run(*MOVED, EVERYTHING)
     assert done.returncode == 0, done.stderr
     elsewhere = shop.data / "elsewhere"
     assert sorted(one.name for one in elsewhere.iterdir()) == sorted(NAMES)

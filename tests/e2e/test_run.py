@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_problem_of_ones_own_needs_yaml_only(finished_shop):
@@ -30,12 +32,36 @@ def test_the_summary_says_how_good_where_and_what_next(finished_shop):
         "auc",
         "linear",
         "interval, by day",
+        "xgboost is ",
         "Drift verdict",
-        "bentoml serve",
+        "kedro run --conf-source",
+        "--pipelines=materialize,package",
         "kedro workspace",
     ):
         assert words in output, words
+    assert output.index("xgboost is ") < output.index("interval, by day"), "the verdict comes first"
+    assert "bentoml serve" in finished_shop.environment["PACKAGED_OUTPUT"]
+    first, later = finished_shop.environment["FINISHED_ERRORS"], finished_shop.environment["PACKAGED_ERRORS"]
+    assert "Warning" not in first + later
+    for result in ("bento", "consistency"):
+        assert f"/{result}: computing" not in first
+        assert f"/{result}: computing" in later
     assert "\x1b[" not in output, "colours belong to terminals"
+
+
+@pytest.mark.slow
+def test_what_is_proposed_works_when_it_is_pasted(finished_shop):
+    """In a shell without an active environment, from the project's folder."""
+    printed = finished_shop.environment["FINISHED_OUTPUT"]
+    proposed = re.findall(r"^  (make it servable|change the model|check for drift) +(.*)$", printed, re.MULTILINE)
+    assert len(proposed) == 3
+    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"]}
+    for what, command in proposed:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, (what, command, done.stderr)
+        assert "Warning" not in done.stderr
 
 
 def test_a_repeated_run_takes_everything_over(finished_shop, files):
@@ -255,7 +281,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(shop):
     (shop.folder / "taken").write_text("")
     done = shop.run(f"data_dir={shop.folder / 'taken'}")
     assert done.returncode == 2
-    assert "data_dir: cannot write to" in done.stderr
+    assert f"data_dir: {shop.folder / 'taken'} is a file" in done.stderr
     assert "computing" not in done.stderr
 
 

@@ -38,6 +38,7 @@ METRICS = {
     "ranking": {"within": "visit", "groups": 3, "without_positive": 1, "drawn_by": "day"},
     "candidate_name": "xgboost",
     "baseline_name": "linear",
+    "verdict": None,
 }
 SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
 COLUMN = {

@@ -36,9 +36,52 @@ from small import make_config
     ],
 )
 def test_the_workspace_of_a_run(monkeypatch: pytest.MonkeyPatch, typed: str, expected: str) -> None:
-    monkeypatch.setenv("VIRTUAL_ENV", "/somewhere")
+    monkeypatch.setattr(command_line, "program", lambda name: name)
     monkeypatch.setattr(sys, "argv", typed.split())
     assert command_line.workspace() == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "more", "expected"),
+    [
+        ("run a.b=1 c=2", ["a.b=3"], "run c=2 a.b=3"),
+        ("run a.b=1 c=2 a.b=2", [], "run c=2 a.b=2"),
+        ("run ~a +a=1 x/y@z=w", ["b=1"], "run ~a +a=1 x/y@z=w b=1"),
+        ("run --params a=1 a=2 --async b=1 b=2", [], "run --params a=1 a=2 --async b=2"),
+        ("run --env a=1 --runner x", ["--pipelines=monitor"], "run --env a=1 --runner x --pipelines=monitor"),
+        ("run --pipelines=train -p x --nodes=a,b c=1", ["--pipelines=monitor"], "run c=1 --pipelines=monitor"),
+    ],
+)
+def test_a_run_again_names_each_key_once(
+    monkeypatch: pytest.MonkeyPatch, typed: str, more: list[str], expected: str
+) -> None:
+    monkeypatch.setattr(command_line, "program", lambda name: name)
+    monkeypatch.setattr(sys, "argv", ["/bin/kedro", *typed.split()])
+    assert shlex.split(command_line.run_again(*more)) == ["kedro", *expected.split()]
+
+
+def test_a_program_is_called_as_the_shell_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own = tmp_path / "env" / "bin" / "kedro"
+    other = tmp_path / "other" / "kedro"
+    for file in (own, other):
+        file.parent.mkdir(parents=True)
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(own.with_name("python")))
+    monkeypatch.setenv("VIRTUAL_ENV", "/elsewhere")
+    monkeypatch.setenv("PATH", f"{own.parent}:/usr/bin")
+    assert command_line.program("kedro") == "kedro"
+    monkeypatch.setenv("PATH", f"{other.parent}:/usr/bin")
+    assert command_line.program("kedro") == str(own), "another environment's"
+    monkeypatch.chdir(tmp_path)
+    assert command_line.program("kedro") == "env/bin/kedro"
+    assert command_line.program("bentoml") == "bentoml", "there is no other"
+
+
+@pytest.mark.parametrize("program", ["/x/bin/proml_kedro", "/x/proml_kedro/__main__.py"])
+def test_the_program_that_was_called_is_proposed_again(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "run", "seed=3"])
+    assert shlex.split(command_line.run_again())[0].endswith("proml_kedro")
 
 
 @pytest.mark.parametrize("proposed", [command_line.run_again, command_line.workspace])
@@ -71,7 +114,6 @@ DRIFT = {
 def test_what_users_have_written_is_never_markup(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, terminal: bool
 ) -> None:
-    monkeypatch.setenv("VIRTUAL_ENV", "/somewhere")
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
     typed = ["model.components.personal.locked=[fixed,flight.dest]", "x=':bus:'"]

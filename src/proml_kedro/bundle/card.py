@@ -161,7 +161,7 @@ def _serving(manifest: Manifest) -> str:
     row = {one.name: None for one in manifest.rows.inputs}
     body = json.dumps({"instances": [row]})
     return (
-        "## Serve it\n\n`kedro run --pipelines=package` makes a Bento of it and prints its folder.\n\n"
+        "## Serve it\n\n`kedro run --pipelines=materialize,package` makes a Bento of it and prints its folder.\n\n"
         "```console\n$ bentoml serve BENTO_FOLDER\n"
         f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
         "Every feature has to be there; null says that its value is missing."

@@ -153,7 +153,9 @@ def open_online_store(project: Project) -> OnlineStore:
     spec = project.spec
     store = open_store(store_place(spec.online_store, spec.problem.name, project.data_dir), spec.problem.name)
     if not store.exists():
-        raise UserError(Mistake("", "there is no online store yet: `kedro run` fills it"))
+        raise UserError(
+            Mistake("", "there is no online store yet: `kedro run --pipelines=features,materialize` fills it")
+        )
     return store
 
 

@@ -12,8 +12,9 @@ from proml_kedro.evaluation.metric import higher_is_better, meaning
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
+from proml_kedro.evaluation.verdict import compare
 from proml_kedro.plots import BLUE, ORANGE
-from proml_kedro.results import Importance, Metrics
+from proml_kedro.results import Comparison, Importance, Metrics
 from proml_kedro.results.names import REPORTS
 
 _PLOTS = ("calibration", "scores", "weeks", "importance")
@@ -42,7 +43,13 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
         insight: What is known of the inside of the model.
     """
     baseline = rows.baseline.name if rows.baseline else None
-    content = {**result.as_dict(), "candidate_name": rows.candidate.name, "baseline_name": baseline}
+    verdict = compare(result, rows.candidate.name, baseline)
+    content = {
+        **result.as_dict(),
+        "candidate_name": rows.candidate.name,
+        "baseline_name": baseline,
+        "verdict": verdict,
+    }
     Metrics.of(content).write(folder)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
     plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
@@ -53,7 +60,7 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
         Importance(insight.importance).write(folder)
         plot_importance(folder / "importance.png", insight.importance)
     plots = [name for name in _PLOTS if (folder / f"{name}.png").exists()]
-    text = [*_markdown(result, content, plots), *insight.lines]
+    text = [*_markdown(result, content, verdict, plots), *insight.lines]
     (folder / REPORTS["evaluation"]).write_text("\n".join(text) + "\n")
 
 
@@ -63,8 +70,11 @@ def _in_colours(rows: ScoredRows) -> Iterator[tuple[ModelScores, str]]:
         yield rows.baseline, ORANGE
 
 
-def _markdown(result: Evaluation, content: Mapping[str, Any], plots: Sequence[str]) -> Iterator[str]:
+def _markdown(
+    result: Evaluation, content: Mapping[str, Any], verdict: Comparison, plots: Sequence[str]
+) -> Iterator[str]:
     yield f"# {content['candidate_name']} on the test period\n"
+    yield f"**{verdict.in_words}**\n"
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)
     if result.baseline:

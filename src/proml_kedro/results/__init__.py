@@ -5,7 +5,7 @@ Imports neither NumPy nor any other heavy library, so that a command can look at
 
 from proml_kedro.results.consistency import Consistency, FeatureComparison, OnlineValues
 from proml_kedro.results.drift import ColumnDrift, DriftResult
-from proml_kedro.results.evaluation import Importance, MetricDifference, Metrics, RankingFacts
+from proml_kedro.results.evaluation import Comparison, Importance, MetricDifference, Metrics, RankingFacts
 from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
@@ -17,6 +17,7 @@ __all__ = [
     "PER_MODEL",
     "ColumnDrift",
     "ColumnFacts",
+    "Comparison",
     "Consistency",
     "DriftResult",
     "FeatureComparison",
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingSetFacts",
     "UnreadableError",
     "drift",
+    "evaluation",
     "json_file",
     "names",
     "places",

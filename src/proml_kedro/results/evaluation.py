@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from proml_kedro.results.json_file import JsonFile, JsonMapping
 
@@ -44,6 +45,36 @@ class MetricDifference:
     p_value: float | None = None
 
 
+ComparisonKind = Literal["better", "unclear", "unclear worse", "equal", "worse", "alone", "undefined"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the metrics come to.
+
+    Attributes:
+        kind: ``better`` or ``worse`` when the interval of the first metric's difference does not hold 0, ``unclear``
+            or ``unclear worse`` when it does, ``equal`` when there is no difference, ``alone`` without a baseline,
+            ``undefined`` when the metric is.
+        text: The same in words.
+        advice: What to do; empty when nothing is to be done.
+    """
+
+    kind: ComparisonKind
+    text: str
+    advice: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """Text and advice in one line."""
+        return f"{self.text}. {self.advice[:1].upper()}{self.advice[1:]}".rstrip(". ") + "."
+
+    @property
+    def forbids_serving(self) -> bool:
+        """Whether the baseline is to be preferred, by all that is known."""
+        return self.kind in ("worse", "unclear worse")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metrics(JsonFile):
     """``metrics.json``; None for what is not defined.
@@ -63,6 +94,7 @@ class Metrics(JsonFile):
         ranking: The groups of rankings; None when no order is judged.
         candidate_name: The model.
         baseline_name: The baseline; None when there is none.
+        verdict: What the metrics come to; None in results of earlier versions.
     """
 
     FILE = "metrics.json"
@@ -82,6 +114,7 @@ class Metrics(JsonFile):
     ranking: RankingFacts | None = None
     candidate_name: str | None = None
     baseline_name: str | None = None
+    verdict: Comparison | None = None
 
 
 @dataclass(frozen=True)

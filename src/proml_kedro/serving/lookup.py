@@ -123,6 +123,6 @@ class OnlineLookup:
                 return place
         where = f"{STORE_VARIABLE} names no folder with one" if named else f"set {STORE_VARIABLE} to a data folder"
         raise StoreUnavailableError(
-            f"no online feature store: {where}; it is filled by `kedro run --pipelines=package`. "
+            f"no online feature store: {where}; it is filled by `kedro run --pipelines=materialize`. "
             "POST /predict with all features needs none."
         )

@@ -47,11 +47,18 @@ PIPELINES: Mapping[str, tuple[str, ...]] = {
     "features": ("tables", "feature_tables", "training_set"),
     "train": ("trained_model", "trained_baseline"),
     "evaluate": ("evaluation",),
-    "package": ("bundle", "bento"),
+    "bundle": ("bundle",),
+    "package": ("bento",),
     "materialize": ("online_values", "consistency"),
     "monitor": ("drift",),
 }
-"""The results that each pipeline makes; a whole run goes through them in this order."""
+"""The results that each pipeline makes, in the order in which they need each other."""
+
+DEFAULT = ("features", "train", "evaluate", "bundle", "monitor")
+"""The pipelines of `kedro run` without a choice; what it takes to serve a model waits until somebody wants to."""
+
+SERVED = ("materialize", "package")
+"""The pipelines behind it, after which a model can be served."""
 
 
 def make(run: Run, *results: str) -> dict[str, Artifact]:

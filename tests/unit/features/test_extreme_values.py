@@ -57,7 +57,7 @@ def compute(streams: Mapping[int, list[Event]]) -> dict[int, list[dict[str, Any]
     )
     with connect(HardwareSpec(threads=1, memory="300MB")) as session:
         session.register("events", table)
-        rows = session.records(f"FROM ({snapshot_sql(VIEW, 'events', {'k': 'BIGINT'})}) ORDER BY k, event_timestamp")
+        rows = session.records(f"FROM ({snapshot_sql(VIEW, 'events', {'k': 'k'})}) ORDER BY k, event_timestamp")
     return {key: [row for row in rows if row["k"] == key] for key in streams}
 
 

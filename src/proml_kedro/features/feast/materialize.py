@@ -36,6 +36,9 @@ def materialize(store: FeatureStore, end: datetime, service_name: str | None = N
 
 def materialize_views(store: FeatureStore, views: Sequence[str], start: datetime, end: datetime) -> None:
     """Put into the online store what became known of some views from ``start`` to ``end``, both included."""
+    # Imported before Feast, which has it keep values in files for servers of several processes, and closes none.
+    import prometheus_client  # noqa: F401
+
     # Feast reports its progress on standard output.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         store.materialize(start, end, feature_views=list(views))

@@ -54,6 +54,7 @@ def repository_config(
         online_store: Where values for scoring are kept, as in ``conf``.
         registry: File of the registry; the one that all problems share when it is left out.
     """
+    _import_feast()
     from feast import RepoConfig
 
     place = data_dir.resolve() / FOLDER
@@ -88,6 +89,7 @@ def open_repository(
         online_store: Where values for scoring are kept, as in ``conf``.
         registry: As of :func:`repository_config`.
     """
+    _import_feast()
     from feast import FeatureStore
 
     place = data_dir.resolve() / FOLDER
@@ -99,6 +101,7 @@ def open_repository(
 
 def is_registry(file: Path) -> bool:
     """Tell whether a file is a registry that Feast can read; an empty one is none."""
+    _import_feast()
     from feast.protos.feast.core.Registry_pb2 import Registry
     from google.protobuf.message import DecodeError
 
@@ -106,6 +109,12 @@ def is_registry(file: Path) -> bool:
         return len(Registry.FromString(file.read_bytes()).projects) > 0
     except DecodeError:
         return False
+
+
+def _import_feast() -> None:
+    """Import Feast, which from then on would show everybody's deprecation warnings, without that."""
+    with warnings.catch_warnings():
+        import feast  # noqa: F401
 
 
 def feature_service(

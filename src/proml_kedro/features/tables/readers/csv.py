@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
@@ -52,6 +52,15 @@ class CsvReader(TableReader):
     decimal: _Mark = "."
     thousands: _Mark | None = None
     null_words: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> Self:
+        if self.decimal == self.thousands:
+            other = "," if self.decimal == "." else "."
+            raise ValueError(f"decimal and thousands are both '{self.decimal}'; write decimal: \"{other}\" too")
+        if self.quote and self.quote == self.delimiter:
+            raise ValueError("quote and delimiter are the same mark")
+        return self
 
     @contextmanager
     def fetch(self, source: Source, folder: Path) -> Iterator[Sequence[Path]]:
