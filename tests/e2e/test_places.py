@@ -37,6 +37,7 @@ def registered(shop: Any) -> dict[str, str]:
     return {one.name: one.file_options.uri for one in registry.data_sources if one.file_options.uri}
 
 
+@pytest.mark.slow
 def test_an_older_link_at_the_default_place_is_not_registered(shop: Any) -> None:
     older = shop.run("--pipelines=features")
     assert older.returncode == 0, older.stderr

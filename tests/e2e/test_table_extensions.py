@@ -75,6 +75,7 @@ def python(shop, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_a_package_extends_tables_windows_and_splits(shop_with_tools):
     shop = shop_with_tools
     tests = next(Path(shop.environment["PYTHONPATH"].partition(os.pathsep)[0]).rglob("test_tables.py"))
