@@ -9,6 +9,7 @@ import click
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
 from proml_kedro.commands.config_show import show_command
+from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.features import make_group
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
@@ -41,6 +42,11 @@ def config() -> None:
 
 
 @cli.group()
+def data() -> None:
+    """Look at the tables of the problem."""
+
+
+@cli.group()
 def model() -> None:
     """Look at the configured model, or at one that was trained."""
 
@@ -50,5 +56,6 @@ cli.add_command(run)
 cli.add_command(make_group())
 cli.add_command(make_command())
 config.add_command(show_command())
+data.add_command(check_command())
 model.add_command(effects_command())
 model.add_command(describe_command())

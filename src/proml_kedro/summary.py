@@ -12,12 +12,15 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, program, repeats, run_again, workspace
-from proml_kedro.results import Consistency, DriftResult, Metrics, Places
+from proml_kedro.results import Consistency, DriftResult, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.workflow.plan import SERVED
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
+
+_WARNINGS = 5
+"""How many warnings about data the summary names."""
 
 
 def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds: Mapping[str, float]) -> None:
@@ -38,6 +41,9 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_metrics(metrics, model))
         for line in _groups(metrics):
             console.print(line)
+    if "tables" in results:
+        for warning in _odd(TablesFacts.read(results["tables"].path)):
+            console.print(warning)
     if "drift" in results:
         console.print(_drift(DriftResult.read(results["drift"].path)))
     if "consistency" in results:
@@ -82,6 +88,14 @@ def _metrics(result: Metrics, model: str) -> Table:
     return table
 
 
+def _odd(facts: TablesFacts) -> Iterator[Text]:
+    """Say what is odd about the data, as much as fits above the rest."""
+    for warning in facts.warnings[:_WARNINGS]:
+        yield Text.assemble(("Data: ", "yellow"), warning)
+    if (more := len(facts.warnings) - _WARNINGS) > 0:
+        yield Text(f"Data: {more} more warnings, which `kedro data check` names")
+
+
 def _groups(metrics: Metrics) -> Iterator[str]:
     """Say which groups the metrics of rankings are means over."""
     if facts := metrics.ranking:
@@ -96,11 +110,10 @@ def _number(value: float | None, sign: str = "") -> str:
 def _drift(result: DriftResult) -> Text:
     flagged = [column.name for column in result.columns if column.verdict != "ok"]
     colour = {"ok": "green", "warn": "yellow", "drift": "red"}.get(result.verdict, "default")
-    text = Text.assemble("Drift verdict: ", (result.verdict, colour))
-    if flagged:
-        text.append(f" ({len(flagged)} of {len(result.columns)} columns differ: {', '.join(flagged[:5])}")
-        text.append(", …)" if len(flagged) > 5 else ")")
-    return text
+    more = ", …" if len(flagged) > 5 else ""
+    return Text.assemble(
+        "Drift verdict: ", (result.words, colour), f" ({', '.join(flagged[:5])}{more})" * bool(flagged)
+    )
 
 
 def _consistency(result: Consistency) -> Text:

@@ -52,6 +52,7 @@ COLUMN = {
     "nulls": [0.1, 0.2],
     "scale": 1.0,
     "new_values": 0.0,
+    "cause": {"check": "distribution", "share": 1.88},
 }
 COMPARISON = {
     "feature": "plane.age",
@@ -72,6 +73,7 @@ FILES: list[tuple[type[JsonFile], object]] = [
         DriftResult,
         {
             "verdict": "warn",
+            "words": "no drift, but 1 of 1 columns differs",
             "reference_rows": 51946,
             "current_rows": 5999,
             "flagged_share": 0.3,

@@ -13,7 +13,7 @@ from proml_kedro.health.profile import profile as make_profile
 from proml_kedro.health.schema_check import schema_problem
 from proml_kedro.health.statistics import benjamini_hochberg, scale_ratio
 from proml_kedro.models.component import Columns, Input
-from proml_kedro.results.drift import ColumnDrift, ColumnVerdict, DriftResult, Measurement, Verdict
+from proml_kedro.results.drift import Cause, ColumnDrift, ColumnVerdict, DriftResult, Measurement, Verdict
 from proml_kedro.spec.monitoring import STANDARD_CHECKS, DriftCheckSpec, GateSpec
 
 _SEVERITY = ("drift", "warn", "ok")
@@ -122,8 +122,9 @@ def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec)
     reasons = tuple(messages)
     verdict: ColumnVerdict = "drift" if set(reasons) & set(gate.fail_on) else "warn" if reasons else "ok"
     message = "; ".join(messages.values())
+    cause = _cause(outcomes, reasons)
     if pair.problem is not None:
-        return ColumnDrift(pair.name, verdict, reasons, message)
+        return ColumnDrift(pair.name, verdict, reasons, message, cause=cause)
     distribution = outcomes["distribution"].measurement
     return ColumnDrift(
         name=pair.name,
@@ -137,11 +138,26 @@ def _finding(pair: ColumnPair, outcomes: Mapping[str, _Outcome], gate: GateSpec)
         scale=scale_ratio(pair.reference.magnitudes, pair.current.magnitudes),
         new_values=pair.current.new_share,
         checks={name: one.measurement for name, one in outcomes.items() if name not in STANDARD_CHECKS},
+        cause=cause,
     )
 
 
+def _cause(outcomes: Mapping[str, _Outcome], reasons: Sequence[str]) -> Cause | None:
+    """Choose the check that a column's verdict rests on: of the reasons the one farthest beyond its limit."""
+    shares = {name: _share(outcomes[name].measurement) for name in reasons or ("distribution",) if name in outcomes}
+    if not shares:
+        return None
+    check = max(shares, key=lambda name: shares[name])
+    return Cause(check, shares[check] if math.isfinite(shares[check]) else None)
+
+
+def _share(measured: Measurement) -> float:
+    return math.nan if measured.size is None else measured.size / measured.limit
+
+
 def _worst_first(one: ColumnDrift) -> tuple[int, float]:
-    return _SEVERITY.index(one.verdict), -(one.psi or 0.0) / (one.threshold or 1.0)
+    share = one.cause.share if one.cause else 0.0
+    return _SEVERITY.index(one.verdict), -math.inf if share is None else -share
 
 
 def _flagged_share(findings: Sequence[ColumnDrift]) -> float:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proml_kedro.plots import GREEN, GREY, ORANGE, RED, figure
-from proml_kedro.results import DriftResult
+from proml_kedro.results import ColumnDrift, DriftResult
+from proml_kedro.results.drift import COLUMN_WORDS, Cause
 from proml_kedro.results.names import DRIFT_JUNIT, DRIFT_PLOT, DRIFT_SUMMARY
 
 _COLOURS = {"ok": GREEN, "warn": ORANGE, "drift": RED}
-_MEANINGS = {"ok": "like the reference", "warn": "differs", "drift": "drifted"}
-_LEAST_SHOWN = 0.001
+_LEAST_SHOWN, _MOST_SHOWN = 0.01, 100.0
+"""Shares of a limit between which a dot is drawn where it is."""
 
 
 def write_result(folder: Path, result: DriftResult, name: str) -> None:
@@ -39,16 +40,20 @@ def show_in_ci(markdown: Path) -> None:
 
 
 def _markdown(result: DriftResult, name: str) -> Iterator[str]:
-    yield f"## Drift of {name}: **{result.verdict}**\n"
-    yield (
-        f"{result.current_rows:,} current rows against {result.reference_rows:,} of the reference; "
-        f"{result.flagged_share:.0%} of {len(result.columns)} columns differ.\n"
-    )
+    yield f"## Drift of {name}: **{result.words}**\n"
+    yield f"{result.current_rows:,} current rows against {result.reference_rows:,} of the reference.\n"
     yield from (f"- {notice}" for notice in result.notices)
     if result.columns:
-        yield "\n| column | verdict | reasons | what was measured |\n|---|---|---|---|"
+        yield "\n| column | verdict | of its limit | what was measured |\n|---|---|--:|---|"
         for one in result.columns:
-            yield f"| {one.name} | {one.verdict} | {', '.join(one.reasons)} | {one.message} |"
+            yield f"| {one.name} | {one.words} | {_of_limit(one)} | {one.message} |"
+
+
+def _of_limit(one: ColumnDrift) -> str:
+    """Say how much of its limit the check has measured that decided."""
+    if one.cause is None:
+        return ""
+    return f"{one.cause.check} {'beyond any' if one.cause.share is None else f'{one.cause.share:.0%}'}"
 
 
 def _write_junit(file: Path, result: DriftResult, name: str) -> None:
@@ -64,31 +69,32 @@ def _write_junit(file: Path, result: DriftResult, name: str) -> None:
 
 
 def _plot(file: Path, result: DriftResult) -> None:
-    """Draw a line for each column, the worst on top: its change as a dot, coloured by verdict, and its limit.
+    """Draw a line for each column, the worst on top: what decided its verdict, as a share of the limit.
 
-    The scale is logarithmic, because thresholds of stable columns and of weather are a factor of 100 apart.
+    The scale is logarithmic: what is missing altogether is 100 times beyond its limit.
     """
     findings = list(reversed(result.columns))
     with figure(file, height=1.4 + 0.24 * len(findings)) as axes:
         rows = range(len(findings))
-        for verdict, words in _MEANINGS.items():
-            chosen = [row for row in rows if findings[row].verdict == verdict and findings[row].psi is not None]
-            shown = [_on_scale(findings[row].psi) for row in chosen]
+        for verdict, words in COLUMN_WORDS.items():
+            chosen = [row for row in rows if findings[row].verdict == verdict and findings[row].cause is not None]
+            shown = [_on_scale(findings[row].cause) for row in chosen]
             axes.plot(shown, chosen, "o", markersize=6, color=_COLOURS[verdict], label=words, clip_on=False)
-        thresholds = [row for row in rows if findings[row].threshold is not None]
-        values = [_on_scale(findings[row].threshold) for row in thresholds]
-        axes.plot(values, thresholds, "|", markersize=10, markeredgewidth=2, color=GREY, label="limit")
+        axes.axvline(1.0, color=GREY, linewidth=2, label="limit")
         for row in rows:
-            reasons = ", ".join(findings[row].reasons)
-            axes.annotate(reasons, (1.01, row), xycoords=("axes fraction", "data"), fontsize=9, va="center")
+            cause = findings[row].cause
+            axes.annotate(
+                cause.check if cause else "", (1.01, row), xycoords=("axes fraction", "data"), fontsize=9, va="center"
+            )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_yticks(rows, [one.name for one in findings])
-        axes.set(xlim=(_LEAST_SHOWN, None), ylim=(-0.7, len(findings) - 0.3))
-        axes.set_title(f"Drift of each column: {result.verdict}", pad=24)
-        axes.set_xlabel(f"population stability index less what chance adds (at least {_LEAST_SHOWN})")
+        axes.set(xlim=(_LEAST_SHOWN, _MOST_SHOWN), ylim=(-0.7, len(findings) - 0.3))
+        axes.set_title(f"Drift: {result.words}", pad=24)
+        axes.set_xlabel("difference as a share of its limit, by the check at the right")
         axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=4, fontsize=9, handletextpad=0.3)
 
 
-def _on_scale(psi: float | None) -> float:
-    return max(psi or 0.0, _LEAST_SHOWN)
+def _on_scale(cause: Cause | None) -> float:
+    share = cause.share if cause else 0.0
+    return _MOST_SHOWN if share is None else min(max(share, _LEAST_SHOWN), _MOST_SHOWN)

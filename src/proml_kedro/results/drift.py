@@ -28,6 +28,25 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """The check that decided the verdict on a column: of its reasons the one farthest beyond its limit.
+
+    Of a column that is like the reference, the distribution.
+
+    Attributes:
+        check: Its name.
+        share: The difference as a share of the limit; None when it is beyond any number, or undefined.
+    """
+
+    check: str
+    share: float | None
+
+
+COLUMN_WORDS: Mapping[ColumnVerdict, str] = {"ok": "like the reference", "warn": "differs", "drift": "drifted"}
+"""The verdict on a column, as every report and page says it."""
+
+
+@dataclass(frozen=True)
 class ColumnDrift:
     """The verdict on one column, with what was measured.
 
@@ -43,6 +62,7 @@ class ColumnDrift:
         scale: Factor by which the size of the numbers changed; 1 for categories.
         new_values: Share of current values that are categories the reference does not have.
         checks: What the gate's further checks measured, by their names.
+        cause: The check that decided; None in results of earlier versions.
     """
 
     name: str
@@ -56,6 +76,14 @@ class ColumnDrift:
     scale: float | None = None
     new_values: float | None = None
     checks: Mapping[str, Measurement] = field(default_factory=dict)
+    cause: Cause | None = None
+
+    @property
+    def words(self) -> str:
+        """The verdict, with its causes: ``differs: nulls``."""
+        return (
+            f"{COLUMN_WORDS[self.verdict]}: {', '.join(self.reasons)}" if self.reasons else COLUMN_WORDS[self.verdict]
+        )
 
 
 @dataclass(frozen=True)
@@ -82,9 +110,28 @@ class DriftResult(JsonFile):
     notices: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
 
+    @property
+    def words(self) -> str:
+        """The verdict in words, the same in every report, on the page and on the terminal."""
+        of, drifted, differ = (
+            len(self.columns),
+            sum(one.verdict == "drift" for one in self.columns),
+            sum(one.verdict == "warn" for one in self.columns),
+        )
+        if self.verdict == "insufficient":
+            return "too few rows to tell"
+        if self.verdict == "ok":
+            return f"like the reference, in all of {of} columns"
+        if self.verdict == "warn":
+            return f"no drift, but {differ} of {of} columns differ{'s' * (differ == 1)}"
+        if not drifted:
+            return f"drifted: {differ} of {of} columns differ{'s' * (differ == 1)}, which is too many"
+        more = f", {differ} more differ{'s' * (differ == 1)}" if differ else ""
+        return f"drifted: {drifted} of {of} columns{more}"
+
     def as_dict(self) -> dict[str, Any]:
-        """Convert to plain values; a column has ``checks`` where the gate has some."""
-        plain = super().as_dict()
+        """Convert to plain values, with the verdict in words; a column has ``checks`` where the gate has some."""
+        plain = {**super().as_dict(), "words": self.words}
         for column in plain["columns"]:
             if not column["checks"]:
                 del column["checks"]

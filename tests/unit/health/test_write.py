@@ -57,8 +57,8 @@ def test_markdown_and_the_page_of_a_ci_job(result, tmp_path, monkeypatch):
     show_in_ci(tmp_path / "drift.md")
     markdown = (tmp_path / "drift.md").read_text()
     assert page.read_text() == "before\n" + markdown
-    assert "**drift**" in markdown
-    assert "| view.gone | drift | schema | the column is missing |" in markdown
+    assert "**drifted: 1 of 3 columns, 1 more differs**" in markdown
+    assert "| view.gone | drifted: schema | schema 100% | the column is missing |" in markdown
 
 
 def test_the_plot_is_a_picture(result, tmp_path):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from proml_kedro.engine.duckdb import quote
@@ -11,12 +10,10 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.errors import Mistake
 from proml_kedro.features.tables.columns import Column
 from proml_kedro.features.tables.dates import reading_in
-from proml_kedro.features.tables.text import MOMENTS, WHOLE
+from proml_kedro.features.tables.remedies import Remedies
+from proml_kedro.features.tables.text import MOMENTS, Reading
 
 _SHOWN = 3
-_WORDS = 3
-"""How many different words may stand for null before it is taken for something else."""
-_GROUPED = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+\s*")
 
 
 @dataclass(frozen=True)
@@ -85,20 +82,30 @@ class Dirty:
         return Mistake(f"{self.key}.date_format.{name}", message)
 
     def _no_moment(self, name: str, column: Column) -> Mistake:
-        column_, formats = quote(name), [one for one in column.formats if "%" in one]
+        formats = [one for one in column.formats if "%" in one and "%Y-%m-%d" not in one]
         ways = {"ISO 8601": MOMENTS["TIMESTAMP WITH TIME ZONE"], **{one: reading_in(one) for one in formats}}
-        counts = ", ".join(f"count({one.lenient_sql(column_)})" for one in ways.values())
-        none = " AND ".join(f"NOT {one.condition(column_)}" for one in ways.values())
-        total, bad, *read = self.rows.engine.row(
-            f"SELECT count({column_}), count(*) FILTER ({none}), {counts} FROM {self.rows}"
-        )
-        # The same dates as in ISO 8601 with fewer digits are no other way to write them.
-        read = [0 if "%Y-%m-%d" in way and count <= read[0] else count for way, count in zip(ways, read, strict=True)]
-        seen = dict(sorted(((way, one) for way, one in zip(ways, read, strict=True) if one), key=lambda one: -one[1]))
-        parts = [f"{count:,} {way}" for way, count in list(seen.items())[:3]]
-        parts += [f"{bad:,} none of these: {self._samples(name, none)}"] if bad else []
+        (total,) = self.rows.engine.row(f"SELECT count({quote(name)}) FROM {self.rows}")
+        seen, rest = self._seen(name, ways)
+        (bad,) = self.rows.engine.row(f"SELECT count(*) FROM {self.rows} WHERE {rest}")
+        parts = [f"{count:,} {way}" for way, count in seen.items()]
+        parts += [f"{bad:,} none of these: {self._samples(name, rest)}"] if bad else []
+        remedy = Remedies(self.rows, self.is_text).moments(name, list(seen), bool(bad))
         message = f"'{name}' is a moment ({column.moment}), and no format reads its {total:,} cells: {', '.join(parts)}"
-        return Mistake(f"{self.key}.types.{name}", f"{message}; {_moment_remedy(name, list(seen), bool(bad))}")
+        return Mistake(f"{self.key}.types.{name}", f"{message}; {remedy}")
+
+    def _seen(self, name: str, ways: Mapping[str, Reading]) -> tuple[dict[str, int], str]:
+        """How many cells the best ways read, of those that better ones leave; and the condition for what is left."""
+        seen: dict[str, int] = {}
+        rest = f"{quote(name)} IS NOT NULL"
+        while len(seen) < _SHOWN:
+            counts = ", ".join(f"count({one.lenient_sql(quote(name))})" for one in ways.values())
+            read = self.rows.engine.row(f"SELECT {counts} FROM {self.rows} WHERE {rest}")
+            best, count = max(zip(ways, read, strict=True), key=lambda one: int(one[1]))
+            if not count:
+                break
+            seen[best] = count
+            rest += f" AND NOT {ways[best].condition(quote(name))}"
+        return seen, rest
 
     def _place(self, column: Column, name: str) -> str:
         part = "date_format" if column.why.endswith("date_format") else "types"
@@ -115,43 +122,7 @@ class Dirty:
     def _remedy(self, name: str, column: Column, condition: str) -> str:
         query = f"SELECT DISTINCT {quote(name)}::VARCHAR FROM {self.rows} WHERE NOT {condition} LIMIT 1000"
         cells = [one for (one,) in self.rows.engine.rows(query)]
-        if column.called.startswith(("whole numbers", "numbers")):
-            found = self._number_remedy(name, column.type, cells)
-            if found:
-                return found
-        words = [one for one in cells if not re.search(r"\d", one)]
-        if len(words) == len(cells) <= _WORDS and self.is_text:
-            return f"write null_words: [NA, {', '.join(repr(one) for one in words)}] if these stand for nothing"
-        return f"write types: {{{name}: VARCHAR}} and the dtype str, or mend it under columns: {{{name}: …}}"
-
-    def _number_remedy(self, name: str, type_: str, cells: Sequence[str]) -> str | None:
-        if all(_GROUPED.fullmatch(one) for one in cells):
-            groups, fraction = ('thousands: ","', 'decimal: ","') if self.is_text else ("columns", "columns")
-            return f"'{_short(cells[0])}' has groups of digits or a fraction: write {groups} or {fraction}"
-        if all(re.fullmatch(r"\s*[+-]?\d{1,3}(\.\d{3})+,\d+\s*", one) for one in cells) and self.is_text:
-            return 'write decimal: "," and thousands: "."'
-        if all(re.fullmatch(r"\s*[+-]?\d*,\d+\s*", one) for one in cells):
-            column = quote(name)
-            dots = self.rows.engine.row(f"SELECT count(*) FROM {self.rows} WHERE contains({column}, '.')")[0]
-            repair = f"columns: {{{name}: \"replace({name}, ',', '.')::double\"}}"
-            return (
-                f"write {repair}"
-                if dots or not self.is_text
-                else f'write decimal: "," for all of the file, or {repair}'
-            )
-        if WHOLE.fullmatch(type_) and all(re.fullmatch(r"\s*[+-]?\d*\.\d+\s*", one) for one in cells):
-            return f'integers are never rounded: declare a float, or write columns: {{{name}: "round({name}::double)"}}'
-        return None
-
-
-def _moment_remedy(name: str, formats: Sequence[str], some_are_none: bool) -> str:
-    if not formats:
-        return f'write date_format: {{{name}: "%d.%m.%Y %H:%M"}} with the directives that it has'
-    if len(formats) == 1 and some_are_none:
-        return f"write null_words for what is no date, or columns: {{{name}: try_cast({name} as timestamptz)}}"
-    iso = f"try_cast({name} as timestamp)"
-    tried = ", ".join(f"try_strptime({name}, '{one}')" if "%" in one else iso for one in formats[:3])
-    return f'write columns: {{{name}: "coalesce({tried})"}}'
+        return Remedies(self.rows, self.is_text).cells(name, column.type, cells)
 
 
 def _short(cell: object) -> str:

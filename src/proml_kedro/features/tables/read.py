@@ -72,6 +72,33 @@ def read_tables(
         TablesFacts(rows=reading.rows, columns=reading.columns, keys=keys, warnings=warnings).write(folder)
 
 
+def refuse_undecided(problem: ProblemSpec, features: FeaturesSpec, folder: Path) -> None:
+    """Refuse dates that can be read in two ways, where features use them that came after the tables were read.
+
+    Args:
+        problem: The problem.
+        features: Its features.
+        folder: The tables.
+
+    Raises:
+        UserError: There are such columns.
+    """
+    words = words_used(problem, features)
+    mistakes = [
+        Mistake(f"problem.tables.{table}.date_format.{name}", _two_ways(name, one.undecided))
+        for table, columns in TablesFacts.read(folder).columns.items()
+        for name, one in columns.items()
+        if one.undecided and is_used(name, words)
+    ]
+    if mistakes:
+        raise UserError(*mistakes)
+
+
+def _two_ways(name: str, formats: Sequence[str]) -> str:
+    lines = " or ".join(f'date_format: {{{name}: "{one}"}}' for one in formats)
+    return f"every cell of '{name}' can be read in {len(formats)} ways; write {lines}"
+
+
 def source_fingerprint(name: str, table: TableSpec, base_path: Path) -> str:
     """Return a digest that differs when a table's source holds something else.
 

@@ -57,7 +57,7 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
     Raises:
         _ChangedError: A source is not what it was before it was read.
     """
-    from proml_kedro.features.tables.read import read_tables
+    from proml_kedro.features.tables.read import read_tables, refuse_undecided
 
     sources = _fingerprints(problem, run.base_path)
 
@@ -72,7 +72,9 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
     inputs = {"sources": sources, "generated": generated}
-    return run.store.build(recipes.tables(run.spec), inputs, write, code=("features.tables", "==duckdb"))
+    tables = run.store.build(recipes.tables(run.spec), inputs, write, code=("features.tables", "==duckdb"))
+    refuse_undecided(run.spec.problem, run.spec.features, tables.path)
+    return tables
 
 
 def _refuse_changed(before: Mapping[str, str], after: Mapping[str, str]) -> None:

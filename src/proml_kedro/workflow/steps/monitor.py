@@ -67,4 +67,4 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
     result = check(reference, current, past.inputs, monitoring.gate, movements)
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
-    write_report(folder / REPORTS["drift"], reference, current, past.inputs, monitoring.report_rows, spec.seed)
+    write_report(folder / REPORTS["drift"], result, reference, current, past.inputs, monitoring.report_rows, spec.seed)

@@ -19,7 +19,7 @@ export async function health(main) {
 function card(one) {
   const { drift, consistency } = one;
   return h("article", { class: "card", "aria-label": `Health of ${one.model} for ${one.problem}` },
-    h("header", {}, h("h2", {}, one.model), drift ? verdict(drift.verdict) : null, h("span", { class: "dim" }, one.problem, " · ", time(one.made))),
+    h("header", {}, h("h2", {}, one.model), drift ? verdict(drift.verdict, drift.words) : null, h("span", { class: "dim" }, one.problem, " · ", time(one.made))),
     unreadable(one.unreadable),
     drift ? checked(one, drift) : one.unreadable.length ? null
       : h("p", { class: "dim" }, "Drift was not checked yet: ", h("code", {}, `kedro run --pipelines=monitor model=${one.model}`)),
@@ -31,8 +31,7 @@ function card(one) {
 function checked(one, drift) {
   const [bad, good] = [drift.columns.filter((column) => column.verdict !== "ok"), drift.columns.filter((column) => column.verdict === "ok")];
   return h("section", {},
-    h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference`,
-      drift.columns.length ? `; ${bad.length} of ${plural(drift.columns.length, "column")} ${bad.length === 1 ? "differs" : "differ"}.` : "."),
+    h("p", {}, `${number(drift.current_rows)} current rows against ${number(drift.reference_rows)} of the reference.`),
     drift.notices.map((notice) => h("p", { class: "dim" }, notice)),
     bad.length ? columns(one, bad, "Columns that differ") : null,
     good.length ? fold(`${plural(good.length, "column")} like the reference`, columns(one, good, "Columns like the reference")) : null);
@@ -41,21 +40,20 @@ function checked(one, drift) {
 function columns({ problem, features }, found, label) {
   const declared = new Set(features);
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "metrics columns" },
-    h("thead", {}, h("tr", {}, ["column", "verdict", "change", "missing", "what was measured"].map((text) => h("th", { scope: "col" }, text)))),
+    h("thead", {}, h("tr", {}, ["column", "verdict", "what decided", "missing", "what was measured"].map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, found.map((one) => h("tr", {},
       h("th", { scope: "row" }, declared.has(one.name) ? featureLink(problem, one.name) : one.name),
       h("td", {}, verdict(one.verdict)), h("td", {}, change(one)), h("td", {}, missing(one.nulls)),
       h("td", { class: "words" }, one.message || "like the reference"))))));
 }
 
-/** How far a column has changed, as a share of what is allowed. */
-function change({ psi, threshold }) {
-  if (psi == null) return "";
-  if (!threshold) return measured(psi);
-  const share = psi / threshold;
-  return h("span", { class: "share", title: `PSI ${measured(psi)}, limit ${measured(threshold)}` },
-    h("span", { class: `bar limit ${share > 1 ? "over" : ""}`, "aria-hidden": "true" }, h("span", { css: { width: `${Math.min(100, 50 * share)}%` } })),
-    h("span", { class: "value" }, `${percent(share)} of limit`));
+/** What decided the verdict on a column, as a share of what is allowed. */
+function change({ cause }) {
+  if (!cause) return "";
+  const share = cause.share ?? Infinity;
+  return h("span", { class: "share", title: `${cause.check}: ${cause.share == null ? "beyond any number" : measured(cause.share)} times its limit` },
+    h("span", { class: `bar limit ${share >= 1 ? "over" : ""}`, "aria-hidden": "true" }, h("span", { css: { width: `${Math.min(100, 50 * share)}%` } })),
+    h("span", { class: "value" }, `${cause.check.replaceAll("_", " ")} ${cause.share == null ? "beyond its limit" : `${percent(share)} of limit`}`));
 }
 
 function missing(nulls) {

@@ -5,16 +5,16 @@ import { address, featureAddress, go, isPlain, read } from "./state.js";
 import { ago, moment, percent } from "./words.js";
 
 const VERDICTS = {
-  ok: ["✓", "ok"],
+  ok: ["✓", "like the reference"],
   warn: ["▲", "differs"],
   drift: ["●", "drifted"],
   insufficient: ["○", "too few rows"],
 };
 
 /** A drift verdict: colour, shape and word say the same. */
-export function verdict(value) {
+export function verdict(value, words = null) {
   const [shape, word] = VERDICTS[value] ?? ["○", value];
-  return h("span", { class: `verdict ${value}` }, h("span", { "aria-hidden": "true" }, shape), ` ${word}`);
+  return h("span", { class: `verdict ${value}` }, h("span", { "aria-hidden": "true" }, shape), ` ${words ?? word}`);
 }
 
 /** A moment, as long ago and in full. */
