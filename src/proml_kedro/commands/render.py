@@ -30,10 +30,18 @@ def search_as_text(found: SearchResult, of: int) -> str:
     """Render the features that were found, how many they are, and the counts of their facets."""
     parts = []
     if found.entries:
-        heading = ("feature", "type", "window", "key", "owner", "description")
+        heading = ("feature", "type", "window", "key", "owner", "found in", "description")
         rows = [
-            (one.name, one.dtype, one.window or "-", one.entity, one.owner or "-", one.description or "-")
-            for one in found.entries
+            (
+                one.name,
+                one.dtype,
+                one.window or "-",
+                one.entity,
+                one.owner or "-",
+                ", ".join(places) or "-",
+                one.description or "-",
+            )
+            for one, places in zip(found.entries, found.places, strict=True)
         ]
         parts += [table([heading, *rows]), ""]
     for name, counts in found.facets.items():
@@ -54,7 +62,9 @@ def search_as_json(found: SearchResult) -> str:
         "total": found.total,
         "milliseconds": round(found.seconds * 1e3, 3),
         "facets": found.facets,
-        "features": [asdict(one) for one in found.entries],
+        "features": [
+            {**asdict(one), "found_in": list(places)} for one, places in zip(found.entries, found.places, strict=True)
+        ],
     }
     return json.dumps(content, ensure_ascii=False)
 

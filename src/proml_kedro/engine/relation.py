@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proml_kedro.engine.allowed import NotAllowedError, check_expression
-from proml_kedro.engine.duckdb import enclosed, explain, find
+from proml_kedro.engine.duckdb import enclosed, explain, find, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake
 
@@ -69,6 +69,11 @@ class Relation:
         """Names and SQL types of the columns. No row is read."""
         return self.engine.columns(f"SELECT * FROM {self.sql}")
 
+    @cached_property
+    def _plain(self) -> dict[str, str]:
+        """The SQL type of each expression that is nothing but a column."""
+        return {quote(name): type_ for name, type_ in self.schema.items()}
+
     def type_of(self, column: str) -> str | None:
         """Return the SQL type of a column, whose case does not matter. None when there is none of that name."""
         return find(column, self.schema)
@@ -120,6 +125,8 @@ class Relation:
             expression: The expression.
             key: Where it stands in the configuration.
         """
+        if expression in self._plain:  # one query for each of many columns would take time with their square
+            return self._plain[expression], None
         query = f"SELECT {enclosed(expression)} AS value FROM {self.sql}"
         try:
             check_expression(self.engine, expression)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proml_kedro.engine.duckdb import literal, parquet_glob, quote
+from proml_kedro.engine.duckdb import is_moment, quote, sql_type
 from proml_kedro.engine.errors import EngineError
+from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
 from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.features.tables.given import file_rows, typed_where_it_fits
 from proml_kedro.models.columns import as_vectors
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.features import FeaturesSpec
@@ -40,8 +42,8 @@ def read_current(
     """Read the inputs that a file has, and compute on-demand ones from what it has.
 
     Args:
-        path: A Parquet or CSV file with a column for each input, named like it; for an on-demand feature, with what it
-            is computed from.
+        path: A file that a table reader takes by its name, with a column for each input, named like it; for an
+            on-demand feature, with what it is computed from.
         inputs: What to read. A column of another type than expected keeps its own.
         hardware: Threads and memory to read with.
         features: The problem's features, for on-demand ones.
@@ -51,17 +53,13 @@ def read_current(
     """
     on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
     more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
-    is_csv = ".csv" in path.suffixes
-    rows = f"read_csv({literal(str(path))}, nullstr = ['', 'NA'])" if is_csv else parquet_glob(str(path))
     try:
-        with connect(hardware) as session:
-            there = session.relation(rows).schema
-            found = [one for one in dict.fromkeys([*inputs, *more]) if one.name in there]
+        with connect(hardware) as session, file_rows(path, session, _KEY) as rows:
+            found = [one for one in dict.fromkeys([*inputs, *more]) if rows.type_of(one.name) is not None]
             if not found:
                 raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
-            names = ", ".join(quote(one.name) for one in found)
-            table: Any = session.arrow(f"SELECT {names} FROM {rows}")
-            columns = {one.name: _values(table[one.name], one, is_csv) for one in found}
+            table: Any = session.arrow(f"SELECT {', '.join(_selected(rows, found))} FROM {_typed(rows, found)}")
+            columns = {one.name: _values(table[one.name], one) for one in found}
     except EngineError as error:
         raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
     sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
@@ -70,7 +68,20 @@ def read_current(
     return {one.name: columns[one.name] for one in inputs if one.name in columns}
 
 
-def _values(column: Any, one: Input, is_csv: bool) -> Array:
+def _typed(rows: Relation, inputs: Sequence[Input]) -> Relation:
+    """Text as the types of inputs, read as it is for training; a column with other text stays text."""
+    return typed_where_it_fits(rows, {one.name: sql_type(one.dtype) for one in inputs if one.size is None})
+
+
+def _selected(rows: Relation, inputs: Sequence[Input]) -> Iterator[str]:
+    """The columns, with days, moments and truth values as the text that training makes of them for a category."""
+    for one in inputs:
+        name, type_ = quote(one.name), rows.type_of(one.name) or ""
+        as_text = one.is_categorical and (is_moment(type_) or type_ == "BOOLEAN")
+        yield f"CAST({name} AS VARCHAR) AS {name}" if as_text else name
+
+
+def _values(column: Any, one: Input) -> Array:
     import pyarrow as pa
 
     if one.size is not None:
@@ -82,6 +93,6 @@ def _values(column: Any, one: Input, is_csv: bool) -> Array:
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
-    if one.is_categorical and is_number and (is_csv or one.is_entity):  # CSV does not say that it is a category
+    if one.is_categorical and is_number and one.is_entity:
         column, is_number = column.cast(pa.string()), False
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64 if is_number else object)

@@ -1,16 +1,16 @@
 """The marketplace's search: an index over the words of every declared feature, with facets, in one SQLite file.
 
-Each word of a query is the beginning of a word in a feature's name, description, owner, entity or tags, and all of
-them must be found. Results are ordered by how many of the words stand in the name, then by how much the feature is
-used. Features are numbered in that second order when the index is built, so that nothing but small arrays is sorted
-while somebody types.
+Each word of a query is the beginning of a word in what was declared of a feature, such as its name, description, owner,
+key or tags, and all of them must be found; a result says where. Results are ordered by how many of the words stand in
+the name, then by how much the feature is used. Features are numbered in that second order when the index is built, so
+that nothing but small arrays is sorted while somebody types.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proml_kedro.marketplace.entry import Entry
 from proml_kedro.marketplace.facets import FACETS, Facets
-from proml_kedro.marketplace.index_file import FORMAT, SQL_COLUMNS, read_entry, read_words, write_index
+from proml_kedro.marketplace.index_file import FORMAT, SQL_COLUMNS, read_entry, read_words, searched_fields, write_index
 from proml_kedro.marketplace.similarity import FeatureWords, likeness
 from proml_kedro.marketplace.words import WordIndex, words
 
@@ -43,6 +43,7 @@ class SearchResult:
         facets: For each facet its values with how many of the matching features have them, most frequent first.
         seconds: How long the search took.
         alone: When no feature has all the words, how many features have each of them.
+        places: For each of the entries the fields in which a word was found, the name first.
     """
 
     total: int
@@ -50,6 +51,14 @@ class SearchResult:
     facets: dict[str, dict[str, int]]
     seconds: float
     alone: dict[str, int] = field(default_factory=dict)
+    places: list[tuple[str, ...]] = field(default_factory=list)
+
+
+def _found_in(entry: Entry, wanted: Sequence[str]) -> Iterator[str]:
+    """Name the fields of a feature that have a word with one of these beginnings."""
+    for name, text in searched_fields(entry).items():
+        if any(word.startswith(tuple(wanted)) for word in words(text)):
+            yield name
 
 
 class Market:
@@ -110,7 +119,8 @@ class Market:
         first = hits[np.argsort(-score[hits], kind="stable")[:limit]] if wanted else hits[:limit]
         entries = self._entries(first.tolist())
         alone = {} if len(hits) else {word: int(self._words(word)[0].sum()) for word in wanted}
-        return SearchResult(len(hits), entries, self._facets.count(hits), time.perf_counter() - started, alone)
+        places = [tuple(_found_in(one, wanted)) for one in entries]
+        return SearchResult(len(hits), entries, self._facets.count(hits), time.perf_counter() - started, alone, places)
 
     def get(self, name: str, problem: str | None = None) -> list[Entry]:
         """Return the features of this name, one for each problem that declares it."""

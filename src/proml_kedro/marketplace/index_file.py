@@ -12,7 +12,7 @@ from proml_kedro.atomic import temporary_beside
 from proml_kedro.marketplace.entry import COLUMNS, Entry, window_words
 from proml_kedro.marketplace.words import WordIndex
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the layout of the file changes."""
 
 SQL_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
@@ -75,5 +75,18 @@ def _name(entry: Entry) -> str:
 
 def _text(entry: Entry) -> str:
     """Return everything that a feature is found by."""
-    said = (entry.name, entry.description, entry.owner, entry.entity, entry.problem, entry.feature_type)
-    return " ".join((*said, entry.aggregate, entry.table, entry.tags, window_words(entry.window)))
+    return " ".join(searched_fields(entry).values())
+
+
+def searched_fields(entry: Entry) -> dict[str, str]:
+    """Return the texts that a feature is found by, as they were declared, each with what it is."""
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "owner": entry.owner,
+        "key": entry.entity,
+        "aggregate": entry.aggregate,
+        "table": entry.table,
+        "tags": entry.tags,
+        "window": window_words(entry.window),
+    }

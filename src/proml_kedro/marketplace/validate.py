@@ -16,6 +16,7 @@ from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
+from proml_kedro.models.progress import progress
 from proml_kedro.results import Places
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
@@ -148,8 +149,9 @@ def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: Hardwar
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
-            for name, message, certain in measured_leaks(file, names, hardware):
-                yield FeatureFinding("error" if certain else "warning", by_name[problem, name].place, name, message)
+            with progress(f"looking for leaks in {file.parent.parent.name}", len(names)) as advance:
+                for name, message, certain in measured_leaks(file, names, hardware, advance):
+                    yield FeatureFinding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 
 def _counts(relation: Relation, query: str) -> tuple[int, int]:

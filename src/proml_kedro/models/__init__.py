@@ -4,4 +4,4 @@
 every other package is a kind of component.
 """
 
-__all__ = ["columns", "component", "deep", "effects", "examples", "graph", "kinds", "producers"]
+__all__ = ["columns", "component", "deep", "effects", "examples", "graph", "kinds", "producers", "progress"]

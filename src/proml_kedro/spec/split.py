@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, UnknownNameError, splits
@@ -22,6 +23,30 @@ def _known_timezone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError(unknown("time zone", name, available_timezones()))
     return name
+
+
+def _parse_share(value: Any) -> Any:
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value.strip(), re.ASCII) if isinstance(value, str) else None
+    return float(percent[1]) / 100 if percent else value
+
+
+Share = Annotated[float, BeforeValidator(_parse_share), Field(gt=0, lt=1)]
+"""A part of the examples, such as ``20%`` or 0.2."""
+
+
+@dataclass(frozen=True)
+class ExampleColumns:
+    """What a split can tell examples apart by, each as SQL over the examples' columns.
+
+    Attributes:
+        timestamp: The example's moment.
+        identity: What makes an example itself wherever it stands in its table, as arguments of ``row(…)``.
+        label: The truth value that is predicted; None where the label is none.
+    """
+
+    timestamp: str
+    identity: str
+    label: str | None = None
 
 
 class SplitSpec(Spec):
@@ -52,12 +77,19 @@ class SplitSpec(Spec):
         if not isinstance(value, Mapping):
             return cls
         try:
-            chosen: type[Spec] = splits.get(str(value.get("by") or BY_TIME))
+            chosen: type[Spec] = splits.get(_name_of(value))
         except UnknownNameError:
             return cls
         return chosen
 
-    @abstractmethod
+    def divide(self, examples: ExampleColumns) -> str:
+        """Return one of :data:`SPLITS` for each example, in SQL, by more than its own columns; :meth:`sql` by default.
+
+        Args:
+            examples: What there is of an example.
+        """
+        return self.sql(examples.timestamp)
+
     def sql(self, timestamp: str) -> str:
         """Return one of :data:`SPLITS` for each example, in SQL over the examples' columns.
 
@@ -65,7 +97,11 @@ class SplitSpec(Spec):
 
         Args:
             timestamp: The column with the example's moment, quoted.
+
+        Raises:
+            NotImplementedError: A kind of split overrides neither this nor :meth:`divide`.
         """
+        raise NotImplementedError(f"split '{self.by}' says nowhere how it divides")
 
     def key_of(self, name: SplitName) -> str:
         """Return the key inside of the split that decides whether a part of it has rows; empty for the split itself."""
@@ -78,5 +114,12 @@ class SplitSpec(Spec):
 
 BY_TIME: Final = "time"
 
-AnySplit = splits.field(SplitSpec, lambda entry: entry, key="by", default=BY_TIME)
+
+def _name_of(value: Mapping[str, Any]) -> str:
+    """Name the way to divide: ``by: NAME``, or ``by: {NAME: …}`` with the other keys of the way in it."""
+    by = value.get("by") or BY_TIME
+    return str(next(iter(by)) if isinstance(by, Mapping) and by else by)
+
+
+AnySplit = splits.field(SplitSpec, lambda entry: entry, key="by", default=BY_TIME, name_of=_name_of)
 """The mapping of a split: ``by`` names the way, which checks the other keys."""

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.session import connect
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.split import SPLITS, AnySplit, SplitSpec
+from proml_kedro.spec.split import SPLITS, AnySplit, ExampleColumns, SplitSpec
 
 _ROWS = 400
 
@@ -79,4 +79,5 @@ def _make_examples() -> pa.Table:
 def _divide(split: SplitSpec, examples: pa.Table, threads: int) -> dict[int, Any]:
     with connect(HardwareSpec(threads=threads, memory="300MB")) as session:
         session.register("examples", examples)
-        return dict(session.rows(f"SELECT row, {split.sql(quote('at'))} FROM examples"))
+        columns = ExampleColumns(quote("at"), '"user", item, "at"', 'coalesce("user" > 10, false)')
+        return dict(session.rows(f"SELECT row, {split.divide(columns)} FROM examples"))

@@ -31,14 +31,23 @@ def test_search_as_people_read_it(read_project):
     done = read_project.features("search", "amount last", "--entity", "user", "--type", "numerical")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["feature", "type", "window", "key", "owner", "description"]
-    row = "spending.amount_2h float 2h user,item shop@example.com mean amount, last 2h"
+    assert lines[0].split() == ["feature", "type", "window", "key", "owner", "found", "in", "description"]
+    row = "spending.amount_2h float 2h user,item shop@example.com name, description, window mean amount, last 2h"
     assert lines[1].split() == row.split()
     assert lines[-1].startswith("1 of 8 features, ")
     assert lines[-1].endswith(" ms")
     nothing = read_project.features("search", "zzz", "area").stdout.splitlines()
     assert nothing[0] == "not together; alone: zzz 0, area 1"
     assert nothing[1].startswith("0 of 8 features, ")
+
+
+def test_only_what_was_declared_of_a_feature_is_searched_and_a_hit_says_where(read_project):
+    assert found(read_project, "shop")["total"] == len(names(read_project, "--owner", "shop@example.com")), "owners, no problem"
+    assert found(read_project, "numerical")["total"] == 0, "a type is a filter"
+    [area] = found(read_project, "are")["features"]
+    assert (area["name"], area["found_in"]) == ("region.area", ["name"])
+    assert {tuple(one["found_in"]) for one in found(read_project, "example")["features"]} == {("owner",)}
+    assert all(one["found_in"] == [] for one in found(read_project)["features"])
 
 
 def test_search_with_every_filter(read_project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from proml_kedro.features.training import leaks
 from proml_kedro.features.training.leaks import _auc, declared_leaks, measured_leaks
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -85,3 +87,26 @@ def test_the_area_is_that_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
     label = np.array([one for _, one in rows] + [0] * 50 + [1] * 50, np.float64)
     area = roc_auc_score(label, values)
     assert _auc(values, label) == pytest.approx(max(area, 1 - area), abs=1e-12)
+
+
+def _area_row_by_row(values, label):
+    """What is measured, written down as it is defined."""
+    half = len(values) // 2
+    overall = label[:half].mean()
+    rates = [
+        label[:half][values[:half] == one].mean() if one in values[:half] else overall for one in values[half:].tolist()
+    ]
+    return leaks._auc(np.array(rates), label[half:])
+
+
+def test_text_is_looked_at_in_time_in_proportion_to_its_rows():
+    generator = np.random.default_rng(0)
+    label = (generator.random(400_000) < 0.3).astype(float)
+    values = np.where(generator.random(400_000) < 0.2 + 0.5 * label, "a", "b").astype(object)
+    values[300_000:300_100] = "new"
+    assert leaks._area(values[:600], label[:600]) == pytest.approx(_area_row_by_row(values[:600], label[:600]))
+    known = _area_row_by_row(values[299_000:301_000], label[299_000:301_000])
+    assert leaks._area(values[299_000:301_000], label[299_000:301_000]) == pytest.approx(known), "with a new category"
+    started = time.process_time()
+    leaks._area(values, label)
+    assert time.process_time() - started < 2

@@ -102,6 +102,15 @@ def test_labels_and_weights_keep_every_digit(shop: Shop, tmp_path: Path) -> None
     assert examples.weight.tolist() == train["weight"].to_pylist()
 
 
+def test_examples_that_are_in_no_part_are_refused(shop: Shop, tmp_path: Path) -> None:
+    values = {"train": ["i0", "i1"], "validation": ["i2"], "test": ["i3"]}
+    with pytest.raises(UserError, match="are in none of train, validation, test; leave them out") as error:
+        build(shop, tmp_path / "set", split={"by": "column", "column": "item", "values": values})
+    assert [one.key for one in error.value.mistakes] == ["problem.split"]
+    table = build(shop, tmp_path / "set", split={"by": "random", "validation": "30%", "test": "30%"})
+    assert set(table["split"].to_pylist()) == {"train", "validation", "test"}
+
+
 class Halves(SplitSpec):
     """A split by a column, with SQL of its own."""
 

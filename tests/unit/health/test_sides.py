@@ -1,6 +1,7 @@
 """Where reference and current data come from: a user's file, or periods of the training set."""
 
-from datetime import timedelta
+import gzip
+from datetime import date, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -55,6 +56,42 @@ def test_other_types_are_kept_for_the_gate_to_judge(tmp_path):
     assert columns["a.text"].tolist() == ["p", None]
     assert np.isnan(columns["a.flag"]).all()
     assert columns["a.gone"].dtype == np.float64
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["yes", "no", "yes"],
+        ["2024-01-01", "2024-01-02", "2024-01-03"],
+        ["1.0", "1.10", "007"],
+        ["True", "False", "0x1A"],
+    ],
+)
+def test_text_is_read_as_it_is_for_training(tmp_path, suffix, cells):
+    lines = ["a.text,a.number", *(f"{one},{number}" for number, one in enumerate(cells))]
+    file = tmp_path / f"rows.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(pa.table({"a.text": cells, "a.number": ["0", "1", "2"]}), file)
+    else:
+        text = ("\n".join(lines) + "\n").encode()
+        file.write_bytes(gzip.compress(text) if suffix == "csv.gz" else text)
+    columns = read_current(file, INPUTS, HARDWARE)
+    assert columns["a.text"].tolist() == cells, "no new category"
+    assert columns["a.number"].tolist() == [0.0, 1.0, 2.0]
+
+
+def test_days_and_truth_values_are_the_categories_that_training_makes_of_them(tmp_path):
+    for values, texts in ([date(2024, 1, 1)], ["2024-01-01"]), ([True], ["true"]):
+        pq.write_table(pa.table({"a.text": values}), tmp_path / "rows.parquet")
+        assert read_current(tmp_path / "rows.parquet", INPUTS, HARDWARE)["a.text"].tolist() == texts
+
+
+def test_truth_values_in_words(tmp_path):
+    (tmp_path / "rows.csv").write_text("a.flag,a.number\nyes,1\nno,1e3\nTrue,\n0,nan\n")
+    columns = read_current(tmp_path / "rows.csv", INPUTS, HARDWARE)
+    assert columns["a.flag"].tolist() == [1, 0, 1, 0]
+    np.testing.assert_array_equal(columns["a.number"], [1, 1000, np.nan, np.nan])
 
 
 @pytest.mark.parametrize(

@@ -105,10 +105,11 @@ def _read_offline(
     table = join_offline(history, [row.keys for row in rows], [row.as_of for row in rows], refs)
     dtypes = features.columns()
     found = {}
+    zeros = {name: zero_when_empty(view) for name, view in features.views.items()}
     for ref in refs:
         view = features.views[ref.view]
         values = to_array(table[ref.column].to_pylist(), dtypes[str(ref)])
-        if ref.feature in zero_when_empty(view):
+        if ref.feature in zeros[ref.view]:
             values[_have_keys(rows, view.key) & np.isnan(values)] = 0
         found[str(ref)] = values
     return found

@@ -8,7 +8,7 @@ from proml_kedro.engine.duckdb import is_moment, literal, microseconds, quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.features.training.labels import check_labels, kept, label_columns
+from proml_kedro.features.training.labels import check_labels, kept, label_columns, split_sql
 from proml_kedro.features.training.requested import RequestFeature, check_requested
 from proml_kedro.features.views.keys import keys_sql
 from proml_kedro.spec.problem import ProblemSpec
@@ -57,7 +57,7 @@ def _check_split(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake]:
     for name, key in missing:
         yield Mistake(f"problem.split.{key}", unknown("column", name, relation.schema))
     if not missing and is_moment(relation.type_of(problem.examples.timestamp) or ""):
-        _, mistake = relation.check_expression(problem.split.sql(quote(problem.examples.timestamp)), "problem.split")
+        _, mistake = relation.check_expression(split_sql(problem), "problem.split")
         if mistake:
             yield mistake
 
@@ -80,7 +80,7 @@ def examples_sql(problem: ProblemSpec, requested: Sequence[RequestFeature], tabl
         f"{moment} AS {TIMESTAMP}",
         f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS {EVENT_TIMESTAMP}",
         f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS {DAY}",
-        f"{problem.split.sql(moment)} AS {SPLIT}",
+        f"{split_sql(problem)} AS {SPLIT}",
         *(f"{expression} AS {quote(name)}" for name, expression in label_columns(problem).items()),
         *(f"{one.sql} AS {quote(one.ref.column)}" for one in requested),
     ]

@@ -10,7 +10,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.features.training.labels import kept
+from proml_kedro.features.training.labels import kept, split_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import SPLIT
@@ -67,7 +67,7 @@ def _facts_sql(problem: ProblemSpec, table: str) -> str:
             sum(__weight) AS total_weight,
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
-            SELECT *, {problem.split.sql(moment)} AS __split,
+            SELECT *, {split_sql(problem)} AS __split,
                 CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label, CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
@@ -93,9 +93,16 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     if no_count and problem.label.task == "count":
         message = f"is negative or not a whole number for {no_count:,} of {rows:,} examples; is the task 'regression'?"
         yield Mistake("problem.label.expression", message)
+    if nowhere := sum(one["rows"] for name, one in splits.items() if name not in SPLITS):
+        message = f"{nowhere:,} of {rows:,} examples are in none of {', '.join(SPLITS)}; leave them out"
+        yield Mistake("problem.split", f"{message} with label.drop_when{_otherwise(problem)}")
     if no_weight:
         message = f"is negative, null or infinite for {no_weight:,} of {rows:,} examples"
         yield Mistake("problem.examples.weight", message)
+
+
+def _otherwise(problem: ProblemSpec) -> str:
+    return ", or say where they belong with otherwise" if "otherwise" in type(problem.split).model_fields else ""
 
 
 def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:

@@ -8,12 +8,22 @@ from proml_kedro.engine.duckdb import enclosed, is_number, quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.split import ExampleColumns
 from proml_kedro.spec.training_set import GROUP, LABEL, WEIGHT, auxiliary
 
 
 def kept(problem: ProblemSpec) -> str:
     """Return the condition for an example to have a label, in SQL."""
     return f"{enclosed(problem.label.drop_when)} IS NOT TRUE" if problem.label.drop_when else "true"
+
+
+def split_sql(problem: ProblemSpec) -> str:
+    """Return the split of each example, in SQL over the examples' columns."""
+    examples, label = problem.examples, problem.label
+    own = ", ".join(map(quote, [*examples.entities, examples.timestamp]))
+    truth = enclosed(label.expression) if label.task == "binary" else None
+    sql: str = problem.split.divide(ExampleColumns(quote(examples.timestamp), own, truth))
+    return sql
 
 
 def check_labels(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake]:

@@ -7,7 +7,7 @@ is missing, that tells the classes apart almost alone is rarely knowledge and mo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,16 @@ def _columns_of(expression: str, derived: dict[str, str]) -> set[str]:
 _KEYWORD = re.compile(r"and|or|not|is|in|null|true|false|case|when|then|else|end|between|like|cast|as|interval")
 
 
-def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareSpec) -> Iterator[tuple[str, str, bool]]:
+def measured_leaks(
+    training_set: Path, names: Iterable[str], hardware: HardwareSpec, advance: Callable[[], object] = lambda: None
+) -> Iterator[tuple[str, str, bool]]:
     """Find features of a training set of a binary label that predict it almost alone.
 
     Args:
         training_set: The Parquet file.
         names: ``view.feature``; what the file lacks is passed over, and so are vectors.
         hardware: The machine.
+        advance: Called when a feature was looked at.
 
     Yields:
         The name, what was found, and whether it is certain enough for an error.
@@ -108,6 +111,7 @@ def measured_leaks(training_set: Path, names: Iterable[str], hardware: HardwareS
     if not _is_binary(label):
         return
     for name, values in columns.items():
+        advance()
         missing = _is_missing(values)
         for area, words in ((_area(values[~missing], label[~missing]), "it"), (_auc(missing, label), "its absence")):
             if area >= SUSPICIOUS:
@@ -144,12 +148,11 @@ def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
     if values.dtype != object or not isinstance(values[0], str):
         return _auc(values.astype(np.float64), label)
     half = len(values) // 2
-    sums: dict[str, list[float]] = {}
-    for value, one in zip(values[:half].tolist(), label[:half].tolist(), strict=True):
-        sums.setdefault(value, []).append(one)
+    known, category = np.unique(values[:half], return_inverse=True)
+    rates = np.bincount(category, label[:half]) / np.bincount(category)
+    place = np.minimum(np.searchsorted(known, values[half:]), len(known) - 1)
     overall = float(label[:half].mean())
-    rates = [float(np.mean(sums[one])) if one in sums else overall for one in values[half:].tolist()]
-    return _auc(np.array(rates), label[half:])
+    return _auc(np.where(known[place] == values[half:], rates[place], overall), label[half:])
 
 
 def _auc(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:

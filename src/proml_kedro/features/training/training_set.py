@@ -103,16 +103,18 @@ def _join(history: FeatureHistory | None, query: str, joined: list[str], hardwar
 def _columns(schema: TrainingSetSchema, features: FeaturesSpec) -> dict[str, str]:
     """Name → SQL of the training set's columns, from those that the join results in."""
     result = {name: quote(name) for name in schema.columns}
+    zeros = {name: zero_when_empty(view) for name, view in features.views.items()}
     for name, dtype in schema.features.items():
         ref = FeatureRef.parse(name)
-        result[name] = cast(_without_history(features.views[ref.view], ref.feature, quote(ref.column)), dtype)
+        value = quote(ref.column)
+        if ref.feature in zeros[ref.view]:
+            value = _without_history(features.views[ref.view], value)
+        result[name] = cast(value, dtype)
     return result
 
 
-def _without_history(view: FeatureViewSpec, column: str, value: str) -> str:
+def _without_history(view: FeatureViewSpec, value: str) -> str:
     """Counts and sums of keys that nothing has ever happened to are 0; those of unknown (null) keys stay null."""
-    if column not in zero_when_empty(view):
-        return value
     known = " AND ".join(f"{quote(key)} IS NOT NULL" for key in view.key)
     return f"CASE WHEN {known} THEN coalesce({value}, 0) END"
 
