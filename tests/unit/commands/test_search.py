@@ -42,7 +42,8 @@ def test_search_as_people_read_it(read_project):
 
 
 def test_only_what_was_declared_of_a_feature_is_searched_and_a_hit_says_where(read_project):
-    assert found(read_project, "shop")["total"] == len(names(read_project, "--owner", "shop@example.com")), "owners, no problem"
+    owned = names(read_project, "--owner", "shop@example.com")
+    assert found(read_project, "shop")["total"] == len(owned), "owners, no problem"
     assert found(read_project, "numerical")["total"] == 0, "a type is a filter"
     [area] = found(read_project, "are")["features"]
     assert (area["name"], area["found_in"]) == ("region.area", ["name"])
