@@ -149,35 +149,7 @@ def _started(number: int) -> str:
     return _GONE if state in ("Z", "X") else rest[18]
 
 
-def machine_error(error: BaseException) -> UserError | None:
-    """Return one line for an error of disk or system, whichever library raised it; None for any other error."""
-    if isinstance(error, UserError):
-        return None
-    code = getattr(error, "errno", None)
-    if isinstance(error, OSError) and code in _MACHINE:
-        where = f"'{error.filename}': " if error.filename else ""
-        return _kept(f"{where}{error.strerror}")
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE:  # further bits say what it was about to do
-        return _kept(f"SQLite: {error}")
-    if any(os.strerror(one) in str(error) for one in (*_FULL, errno.EIO)):
-        return _kept(f"{type(error).__name__}: {str(error).splitlines()[0]}")
-    return None
-
-
-def _kept(message: str) -> UserError:
-    return UserError(Mistake("", f"{message}; what was finished is kept, and the next run goes on from there"))
-
-
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-_MACHINE = _FULL | {
-    *(errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
-    *(errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ETIMEDOUT, errno.EBUSY),
-}
-"""What is wrong with a disk, a network file system or its rights, and never with our own work."""
-
-_SQLITE = {5, 6, 8, 10, 13, 14}
-"""Busy, locked, read-only, input or output error, full, cannot open."""
 
 
 def _is_disk_full(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -17,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
-from proml_kedro.atomic import machine_error
 from proml_kedro.digests import fingerprint
 from proml_kedro.errors import UserError
 from proml_kedro.source_code import code_fingerprint
@@ -605,34 +603,3 @@ def test_what_killed_runs_leave_outside_of_the_store_is_removed_too(tmp_path):
     (mine / gone).touch()
     run.prepare()
     assert [file for file in tmp_path.rglob(".*") if file.name != ".writing"] == [mine / gone], "nobody else's folder"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (OSError(errno.EIO, os.strerror(errno.EIO), "/data/x"), "'/data/x': Input/output error; what was finished"),
-        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/data/x"), "'/data/x': Permission denied; what"),
-        (
-            RuntimeError("IO Error: could not write: Input/output error\nmore"),
-            "RuntimeError: IO Error: could not write",
-        ),
-        (FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/data/x"), None),
-        (UserError.at("seed", "No space left on device"), None),
-        (ValueError("x"), None),
-    ],
-)
-def test_errors_of_the_machine_are_one_line_and_faults_of_ours_are_not(error, said):
-    found = machine_error(error)
-    assert (found is None) == (said is None)
-    if said:
-        assert said in str(found)
-        assert len(str(found).splitlines()) == 1
-
-
-def test_what_sqlite_says_of_a_machine_is_one_line(tmp_path):
-    with pytest.raises(sqlite3.OperationalError) as caught:
-        sqlite3.connect(tmp_path / "nowhere" / "x.db").execute("SELECT 1")
-    assert "SQLite: unable to open database file; what was finished is kept" in str(machine_error(caught.value))
-    with pytest.raises(sqlite3.OperationalError) as caught:
-        sqlite3.connect(":memory:").execute("SELECT * FROM nowhere")
-    assert machine_error(caught.value) is None

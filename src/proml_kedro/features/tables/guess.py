@@ -87,6 +87,8 @@ def _cells(rows: Relation, name: str) -> list[str]:
 
 def _ways(column: Open, cells: Sequence[str]) -> dict[str, Reading]:
     formats = candidates(cells, two_digits=column.moment is not None)
+    if column.type == "DATE":  # a day that is read of a moment would lose the time
+        formats = [one for one in formats if reading_in(one).type == "DATE"]
     return {**column.readings, **{one: reading_in(one, column.type) for one in formats}}
 
 
