@@ -25,7 +25,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
 FIGURES, SOAK, PAGE = FOLDER / "figures.json", FOLDER / "soak.json", FOLDER / "README.md"
-SHORT = {"mixed": ["--rounds", "1"], "mixed_streamed": ["--rows", "1e6"], "deep": ["input", "one_row"]}
+SHORT = {
+    "tables": ["--rows", "1e6"],
+    "mixed": ["--rounds", "1"],
+    "mixed_streamed": ["--rows", "1e6"],
+    "deep": ["input", "one_row"],
+}
 """Arguments that make a benchmark take minutes rather than an hour."""
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -69,12 +69,19 @@ class Recipe:
         configuration: The parts of the configuration that it depends on itself.
         of: The recipes of the results that it is made from, by the names of these among its inputs.
         called: What users call a part of ``configuration``, where that is not its name here.
+        said: What the log calls it: whose result it is. Results of several problems or models may be one.
     """
 
     name: str
     configuration: Mapping[str, Any]
     of: Mapping[str, Recipe] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
+    said: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the log calls it."""
+        return self.said or self.name
 
     @property
     def digest(self) -> str:
@@ -91,11 +98,13 @@ class Record:
         recipe: Digest of its recipe.
         configuration: Of its recipe, as JSON has it.
         of: The results it was made from: their folders below the store, by the names of the recipe.
+        parts: Of those of which only a part counts: the fingerprint of that.
     """
 
     recipe: str
     configuration: Mapping[str, Any]
     of: Mapping[str, str]
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 _RECORD = TypeAdapter(Record)
@@ -135,12 +144,12 @@ class ArtifactStore:
         folder = self._folder(recipe, inputs, code)
         self._again[folder] = partial(self.build, what, inputs, write, code)
         if self.reuse and is_whole(folder):
-            logger.info("%s: unchanged, taken over", recipe.name)
+            logger.info("%s: unchanged, taken over", recipe.title)
         else:
             for one in inputs.values():
                 if isinstance(one, Artifact):
                     self.verify(one)
-            logger.info("%s: computing", recipe.name)
+            logger.info("%s: computing", recipe.title)
             with replacing(folder, keep=self.reuse) as temporary:
                 write(temporary)
             self._sound.add(folder)
@@ -170,7 +179,7 @@ class ArtifactStore:
         recipe = _as_recipe(what)
         folder = self._folder(recipe, inputs, code)
         finished = self.reuse and is_whole(folder)
-        with checkpoints_for(folder, recipe.name, wait=not finished) as checkpoints:
+        with checkpoints_for(folder, recipe.title, wait=not finished) as checkpoints:
             if not self.reuse:
                 shutil.rmtree(checkpoints, ignore_errors=True)
             artifact = self.build(what, inputs, lambda temporary: write(temporary, checkpoints), code)
@@ -207,24 +216,32 @@ class ArtifactStore:
         self._sound.add(folder)
         return True
 
-    def find(self, recipe: Recipe, of: Mapping[str, Artifact] | None = None) -> Artifact | None:
+    def find(self, recipe: Recipe, of: Mapping[str, Collection[str]] | None = None) -> Artifact | None:
         """Find the newest whole result of a recipe; None when there is none.
 
         Args:
             recipe: What it is to be made from.
-            of: Results that it must have been made from, if it was made from their sort.
+            of: Fingerprints of the results that it may have been made from, if it was made from their sort.
         """
+        for found in self.find_all(recipe):
+            fits = all(
+                one.fingerprint in (of or {}).get(name, ())
+                for name, one in self.made_of(found).items()
+                if name in (of or {})
+            )
+            if fits and self._is_sound(found.path):
+                return found
+        return None
+
+    def find_all(self, recipe: Recipe) -> Iterator[Artifact]:
+        """Find every result of a recipe that is there with all its files, the newest first."""
         folder = self.data_dir / "store" / recipe.name
         newest = (folder / f"for-{recipe.digest}").resolve()
-        others = sorted(folder.glob("*.made"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        others = sorted(folder.glob("*.made"), key=_modified, reverse=True)
         for candidate in dict.fromkeys([folder / newest.name, *(file.with_suffix("") for file in others)]):
             record = self.record(candidate)
             if record is not None and record.recipe == recipe.digest and is_whole(candidate):
-                made_of = self._made_of(record)
-                fits = all(made_of.get(name, one).fingerprint == one.fingerprint for name, one in (of or {}).items())
-                if fits and self._is_sound(candidate):
-                    return Artifact(candidate, candidate.name)
-        return None
+                yield Artifact(candidate, candidate.name)
 
     def record(self, folder: Path) -> Record | None:
         """Read what the result in a folder was made from; None when nothing says so."""
@@ -237,19 +254,35 @@ class ArtifactStore:
     def made_of(self, artifact: Artifact) -> dict[str, Artifact]:
         """Return the results that a result was made from, by the names of its recipe."""
         record = self.record(artifact.path)
-        return self._made_of(record) if record else {}
-
-    def _made_of(self, record: Record) -> dict[str, Artifact]:
+        if record is None:
+            return {}
         folders = {name: self.data_dir / "store" / place for name, place in record.of.items()}
-        return {name: Artifact(folder, folder.name) for name, folder in folders.items()}
+        return {name: Artifact(folder, record.parts.get(name, folder.name)) for name, folder in folders.items()}
+
+    def part(self, whole: Artifact, recipe: Recipe, code: tuple[str, ...]) -> Artifact:
+        """Return a result as a part of it that was made by a recipe of its own, for results that read no more.
+
+        Args:
+            whole: A result; what it was made from is recorded.
+            recipe: How the part alone would be made, from results of the same names.
+            code: As of :meth:`build`.
+
+        Returns:
+            The result's folder, with the fingerprint that the part alone would have.
+        """
+        of = self.made_of(whole)
+        if of.keys() != recipe.of.keys():
+            return whole
+        return Artifact(whole.path, self._folder(recipe, of, code).name)
 
     def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any]) -> None:
         """Write down what a result was made from, and that it is the newest of its configuration."""
-        known = self.record(folder)
+        known, store = self.record(folder), self.data_dir / "store"
         with cannot_write(folder):
             if known is None or known.recipe != recipe.digest:
-                of = {name: f"{one.name}/{inputs[name].fingerprint}" for name, one in recipe.of.items()}
-                record = Record(recipe.digest, as_json(recipe.configuration), of)
+                of = {name: inputs[name].path.relative_to(store).as_posix() for name in recipe.of}
+                parts = {name: one.fingerprint for name in of if (one := inputs[name]).fingerprint != one.path.name}
+                record = Record(recipe.digest, as_json(recipe.configuration), of, parts)
                 write_whole(record_file(folder), json.dumps(asdict(record)))
             point(folder.with_name(f"for-{recipe.digest}"), folder)
 
@@ -272,6 +305,14 @@ class ArtifactStore:
         for name in ("store", "feature_store", "features"):
             remove_abandoned(self.data_dir / name)
         remove_abandoned(self.data_dir, below=False)
+
+
+def _modified(file: Path) -> int:
+    """When a file was changed; of one that another run removes meanwhile, long ago."""
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _as_recipe(what: Recipe | str) -> Recipe:

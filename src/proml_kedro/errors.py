@@ -83,6 +83,17 @@ class UserError(click.ClickException):
         click.echo(self.format_message(), file=file, err=file is None)
 
 
+class RetriableError(UserError):
+    """An error that can pass by itself: a server that is not reached, a file that another process holds."""
+
+    exit_code = 75  # EX_TEMPFAIL, as schedulers know it
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return next(iter(str(error).strip().splitlines()), "")
+
+
 def _by_line(mistakes: Sequence[Mistake]) -> list[Mistake]:
     """Sort the mistakes of each file by line, within the places that they have among the others."""
     places = [_place(one) for one in mistakes]
@@ -99,12 +110,34 @@ def _place(mistake: Mistake) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else ("", 0)
 
 
+_HIDDEN: dict[str, str] = {}
+"""What no message may show, and what it shows in its place."""
+
+_SHORTEST = 6
+
+
+def hide(value: str, instead: str) -> None:
+    """Let no message show a value from now on.
+
+    Values that are short, numbers or paths are no secrets: hiding them would make messages unreadable.
+
+    Args:
+        value: The value.
+        instead: What is shown in its place.
+    """
+    is_plain = value.startswith(("/", ".", "~")) or value.replace(".", "").isdigit()
+    if len(value) >= _SHORTEST and not is_plain:
+        _HIDDEN[value] = instead
+
+
 def masked(text: str) -> str:
-    """Replace the passwords of the URLs in a text, and keep the rest.
+    """Replace the passwords of the URLs in a text, and what :func:`hide` was told, and keep the rest.
 
     >>> masked("online_store=redis://me:hunter2@host:6379/0")
     'online_store=redis://me:…@host:6379/0'
     """
+    for value, instead in _HIDDEN.items():
+        text = text.replace(value, instead)
     if "://" not in text or "@" not in text:
         return text
     return _WORD.sub(lambda word: "://".join(_without_password(part) for part in word[0].split("://")), text)

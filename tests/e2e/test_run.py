@@ -295,4 +295,9 @@ def test_changed_code_of_ones_own_component_trains_again(shop):
     shop.edit("my_components.py", "weight = self.spec.smoothing", "weight = [][0]")
     faulty = shop.run(*arguments)
     assert faulty.returncode == 70, "1 is for drift, 2 for mistakes in the configuration"
-    assert "IndexError" in faulty.stderr
+    last = faulty.stderr.splitlines()[-1]
+    assert last.startswith("IndexError list index out of range: a fault of the program, at ")
+    assert "my_components.py:" in last, "of whoever wrote that"
+    file = Path(last.rpartition("its traceback is in ")[2])
+    assert "IndexError: list index out of range" in file.read_text()
+    file.unlink()

@@ -43,6 +43,13 @@ def test_loads_and_scores_its_golden_rows(bundle):
     assert (loaded.name, loaded.version, loaded.metrics) == ("sales-xgboost", "v1", METRICS)
 
 
+def test_equal_runs_write_bundles_of_one_digest(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 4e9)  # decades later
+    again = make_bundle(tmp_path / "again")
+    assert (again / "SHA256SUMS").read_text() == (bundle / "SHA256SUMS").read_text()
+    assert "created" not in (again / "proml.yaml").read_text()
+
+
 def test_golden_rows_are_test_rows(bundle):
     assert pq.read_table(bundle / "golden.parquet")["timestamp"].to_pylist()[0].isoformat() >= "2024-03-01"
 

@@ -18,7 +18,7 @@ from proml_kedro.bundle.card import read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
-from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs, now
+from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs
 from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
@@ -67,7 +67,6 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
         name=name,
         version=version,
         description=config["problem"].get("description", ""),
-        created=now(),
         score=graph.plan.score,
         rows=rows,
         lineage=dict(content.lineage),

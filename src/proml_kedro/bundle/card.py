@@ -91,11 +91,7 @@ def write_card(
 def _head(manifest: Manifest) -> str:
     kinds = {name: spec["kind"] for name, spec in manifest.config["model"]["components"].items()}
     graph = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-    return (
-        f"# {manifest.name}\n\n"
-        f"Version {manifest.version}, written {manifest.created.isoformat()}. "
-        f"Components: {graph}. Score: `{manifest.score}`."
-    )
+    return f"# {manifest.name}\n\nVersion {manifest.version}. Components: {graph}. Score: `{manifest.score}`."
 
 
 def _prediction(manifest: Manifest) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -81,7 +80,7 @@ class Manifest(Spec):
 
     Attributes:
         format: Version of this layout.
-        created: When the bundle was written.
+        created: When the bundle was written, in bundles of before 0.2. Now equal runs write equal bundles.
         score: The output that is the model's score, such as ``component.probability``.
         rows: What a row consists of; in the file under ``schema``.
         lineage: What the bundle was made from.
@@ -94,7 +93,7 @@ class Manifest(Spec):
     name: Label
     version: Label
     description: str = ""
-    created: AwareDatetime
+    created: AwareDatetime | None = None
     score: str
     rows: Schema = Field(alias="schema")
     lineage: dict[str, Any] = {}
@@ -125,7 +124,8 @@ class Manifest(Spec):
 
     def write(self, folder: Path) -> None:
         """Write ``proml.yaml``."""
-        text = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+        content = self.model_dump(mode="json", exclude={"created"})
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
     @property
@@ -195,8 +195,3 @@ def _description(view: FeatureViewSpec, column: str) -> str:
             words = feature.description or f"{feature.agg} of {name}"
             return f"{words}, {'all time' if window == 'all' else f'last {window}'}"
     return ""
-
-
-def now() -> datetime:
-    """Return this moment in UTC, to the second."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.commands.boundary import explain, keep_traceback
+from proml_kedro.errors import Mistake, UserError, masked, shortened
 
 OVERRIDES = "overrides"
 """The parameter that holds KEY=VALUE, and the key of Kedro's runtime parameters that carries them."""
@@ -24,6 +25,9 @@ INTERRUPTED = 130
 
 FAULT = 70
 """Exit code after an error that is not the user's (EX_SOFTWARE)."""
+
+CLOSED = 141
+"""Exit code when standard output was closed, as shells have it."""
 
 
 class Command(click.Command):
@@ -44,9 +48,23 @@ class Command(click.Command):
         except KeyboardInterrupt:
             click.echo("interrupted; what was finished is kept", err=True)
             sys.exit(INTERRUPTED)
-        except Exception:  # noqa: BLE001 - a fault of ours, shown whole
-            traceback.print_exc()
+        except BrokenPipeError:  # whoever reads our output has seen enough
+            sys.stdout = None
+            sys.exit(CLOSED)
+        except Exception as error:
+            if explained := explain(error):
+                raise explained from error
+            _say_fault(error)
             sys.exit(FAULT)
+
+
+def _say_fault(error: Exception) -> None:
+    """Say in one line that this is a fault of ours, and where its traceback is."""
+    file = keep_traceback(error)
+    text = shortened(masked(" ".join(f"{type(error).__name__} {error}".split())), 300)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"its traceback is in {file}" if file else "its traceback could not be written"
+    click.echo(f"{text}: a fault of the program, at {frame.filename}:{frame.lineno}; {where}", err=True)
 
 
 @contextmanager

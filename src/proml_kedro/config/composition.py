@@ -12,6 +12,7 @@ from proml_kedro.config.defaults import check_defaults, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
 from proml_kedro.config.overrides import Override
 from proml_kedro.config.provenance import Layer, Origins
+from proml_kedro.config.secrets import environment
 from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec.run import RunSpec
@@ -143,10 +144,8 @@ def _as_argument(choice: Override) -> str:
 def _restore_resolvers() -> None:
     # Kedro's own loader takes `oc.env` away from the whole process.
     from omegaconf import OmegaConf
-    from omegaconf.resolvers import oc
 
-    if not OmegaConf.has_resolver("oc.env"):
-        OmegaConf.register_new_resolver("oc.env", oc.env)
+    OmegaConf.register_new_resolver("oc.env", environment, replace=True)
 
 
 def _layer(default: Any, folders: Folders) -> Layer | None:

@@ -46,12 +46,18 @@ def check_composition(
     from proml_kedro.config.data_folder import check_data_dir
     from proml_kedro.config.expansion import check_expansion
     from proml_kedro.config.interpolation import resolve
+    from proml_kedro.config.secrets import refuse_secrets
     from proml_kedro.config.validation import import_extensions, refuse_targets, validate
 
     if endless := check_expansion(composition.config):
         raise _located(composition, [*mistakes, *composition.mistakes, *endless])
     values, unresolved, consequences = resolve(composition.config)
-    found = [*unresolved, *refuse_targets(values), *import_extensions(values.get("extensions"), base_path)]
+    found = [
+        *unresolved,
+        *refuse_secrets(composition.config),
+        *refuse_targets(values),
+        *import_extensions(values.get("extensions"), base_path),
+    ]
     run, invalid = validate(values)
     if isinstance(values.get("data_dir"), str) and (misplaced := check_data_dir(values["data_dir"], base_path, conf)):
         invalid = [*misplaced, *(one for one in invalid if not one.key.startswith("catalog."))]

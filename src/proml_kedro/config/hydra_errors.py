@@ -9,7 +9,7 @@ from pathlib import Path
 from proml_kedro.config.defaults import read_choices
 from proml_kedro.config.folders import MAIN, Folders
 from proml_kedro.config.overrides import Override
-from proml_kedro.errors import Mistake, unknown
+from proml_kedro.errors import Mistake, first_line, unknown
 
 
 def explain(error: Exception, folders: Folders, choices: Sequence[Override]) -> list[Mistake]:
@@ -98,11 +98,6 @@ def _anything_else(error: Exception) -> Mistake:
     cause = error.__cause__
     text = first_line(error) or (first_line(cause) if cause else type(error).__name__)
     return Mistake("", text, "configuration")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text."""
-    return next(iter(str(error).strip().splitlines()), "")
 
 
 _KEY = re.compile(r"Interpolation key '([^']+)' not found")

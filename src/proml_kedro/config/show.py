@@ -10,6 +10,7 @@ import yaml
 
 from proml_kedro.config.composition import NAMED
 from proml_kedro.config.configuration import Configuration
+from proml_kedro.errors import masked
 
 _NAMES = frozenset(".".join((*path, "name")) for path in NAMED.values())
 
@@ -21,7 +22,7 @@ def as_yaml(loaded: Configuration, resolved: bool = False) -> str:
         loaded: What was composed.
         resolved: Whether interpolations are resolved, and what nobody wrote has the specs' defaults.
     """
-    return yaml.safe_dump(_content(loaded, resolved), sort_keys=False, allow_unicode=True, width=100)
+    return masked(yaml.safe_dump(_content(loaded, resolved), sort_keys=False, allow_unicode=True, width=100))
 
 
 def with_origins(loaded: Configuration, resolved: bool = False) -> str:
@@ -31,7 +32,7 @@ def with_origins(loaded: Configuration, resolved: bool = False) -> str:
         place = _place(loaded, path)
         lines.append((f"{path}: {json.dumps(value, ensure_ascii=False, default=str)}", place))
     width = min(100, max(len(text) for text, _ in lines))
-    return "".join(f"{text:<{width}}  # {place}\n" for text, place in lines)
+    return masked("".join(f"{text:<{width}}  # {place}\n" for text, place in lines))
 
 
 def _place(loaded: Configuration, path: str) -> str:

@@ -59,7 +59,6 @@ class BundleScorer:
             "name": manifest.name,
             "version": manifest.version,
             "description": manifest.description,
-            "created": manifest.created.isoformat(),
             "sha256": self.bundle.digest,
             "proml_kedro": __version__,
             "schema": manifest.rows.model_dump(mode="json"),

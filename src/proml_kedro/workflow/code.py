@@ -13,6 +13,9 @@ from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.base import texts_in
 from proml_kedro.spec.model import spec_of
 
+TRAINING_SET = ("features.training", "features.feast", "==duckdb", "==feast")
+"""What a training set, and so each part of it, rests on."""
+
 _OURS = "proml_kedro."
 
 

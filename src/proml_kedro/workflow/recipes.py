@@ -7,14 +7,19 @@ Only parts of the configuration that change a result are in its recipe, so that 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from proml_kedro.artifacts import Recipe
 from proml_kedro.features.tables.declared import declare
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.feature_ref import FeatureRef
+from proml_kedro.spec.features import FeatureViewSpec
 from proml_kedro.spec.inputs import read_by
 from proml_kedro.spec.on_demand import bases
 from proml_kedro.workflow.code import own_code, own_code_of
+
+_WORDS = {"description", "owner", "tags"}
 
 _OWN_CODE = {"own_code": "code of extensions of your own"}
 
@@ -36,7 +41,7 @@ def tables(run: RunSpec) -> Recipe:
     """Recipe of the tables."""
     problem = run.problem
     return Recipe(
-        f"{problem.name}/tables",
+        "tables",
         {
             "tables": problem.tables,
             "examples": problem.examples,
@@ -49,32 +54,63 @@ def tables(run: RunSpec) -> Recipe:
             "declared": "types and keys of features",
             **_OWN_CODE,
         },
+        said=f"{problem.name}/tables",
     )
 
 
 def feature_tables(run: RunSpec) -> Recipe:
     """Recipe of the feature tables."""
-    stored = {name: view for name, view in run.features.views.items() if view.is_stored}
+    stored = {name: _computed(view) for name, view in run.features.views.items() if view.is_stored}
     return Recipe(
-        f"{run.problem.name}/feature_tables",
+        "feature_tables",
         {"features": stored, **own_code_of(run.features)},
         {"tables": tables(run)},
         called=_OWN_CODE,
+        said=f"{run.problem.name}/feature_tables",
     )
+
+
+def _computed(view: FeatureViewSpec) -> dict[str, Any]:
+    """What of a view changes its values: not who owns it, nor how it is described."""
+    content = view.model_dump(mode="json", exclude=_WORDS)
+    words = {name: set(feature) & _WORDS for name, feature in content["features"].items()}
+    features = {
+        name: {key: value for key, value in feature.items() if key not in words[name]}
+        for name, feature in content["features"].items()
+    }
+    return {**content, "features": features}
 
 
 def training_set(run: RunSpec) -> Recipe:
     """Recipe of the training set that model and baseline share."""
+    return learned_from(run, run.model, run.evaluation.baseline)
+
+
+def learned_from(run: RunSpec, *models: ModelSpec | None) -> Recipe:
+    """Recipe of a training set with the columns that some models read, and no others.
+
+    A model is made from its part of the training set that it shares with another, so that it stays fit when the other
+    one reads more.
+    """
+    columns, problem = columns_read(run, *models), run.problem
+    views = {FeatureRef.parse(name).view for name in columns}
+    is_derived = any(run.features.views[name].is_on_demand for name in views)
+    unstored = {
+        name: _computed(view)
+        for name, view in run.features.views.items()
+        if not view.is_stored and (name in views or (is_derived and view.is_on_demand))
+    }
     return Recipe(
-        f"{run.problem.name}/training_set",
+        "training_set",
         {
-            "problem": run.problem,
-            "columns": columns_read(run, run.model, run.evaluation.baseline),
-            "unstored": {name: view for name, view in run.features.views.items() if not view.is_stored},
-            **own_code_of(run.problem, run.features),
+            "problem": problem.model_dump(mode="json", exclude={"name", "description", "tables", "generator"}),
+            "columns": columns,
+            "unstored": unstored,
+            **own_code_of(problem, run.features),
         },
         {"tables": tables(run), "feature_tables": feature_tables(run)},
         called={"columns": "features that are read", "unstored": "features", **_OWN_CODE},
+        said=f"{problem.name}/training_set",
     )
 
 
@@ -86,34 +122,36 @@ def trained_model(run: RunSpec) -> Recipe:
 def trained_baseline(run: RunSpec) -> Recipe:
     """Recipe of the fitted baseline."""
     if run.evaluation.baseline is None:
-        return Recipe(f"{run.problem.name}/no_baseline", {})
+        return Recipe("no_baseline", {}, said=f"{run.problem.name}/no_baseline")
     return _trained(run, run.evaluation.baseline, "evaluation.baseline")
 
 
 def _trained(run: RunSpec, fitted: ModelSpec, key: str) -> Recipe:
     return Recipe(
-        f"{run.problem.name}/{fitted.name}/trained_model",
+        "trained_model",
         {
-            "model": fitted,
+            "model": fitted.model_dump(mode="json", exclude={"name"}),
             "columns": columns_read(run, fitted),
             "seed": run.seed,
             "hardware": run.hardware.model_dump(include={"precision", "device", "devices", "mixed_precision"}),
             "own_code": own_code(fitted),
         },
-        {"training_set": training_set(run)},
+        {"training_set": learned_from(run, fitted)},
         called={
             "model": key,
             "columns": "features that are read",
             **_OWN_CODE,
         },
+        said=f"{run.problem.name}/{fitted.name}/trained_model",
     )
 
 
 def evaluation(run: RunSpec) -> Recipe:
     """Recipe of the evaluation."""
     return Recipe(
-        f"{run.problem.name}/{run.model.name}/evaluation",
+        "evaluation",
         {
+            "names": {"model": run.model.name},
             "evaluation": run.evaluation,
             "neutral": run.features.neutral(),
             "seed": run.seed,
@@ -124,14 +162,15 @@ def evaluation(run: RunSpec) -> Recipe:
             "trained_model": trained_model(run),
             "trained_baseline": trained_baseline(run),
         },
-        called={"neutral": "neutral values of features", **_OWN_CODE},
+        called={"names": "names of models", "neutral": "neutral values of features", **_OWN_CODE},
+        said=f"{run.problem.name}/{run.model.name}/evaluation",
     )
 
 
 def bundle(run: RunSpec) -> Recipe:
     """Recipe of the bundle, which holds the whole configuration."""
     return Recipe(
-        f"{run.problem.name}/{run.model.name}/bundle",
+        "bundle",
         {"config": run.model_dump(mode="json")},
         {
             "training_set": training_set(run),
@@ -139,6 +178,7 @@ def bundle(run: RunSpec) -> Recipe:
             "evaluation": evaluation(run),
         },
         called={"config": ""},
+        said=f"{run.problem.name}/{run.model.name}/bundle",
     )
 
 

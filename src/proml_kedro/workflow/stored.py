@@ -8,6 +8,7 @@ from typing import Any
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.digests import as_json
+from proml_kedro.workflow.code import TRAINING_SET
 
 _SHOWN = 5
 """How many differences a message names."""
@@ -21,21 +22,51 @@ def find(store: ArtifactStore, recipes: Mapping[str, Recipe], wanted: Collection
         recipes: What each is made from, each before what needs it.
         wanted: Names of those that are looked for.
     """
+    looked_for = [name for name in reversed(list(recipes)) if name in wanted]
+    best: dict[str, Artifact] = {}
+    # Models may be made from parts of one training set, so that none of them tells which: it is chosen first.
+    sets = store.find_all(recipes["training_set"]) if set(looked_for) - {"tables", "feature_tables"} else ()
+    for training_set in (*sets, None):
+        found = _find_with(store, recipes, looked_for, training_set)
+        best = max(best, found, key=len)
+        if len(best) == len(looked_for):
+            break
+    return best
+
+
+def _find_with(
+    store: ArtifactStore, recipes: Mapping[str, Recipe], looked_for: Collection[str], training_set: Artifact | None
+) -> dict[str, Artifact]:
+    """Find results that were made from one training set, or that say themselves from what they were made if None."""
     found: dict[str, Artifact] = {}
     ancestors: dict[str, Artifact] = {}
-    for name in reversed(list(recipes)):  # from the last back: what it was made from is the choice for those before it
-        if name in wanted:
-            artifact = _look_up(store, name, recipes[name], ancestors)
-            if artifact:
-                found[name] = artifact
-                _add_ancestors(store, artifact, ancestors)
+    if training_set is not None:
+        ancestors = {"training_set": training_set, **store.made_of(training_set)}
+    allowed = {name: {one.fingerprint} for name, one in ancestors.items()}
+    if training_set is not None:
+        allowed["training_set"] |= set(_parts(store, recipes, training_set))
+    for name in looked_for:  # from the last back: what it was made from is the choice for those before it
+        artifact = _look_up(store, recipes[name], ancestors.get(name), allowed)
+        if artifact:
+            found[name] = artifact
+            _add_ancestors(store, artifact, ancestors)
+            allowed = {**{one: {made.fingerprint} for one, made in ancestors.items()}, **allowed}
     return found
 
 
-def _look_up(store: ArtifactStore, name: str, recipe: Recipe, ancestors: Mapping[str, Artifact]) -> Artifact | None:
-    if name not in ancestors:
-        return store.find(recipe, ancestors)
-    return ancestors[name] if store.holds(ancestors[name]) else None
+def _parts(store: ArtifactStore, recipes: Mapping[str, Recipe], training_set: Artifact) -> Iterator[str]:
+    """Yield the fingerprints of the parts of a training set that models are made from."""
+    for name in ("trained_baseline", "trained_model"):
+        if "training_set" in recipes[name].of:
+            yield store.part(training_set, recipes[name].of["training_set"], TRAINING_SET).fingerprint
+
+
+def _look_up(
+    store: ArtifactStore, recipe: Recipe, chosen: Artifact | None, allowed: Mapping[str, Collection[str]]
+) -> Artifact | None:
+    if chosen is None:
+        return store.find(recipe, allowed)
+    return chosen if store.holds(chosen) else None
 
 
 def _add_ancestors(store: ArtifactStore, artifact: Artifact, ancestors: dict[str, Artifact]) -> None:

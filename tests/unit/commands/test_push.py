@@ -133,7 +133,7 @@ def test_an_unreachable_redis_is_one_line(filled: Any) -> None:
     nowhere = "online_store=redis://127.0.0.1:1/0"
     for command in (["get", "item=i1"], ["check"], ["push", "price", str(filled.folder / "prices.csv")]):
         done = filled.features(*command, nowhere)
-        assert (done.exit_code, done.stdout) == (2, ""), done.output
+        assert (done.exit_code, done.stdout) == (75, ""), done.output
         assert "cannot use Redis at 127.0.0.1:1: " in done.stderr
         assert len(done.stderr.splitlines()) == 1
     secret = filled.features("get", "item=i1", "online_store=redis://:hunter2@127.0.0.1:1/0")

@@ -296,6 +296,20 @@ def test_one_line_decides(tmp_path: Path, form: str) -> None:
     assert case.values() == [101.0 if day < date(2024, 2, 1) else 102.0 for day in DAYS[5:55]], "no price of December"
 
 
+@pytest.mark.parametrize("cells", [["2024-01-31 10:00", "2024-01-30"], ["31/01/2024 10:00", "30/01/2024 11:00"]])
+def test_a_day_does_not_lose_a_time(tmp_path: Path, cells: list[str]) -> None:
+    examples(tmp_path, [1, 2], born=cells)
+    events(tmp_path, [1])
+    line = Case(tmp_path, ex={"types": {"born": "DATE"}}).refused()
+    assert "no format reads its 2 cells" in line
+
+
+def test_a_moment_in_another_zone_is_no_timestamp(tmp_path: Path) -> None:
+    examples(tmp_path, [1, 2], born=["2024-01-31 10:00+02:00", "2024-01-30 10:00Z"])
+    events(tmp_path, [1])
+    assert "no format reads" in Case(tmp_path, ex={"types": {"born": "TIMESTAMP"}}).refused()
+
+
 def test_dates_that_are_not_used_stay_text(tmp_path: Path) -> None:
     examples(tmp_path, [1] * 12, born=firsts("%m/%d/%Y"))
     events(tmp_path, [1])

@@ -9,6 +9,7 @@ import pytest
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.spec import RunSpec
+from proml_kedro.workflow.code import TRAINING_SET
 from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
 from proml_kedro.workflow.stored import explain_missing, find
@@ -140,3 +141,54 @@ def test_the_pipelines_that_make_it():
     assert pipelines_for(["training_set", "trained_model"]) == ["features", "train"]
     assert pipelines_for(["evaluation"]) == ["features", "train", "evaluate"]
     assert pipelines_for(["online_values"]) == ["features", "materialize"]
+
+
+def test_results_are_shared_by_problems_that_differ_in_label_and_name_alone(store):
+    mine = make(store, changed())
+    config = changed().model_dump(mode="json")
+    config["problem"] |= {"name": "returns", "description": "another", "label": {"expression": "amount > 5"}}
+    config["features"]["traffic"] |= {"owner": "somebody", "description": "the same", "tags": {"a": "b"}}
+    config["features"]["traffic"]["features"]["visits"]["description"] = "in other words"
+    theirs = make(store, RunSpec.model_validate(config))
+    shared = {name for name, one in mine.items() if theirs[name] == one}
+    assert shared == {"tables", "feature_tables"}
+
+
+def with_inputs(*patterns: str) -> RunSpec:
+    return changed("model.components.trees.inputs", list(patterns))
+
+
+def make_with_parts(store: ArtifactStore, run: RunSpec, data: str = "first") -> dict[str, Artifact]:
+    """Make results up to the evaluation as the steps do: models from their part of the training set."""
+    made = make(store, run, data, only=("tables", "feature_tables", "training_set"))
+    recipes = recipes_of(run)
+    for name in ("trained_baseline", "trained_model"):
+        part = store.part(made["training_set"], recipes[name].of["training_set"], TRAINING_SET)
+        made[name] = store.build(recipes[name], {"training_set": part}, lambda folder: (folder / "c").write_text("w"))
+    inputs = {name: made[name] for name in recipes["evaluation"].of}
+    made["evaluation"] = store.build(recipes["evaluation"], inputs, lambda folder: (folder / "c").write_text("w"))
+    return made
+
+
+def test_a_baseline_that_reads_the_same_stays_when_the_model_reads_more(store):
+    few = with_inputs("visit.price")
+    few = few.model_copy(update={"evaluation": _baseline_reads(few, "visit.price")})
+    more = with_inputs("visit.*", "traffic.*")
+    more = more.model_copy(update={"evaluation": _baseline_reads(more, "visit.price")})
+    mine, theirs = make_with_parts(store, few), make_with_parts(store, more)
+    assert mine["trained_baseline"] == theirs["trained_baseline"]
+    for name in ("training_set", "trained_model", "evaluation"):
+        assert mine[name] != theirs[name], name
+    wanted = ("training_set", "trained_model", "trained_baseline", "evaluation")
+    assert find(store, recipes_of(more), wanted) == {name: theirs[name] for name in wanted}
+    assert find(store, recipes_of(few), wanted) == {name: mine[name] for name in wanted}
+    record = store.made_of(mine["trained_baseline"])["training_set"]
+    assert record.path == mine["training_set"].path
+    make(store, more, "second", only=("tables", "feature_tables", "training_set"))
+    assert find(store, recipes_of(more), wanted) == {name: theirs[name] for name in wanted}
+
+
+def _baseline_reads(run: RunSpec, pattern: str) -> Any:
+    evaluation = run.evaluation.model_dump(mode="json")
+    evaluation["baseline"]["components"]["linear"]["inputs"] = [pattern]
+    return type(run.evaluation).model_validate(evaluation)

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from proml_kedro.errors import UserError
+from proml_kedro.errors import Mistake, RetriableError, UserError, first_line
 from proml_kedro.features.online.store import (
     DIGESTS,
     Layout,
@@ -215,13 +215,16 @@ class RedisStore(OnlineStore):
     @contextmanager
     def _reached(self) -> Iterator[None]:
         """Turn what keeps the server from answering into one line, which holds no secret."""
-        from redis.exceptions import AuthenticationError, RedisError
+        from redis.exceptions import AuthenticationError, ConnectionError, RedisError, TimeoutError
 
         try:
             yield
         except AuthenticationError as error:
             message = f"Redis at {self._place} does not let us in; set {PASSWORD_VARIABLE} in the environment"
             raise UserError.at("online_store", message) from error
+        except (ConnectionError, TimeoutError) as error:
+            message = f"cannot use Redis at {self._place}: {first_line(error)}; try again when it is there"
+            raise RetriableError(Mistake("online_store", message)) from error
         except RedisError as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError.at("online_store", f"cannot use Redis at {self._place}: {first}") from error

@@ -13,6 +13,7 @@ from proml_kedro.results.names import table_file
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.workflow import recipes
+from proml_kedro.workflow.code import TRAINING_SET
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
 
@@ -91,8 +92,7 @@ def _generate(run: Run, generator: GeneratorSpec) -> Artifact:
 
         generate(generator, folder)
 
-    place = f"{run.spec.problem.name}/generated"
-    return run.store.build(place, {"generator": generator}, write, code=("generators", "==numpy"))
+    return run.store.build("generated", {"generator": generator}, write, code=("generators", "==numpy"))
 
 
 def _locate(problem: ProblemSpec, generated: Artifact | None) -> ProblemSpec:
@@ -152,7 +152,7 @@ def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> 
         recipes.training_set(spec),
         {"tables": tables, "feature_tables": feature_tables},
         write,
-        code=("features.training", "features.feast", "==duckdb", "==feast"),
+        code=TRAINING_SET,
     )
     register_features(run, feature_tables)
     return training_set

@@ -7,7 +7,8 @@ from pathlib import Path
 from proml_kedro.artifacts import Artifact
 from proml_kedro.errors import UserError
 from proml_kedro.results.names import DRIFT_SUMMARY, REPORTS, examples_file
-from proml_kedro.workflow.code import model_code, own_code_of
+from proml_kedro.workflow.code import TRAINING_SET, model_code, own_code_of
+from proml_kedro.workflow.recipes import learned_from
 from proml_kedro.workflow.run import Run
 
 
@@ -32,7 +33,7 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
     drift = run.store.build(
         f"{spec.problem.name}/{spec.model.name}/drift",
         {
-            "training_set": training_set,
+            "training_set": run.store.part(training_set, learned_from(spec, spec.model), TRAINING_SET),
             "model": trained_model,
             "monitoring": monitoring,
             "current": current,

@@ -12,7 +12,7 @@ from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.split import TRAIN, VALIDATION
 from proml_kedro.workflow import recipes
-from proml_kedro.workflow.code import model_code
+from proml_kedro.workflow.code import TRAINING_SET, model_code
 from proml_kedro.workflow.run import Run
 
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
         graph.save(folder)
         FitSummary.of(graph.summary()).write(folder)
 
+    part = run.store.part(training_set, recipes.learned_from(run.spec, model), TRAINING_SET)
     return run.store.build_resumably(
         recipe,
-        {"training_set": training_set, "previous": previous and previous.digest},
+        {"training_set": part, "previous": previous and previous.digest},
         write,
         code=("workflow/steps/train.py", *model_code(model)),
     )

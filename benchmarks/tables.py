@@ -1,0 +1,124 @@
+"""What reading a source table costs, against DuckDB's own reader of the same file with the same types.
+
+    python benchmarks/tables.py                 # 10 million rows, 10 columns
+    python benchmarks/tables.py --rows 1e6
+
+Both write Parquet. ``csv_ratio`` is CPU seconds of reading a CSV file whose types are all declared, checked cell by
+cell and with the warnings of a check, over those of DuckDB's ``read_csv`` with the same types, which checks less;
+``guessed_ratio`` is the same with no type declared, over ``read_csv`` that guesses by the whole file;
+``parquet_ratio`` is that of a Parquet file. Each is the least of three rounds, taken in turns.
+
+Prints a table, and last one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from proml_kedro.features.tables.read import read_tables
+from proml_kedro.spec import FeaturesSpec, HardwareSpec, ProblemSpec
+
+HARDWARE = HardwareSpec(threads=2, memory="1GB")
+TYPES = {
+    "k": "BIGINT",
+    "at": "TIMESTAMP",
+    "n": "BIGINT",
+    "m": "INTEGER",
+    "x": "DOUBLE",
+    "y": "DOUBLE",
+    "z": "DOUBLE",
+    "day": "DATE",
+    "s": "VARCHAR",
+    "flag": "BOOLEAN",
+}
+ROWS = """
+    SELECT (random() * 1e5)::BIGINT AS k, TIMESTAMP '2024-01-01' + to_seconds((random() * 3e7)::BIGINT) AS at,
+        (random() * 1e9)::BIGINT AS n, (random() * 100)::INT AS m, round(random() * 1000, 2) AS x, random() AS y,
+        round(random(), 6) AS z, DATE '2020-01-01' + (random() * 1000)::INT AS day,
+        'name' || (random() * 1000)::INT AS s, random() > 0.5 AS flag
+    FROM range({})"""
+FEATURES = FeaturesSpec.model_validate(
+    {"v": {"key": "k", "source": {"table": "ev", "event_time": "at"}, "features": {"x": {"dtype": "float"}}}}
+)
+
+
+def problem(**events: Any) -> ProblemSpec:
+    """A problem whose events are the large table."""
+    return ProblemSpec.model_validate(
+        {
+            "name": "p",
+            "tables": {"ex": {"source": "ex.csv"}, "ev": events},
+            "examples": {"table": "ex", "entities": ["k"], "timestamp": "at"},
+            "label": {"expression": "y = 1"},
+            "split": {"validation_from": "2024-02-01", "test_from": "2024-03-01"},
+        }
+    )
+
+
+def ours(folder: Path, **events: Any) -> None:
+    """Read by the project."""
+    with tempfile.TemporaryDirectory(dir=folder) as target:
+        read_tables(problem(**events), FEATURES, folder, HARDWARE, Path(target))
+
+
+def plain(folder: Path, rows: str) -> None:
+    """Read by DuckDB alone, with the same settings."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"SET threads = {HARDWARE.threads}; SET memory_limit = '{HARDWARE.memory}'; SET TimeZone = 'UTC'"
+        )
+        connection.execute(f"COPY (FROM {rows}) TO '{folder / 'plain.parquet'}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def least(*runs: Callable[[], None]) -> list[float]:
+    """CPU seconds of each, the least of three rounds."""
+    seconds = [float("inf")] * len(runs)
+    for _ in range(3):
+        for place, run in enumerate(runs):
+            start = time.process_time()
+            run()
+            seconds[place] = min(seconds[place], time.process_time() - start)
+    return seconds
+
+
+def main() -> None:
+    """Write the files, read them, print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=float, default=1e7)
+    rows = int(parser.parse_args().rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY ({ROWS.format(rows)}) TO '{folder / 'ev.parquet'}' (FORMAT parquet)")
+            connection.execute(f"COPY (FROM '{folder / 'ev.parquet'}') TO '{folder / 'ev.csv'}' (HEADER)")
+        lines = "".join(f"{one},2024-01-{1 + one % 28:02d},{one % 2}\n" for one in range(1000))
+        (folder / "ex.csv").write_text(f"k,at,y\n{lines}")
+        columns = ", ".join(f"'{column}': '{type_}'" for column, type_ in TYPES.items())
+        csv = f"read_csv('{folder / 'ev.csv'}', header = true, auto_detect = false, columns = {{{columns}}})"
+        guessed = f"read_csv('{folder / 'ev.csv'}', header = true, sample_size = -1)"
+        seconds = least(
+            lambda: ours(folder, source="ev.csv", types=TYPES),
+            lambda: plain(folder, csv),
+            lambda: ours(folder, source="ev.csv"),
+            lambda: plain(folder, guessed),
+            lambda: ours(folder, source="ev.parquet"),
+            lambda: plain(folder, f"'{folder / 'ev.parquet'}'"),
+        )
+    figures: dict[str, float] = {"rows": rows}
+    for place, what in enumerate(("csv", "guessed", "parquet")):
+        own, other = seconds[2 * place : 2 * place + 2]
+        print(f"{what:<8} {own:7.2f} CPU-s, DuckDB alone {other:7.2f}")
+        figures |= {f"{what}_seconds": round(own, 2), f"{what}_ratio": round(own / other, 2)}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

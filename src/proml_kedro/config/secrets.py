@@ -1,0 +1,63 @@
+"""Secrets in the configuration: it is printed, and stored with every result, so none belongs into it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from proml_kedro.errors import Mistake, hide, masked
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_NAMED = re.compile(
+    r"\$\{\s*oc\.env\s*:\s*['\"]?(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE)\w*)", re.I
+)
+"""An interpolation of a variable whose name says that it is a secret."""
+
+_OWN_MESSAGE = "online_store"
+"""Its kind of store says in which variable the password belongs."""
+
+
+def refuse_secrets(config: DictConfig) -> Iterator[Mistake]:
+    """Find passwords in URLs, and variables of the environment that are called like secrets.
+
+    Args:
+        config: The composed values, interpolations not yet resolved.
+    """
+    from omegaconf import OmegaConf
+
+    for key, text in _texts(OmegaConf.to_container(config, resolve=False), ""):
+        if named := _NAMED.search(text):
+            message = (
+                f"${{oc.env:{named[1]}}} is a secret by its name; a configuration is printed and stored: {_INSTEAD}"
+            )
+            yield Mistake(key, message)
+        elif key != _OWN_MESSAGE and masked(text) != text:
+            yield Mistake(
+                key, f"a password does not belong into a configuration, which is printed and stored: {_INSTEAD}"
+            )
+
+
+_INSTEAD = "let the program that needs it read it from the environment, or from credentials.yml"
+
+
+def environment(*arguments: Any) -> Any:
+    """Resolve ``oc.env`` as OmegaConf does; from then on messages show the interpolation in place of the value."""
+    from omegaconf.resolvers import oc
+
+    value = oc.env(*arguments)
+    name = str(arguments[0])
+    if isinstance(value, str) and os.environ.get(name) == value:
+        hide(value, f"${{oc.env:{name}}}")
+    return value
+
+
+def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield key, value
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, child in children:
+        yield from _texts(child, f"{key}.{name}".lstrip("."))

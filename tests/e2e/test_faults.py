@@ -1,0 +1,107 @@
+"""Whichever file operation of a run goes wrong: it ends in one line or goes on, and the next run is right."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    "model.components.trees.num_boost_round=2",
+    "evaluation.baseline.components.linear.inputs=[visit.pages]",
+    "evaluation.compare.resamples=20",
+    "--pipelines=features,train,evaluate,materialize",
+)
+COMPARED = ("tables", "feature_tables", "xgboost/training_set", "xgboost/trained_model", "xgboost/trained_baseline",
+            "xgboost/evaluation", "xgboost/consistency")  # fmt: skip
+
+
+class Runs:
+    """Runs in children of one process that has done the imports."""
+
+    def __init__(self, shop: Any) -> None:
+        self._shop = shop
+        command = [sys.executable, str(ROOT / "tests" / "faults.py")]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
+
+    def __call__(self, data: Path, kind: str | None = None, at: int = -1) -> dict[str, Any]:
+        arguments = ["run", "--conf-source", str(self._shop.conf), f"data_dir={data}", *SMALL]
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps({"arguments": arguments, "data": str(data), "kind": kind, "at": at}) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+
+@pytest.fixture
+def runs(shop: Any) -> Iterator[Runs]:
+    started = Runs(shop)
+    yield started
+    started.process.communicate(timeout=60)
+
+
+def results(data: Path) -> dict[str, bytes]:
+    """What people find: every file of every result."""
+    folders = [data / "shop" / name for name in COMPARED]
+    return {
+        f"{folder.name}/{file.relative_to(folder)}": file.read_bytes()
+        for folder in folders
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def look_at(what: str, answer: dict[str, Any]) -> str:
+    """Check how a disturbed run ended; returns it in a word."""
+    assert "Traceback" not in answer["said"], f"{what}: {answer['said'][-3000:]}"
+    if answer["code"] == 0:
+        return "survived"
+    assert answer["code"] == 2, f"{what}: {answer}"
+    assert len(answer["said"].splitlines()) == 1, f"{what}: {answer['said'][-3000:]}"
+    return "one line"
+
+
+TRIALS = [
+    pytest.param(("EIO", "ENOSPC", "full"), 40, marks=pytest.mark.slow, id="40 faults"),
+    pytest.param(("kill",), 20, marks=pytest.mark.slow, id="20 kills"),
+    pytest.param(("EIO", "ENOSPC", "full", "kill"), None, marks=pytest.mark.soak, id="each operation"),
+]
+
+
+@pytest.mark.parametrize(("kinds", "count"), TRIALS)
+def test_faults_end_in_one_line_and_the_next_run_is_right(
+    runs: Runs, tmp_path: Path, kinds: tuple[str, ...], count: int | None
+) -> None:
+    whole = runs(tmp_path / "whole")
+    assert whole["code"] == 0, whole["said"]
+    expected, operations = results(tmp_path / "whole"), whole["operations"]
+    assert len(expected) > 15
+    assert len(operations) > 100
+    trials = [(kind, at) for at in range(len(operations)) for kind in kinds]
+    chosen = trials if count is None else random.Random(7).sample(trials, count)
+    ends: Counter[str] = Counter()
+    for kind, at in chosen:
+        data, what = tmp_path / f"{kind}_{at}", f"{kind} at {at}: {operations[at]}"
+        disturbed = runs(data, kind, at)
+        ends["killed" if kind == "kill" and disturbed["code"] == -9 else look_at(what, disturbed)] += 1
+        if disturbed["code"] == 0:
+            assert results(data) == expected, what
+        after = runs(data)
+        assert after["code"] == 0, f"{what}, then: {after['said']}"
+        assert results(data) == expected, what
+        assert not list(data.rglob(".writing-*")) + list(data.rglob(".locked-*")), what
+        shutil.rmtree(data)
+    print(f"{len(operations)} file operations, {len(chosen)} faults: {dict(ends)}")  # noqa: T201
