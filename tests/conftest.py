@@ -5,15 +5,24 @@ Puts this folder on the import path too, for the modules that tests of several f
 
 from __future__ import annotations
 
+import os
 import random
 from itertools import groupby
 
 import pytest
 
+from tiers import WHOLE
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--shuffle``."""
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests of each, in a random order")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell property-based tests which tier runs."""
+    if "not slow" not in config.option.markexpr:
+        os.environ[WHOLE] = "yes"
 
 
 @pytest.hookimpl(trylast=True)

@@ -95,6 +95,7 @@ def _work(arguments: list[str], faults: _Faults, outputs: list[int]) -> None:
     os.dup2(said[1], 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.close(said[1])
+    logging.disable(logging.WARNING)  # what is left is what a run complains of
     code = 70
     try:
         sys.addaudithook(faults)

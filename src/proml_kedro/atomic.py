@@ -149,7 +149,10 @@ def _started(number: int) -> str:
     return _GONE if state in ("Z", "X") else rest[18]
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
 def _is_disk_full(error: BaseException) -> bool:
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    # DuckDB and Arrow put the system's words into an error of their own.
-    return getattr(error, "errno", None) in full or any(os.strerror(code) in str(error) for code in full)
+    # DuckDB and Arrow put the system's words into an error of their own; SQLite has its own.
+    texts = [*map(os.strerror, _FULL), "database or disk is full"]
+    return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in texts)

@@ -296,6 +296,7 @@ print("proved")
 """
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_blocks_layers_and_heads_for_yaml(tmp_path, monkeypatch):
     """None of our files is touched, and no module is imported by hand."""
     (tmp_path / "users_blocks.py").write_text(USERS_CODE)

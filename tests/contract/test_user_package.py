@@ -145,6 +145,7 @@ def test_its_component_and_its_producer_are_declared_fitted_and_proved(installed
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_they_stand_in_the_reference_and_are_followed_when_a_model_is_packaged(installed):
     folder = Path(__file__).parents[2] / "docs/reference"
     done = run(installed, "-c", f"import sys; sys.path.append({str(folder)!r}); {REFERENCE}")

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from kedro_process import run_kedro
+
 ROOT = Path(__file__).parents[2]
 KEDRO = Path(sys.executable).with_name("kedro")
 EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
@@ -96,14 +98,7 @@ class Shop:
         return [str(KEDRO), "run", "--conf-source", str(self.conf), f"data_dir={self.data}", *arguments]
 
     def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        return run_kedro(self.command(*arguments)[1:], ROOT, self.environment, timeout)
 
 
 def make_shop(folder: Path) -> Shop:
@@ -149,7 +144,8 @@ def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop on which everything was run once; tests read it and add to it, but change nothing in it."""
     shop = make_shop(tmp_path_factory.mktemp("finished") / "shop")
     shop.environment |= refuse_connections(tmp_path_factory.mktemp("connections"))
-    done = shop.run()
+    environment = {**os.environ, **shop.environment}
+    done = subprocess.run(shop.command(), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     packaged = shop.run("--pipelines=materialize,package")
     assert packaged.returncode == 0, packaged.stderr

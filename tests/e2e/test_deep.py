@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from proml_kedro import open_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-KEDRO = Path(sys.executable).with_name("kedro")
+
+
+def evaluate(*overrides: str) -> dict[str, Any]:
+    """Train and judge a model in this process, which loads TensorFlow once for all of them; return its metrics.
+
+    Steps in one process give what `kedro run` gives: test_steps.py.
+    """
+    evaluation = open_project(ROOT, *overrides).run(results=("evaluation",))["evaluation"]
+    metrics: dict[str, Any] = json.loads((evaluation.path / "metrics.json").read_text())
+    return metrics
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +42,7 @@ def data(tmp_path_factory):
     ],
 )
 def test_a_shipped_model_is_as_good_as_its_reference(model, auc, logloss, data):
-    command = [KEDRO, "run", "--pipelines=features,train,evaluate", f"model={model}", f"data_dir={data}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((data / "flight_delays" / model / "evaluation" / "metrics.json").read_text())
+    metrics = evaluate(f"model={model}", f"data_dir={data}")
     assert metrics["rows"] == 82_609
     assert metrics["candidate"]["auc"] >= auc
     assert metrics["candidate"]["logloss"] <= logloss
@@ -55,12 +62,8 @@ def jobs(tmp_path_factory):
     ],
 )
 def test_a_shipped_model_of_the_search_for_jobs(problem, model, auc, jobs):
-    command = [KEDRO, "run", "--pipelines=features,train,evaluate", f"problem={problem}", f"model={model}"]
-    done = subprocess.run(
-        [*command, "~evaluation.baseline", f"data_dir={jobs}"], cwd=ROOT, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((jobs / problem / model / "evaluation" / "metrics.json").read_text())
+    chosen = (f"problem={problem}", f"model={model}", "~evaluation.baseline", f"data_dir={jobs}")
+    metrics = evaluate(*chosen)
     assert metrics["candidate"]["auc"] >= auc
-    assert (jobs / problem / model / "trained_model").is_dir()
-    assert list((jobs / problem / model / "trained_model").glob("*/saved_model/saved_model.pb"))
+    trained = open_project(ROOT, *chosen).run(results=("trained_model",))["trained_model"]
+    assert list(trained.path.glob("*/saved_model/saved_model.pb"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from kedro_process import run_kedro
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
@@ -22,14 +23,7 @@ KEDRO = Path(sys.executable).with_name("kedro")
 
 def features(shop, *arguments):
     options = ["--conf-source", str(shop.conf), f"data_dir={shop.data}"]
-    return subprocess.run(
-        [str(KEDRO), "features", *arguments, *options],
-        cwd=ROOT,
-        env={**os.environ, **shop.environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_kedro(["features", *arguments, *options], ROOT, shop.environment)
 
 
 def test_a_run_says_whether_serving_reads_what_training_reads(finished_shop):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kedro_process import run_kedro
 from proml_kedro import open_project
 from proml_kedro.marketplace.build import open_market
 from proml_kedro.results import NAMES, PER_MODEL
@@ -24,19 +24,8 @@ MOVED = [f"catalog.{name}.filepath=${{data_dir}}/elsewhere/{name}" for name in N
 
 def features(shop: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`kedro features …` on the shop, with its results moved."""
-    command = [
-        shop.command()[0],
-        "features",
-        *arguments,
-        "--conf-source",
-        str(shop.conf),
-        f"data_dir={shop.data}",
-        *MOVED,
-    ]
-    environment = {**os.environ, **shop.environment}
-    return subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True, timeout=300
-    )
+    options = ["--conf-source", str(shop.conf), f"data_dir={shop.data}", *MOVED]
+    return run_kedro(["features", *arguments, *options], Path(__file__).parents[2], shop.environment)
 
 
 def registered(shop: Any) -> dict[str, str]:
@@ -48,6 +37,7 @@ def registered(shop: Any) -> dict[str, str]:
     return {one.name: one.file_options.uri for one in registry.data_sources if one.file_options.uri}
 
 
+@pytest.mark.slow
 def test_an_older_link_at_the_default_place_is_not_registered(shop: Any) -> None:
     older = shop.run("--pipelines=features")
     assert older.returncode == 0, older.stderr

@@ -136,6 +136,7 @@ def test_a_bento_proves_itself(bento):
     assert report["largest_difference"] <= 1e-6
 
 
+@pytest.mark.slow
 def test_a_bento_with_a_changed_weight_is_refused(bento, tmp_path):
     copy = shutil.copytree(bento, tmp_path / "bento")
     with (copy / "src" / "bundle" / "components" / "trees" / "model.ubj").open("ab") as file:
@@ -144,6 +145,7 @@ def test_a_bento_with_a_changed_weight_is_refused(bento, tmp_path):
         check_bento(copy)
 
 
+@pytest.mark.slow
 def test_a_bento_runs_its_own_copy_of_the_code(bento, tmp_path):
     copy = shutil.copytree(bento, tmp_path / "bento")
     file = copy / "src" / "proml_kedro" / "serving" / "scorer.py"
@@ -168,6 +170,7 @@ def test_a_bento_holds_what_a_container_needs(bento):
     assert not any(file.is_symlink() for file in bento.rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_bento_runs_with_nothing_but_its_requirements(bento, tmp_path):
     pins = (bento / "env" / "python" / "requirements.txt").read_text().split()
     allowed = _closure({pin.partition("==")[0] for pin in pins})

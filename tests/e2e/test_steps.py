@@ -41,12 +41,14 @@ def check_equal(by_kedro: Any, made: dict[str, dict[str, Path]], files: Callable
             assert contents(results[name], files(expected)) == contents(expected, files(expected))
 
 
+@pytest.mark.slow
 def test_one_after_the_other(by_kedro: Any, tmp_path: Path, files: Callable[[Path], set[str]]) -> None:
     project = open_project(by_kedro.folder, f"data_dir={tmp_path}")
     made = {model: {k: v.path for k, v in project.run(model).items()} for model in MODELS}
     check_equal(by_kedro, made, files)
 
 
+@pytest.mark.slow
 def test_at_once_in_threads(by_kedro: Any, tmp_path: Path, files: Callable[[Path], set[str]]) -> None:
     project, together = open_project(by_kedro.folder, f"data_dir={tmp_path}"), Barrier(len(MODELS))
 

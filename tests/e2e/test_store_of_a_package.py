@@ -38,6 +38,7 @@ def run(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_it_keeps_the_law(site: Path, tmp_path: Path) -> None:
     law = (
         "from proml_kedro.testing import check_online_store, check_two_writers\n"
@@ -52,6 +53,7 @@ def test_it_keeps_the_law(site: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_it_is_used_from_yaml_with_no_file_of_ours_touched(site: Path, shop: Any, tmp_path: Path) -> None:
     folder = tmp_path / "online"
     shop.edit("conf/config.yaml", "config_version: 1", f"config_version: 1\nonline_store: jsonfolder://{folder}")

@@ -16,6 +16,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from kedro_process import run_kedro
+
 pytestmark = pytest.mark.e2e
 
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/extend-tables.md"
@@ -73,6 +75,7 @@ def python(shop, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_a_package_extends_tables_windows_and_splits(shop_with_tools):
     shop = shop_with_tools
     tests = next(Path(shop.environment["PYTHONPATH"].partition(os.pathsep)[0]).rglob("test_tables.py"))
@@ -97,7 +100,7 @@ def test_a_package_extends_tables_windows_and_splits(shop_with_tools):
 
 def _features(shop, *arguments: str) -> subprocess.CompletedProcess[str]:
     options = [f"data_dir={shop.data}", "--conf-source", str(shop.conf)]
-    return python(shop, "-m", "kedro", "features", *arguments, *options)
+    return run_kedro(["features", *arguments, *options], Path(__file__).parents[2], shop.environment)
 
 
 def _check_geometric_means(orders: Path, rows: list[dict]) -> None:

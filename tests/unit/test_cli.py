@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kedro_process import run_kedro
+
 ROOT = Path(__file__).parents[2]
 KEDRO = Path(sys.executable).with_name("kedro")
 
 
 def kedro(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(KEDRO), *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return run_kedro(arguments, cwd, environment)
 
 
 def test_help_shows_overrides_and_kedros_options():

@@ -95,6 +95,7 @@ def test_what_is_loaded_later_is_held_by_its_environment(monkeypatch):
     assert {os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"2"}
 
 
+@pytest.mark.slow
 def test_tensorflow_is_held_and_loads_in_silence():
     code = """
 from proml_kedro.models.deep.devices import limit_tensorflow

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _store_modules(configured: str) -> set[str]:
 
 def pins(modules: Iterable[str]) -> list[str]:
     """Return ``distribution==version`` for each module of an installed distribution, sorted."""
-    known = packages_distributions()
+    known = _distributions()
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {PACKAGE}
     names = {name for top in tops for name in known.get(top, [])[:1]}
     return [f"{name}=={version(name)}" for name in sorted(names, key=str.lower)]
@@ -77,7 +78,17 @@ def own_sources(modules: Iterable[str]) -> dict[str, Path]:
 
 def _is_installed(module: str) -> bool:
     """Return whether a package index has it. Extensions of the project itself are copied instead."""
-    return module.partition(".")[0] in packages_distributions()
+    return module.partition(".")[0] in _distributions()
+
+
+def _distributions() -> Mapping[str, list[str]]:
+    return _distributions_on(tuple(sys.path))
+
+
+@cache
+def _distributions_on(path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Which distributions bring a package. To find out reads the files of all that are installed: half a second."""
+    return packages_distributions()
 
 
 def _imports_of(module: str) -> Iterator[str]:

@@ -99,6 +99,12 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def read_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that tests only read: what is searched is indexed once."""
+    return Project(tmp_path_factory.mktemp("read"))
+
+
+@pytest.fixture(scope="session")
 def make_project() -> Callable[[Path], Project]:
     return Project
 

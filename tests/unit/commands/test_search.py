@@ -27,8 +27,8 @@ def result(project: Any, file: str, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content))
 
 
-def test_search_as_people_read_it(project):
-    done = project.features("search", "amount last", "--entity", "user", "--type", "numerical")
+def test_search_as_people_read_it(read_project):
+    done = read_project.features("search", "amount last", "--entity", "user", "--type", "numerical")
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["feature", "type", "window", "key", "owner", "found", "in", "description"]
@@ -36,30 +36,31 @@ def test_search_as_people_read_it(project):
     assert lines[1].split() == row.split()
     assert lines[-1].startswith("1 of 8 features, ")
     assert lines[-1].endswith(" ms")
-    nothing = project.features("search", "zzz", "area").stdout.splitlines()
+    nothing = read_project.features("search", "zzz", "area").stdout.splitlines()
     assert nothing[0] == "not together; alone: zzz 0, area 1"
     assert nothing[1].startswith("0 of 8 features, ")
 
 
-def test_only_what_was_declared_of_a_feature_is_searched_and_a_hit_says_where(project):
-    assert found(project, "shop")["total"] == len(names(project, "--owner", "shop@example.com")), "owners, no problem"
-    assert found(project, "numerical")["total"] == 0, "a type is a filter"
-    [area] = found(project, "are")["features"]
+def test_only_what_was_declared_of_a_feature_is_searched_and_a_hit_says_where(read_project):
+    owned = names(read_project, "--owner", "shop@example.com")
+    assert found(read_project, "shop")["total"] == len(owned), "owners, no problem"
+    assert found(read_project, "numerical")["total"] == 0, "a type is a filter"
+    [area] = found(read_project, "are")["features"]
     assert (area["name"], area["found_in"]) == ("region.area", ["name"])
-    assert {tuple(one["found_in"]) for one in found(project, "example")["features"]} == {("owner",)}
-    assert all(one["found_in"] == [] for one in found(project)["features"])
+    assert {tuple(one["found_in"]) for one in found(read_project, "example")["features"]} == {("owner",)}
+    assert all(one["found_in"] == [] for one in found(read_project)["features"])
 
 
-def test_search_with_every_filter(project):
-    assert names(project, "--owner", "shop@example.com", "--window", "24h") == ["spending.visits_1d"]
-    assert names(project, "--window", "all") == ["spending.amount_all"]
-    assert names(project, "--dtype", "bool", "--entity", "request") == ["visit.is_big"]
-    assert len(names(project, "--limit", "2")) == 2
-    assert found(project, "--limit", "2")["total"] == 8
+def test_search_with_every_filter(read_project):
+    assert names(read_project, "--owner", "shop@example.com", "--window", "24h") == ["spending.visits_1d"]
+    assert names(read_project, "--window", "all") == ["spending.amount_all"]
+    assert names(read_project, "--dtype", "bool", "--entity", "request") == ["visit.is_big"]
+    assert len(names(read_project, "--limit", "2")) == 2
+    assert found(read_project, "--limit", "2")["total"] == 8
 
 
-def test_mistakes_in_filters_are_answered_at_once(project):
-    done = project.features("search", "--owner", "shop@exmple.com", "--window", "x", "--entity", "usr")
+def test_mistakes_in_filters_are_answered_at_once(read_project):
+    done = read_project.features("search", "--owner", "shop@exmple.com", "--window", "x", "--entity", "usr")
     assert done.exit_code == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
@@ -69,16 +70,16 @@ def test_mistakes_in_filters_are_answered_at_once(project):
     ]
 
 
-def test_a_mistake_in_the_configuration_is_answered_as_in_a_run(project):
-    done = project.features("search", "price", "sed=1")
+def test_a_mistake_in_the_configuration_is_answered_as_in_a_run(read_project):
+    done = read_project.features("search", "price", "sed=1")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "override 'sed=1': sed: unknown key. Did you mean 'seed'?\n"
 
 
-def test_overrides_are_part_of_what_is_searched(project):
-    assert names(project, "weight") == []
+def test_overrides_are_part_of_what_is_searched(read_project):
+    assert names(read_project, "weight") == []
     added = "+features.price.features.weight={dtype: float, description: in kg}"
-    assert names(project, "weight", added) == ["price.weight"]
+    assert names(read_project, "weight", added) == ["price.weight"]
 
 
 def test_the_index_is_kept_until_something_changes(project):
@@ -137,8 +138,8 @@ def test_a_broken_problem_is_named_and_left_out(project):
         assert line.startswith("problem 'cafe' is left out: ")
 
 
-def test_describe(project):
-    done = project.features("describe", "spending.amount_2h")
+def test_describe(read_project):
+    done = read_project.features("describe", "spending.amount_2h")
     assert done.exit_code == 0, done.output
     shown = dict(line.strip().split("  ", 1) for line in done.stdout.splitlines()[1:])
     shown = {name: value.strip() for name, value in shown.items()}
@@ -164,8 +165,8 @@ def test_describe_with_feature_tables(project, shop):
     assert "newest" not in project.features("describe", "visit.hour").stdout
 
 
-def test_describe_an_unknown_feature(project):
-    done = project.features("describe", "spending.amount_3h")
+def test_describe_an_unknown_feature(read_project):
+    done = read_project.features("describe", "spending.amount_3h")
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "no feature 'spending.amount_3h'. Did you mean 'spending.amount_2h'?\n"
 

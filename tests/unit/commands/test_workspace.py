@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kedro_process import run_kedro
 from proml_kedro.commands.workspace import ProjectSource
 from proml_kedro.errors import UserError
 from proml_kedro.workspace.definition import as_yaml
-
-KEDRO = Path(sys.executable).with_name("kedro")
 
 
 def source_of(project: Any) -> ProjectSource:
     return ProjectSource(str(project.conf), (f"data_dir={project.data}",))
 
 
-def test_the_content_is_the_projects(project):
-    content = source_of(project).load()
+def test_the_content_is_the_projects(read_project):
+    content = source_of(read_project).load()
     assert len(content.market) == 8
-    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(project.data))
+    assert (content.results, content.notices, content.places.data_dir) == ([], [], str(read_project.data))
     [entry] = content.market.get("spending.amount_2h")
     assert as_yaml(entry, content.written("shop")) == (
         "spending:\n"
@@ -113,8 +111,7 @@ def test_a_mistake_in_the_configuration(project):
 
 def test_mistakes_are_one_line_and_exit_code_2(project):
     def workspace(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(KEDRO), "workspace", "--no-browser", "--conf-source", str(project.conf), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=600)
+        return run_kedro(["workspace", "--no-browser", "--conf-source", str(project.conf), *arguments], Path.cwd())
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

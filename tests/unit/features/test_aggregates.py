@@ -13,13 +13,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proml_kedro.features.views.aggregates.decay import RENEWED_HALF_LIVES
 from proml_kedro.features.views.windows import snapshot_sql
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeatureViewSpec, window_length
+from tiers import examples
 
 Event = tuple[str | None, int | None, datetime | None, float | None, str | None]
 
@@ -124,7 +125,7 @@ def first_tick(known: list[Event], hop: timedelta) -> datetime:
     return EPOCH + (known[0][2] - EPOCH) // hop * hop + hop
 
 
-@settings(max_examples=150, deadline=None)
+@examples(fast=30, whole=150)
 @given(streams())
 def test_every_tick_agrees_with_a_loop_over_events(case: tuple[list[Event], timedelta, list[str], timedelta]) -> None:
     events, hop, windows, delay = case
@@ -146,7 +147,7 @@ def test_every_tick_agrees_with_a_loop_over_events(case: tuple[list[Event], time
                     assert got == expected, (tick, name, window)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(fast=20, whole=100)
 @given(streams(), st.sampled_from([1, 3, 7]))
 def test_decayed_sums_at_their_ticks(
     case: tuple[list[Event], timedelta, list[str], timedelta], half_lives: int

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from proml_kedro.errors import UserError
@@ -82,9 +82,9 @@ def columns(draw: st.DrawFn, rows: int) -> Column:
 @st.composite
 def tables(draw: st.DrawFn) -> dict[str, Column]:
     rows = draw(st.integers(1, 6))
-    name = (
-        st.text(characters, min_size=1, max_size=5).map(str.strip).filter(lambda one: one and one not in ("id", "at"))
-    )
+    # How lines end is told by the first record, in quotes too; see the how-to.
+    letters = characters.filter(lambda one: one not in "\r\n")
+    name = st.text(letters, min_size=1, max_size=5).map(str.strip).filter(lambda one: one.lower() not in TAKEN)
     names = draw(st.lists(name, max_size=5, unique_by=lambda one: one.lower()))
     return {
         "id": Column("BIGINT", list(range(rows)), [str(one) for one in range(rows)], False),
@@ -178,6 +178,7 @@ def same(found: Any, written: str | None, column: Column, type_: str) -> bool:
 
 
 def check_csv(table: dict[str, Column], dialect: Dialect) -> None:
+    assume(dialect.header or not any(set(one.cells[0] or "") & set("\r\n") for one in table.values()))
     try:
         content = dialect.text(table).encode(dialect.encoding)
         if content.decode(dialect.encoding) != dialect.text(table):

@@ -10,12 +10,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proml_kedro.features.views.windows import snapshot_sql
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.features import FeatureViewSpec, window_length
+from tiers import examples
 
 Event = tuple[str | None, datetime | None, float | None]
 
@@ -85,7 +86,7 @@ def streams(draw: st.DrawFn) -> tuple[list[Event], timedelta, list[str], timedel
     return draw(st.lists(event, max_size=25)), hop, names, delay
 
 
-@settings(max_examples=150, deadline=None)
+@examples(fast=30, whole=150)
 @given(streams())
 def test_every_tick_agrees_with_a_loop_over_events(case: tuple[list[Event], timedelta, list[str], timedelta]) -> None:
     events, hop, windows, delay = case

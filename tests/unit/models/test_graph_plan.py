@@ -321,6 +321,7 @@ def test_steps_run_elsewhere_give_the_same_score(tmp_path):
     np.testing.assert_array_equal(made[graph.plan.score], graph.score(fresh))
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_memory_runs_and_finds_the_same_model():
     """A sample of ``benchmarks/graph.py``, whose figures are of five million rows; these are few, and a batch counts.
 

@@ -41,6 +41,7 @@ class Column:
         moment: The key that says that it is a moment; None when none does.
         undecided: Formats that all read it, to different moments.
         formats: How many cells each format leaves, where none reads all.
+        by_sample: Whether that was guessed by the beginning of the file.
     """
 
     reading: Reading | None
@@ -49,6 +50,7 @@ class Column:
     moment: str | None = None
     undecided: tuple[str, ...] = ()
     formats: Mapping[str, int] = field(default_factory=dict)
+    by_sample: bool = False
 
     def condition(self, name: str, given: str) -> str | None:
         """Return the condition for a cell to be null or such a value, None when every cell is.
@@ -119,11 +121,12 @@ class ColumnTypes:
     def _key(self) -> str:
         return f"problem.tables.{self.name}"
 
-    def decide(self, rows: Relation) -> dict[str, Column]:
+    def decide(self, rows: Relation, surely: bool = True) -> dict[str, Column]:
         """Return how each column is read.
 
         Args:
             rows: The source.
+            surely: Whether guesses look at all cells, rather than at the beginning of the file where that tells.
 
         Raises:
             UserError: A type, a format or a column in the configuration is none.
@@ -137,10 +140,10 @@ class ColumnTypes:
                 open_[name] = decided
             else:
                 columns[name] = decided
-        for name, one in guess(rows, open_).items():
+        for name, one in guess(rows, open_, surely).items():
             reading, wanted = one.reading or TEXT, open_[name]
             why = wanted.why or one.why or "guessed: text"
-            columns[name] = Column(reading, reading.type, why, wanted.moment, one.undecided, one.left)
+            columns[name] = Column(reading, reading.type, why, wanted.moment, one.undecided, one.left, one.by_sample)
         return {name: columns[name] for name in rows.schema}
 
     def _decided(self, name: str, given: str, types: Mapping[str, str]) -> Column | Open:

@@ -154,7 +154,7 @@ def explain_csv(error: EngineError) -> str | None:
     line = re.search(r"on Line: (\d+)", text)
     count = re.search(r"Columns: (\d+) Found: (\d+)", text)
     if "invalid state" in text:
-        return "lines end in different ways (\\r\\n and \\n); give them one end"
+        return "lines end in different ways, or the first record has another end in quotes; write one end of lines"
     if not line:
         return None
     if count:

@@ -46,20 +46,25 @@ class Guess:
         why: What was seen, for people.
         undecided: Formats that all read it, to different moments.
         left: How many cells each way leaves, where none reads all.
+        by_sample: Whether only the beginning of the file was looked at; reading fails where the rest is otherwise.
     """
 
     reading: Reading | None
     why: str = ""
     undecided: tuple[str, ...] = ()
     left: Mapping[str, int] = field(default_factory=dict)
+    by_sample: bool = False
 
 
-def guess(rows: Relation, columns: Mapping[str, Open]) -> dict[str, Guess]:
+def guess(rows: Relation, columns: Mapping[str, Open], surely: bool) -> dict[str, Guess]:
     """Return how columns of text can be read.
+
+    The first way that fits the beginning of a file is the first one for all of it, or fails on a later cell.
 
     Args:
         rows: The source.
         columns: Those in question.
+        surely: Whether to look at all cells, rather than at the beginning where that tells.
     """
     if not columns:
         return {}
@@ -74,9 +79,28 @@ def guess(rows: Relation, columns: Mapping[str, Open]) -> dict[str, Guess]:
             for name, one in left.items()
             if columns[name].formats and not one[_CELLS]
         }
-        ways = {name: _possible(columns[name], ways[name], left[name]) for name in columns} | late
+        told = (
+            {} if surely else {name: one for name in columns if (one := _told(columns[name], ways[name], left[name]))}
+        )
+        ways = {name: _possible(columns[name], ways[name], left[name]) for name in columns if name not in told} | late
         left = _left(rows, {name: one for name, one in ways.items() if one})
+        return {**told, **{name: _choose(rows, name, ways[name], left.get(name, {_CELLS: 1})) for name in ways}}
     return {name: _choose(rows, name, ways[name], left.get(name, {_CELLS: 1})) for name in columns}
+
+
+def _told(column: Open, ways: Mapping[str, Reading], left: Mapping[str, int]) -> Guess | None:
+    """What the beginning of a file says, None when that is not enough."""
+    fitting = [one for one in ways if not left[one]] if left[_CELLS] else []
+    if not left[_CELLS] or (not fitting and column.moment) or len([one for one in fitting if "%" in one]) > 1:
+        return None
+    if not fitting:
+        return Guess(None)
+    first = fitting[0]
+    return Guess(ways[first], _why(first), by_sample=True)
+
+
+def _why(way: str) -> str:
+    return f"guessed: only {way} reads every cell" if "%" in way else "guessed: every cell is one"
 
 
 def _cells(rows: Relation, name: str) -> list[str]:
@@ -115,11 +139,11 @@ def _choose(rows: Relation, name: str, ways: Mapping[str, Reading], left: Mappin
         return Guess(None, left={one: count for one, count in left.items() if one != _CELLS and count < left[_CELLS]})
     first = fitting[0]
     if "%" not in first:
-        return Guess(ways[first], "guessed: every cell is one")
+        return Guess(ways[first], _why(first))
     others = _differing(rows, name, {one: ways[one] for one in fitting})
     if others:
         return Guess(None, undecided=(first, *others))
-    return Guess(ways[first], f"guessed: only {first} reads every cell")
+    return Guess(ways[first], _why(first))
 
 
 def _differing(rows: Relation, name: str, formats: Mapping[str, Reading]) -> list[str]:

@@ -114,6 +114,10 @@ def source_fingerprint(name: str, table: TableSpec, base_path: Path) -> str:
     return choose_reader(table, source).fingerprint(source)
 
 
+class _GuessedWrongError(Exception):
+    """What was guessed by the beginning of a file may be wrong for the rest; it has to be looked at whole."""
+
+
 @dataclass(frozen=True)
 class _Reading:
     """What is known of all tables, and what becomes known.
@@ -198,17 +202,29 @@ class _Table:
     def _read(self, rows: Relation, types: ColumnTypes, empty: tuple[str, str]) -> None:
         if not rows.has_rows():
             raise UserError.at(f"{self._key}.{empty[0]}", empty[1])
-        columns = types.decide(rows)
+        try:
+            self._read_as(rows, types, types.decide(rows, surely=False))
+        except _GuessedWrongError:
+            self._read_as(rows, types, types.decide(rows))
+
+    def _read_as(self, rows: Relation, types: ColumnTypes, columns: Mapping[str, Column]) -> None:
         dirty = Dirty(self._key, rows, types.is_text)
         mistakes = list(dirty.moments(columns, [one for one in columns if is_used(one, self.reading.words)]))
+        guessed = any(one.by_sample for one in columns.values())
         if mistakes:
+            if guessed:
+                raise _GuessedWrongError
             raise UserError(*mistakes, *dirty.cells(columns))
         source = typed(rows, columns)
         try:
             self._write(_without_nan(source))
         except MachineError:
             raise
-        except EngineError as error:
+        except (EngineError, UserError) as error:
+            if guessed:
+                raise _GuessedWrongError from error
+            if isinstance(error, UserError):
+                raise
             raise self._dirty(error, source, list(dirty.cells(columns))) from error
         self._note(columns)
 
@@ -236,8 +252,9 @@ class _Table:
         written = self._derived.add(rows)
         if self.examples is not None:
             check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
-            moment = quote(self.examples.timestamp)
-            written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
+            if self.examples.timestamp is not None:
+                moment = quote(self.examples.timestamp)
+                written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
         self.reading.rows[self.name] = count

@@ -18,8 +18,8 @@ _TIME = r"[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6}0*)?)?"
 _ZONE = r" ?(?:Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
 _NO_ZONE = r" ?(?:Z|UTC|GMT|[+-]00(?::?00)?)"
 
-_TRUE = "('true', 't', 'yes', 'y', '1', '1.0')"
-_FALSE = "('false', 'f', 'no', 'n', '0', '0.0')"
+_TRUE = "'true', 't', 'yes', 'y', '1', '1.0'"
+_FALSE = "'false', 'f', 'no', 'n', '0', '0.0'"
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ def reading_of(type_: str, numbers: Numbers = PLAIN) -> Reading:
     if WHOLE.fullmatch(type_):
         return Reading(type_, _match(numbers.whole), value, f"whole numbers ({type_})")
     if type_ in ("DOUBLE", "FLOAT"):
-        finite = f"{_match(numbers.number)} AND isfinite(TRY_CAST({plain} AS {type_}))"
-        return Reading(type_, f"(({finite}) OR regexp_full_match({CELL}, {_WORDS}))", value, f"numbers ({type_})")
+        return Reading(type_, _number(numbers.number, numbers, type_), value, f"numbers ({type_})")
     if decimal:
         return Reading(type_, _match(numbers.decimals(int(decimal[1]))), value, f"numbers ({type_})")
     if type_ == "BOOLEAN":
-        fits = f"lower(trim({CELL})) IN {_TRUE} OR lower(trim({CELL})) IN {_FALSE}"
-        return Reading(type_, f"({fits})", f"lower(trim({CELL})) IN {_TRUE}", "truth values")
+        fits = f"(TRY_CAST({CELL} AS BOOLEAN) IS NOT NULL OR lower(trim({CELL})) IN ({_TRUE}, {_FALSE}))"
+        value_ = f"coalesce(TRY_CAST({CELL} AS BOOLEAN), lower(trim({CELL})) IN ({_TRUE}))"
+        return Reading(type_, fits, value_, "truth values")
     if is_moment(type_):
         return _moment(type_)
     return Reading(type_, "true", f"CAST({CELL} AS {type_})", f"{type_} values")
@@ -159,9 +159,10 @@ def reading_of(type_: str, numbers: Numbers = PLAIN) -> Reading:
 def _moment(type_: str) -> Reading:
     if type_ == "DATE":
         midnight = r"(?:[ T]00:00(?::00(?:\.0+)?)?)?"
-        return Reading(type_, _match(f" *{_DATE}{midnight} *"), f"CAST(left(trim({CELL}), 10) AS DATE)", "dates")
+        return Reading(type_, _shaped(f" *{_DATE}{midnight} *", *_DAY), f"CAST({CELL} AS DATE)", "dates")
     zone = _ZONE if type_ == "TIMESTAMP WITH TIME ZONE" else _NO_ZONE
-    return Reading(type_, _match(f" *{_DATE}(?:{_TIME}(?:{zone})?)? *"), f"CAST({CELL} AS {type_})", "moments")
+    fits = _shaped(f" *{_DATE}(?:{_TIME}(?:{zone})?)? *", *_SECONDS)
+    return Reading(type_, fits, f"CAST({CELL} AS {type_})", "moments")
 
 
 def guesses(numbers: Numbers) -> dict[str, Reading]:
@@ -170,13 +171,10 @@ def guesses(numbers: Numbers) -> dict[str, Reading]:
     Each of them loses nothing of the text but its spelling.
     """
     plain = numbers.plain
-    doubles = f"{_match(numbers.canonical_number)} AND isfinite(TRY_CAST({plain} AS DOUBLE))"
     truth = f"lower({CELL}) IN ('true', 'false')"
     return {
         "BIGINT": Reading("BIGINT", _match(numbers.canonical_whole), f"CAST({plain} AS BIGINT)", "whole numbers"),
-        "DOUBLE": Reading(
-            "DOUBLE", f"(({doubles}) OR regexp_full_match({CELL}, {_WORDS}))", f"CAST({plain} AS DOUBLE)", "numbers"
-        ),
+        "DOUBLE": Reading("DOUBLE", _number(numbers.canonical_number, numbers), f"CAST({plain} AS DOUBLE)", "numbers"),
         "BOOLEAN": Reading("BOOLEAN", f"({truth})", f"lower({CELL}) = 'true'", "truth values"),
         **MOMENTS,
     }
@@ -186,12 +184,38 @@ def _match(pattern: str) -> str:
     return f"regexp_full_match({CELL}, {literal(pattern)})"
 
 
+def _number(pattern: str, numbers: Numbers, type_: str = "DOUBLE") -> str:
+    """The condition for a number. Most are told without a regular expression, which costs more than reading them."""
+    first = f"(({CELL} >= '1' AND {CELL} < ':') OR ({CELL} >= '0.' AND {CELL} < '0/'))"
+    short = f"strlen({CELL}) < 25 AND TRY_CAST({CELL} AS {type_}) < 1e15"
+    simple = f"({first} AND {short} AND NOT contains({CELL}, '_') AND NOT contains({CELL}, ' '))"
+    finite = f"({_match(pattern)} AND isfinite(TRY_CAST({numbers.plain} AS {type_})))"
+    parts = [finite, _match_words()]
+    return f"({' OR '.join([simple, *parts] if numbers == PLAIN else parts)})"
+
+
+def _match_words() -> str:
+    return f"regexp_full_match({CELL}, {_WORDS})"
+
+
+_DAY = ("____-__-__",)
+_SECONDS = ("____-__-__ __:__:__", "____-__-__T__:__:__", "____-__-__")
+
+
+def _shaped(pattern: str, *shapes: str) -> str:
+    """The condition for a moment; those in usual shapes are told without a regular expression, and then by the cast."""
+    usual = " OR ".join(f"{CELL} LIKE '{shape}'" for shape in shapes)
+    return f"(({CELL} >= '1' AND {CELL} < '3' AND ({usual})) OR {_match(pattern)})"
+
+
 MOMENTS = {
-    "DATE": Reading("DATE", _match(_DATE), f"CAST({CELL} AS DATE)", "dates"),
-    "TIMESTAMP": Reading("TIMESTAMP", _match(f"{_DATE}(?:{_TIME})?"), f"CAST({CELL} AS TIMESTAMP)", "moments"),
+    "DATE": Reading("DATE", _shaped(_DATE, *_DAY), f"CAST({CELL} AS DATE)", "dates"),
+    "TIMESTAMP": Reading(
+        "TIMESTAMP", _shaped(f"{_DATE}(?:{_TIME})?", *_SECONDS), f"CAST({CELL} AS TIMESTAMP)", "moments"
+    ),
     "TIMESTAMP WITH TIME ZONE": Reading(
         "TIMESTAMP WITH TIME ZONE",
-        _match(f"{_DATE}(?:{_TIME}(?:{_ZONE})?)?"),
+        _shaped(f"{_DATE}(?:{_TIME}(?:{_ZONE})?)?", *_SECONDS, "____-__-__ __:__:__Z", "____-__-__T__:__:__Z"),
         f"CAST({CELL} AS TIMESTAMP WITH TIME ZONE)",
         "moments",
     ),

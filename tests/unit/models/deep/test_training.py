@@ -84,6 +84,7 @@ fitted(json.loads(sys.argv[2]), context=replace(CONTEXT, checkpoints=Path(sys.ar
 """
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, caplog):
     made = config(early_stopping={"metric": "auc", "patience": 6}, refit=True, weight_decay=0.01)
     here = __file__.rpartition("/")[0]
@@ -256,6 +257,7 @@ print(json.dumps([len(tf.config.list_logical_devices("CPU")), margin(component).
 """
 
 
+@pytest.mark.slow
 def test_several_devices_train_the_same_network():
     here = __file__.rpartition("/")[0]
     done = subprocess.run([sys.executable, "-c", DEVICES, here], capture_output=True, text=True)

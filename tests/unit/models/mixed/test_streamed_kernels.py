@@ -128,9 +128,13 @@ CASES = [
     *((d, form, spread) for d in (1, 3, 5) for form, spread in ((LOGISTIC, SPREAD), (LOGISTIC, 0.0))),
     *((d, form, spread) for d in (1, 3) for form, spread in ((WEIGHTED, SPREAD), (LINEAR, 0.0), (POISSON, 0.5))),
 ]
+FAST = [(1, LOGISTIC, SPREAD), (3, LOGISTIC, 0.0), (1, LINEAR, 0.0), (3, POISSON, 0.5)]
+"""One of each form; the kernels of every other size and form take seconds to compile."""
 
 
-@pytest.mark.parametrize(("d", "form", "spread"), CASES)
+@pytest.mark.parametrize(
+    ("d", "form", "spread"), [one if one in FAST else pytest.param(*one, marks=pytest.mark.slow) for one in CASES]
+)
 def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
     part, keys, numbers, encoder = packed(tmp_path, d, form)
     precision, mean = prior(d)

@@ -96,7 +96,9 @@ def exactly_in_memory(loss, examples, monkeypatch, **changes):
         return fitted(loss, examples, "memory", max_iterations=500, **changes)
 
 
-@pytest.mark.parametrize(("loss", "weighted"), CASES)
+@pytest.mark.parametrize(
+    ("loss", "weighted"), [one if one[1] else pytest.param(*one, marks=pytest.mark.slow) for one in CASES]
+)
 def test_equals_the_engine_in_memory(loss, weighted, tmp_path, monkeypatch):
     examples = make_visits(loss, weighted=weighted)
     unit = 1.0

@@ -1,0 +1,32 @@
+"""What commands of the tests import: loaded once, in the process that they are forked from.
+
+TensorFlow and Numba are not here: they start threads when they are loaded, which do not survive a fork.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import pkgutil
+import warnings
+
+_LIBRARIES = (
+    "evidently.presets",
+    "feast.infra.registry.registry",
+    "kedro.framework.cli",
+    "kedro.framework.session",
+    "kedro_viz.launchers.cli.lazy_default_group",
+    "matplotlib.pyplot",
+    "sklearn.metrics",
+    "xgboost",
+)
+_PACKAGES = ("commands", "config", "engine", "evaluation", "features", "health", "results", "spec", "workflow")
+
+with warnings.catch_warnings():  # some libraries show all warnings from their import on
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+    for name in _PACKAGES:
+        package = importlib.import_module(f"proml_kedro.{name}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+gc.freeze()  # what is loaded is shared with the forks, as long as no collector touches it
