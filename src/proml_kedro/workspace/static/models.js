@@ -40,7 +40,7 @@ function metrics({ metrics: found, higher_is_better: higher, model }) {
   const compared = found.baseline !== null;
   const heads = ["metric", model, ...(compared ? [found.baseline_name ?? "baseline", "difference", `${percent(found.confidence)} interval`, ""] : [])];
   return h("section", {},
-    found.verdict ? h("p", { class: "verdict" }, h("strong", {}, `${found.verdict.text}.`), found.verdict.advice ? ` ${sentence(found.verdict.advice)}` : null) : null,
+    found.verdict ? h("p", {}, h("strong", {}, `${found.verdict.text}.`), found.verdict.advice ? ` ${sentence(found.verdict.advice)}` : null) : null,
     h("p", {}, `${plural(found.rows, "row")} of the test period`, labels(found),
       compared ? `; intervals by ${found.cluster_by}` : null, "."),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Metrics of ${model}` }, h("table", { class: "metrics" },
