@@ -122,6 +122,18 @@ def test_a_run_registers_the_same(computed: Path) -> None:
     assert "No changes to registry" in feast(computed, "plan").stdout
 
 
+def test_monitoring_measures_and_marks_a_baseline(computed: Path) -> None:
+    assert feast(computed, "apply").returncode == 0
+    result = feast(computed, "monitor", "run", "--feature-view", "plane", "--granularity", "daily", "--set-baseline")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Status: completed" in result.stdout
+    again = feast(computed, "monitor", "run", "--feature-view", "plane", "--granularity", "daily", "--set-baseline")
+    assert again.returncode == 0, again.stdout + again.stderr
+    measured = list((computed / "data" / "feature_store" / "feast_monitoring").glob("*.parquet"))
+    assert measured
+    assert not list((computed / "feature_repo").rglob("*.parquet")), "nothing lies among the sources"
+
+
 def test_ui_on_this_machine_only(computed: Path) -> None:
     pytest.importorskip("grpc_health", reason="`feast ui` needs the extra feast[grpcio]")
     feast(computed, "apply")

@@ -39,6 +39,37 @@ def _pools():
     return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
 
+@pytest.mark.parametrize(
+    ("threads", "memory", "least"), [(1, "0GB", "20MB"), (1, "19MB", "20MB"), (4, "0.05GB", "80MB")]
+)
+def test_too_little_memory_is_refused_before_anything_runs(threads, memory, least):
+    with pytest.raises(ValueError, match=f"memory: must be at least {least} for {threads} threads, not {memory}"):
+        HardwareSpec(threads=threads, memory=memory)
+    assert HardwareSpec(threads=2, memory="0.04GB").memory_bytes == 40_000_000
+
+
+def test_one_thread_means_one_thread_in_each_pool():
+    """Of a new process: Arrow's two pools, DuckDB's own, the allocator's, and the program."""
+    code = (
+        "import os\n"
+        "from proml_kedro.hardware import limit_environment, use\n"
+        "from proml_kedro.spec import HardwareSpec\n"
+        "hardware = HardwareSpec(threads=1, memory='300MB')\n"
+        "limit_environment(hardware)\n"
+        "import numpy as np, pyarrow as pa, pyarrow.parquet as pq, tempfile\n"
+        "from proml_kedro.engine.session import connect\n"
+        "table = pa.table({'a': np.arange(1_000_000), 'b': np.ones(1_000_000)})\n"
+        "with tempfile.TemporaryDirectory() as folder, connect(hardware) as session:\n"
+        "    pq.write_table(table, folder + '/a.parquet')\n"
+        "    pq.read_table(folder + '/a.parquet')\n"
+        "    session.rows(f\"SELECT sum(a) FROM read_parquet('{folder}/a.parquet')\")\n"
+        "    np.ones((300, 300)) @ np.ones((300, 300))\n"
+        "    print(len(os.listdir('/proc/self/task')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 5, "twelve, while DuckDB had eight more to read and write"
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_duckdb_is_held(threads):
     hardware = HardwareSpec(threads=threads, memory="300MB")

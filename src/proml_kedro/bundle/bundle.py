@@ -76,7 +76,8 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     (folder / COMPONENTS).mkdir()
     graph.save(folder / COMPONENTS)
     scorer = RowScorer(graph, manifest.features, rows.precision)
-    columns = [*rows.entities, TIMESTAMP, EVENT_TIMESTAMP, *(one.name for one in rows.inputs)]
+    moments = [TIMESTAMP, EVENT_TIMESTAMP] if rows.timestamp else []
+    columns = [*rows.entities, *moments, *(one.name for one in rows.inputs)]
     golden = choose_golden(training_set, list(dict.fromkeys(columns)), manifest.serving.golden_rows)
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(content.metrics)

@@ -13,6 +13,7 @@ from proml_kedro.bundle.manifest import InputField, Manifest
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
+from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
 
 _PREDICTED: dict[Task, str] = {
@@ -30,36 +31,36 @@ class Period:
         split: ``train``, ``validation`` or ``test``.
         rows: How many examples.
         label: Mean label; of truth values the share of positive ones.
-        first: Moment of the first example.
+        first: Moment of the first example; None where examples have none.
         last: Moment of the last example.
     """
 
     split: str
     rows: int
     label: float
-    first: datetime
-    last: datetime
+    first: datetime | None
+    last: datetime | None
 
 
 def read_periods(training_set: Path) -> list[Period]:
-    """Read the parts of a training set, in order of time."""
+    """Read the parts of a training set: train, validation, test."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(training_set, columns=[SPLIT, LABEL, TIMESTAMP])
-    groups = table.group_by(SPLIT).aggregate(
-        [(LABEL, "count"), (LABEL, "mean"), (TIMESTAMP, "min"), (TIMESTAMP, "max")]
-    )
+    moments = [TIMESTAMP] if TIMESTAMP in pq.read_schema(training_set).names else []
+    table = pq.read_table(training_set, columns=[SPLIT, LABEL, *moments])
+    ends = [(name, end) for name in moments for end in ("min", "max")]
+    groups = table.group_by(SPLIT).aggregate([(LABEL, "count"), (LABEL, "mean"), *ends])
     periods = [
         Period(
             row[SPLIT],
             row[f"{LABEL}_count"],
             row[f"{LABEL}_mean"],
-            row[f"{TIMESTAMP}_min"],
-            row[f"{TIMESTAMP}_max"],
+            row.get(f"{TIMESTAMP}_min"),
+            row.get(f"{TIMESTAMP}_max"),
         )
         for row in groups.to_pylist()
     ]
-    return sorted(periods, key=lambda period: period.first)
+    return sorted(periods, key=lambda period: SPLITS.index(period.split))
 
 
 def write_card(
@@ -99,18 +100,20 @@ def _prediction(manifest: Manifest) -> str:
     predicted = _PREDICTED[manifest.problem.label.task]
     lead = format_duration(manifest.rows.lead_time)
     when = f"{lead} before" if manifest.rows.lead_time else "at"
-    return (
-        f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`). "
-        f"It is made {when} `{manifest.rows.timestamp}`, from what is known then."
-    )
+    what = f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`)."
+    if manifest.rows.timestamp is None:
+        return f"{what} A row holds all that it is made from."
+    return f"{what} It is made {when} `{manifest.rows.timestamp}`, from what is known then."
 
 
 def _data(periods: list[Period], task: Task) -> Iterator[str]:
-    yield f"| period | from | to | examples | {'positive' if task == 'binary' else 'mean label'} |"
-    yield "|---|---|---|--:|--:|"
+    timed = any(one.first for one in periods)
+    yield f"| period |{' from | to |' if timed else ''} examples | {'positive' if task == 'binary' else 'mean label'} |"
+    yield f"|---|{'---|---|' if timed else ''}--:|--:|"
     for one in periods:
         label = f"{one.label:.1%}" if task == "binary" else f"{one.label:.4g}"
-        yield f"| {one.split} | {_minute(one.first)} | {_minute(one.last)} | {one.rows:,} | {label} |"
+        moments = f" {_minute(one.first)} | {_minute(one.last)} |" if one.first and one.last else ""
+        yield f"| {one.split} |{moments} {one.rows:,} | {label} |"
 
 
 def _quality(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -144,8 +147,9 @@ def _inputs(inputs: list[InputField]) -> Iterator[str]:
 
 
 def _limits(manifest: Manifest, periods: list[Period]) -> Iterator[str]:
-    if periods:
-        yield f"- Learned and judged on {_minute(periods[0].first)} to {_minute(periods[-1].last)} only."
+    firsts, lasts = [one.first for one in periods if one.first], [one.last for one in periods if one.last]
+    if firsts and lasts:
+        yield f"- Learned and judged on {_minute(min(firsts))} to {_minute(max(lasts))} only."
     yield "- Missing values and categories that did not occur in training are scored as missing, not refused."
     yield "- Good for the entities and the time described above; nothing is known about its fairness or its causes."
     yield "- It describes the past: watch drift (`kedro run --pipelines=monitor`) and train again when it fails."

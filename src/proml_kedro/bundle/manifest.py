@@ -60,7 +60,7 @@ class Schema(Spec):
 
     Attributes:
         entities: Key columns with their types, for looking features up.
-        timestamp: Name, in the examples table, of the moment that a row is about.
+        timestamp: Name, in the examples table, of the moment that a row is about; null where there is none.
         lead_time: How long before that moment the prediction is made.
         precision: Floating point type of the numbers that the model is given.
         neutral: Features that are known only once rows have been put in order, such as a position in a list, to the
@@ -69,7 +69,7 @@ class Schema(Spec):
 
     inputs: list[InputField]
     entities: dict[str, Literal["int", "str"]]
-    timestamp: str
+    timestamp: str | None
     lead_time: Duration
     precision: Literal["float32", "float64"] = "float32"
     neutral: dict[str, bool | int | float | str] = {}

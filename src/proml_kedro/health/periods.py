@@ -38,7 +38,7 @@ class History:
         self.inputs = (*(one for one in graph.inputs if not one.is_entity), Input(SCORE, "float"))
 
     def end_of(self, split: str, last: timedelta | None) -> Columns:
-        """Take the last part of a split, of this length; all of it when None."""
+        """Take the last part of a split, of this length; all of it when None, and where rows have no moments."""
         columns, moments = self._split(split)
         if last is None or not len(moments):
             return columns
@@ -76,6 +76,8 @@ class History:
 
         rows = in_split(split)
         columns = self.with_score(read_columns(self._file, self._graph.inputs, rows))
+        if TIMESTAMP not in pq.read_schema(self._file).names:
+            return columns, np.zeros(0, "datetime64[us]")
         moments = pq.read_table(self._file, columns=[TIMESTAMP], filters=rows)[TIMESTAMP].to_numpy()
         return columns, moments
 

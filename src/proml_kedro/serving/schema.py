@@ -61,12 +61,13 @@ def online_row_type(name: str, rows: Schema) -> Any:
     moment = Annotated[
         AwareDatetime | None, Field(description="moment of the prediction, with offset; now if left out")
     ]
+    timed: dict[str, Any] = {TIMESTAMP: NotRequired[moment]} if rows.timestamp is not None else {}
     return _dict_type(
         name,
         {
             **{key: Annotated[_KEYS[dtype] | None, Field(description="key")] for key, dtype in rows.entities.items()},
             **{one.name: _brought_value(one) for one in rows.inputs if one.request and not one.is_key},
-            TIMESTAMP: NotRequired[moment],
+            **timed,
         },
     )
 

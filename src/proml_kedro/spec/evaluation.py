@@ -62,7 +62,8 @@ class ComparisonSpec(Spec):
 
     Attributes:
         cluster_by: What is drawn as a whole: ``day`` (of the split's time zone), ``group``, an entity, or ``row``. Rows
-            of one day resemble each other; drawn one by one they make a difference look surer than it is.
+            of one day resemble each other; drawn one by one they make a difference look surer than it is. Where
+            examples have no moment, ``day`` draws rows.
         resamples: Number of bootstrap samples.
         confidence: Share of samples that the interval holds.
     """
@@ -93,6 +94,11 @@ class EvaluationSpec(Spec):
         """Name the metrics to compute for a task."""
         return tuple(self.metrics or (one for one in metrics_of(task) if task in metrics.get(one).default_for))
 
+    def cluster_for(self, problem: ProblemSpec) -> str:
+        """Say what the bootstrap draws as a whole: what is named, but rows where it is days and there are none."""
+        named = self.compare.cluster_by
+        return "row" if named == DAY and problem.examples.timestamp is None else named
+
     def ranking_for(self, problem: ProblemSpec) -> RankingSpec | None:
         """Say how to judge the order within groups; None where it is not judged."""
         has_groups = problem.examples.group is not None and problem.label.task == "binary"
@@ -107,7 +113,7 @@ class EvaluationSpec(Spec):
                 message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
                 yield Mistake(f"metrics.{position}", message)
         columns = cluster_columns(problem)
-        if self.compare.cluster_by not in [*columns, "row"]:
+        if self.cluster_for(problem) not in [*columns, "row"]:
             message = _no_column("cluster", self.compare.cluster_by, [*columns, "row"])
             yield Mistake("compare.cluster_by", message)
         if self.ranking and task != "binary":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from proml_kedro.spec.base import Spec
+
+_LEAST = 20_000_000
+"""Bytes of each thread below which DuckDB finishes not even a table of a few thousand rows (2.0: measured)."""
 
 
 def usable_cpus() -> int:
@@ -37,8 +40,9 @@ class HardwareSpec(Spec):
         allow_cpu: Go on without, where a GPU is asked for and there is none.
         memory_growth: Whether a deep component takes a GPU's memory as it needs it, rather than all at once.
         mixed_precision: Whether deep components compute in bfloat16 while they are trained; weights stay in float32.
-        threads: Threads for each library that computes; ``auto`` is one fewer than the processors at hand.
-        memory: Upper bound for joins and aggregates; beyond it they use the disk.
+        threads: Threads for each library that computes, reads or writes; ``auto`` is one fewer than the processors at
+            hand.
+        memory: Upper bound for joins and aggregates; beyond it they use the disk. At least 20MB for each thread.
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
@@ -50,6 +54,19 @@ class HardwareSpec(Spec):
     threads: Annotated[int, BeforeValidator(_threads), Field(ge=1, le=1024)] = "auto"  # type: ignore[assignment]
     memory: Annotated[str, BeforeValidator(_memory)] = "2GB"
     precision: Literal["float32", "float64"] = "float32"
+
+    @property
+    def memory_bytes(self) -> int:
+        """Amount of :attr:`memory` in bytes."""
+        amount, unit = self.memory[:-2], self.memory[-2:]
+        return int(float(amount) * {"MB": 1_000_000, "GB": 1_000_000_000}[unit])
+
+    @model_validator(mode="after")
+    def _enough_memory(self) -> Self:
+        if self.memory_bytes < _LEAST * self.threads:
+            least = _LEAST * self.threads // 1_000_000
+            raise ValueError(f"memory: must be at least {least}MB for {self.threads} threads, not {self.memory}")
+        return self
 
     @property
     def wants_gpu(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
@@ -25,8 +25,10 @@ class ExamplesSpec(Spec):
 
     Attributes:
         table: The table that holds them.
-        entities: Columns that say whom or what a row is about; feature views are keyed by them.
-        timestamp: Column with the moment the example is about, for example the scheduled departure.
+        entities: Columns that say whom or what a row is about; feature views are keyed by them. None for a plain table,
+            whose rows hold all features themselves.
+        timestamp: Column with the moment the example is about, for example the scheduled departure. Without one there
+            are no windows, delays and other tables' features, no split by time, and no figures by day.
         lead_time: How long before ``timestamp`` the prediction is made. Features are read as of
             ``timestamp - lead_time``; nothing known later can reach them.
         group: Column that says which rows are alternatives to each other, such as the results of one search;
@@ -35,8 +37,8 @@ class ExamplesSpec(Spec):
     """
 
     table: Name
-    entities: Annotated[list[Name], Field(min_length=1)]
-    timestamp: Name
+    entities: list[Name] = []
+    timestamp: Name | None = None
     lead_time: Duration = timedelta(0)
     group: Name | None = None
     weight: Sql | None = None
@@ -91,9 +93,19 @@ class ProblemSpec(Spec):
         }
         return self.model_copy(update={"tables": tables})
 
+    def _check_time(self) -> Iterator[Mistake]:
+        """Find what needs a moment that examples do not have."""
+        if self.examples.timestamp is not None:
+            return
+        if self.examples.lead_time:
+            yield Mistake("examples.lead_time", "is time before examples.timestamp, and there is none")
+        if self.split.needs_time:
+            instead = "write split: {by: random, validation: 20%, test: 20%}"
+            yield Mistake("split", f"by {self.split.by} needs examples.timestamp, and there is none; {instead}")
+
     def check(self) -> list[Mistake]:
         """Return the names that must exist in another part of the problem and do not."""
-        mistakes = []
+        mistakes = [*self._check_time()]
         if self.examples.table not in self.tables:
             mistakes.append(Mistake("examples.table", unknown("table", self.examples.table, self.tables)))
         for name, made in self.generated().items():

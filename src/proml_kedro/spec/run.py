@@ -95,6 +95,11 @@ def _check_features(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[Mi
             yield Mistake(
                 f"features.{name}", "is the name of the columns that hold labels; call the view something else"
             )
+        lacking = [one for one in ("timestamp", "entities") if not getattr(problem.examples, one)]
+        if view.is_stored and lacking:
+            message = f"is read by key and moment, and problem.examples has no {' and no '.join(lacking)}"
+            yield Mistake(f"features.{name}.source", f"{message}; a plain table has features of source: request only")
+            continue
         for entity in view.key:
             if entity not in problem.examples.entities:
                 yield Mistake(f"features.{name}.key", unknown("entity", entity, problem.examples.entities))

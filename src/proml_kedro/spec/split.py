@@ -39,12 +39,12 @@ class ExampleColumns:
     """What a split can tell examples apart by, each as SQL over the examples' columns.
 
     Attributes:
-        timestamp: The example's moment.
+        timestamp: The example's moment; None where there is none.
         identity: What makes an example itself wherever it stands in its table, as arguments of ``row(…)``.
         label: The truth value that is predicted; None where the label is none.
     """
 
-    timestamp: str
+    timestamp: str | None
     identity: str
     label: str | None = None
 
@@ -65,6 +65,8 @@ class SplitSpec(Spec):
     example: ClassVar[Mapping[str, Any]] = {}
     """Keys of YAML beside ``by``, for the law and the reference. The examples have the columns ``user``, ``item`` and
     ``at``, their moment, in January to March 2024."""
+    needs_time: ClassVar[bool] = False
+    """Whether examples must have a moment."""
     is_by_time: ClassVar[bool] = False
     """Whether training ends before validation begins, and validation before test."""
 
@@ -88,7 +90,7 @@ class SplitSpec(Spec):
         Args:
             examples: What there is of an example.
         """
-        return self.sql(examples.timestamp)
+        return self.sql(examples.timestamp or "CAST(NULL AS TIMESTAMPTZ)")
 
     def sql(self, timestamp: str) -> str:
         """Return one of :data:`SPLITS` for each example, in SQL over the examples' columns.

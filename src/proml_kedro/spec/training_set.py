@@ -80,11 +80,14 @@ class TrainingSetSchema:
         """Name and type of each column, in the order of the file."""
         own: dict[str, ColumnType] = {EXAMPLE_ID: "id"}
         own |= dict.fromkeys(self.problem.examples.entities, "key")
-        own |= {TIMESTAMP: "moment", EVENT_TIMESTAMP: "moment", DAY: "date", SPLIT: "split"}
+        if self.problem.examples.timestamp is not None:
+            own |= {TIMESTAMP: "moment", EVENT_TIMESTAMP: "moment", DAY: "date"}
+        own[SPLIT] = "split"
         own |= {name: "group" if name == GROUP else "label" for name in self.labels}
         return own | dict(self.features)
 
 
 def cluster_columns(problem: ProblemSpec) -> list[str]:
     """Return the columns that say which rows belong together, by which metrics can be compared."""
-    return [DAY, *problem.examples.entities, *([GROUP] if problem.examples.group else [])]
+    examples = problem.examples
+    return [*([DAY] if examples.timestamp else []), *examples.entities, *([GROUP] if examples.group else [])]

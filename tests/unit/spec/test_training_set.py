@@ -22,6 +22,8 @@ OTHER_MEANINGS = {
     "generators/job_search.py": {"event_timestamp"},  # a source table of the example
     "marketplace/entry.py": {"day"},  # a unit of time
     "spec/__init__.py": {"split"},  # a module
+    "spec/problem.py": {"split"},  # a key of the YAML
+    "spec/run.py": {"timestamp"},
 }
 
 

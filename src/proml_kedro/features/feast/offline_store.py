@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from feast.errors import FeastEntityDFMissingColumnsError
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from feast.infra.offline_stores.file_source import FileSource
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalMetadata
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel
 
 from proml_kedro.engine.duckdb import is_moment, literal, quote
+from proml_kedro.features.feast.monitoring import MonitoredStore
 from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
 from proml_kedro.features.training.join import ENTITIES, PointInTimeJoin, open_with_entities
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
@@ -51,7 +52,7 @@ class AsofOfflineStoreConfig(FeastConfigBaseModel):
     memory: str = "2GB"
 
 
-class AsofOfflineStore(OfflineStore):
+class AsofOfflineStore(MonitoredStore):
     """Point-in-time joins over Parquet files. No row of the entities is lost or doubled."""
 
     @staticmethod

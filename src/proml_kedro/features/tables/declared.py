@@ -68,9 +68,9 @@ def declare(problem: ProblemSpec, features: FeaturesSpec | None) -> Declared:
     """
     views = features.views if features else {}
     types: dict[str, dict[str, Declaration]] = {}
-    moments: dict[str, dict[str, str]] = {
-        problem.examples.table: {problem.examples.timestamp.lower(): "problem.examples.timestamp"}
-    }
+    moments: dict[str, dict[str, str]] = {}
+    if problem.examples.timestamp is not None:
+        moments[problem.examples.table] = {problem.examples.timestamp.lower(): "problem.examples.timestamp"}
     keys = {name: {problem.examples.table: None} for name in problem.examples.entities}
     for name, view in views.items():
         table = _table_of(view, problem)

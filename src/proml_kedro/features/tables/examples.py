@@ -28,8 +28,10 @@ def check_examples(examples: ExamplesSpec, columns: Mapping[str, str], rows: Rel
         for position, name in enumerate(examples.entities)
         if name.lower() not in lower
     ]
-    type_ = lower.get(examples.timestamp.lower())
-    if type_ is None:
+    type_ = lower.get(examples.timestamp.lower()) if examples.timestamp else None
+    if examples.timestamp is None:
+        pass  # a plain table
+    elif type_ is None:
         mistakes.append(Mistake("problem.examples.timestamp", unknown("column", examples.timestamp, columns)))
     elif not is_moment(type_):
         mistakes.append(Mistake("problem.examples.timestamp", _not_a_moment(examples.timestamp, type_, rows, key)))

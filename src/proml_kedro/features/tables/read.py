@@ -252,8 +252,9 @@ class _Table:
         written = self._derived.add(rows)
         if self.examples is not None:
             check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
-            moment = quote(self.examples.timestamp)
-            written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
+            if self.examples.timestamp is not None:
+                moment = quote(self.examples.timestamp)
+                written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
         self.reading.rows[self.name] = count

@@ -80,13 +80,16 @@ def _keyed(tables: Tables, table: str, names: tuple[str, ...], keys: Mapping[str
 
 def _doubled(problem: ProblemSpec, tables: Tables) -> Iterator[str]:
     examples = problem.examples
-    by = ", ".join(map(quote, [*examples.entities, examples.timestamp]))
+    names = [*examples.entities, *([examples.timestamp] if examples.timestamp else [])]
+    if not names:
+        return  # equal rows of a plain table may be different things
+    by = ", ".join(map(quote, names))
     rows = tables.relation(examples.table)
     (again,) = tables.session.row(
         f"SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {rows} GROUP BY {by})"
     )
     if again:
-        what = ", ".join([*examples.entities, examples.timestamp])
+        what = ", ".join(names)
         yield f"{examples.table}: {again:,} examples repeat the {what} of another one"
 
 

@@ -45,6 +45,8 @@ def _check_columns(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake
             yield Mistake(key, f"'{name}' is a column of every training set; derive the entity under another name")
         elif relation.type_of(name) is None:
             yield Mistake(key, unknown("column", name, relation.schema))
+    if examples.timestamp is None:
+        return
     type_ = relation.type_of(examples.timestamp)
     if type_ is None:
         yield Mistake("problem.examples.timestamp", unknown("column", examples.timestamp, relation.schema))
@@ -56,8 +58,9 @@ def _check_split(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake]:
     missing = [(name, key) for name, key in problem.split.columns() if relation.type_of(name) is None]
     for name, key in missing:
         yield Mistake(f"problem.split.{key}", unknown("column", name, relation.schema))
-    if not missing and is_moment(relation.type_of(problem.examples.timestamp) or ""):
-        _, mistake = relation.check_expression(split_sql(problem), "problem.split")
+    moment = problem.examples.timestamp
+    if not missing and (moment is None or is_moment(relation.type_of(moment) or "")):
+        _, mistake = relation.check_expression(split_sql(problem, relation.schema), "problem.split")
         if mistake:
             yield mistake
 
@@ -73,16 +76,24 @@ def examples_sql(problem: ProblemSpec, requested: Sequence[RequestFeature], tabl
         tables: The problem's tables.
     """
     examples = problem.examples
-    moment = quote(examples.timestamp)
+    columns = tables.relation(examples.table).schema
     selected = [
         f"row_number() OVER (ORDER BY file_row_number) - 1 AS {EXAMPLE_ID}",
         *(f"{sql} AS {quote(name)}" for name, sql in keys_sql(tables, examples.table, examples.entities).items()),
-        f"{moment} AS {TIMESTAMP}",
-        f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS {EVENT_TIMESTAMP}",
-        f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS {DAY}",
-        f"{split_sql(problem)} AS {SPLIT}",
+        *_moments(problem),
+        f"{split_sql(problem, columns)} AS {SPLIT}",
         *(f"{expression} AS {quote(name)}" for name, expression in label_columns(problem).items()),
         *(f"{one.sql} AS {quote(one.ref.column)}" for one in requested),
     ]
     table = tables.relation(examples.table, numbered=True)
     return f"SELECT {', '.join(selected)} FROM {table} WHERE {kept(problem)}"
+
+
+def _moments(problem: ProblemSpec) -> Iterator[str]:
+    examples = problem.examples
+    if examples.timestamp is None:
+        return
+    moment = quote(examples.timestamp)
+    yield f"{moment} AS {TIMESTAMP}"
+    yield f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS {EVENT_TIMESTAMP}"
+    yield f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS {DAY}"

@@ -44,7 +44,7 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     """
     table = tables.relation(problem.examples.table, numbered=True)
     try:
-        splits = {one[SPLIT]: one for one in table.engine.records(_facts_sql(problem, table.sql))}
+        splits = {one[SPLIT]: one for one in table.engine.records(_facts_sql(problem, tables))}
         (total,) = table.engine.row(f"SELECT count(*) FROM {table}")
     except EngineError as error:
         raise UserError.at("problem.label.expression", explain(error)) from error
@@ -55,8 +55,10 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     return Facts(rows, total - rows, {name: _facts_of(splits[name]) for name in SPLITS})
 
 
-def _facts_sql(problem: ProblemSpec, table: str) -> str:
-    moment = quote(problem.examples.timestamp)
+def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
+    table = tables.relation(problem.examples.table)
+    timestamp = problem.examples.timestamp
+    moment = quote(timestamp) if timestamp else "CAST(NULL AS TIMESTAMPTZ)"
     weight = enclosed(problem.examples.weight or "1")
     return f"""
         SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
@@ -67,14 +69,14 @@ def _facts_sql(problem: ProblemSpec, table: str) -> str:
             sum(__weight) AS total_weight,
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
-            SELECT *, {split_sql(problem)} AS __split,
+            SELECT *, {split_sql(problem, table.schema)} AS __split,
                 CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label, CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
 
 
 def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
-    first, last = split["first"].isoformat(), split["last"].isoformat()
+    first, last = (split[one] and split[one].isoformat() for one in ("first", "last"))
     return {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
 
 
@@ -84,7 +86,7 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     )
     if not rows:
         yield Mistake("problem.label.drop_when", "drops every example")
-    if no_moment:
+    if no_moment and problem.examples.timestamp is not None:
         message = f"'{problem.examples.timestamp}' is null in {no_moment:,} of {rows:,} examples; leave them out"
         yield Mistake("problem.examples.timestamp", f"{message} with label.drop_when")
     if no_label:
@@ -106,13 +108,15 @@ def _otherwise(problem: ProblemSpec) -> str:
 
 
 def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
-    first, last = min(one["first"] for one in splits.values()), max(one["last"] for one in splits.values())
+    period = ""
+    if problem.examples.timestamp is not None:
+        first, last = min(one["first"] for one in splits.values()), max(one["last"] for one in splits.values())
+        period = f"; the data goes from {first.isoformat()} to {last.isoformat()}"
     part = "period" if problem.split.is_by_time else "part"
     for name in SPLITS:
         if name not in splits:
             key = ".".join(one for one in ("problem.split", problem.split.key_of(name)) if one)
-            period = f"{first.isoformat()} to {last.isoformat()}"
-            yield Mistake(key, f"no example is in the {name} {part}; the data goes from {period}")
+            yield Mistake(key, f"no example is in the {name} {part}{period}")
         elif splits[name]["least"] == splits[name]["most"]:
             value = splits[name]["least"]
             label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from proml_kedro.engine.duckdb import enclosed, is_number, quote
 from proml_kedro.engine.relation import Relation
@@ -17,12 +17,19 @@ def kept(problem: ProblemSpec) -> str:
     return f"{enclosed(problem.label.drop_when)} IS NOT TRUE" if problem.label.drop_when else "true"
 
 
-def split_sql(problem: ProblemSpec) -> str:
-    """Return the split of each example, in SQL over the examples' columns."""
+def split_sql(problem: ProblemSpec, columns: Iterable[str]) -> str:
+    """Return the split of each example, in SQL over the examples' columns.
+
+    Args:
+        problem: The problem.
+        columns: Of the examples' table.
+    """
     examples, label = problem.examples, problem.label
-    own = ", ".join(map(quote, [*examples.entities, examples.timestamp]))
+    moment = quote(examples.timestamp) if examples.timestamp else None
+    keys = [*map(quote, examples.entities), *([moment] if moment else [])]
+    own = ", ".join(keys or map(quote, sorted(columns)))  # of a plain table the row itself
     truth = enclosed(label.expression) if label.task == "binary" else None
-    sql: str = problem.split.divide(ExampleColumns(quote(examples.timestamp), own, truth))
+    sql: str = problem.split.divide(ExampleColumns(moment, own, truth))
     return sql
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,11 @@ def build_training_set(
     """Write ``training_set.parquet`` and, with its figures, ``training_set.json``.
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
-    0), the entities, ``timestamp`` (the example's moment), ``event_timestamp`` (``lead_time`` before it, as of which
-    features are read), ``day``, ``split``, ``label`` (float64), and a column ``view.feature`` for each feature, for a
-    vector a list of float32. Where the problem has them there are ``weight`` (float64), ``group``, and ``label.name``
-    (float64) for each auxiliary label. Rows are streamed; no more than the hardware's memory is used.
+    0), the entities, where examples have a moment ``timestamp`` (that), ``event_timestamp`` (``lead_time`` before it,
+    as of which features are read) and ``day``, then ``split``, ``label`` (float64), and a column ``view.feature`` for
+    each feature, for a vector a list of float32. Where the problem has them there are ``weight`` (float64), ``group``,
+    and ``label.name`` (float64) for each auxiliary label. Rows are streamed; no more than the hardware's memory is
+    used.
 
     Args:
         problem: The problem.
@@ -80,7 +81,7 @@ def build_training_set(
 
 
 def newest_moment(training_set: Path) -> datetime:
-    """Return the latest moment as of which a training set's features are read.
+    """Return the latest moment as of which a training set's features are read; 1970 where examples have no moments.
 
     Args:
         training_set: The Parquet file.
@@ -88,6 +89,8 @@ def newest_moment(training_set: Path) -> datetime:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    if EVENT_TIMESTAMP not in pq.read_schema(training_set).names:
+        return datetime.fromtimestamp(0, UTC)  # no view is stored either
     newest: datetime = pc.max(pq.read_table(training_set, columns=[EVENT_TIMESTAMP])[EVENT_TIMESTAMP]).as_py()
     return newest
 

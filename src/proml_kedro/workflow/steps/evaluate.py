@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proml_kedro.artifacts import Artifact
 from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
+from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.split import TEST
 from proml_kedro.spec.training_set import DAY, LABEL
 from proml_kedro.workflow import recipes
@@ -40,7 +41,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     from proml_kedro.evaluation.rows import Grouping, ScoredRows
     from proml_kedro.models.columns import in_split, read_codes
 
-    spec, evaluation = run.spec, run.spec.evaluation
+    spec, evaluation = run.spec, _for_problem(run)
     graph, candidate = _score(run, rows, spec.model, trained_model)
     facts, ranking = _facts(run, rows), evaluation.ranking_for(spec.problem)
     scored = ScoredRows(
@@ -49,11 +50,17 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
         baseline=_score(run, rows, evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
         task=spec.problem.label.task,
         clusters=facts.get(evaluation.compare.cluster_by),
-        days=facts[DAY],
+        days=facts.get(DAY),
         grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
     write_report(folder, result, scored, Insight(graph.importance(), graph.report(folder)))
+
+
+def _for_problem(run: Run) -> EvaluationSpec:
+    evaluation = run.spec.evaluation
+    cluster = evaluation.cluster_for(run.spec.problem)
+    return evaluation.model_copy(update={"compare": evaluation.compare.model_copy(update={"cluster_by": cluster})})
 
 
 def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:
@@ -71,12 +78,13 @@ def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[M
 
 
 def _facts(run: Run, rows: Path) -> Columns:
-    """Label, day and cluster of the test rows."""
+    """Label, cluster and, where there is one, day of the test rows."""
     from proml_kedro.models.columns import in_split, read_columns
     from proml_kedro.models.component import Input
 
-    cluster = run.spec.evaluation.compare.cluster_by
-    names = dict.fromkeys([LABEL, DAY, *([cluster] if cluster != "row" else [])])
+    cluster = _for_problem(run).compare.cluster_by
+    days = [DAY] if run.spec.problem.examples.timestamp else []
+    names = dict.fromkeys([LABEL, *days, *([cluster] if cluster != "row" else [])])
     inputs = [Input(name, "float" if name == LABEL else "str") for name in names]
     return read_columns(rows, inputs, in_split(TEST), "float64")
 

@@ -26,6 +26,8 @@ class EntitySplit(SplitSpec):
 
     example: ClassVar[Mapping[str, Any]] = {"entity": "user", "last": "40%"}
 
+    needs_time: ClassVar[bool] = True
+
     by: Literal["entity"]
     entity: Name
     last: Share

@@ -25,6 +25,7 @@ class TimeSplit(SplitSpec):
 
     example: ClassVar[Mapping[str, Any]] = {"validation_from": "2024-02-20", "test_from": "2024-03-10"}
     is_by_time: ClassVar[bool] = True
+    needs_time: ClassVar[bool] = True
 
     by: Literal["time"] = "time"
     validation_from: Moment
