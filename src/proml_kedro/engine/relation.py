@@ -44,6 +44,10 @@ class Engine(Protocol):
         """Run a query, write its result to a Parquet file and return the number of rows."""
         ...
 
+    def register(self, name: str, table: Any) -> None:
+        """Give a name to an Arrow table, which is read in place."""
+        ...
+
     def columns(self, query: str) -> dict[str, str]:
         """Return names and SQL types of a query's columns. No row is read."""
         ...

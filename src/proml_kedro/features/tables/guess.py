@@ -69,11 +69,14 @@ def guess(rows: Relation, columns: Mapping[str, Open], surely: bool) -> dict[str
     if not columns:
         return {}
     names = ", ".join(map(quote, columns))
-    rows.engine.rows(f"CREATE OR REPLACE TEMP TABLE __sample AS SELECT {names} FROM {rows} LIMIT {_SAMPLE}")
+    # Not a table of the engine's own: ten thousand columns of that take a block of memory each.
+    table = rows.engine.arrow(f"SELECT {names} FROM {rows} LIMIT {_SAMPLE}")
+    rows.engine.register("__sample", table)
     sample = Relation("__sample", rows.engine)
-    ways = {name: _ways(one, _cells(sample, name) if one.formats else []) for name, one in columns.items()}
+    first = {name: table[name].drop_null()[:_SHOWN].to_pylist() for name, one in columns.items() if one.formats}
+    ways = {name: _ways(one, first.get(name, [])) for name, one in columns.items()}
     left = _left(sample, ways)
-    if rows.engine.row("SELECT count(*) FROM __sample")[0] == _SAMPLE:
+    if len(table) == _SAMPLE:
         late = {
             name: _ways(columns[name], _cells(rows, name))
             for name, one in left.items()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from proml_kedro.engine.duckdb import is_moment, literal
 
@@ -165,7 +167,8 @@ def _moment(type_: str) -> Reading:
     return Reading(type_, fits, f"CAST({CELL} AS {type_})", "moments")
 
 
-def guesses(numbers: Numbers) -> dict[str, Reading]:
+@cache
+def guesses(numbers: Numbers) -> Mapping[str, Reading]:
     """Return the types that text is taken for when nothing is declared, the first that fits all cells before others.
 
     Each of them loses nothing of the text but its spelling.
