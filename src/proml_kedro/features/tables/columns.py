@@ -190,6 +190,12 @@ class ColumnTypes:
                 types[name.lower()] = rows.engine.columns(f"SELECT CAST(NULL AS {type_}) AS one")["one"]
             except EngineError:
                 mistakes.append(Mistake(f"{self._key}.types.{name}", unknown("type", type_, _COMMON_TYPES)))
+                continue
+            if types[name.lower()] in ("HUGEINT", "UHUGEINT"):  # Parquet has no such type, and DuckDB writes DOUBLE
+                message = (
+                    f"{type_} would be rounded when it is stored; write VARCHAR for a key, DECIMAL(38,0) for a number"
+                )
+                mistakes.append(Mistake(f"{self._key}.types.{name}", message))
         for name, format_ in self.table.date_format.items():
             given = find(name, rows.schema)
             if given not in (None, "VARCHAR"):

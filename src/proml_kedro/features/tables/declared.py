@@ -11,7 +11,9 @@ from proml_kedro.engine.duckdb import TYPES
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.problem import ProblemSpec
 
-_NAME = re.compile(r'"?([A-Za-z_][A-Za-z0-9_]*)"?')
+_NAME = re.compile(r'\s*(?:([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"]|"")+)")\s*')
+"""A column's name as SQL, in quotes or not."""
+_CONSTANTS = ("true", "false", "null")
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,11 @@ def _declared_by(name: str, view: FeatureViewSpec) -> Iterator[tuple[str, Declar
     """Columns that are a feature's value as they stand, with the type that they must have for it."""
     for feature, one in view.features.items():
         match = _NAME.fullmatch(one.expression or (feature if isinstance(one, ColumnFeature) else ""))
+        column = (match[1] or match[2].replace('""', '"')) if match else ""
         type_ = TYPES.get(one.dtype) if isinstance(one, ColumnFeature) else one.event_type()
-        if match and match[1].lower() not in ("true", "false", "null") and type_ and type_ in TYPES.values():
-            yield match[1], Declaration(type_, f"{name}.{feature}")
+        is_constant = match is not None and (match[1] or "").lower() in _CONSTANTS
+        if column and not is_constant and type_ in TYPES.values():
+            yield column, Declaration(type_, f"{name}.{feature}")
 
 
 def words_used(problem: ProblemSpec, features: FeaturesSpec | None) -> frozenset[str]:

@@ -91,6 +91,9 @@ class PlainText:
                 yield content
         except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
             raise broken from error
+        except RuntimeError as error:  # zipfile's way to say that a password is needed
+            message = f"'{name}' is encrypted; unpack it first"
+            raise UserError.at(f"{self.key}.source", message) from error
         except OSError as error:
             if error.errno is not None:  # of the disk, not of what is read
                 raise
@@ -109,9 +112,8 @@ class PlainText:
                 yield stream
         elif suffix == ".zip":
             with zipfile.ZipFile(self.file) as archive:
-                names = [
-                    one for one in archive.namelist() if one.endswith(self.inside) and not one.startswith("__MACOSX")
-                ]
+                held = [one for one in archive.namelist() if not one.startswith("__MACOSX")]
+                names = [one for one in held if one.lower().endswith(self.inside)]
                 if len(names) != 1:
                     message = f"'{self.file.name}' holds {len(names)} {self.inside} files, not one"
                     raise UserError.at(f"{self.key}.source", message)

@@ -255,10 +255,18 @@ class _Table:
             if self.examples.timestamp is not None:
                 moment = quote(self.examples.timestamp)
                 written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
+        written = _storable(written)
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
         self.reading.rows[self.name] = count
         logger.info("table %s: %s rows", self.name, f"{count:,}")
+
+
+def _storable(relation: Relation) -> Relation:
+    """Whole numbers beyond 64 bits, as sums are in DuckDB, in 64 bits: Parquet would have them rounded."""
+    large = [quote(name) for name, type_ in relation.schema.items() if type_ in ("HUGEINT", "UHUGEINT")]
+    changes = ", ".join(f"CAST({name} AS BIGINT) AS {name}" for name in large)
+    return relation.select(f"* REPLACE ({changes})") if changes else relation
 
 
 def _without_nan(relation: Relation) -> Relation:

@@ -90,9 +90,7 @@ class Numbers:
 
     def _digits(self, first: str = "[0-9]", more: str = "*") -> str:
         together = f"{first}[0-9]{more}"
-        return (
-            f"(?:{together}|{first}[0-9]{{0,2}}(?:{_mark(self.thousands)}[0-9]{{3}})+)" if self.thousands else together
-        )
+        return f"(?:{together}|[1-9][0-9]{{0,2}}(?:{_mark(self.thousands)}[0-9]{{3}})+)" if self.thousands else together
 
     @property
     def whole(self) -> str:
@@ -108,7 +106,8 @@ class Numbers:
     def decimals(self, scale: int) -> str:
         """What numbers of so many decimals look like."""
         mark = _mark(self.decimal)
-        return rf" *[+-]?(?:{self._digits()}(?:{mark}[0-9]{{0,{scale}}}0*)?|{mark}[0-9]{{1,{scale or 1}}}0*) *"
+        fraction = f"{mark}[0-9]{{1,{scale}}}0*" if scale else f"{mark}0+"
+        return rf" *[+-]?(?:{self._digits()}(?:{mark}[0-9]{{0,{scale}}}0*)?|{fraction}) *"
 
     @property
     def canonical_whole(self) -> str:

@@ -29,7 +29,8 @@ class JsonLinesReader(TableReader):
     """A file with a JSON object a line, plain or in ``.gz``, ``.zst`` or ``.zip``. What a line lacks is null.
 
     Whole numbers, numbers, truth values and text keep their type; where lines differ, or numbers are too long for
-    their type, a column is the text that stands in the file. Objects are text, and lists are lists of numbers or text.
+    their type, a column is the text of its JSON values (``1e5`` is ``100000.0`` then, as JSON has one sort of number).
+    Objects are text; so are lists, unless all are of numbers or all of text.
 
     Attributes:
         encoding: Such as ``utf-16``; UTF-8, or what the file's first bytes say, when left out.
@@ -60,11 +61,15 @@ class JsonLinesReader(TableReader):
         text = "json_extract_string(value, '$')"
         found = session.rows(
             f"SELECT key, list(DISTINCT json_type(value)), "
-            f"count(*) FILTER ({_LONG.format(text)} OR NOT isfinite(TRY_CAST({text} AS DOUBLE))), "
+            f"count(*) FILTER ({_LONG.format(text)} OR NOT isfinite(TRY_CAST({text} AS DOUBLE))"
+            f" OR json_type(value) = 'ARRAY' AND regexp_matches({text}, '(^|[^.0-9])[0-9]{{16,}}')), "
             f"bool_or(TRY_CAST({text} AS BIGINT) IS NULL) FILTER (json_type(value) IN ('BIGINT', 'UBIGINT')), "
-            f"list(DISTINCT json_type(value, '$[0]')) FROM ({values}) GROUP BY key"
+            "list(DISTINCT json_structure(value)::VARCHAR) FILTER (json_type(value) = 'ARRAY') "
+            f"FROM ({values}) GROUP BY key"
         )
-        types = {key: _type_of(set(kinds) - {"NULL"}, long, huge, set(of)) for key, kinds, long, huge, of in found}
+        types = {
+            key: _type_of(set(kinds) - {"NULL"}, long, huge, set(of or ())) for key, kinds, long, huge, of in found
+        }
         first = session.rows(f"SELECT json_keys(json) FROM {lines} LIMIT 1")
         if not first:
             raise UserError.at("source", "the file has no rows")
@@ -109,7 +114,7 @@ class JsonLinesReader(TableReader):
         return {"source": "rows.jsonl.gz"}
 
 
-def _type_of(kinds: set[str], long: int, huge: bool | None, inner: set[str | None]) -> str:
+def _type_of(kinds: set[str], long: int, huge: bool | None, lists: set[str]) -> str:
     """The SQL type of a column, by the JSON types of its values."""
     if kinds <= {"BIGINT", "UBIGINT"} and kinds:
         return "VARCHAR" if huge else "BIGINT"
@@ -118,7 +123,14 @@ def _type_of(kinds: set[str], long: int, huge: bool | None, inner: set[str | Non
     if kinds == {"BOOLEAN"}:
         return "BOOLEAN"
     if kinds == {"ARRAY"}:
-        return "DOUBLE[]" if inner - {None, "NULL"} <= _NUMBERS else "VARCHAR[]" if inner == {"VARCHAR"} else "VARCHAR"
+        inner = {one[2:-2] for one in lists} - {"NULL"}
+        return (
+            "VARCHAR"
+            if long or not inner <= {*_NUMBERS, "VARCHAR"}
+            else "VARCHAR[]"
+            if "VARCHAR" in inner
+            else "DOUBLE[]"
+        )
     return "VARCHAR"
 
 
@@ -131,8 +143,12 @@ def _value(name: str, type_: str) -> str:
 
 
 def _check_names(names: Sequence[str]) -> None:
+    if not names:
+        raise UserError.at("source", "the objects have no keys")
     seen: dict[str, str] = {}
     for name in names:
+        if not name:
+            raise UserError.at("source", "lines have a key without a name")
         if name.lower() in seen:
             message = f"lines have the keys '{seen[name.lower()]}' and '{name}', which would be one column"
             raise UserError.at("source", message)

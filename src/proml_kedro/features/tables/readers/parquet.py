@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from proml_kedro.engine.duckdb import parquet
+from proml_kedro.engine.duckdb import parquet, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
+from proml_kedro.errors import UserError
 from proml_kedro.features.tables.readers.base import TableReader
 
 if TYPE_CHECKING:
@@ -23,7 +24,16 @@ class ParquetReader(TableReader):
     many_files: ClassVar[bool] = True
 
     def relation(self, files: Sequence[Path], session: Session) -> Relation:
-        """Return the rows of all files."""
+        """Return the rows of all files.
+
+        Raises:
+            UserError: Files do not agree on a column: a folder's name and its file, or a whole number that is in double
+                precision elsewhere and does not fit there.
+        """
+        # Writers leave not-a-number out of a column's statistics, from which DuckDB 2.0 concludes that there is none.
+        session.run("SET disabled_optimizers = 'statistics_propagation'")
+        _check_folders(files, session)
+        _check_whole_numbers(files, session)
         return session.parquet(*files, union_by_name=True)
 
     def blame(self, error: EngineError, files: Sequence[Path], session: Session) -> tuple[str, str] | None:
@@ -44,3 +54,34 @@ class ParquetReader(TableReader):
         pq.write_table(rows.slice(0, 3), folder / "rows" / "1.parquet")
         pq.write_table(rows.slice(3), folder / "rows" / "2.parquet")
         return {"source": "rows"}
+
+
+def _check_folders(files: Sequence[Path], session: Session) -> None:
+    """Refuse a folder called ``column=value`` around files that hold the column themselves."""
+    named = {part.partition("=")[0].lower() for file in files for part in file.parts[:-1] if "=" in part}
+    held = {
+        name.lower() for name in session.columns(f"FROM {parquet(files[0], options=', hive_partitioning = false')}")
+    }
+    for name in sorted(named & held):
+        message = f"'{name}' is a column of the files, and of their folders' names too; rename the folders"
+        raise UserError.at("source", message)
+
+
+def _check_whole_numbers(files: Sequence[Path], session: Session) -> None:
+    """Refuse whole numbers of one file that would be rounded, since another file has the column in double precision."""
+    if len(files) == 1:
+        return
+    found = session.rows(
+        "SELECT name, list(file_name) FILTER (type = 'INT64') "
+        f"FROM {parquet(*files).replace('read_parquet', 'parquet_schema', 1)} "
+        "GROUP BY name HAVING bool_or(type = 'INT64') AND bool_or(type IN ('DOUBLE', 'FLOAT'))"
+    )
+    for name, whole in found:
+        column = f"CAST({quote(name)} AS HUGEINT)"
+        rows = parquet(*map(Path, whole))
+        (rounded,) = session.row(f"SELECT count(*) FROM {rows} WHERE abs({column}) > 9007199254740992")
+        if rounded:
+            message = (
+                f"'{name}' is a whole number in some files and a number in others, where {rounded:,} would be rounded"
+            )
+            raise UserError.at("source", f"{message}; write it as one type in all files")
