@@ -112,7 +112,10 @@ def test_mistakes_are_one_line(filled, arguments, message):
 def test_without_a_store(project):
     for command in (["get", "user=1"], ["check"]):
         done = project.features(*command)
-        assert (done.exit_code, done.stderr) == (2, "there is no online store yet: `kedro run` fills it\n")
+        assert (done.exit_code, done.stderr) == (
+            2,
+            "there is no online store yet: `kedro run --pipelines=features,materialize` fills it\n",
+        )
 
 
 def test_a_store_behind_the_configuration(filled, tmp_path: Path, make_project: Any):
