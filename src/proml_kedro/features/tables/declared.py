@@ -111,7 +111,7 @@ def _declared_by(name: str, view: FeatureViewSpec) -> Iterator[tuple[str, Declar
         column = (match[1] or match[2].replace('""', '"')) if match else ""
         type_ = TYPES.get(one.dtype) if isinstance(one, ColumnFeature) else one.event_type()
         is_constant = match is not None and (match[1] or "").lower() in _CONSTANTS
-        if column and not is_constant and type_ in TYPES.values():
+        if column and not is_constant and type_ and type_ in TYPES.values():
             yield column, Declaration(type_, f"{name}.{feature}")
 
 
