@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proml_kedro.engine.allowed import NotAllowedError, check_expression
-from proml_kedro.engine.duckdb import enclosed, explain, find, quote
+from proml_kedro.engine.duckdb import enclosed, explain, find, is_number, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake
 
@@ -121,6 +121,30 @@ class Relation:
             return None
         message = f"cannot be computed as BIGINT: {bad:,} of {values:,} values are no whole numbers, "
         return Mistake(key, message + "and are never rounded; declare a float, or round them")
+
+    def check_truth(self, expression: str, type_: str, key: str) -> Mistake | None:
+        """Return what is wrong where numbers that are to be truth values are other than 0 and 1. All rows are read.
+
+        Args:
+            expression: The expression.
+            type_: Its SQL type.
+            key: Where it stands in the configuration.
+
+        Raises:
+            EngineError: It cannot be computed.
+        """
+        if not is_number(type_):
+            return None
+        values, bad = self.engine.row(
+            f"SELECT count(value), count(*) FILTER (value NOT IN (0, 1) AND NOT isnan(CAST(value AS DOUBLE))) "
+            f"FROM (SELECT {enclosed(expression)} AS value FROM {self.sql})"
+        )
+        if not bad:
+            return None
+        message = (
+            f"cannot be computed as BOOLEAN: {bad:,} of {values:,} values are neither 0 nor 1; compare them, as > 0"
+        )
+        return Mistake(key, message)
 
     def check_expression(self, expression: str, key: str) -> tuple[str | None, Mistake | None]:
         """Return the SQL type of an expression over the columns, or what is wrong with it. No row is read.

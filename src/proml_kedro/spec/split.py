@@ -113,6 +113,10 @@ class SplitSpec(Spec):
         """Yield the columns that the split reads, each with its key inside of the split."""
         yield from ()
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the columns whose text the split compares with YAML's, each with its key: they are read as text."""
+        yield from ()
+
 
 BY_TIME: Final = "time"
 

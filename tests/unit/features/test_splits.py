@@ -125,3 +125,16 @@ def test_a_column_says_where_a_row_belongs() -> None:
 def test_what_cannot_be_divided_is_refused(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(AnySplit).validate_python(config)
+
+
+def test_values_of_a_column_are_compared_as_yaml_writes_them() -> None:
+    """Numbers as numbers, whatever a tool writes for 0; text as the cell has it."""
+    cells = (["0.0", "1", "2.00"] * ROWS)[:ROWS]
+    table = TABLE.append_column("part", pa.array(cells))
+    by = {"by": "column", "column": "part"}
+    numbers = {**by, "values": {"train": [0], "validation": [1], "test": [2]}}
+    assert set(divide(numbers, table).values()) == {"train", "validation", "test"}
+    texts = {**by, "values": {"train": ["0.0"], "validation": ["1"], "test": ["2.0"]}}
+    assert [row for row, part in divide(texts, table).items() if part is None] == list(range(2, ROWS, 3))
+    splits = [TypeAdapter(AnySplit).validate_python(one) for one in (texts, numbers)]
+    assert [list(one.texts()) for one in splits] == [[("part", "column")], []]

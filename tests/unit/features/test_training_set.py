@@ -240,6 +240,11 @@ def test_request_features_alone_need_no_store(shop: Shop, tmp_path: Path) -> Non
         ({"label__expression": "amount > 1000"}, "label.expression", "is false for all 1,"),
         ({"label__drop_when": "amount"}, "label.drop_when", "is DOUBLE, not true or false"),
         ({"label__drop_when": "true"}, "label.drop_when", "drops every example"),
+        (
+            {"label__expression": "amount * 1e31", "label__task": "regression"},
+            "label.expression",
+            "is beyond ±1e+30 for",
+        ),
         ({"label__drop_when": None}, "label.expression", "of 3,000 examples; leave them out with drop_when"),
         (
             {"split__test_from": "2025-01-01"},

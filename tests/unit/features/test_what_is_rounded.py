@@ -14,6 +14,7 @@ import pytest
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.tables.read import read_tables
+from proml_kedro.features.views.compute import compute_views
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -23,8 +24,24 @@ HARDWARE = HardwareSpec(threads=1, memory="500MB")
 
 def read(folder: Path, table: dict[str, Any], features: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """The rows of a table ``t``, beside one of examples."""
+    make(folder, table, features)
+    rows: list[dict[str, Any]] = pq.read_table(folder / "read" / "t.parquet").to_pylist()
+    return rows
+
+
+def compute(folder: Path, table: dict[str, Any], features: dict[str, Any]) -> None:
+    """Compute the views over the same tables."""
+    problem, spec = make(folder, table, features)
+    assert spec is not None
+    (folder / "views").mkdir()
+    compute_views(problem, spec, folder / "read", HARDWARE, folder / "views")
+
+
+def make(
+    folder: Path, table: dict[str, Any], features: dict[str, Any] | None
+) -> tuple[ProblemSpec, FeaturesSpec | None]:
     (folder / "ex.csv").write_text("k,at,y\n1,2024-01-01,0\n2,2024-02-01,1\n")
-    problem = {
+    content = {
         "name": "p",
         "tables": {"ex": {"source": "ex.csv"}, "t": table},
         "examples": {"table": "ex", "entities": ["k"], "timestamp": "at"},
@@ -35,9 +52,9 @@ def read(folder: Path, table: dict[str, Any], features: dict[str, Any] | None = 
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     spec = FeaturesSpec.model_validate(features) if features else None
-    read_tables(ProblemSpec.model_validate(problem), spec, folder, HARDWARE, target)
-    rows: list[dict[str, Any]] = pq.read_table(target / "t.parquet").to_pylist()
-    return rows
+    problem = ProblemSpec.model_validate(content)
+    read_tables(problem, spec, folder, HARDWARE, target)
+    return problem, spec
 
 
 def test_not_a_number_in_parquet_is_null(tmp_path):
@@ -129,3 +146,37 @@ def test_an_encrypted_archive_is_said(tmp_path):
     (tmp_path / "t.csv.zip").write_bytes(content)
     with pytest.raises(UserError, match="is encrypted; unpack it first"):
         read(tmp_path, {"source": "t.csv.zip"})
+
+
+def test_a_column_under_another_name_is_declared_too(tmp_path):
+    (tmp_path / "t.csv").write_text("shop id,b\n1.00,1\n2.10,2\n")
+    features = {"v": {"key": "k", "source": {"table": "t"}, "features": {"c": {"dtype": "str"}}}}
+    rows = read(tmp_path, {"source": "t.csv", "columns": {"k": "(b)", "a": '"shop id"', "c": "a"}}, features)
+    assert [row["c"] for row in rows] == ["1.00", "2.10"]
+    (tmp_path / "t.csv").write_text("shop id\n1.00\n2.10\n")
+    features = {"v": {"key": "k", "source": {"table": "t"}, "features": {"n": {"dtype": "int", "expression": "1"}}}}
+    assert [row["k"] for row in read(tmp_path, {"source": "t.csv", "columns": {"k": '"shop id"'}}, features)] == [
+        "1.00",
+        "2.10",
+    ]
+
+
+def test_numbers_other_than_0_and_1_are_no_truth_values(tmp_path):
+    pq.write_table(pa.table({"k": [1, 2, 3], "b": [0.0, 1.0, 0.4]}), tmp_path / "t.parquet")
+    features = {"v": {"key": "k", "source": {"table": "t"}, "features": {"b": {"dtype": "bool"}}}}
+    read(tmp_path, {"source": "t.parquet"}, features)
+    with pytest.raises(UserError, match=r"features\.v\.features\.b: .*1 of 3 values are neither 0 nor 1"):
+        compute(tmp_path, {"source": "t.parquet"}, features)
+
+
+def test_a_note_of_excel_is_no_header(tmp_path):
+    (tmp_path / "t.csv").write_text("sep=;\na;b\n1;2\n")
+    with pytest.raises(UserError, match="line 1 is Excel's note 'sep=;'"):
+        read(tmp_path, {"source": "t.csv"})
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "punycode", "utf-7"])
+def test_an_encoding_that_gives_no_text_is_one_line(tmp_path, encoding):
+    (tmp_path / "t.csv").write_bytes(b"a\n+2AA-\n")
+    with pytest.raises(UserError, match=r"problem\.tables\.t\.encoding: (no encoding|'t\.csv'.* is not)"):
+        read(tmp_path, {"source": "t.csv", "encoding": encoding})

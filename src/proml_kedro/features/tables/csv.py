@@ -57,6 +57,9 @@ class Dialect:
             UnicodeDecodeError: The beginning is not UTF-8.
         """
         text = head(file)
+        excel = re.match(r'"?sep=(.)"?\r?\n', text)
+        if excel:
+            raise DialectError("source", f"line 1 is Excel's note 'sep={excel[1]}', not names of columns; delete it")
         delimiter = self.delimiter or self._find_delimiter(text)
         names = self._names(self._records(text, delimiter))
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)

@@ -9,10 +9,10 @@ from typing import Any
 
 from proml_kedro.engine.duckdb import TYPES
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature
-from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.problem import ProblemSpec, TableSpec
 
-_NAME = re.compile(r'\s*(?:([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"]|"")+)")\s*')
-"""A column's name as SQL, in quotes or not."""
+_NAME = re.compile(r'[\s(]*(?:([A-Za-z_][A-Za-z0-9_]*)|"((?:[^"]|"")+)")[\s)]*')
+"""A column's name as SQL, in quotes or not, perhaps in brackets."""
 _CONSTANTS = ("true", "false", "null")
 
 
@@ -37,11 +37,13 @@ class Declared:
         types: Table → column in lower case → its type.
         moments: Table → column in lower case → the key that says that it is one.
         keys: Entity → the tables that it is a key of, that of the examples first.
+        sources: Table → derived column that is another one by its name alone → that one, both in lower case.
     """
 
     types: Mapping[str, Mapping[str, Declaration]] = field(default_factory=dict)
     moments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for the recipe of tables."""
@@ -55,8 +57,12 @@ class Declared:
         }
 
     def is_key(self, table: str, column: str) -> bool:
-        """Return whether a column of a table is named like an entity whose key it is."""
-        return any(name.lower() == column.lower() and table in tables for name, tables in self.keys.items())
+        """Return whether a column of a table is, perhaps under another name, the key of an entity."""
+        of_table = self.sources.get(table, {})
+        return any(
+            table in tables and column.lower() in (name.lower(), of_table.get(name.lower()))
+            for name, tables in self.keys.items()
+        )
 
 
 def declare(problem: ProblemSpec, features: FeaturesSpec | None) -> Declared:
@@ -80,19 +86,36 @@ def declare(problem: ProblemSpec, features: FeaturesSpec | None) -> Declared:
             continue
         for column, one in _declared_by(name, view):
             of_table = types.setdefault(table, {})
-            known = of_table.setdefault(column.lower(), one)
-            of_table[column.lower()] = known if known.type == one.type else _both(known, one)
+            of_table[column.lower()] = _both(of_table.get(column.lower(), one), one)
         if not isinstance(view.source, str):
             if view.source.event_time:
                 place = f"features.{name}.source.event_time"
                 moments.setdefault(table, {}).setdefault(view.source.event_time.lower(), place)
             for key in view.key:
                 keys.setdefault(key, {})[table] = None
-    return Declared(types, moments, {name: tuple(tables) for name, tables in keys.items()})
+    for column, key in problem.split.texts():
+        own = Declaration("VARCHAR", f"problem.split.{key}")
+        of_table = types.setdefault(problem.examples.table, {})
+        of_table[column.lower()] = _both(of_table.get(column.lower(), own), own)
+    sources = {name: _sources(table) for name, table in problem.tables.items()}
+    for table, names in sources.items():
+        _pass_on(names, types.get(table, {}), moments.get(table, {}))
+    return Declared(types, moments, {name: tuple(tables) for name, tables in keys.items()}, sources)
+
+
+def _pass_on(sources: Mapping[str, str], types: dict[str, Declaration], moments: dict[str, str]) -> None:
+    """Let what is declared of a column hold for the one that it is under another name."""
+    for name, source in sources.items():
+        if name in types:
+            types[source] = _both(types.get(source, types[name]), types[name])
+        if name in moments:
+            moments.setdefault(source, moments[name])
 
 
 def _both(first: Declaration, second: Declaration) -> Declaration:
     """Whole numbers are numbers too, and all values are texts; truth values as numbers are left to the file."""
+    if first.type == second.type:
+        return first
     found = {first.type, second.type}
     type_ = "BIGINT" if found == {"BIGINT", "DOUBLE"} else "VARCHAR" if "VARCHAR" in found else ""
     return Declaration(type_, f"{first.by} and {second.by}")
@@ -107,12 +130,28 @@ def _table_of(view: FeatureViewSpec, problem: ProblemSpec) -> str | None:
 def _declared_by(name: str, view: FeatureViewSpec) -> Iterator[tuple[str, Declaration]]:
     """Columns that are a feature's value as they stand, with the type that they must have for it."""
     for feature, one in view.features.items():
-        match = _NAME.fullmatch(one.expression or (feature if isinstance(one, ColumnFeature) else ""))
-        column = (match[1] or match[2].replace('""', '"')) if match else ""
+        column = _column(one.expression) if one.expression else feature if isinstance(one, ColumnFeature) else None
         type_ = TYPES.get(one.dtype) if isinstance(one, ColumnFeature) else one.event_type()
-        is_constant = match is not None and (match[1] or "").lower() in _CONSTANTS
-        if column and not is_constant and type_ and type_ in TYPES.values():
+        if column and type_ and type_ in TYPES.values():
             yield column, Declaration(type_, f"{name}.{feature}")
+
+
+def _column(expression: str) -> str | None:
+    """The column that an expression is and nothing more; None when it is more."""
+    match = _NAME.fullmatch(expression)
+    if match is None or (match[1] or "").lower() in _CONSTANTS:
+        return None
+    return match[1] or match[2].replace('""', '"')
+
+
+def _sources(table: TableSpec) -> dict[str, str]:
+    """The columns of a source that derived ones are under another name, by that name, both in lower case."""
+    found: dict[str, str] = {}
+    for name, expression in table.columns.items():
+        column = (_column(expression) or name).lower()
+        if column != name.lower():
+            found[name.lower()] = found.get(column, column)
+    return found
 
 
 def words_used(problem: ProblemSpec, features: FeaturesSpec | None) -> frozenset[str]:

@@ -145,7 +145,7 @@ class PlainText:
         try:
             found = codecs.lookup(encoding).name
             "".encode(found)
-        except LookupError as error:
+        except (LookupError, UnicodeError) as error:
             message = f"no encoding '{encoding}'; write for example latin-1, cp1252, utf-16, shift_jis"
             raise UserError.at(f"{self.key}.encoding", message) from error
         return found
@@ -160,14 +160,22 @@ class PlainText:
         while data := content.read(_CHUNK):
             try:
                 text = decoder.decode(data)
+                encoded = text.encode()
             except UnicodeDecodeError as error:
                 raise self._undecodable(error, line + data[: error.start].count(b"\n"), encoding) from error
+            except UnicodeError as error:
+                raise self._no_text(encoding) from error
             line += text.count("\n")
-            yield text.encode()
+            yield encoded
         try:
             yield decoder.decode(b"", final=True).encode()
         except UnicodeDecodeError as error:
             raise self._undecodable(error, line, encoding) from error
+        except UnicodeError as error:
+            raise self._no_text(encoding) from error
+
+    def _no_text(self, encoding: str) -> UserError:
+        return UserError.at(f"{self.key}.encoding", f"'{self.file.name}' is not text in {encoding}")
 
     def _undecodable(self, error: UnicodeDecodeError, line: int, encoding: str) -> UserError:
         byte = error.object[error.start]

@@ -15,6 +15,9 @@ from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import SPLIT
 
+LARGEST_LABEL = 1e30
+"""Size of the largest label: trees hold 3e38, and errors are squared and summed."""
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -65,6 +68,7 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
             avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
             count(*) FILTER ({moment} IS NULL) AS no_moment,
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
+            count(*) FILTER (isfinite(__label) AND abs(__label) > {LARGEST_LABEL}) AS too_large,
             count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
             sum(__weight) AS total_weight,
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
@@ -81,8 +85,9 @@ def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
-    rows, no_moment, no_label, no_count, no_weight = (
-        sum(one[name] for one in splits.values()) for name in ("rows", "no_moment", "no_label", "no_count", "no_weight")
+    rows, no_moment, no_label, too_large, no_count, no_weight = (
+        sum(one[name] for one in splits.values())
+        for name in ("rows", "no_moment", "no_label", "too_large", "no_count", "no_weight")
     )
     if not rows:
         yield Mistake("problem.label.drop_when", "drops every example")
@@ -92,6 +97,9 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     if no_label:
         message = f"is null or not finite for {no_label:,} of {rows:,} examples; leave them out with drop_when"
         yield Mistake("problem.label.expression", message)
+    if too_large:
+        message = f"is beyond ±{LARGEST_LABEL:g} for {too_large:,} of {rows:,} examples, whose squares have no meaning"
+        yield Mistake("problem.label.expression", f"{message}; divide it, or take its logarithm")
     if no_count and problem.label.task == "count":
         message = f"is negative or not a whole number for {no_count:,} of {rows:,} examples; is the task 'regression'?"
         yield Mistake("problem.label.expression", message)

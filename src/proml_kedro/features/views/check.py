@@ -54,9 +54,10 @@ def _check_expression(
     wrong = _wrong_type(feature, type_) if part == ".expression" else None
     if wrong:
         return Mistake(place, wrong)
-    if feature.dtype == "int" and isinstance(feature, ColumnFeature):
+    if feature.dtype in ("int", "bool") and isinstance(feature, ColumnFeature):
+        check = relation.check_whole if feature.dtype == "int" else relation.check_truth
         with suppress(EngineError):  # said once the values are computed
-            return relation.check_whole(expression, type_, place)
+            return check(expression, type_, place)
     return None
 
 

@@ -48,16 +48,23 @@ class ColumnSplit(SplitSpec):
 
     def divide(self, examples: ExampleColumns) -> str:
         """Return the split of each example, in SQL; null where the column says none."""
-        value = f"CAST({quote(self.column)} AS VARCHAR)"
-        parts = (
-            f"WHEN {value} IN ({', '.join(literal(str(one)) for one in values)}) THEN '{name}'"
-            for name, values in self.values.items()
-        )
+        parts = (f"WHEN {self._is_one_of(values)} THEN '{name}'" for name, values in self.values.items())
         return f"CASE {' '.join(parts)} ELSE {literal(self.otherwise) if self.otherwise else 'NULL'} END"
 
     def columns(self) -> Iterator[tuple[str, str]]:
         """Yield the column."""
         yield self.column, "column"
+
+    def _is_one_of(self, values: list[Value]) -> str:
+        """The condition for the column to be one of some values; numbers are compared as such: ``0`` is ``0.0`` too."""
+        text, number = f"CAST({quote(self.column)} AS VARCHAR)", f"TRY_CAST({quote(self.column)} AS DOUBLE)"
+        ways = (f"{text} = {literal(one)}" if isinstance(one, str) else f"{number} = {one}" for one in values)
+        return f"({' OR '.join(ways)})"
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the column, if its values are text."""
+        if any(isinstance(one, str) for values in self.values.values() for one in values):
+            yield self.column, "column"
 
     def key_of(self, name: SplitName) -> str:
         """Return where the part's values stand."""
