@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.config.folders import MAIN, ConfSource, Folders
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
 
 if TYPE_CHECKING:
@@ -123,7 +123,11 @@ class Project:
             UserError: With everything that is wrong, each with file and line.
         """
         from proml_kedro.workflow import Run, make
+        from proml_kedro.workflow.plan import STEPS
 
+        results = [results] if isinstance(results, str) else list(results)
+        if mistakes := [Mistake("", unknown("result", name, STEPS)) for name in results if name not in STEPS]:
+            raise UserError(*mistakes)
         if overrides:
             return self.with_overrides(*overrides).run(results=results)
         try:

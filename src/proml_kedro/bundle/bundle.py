@@ -135,7 +135,7 @@ class Bundle:
         self._scorer = RowScorer(graph, manifest.features, manifest.rows.precision, manifest.rows.neutral)
 
     @classmethod
-    def load(cls, path: Path, check_golden_rows: bool = True) -> Self:
+    def load(cls, path: str | Path, check_golden_rows: bool = True) -> Self:
         """Verify the checksums, load the weights, and score the golden rows.
 
         Args:
@@ -145,7 +145,7 @@ class Bundle:
         Raises:
             IntegrityError: The folder is not what was written, not for this version, or does not score as it did.
         """
-        folder = path.resolve()
+        folder = Path(path).resolve()
         verify(folder)
         manifest = Manifest.read(folder)
         with _written_by_another_version(folder):

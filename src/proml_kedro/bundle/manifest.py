@@ -11,6 +11,7 @@ import yaml
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, ValidationError
 
 from proml_kedro.bundle.integrity import IntegrityError
+from proml_kedro.errors import Mistake
 from proml_kedro.results.names import MANIFEST
 from proml_kedro.spec import FeaturesSpec, FeatureViewSpec, ModelSpec, ServingSpec
 from proml_kedro.spec.base import Duration, Spec
@@ -146,19 +147,35 @@ class Manifest(Spec):
     @property
     def features(self) -> FeaturesSpec:
         """Return the declared feature views."""
+        self.import_extensions()
         return FeaturesSpec.model_validate(self.config["features"])
 
     @property
     def problem(self) -> ProblemSpec:
         """Return the declared problem."""
+        self.import_extensions()
         return ProblemSpec.model_validate(self.config["problem"])
 
     @property
     def model(self) -> ModelSpec:
-        """Return the declared model; the extensions that register its components are imported first."""
-        for module in self.config.get("extensions", []):
-            importlib.import_module(module)
+        """Return the declared model."""
+        self.import_extensions()
         return ModelSpec.model_validate(self.config["model"])
+
+    def import_extensions(self) -> None:
+        """Import the modules that register what the configuration names: components, aggregates, splits and so on.
+
+        Raises:
+            IntegrityError: One is not there.
+        """
+        for module in self.config.get("extensions", []):
+            try:
+                importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                message = (
+                    f"its extension needs the module '{error.name}', which is not found; put its folder on PYTHONPATH"
+                )
+                raise IntegrityError(Mistake("", message, where=self.tag)) from error
 
 
 def describe_inputs(

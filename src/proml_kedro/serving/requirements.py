@@ -31,7 +31,7 @@ def needed_modules(manifest: Manifest) -> set[str]:
     kinds = [module for spec in manifest.model.components.values() for module in modules_of(spec.kind)]
     extensions = manifest.config.get("extensions", [])
     stores = _store_modules(str(manifest.config.get("online_store", SQLITE))) if looks_up else set()
-    loaded = [*kinds, *extensions, *stores]
+    loaded = [*kinds, *extensions, *stores, *_declaring(manifest)]
     own = {PACKAGE, *(module.partition(".")[0] for module in loaded if not _is_installed(module))}
     found: set[str] = set()
     pending = [*_SERVICE, *(_ONLINE if looks_up else ()), *loaded]
@@ -48,6 +48,13 @@ def needed_modules(manifest: Manifest) -> set[str]:
         if top in own:
             pending.extend(_imports_of(module))
     return found
+
+
+def _declaring(manifest: Manifest) -> set[str]:
+    """Return the modules, not of this package, of the features and the split that the configuration declares."""
+    declared = [one for view in manifest.features.views.values() for one in view.features.values()]
+    modules = {type(one).__module__ for one in (*declared, manifest.problem.split)}
+    return {one for one in modules if one.partition(".")[0] != PACKAGE}
 
 
 def _store_modules(configured: str) -> set[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from proml_kedro.errors import UserError
 from proml_kedro.features.tables.read import read_tables
@@ -180,3 +181,25 @@ def test_an_encoding_that_gives_no_text_is_one_line(tmp_path, encoding):
     (tmp_path / "t.csv").write_bytes(b"a\n+2AA-\n")
     with pytest.raises(UserError, match=r"problem\.tables\.t\.encoding: (no encoding|'t\.csv'.* is not)"):
         read(tmp_path, {"source": "t.csv", "encoding": encoding})
+
+
+@pytest.mark.parametrize(
+    ("cells", "types", "remedy"),
+    [
+        (["571,14", "1.364,38"], "DOUBLE", 'write decimal: "," and thousands: "."'),
+        (["1,234,567.8", "1,000.5", "12"], "DOUBLE", 'write thousands: ","'),
+        (["ja", "nein"], "BOOLEAN", "write columns: {x: \"x = 'ja'\"}"),
+    ],
+)
+def test_the_remedy_mends_what_it_is_for(tmp_path, cells, types, remedy):
+    (tmp_path / "t.csv").write_text("x\n" + "".join(f'"{one}"\n' for one in cells))
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, {"source": "t.csv", "types": {"x": types}})
+    assert remedy in str(caught.value)
+    mended = yaml.safe_load(f"{{{remedy.removeprefix('write ').replace(' and ', ', ')}}}")
+    table = {"source": "t.csv", **({} if "columns" in mended else {"types": {"x": types}}), **mended}
+    expected = {
+        "DOUBLE": [571.14, 1364.38] if "571,14" in cells else [1234567.8, 1000.5, 12.0],
+        "BOOLEAN": [True, False],
+    }
+    assert [row["x"] for row in read(tmp_path, table)] == expected[types]

@@ -54,3 +54,36 @@ def test_an_extension_of_the_project_is_copied_and_followed(manifest, tmp_path, 
     assert {"my_extension", "rich"} <= found
     assert "hydra" not in found
     assert own_sources(found)["my_extension.py"] == tmp_path / "my_extension.py"
+
+
+def test_an_aggregate_and_a_split_of_ones_own_are_imported_first_and_followed(manifest, tmp_path, monkeypatch):
+    """The manifest declares them, and nothing else of a service names their module."""
+    (tmp_path / "my_ways.py").write_text(
+        "from typing import Literal\n"
+        "from proml_kedro.extensions import aggregates, splits\n"
+        "from proml_kedro.features.views.aggregates import Aggregate\n"
+        "from proml_kedro.spec.split import SplitSpec\n"
+        "@aggregates.register('my_way')\n"
+        "class MyWay(Aggregate):\n    agg: Literal['my_way']\n"
+        "    def partials(self, slot): return {'x': f'sum({slot.value})'}\n"
+        "    def final(self, slot, frame): return f'sum({slot.column(\"x\")}) OVER {frame}'\n"
+        "    def of_events(self, events, moment): return sum(events)\n"
+        "@splits.register('my_half')\n"
+        "class MyHalf(SplitSpec):\n    by: Literal['my_half']\n    def sql(self, timestamp): return \"'train'\"\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_ways", raising=False)
+    view = {
+        "key": "shop",
+        "source": {"table": "t", "event_time": "at"},
+        "features": {"x": {"agg": "my_way", "expression": "y", "windows": ["1h"]}},
+    }
+    declared = _with(
+        manifest,
+        extensions=["my_ways"],
+        features={**manifest.config["features"], "own": view},
+        problem={**manifest.config["problem"], "split": {"by": "my_half"}},
+    )
+    assert type(declared.features.views["own"].features["x"]).__module__ == "my_ways"
+    assert type(declared.problem.split).__module__ == "my_ways"
+    assert "my_ways" in needed_modules(declared)

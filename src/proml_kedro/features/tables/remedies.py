@@ -39,6 +39,9 @@ class Remedies:
         found = self._number(name, type_, cells) if is_number else None
         if found:
             return found
+        if type_ == "BOOLEAN" and len(cells) <= _WORDS:
+            repair = f"{self._name(name)} = '{cells[0].strip()}'"
+            return f'write columns: {{{name}: "{repair}"}} with the word that means true'
         words = [one for one in cells if not re.search(r"\d", one)]
         if len(words) == len(cells) <= _WORDS and self.is_text:
             return f"write null_words: [NA, {', '.join(repr(one) for one in words)}] if these stand for nothing"
@@ -48,8 +51,10 @@ class Remedies:
         if _all(r"[+-]?\d{1,3}(,\d{3})+", cells):
             groups, fraction = ('thousands: ","', 'decimal: ","') if self.is_text else ("columns", "columns")
             return f"'{cells[0].strip()}' has groups of digits or a fraction: write {groups} or {fraction}"
-        if _all(r"[+-]?\d{1,3}(\.\d{3})+,\d+", cells) and self.is_text:
+        if _all(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", cells) and _any(r".*\.\d{3}.*", cells) and self.is_text:
             return 'write decimal: "," and thousands: "."'
+        if _all(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?", cells) and _any(r".*,\d{3}([,.].*)", cells) and self.is_text:
+            return 'write thousands: ","'
         if _all(r"[+-]?\d*,\d+", cells):
             repair = f"columns: {{{name}: \"replace({self._name(name)}, ',', '.')::double\"}}"
             (dots,) = self.rows.engine.row(f"SELECT count(*) FROM {self.rows} WHERE contains({quote(name)}, '.')")
@@ -92,3 +97,7 @@ class Remedies:
 
 def _all(pattern: str, cells: Sequence[str]) -> bool:
     return all(re.fullmatch(rf"\s*{pattern}\s*", one) for one in cells)
+
+
+def _any(pattern: str, cells: Sequence[str]) -> bool:
+    return any(re.fullmatch(rf"\s*{pattern}\s*", one) for one in cells)
