@@ -66,6 +66,7 @@ def test_whatever_happens_to_the_online_store_is_found_said_and_repaired(
     made, expected = fill(shop), rows(file)
     assert len(expected) > 50
     caplog.set_level(logging.WARNING)
+    caplog.clear()
     assert fill(shop) == made
     assert not caplog.messages, "nothing is said when nothing happened"
     for what, damage in DAMAGE.items():

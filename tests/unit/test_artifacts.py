@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -542,6 +543,7 @@ def test_a_damaged_result_is_made_again_before_anybody_reads_it(tmp_path, caplog
 
 
 def test_a_damaged_result_that_nobody_reads_is_not_read_and_found_by_whoever_does(tmp_path, caplog):
+    caplog.set_level(logging.WARNING)
     log = []
     first, second = chain(ArtifactStore(tmp_path), log)
     flip(first.file("value.txt"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from proml_kedro.engine.duckdb import TYPES
+from proml_kedro.engine.duckdb import TYPES, quote
 from proml_kedro.spec.features import ColumnFeature, FeaturesSpec, FeatureViewSpec, WindowFeature
 from proml_kedro.spec.problem import ProblemSpec, TableSpec
 
@@ -155,7 +155,10 @@ def _sources(table: TableSpec) -> dict[str, str]:
 
 
 def words_used(problem: ProblemSpec, features: FeaturesSpec | None) -> frozenset[str]:
-    """Return every word, in lower case, of the SQL and the column names that a problem and its features hold."""
+    """Return every word, in lower case, of the SQL and the column names that a problem and its features hold.
+
+    Names and texts in double quotes are among them as a whole too.
+    """
     examples, label = problem.examples, problem.label
     texts = [examples.timestamp, *examples.entities, examples.group, examples.weight, label.expression, label.drop_when]
     texts += [*problem.auxiliary_labels.values(), *(column for column, _ in problem.split.columns())]
@@ -166,9 +169,12 @@ def words_used(problem: ProblemSpec, features: FeaturesSpec | None) -> frozenset
         texts += [] if isinstance(source, str) else [source.event_time]
         for name, one in view.features.items():
             texts += [one.expression or name, one.filter if isinstance(one, WindowFeature) else None]
-    return frozenset(word for text in texts if text for word in re.findall(r"\w+", text.lower()))
+    lower = [text.lower() for text in texts if text]
+    words = {word for text in lower for word in re.findall(r'\w+|"(?:[^"]|"")+"', text)}
+    return frozenset({*words, *(word for text in lower for word in re.findall(r"\w+", text)), *lower})
 
 
 def is_used(column: str, words: frozenset[str]) -> bool:
     """Return whether a column may be named among words of SQL, in lower case."""
-    return set(re.findall(r"\w+", column.lower())) <= words
+    parts = set(re.findall(r"\w+", column.lower()))
+    return parts <= words if parts else bool({column.lower(), quote(column.lower())} & words)
