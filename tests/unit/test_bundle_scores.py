@@ -80,7 +80,6 @@ def test_a_bundle_from_before_neutral_values_orders_by_its_scores(ranked):
         lambda config: config["problem"].update(colour="red"),
         lambda config: config["features"]["visit"].pop("features"),
         lambda config: config["model"]["components"]["trees"].update(kind="forest"),
-        lambda config: config.update(extensions=["no_such_module"]),
         lambda config: config.pop("problem"),
     ],
 )
