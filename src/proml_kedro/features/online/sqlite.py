@@ -128,6 +128,18 @@ class SQLiteStore(OnlineStore):
         except (sqlite3.DatabaseError, NotStoredError):
             return False
 
+    def discard_damaged(self) -> bool:
+        """Put an empty database in the place of one that SQLite finds damaged anywhere."""
+        try:
+            connection = self._current()
+            if connection is None or connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",):
+                return False
+        except sqlite3.DatabaseError as error:
+            if not _is_damaged(error):
+                raise
+        _write_empty(self._file)
+        return True
+
     def drop_view(self, view: str) -> None:
         """Remove the view's table, its keys and its watermark. A damaged file begins anew."""
         try:
@@ -149,13 +161,13 @@ class SQLiteStore(OnlineStore):
             return connection.execute(f"DELETE FROM {self._table(view)} WHERE moment <= ?", [limit]).rowcount
 
     def watermarks(self) -> dict[str, Watermark]:
-        """Return the watermarks, in the order of the views' names."""
+        """Return the watermarks, in the order of the views' names. Nothing is complete in a damaged file."""
         query = "SELECT view, until, history FROM ledger WHERE project = ? ORDER BY view"
         try:
             connection = self._current()  # of another format there is none: whatever is written begins anew
             rows = connection.execute(query, [self._project]).fetchall() if connection else []
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):
+        except sqlite3.DatabaseError as error:
+            if "no such table" not in str(error) and not _is_damaged(error):
                 raise
             return {}
         return {view: Watermark(to_moment(until), digest) for view, until, digest in rows}

@@ -98,6 +98,13 @@ class OnlineStore(ABC):
             return False
         return True
 
+    def discard_damaged(self) -> bool:
+        """Empty a store that is too damaged to be written to, and tell whether it was.
+
+        A store that a server keeps whole, as this default, never is.
+        """
+        return False
+
     @abstractmethod
     def drop_view(self, view: str) -> None:
         """Remove a view with its rows and its watermark; nothing happens when there is none."""
