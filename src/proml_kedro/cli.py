@@ -15,6 +15,7 @@ from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
+from proml_kedro.commands.store import make_group as make_store
 from proml_kedro.commands.workspace import make_command
 from proml_kedro.config.folders import shipped
 
@@ -56,6 +57,7 @@ run = run_command()
 cli.add_command(run)
 cli.add_command(make_features())
 cli.add_command(make_runs())
+cli.add_command(make_store())
 cli.add_command(make_command())
 config.add_command(show_command())
 data.add_command(check_command())

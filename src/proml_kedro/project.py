@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proml_kedro.results import Places
+    from proml_kedro.workflow import Run
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,12 @@ class Project:
         """Open the store of results, which looks anew at each result."""
         return ArtifactStore(self.data_dir, self.spec.reuse, self.claims)
 
+    def as_run(self) -> Run:
+        """Return what a step of a run is given."""
+        from proml_kedro.workflow import Run
+
+        return Run(self.spec, self.store(), self.base_path, self.places)
+
     def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> dict[str, Artifact]:
         """Make results, and whatever they are made from, in this process and without Kedro.
 
@@ -132,7 +139,7 @@ class Project:
         Raises:
             UserError: With everything that is wrong, each with file and line.
         """
-        from proml_kedro.workflow import Run, make
+        from proml_kedro.workflow import make
         from proml_kedro.workflow.plan import STEPS
         from proml_kedro.workflow.recording import Recording
 
@@ -141,7 +148,7 @@ class Project:
             raise UserError(*mistakes)
         if overrides:
             return self.with_overrides(*overrides).run(results=results)
-        run = Run(self.spec, self.store(), self.base_path, self.places)
+        run = self.as_run()
         command = typed(f"open_project().run(results={list(results)})")
         recording = Recording.begin(run, command, self.overrides, alone=False)
         try:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,9 @@ from proml_kedro.locks import Claims, seize, take
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_LISTED = ".files"
+"""End of the name of the file that lists a result."""
 
 _NOTHING = "null"
 """Content of the file that lists a result which was found damaged."""
@@ -99,14 +103,16 @@ def checkpoints_for(folder: Path, name: str, wait: bool) -> Iterator[Path]:
 
 def _listing(folder: Path) -> Path:
     """Return the file beside a result that lists its content; a result without one is not whole."""
-    return folder.with_name(f"{folder.name}.files")
+    return folder.with_name(f"{folder.name}{_LISTED}")
 
 
-def listed_folders(root: Path) -> Iterator[Path]:
-    """Return the folders of all results below a folder that a file beside them lists, there or not, in order."""
-    suffix = _listing(Path()).name
-    files = [file for file in root.rglob(f"[!.]*{suffix}") if file.is_file() and len(file.stem) == _DIGITS]
-    return iter(sorted(file.with_name(file.name.removesuffix(suffix)) for file in files))
+def listed_folders(root: Path) -> list[Path]:
+    """Return the folders, there or not, of all results below a folder that a file beside them lists."""
+    return sorted(
+        file.with_suffix("")
+        for file in root.rglob(f"*{_LISTED}")
+        if re.fullmatch("[0-9a-f]{16}", file.stem) and file.is_file()
+    )
 
 
 def record_file(folder: Path) -> Path:

@@ -8,4 +8,4 @@ those of earlier runs. :mod:`~proml_kedro.workflow.recording` keeps the record o
 from proml_kedro.workflow.plan import make
 from proml_kedro.workflow.run import Run
 
-__all__ = ["Run", "code", "make", "plan", "recipes", "recording", "steps", "stored"]
+__all__ = ["Run", "code", "filled", "make", "plan", "recipes", "recording", "steps", "stored"]
