@@ -19,6 +19,7 @@ __all__ = [
     "evaluate_model",
     "ingest_tables",
     "materialize_features",
+    "register",
     "train_baseline",
     "train_model",
     "write_bundle",
