@@ -13,6 +13,7 @@ from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.features import make_group
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
+from proml_kedro.commands.predict import predict_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.workspace import make_command
 from proml_kedro.config.folders import shipped
@@ -53,6 +54,7 @@ def model() -> None:
 
 run = run_command()
 cli.add_command(run)
+cli.add_command(predict_command())
 cli.add_command(make_group())
 cli.add_command(make_command())
 config.add_command(show_command())
