@@ -20,6 +20,7 @@ __all__ = [
     "evaluate_model",
     "ingest_tables",
     "materialize_features",
+    "register",
     "score_table",
     "train_baseline",
     "train_model",

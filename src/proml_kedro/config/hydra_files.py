@@ -1,0 +1,103 @@
+"""How Hydra reads files: the defaults list is made once a composition, and a text is parsed once a process.
+
+Hydra parses twenty files for a composition, and its way to the defaults list is to do all that again. A command that
+composes every model of a project would parse most of them for each. What is kept is found by the whole text of a file:
+an edit is seen whatever the clock or the file system says of it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+if TYPE_CHECKING:
+    from hydra._internal.config_repository import IConfigRepository
+    from hydra.core.default_element import ResultDefault
+    from omegaconf import DictConfig
+
+_SCHEME = "parsed-once"
+_HEADER = 512
+"""Characters in which Hydra looks for ``# @package``."""
+
+
+def compose_files(
+    own: Path, others: Sequence[Path], arguments: Sequence[str]
+) -> tuple[DictConfig, Sequence[ResultDefault]]:
+    """Compose ``config.yaml`` by Hydra; not in two threads at once.
+
+    Args:
+        own: The folder with ``config.yaml``.
+        others: Further folders, in the order in which they are asked.
+        arguments: Choices of files, as Hydra writes them.
+
+    Returns:
+        The composition, with the node ``hydra``; and the files it was made from, in their order.
+
+    Raises:
+        hydra.errors.HydraException: The files do not fit together.
+        omegaconf.errors.OmegaConfBaseException: A file has an interpolation that is none.
+        yaml.YAMLError: A file is not YAML.
+    """
+    SourcesRegistry.instance().register(_Files)
+    paths = [QuotedString(f"{_SCHEME}://{folder}", Quote.single).with_quotes() for folder in others]
+    with initialize_config_dir(str(own), version_base="1.3", job_name="config"):
+        loader = _Loader(_parsed_once(GlobalHydra.instance().config_loader().get_search_path()))
+        config = loader.load_configuration(
+            "config", [f"hydra.searchpath=[{','.join(paths)}]", *arguments], RunMode.RUN, from_shell=False
+        )
+    return config, loader.defaults
+
+
+def _parsed_once(search_path: Any) -> ConfigSearchPathImpl:
+    """Return a search path whose folder of the project is read by :class:`_Files`."""
+    path = ConfigSearchPathImpl()
+    for one in search_path.get_path():
+        path.append(one.provider, f"{_SCHEME}://{one.path.removeprefix('file://')}" if _is_main(one) else one.path)
+    return path
+
+
+def _is_main(element: Any) -> bool:
+    return bool(element.provider == "main")
+
+
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, which keeps the defaults list of its last composition."""
+
+    defaults: Sequence[ResultDefault] = ()
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        self.defaults = defaults
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+
+class _Files(FileConfigSource):
+    """Hydra's source of files in a folder, which parses each text once."""
+
+    @staticmethod
+    def scheme() -> str:
+        return _SCHEME
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        text = Path(self.path, self._normalize_file_name(config_path)).read_text(encoding="utf-8")
+        header = self._get_header_dict(text[:_HEADER])
+        return ConfigResult(self.provider, self.full_path(), deepcopy(_parse(text)), header)
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Any:
+    return OmegaConf.load(io.StringIO(text))
