@@ -102,7 +102,6 @@ def _without_foreign_files(main: Any, folders: Folders) -> list[Override]:
 
 def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> tuple[DictConfig, list[Layer]]:
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
@@ -112,14 +111,11 @@ def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake
     with _HYDRA:
         _restore_resolvers()
         try:
-            config, defaults = compose_files(folders.own, folders.others, list(map(_as_argument, choices)))
+            composed = compose_files(folders.own, folders.others, list(map(_as_argument, choices)))
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
             raise UserError(*mistakes, *explain(error, folders, choices)) from error
-    chosen = dict(config.hydra.runtime.choices)
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    _name(config, chosen)
-    return config, [layer for default in defaults if (layer := _layer(default, folders))]
+    _name(composed.config, composed.choices)
+    return composed.config, [layer for default in composed.files if (layer := _layer(default, folders))]
 
 
 def _as_argument(choice: Override) -> str:

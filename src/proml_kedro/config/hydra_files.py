@@ -1,8 +1,9 @@
-"""How Hydra reads files: the defaults list is made once a composition, and a text is parsed once a process.
+"""How Hydra composes files here: each text is parsed once a process, each defaults list is made once.
 
-Hydra parses twenty files for a composition, and its way to the defaults list is to do all that again. A command that
-composes every model of a project would parse most of them for each. What is kept is found by the whole text of a file:
-an edit is seen whatever the clock or the file system says of it.
+Hydra parses twenty files for a composition, most of them its own, which a composition here has no use for; and its
+way to the defaults list is to do all that again. A command that composes every model of a project would parse most
+files for each. What is kept is found by the whole text of a file: an edit is seen whatever the clock or the file
+system says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +20,16 @@ from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.defaults_list import create_defaults_list
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 if TYPE_CHECKING:
-    from hydra._internal.config_repository import IConfigRepository
     from hydra.core.default_element import ResultDefault
     from omegaconf import DictConfig
 
@@ -35,18 +38,28 @@ _HEADER = 512
 """Characters in which Hydra looks for ``# @package``."""
 
 
-def compose_files(
-    own: Path, others: Sequence[Path], arguments: Sequence[str]
-) -> tuple[DictConfig, Sequence[ResultDefault]]:
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra made of files.
+
+    Attributes:
+        config: The values, interpolations not yet resolved.
+        choices: The file that was chosen, by group.
+        files: The files that take part, in the order in which they were merged.
+    """
+
+    config: DictConfig
+    choices: dict[str, str | None]
+    files: Sequence[ResultDefault]
+
+
+def compose_files(own: Path, others: Sequence[Path], arguments: Sequence[str]) -> Composed:
     """Compose ``config.yaml`` by Hydra; not in two threads at once.
 
     Args:
         own: The folder with ``config.yaml``.
         others: Further folders, in the order in which they are asked.
         arguments: Choices of files, as Hydra writes them.
-
-    Returns:
-        The composition, with the node ``hydra``; and the files it was made from, in their order.
 
     Raises:
         hydra.errors.HydraException: The files do not fit together.
@@ -55,12 +68,15 @@ def compose_files(
     """
     SourcesRegistry.instance().register(_Files)
     paths = [QuotedString(f"{_SCHEME}://{folder}", Quote.single).with_quotes() for folder in others]
+    arguments = [f"hydra.searchpath=[{','.join(paths)}]", *arguments]
     with initialize_config_dir(str(own), version_base="1.3", job_name="config"):
         loader = _Loader(_parsed_once(GlobalHydra.instance().config_loader().get_search_path()))
-        config = loader.load_configuration(
-            "config", [f"hydra.searchpath=[{','.join(paths)}]", *arguments], RunMode.RUN, from_shell=False
-        )
-    return config, loader.defaults
+        try:
+            composed = loader.compose(arguments, with_hydra=False)
+        except HydraException:  # the files may speak of Hydra's own, as in `override hydra/job_logging: none`
+            composed = loader.compose(arguments, with_hydra=True)
+    composed.config.pop("hydra", None)
+    return composed
 
 
 def _parsed_once(search_path: Any) -> ConfigSearchPathImpl:
@@ -76,13 +92,17 @@ def _is_main(element: Any) -> bool:
 
 
 class _Loader(ConfigLoaderImpl):
-    """Hydra's loader, which keeps the defaults list of its last composition."""
+    """Hydra's loader, by the steps of its ``load_configuration`` that make files and choices into values."""
 
-    defaults: Sequence[ResultDefault] = ()
-
-    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        self.defaults = defaults
-        return super()._compose_config_from_defaults_list(defaults, repo)
+    def compose(self, arguments: list[str], *, with_hydra: bool) -> Composed:
+        self.ensure_main_config_source_available()
+        parsed, files = self._parse_overrides_and_create_caching_repo("config", arguments)
+        self.validate_sweep_overrides_legal(parsed, RunMode.RUN, from_shell=False)
+        chosen = create_defaults_list(files, "config", parsed, prepend_hydra=with_hydra, skip_missing=False)
+        config = self._compose_config_from_defaults_list(chosen.defaults, files)
+        values = [one for one in chosen.config_overrides if one.key_or_group != "hydra.searchpath"]
+        self._apply_overrides_to_config(values, config)
+        return Composed(config, dict(chosen.overrides.known_choices), chosen.defaults)
 
 
 class _Files(FileConfigSource):

@@ -25,16 +25,33 @@ def test_it_is_what_hydra_composes_by_itself(model: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3", job_name="config"):
         alone = compose("config", arguments, return_hydra_config=True)
         defaults = GlobalHydra.instance().config_loader().compute_defaults_list("config", arguments, RunMode.RUN)
+    everything = [(one.package, one.config_path) for one in defaults.defaults]
+    layers = [(package, file) for package, file in everything if not file.startswith("hydra/")]
     for _ in range(2):  # once parsed, once kept
-        config, files = compose_files(CONF, (), arguments)
-        assert files == defaults.defaults
-        assert config.hydra.runtime.choices == alone.hydra.runtime.choices
-        ours, theirs = (
-            OmegaConf.to_container(OmegaConf.masked_copy(one, [key for key in one if key != "hydra"]))
-            for one in (config, alone)
-        )
-        assert ours == theirs
-        config.seed = -1  # changes what was composed, not what is kept
+        composed = compose_files(CONF, (), arguments)
+        assert [(one.package, one.config_path) for one in composed.files] == layers
+        choices = {group: option for group, option in alone.hydra.runtime.choices.items() if "hydra/" not in group}
+        assert composed.choices == choices
+        assert OmegaConf.to_container(composed.config) == _without_hydra(alone)
+        composed.config.seed = -1  # changes what was composed, not what is kept
+
+
+def _without_hydra(config: Any) -> Any:
+    values = OmegaConf.to_container(config)
+    assert isinstance(values, dict)
+    del values["hydra"]
+    return values
+
+
+def test_files_may_speak_of_hydra(conf: Path) -> None:
+    """The logging of Hydra, its folders: what is no part of a configuration here does no harm."""
+    main = conf / "config.yaml"
+    main.write_text(main.read_text() + "hydra: {run: {dir: elsewhere}}\n")
+    deep = conf / "experiment" / "deep.yaml"
+    deep.write_text(deep.read_text() + "defaults: [{override /hydra/job_logging: none}]\n")
+    for overrides, depth in (([], 3), (["experiment=deep"], 9)):
+        config = HydraConfigLoader(conf, None, {"overrides": overrides}).config
+        assert (config["model"]["components"]["trees"]["params"]["max_depth"], "hydra" in config) == (depth, False)
 
 
 def test_a_file_that_was_edited_is_read_anew_though_neither_its_size_nor_its_time_has_changed(conf: Path) -> None:
