@@ -16,7 +16,9 @@ def main() -> None:
 
     configure_project(Path(__file__).parent.name)
     from proml_kedro.cli import cli
+    from proml_kedro.commands.new import new_command
 
+    cli.add_command(new_command())  # not beside `kedro`, which has a `new` of its own
     cli(prog_name="proml_kedro")
 
 
