@@ -11,7 +11,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, RetriableError, UserError
 from proml_kedro.features.tables.choose_reader import choose_reader
 from proml_kedro.features.tables.columns import Column, ColumnTypes, typed
 from proml_kedro.features.tables.declared import Declared, declare, is_used, words_used
@@ -55,6 +55,7 @@ def read_tables(
     with connect(hardware, folder) as session:
         tables = Tables(session, folder)
         failed: set[str] = set()
+        passes = True
         for name, reads in reading_order(session, problem.tables).items():
             if failed.intersection(reads):  # what is wrong there is said; here it would be said again
                 failed.add(name)
@@ -65,8 +66,9 @@ def read_tables(
             except UserError as error:
                 mistakes += error.mistakes
                 failed.add(name)
+                passes = passes and isinstance(error, RetriableError)
         if mistakes:
-            raise UserError(*mistakes)
+            raise (RetriableError if passes else UserError)(*mistakes)
         keys = key_facts(tables, reading.declared.keys)
         warnings = tuple(warnings_of(problem, features, tables, keys))
         TablesFacts(rows=reading.rows, columns=reading.columns, keys=keys, warnings=warnings).write(folder)
