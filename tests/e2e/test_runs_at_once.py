@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from proml_kedro import open_project
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.features.feast.history import TablesHistory
 from proml_kedro.project import Project
+from proml_kedro.result_folder import find_damage
 from proml_kedro.results import Consistency
+from proml_kedro.upkeep import free
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.plan import STEPS, needed_for
 from proml_kedro.workflow.steps import features
@@ -149,3 +152,73 @@ def test_pairs_of_commands_at_once(shop: Any, alone: Any, other: str) -> None:
         project = open_project(shop.folder, f"data_dir={shop.data}", *overrides)
         made = finish(walk(project))
         assert contents(made) == alone(overrides)[0], "what is taken over is what it alone would have made"
+
+
+def test_what_a_run_needs_is_not_freed_at_any_step(shop: Any, alone: Any) -> None:
+    """Of a run from Python no link leads to what it has made, so that nothing but its claims can keep it."""
+    free_all = open_project(shop.folder, f"data_dir={shop.data}")
+    earlier = walk(open_project(shop.folder, f"data_dir={shop.data}", *OTHERS["other features"]))
+    next(earlier)  # of which it takes over the tables
+    mine = walk(open_project(shop.folder, f"data_dir={shop.data}"))
+    made: dict[str, Artifact] = {}
+    for made in mine:
+        earlier.close()
+        assert not {one.folder for one in free(free_all.as_run(), ())} & {one.path for one in made.values()}
+        assert all(find_damage(one.path) is None for one in made.values())
+    assert contents(made) == alone(OURS)[0]
+
+
+@pytest.mark.slow
+def test_freeing_over_and_over_during_a_command(shop: Any, alone: Any) -> None:
+    free_all = open_project(shop.folder, f"data_dir={shop.data}")
+    run = subprocess.Popen(
+        shop.command("--pipelines=features,materialize"),
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    times = 0
+    while run.poll() is None:
+        if (shop.data / "store").is_dir():
+            free(free_all.as_run(), ())
+            times += 1
+    _, said = run.communicate()
+    assert run.returncode == 0, said
+    assert times > 10
+    free(free_all.as_run(), ())
+    made = finish(walk(free_all))
+    assert contents(made) == alone(OURS)[0]
+    assert made["training_set"].path == (shop.data / "shop" / "xgboost" / "training_set").resolve()
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(2, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.soak, id="30 rounds")]
+)
+def test_random_runs_with_their_steps_in_any_order(shop: Any, alone: Any, tmp_path: Path, rounds: int) -> None:
+    """Two or three runs of random configurations over one folder, and now and then what nobody needs is freed."""
+    order, freed, steps = random.Random(rounds), 0, 0
+    choices = [OURS, *OTHERS.values()]
+    for number in range(rounds):
+        data = tmp_path / f"data_{number}"
+        chosen = [order.choice(choices) for _ in range(order.choice([2, 2, 3]))]
+        waiting = {
+            place: walk(open_project(shop.folder, f"data_dir={data}", *overrides))
+            for place, overrides in enumerate(chosen)
+        }
+        made: dict[int, dict[str, Artifact]] = {}
+        while waiting:
+            place = order.choice(list(waiting))
+            try:
+                made[place], steps = next(waiting[place]), steps + 1
+            except StopIteration:
+                del waiting[place]
+            if order.random() < 0.2:
+                freed += len(free(open_project(shop.folder, f"data_dir={data}").as_run(), ()))
+        for place, overrides in enumerate(chosen):
+            kept = {name: one for name, one in made[place].items() if one.path.is_dir()}
+            expected = alone(overrides)[0]
+            assert contents(kept) == {key: expected[key] for key in expected if key.partition("/")[0] in kept}, chosen
+            if "consistency" in kept:  # what an ended run has made may have been freed
+                assert Consistency.read(kept["consistency"].path).mismatches == 0, chosen
+    print(f"{rounds} rounds, {steps} steps, {freed} results freed meanwhile")  # noqa: T201
