@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _LONG = 100_000
-"""Characters of a query from which on equal parts of it are not looked for, which takes time with the square of CASEs:
-of 10,000 columns half a minute."""
+"""Characters of a query from which on the engine does without :data:`_QUADRATIC`."""
+_QUADRATIC = ("common_subexpressions", "statistics_propagation")
+"""Optimizers that take time with the square of the number of expressions: of 10,000 columns half a minute."""
 
 
 @contextmanager
@@ -80,7 +81,7 @@ class Session:
             if len(query) < _LONG:
                 yield
                 return
-            self._set_disabled((*self._disabled, "common_subexpressions"))
+            self._set_disabled((*self._disabled, *_QUADRATIC))
             try:
                 yield
             finally:
