@@ -30,10 +30,10 @@ run: $(VENV)/installed  ## Run everything on real flights: features, training, e
 	@$(BIN)/kedro run $(ARGS)$(if $(findstring --pipelines,$(ARGS)),, && $(BIN)/kedro run --pipelines=materialize,package $(ARGS))
 
 test: $(VENV)/installed ## Run the fast tests (ARGS="-m 'not soak'" for the slow ones too)
-	@$(PYTEST) --dist loadfile $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: $(VENV)/installed ## Run the tests of the inner loop, in a minute
-	@$(PYTEST) --dist loadfile $(INNER) $(ARGS)
+	@$(PYTEST) $(INNER) $(ARGS)
 
 soak: $(VENV)/installed ## Search for rare faults, for minutes to hours
 	@$(BIN)/python -m pytest -m soak $(ARGS) && $(BIN)/python tools/benchmarks.py --write

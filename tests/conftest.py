@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import random
+from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,29 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell property-based tests which tier runs."""
     if "not slow" not in config.option.markexpr:
         os.environ[WHOLE] = "yes"
+
+
+COSTLY = {"a finished shop": ("finished_shop",), "networks": ("models.deep", '"kind": "deep"')}
+"""What costs every worker that needs it many seconds, and the words by which files that need it are known."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files in their order, and what shares something costly to one worker."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _shares(config.rootpath / nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False  # long files are no longer last, nor is a random order put in order
+    return Together(config, log)
+
+
+@lru_cache
+def _shares(file: Path) -> str:
+    text = file.read_text(encoding="utf-8")
+    return next((what for what, words in COSTLY.items() if any(word in text for word in words)), str(file))
 
 
 @pytest.hookimpl(trylast=True)

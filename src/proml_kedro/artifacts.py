@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,8 +26,10 @@ from pydantic import TypeAdapter
 from proml_kedro.atomic import cannot_write, point, remove_abandoned, write_whole
 from proml_kedro.digests import as_json, fingerprint
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.locks import Claims
 from proml_kedro.result_folder import (
     checkpoints_for,
+    claim,
     disown,
     find_damage,
     is_whole,
@@ -99,12 +102,14 @@ class Record:
         configuration: Of its recipe, as JSON has it.
         of: The results it was made from: their folders below the store, by the names of the recipe.
         parts: Of those of which only a part counts: the fingerprint of that.
+        uses: Further results that it was made from, of which the recipe does not know: their folders below the store.
     """
 
     recipe: str
     configuration: Mapping[str, Any]
     of: Mapping[str, str]
     parts: Mapping[str, str] = field(default_factory=dict)
+    uses: tuple[str, ...] = ()
 
 
 _RECORD = TypeAdapter(Record)
@@ -116,11 +121,14 @@ class ArtifactStore:
     Args:
         data_dir: The data folder; made on first use.
         reuse: Whether a result that is already there is taken over.
+        claims: What is in use beyond the life of this object; results that it makes or takes over are, as long as it
+            is there.
     """
 
-    def __init__(self, data_dir: Path, reuse: bool = True) -> None:
+    def __init__(self, data_dir: Path, reuse: bool = True, claims: Claims | None = None) -> None:
         self.data_dir = data_dir
         self.reuse = reuse
+        self._claims = Claims() if claims is None else claims
         self._sound: set[Path] = set()
         self._again: dict[Path, Callable[[], Artifact]] = {}
 
@@ -143,18 +151,17 @@ class ArtifactStore:
         recipe = _as_recipe(what)
         folder = self._folder(recipe, inputs, code)
         self._again[folder] = partial(self.build, what, inputs, write, code)
-        if self.reuse and is_whole(folder):
+        if self.reuse and claim(folder, self._claims):
             logger.info("%s: unchanged, taken over", recipe.title)
         else:
             for one in inputs.values():
                 if isinstance(one, Artifact):
                     self.verify(one)
             logger.info("%s: computing", recipe.title)
-            with replacing(folder, keep=self.reuse) as temporary:
+            with replacing(folder, self._claims, keep=self.reuse) as temporary:
                 write(temporary)
             self._sound.add(folder)
-        if recipe is what:
-            self._note(recipe, folder, inputs)
+        self._note(recipe, folder, inputs, leads=recipe is what)
         return Artifact(folder, folder.name)
 
     def build_resumably(
@@ -206,6 +213,7 @@ class ArtifactStore:
 
     def _is_sound(self, folder: Path) -> bool:
         """Tell whether a result is what was written; each is read once. One that is not is none from now on."""
+        claim(folder, self._claims)
         if folder in self._sound:
             return True
         damaged = find_damage(folder)
@@ -275,16 +283,23 @@ class ArtifactStore:
             return whole
         return Artifact(whole.path, self._folder(recipe, of, code).name)
 
-    def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any]) -> None:
-        """Write down what a result was made from, and that it is the newest of its configuration."""
-        known, store = self.record(folder), self.data_dir / "store"
+    def _note(self, recipe: Recipe, folder: Path, inputs: Mapping[str, Any], leads: bool) -> None:
+        """Write down what a result was made from and, where runs start from it, that it is the newest of its recipe."""
+        known = self.record(folder)
         with cannot_write(folder):
             if known is None or known.recipe != recipe.digest:
-                of = {name: inputs[name].path.relative_to(store).as_posix() for name in recipe.of}
+                places = {name: self._place(one) for name, one in inputs.items() if isinstance(one, Artifact)}
+                of = {name: places.pop(name) for name in recipe.of}
                 parts = {name: one.fingerprint for name in of if (one := inputs[name]).fingerprint != one.path.name}
-                record = Record(recipe.digest, as_json(recipe.configuration), of, parts)
-                write_whole(record_file(folder), json.dumps(asdict(record)))
-            point(folder.with_name(f"for-{recipe.digest}"), folder)
+                if leads or places:
+                    record = Record(recipe.digest, as_json(recipe.configuration), of, parts, tuple(places.values()))
+                    write_whole(record_file(folder), json.dumps(asdict(record)))
+            if leads:
+                point(folder.with_name(f"for-{recipe.digest}"), folder)
+
+    def _place(self, artifact: Artifact) -> str:
+        """Return where a result lies below the store."""
+        return os.path.relpath(artifact.path, self.data_dir / "store")
 
     def _folder(self, recipe: Recipe, inputs: Mapping[str, Any], code: tuple[str, ...]) -> Path:
         everything = {**recipe.configuration, **inputs}
@@ -302,7 +317,7 @@ class ArtifactStore:
 
     def remove_abandoned(self) -> None:
         """Remove what processes of this machine that are gone have left half-written in folders of our own."""
-        for name in ("store", "feature_store", "features"):
+        for name in ("store", "feature_store", "features", "runs"):
             remove_abandoned(self.data_dir / name)
         remove_abandoned(self.data_dir, below=False)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.locks import remove_unless_held
+from proml_kedro.locks import remove_unless_held, take
 
 _WRITING = ".writing-"
 """How the name of what is not whole yet begins."""
@@ -46,13 +46,37 @@ def write_whole(file: Path, text: str) -> None:
 
 def temporary_beside(folder: Path) -> Path:
     """A name of its own beside a folder, that tells on which machine it is written and by which process."""
-    process = f"{os.getpid()}.{_started(os.getpid())}"
-    return folder.parent / f"{_WRITING}{socket.gethostname()}-{process}-{uuid4().hex[:8]}"
+    return folder.parent / f"{_WRITING}{socket.gethostname()}-{this_process()}-{uuid4().hex[:8]}"
+
+
+def this_process() -> str:
+    """Return the number of this process and its start, as :func:`is_running` takes it."""
+    return f"{os.getpid()}.{_started(os.getpid())}"
 
 
 def lock_beside(folder: Path) -> Path:
     """The file that is locked while a folder is worked on by one process or thread alone."""
     return folder.with_name(f"{_LOCKED}{folder.name}")
+
+
+@contextmanager
+def links_lock(data_dir: Path) -> Iterator[bool]:
+    """Let one process or thread at a time move the links of a data folder, or free what no link leads to.
+
+    Yields:
+        Whether it is so; not where files cannot be locked.
+
+    Raises:
+        UserError: Nothing can be written there.
+    """
+    links = data_dir / "links"
+    with cannot_write(links):
+        lock = take(lock_beside(links), lambda: None)
+    try:
+        yield lock is not None
+    finally:
+        if lock:
+            lock.release()
 
 
 def remove_abandoned(folder: Path, below: bool = True) -> None:
@@ -64,8 +88,9 @@ def remove_abandoned(folder: Path, below: bool = True) -> None:
     """
     for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
         for name in (*folders, *files):
-            host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
-            if name.startswith(_WRITING) and host == socket.gethostname() and not _is_running(process):
+            written = name.removeprefix(_WRITING).removesuffix("-wal").removesuffix("-shm")  # SQLite's logs
+            host, _, process = written.rpartition("-")[0].rpartition("-")
+            if name.startswith(_WRITING) and host == socket.gethostname() and not is_running(process):
                 _remove(Path(parent, name))
             elif name.startswith(_LOCKED):
                 remove_unless_held(Path(parent, name))
@@ -120,7 +145,7 @@ def cannot_write(folder: Path) -> Iterator[None]:
         raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {error.strerror}")) from error
 
 
-def _is_running(process: str) -> bool:
+def is_running(process: str) -> bool:
     """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
 
     In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from proml_kedro.errors import masked
+from proml_kedro.errors import masked, masked_setting
 
 _PLACES = ("--env", "-e", "--conf-source")
 """Options that say where the configuration lies."""
@@ -29,6 +29,18 @@ def run_again(*more: str) -> str:
     An override among them takes the place of one of the same key.
     """
     return _command("run", *_each_key_once([*_without_selection(), *more]))
+
+
+def typed(otherwise: str = "") -> str:
+    """Return the command of this process, without the values of settings that are secrets by their names.
+
+    Args:
+        otherwise: What to return when this process is none of our commands.
+    """
+    name, *arguments = sys.argv or [""]
+    program = "proml_kedro" if Path(name).name == "__main__.py" else Path(name).name
+    ours = program in ("kedro", "proml_kedro")
+    return shlex.join([program, *map(masked_setting, arguments)]) if ours or not otherwise else otherwise
 
 
 def is_set(key: str) -> bool:

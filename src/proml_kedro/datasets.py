@@ -9,8 +9,7 @@ from typing import Any
 from kedro.io import AbstractDataset, DatasetError
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
-from proml_kedro.atomic import cannot_write, lock_beside, point
-from proml_kedro.locks import take
+from proml_kedro.atomic import cannot_write, links_lock, point
 from proml_kedro.workflow import Run
 
 
@@ -103,6 +102,11 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         folder = self._filepath.resolve()
         return Artifact(folder, folder.name)
 
+    @property
+    def of_this_run(self) -> Artifact | None:
+        """The artefact that the run has made, or has chosen to start from."""
+        return self._saved
+
     def save(self, data: Artifact) -> None:
         """Remember what the run has made; :func:`move_links` shows it to others."""
         self._saved = data
@@ -130,12 +134,6 @@ def move_links(datasets: Iterable[ArtifactDataset], data_dir: Path) -> None:
     Raises:
         UserError: A link cannot be written.
     """
-    links = data_dir / "links"
-    with cannot_write(links):
-        lock = take(lock_beside(links), lambda: None)
-        try:
-            for dataset in datasets:
-                dataset.move_link()
-        finally:
-            if lock:
-                lock.release()
+    with links_lock(data_dir), cannot_write(data_dir / "links"):
+        for dataset in datasets:
+            dataset.move_link()

@@ -115,6 +115,11 @@ _HIDDEN: dict[str, str] = {}
 
 _SHORTEST = 6
 
+NAMED_SECRET = r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE)\w*"  # noqa: S105 - a pattern
+"""Pattern of names that say that a value is a secret, in letters of either case."""
+
+_SECRET_SETTING = re.compile(rf"{NAMED_SECRET}['\"]?\s*[=:]", re.IGNORECASE)
+
 
 def hide(value: str, instead: str) -> None:
     """Let no message show a value from now on.
@@ -141,6 +146,16 @@ def masked(text: str) -> str:
     if "://" not in text or "@" not in text:
         return text
     return _WORD.sub(lambda word: "://".join(_without_password(part) for part in word[0].split("://")), text)
+
+
+def masked_setting(text: str) -> str:
+    """Replace what :func:`masked` does and, of a setting whose name says that it is a secret, all that follows.
+
+    >>> masked_setting("serving.api_key=abc")
+    'serving.api_key=…'
+    """
+    found = _SECRET_SETTING.search(text)
+    return masked(f"{text[: found.end()]}…" if found else text)
 
 
 def _without_password(part: str) -> str:

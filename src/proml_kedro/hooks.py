@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from proml_kedro.command_line import run_again
+from proml_kedro.artifacts import Artifact
+from proml_kedro.command_line import run_again, typed
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import Mistake, UserError
@@ -20,6 +20,7 @@ from proml_kedro.results import DriftResult
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
+from proml_kedro.workflow.recording import Recording
 from proml_kedro.workflow.stored import explain_missing, find
 
 DRIFTED = 1
@@ -35,8 +36,8 @@ class ProjectHooks:
     def __init__(self) -> None:
         self._loader: HydraConfigLoader | None = None
         self._project_path = Path()
-        self._started: dict[str, float] = {}
-        self._seconds: dict[str, float] = {}
+        self._recording: Recording | None = None
+        self._datasets: dict[str, ArtifactDataset] = {}
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -60,31 +61,42 @@ class ProjectHooks:
                 this configuration that earlier pipelines make.
         """
         run: Run = catalog.load("run")
+        names = sorted(pipeline.inputs() | pipeline.all_outputs())
+        self._datasets = {name: one for name in names if isinstance(one := catalog.get(name), ArtifactDataset)}
+        self._recording = Recording.begin(run, typed(), self._loader.overrides if self._loader else ())
         try:
             run.prepare(writes=bool(pipeline.inputs() & {"run", "store"}))
-        except UserError as error:
-            error.locate(self._where)
-            raise UserError(*error.mistakes) from error
-        _choose_inputs(pipeline, catalog, run)
+            _choose_inputs(pipeline, catalog, run)
+        except Exception as error:
+            self.on_pipeline_error(error)
+            raise
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Note the time."""
-        self._started[node.name] = time.perf_counter()
+        """Note that it is at work."""
+        if self._recording:
+            self._recording.begin_step(node.name)
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
         """Note how long it took."""
-        self._seconds[node.name] = time.perf_counter() - self._started[node.name]
+        if self._recording:
+            self._recording.end_step(node.name)
 
     def _where(self, key: str) -> str | None:
         return self._loader.where(key) if self._loader is not None else None
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
-        """Say in which file, on which line, the user finds what is wrong."""
+        """Say in which file, on which line, the user finds what is wrong, and record it."""
         if isinstance(error, UserError):
             error.locate(self._where)
+        if self._recording:
+            self._recording.results |= self._of_this_run()
+            self._recording.fail(error)
+
+    def _of_this_run(self) -> dict[str, Artifact]:
+        return {name: one.of_this_run for name, one in self._datasets.items() if one.of_this_run is not None}
 
     @hook_impl
     def after_pipeline_run(
@@ -97,9 +109,12 @@ class ProjectHooks:
         run: Run = catalog.load("run")
         for name in sorted(_SHOWN & results.keys()):
             run.store.verify(results[name])
-        datasets = [catalog.get(name) for name in sorted(pipeline.inputs() | pipeline.all_outputs())]
-        move_links([one for one in datasets if isinstance(one, ArtifactDataset)], run.store.data_dir)
-        summary.show(results, run.spec, run.places, self._seconds)
+        move_links(self._datasets.values(), run.store.data_dir)
+        seconds = self._recording.steps if self._recording else {}
+        if self._recording:
+            self._recording.results |= self._of_this_run()
+            self._recording.complete()
+        summary.show(results, run.spec, run.places, seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
         if alone and DriftResult.read(results["drift"].path).verdict == "drift":
             sys.exit(DRIFTED)

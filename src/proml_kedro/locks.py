@@ -1,8 +1,9 @@
-"""Locks that one process or thread holds at a time, and that a process which is killed lets go of by itself."""
+"""Locks that one process or thread holds at a time, or several share; a process that is killed lets go of them."""
 
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -87,3 +88,91 @@ def remove_unless_held(file: Path) -> None:
         lock = take(file)
         if lock:
             lock.release()
+
+
+class NoLocksError(OSError):
+    """Files cannot be locked here, by the file system or by the operating system."""
+
+
+class Claims:
+    """Files that are in use, until this object or its process is gone: nobody can :func:`seize` one meanwhile.
+
+    Several may claim one file, whose content may change; where files cannot be locked a claim tells nobody.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[Path, int] = {}
+        weakref.finalize(self, _close, self._held)
+
+    def hold(self, file: Path, becomes: Path | None = None) -> bool:
+        """Claim a file.
+
+        Args:
+            file: The file.
+            becomes: The name that it is given after this.
+
+        Returns:
+            Whether it is there, and was not taken away meanwhile.
+        """
+        name = becomes or file
+        if name in self._held and _is_file(self._held[name], file):
+            return True
+        descriptor = _share(file)
+        if descriptor is None:
+            return False
+        if name in self._held:  # another file has taken its place
+            os.close(self._held[name])
+        self._held[name] = descriptor
+        return True
+
+
+def _share(file: Path) -> int | None:
+    try:
+        descriptor = os.open(file, os.O_RDONLY)
+    except OSError:
+        return None
+    with suppress(OSError, ImportError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if _is_file(descriptor, file):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_file(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except OSError:
+        return False
+
+
+def _close(held: dict[Path, int]) -> None:
+    for descriptor in held.values():
+        os.close(descriptor)
+    held.clear()
+
+
+def seize(file: Path) -> int | None:
+    """Open a file that nobody has claimed, so that nobody can until it is closed.
+
+    Returns:
+        Its descriptor; None when it is in use.
+
+    Raises:
+        NoLocksError: Files cannot be locked here.
+        OSError: It is not there, or cannot be written to.
+    """
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except (OSError, ImportError) as error:
+        os.close(descriptor)
+        raise NoLocksError(f"files cannot be locked in {file.parent}") from error
+    return descriptor

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
+from proml_kedro.command_line import typed
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.config.folders import MAIN, ConfSource, Folders
 from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.locks import Claims
 from proml_kedro.spec import FeaturesSpec, ProblemSpec, RunSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from proml_kedro.results import Places
+    from proml_kedro.workflow import Run
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Project:
     Attributes:
         base_path: The folder that holds ``conf``.
         folders: The folders with configuration files.
+        claims: Results that this project has handed out, which nobody may remove as long as it is there.
 
     Raises:
         UserError: There is no configuration there.
@@ -83,6 +87,7 @@ class Project:
         self.base_path = self._conf.base_path
         self.folders = Folders.of(self._conf.folder)
         self.loader = HydraConfigLoader(conf_source, self.env, {"overrides": self.overrides})
+        self.claims = Claims()
 
     @cached_property
     def spec(self) -> RunSpec:
@@ -105,7 +110,19 @@ class Project:
 
     def with_overrides(self, *overrides: str) -> Project:
         """Open the same project with further overrides."""
-        return Project(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+        project = Project(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+        project.claims = self.claims
+        return project
+
+    def store(self) -> ArtifactStore:
+        """Open the store of results, which looks anew at each result."""
+        return ArtifactStore(self.data_dir, self.spec.reuse, self.claims)
+
+    def as_run(self) -> Run:
+        """Return what a step of a run is given."""
+        from proml_kedro.workflow import Run
+
+        return Run(self.spec, self.store(), self.base_path, self.places)
 
     def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> dict[str, Artifact]:
         """Make results, and whatever they are made from, in this process and without Kedro.
@@ -122,20 +139,27 @@ class Project:
         Raises:
             UserError: With everything that is wrong, each with file and line.
         """
-        from proml_kedro.workflow import Run, make
+        from proml_kedro.workflow import make
         from proml_kedro.workflow.plan import STEPS
+        from proml_kedro.workflow.recording import Recording
 
         results = [results] if isinstance(results, str) else list(results)
         if mistakes := [Mistake("", unknown("result", name, STEPS)) for name in results if name not in STEPS]:
             raise UserError(*mistakes)
         if overrides:
             return self.with_overrides(*overrides).run(results=results)
+        run = self.as_run()
+        command = typed(f"open_project().run(results={list(results)})")
+        recording = Recording.begin(run, command, self.overrides, alone=False)
         try:
-            store = ArtifactStore(self.data_dir, self.spec.reuse)
-            return make(Run(self.spec, store, self.base_path, self.places), *results)
-        except UserError as error:
-            error.locate(self.loader.where)
-            raise UserError(*error.mistakes) from error
+            made = make(run, *results, recording=recording)
+        except BaseException as error:
+            if isinstance(error, UserError):
+                error.locate(self.loader.where)
+            recording.fail(error)
+            raise
+        recording.complete()
+        return made
 
     def files(self) -> Iterator[Path]:
         """Every configuration file."""

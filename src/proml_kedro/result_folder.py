@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,22 +17,29 @@ from typing import TypeVar
 from pydantic import TypeAdapter
 
 from proml_kedro.atomic import cannot_write, disk_full, lock_beside, rename_unless_there, temporary_beside
-from proml_kedro.locks import take
+from proml_kedro.locks import Claims, seize, take
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_LISTED = ".files"
+"""End of the name of the file that lists a result."""
+
+_NOTHING = "null"
+"""Content of the file that lists a result which was found damaged."""
 
 _LISTING = TypeAdapter(dict[str, tuple[int, str]])
 """Of each file: its size, and the SHA-256 of its content."""
 
 
 @contextmanager
-def replacing(folder: Path, keep: bool = False) -> Iterator[Path]:
+def replacing(folder: Path, claims: Claims, keep: bool = False) -> Iterator[Path]:
     """Give a folder to fill, which takes the place of ``folder`` when the block ends.
 
     Args:
         folder: The result's.
+        claims: By which it is in use from the moment that it is there.
         keep: Whether a whole result that another run has put there meanwhile stays: that run reads from it.
     """
     temporary, old, listing = (temporary_beside(folder) for _ in range(3))
@@ -42,7 +50,8 @@ def replacing(folder: Path, keep: bool = False) -> Iterator[Path]:
             yield temporary
             listing.write_text(json.dumps(_contents(temporary)))  # while a full disk can still keep nothing
             with _one_at_a_time(folder):
-                if not (keep and is_whole(folder)):
+                if not (keep and claims.hold(_listing(folder)) and is_whole(folder)):
+                    claims.hold(listing, becomes=_listing(folder))
                     with suppress(FileNotFoundError):
                         folder.rename(old)
                     rename_unless_there(temporary, folder)
@@ -94,7 +103,16 @@ def checkpoints_for(folder: Path, name: str, wait: bool) -> Iterator[Path]:
 
 def _listing(folder: Path) -> Path:
     """Return the file beside a result that lists its content; a result without one is not whole."""
-    return folder.with_name(f"{folder.name}.files")
+    return folder.with_name(f"{folder.name}{_LISTED}")
+
+
+def listed_folders(root: Path) -> list[Path]:
+    """Return the folders, there or not, of all results below a folder that a file beside them lists."""
+    return sorted(
+        file.with_suffix("")
+        for file in root.rglob(f"*{_LISTED}")
+        if re.fullmatch("[0-9a-f]{16}", file.stem) and file.is_file()
+    )
 
 
 def record_file(folder: Path) -> Path:
@@ -149,9 +167,75 @@ def find_damage(folder: Path) -> str | None:
 
 
 def disown(folder: Path) -> None:
-    """Let a damaged result be none, so that whoever wants it makes it again."""
-    with cannot_write(folder):
-        _listing(folder).unlink(missing_ok=True)
+    """Let a damaged result be none, so that whoever wants it makes it again.
+
+    The file that lists it stays, with nothing in it: by that file whoever still reads the result has claimed it.
+    """
+    with cannot_write(folder), suppress(FileNotFoundError), _listing(folder).open("r+") as listing:
+        listing.write(_NOTHING)
+        listing.truncate()
+
+
+def is_disowned(folder: Path) -> bool:
+    """Tell whether a result was found damaged, and is none any more."""
+    try:
+        return _listing(folder).read_text() == _NOTHING
+    except (OSError, ValueError):
+        return False
+
+
+def claim(folder: Path, claims: Claims) -> bool:
+    """Say that a result is in use, and tell whether it is whole."""
+    return claims.hold(_listing(folder)) and is_whole(folder)
+
+
+def made_at(folder: Path) -> float | None:
+    """When a result was made, in seconds since 1970; None of one that nothing lists."""
+    try:
+        return _listing(folder).stat().st_mtime
+    except OSError:
+        return None
+
+
+def is_in_use(folder: Path) -> bool:
+    """Tell whether a run, or a service, uses a result.
+
+    Raises:
+        NoLocksError: Files cannot be locked here, so that nobody can tell.
+    """
+    try:
+        descriptor = seize(_listing(folder))
+    except FileNotFoundError:
+        return False
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def remove_unless_used(folder: Path) -> bool:
+    """Remove a result, and what is beside it, unless somebody uses it; tell whether it was removed.
+
+    Raises:
+        NoLocksError: Files cannot be locked here.
+        UserError: It cannot be removed.
+    """
+    gone, listing, descriptor = temporary_beside(folder), _listing(folder), None
+    with cannot_write(folder), _one_at_a_time(folder):
+        if listing.exists():
+            descriptor = seize(listing)
+            if descriptor is None:
+                return False
+        try:
+            listing.unlink(missing_ok=True)
+            record_file(folder).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                folder.rename(gone)
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
 
 
 def read_checked(file: Path, kind: TypeAdapter[T]) -> T | None:

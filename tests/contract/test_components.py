@@ -113,12 +113,29 @@ CONFIGS += [
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=str)
+SLOW = ("pairs",)
+"""Graphs of DeepFM and DLRM; each block's laws, and those of two larger networks, are proved among the fast tests."""
+
+
+def is_slow(config):
+    return any(name in config.get("graph", {}) for name in SLOW)
+
+
+@pytest.mark.parametrize(
+    "config", [pytest.param(one, marks=pytest.mark.slow) if is_slow(one) else one for one in CONFIGS], ids=str
+)
 def test_component_obeys_the_laws(config, tmp_path):
     check_component(config, tmp_path, every_input=config["kind"] == "deep")
 
 
-@pytest.mark.parametrize(("loss", "task"), [("huber", "regression"), ("quantile", "regression"), ("poisson", "count")])
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        pytest.param("huber", "regression", marks=pytest.mark.slow),
+        ("quantile", "regression"),
+        pytest.param("poisson", "count", marks=pytest.mark.slow),
+    ],
+)
 def test_networks_learn_numbers_and_counts(loss, task, tmp_path):
     deep = {"block": "mlp", "of": EVERYTHING, "units": [16, 8]}
     training = {**TRAINING, "early_stopping": {"metric": "loss"}}

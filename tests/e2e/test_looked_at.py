@@ -12,6 +12,7 @@ import pytest
 
 from proml_kedro import open_project
 from proml_kedro.results import Consistency
+from proml_kedro.upkeep import find_all_damage, repair
 
 pytestmark = pytest.mark.e2e
 
@@ -83,6 +84,25 @@ def test_whatever_happens_to_the_online_store_is_found_said_and_repaired(
         assert any("the online store does not hold what was written of 'orders'" in one for one in caplog.messages), (
             what
         )
+
+
+@pytest.mark.parametrize("what", ["not a database", "pages overwritten", "one value overwritten", "view forgotten"])
+def test_check_finds_a_damaged_online_store_and_repair_lets_the_next_run_fill_it(shop: Any, what: str) -> None:
+    file, project = (
+        shop.data / "feature_store" / "shop" / "online.db",
+        open_project(shop.folder, f"data_dir={shop.data}"),
+    )
+    fill(shop)
+    expected = rows(file)
+    assert list(find_all_damage(project.as_run())) == []
+    DAMAGE[what](file)
+    found = list(find_all_damage(project.as_run()))
+    (said_of_it,) = [one.what for one in found]
+    assert said_of_it == "the online store of 'shop' does not hold what was written of 'orders'"
+    repair(found, frozenset())
+    assert list(find_all_damage(project.as_run())) == []
+    fill(shop)
+    assert rows(file) == expected
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff" * 100, None], ids=["emptied", "damaged", "deleted"])

@@ -301,3 +301,16 @@ def test_changed_code_of_ones_own_component_trains_again(shop):
     file = Path(last.rpartition("its traceback is in ")[2])
     assert "IndexError: list index out of range" in file.read_text()
     file.unlink()
+
+
+def test_each_run_has_left_its_record(finished_shop):
+    records = [json.loads(file.read_text()) for file in sorted((finished_shop.data / "runs").glob("*.json"))]
+    first, packaged = records[:2]
+    assert [one["state"] for one in (first, packaged)] == ["done", "done"]
+    assert first["verdicts"].keys() == {"evaluation", "drift"}
+    assert "auc" in first["metrics"]
+    assert first["steps"]["train_model"] > 0
+    assert first["results"]["bundle"] == f"bundle/{finished_shop.result('bundle').resolve().name}"
+    assert first["results"]["bundle"] == packaged["results"]["bundle"], "what a run starts from is named too"
+    assert packaged["verdicts"]["consistency"].startswith("0 of ")
+    assert first["command"].startswith("kedro run --conf-source ")

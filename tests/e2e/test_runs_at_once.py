@@ -15,7 +15,9 @@ from proml_kedro import open_project
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.features.feast.history import TablesHistory
 from proml_kedro.project import Project
+from proml_kedro.result_folder import find_damage
 from proml_kedro.results import Consistency
+from proml_kedro.upkeep import free
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.plan import STEPS, needed_for
 from proml_kedro.workflow.steps import features
@@ -149,3 +151,41 @@ def test_pairs_of_commands_at_once(shop: Any, alone: Any, other: str) -> None:
         project = open_project(shop.folder, f"data_dir={shop.data}", *overrides)
         made = finish(walk(project))
         assert contents(made) == alone(overrides)[0], "what is taken over is what it alone would have made"
+
+
+def test_what_a_run_needs_is_not_freed_at_any_step(shop: Any, alone: Any) -> None:
+    """Of a run from Python no link leads to what it has made, so that nothing but its claims can keep it."""
+    free_all = open_project(shop.folder, f"data_dir={shop.data}")
+    earlier = walk(open_project(shop.folder, f"data_dir={shop.data}", *OTHERS["other features"]))
+    next(earlier)  # of which it takes over the tables
+    mine = walk(open_project(shop.folder, f"data_dir={shop.data}"))
+    made: dict[str, Artifact] = {}
+    for made in mine:
+        earlier.close()
+        assert not {one.folder for one in free(free_all.as_run(), ())} & {one.path for one in made.values()}
+        assert all(find_damage(one.path) is None for one in made.values())
+    assert contents(made) == alone(OURS)[0]
+
+
+@pytest.mark.slow
+def test_freeing_over_and_over_during_a_command(shop: Any, alone: Any) -> None:
+    free_all = open_project(shop.folder, f"data_dir={shop.data}")
+    run = subprocess.Popen(
+        shop.command("--pipelines=features,materialize"),
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    times = 0
+    while run.poll() is None:
+        if (shop.data / "store").is_dir():
+            free(free_all.as_run(), ())
+            times += 1
+    _, said = run.communicate()
+    assert run.returncode == 0, said
+    assert times > 10
+    free(free_all.as_run(), ())
+    made = finish(walk(free_all))
+    assert contents(made) == alone(OURS)[0]
+    assert made["training_set"].path == (shop.data / "shop" / "xgboost" / "training_set").resolve()

@@ -8,11 +8,12 @@ import pytest
 from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
-from proml_kedro import hooks
+from proml_kedro import hooks, open_project
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
-from proml_kedro.errors import UserError
+from proml_kedro.errors import Mistake, RetriableError, UserError
 from proml_kedro.results import Places
+from proml_kedro.results.run_record import Failure, read_records
 from proml_kedro.spec import RunSpec
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.recipes import recipes_of
@@ -61,3 +62,36 @@ def test_a_refused_run_leaves_the_newest_results_what_they_were(
     move_links(links.values(), data)
     assert {name: one.newest() for name, one in links.items()} == chosen
     assert not list(data.glob(".*"))
+
+
+def test_what_can_be_tried_again_stays_so_and_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 75 tells a scheduler; an error that is made anew on its way would end with 2."""
+    run = Run.of(RunSpec.model_validate(make_config()), tmp_path)
+    places = []
+
+    def fail(*_: object, **__: object) -> None:
+        raise RetriableError(Mistake("online_store", "Redis is busy"))
+
+    monkeypatch.setattr(Run, "prepare", fail)
+    catalog = DataCatalog({"run": RunDataset(run)})
+    project_hooks = hooks.ProjectHooks()
+    monkeypatch.setattr(project_hooks, "_where", lambda key: places.append(key) or "conf/config.yaml:7")
+    with pytest.raises(RetriableError, match=r"^conf/config.yaml:7: online_store: Redis is busy$") as caught:
+        project_hooks.before_pipeline_run(Pipeline([Node(print, "run", None)]), catalog)
+    assert (caught.value.exit_code, places) == (75, ["online_store"])
+    ((_, record),) = read_records(run.store.data_dir, print)
+    assert record.state == "failed"
+    assert record.error == Failure("conf/config.yaml:7: online_store: Redis is busy", retriable=True)
+
+
+def test_a_run_from_python_keeps_what_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RetriableError(Mistake("seed", "a file is held"))
+
+    monkeypatch.setattr(Run, "prepare", fail)
+    project = open_project(Path(__file__).parents[2], f"data_dir={tmp_path}", "seed=3")
+    with pytest.raises(RetriableError, match=r"^override 'seed=3': seed: a file is held$"):
+        project.run()
+    ((_, record),) = read_records(tmp_path, print)
+    assert record.error == Failure("override 'seed=3': seed: a file is held", retriable=True)
+    assert record.overrides == (f"data_dir={tmp_path}", "seed=3")

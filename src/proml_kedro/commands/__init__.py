@@ -1,3 +1,14 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
-__all__ = ["config_show", "data_check", "features", "model_describe", "model_effects", "run", "workspace"]
+__all__ = [
+    "config_show",
+    "data_check",
+    "features",
+    "model_describe",
+    "model_effects",
+    "predict",
+    "run",
+    "runs",
+    "store",
+    "workspace",
+]

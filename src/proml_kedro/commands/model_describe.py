@@ -83,7 +83,7 @@ def _descriptions(graph: ModelGraph, categories: int, project: Project) -> dict[
             found[name] = component.describe(categories, f"model.components.{name}")
         except UserError as error:
             error.locate(project.loader.where)
-            raise UserError(*error.mistakes) from error
+            raise
     return {name: one for name, one in found.items() if one is not None}
 
 

@@ -161,10 +161,9 @@ def open_online_store(project: Project) -> OnlineStore:
 
 def _feature_tables(project: Project) -> Path:
     """Return the feature tables of the project's configuration, or the newest where there are none of it."""
-    from proml_kedro.artifacts import ArtifactStore
     from proml_kedro.workflow.recipes import feature_tables
 
-    found = ArtifactStore(project.data_dir).find(feature_tables(project.spec))
+    found = project.store().find(feature_tables(project.spec))
     return found.path if found else project.places.at("feature_tables").resolve()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from proml_kedro.commands.base import OVERRIDES, Command, overrides_argument
+from proml_kedro.commands.boundary import explain
 from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError, unknown
 
@@ -45,7 +47,12 @@ def _run(overrides: tuple[str, ...], params: dict[str, Any], **options: Any) -> 
     _check_selection(options)
     if overrides:
         params = {**params, OVERRIDES: [*params.get(OVERRIDES, []), *overrides]}
-    return kedro_run.callback(params=params, **options)  # type: ignore[misc]
+    try:
+        return kedro_run.callback(params=params, **options)  # type: ignore[misc]
+    except BaseException as error:
+        if recording := sys.modules.get("proml_kedro.workflow.recording"):  # otherwise no run has begun
+            recording.fail_last(explain(error) or error)
+        raise
 
 
 def _check_selection(options: dict[str, Any]) -> None:

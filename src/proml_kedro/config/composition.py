@@ -101,38 +101,21 @@ def _without_foreign_files(main: Any, folders: Folders) -> list[Override]:
 
 
 def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> tuple[DictConfig, list[Layer]]:
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from hydra.types import RunMode
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     from proml_kedro.config.hydra_errors import explain
+    from proml_kedro.config.hydra_files import compose_files
 
-    arguments = [_search_path(folders), *map(_as_argument, choices)]
     with _HYDRA:
         _restore_resolvers()
         try:
-            with hydra.initialize_config_dir(str(folders.own), version_base="1.3", job_name="config"):
-                config = hydra.compose("config", arguments, return_hydra_config=True)
-                loader = GlobalHydra.instance().config_loader()
-                defaults = loader.compute_defaults_list("config", arguments, RunMode.RUN).defaults
+            composed = compose_files(folders.own, folders.others, list(map(_as_argument, choices)))
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
             raise UserError(*mistakes, *explain(error, folders, choices)) from error
-    chosen = dict(config.hydra.runtime.choices)
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    _name(config, chosen)
-    return config, [layer for default in defaults if (layer := _layer(default, folders))]
-
-
-def _search_path(folders: Folders) -> str:
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    paths = [QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in folders.others]
-    return f"hydra.searchpath=[{','.join(paths)}]"
+    _name(composed.config, composed.choices)
+    return composed.config, [layer for default in composed.files if (layer := _layer(default, folders))]
 
 
 def _as_argument(choice: Override) -> str:

@@ -65,6 +65,13 @@ class HydraConfigLoader(AbstractConfigLoader):
         self._loaded: Configuration | None = None
 
     @property
+    def overrides(self) -> list[str]:
+        """The changes to the configuration as they were written, and those of other runtime parameters."""
+        written = self.runtime_params.get(OVERRIDES) or []
+        others = [f"{name}={value}" for name, value in self.runtime_params.items() if name != OVERRIDES]
+        return [*([written] if isinstance(written, str) else map(str, written)), *others]
+
+    @property
     def loaded(self) -> Configuration:
         """The composed and checked configuration; it is composed on first use.
 

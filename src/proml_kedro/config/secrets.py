@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.errors import Mistake, hide, masked
+from proml_kedro.errors import NAMED_SECRET, Mistake, hide, masked
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-_NAMED = re.compile(
-    r"\$\{\s*oc\.env\s*:\s*['\"]?(\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE)\w*)", re.I
-)
+_NAMED = re.compile(rf"\$\{{\s*oc\.env\s*:\s*['\"]?({NAMED_SECRET})", re.IGNORECASE)
 """An interpolation of a variable whose name says that it is a secret."""
 
 _OWN_MESSAGE = "online_store"

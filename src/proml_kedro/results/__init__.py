@@ -10,6 +10,8 @@ from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
 from proml_kedro.results.places import Places
+from proml_kedro.results.run_record import RunRecord
+from proml_kedro.results.scores import Scores
 from proml_kedro.results.tables import ColumnFacts, KeyFacts, KeyForm, TablesFacts
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "OnlineValues",
     "Places",
     "RankingFacts",
+    "RunRecord",
+    "Scores",
     "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",
@@ -39,4 +43,5 @@ __all__ = [
     "names",
     "places",
     "read_model",
+    "run_record",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.workflow import steps
+from proml_kedro.workflow.recording import Recording
 from proml_kedro.workflow.run import Run
 
 
@@ -61,7 +63,7 @@ SERVED = ("materialize", "package")
 """The pipelines behind it, after which a model can be served."""
 
 
-def make(run: Run, *results: str) -> dict[str, Artifact]:
+def make(run: Run, *results: str, recording: Recording | None = None) -> dict[str, Artifact]:
     """Make results, and whatever they are made from, without Kedro.
 
     Libraries are held to the hardware's threads from here on, in this process and its children.
@@ -69,6 +71,7 @@ def make(run: Run, *results: str) -> dict[str, Artifact]:
     Args:
         run: The run.
         results: Names of results, as in :data:`STEPS`.
+        recording: Record of the run, to which each step is added.
 
     Returns:
         All that was made or taken over, by name.
@@ -81,7 +84,10 @@ def make(run: Run, *results: str) -> dict[str, Artifact]:
     made: dict[str, Artifact] = {}
     for name in needed_for(results):
         step = STEPS[name]
-        made[name] = step.function(run, *(made[one] for one in step.inputs))
+        with recording.step(step.name) if recording else nullcontext():
+            made[name] = step.function(run, *(made[one] for one in step.inputs))
+        if recording:
+            recording.results[name] = made[name]
     return made
 
 

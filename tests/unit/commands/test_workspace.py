@@ -92,7 +92,10 @@ def test_a_data_folder_that_cannot_be_written_to_keeps_nobody_from_reading(proje
     assert len(source_of(project).load().market) == 8
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 5000], ids=["emptied", "no database"])
+@pytest.mark.parametrize(
+    "content",
+    [pytest.param(b"", id="emptied", marks=pytest.mark.slow), pytest.param(b"x" * 5000, id="no database")],
+)
 def test_a_damaged_index_is_made_anew(project, content):
     assert project.features("search", "price").exit_code == 0
     (file,) = (project.data / "features").glob("market-*.sqlite")

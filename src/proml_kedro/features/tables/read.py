@@ -217,7 +217,7 @@ class _Table:
             raise UserError(*mistakes, *dirty.cells(columns))
         source = typed(rows, columns)
         try:
-            self._write(_without_nan(source))
+            self._write(without_nan(source))
         except MachineError:
             raise
         except (EngineError, UserError) as error:
@@ -270,7 +270,7 @@ def _storable(relation: Relation) -> Relation:
     return relation.replace({name: f"CAST({quote(name)} AS BIGINT)" for name in large}, dict.fromkeys(large, "BIGINT"))
 
 
-def _without_nan(relation: Relation) -> Relation:
-    """Not-a-number is how other tools write a missing number."""
+def without_nan(relation: Relation) -> Relation:
+    """Return rows with null for not-a-number, which is how other tools write a missing number."""
     numbers = {name: type_ for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")}
     return relation.replace({name: f"nullif({quote(name)}, 'nan')" for name in numbers}, numbers)

@@ -18,10 +18,12 @@ CEILING = 100.0
 """Largest variance. Where an entity determines the label (separation) the likelihood has no maximum."""
 
 _LARGEST_STEP = 1.5  # largest change of the logarithm of a variance in one update: a factor of 4.5
-_LONGEST = 16.0  # largest factor by which a step is extrapolated
+_LONGEST = 16.0  # largest factor by which a step is extrapolated, until such steps have proved too short
+_LONGEST_EVER = 256.0
+_HARDLY_SHORTER = 0.9  # share of a plain step that the next one still has after an extrapolated one
 _LONGEST_EARLY, _EARLY = 3.0, 5  # the same in the first five updates, when coefficients are not yet near
 _START_VARIANCE = 0.2  # of a random effect before it is estimated
-_NEGLIGIBLE = 0.01  # the change of smaller variances is judged relative to this one
+_NEGLIGIBLE = 0.002  # the change of smaller variances is judged relative to this one
 
 
 class Covariance:
@@ -78,13 +80,14 @@ class Covariance:
             uncertainty: V, shape (d, d).
 
         Returns:
-            Largest change of an entry relative to the largest entry. After an extrapolated step it is at least the
-            change of that step: a plain step in the same direction is short, although convergence may be far.
+            Largest change of an entry, a variance relative to itself and a covariance to both deviations. A plain step
+            after an extrapolated one counts for as many as that one, and for no less than it: it is short, although
+            convergence may be far.
         """
         if not self._estimate:
             return 0.0
         self._updates += 1
-        before = self._change if self._last_length > 1.0 else 0.0
+        before, counts = (self._change, self._last_length) if self._last_length > 1.0 else (0.0, 1.0)
         old = self.value
         step = _on_spectrum(_rearranged(old, moment, uncertainty, self._diagonal), _log) - _on_spectrum(old, _log)
         size = np.abs(np.linalg.eigvalsh(step)).max()
@@ -93,8 +96,9 @@ class Covariance:
         self._last, self._last_length = step, length
         new = _on_spectrum(_on_spectrum(old, _log) + length * step, _bounded_exp)
         self.value = (new + new.T) / 2
-        self._change = float(np.abs(new - old).max() / max(np.abs(old).max(), _NEGLIGIBLE))
-        return max(self._change, before)
+        scale = np.sqrt(np.maximum(np.diag(old), _NEGLIGIBLE))
+        self._change = float((np.abs(new - old) / np.outer(scale, scale)).max())
+        return max(counts * self._change, before)
 
     def _lengthening(self, step: Array) -> float:
         """Compute the step-length factor by Aitken extrapolation of the last two plain steps.
@@ -105,12 +109,14 @@ class Covariance:
         if self._last_length > 1.0:
             if along < 0:  # the extrapolated step went too far
                 self._longest = max(1.0, self._longest / 2)
+            elif along > _HARDLY_SHORTER * float((self._last**2).sum()):  # it hardly came nearer
+                self._longest = min(2 * self._longest, _LONGEST_EVER)
             return 1.0
         size, last_size = float(np.linalg.norm(step)), float(np.linalg.norm(self._last))
         if along < 0.9 * size * last_size or size < 0.2 * last_size or last_size == 0:
             return 1.0
-        most = _LONGEST_EARLY if self._updates <= _EARLY else _LONGEST
-        longest = min(self._longest, most, max(1.0, _LARGEST_STEP / size))
+        most = _LONGEST_EARLY if self._updates <= _EARLY else self._longest
+        longest = min(most, max(1.0, _LARGEST_STEP / size))
         return min(1.0 / (1.0 - size / last_size), longest) if size < last_size else longest
 
 

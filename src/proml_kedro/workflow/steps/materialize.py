@@ -8,23 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.atomic import write_whole
 from proml_kedro.digests import fingerprint
 from proml_kedro.results import Consistency, OnlineValues, UnreadableError
-from proml_kedro.results.json_file import JsonFile
 from proml_kedro.results.names import examples_file
+from proml_kedro.workflow.filled import Filled, held_by, note_folder
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import feature_store_lock, registering
-
-if TYPE_CHECKING:
-    from proml_kedro.features.online.store import OnlineStore
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +32,7 @@ def materialize_features(run: Run, training_set: Artifact, feature_tables: Artif
     with feature_store_lock(run):
         if not run.store.reuse or not filling.is_done():
             filling.do(anew=not run.store.reuse)
-        held = _held(filling.online)
+        held = held_by(filling.online)
 
     def write(folder: Path) -> None:
         OnlineValues.of(held).write(folder)
@@ -75,26 +69,6 @@ def check_online_values(
         return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))
 
 
-def _held(online: OnlineStore) -> dict[str, tuple[str, str]]:
-    """Moment and digest of the history of each view that is complete."""
-    return {name: (one.until.isoformat(), one.history) for name, one in online.watermarks().items()}
-
-
-@dataclass(frozen=True)
-class _Filled(JsonFile):
-    """``materialized.json``: what the online store of a problem was last filled from, and what it held then.
-
-    Attributes:
-        made_from: Digest of what it was filled from.
-        held: As :func:`_held` returns it.
-    """
-
-    FILE = "materialized.json"
-
-    made_from: str
-    held: Mapping[str, tuple[str, str]]
-
-
 class _Filling:
     """Filling of a problem's online store with the values of a run.
 
@@ -113,7 +87,7 @@ class _Filling:
         self._run, self._training_set, self._feature_tables = run, training_set, feature_tables
         project = run.spec.problem.name
         self.online = open_store(store_place(run.spec.online_store, project, run.store.data_dir), project)
-        self._note = run.store.data_dir / "feature_store" / project  # one for all models: they share the store
+        self._note = note_folder(run.store.data_dir, project)
 
     def is_done(self) -> bool:
         """Tell whether the store holds what this run puts there, unchanged: every row is looked at."""
@@ -138,27 +112,26 @@ class _Filling:
             )
         for one in (self._training_set, self._feature_tables):
             run.store.verify(one)
-        (self._note / _Filled.FILE).unlink(missing_ok=True)
+        (self._note / Filled.FILE).unlink(missing_ok=True)
         newest = newest_moment(examples_file(self._training_set.path))
         with registering(run, self._feature_tables) as repository:
             views, tables = run.stored_views, self._feature_tables.path
             materialize_new(repository, tables, views, newest, run.spec.hardware, anew)
         others = {name: what for name, what in filled.held.items() if name not in run.stored_views} if filled else {}
         declared = {name: what for name, what in others.items() if name in run.spec.features.views}
-        made = _Filled(self._made_from(), {**_held(self.online), **declared})  # what others lose, they are to find
-        write_whole(self._note / _Filled.FILE, json.dumps(made.as_dict()))
+        made = Filled(self._made_from(), {**held_by(self.online), **declared})  # what others lose, they are to find
+        write_whole(self._note / Filled.FILE, json.dumps(made.as_dict()))
 
-    def _filled(self) -> _Filled | None:
+    def _filled(self) -> Filled | None:
         """Return what was noted when the store was filled last; None when nothing was, or the note is damaged."""
         try:
-            return _Filled.read(self._note)
+            return Filled.read(self._note)
         except UnreadableError:
             return None
 
-    def _lost(self, filled: _Filled) -> list[str]:
+    def _lost(self, filled: Filled) -> list[str]:
         """List the views of this run that the store should hold and does not, all and unchanged."""
-        held, views = _held(self.online), [one for one in self._run.stored_views if one in filled.held]
-        return [one for one in views if held.get(one) != filled.held[one] or not self.online.is_as_written(one)]
+        return filled.lost(self.online, self._run.stored_views)
 
     def _made_from(self) -> str:
         run = self._run

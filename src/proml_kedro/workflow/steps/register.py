@@ -46,6 +46,28 @@ def feature_store_lock(run: Run) -> Iterator[None]:
             lock.release()
 
 
+def is_registry_altered(run: Run) -> bool:
+    """Tell whether the registry is there, and is not what a run has written."""
+    registry = _registry(run)
+    return registry.exists() and not _written(registry).matches(_content(registry))
+
+
+def remove_registry(run: Run) -> None:
+    """Remove the registry: the next run of each problem registers its features anew."""
+    with feature_store_lock(run):
+        registry = _registry(run)
+        _written(registry).remove()
+        registry.unlink(missing_ok=True)
+
+
+def _written(registry: Path) -> Stamp:
+    return Stamp(registry.parent / "registry.written", place=registry)
+
+
+def _content(registry: Path) -> dict[str, str]:
+    return {"sha256": hashlib.sha256(registry.read_bytes()).hexdigest()}
+
+
 @contextmanager
 def registering(run: Run, feature_tables: Artifact) -> Iterator[Any]:
     """Open a repository of Feast in which the run's features are registered, and nobody else's change meanwhile.
@@ -91,7 +113,7 @@ class _Registered:
     def __init__(self, run: Run, feature_tables: Artifact) -> None:
         self._registry = _registry(run)
         folder = self._registry.parent
-        self._written = Stamp(folder / "registry.written", place=self._registry)
+        self._written = _written(self._registry)
         self._stamp = Stamp(folder / run.spec.problem.name / "registered", place=self._registry)
         self._inputs = {
             "features": run.spec.features,
@@ -103,7 +125,7 @@ class _Registered:
 
     def is_current(self) -> bool:
         """Tell whether this was registered last, and the registry is what a run has written."""
-        return self._stamp.matches(self._inputs) and self._written.matches(self._content())
+        return self._stamp.matches(self._inputs) and self._written.matches(_content(self._registry))
 
     def forget(self) -> None:
         """Forget it, before the registry is replaced."""
@@ -111,8 +133,5 @@ class _Registered:
 
     def write(self) -> None:
         """Note it."""
-        self._written.write(self._content())
+        self._written.write(_content(self._registry))
         self._stamp.write(self._inputs)
-
-    def _content(self) -> dict[str, str]:
-        return {"sha256": hashlib.sha256(self._registry.read_bytes()).hexdigest()}

@@ -99,7 +99,9 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, capl
     assert margin(again) == pytest.approx(margin(resumed), abs=1e-6)
 
 
-@pytest.mark.parametrize("damage", [b"", b"PK half a file"], ids=["empty", "half"])
+@pytest.mark.parametrize(
+    "damage", [pytest.param(b"", id="empty", marks=pytest.mark.slow), pytest.param(b"PK half a file", id="half")]
+)
 def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path, damage, caplog):
     context = replace(CONTEXT, checkpoints=tmp_path)
     fitted(config(), context=context)

@@ -26,13 +26,14 @@ EFFECTS = [{"entity": "member", "features": ["intercept", "job.pay"]}, {"entity"
 BOTH = [*EFFECTS, {"kind": "factors", "entity": ["member", "job"], "rank": 2}]
 
 
-def make_examples(rows=4000, members=80, jobs=30, seed=0, first=0, loss="logistic"):
-    """Members from ``first`` on; the truth is the same for every seed."""
+def make_examples(rows=4000, members=80, jobs=30, seed=0, first=0, loss="logistic", taste=0.0):
+    """Members from ``first`` on; the truth, with an interaction of size ``taste``, is the same for every seed."""
     truth, generator = np.random.default_rng(8), np.random.default_rng(seed)
     own, appeal = truth.normal(0, 0.7, 300), truth.normal(0, 0.5, 300)
     member, job = first + generator.integers(0, members, rows), generator.integers(0, jobs, rows)
     pay = generator.normal(size=rows).astype(np.float32)
-    label = draw(generator, loss, own[member] + appeal[job] + 0.3 * pay)
+    interaction = taste * own[(member + 150) % 300] * appeal[job + 150]
+    label = draw(generator, loss, own[member] + appeal[job] + 0.3 * pay + interaction)
     columns = {
         "member": np.array([f"m{one}" for one in member], object),
         "job": np.array([f"j{one}" for one in job], object),
@@ -58,7 +59,8 @@ def fitted(examples, loss="logistic", previous=None, **config):
 @cache
 def earlier_fit(loss, factors=False):
     """A model to go on from; no test changes it."""
-    return fitted(make_examples(loss=loss), loss, random_effects=BOTH if factors else EFFECTS)
+    examples = make_examples(loss=loss, taste=2.0 * factors)  # without an interaction factors would shrink to nothing
+    return fitted(examples, loss, random_effects=BOTH if factors else EFFECTS)
 
 
 def reloaded(component, folder):
@@ -95,7 +97,7 @@ def test_a_warm_start_of_factors_keeps_what_they_mean():
 @pytest.mark.parametrize("locked", [["fixed"], ["member"], ["fixed", "job"], ["member * job", "job"]])
 def test_what_is_locked_stays_as_it_was(loss, locked, tmp_path):
     earlier = reloaded(earlier_fit(loss, factors=True), tmp_path)
-    later = make_examples(seed=1, first=20, loss=loss)
+    later = make_examples(seed=1, first=20, loss=loss, taste=2.0)
     now = fitted(later, loss, earlier, random_effects=BOTH, locked=locked)
     old, new = earlier._model, now._model
     pairs = {
@@ -161,7 +163,7 @@ def _changed_entities(earlier, now):
 
 
 def test_an_update_without_changes_changes_nothing():
-    examples = make_examples()
+    examples = make_examples(taste=2.0)
     earlier = earlier_fit("logistic", factors=True)
     order = np.random.default_rng(3).permutation(len(examples))
     now = fitted(examples.take(order), previous=earlier, random_effects=BOTH, update="changed_entities")

@@ -154,7 +154,10 @@ def test_a_sweep_solves_each_entity(d, form, spread, tmp_path):
     np.testing.assert_allclose(sums, expected, atol=0.01, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("form", "spread"), [(LOGISTIC, SPREAD), (WEIGHTED, SPREAD), (LINEAR, 0.0), (POISSON, 0.5)])
+@pytest.mark.parametrize(
+    ("form", "spread"),
+    [(LOGISTIC, SPREAD), (WEIGHTED, SPREAD), pytest.param(LINEAR, 0.0, marks=pytest.mark.slow), (POISSON, 0.5)],
+)
 def test_one_step_is_newtons(form, spread, tmp_path):
     d = 3
     part, keys, numbers, encoder = packed(tmp_path, d, form)

@@ -66,6 +66,11 @@ class Priors:
             matrix[group.columns, group.columns] = np.kron(np.eye(group.levels), self.of_group(group))
         return matrix
 
+    def dense_blocks(self, design: Design) -> list[tuple[slice, Array]]:
+        """Return the same as :meth:`of_dense`: the columns of each run of equal blocks, and the block."""
+        numbers = [(slice(k, k + 1), self.penalty[k : k + 1, None]) for k in range(design.fixed)]
+        return [*numbers, *((one.columns, self.of_group(one)) for one in design.groups[: design.dense_groups])]
+
     def times(self, design: Design, x: Floats) -> Floats:
         """Multiply the precision of all but the eliminated effect by x; shape (width,)."""
         product = np.empty_like(x)

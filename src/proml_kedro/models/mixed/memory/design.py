@@ -12,8 +12,8 @@ from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.memory.interactions import Interaction
 from proml_kedro.models.mixed.memory.observations import DesignTerms, FactorsTerm, Observations, RandomEffectTerm
 
-_MOST_DENSE = 512  # columns: inverting the matrix then takes 30 ms
-_PAIRS_A_ROW = 300
+_MOST_DENSE = 2_048  # columns: the matrix has 32 MB, and inverting it takes half a second
+_MOST_PAIRS = 500_000_000  # pairs of columns in one row or one entity: a step takes about half a second
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def lay_out(observations: Observations, terms: DesignTerms) -> Design:
     z = np.where(chief.entities < 0, 0, chief.slopes.T).T[order].astype(np.float32)
     sparse = _sparse_matrix(terms, eliminated, order)
     fixed, rows = terms.numbers.shape[1], len(observations.label)
-    dense, dense_entries = _dense_part(terms.numbers.shape, sparse.groups, chief.levels)
+    dense, dense_entries = _dense_part(terms.numbers.shape, sparse.groups, np.diff(starts))
     weight, variance = observations.weight, observations.variance
     return Design(
         eliminated=eliminated,
@@ -182,22 +182,25 @@ def _smallest_first(terms: DesignTerms, eliminated: int) -> list[tuple[RandomEff
     return [*((RandomEffectTerm(one.codes, ones, one.levels), None) for one in terms.categories), *others]
 
 
-def _dense_part(shape: tuple[int, int], groups: Sequence[ColumnGroup], entities: int) -> tuple[int, int]:
-    """Count the leading columns for which a dense matrix pays, and the entries of a row in them.
+def _dense_part(shape: tuple[int, int], groups: Sequence[ColumnGroup], rows_of_entity: Array) -> tuple[int, int]:
+    """Count the leading columns for which a dense matrix can be afforded, and the entries of a row in them.
 
-    Building the matrix costs a multiplication for each pair of entries in a row, and for each pair of columns in an
-    entity.
+    What is computed from that matrix is exact, and of other columns it is not, so that the cost in itself decides.
+    Building the matrix costs a multiplication for each pair of entries in a row, and for each pair of columns that the
+    rows of one entity touch; inverting it costs the third power of the columns.
 
     Args:
         shape: Rows, and numeric fixed effects.
         groups: Groups of columns, the smallest first.
-        entities: Entities of the eliminated effect.
+        rows_of_entity: Number of rows of each entity of the eliminated effect.
     """
     rows, entries = shape
-    columns, budget = entries, _PAIRS_A_ROW * rows
+    columns, touched = entries, np.full(len(rows_of_entity), float(entries))
     for group in groups:
         wider = group.columns.stop
-        if wider > _MOST_DENSE or entities * wider**2 > budget:
+        touched += np.minimum(rows_of_entity, group.levels) * group.dimension
+        pairs = rows * (entries + group.dimension) ** 2 + float(touched @ touched)
+        if wider > _MOST_DENSE or pairs > _MOST_PAIRS:
             break
         columns, entries = wider, entries + group.dimension
     return columns, entries

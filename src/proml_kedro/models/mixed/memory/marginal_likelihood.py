@@ -52,11 +52,11 @@ def _dense_part(passes: Passes, step: NewtonStep) -> float:
     solved = np.diag(step.dense) > 0
     if not solved.any():
         return 0.0
-    curvature = np.linalg.inv(step.dense[np.ix_(solved, solved)])
-    count = int(np.count_nonzero(solved[: design.first_random]))
+    determinant = _log_determinant(step.dense[np.ix_(solved, solved)])  # of the inverse of the curvature
+    fixed = np.flatnonzero(solved[: design.first_random])
     if passes.loss == "linear":
-        return -_log_determinant(curvature) / 2 + count * math.log(2 * math.pi) / 2
-    return -_log_determinant(curvature[count:, count:]) / 2
+        return determinant / 2 + len(fixed) * math.log(2 * math.pi) / 2
+    return (determinant - _log_determinant(step.dense[np.ix_(fixed, fixed)])) / 2
 
 
 def _log_determinant(matrix: Array) -> float:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from proml_kedro.models.mixed.memory.coefficients import Priors
 from proml_kedro.models.mixed.memory.design import ColumnGroup, Design
+from proml_kedro.models.mixed.memory.inverse import given
+from proml_kedro.models.mixed.memory.inverse import inverse as inverse_of
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes
 
 _MOST_ITERATIONS = 200  # of conjugate gradients; with the preconditioner far fewer are needed
@@ -40,6 +42,7 @@ class SchurSolver:
         self._passes, self._at, self._inverse, self._priors = passes, at, inverse, priors
         design = self._design = passes.design
         self._curvature = passes.dense_information(at, inverse) + priors.of_dense(design)
+        self._covariance = inverse_of(self._curvature)
         self._shape = blocks.shape
         self.products = 0
         self.levels = _level_inverses(design, priors, blocks)
@@ -96,12 +99,8 @@ class SchurSolver:
         return self._passes.schur_product(self._at, self._inverse, v) + self._priors.times(self._design, v)
 
     def _hold(self, held: npt.NDArray[np.bool_]) -> None:
-        self._held, within = held, held[: self._design.dense]
-        curvature = self._curvature
-        if within.any():
-            curvature = np.where(within[:, None] | within, np.eye(len(within)), curvature)
-        self.dense = np.asarray(np.linalg.inv(curvature), np.float64)
-        self.dense[within, within] = 0.0  # a held column has no uncertainty
+        self._held = held  # a held column has no uncertainty
+        self.dense = given(self._curvature, self._covariance, held[: self._design.dense])
 
     def _precondition(self, x: Floats) -> Floats:
         return np.where(self._held, x, _precondition(self._design, self.dense, self.levels, x))

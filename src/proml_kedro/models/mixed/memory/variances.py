@@ -11,6 +11,7 @@ from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.memory.checkpoint import FitState
 from proml_kedro.models.mixed.memory.coefficients import Coefficients, Priors
 from proml_kedro.models.mixed.memory.design import Design
+from proml_kedro.models.mixed.memory.inverse import trace_of_product
 from proml_kedro.models.mixed.memory.laplace import SkewCorrection, second_moment
 from proml_kedro.models.mixed.memory.newton import NewtonStep
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes
@@ -82,8 +83,8 @@ def _free_rows(design: Design, step: NewtonStep, priors: Priors, uncertainties: 
     They are the rows minus the coefficients that the data determine, which are
     trace(H^-1 A'WA) = coefficients - trace(H^-1 precision).
     """
-    bound = np.trace(step.dense @ priors.of_dense(design)) if design.dense else 0.0
-    determined = np.count_nonzero(np.diag(step.dense)) - float(bound)  # a coefficient held at zero has no variance
+    bound = trace_of_product(step.dense, priors.dense_blocks(design))
+    determined = np.count_nonzero(np.diag(step.dense)) - bound  # a coefficient held at zero has no variance
     dense = {group.effect for group in design.groups[: design.dense_groups]}
     for group in design.groups[design.dense_groups :]:
         if group.effect is None:  # a category with too many levels for the dense part: taken as independent
