@@ -88,7 +88,8 @@ def remove_abandoned(folder: Path, below: bool = True) -> None:
     """
     for parent, folders, files in os.walk(folder):  # unlike glob it puts up with what others remove
         for name in (*folders, *files):
-            host, _, process = name.removeprefix(_WRITING).rpartition("-")[0].rpartition("-")
+            written = name.removeprefix(_WRITING).removesuffix("-wal").removesuffix("-shm")  # SQLite's logs
+            host, _, process = written.rpartition("-")[0].rpartition("-")
             if name.startswith(_WRITING) and host == socket.gethostname() and not is_running(process):
                 _remove(Path(parent, name))
             elif name.startswith(_LOCKED):

@@ -13,6 +13,7 @@ from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.features import make_group as make_features
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
+from proml_kedro.commands.predict import predict_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
 from proml_kedro.commands.store import make_group as make_store
@@ -55,6 +56,7 @@ def model() -> None:
 
 run = run_command()
 cli.add_command(run)
+cli.add_command(predict_command())
 cli.add_command(make_features())
 cli.add_command(make_runs())
 cli.add_command(make_store())

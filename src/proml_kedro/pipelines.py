@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Node, Pipeline
 
 from proml_kedro.workflow.plan import DEFAULT, PIPELINES, STEPS
+from proml_kedro.workflow.steps import score_table
 
 
 def create_pipelines() -> dict[str, Pipeline]:
@@ -13,6 +14,7 @@ def create_pipelines() -> dict[str, Pipeline]:
     return {
         **pipelines,
         "package": pipelines["bundle"] + pipelines["package"],
+        "score": Pipeline([Node(score_table, ["run"], None, name="score_table")]),
         "__default__": sum((pipelines[name] for name in DEFAULT), Pipeline([])),
     }
 

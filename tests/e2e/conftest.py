@@ -140,6 +140,12 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
+def new_shop() -> Callable[[Path], Shop]:
+    """Makes an untouched shop in a folder, for modules that keep one of their own."""
+    return make_shop
+
+
+@pytest.fixture(scope="session")
 def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop on which everything was run once; tests read it and add to it, but change nothing in it."""
     shop = make_shop(tmp_path_factory.mktemp("finished") / "shop")

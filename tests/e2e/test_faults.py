@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +105,53 @@ def test_faults_end_in_one_line_and_the_next_run_is_right(
         assert not list(data.rglob(".writing-*")) + list(data.rglob(".locked-*")), what
         shutil.rmtree(data)
     print(f"{len(operations)} file operations, {len(chosen)} faults: {dict(ends)}")  # noqa: T201
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A file system of its own in memory, made with a size in bytes, and made larger by the next call."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = False
+
+    def of_size(size: int) -> Path:
+        nonlocal mounted
+        options = f"{'remount,' * mounted}size={size}"
+        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if not mounted and done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        mounted = True
+        return place
+
+    yield of_size
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "count", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak, id="20 sizes")]
+)
+def test_a_full_disk_of_any_size(runs: Runs, tmp_path: Path, disk: Callable[[int], Path], count: int) -> None:
+    whole = runs(tmp_path / "whole")
+    assert whole["code"] == 0, whole["said"]
+    expected = results(tmp_path / "whole")
+    needed = sum(file.lstat().st_size for file in (tmp_path / "whole").rglob("*") if file.is_file())
+    ends: Counter[str] = Counter()
+    for number in range(count):
+        size = needed * (2 * number + 1) // (2 * count)
+        place = disk(size)
+        disturbed = runs(place / "data")
+        what = f"a disk of {size:,} of {needed:,} bytes"
+        ends[look_at(what, disturbed)] += 1
+        if disturbed["code"] == 0:
+            assert results(place / "data") == expected, what
+        disk(10 * needed)
+        after = runs(place / "data")
+        assert after["code"] == 0, f"{what}, then: {after['said']}"
+        assert results(place / "data") == expected, what
+        assert not list(place.rglob(".writing-*")) + list(place.rglob(".locked-*")), what
+        shutil.rmtree(place / "data")
+    assert ends["one line"] > 0
+    print(f"{count} sizes of a disk, {needed:,} bytes needed: {dict(ends)}")  # noqa: T201

@@ -605,3 +605,15 @@ def test_what_killed_runs_leave_outside_of_the_store_is_removed_too(tmp_path):
     (mine / gone).touch()
     run.prepare()
     assert [file for file in tmp_path.rglob(".*") if file.name != ".writing"] == [mine / gone], "nobody else's folder"
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_what_a_killed_process_has_left_of_a_database_is_removed(store, tmp_path, suffix):
+    """SQLite writes logs beside a database, of its name."""
+    gone, ours = (f".writing-{socket.gethostname()}-{one}-0123abcd{suffix}" for one in ("4194300.1", os.getpid()))
+    folder = tmp_path / "feature_store" / "shop"
+    folder.mkdir(parents=True)
+    for name in (gone, ours):
+        (folder / name).write_text("half")
+    store.remove_abandoned()
+    assert [one.name for one in folder.iterdir()] == [ours]

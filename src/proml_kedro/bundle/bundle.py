@@ -17,11 +17,13 @@ import yaml
 from proml_kedro.bundle.card import read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
+from proml_kedro.bundle.how_read import how_read
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs
 from proml_kedro.bundle.row_scorer import RowScorer
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
+from proml_kedro.results import TablesFacts
 from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
@@ -39,6 +41,7 @@ class BundleContent:
         training_set: The Parquet file of the training set; golden rows come from its test period.
         metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
         lineage: What the bundle was made from, as plain values.
+        tables: How the problem's tables were read, so that rows to be scored are read alike; None when not known.
     """
 
     graph: ModelGraph
@@ -46,6 +49,7 @@ class BundleContent:
     training_set: Path
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    tables: TablesFacts | None = None
 
 
 def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
@@ -62,7 +66,7 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
         IntegrityError: The saved model does not score as the fitted one does.
     """
     graph, config, training_set = content.graph, content.config, content.training_set
-    rows = _schema(graph, config, training_set)
+    rows = _schema(graph, config, training_set).model_copy(update=how_read(config, content.tables))
     manifest = Manifest(
         name=name,
         version=version,

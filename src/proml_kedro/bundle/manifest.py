@@ -66,6 +66,9 @@ class Schema(Spec):
         precision: Floating point type of the numbers that the model is given.
         neutral: Features that are known only once rows have been put in order, such as a position in a list, to the
             value that each row is given when rows are scored for their order. Bundles from before 0.2 name none.
+        read_as: SQL type that each used column of the examples' table was read as. Earlier bundles name none.
+        date_format: Format in which dates and moments were written there, where one was found.
+        plain_keys: Keys of text in which ``1.0`` is ``1``.
     """
 
     inputs: list[InputField]
@@ -74,6 +77,9 @@ class Schema(Spec):
     lead_time: Duration
     precision: Literal["float32", "float64"] = "float32"
     neutral: dict[str, bool | int | float | str] = {}
+    read_as: dict[str, str] = {}
+    date_format: dict[str, str] = {}
+    plain_keys: list[str] = []
 
 
 class Manifest(Spec):

@@ -6,6 +6,7 @@ __all__ = [
     "features",
     "model_describe",
     "model_effects",
+    "predict",
     "run",
     "runs",
     "store",

@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 from proml_kedro.errors import Mistake, UserError
 
 
-def parse_moment(text: str | None) -> datetime:
+def parse_moment(text: str | None, where: str = "option --at") -> datetime:
     """Read a moment. Without a time zone it is UTC; None means now.
+
+    Args:
+        text: The moment.
+        where: How the user named it, for messages.
 
     Raises:
         UserError: The text is not a moment.
@@ -20,7 +24,7 @@ def parse_moment(text: str | None) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         message = f"cannot read '{text}'; write it like 2013-12-31T20:00Z"
-        raise UserError(Mistake("", message, "option --at")) from error
+        raise UserError(Mistake("", message, where)) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -1,3 +1,3 @@
 """How good a model is, and how sure that is."""
 
-__all__ = ["compare", "groups", "metric", "predictions", "rankings", "report", "result", "rows"]
+__all__ = ["compare", "groups", "metric", "predictions", "rankings", "report", "result", "rows", "scores"]

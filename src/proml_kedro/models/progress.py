@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar while the block runs; the function it is given advances the bar by one step."""
+def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show a bar while the block runs; the function it is given advances it by a step (of ``total``, if known)."""
     if not sys.stderr.isatty():
         yield lambda: None
         return

@@ -11,6 +11,7 @@ from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
 from proml_kedro.results.places import Places
 from proml_kedro.results.run_record import RunRecord
+from proml_kedro.results.scores import Scores
 from proml_kedro.results.tables import ColumnFacts, KeyFacts, KeyForm, TablesFacts
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Places",
     "RankingFacts",
     "RunRecord",
+    "Scores",
     "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",

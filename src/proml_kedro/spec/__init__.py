@@ -39,6 +39,7 @@ __all__ = [
     "outputs",
     "problem",
     "run",
+    "scoring",
     "split",
     "table",
     "training_set",

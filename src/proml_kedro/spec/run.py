@@ -21,6 +21,7 @@ from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
+from proml_kedro.spec.scoring import ScoringSpec
 from proml_kedro.spec.serving import ServingSpec
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
@@ -52,6 +53,7 @@ class RunSpec(Spec):
             password of Redis is taken from ``PROML_REDIS_PASSWORD``.
         remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
+        scoring: What `kedro run --pipelines=score` scores.
     """
 
     config_version: int = Field(1, ge=1, le=1)
@@ -68,6 +70,7 @@ class RunSpec(Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
     serving: ServingSpec = ServingSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    scoring: ScoringSpec | None = None
 
 
 def check(run: RunSpec) -> list[Mistake]:

@@ -33,10 +33,22 @@ WEIGHT: Final = "weight"
 GROUP: Final = "group"
 """Which rows are alternatives to each other; only where the problem has groups."""
 
+SCORE: Final = "score"
+"""In files of scores: what the model predicts. No column of a training set."""
+BASELINE: Final = "baseline"
+"""In files of scores: what the baseline predicts. No column of a training set."""
+ORDER: Final = "order"
+"""In files of scores: what rows are put in order by, where a ranking is judged. No column of a training set."""
+ROW: Final = "row"
+"""In files of scores: place of the row in what was scored, from 0. No column of a training set."""
+
 FILE: Final = "training_set.parquet"
 
 MOMENTS: Final = (TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT)
 """Columns that say when and where to an example belongs, in the order of the file."""
+
+SCORED: Final = (SCORE, BASELINE, ORDER, ROW)
+"""Columns of files of scores; an entity cannot have such a name either."""
 
 RESERVED: Final = (EXAMPLE_ID, TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT, LABEL, WEIGHT, GROUP)
 """Columns that are neither entities nor features; an entity cannot have such a name."""

@@ -2,10 +2,11 @@
 
 :mod:`~proml_kedro.workflow.steps` computes and :mod:`~proml_kedro.workflow.plan` puts the steps in order.
 :mod:`~proml_kedro.workflow.recipes` says what each result is made from, :mod:`~proml_kedro.workflow.stored` finds
-those of earlier runs. :mod:`~proml_kedro.workflow.recording` keeps the record of a run.
+those of earlier runs. :mod:`~proml_kedro.workflow.recording` keeps the record of a
+run, :mod:`~proml_kedro.workflow.scoring` finds what fits a bundle.
 """
 
 from proml_kedro.workflow.plan import make
 from proml_kedro.workflow.run import Run
 
-__all__ = ["Run", "code", "filled", "make", "plan", "recipes", "recording", "steps", "stored"]
+__all__ = ["Run", "code", "filled", "make", "plan", "recipes", "recording", "scoring", "steps", "stored"]

@@ -255,7 +255,8 @@ def test_request_features_alone_need_no_store(shop: Shop, tmp_path: Path) -> Non
         ({"examples__timestamp": "seen"}, "examples.timestamp", "no column 'seen'. Did you mean 'seen_at'?"),
         ({"examples__timestamp": "amount"}, "examples.timestamp", "'amount' is DOUBLE, not a timestamp"),
         ({"examples__entities": ["user", "itm"]}, "examples.entities.1", "no column 'itm'. Did you mean 'item'?"),
-        ({"examples__entities": ["label"]}, "examples.entities.0", "'label' is a column of every training set"),
+        ({"examples__entities": ["label"]}, "examples.entities.0", "'label' is a column of training sets or scores"),
+        ({"examples__entities": ["Score"]}, "examples.entities.0", "'Score' is a column of training sets or scores"),
     ],
 )
 def test_mistakes(shop: Shop, tmp_path: Path, changes: dict[str, Any], key: str, message: str) -> None:

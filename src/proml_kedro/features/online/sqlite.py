@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -314,12 +314,17 @@ def _write_empty(file: Path) -> None:
     """Put an empty database of this format in the place of a file; whoever has that open goes on with the old one."""
     new = temporary_beside(file)
     try:
-        connection = sqlite3.connect(new)
-        connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
-        connection.executescript(f"{_TABLES} PRAGMA user_version = {_FORMAT};")
-        connection.close()
-        for suffix in ("-wal", "-shm"):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = wal")  # a service reads while a run writes
+            connection.executescript(f"{_TABLES} PRAGMA user_version = {_FORMAT};")
+        _unlink_beside(file)
         new.replace(file)
     finally:
         new.unlink(missing_ok=True)
+        _unlink_beside(new)
+
+
+def _unlink_beside(file: Path) -> None:
+    """Remove the logs that SQLite has left beside a database; on a full disk it leaves them."""
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)

@@ -1,3 +1,16 @@
 """Source tables: files, queries and generated data, read into Parquet with derived columns."""
 
-__all__ = ["csv", "declared", "files", "given", "keys", "read", "readers", "stored"]
+__all__ = [
+    "choose_reader",
+    "columns",
+    "csv",
+    "declared",
+    "dirty",
+    "files",
+    "given",
+    "keys",
+    "read",
+    "readers",
+    "stored",
+    "text",
+]

@@ -217,7 +217,7 @@ class _Table:
             raise UserError(*mistakes, *dirty.cells(columns))
         source = typed(rows, columns)
         try:
-            self._write(_without_nan(source))
+            self._write(without_nan(source))
         except MachineError:
             raise
         except (EngineError, UserError) as error:
@@ -269,8 +269,8 @@ def _storable(relation: Relation) -> Relation:
     return relation.select(f"* REPLACE ({changes})") if changes else relation
 
 
-def _without_nan(relation: Relation) -> Relation:
-    """Not-a-number is how other tools write a missing number."""
+def without_nan(relation: Relation) -> Relation:
+    """Return rows with null for not-a-number, which is how other tools write a missing number."""
     numbers = [quote(name) for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")]
     changes = ", ".join(f"nullif({name}, 'nan') AS {name}" for name in numbers)
     return relation.select(f"* REPLACE ({changes})") if changes else relation

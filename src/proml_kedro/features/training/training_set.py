@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proml_kedro.engine.duckdb import cast, quote
+from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.session import connect
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
@@ -18,10 +18,11 @@ from proml_kedro.features.training.examples import check_examples, examples_sql
 from proml_kedro.features.training.facts import Facts, read_facts
 from proml_kedro.features.training.join import FeatureHistory, PointInTimeJoin
 from proml_kedro.features.training.requested import blaming, request_features
+from proml_kedro.features.training.values import values_sql
 from proml_kedro.results import TrainingSetFacts
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
-from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
+from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, EXAMPLE_ID, FILE, TrainingSetSchema
@@ -105,21 +106,7 @@ def _join(history: FeatureHistory | None, query: str, joined: list[str], hardwar
 
 def _columns(schema: TrainingSetSchema, features: FeaturesSpec) -> dict[str, str]:
     """Name → SQL of the training set's columns, from those that the join results in."""
-    result = {name: quote(name) for name in schema.columns}
-    zeros = {name: zero_when_empty(view) for name, view in features.views.items()}
-    for name, dtype in schema.features.items():
-        ref = FeatureRef.parse(name)
-        value = quote(ref.column)
-        if ref.feature in zeros[ref.view]:
-            value = _without_history(features.views[ref.view], value)
-        result[name] = cast(value, dtype)
-    return result
-
-
-def _without_history(view: FeatureViewSpec, value: str) -> str:
-    """Counts and sums of keys that nothing has ever happened to are 0; those of unknown (null) keys stay null."""
-    known = " AND ".join(f"{quote(key)} IS NOT NULL" for key in view.key)
-    return f"CASE WHEN {known} THEN coalesce({value}, 0) END"
+    return {name: quote(name) for name in schema.columns} | values_sql(schema.features, features)
 
 
 def _check_rows(rows: int, facts: Facts, target: Path, hardware: HardwareSpec) -> None:

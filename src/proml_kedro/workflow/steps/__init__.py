@@ -8,6 +8,7 @@ from proml_kedro.workflow.steps.features import build_training_set, compute_feat
 from proml_kedro.workflow.steps.materialize import check_online_values, materialize_features
 from proml_kedro.workflow.steps.monitor import check_drift
 from proml_kedro.workflow.steps.package import build_bento, write_bundle
+from proml_kedro.workflow.steps.score import score_table
 from proml_kedro.workflow.steps.train import train_baseline, train_model
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ingest_tables",
     "materialize_features",
     "register",
+    "score_table",
     "train_baseline",
     "train_model",
     "write_bundle",

@@ -9,8 +9,19 @@ from proml_kedro.artifacts import Artifact
 from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.evaluation import EvaluationSpec
-from proml_kedro.spec.split import TEST
-from proml_kedro.spec.training_set import DAY, LABEL
+from proml_kedro.spec.split import TEST, VALIDATION, SplitName
+from proml_kedro.spec.training_set import (
+    BASELINE,
+    DAY,
+    EXAMPLE_ID,
+    GROUP,
+    LABEL,
+    ORDER,
+    SCORE,
+    SPLIT,
+    TIMESTAMP,
+    WEIGHT,
+)
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
@@ -25,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, trained_baseline: Artifact) -> Artifact:
-    """Score the test period with both models and write metrics, comparison, plots and a report."""
+    """Score validation and test with both models; write the scores, and metrics, plots and a report of the test."""
     trained = {"trained_model": trained_model, "trained_baseline": trained_baseline}
     return run.store.build(
         recipes.evaluation(run.spec),
@@ -39,22 +50,43 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     from proml_kedro.evaluation.compare import evaluate
     from proml_kedro.evaluation.report import Insight, write_report
     from proml_kedro.evaluation.rows import Grouping, ScoredRows
+    from proml_kedro.evaluation.scores import write_scores
     from proml_kedro.models.columns import in_split, read_codes
 
     spec, evaluation = run.spec, _for_problem(run)
-    graph, candidate = _score(run, rows, spec.model, trained_model)
+    candidate = _Model(run, rows, spec.model, trained_model)
+    baseline = _Model(run, rows, evaluation.baseline, trained_baseline) if evaluation.baseline else None
     facts, ranking = _facts(run, rows), evaluation.ranking_for(spec.problem)
     scored = ScoredRows(
         label=facts[LABEL],
-        candidate=candidate,
-        baseline=_score(run, rows, evaluation.baseline, trained_baseline)[1] if evaluation.baseline else None,
+        candidate=candidate.scores(TEST),
+        baseline=baseline.scores(TEST) if baseline else None,
         task=spec.problem.label.task,
         clusters=facts.get(evaluation.compare.cluster_by),
         days=facts.get(DAY),
         grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
-    write_report(folder, result, scored, Insight(graph.importance(), graph.report(folder)))
+    write_report(folder, result, scored, Insight(candidate.graph.importance(), candidate.graph.report(folder)))
+    validation = candidate.scores(VALIDATION), baseline.scores(VALIDATION) if baseline else None
+    scores = {VALIDATION: _as_columns(*validation), TEST: _as_columns(scored.candidate, scored.baseline)}
+    write_scores(folder, rows, _kept_columns(run), scores)
+
+
+def _kept_columns(run: Run) -> list[str]:
+    """Columns of the training set that go with the scores."""
+    examples = run.spec.problem.examples
+    moment = [TIMESTAMP] if examples.timestamp else []
+    weight = [WEIGHT] if examples.weight is not None else []
+    group = [GROUP] if examples.group is not None else []
+    return [EXAMPLE_ID, *examples.entities, *moment, SPLIT, LABEL, *weight, *group]
+
+
+def _as_columns(candidate: ModelScores, baseline: ModelScores | None) -> dict[str, npt.NDArray[np.float64]]:
+    columns = {SCORE: candidate.scores}
+    if baseline:
+        columns[BASELINE] = baseline.scores
+    return columns if candidate.order is None else {**columns, ORDER: candidate.order}
 
 
 def _for_problem(run: Run) -> EvaluationSpec:
@@ -63,18 +95,41 @@ def _for_problem(run: Run) -> EvaluationSpec:
     return evaluation.model_copy(update={"compare": evaluation.compare.model_copy(update={"cluster_by": cluster})})
 
 
-def _score(run: Run, rows: Path, model: ModelSpec, trained: Artifact) -> tuple[ModelGraph, ModelScores]:
-    """Load a model and score the test rows."""
-    from proml_kedro.evaluation.rows import ModelScores
-    from proml_kedro.models.columns import in_split, read_columns
-    from proml_kedro.models.graph import ModelGraph
+class _Model:
+    """Fitted model that scores the splits of a training set.
 
-    problem = run.spec.problem
-    graph = ModelGraph.load(model, run.input_types, trained.path, problem.label.task)
-    columns = read_columns(rows, graph.inputs, in_split(TEST), run.spec.hardware.precision)
-    ranked = run.spec.evaluation.ranking_for(problem) is not None
-    scores = graph.score(columns)
-    return graph, ModelScores(model.name, scores, _order(run, rows, graph, scores) if ranked else None)
+    Args:
+        run: The run.
+        rows: The Parquet file of the training set.
+        spec: What was fitted.
+        trained: Its weights.
+    """
+
+    def __init__(self, run: Run, rows: Path, spec: ModelSpec, trained: Artifact) -> None:
+        from proml_kedro.models.graph import ModelGraph
+
+        self._run, self._rows, self._name = run, rows, spec.name
+        self.graph: ModelGraph = ModelGraph.load(spec, run.input_types, trained.path, run.spec.problem.label.task)
+
+    def scores(self, split: SplitName) -> ModelScores:
+        """Score the rows of a split, in their order; few of them are in memory at a time."""
+        from proml_kedro.evaluation.rows import ModelScores
+        from proml_kedro.models.columns import ParquetRows
+
+        spec = self._run.spec
+        scores = self.graph.score_rows(ParquetRows(self._rows, split, spec.hardware.precision))
+        ranked = spec.evaluation.ranking_for(spec.problem) is not None
+        return ModelScores(self._name, scores, self._order(split, scores) if ranked else None)
+
+    def _order(self, split: SplitName, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
+        from proml_kedro.bundle.row_scorer import RowScorer
+        from proml_kedro.models.columns import in_split, read_columns
+
+        scorer = RowScorer(self.graph, self._run.spec.features, self._run.spec.hardware.precision)
+        if not scorer.neutral:
+            return scores
+        return scorer.order_scores(read_columns(self._rows, scorer.inputs, in_split(split), "float64"))
 
 
 def _facts(run: Run, rows: Path) -> Columns:
@@ -87,14 +142,3 @@ def _facts(run: Run, rows: Path) -> Columns:
     names = dict.fromkeys([LABEL, *days, *([cluster] if cluster != "row" else [])])
     inputs = [Input(name, "float" if name == LABEL else "str") for name in names]
     return read_columns(rows, inputs, in_split(TEST), "float64")
-
-
-def _order(run: Run, rows: Path, graph: ModelGraph, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores as they would be before anything was put in order: neutral features are the same for all rows."""
-    from proml_kedro.bundle.row_scorer import RowScorer
-    from proml_kedro.models.columns import in_split, read_columns
-
-    scorer = RowScorer(graph, run.spec.features, run.spec.hardware.precision)
-    if not scorer.neutral:
-        return scores
-    return scorer.order_scores(read_columns(rows, scorer.inputs, in_split(TEST), "float64"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.results import Metrics
+from proml_kedro.results import Metrics, TablesFacts
 from proml_kedro.results.names import examples_file
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import model_code
@@ -25,9 +25,10 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
             folder,
             BundleContent(
                 graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
-                config=run.spec.model_dump(mode="json"),
+                config=run.spec.model_dump(mode="json", exclude={"scoring"}),
                 training_set=examples_file(training_set.path),
                 metrics=Metrics.read(evaluation.path).as_dict(),
+                tables=_how_read(run, training_set),
                 lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
             ),
             name=f"{problem.name}-{model.name}",
@@ -41,6 +42,12 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
         write,
         code=("bundle", *model_code(model)),
     )
+
+
+def _how_read(run: Run, training_set: Artifact) -> TablesFacts | None:
+    """How the tables were read that a training set was made from; None where that is gone."""
+    tables = run.store.made_of(training_set).get("tables")
+    return TablesFacts.read(tables.path) if tables and run.store.holds(tables) else None
 
 
 def build_bento(run: Run, bundle: Artifact) -> Artifact:
