@@ -247,16 +247,18 @@ class _Table:
 
     def _write(self, rows: Relation) -> None:
         session = self.tables.session
-        # Expressions are checked on an empty copy, so that a file's types are worked out only once.
-        session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
-        no_rows = session.relation("__empty")
-        self._derived.check(no_rows)
+        no_rows = rows
+        if self.table.columns:
+            # Expressions are checked on an empty copy, so that a file's types are worked out only once.
+            session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
+            no_rows = session.relation("__empty")
+            self._derived.check(no_rows)
         written = self._derived.add(rows)
         if self.examples is not None:
             check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
             if self.examples.timestamp is not None:
                 moment = quote(self.examples.timestamp)
-                written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
+                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"})
         written = _storable(written)
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
@@ -266,13 +268,11 @@ class _Table:
 
 def _storable(relation: Relation) -> Relation:
     """Whole numbers beyond 64 bits, as sums are in DuckDB, in 64 bits: Parquet would have them rounded."""
-    large = [quote(name) for name, type_ in relation.schema.items() if type_ in ("HUGEINT", "UHUGEINT")]
-    changes = ", ".join(f"CAST({name} AS BIGINT) AS {name}" for name in large)
-    return relation.select(f"* REPLACE ({changes})") if changes else relation
+    large = [name for name, type_ in relation.schema.items() if type_ in ("HUGEINT", "UHUGEINT")]
+    return relation.replace({name: f"CAST({quote(name)} AS BIGINT)" for name in large}, dict.fromkeys(large, "BIGINT"))
 
 
 def without_nan(relation: Relation) -> Relation:
     """Return rows with null for not-a-number, which is how other tools write a missing number."""
-    numbers = [quote(name) for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")]
-    changes = ", ".join(f"nullif({name}, 'nan') AS {name}" for name in numbers)
-    return relation.select(f"* REPLACE ({changes})") if changes else relation
+    numbers = {name: type_ for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")}
+    return relation.replace({name: f"nullif({quote(name)}, 'nan')" for name in numbers}, numbers)
