@@ -1,12 +1,18 @@
 """What reading a source table costs, against DuckDB's own reader of the same file with the same types.
 
-    python benchmarks/tables.py                 # 10 million rows, 10 columns
-    python benchmarks/tables.py --rows 1e6
+Last, what many columns cost.
+
+    python benchmarks/tables.py                                # 10 million rows of 10 columns; 10,000 columns
+    python benchmarks/tables.py --rows 1e6 --columns 2000
 
 Both write Parquet. ``csv_ratio`` is CPU seconds of reading a CSV file whose types are all declared, checked cell by
 cell and with the warnings of a check, over those of DuckDB's ``read_csv`` with the same types, which checks less;
 ``guessed_ratio`` is the same with no type declared, over ``read_csv`` that guesses by the whole file;
-``parquet_ratio`` is that of a Parquet file. Each is the least of three rounds, taken in turns.
+``parquet_ratio`` is that of a Parquet file. Each is the median of three rounds, taken in turns.
+
+``wide_cpu`` is the features pipeline over a table of many columns, imports included, ``training_cpu`` and ``wide_gb``
+CPU seconds and peak memory of a training set of 1,000 features: see wide.py. ``predict_ratio`` is null: nothing
+measures it here yet.
 
 Prints a table, and last one line of JSON.
 """
@@ -19,12 +25,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import duckdb
 
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.spec import FeaturesSpec, HardwareSpec, ProblemSpec
+from wide import many_views, wide_table
 
 HARDWARE = HardwareSpec(threads=2, memory="1GB")
 TYPES = {
@@ -78,22 +86,34 @@ def plain(folder: Path, rows: str) -> None:
         connection.execute(f"COPY (FROM {rows}) TO '{folder / 'plain.parquet'}' (FORMAT parquet, COMPRESSION zstd)")
 
 
-def least(*runs: Callable[[], None]) -> list[float]:
-    """CPU seconds of each, the least of three rounds."""
-    seconds = [float("inf")] * len(runs)
+def medians(*runs: Callable[[], None]) -> list[float]:
+    """CPU seconds of each, the median of three rounds."""
+    seconds: list[list[float]] = [[] for _ in runs]
     for _ in range(3):
-        for place, run in enumerate(runs):
+        for one, run in zip(seconds, runs, strict=True):
             start = time.process_time()
             run()
-            seconds[place] = min(seconds[place], time.process_time() - start)
-    return seconds
+            one.append(time.process_time() - start)
+    return [median(one) for one in seconds]
+
+
+def many_columns(columns: int) -> dict[str, float]:
+    """Figures of wide tables."""
+    figures: dict[str, float] = {"wide_columns": columns}
+    with tempfile.TemporaryDirectory() as folder:
+        figures["wide_cpu"] = round(wide_table(Path(folder), columns), 1)
+    with tempfile.TemporaryDirectory() as folder:
+        many = many_views(Path(folder))
+    return figures | {"training_cpu": round(many["cpu"], 2), "wide_gb": round(many["gb"], 2)}
 
 
 def main() -> None:
     """Write the files, read them, print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=float, default=1e7)
-    rows = int(parser.parse_args().rows)
+    parser.add_argument("--columns", type=int, default=10_000)
+    arguments = parser.parse_args()
+    rows = int(arguments.rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with duckdb.connect() as connection:
@@ -104,7 +124,7 @@ def main() -> None:
         columns = ", ".join(f"'{column}': '{type_}'" for column, type_ in TYPES.items())
         csv = f"read_csv('{folder / 'ev.csv'}', header = true, auto_detect = false, columns = {{{columns}}})"
         guessed = f"read_csv('{folder / 'ev.csv'}', header = true, sample_size = -1)"
-        seconds = least(
+        seconds = medians(
             lambda: ours(folder, source="ev.csv", types=TYPES),
             lambda: plain(folder, csv),
             lambda: ours(folder, source="ev.csv"),
@@ -112,12 +132,15 @@ def main() -> None:
             lambda: ours(folder, source="ev.parquet"),
             lambda: plain(folder, f"'{folder / 'ev.parquet'}'"),
         )
-    figures: dict[str, float] = {"rows": rows}
+    figures: dict[str, float | None] = {"rows": rows}
     for place, what in enumerate(("csv", "guessed", "parquet")):
         own, other = seconds[2 * place : 2 * place + 2]
         print(f"{what:<8} {own:7.2f} CPU-s, DuckDB alone {other:7.2f}")
         figures |= {f"{what}_seconds": round(own, 2), f"{what}_ratio": round(own / other, 2)}
-    print(json.dumps(figures))
+    figures |= many_columns(arguments.columns)
+    print(f"{arguments.columns:,} columns {figures['wide_cpu']} CPU-s, 1,000 features {figures['training_cpu']} CPU-s")
+    print("predict_ratio is null: nothing here measures it yet")
+    print(json.dumps({**figures, "predict_ratio": None}))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
 FIGURES, SOAK, PAGE = FOLDER / "figures.json", FOLDER / "soak.json", FOLDER / "README.md"
 SHORT = {
-    "tables": ["--rows", "1e6"],
+    "tables": ["--rows", "1e6", "--columns", "2000"],
+    "wide": ["--columns", "2000"],
     "mixed": ["--rounds", "1"],
     "mixed_streamed": ["--rows", "1e6"],
     "deep": ["input", "one_row"],

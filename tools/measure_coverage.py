@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "data/coverage"
-EVERYTHING = ["-m", "not soak", "-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]
+EVERYTHING = ["-m", "not soak", "-n", "logical", "--maxprocesses", "4"]
 
 
 def coverage(*arguments: str) -> int:

@@ -193,7 +193,7 @@ class Project:
         inputs = {}
         for name in self.folders.options("model"):
             try:
-                values, _, _ = resolve(self._compose(f"model={name}").config)
+                values, _, _ = resolve(self._compose(f"model={name}").config, ["model"])
             except UserError:  # another problem's model need not fit this one
                 continue
             components = (values.get("model") or {}).get("components") or {}

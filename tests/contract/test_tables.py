@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 import pytest
 
+from postgresql_server import postgresql_server
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.extensions import aggregates, splits, table_readers
@@ -40,9 +41,15 @@ def test_variants_of_aggregates(config: dict[str, Any]) -> None:
     check_aggregate(config, seeds=(3,))
 
 
-@pytest.mark.parametrize("name", table_readers.names())
+@pytest.mark.parametrize("name", [one for one in table_readers.names() if one != "postgresql"])
 def test_table_readers(name: str, tmp_path: Path) -> None:
     check_table_reader(name, tmp_path)
+
+
+def test_the_reader_that_needs_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgresql_server() as url:
+        monkeypatch.setenv("PROML_KEDRO_TEST_POSTGRESQL", url)
+        check_table_reader("postgresql", tmp_path)
 
 
 @pytest.mark.parametrize("name", splits.names())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
@@ -189,3 +190,35 @@ def test_freeing_over_and_over_during_a_command(shop: Any, alone: Any) -> None:
     made = finish(walk(free_all))
     assert contents(made) == alone(OURS)[0]
     assert made["training_set"].path == (shop.data / "shop" / "xgboost" / "training_set").resolve()
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(2, marks=pytest.mark.slow), pytest.param(30, marks=pytest.mark.soak, id="30 rounds")]
+)
+def test_random_runs_with_their_steps_in_any_order(shop: Any, alone: Any, tmp_path: Path, rounds: int) -> None:
+    """Two or three runs of random configurations over one folder, and now and then what nobody needs is freed."""
+    order, freed, steps = random.Random(rounds), 0, 0
+    choices = [OURS, *OTHERS.values()]
+    for number in range(rounds):
+        data = tmp_path / f"data_{number}"
+        chosen = [order.choice(choices) for _ in range(order.choice([2, 2, 3]))]
+        waiting = {
+            place: walk(open_project(shop.folder, f"data_dir={data}", *overrides))
+            for place, overrides in enumerate(chosen)
+        }
+        made: dict[int, dict[str, Artifact]] = {}
+        while waiting:
+            place = order.choice(list(waiting))
+            try:
+                made[place], steps = next(waiting[place]), steps + 1
+            except StopIteration:
+                del waiting[place]
+            if order.random() < 0.2:
+                freed += len(free(open_project(shop.folder, f"data_dir={data}").as_run(), ()))
+        for place, overrides in enumerate(chosen):
+            kept = {name: one for name, one in made[place].items() if one.path.is_dir()}
+            expected = alone(overrides)[0]
+            assert contents(kept) == {key: expected[key] for key in expected if key.partition("/")[0] in kept}, chosen
+            if "consistency" in kept:  # what an ended run has made may have been freed
+                assert Consistency.read(kept["consistency"].path).mismatches == 0, chosen
+    print(f"{rounds} rounds, {steps} steps, {freed} results freed meanwhile")  # noqa: T201

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake
@@ -12,15 +12,23 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def resolve(config: DictConfig) -> tuple[dict[str, Any], list[Mistake], list[Mistake]]:
+def resolve(
+    config: DictConfig, keys: Iterable[str] | None = None
+) -> tuple[dict[str, Any], list[Mistake], list[Mistake]]:
     """Convert the configuration to plain dictionaries, lists and values.
+
+    Args:
+        config: What was composed.
+        keys: Keys at the top to convert; None for all.
 
     Returns:
         The values, None in place of those that cannot be resolved; a mistake for each of these; and apart from them
         the mistakes that may only be consequences, where an interpolation leads to another one that fails.
     """
     walk = _Walk(config)
-    values = {name: walk.value(config, name, name) for name in map(str, config)}
+    values = {
+        name: walk.value(config, name, name) for name in map(str, config if keys is None else keys) if name in config
+    }
     return values, walk.mistakes, walk.consequences
 
 

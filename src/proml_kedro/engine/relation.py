@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,10 +60,12 @@ class Relation:
     Attributes:
         sql: The same text.
         engine: What can read it.
+        known: Its schema where that need not be asked for.
     """
 
     sql: str
     engine: Engine = field(repr=False, compare=False)
+    known: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return self.sql
@@ -71,7 +73,7 @@ class Relation:
     @cached_property
     def schema(self) -> dict[str, str]:
         """Names and SQL types of the columns. No row is read."""
-        return self.engine.columns(f"SELECT * FROM {self.sql}")
+        return dict(self.known) if self.known is not None else self.engine.columns(f"SELECT * FROM {self.sql}")
 
     @cached_property
     def _plain(self) -> dict[str, str]:
@@ -95,6 +97,26 @@ class Relation:
         """
         condition = f" WHERE {where}" if where else ""
         return Relation(f"(SELECT {columns} FROM {self.sql}{condition})", self.engine)
+
+    def replace(self, values: Mapping[str, str], types: Mapping[str, str] | None = None) -> Relation:
+        """Return a relation in which columns have other values.
+
+        Columns are listed one by one: the engine's ``* REPLACE`` takes time with the square of their number.
+
+        Args:
+            values: Column, whose case does not matter → its value, in SQL.
+            types: SQL types of these values; asked for when left out.
+        """
+        if not values:
+            return self
+        if types is None:
+            changed = ", ".join(f"{value} AS {quote(name)}" for name, value in values.items())
+            types = self.engine.columns(f"SELECT {changed} FROM {self.sql}")
+        new = {name.lower(): (value, types[name]) for name, value in values.items()}
+        columns = {name: new.get(name.lower(), (quote(name), type_)) for name, type_ in self.schema.items()}
+        listed = ", ".join(f"{value} AS {quote(name)}" for name, (value, _) in columns.items())
+        known = {name: type_ for name, (_, type_) in columns.items()}
+        return Relation(f"(SELECT {listed} FROM {self.sql})", self.engine, known)
 
     def check_whole(self, expression: str, type_: str, key: str) -> Mistake | None:
         """Return what is wrong where an expression that is to be whole numbers has other values. All rows are read.

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 Row = tuple[Any, ...]
 
+_LONG = 100_000
+"""Characters of a query from which on the engine does without :data:`_QUADRATIC`."""
+_QUADRATIC = ("common_subexpressions", "statistics_propagation")
+"""Optimizers that take time with the square of the number of expressions: of 10,000 columns half a minute."""
+
 
 @contextmanager
 def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[Session]:
@@ -59,10 +64,32 @@ class Session:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._disabled: tuple[str, ...] = ()
+
+    def disable(self, optimizer: str) -> None:
+        """Have the engine do without one of its optimizers from now on."""
+        self._disabled = tuple(dict.fromkeys((*self._disabled, optimizer)))
+        self._set_disabled(self._disabled)
+
+    def _set_disabled(self, optimizers: Sequence[str]) -> None:
+        self._connection.execute(f"SET disabled_optimizers = {literal(','.join(optimizers))}")
+
+    @contextmanager
+    def _planning(self, query: str) -> Iterator[None]:
+        """Plan a long query in time that grows with its length, and translate errors."""
+        with _translated():
+            if len(query) < _LONG:
+                yield
+                return
+            self._set_disabled((*self._disabled, *_QUADRATIC))
+            try:
+                yield
+            finally:
+                self._set_disabled(self._disabled)
 
     def run(self, query: str) -> None:
         """Run a statement that has no result."""
-        with _translated():
+        with self._planning(query):
             self._connection.execute(query)
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[Row]:
@@ -72,7 +99,7 @@ class Session:
             query: The query.
             parameters: Values of its question marks.
         """
-        with _translated():
+        with self._planning(query):
             result: list[Row] = self._connection.execute(query, list(parameters) or None).fetchall()
         return result
 
@@ -82,14 +109,14 @@ class Session:
 
     def records(self, query: str) -> list[dict[str, Any]]:
         """Run a query and return its rows as dicts by column."""
-        with _translated():
+        with self._planning(query):
             result = self._connection.execute(query)
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def arrow(self, query: str) -> pa.Table:
         """Run a query and return its result as an Arrow table."""
-        with _translated():
+        with self._planning(query):
             return self._connection.sql(query).to_arrow_table()
 
     def batches(self, query: str, size: int) -> Iterator[pa.RecordBatch]:
@@ -99,8 +126,10 @@ class Session:
             query: The query.
             size: Rows of a batch, at most.
         """
+        with self._planning(query):
+            reader = self._connection.sql(query).to_arrow_reader(size)
         with _translated():
-            yield from self._connection.sql(query).to_arrow_reader(size)
+            yield from reader
 
     def write_parquet(self, query: str, file: Path) -> int:
         """Run a query, write its result to a Parquet file and return the number of rows."""

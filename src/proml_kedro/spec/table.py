@@ -16,8 +16,9 @@ class TableSpec(Spec):
 
     Attributes:
         source: A CSV file (also ``.gz``, ``.zst`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files,
-            relative to the folder that holds ``conf``; ``package:NAME/PATH`` for a file inside an installed package; or
-            ``generated:NAME`` for a table of the problem's generator.
+            relative to the folder that holds ``conf``; a SQLite file or a URL of PostgreSQL, both with ``table``;
+            ``package:NAME/PATH`` for a file inside an installed package; or ``generated:NAME`` for a table of the
+            problem's generator.
         reader: How to read the source, which may have keys of its own. It is found by the end of the file's name when
             left out.
         query: SQL over other tables of the problem, by their names, in place of ``source``.

@@ -11,6 +11,7 @@ __all__ = [
     "keys",
     "read",
     "readers",
+    "statistics",
     "stored",
     "text",
 ]

@@ -228,5 +228,5 @@ def _is_format(rows: Relation, format_: str) -> bool:
 def typed(rows: Relation, columns: Mapping[str, Column]) -> Relation:
     """Return a source with its columns read. Text that does not fit makes the engine fail, once rows are read."""
     given = rows.schema
-    changes = [f"{sql} AS {quote(name)}" for name, one in columns.items() if (sql := one.sql(name, given[name]))]
-    return rows.select(f"* REPLACE ({', '.join(changes)})") if changes else rows
+    changes = {name: sql for name, one in columns.items() if (sql := one.sql(name, given[name]))}
+    return rows.replace(changes, {name: columns[name].type for name in changes})

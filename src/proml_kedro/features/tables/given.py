@@ -74,5 +74,4 @@ def typed_where_it_fits(rows: Relation, types: Mapping[str, str]) -> Relation:
     bad = ", ".join(f"count(*) FILTER (NOT {fits_sql(name, 'VARCHAR', one)})" for name, one in texts.items())
     counts = rows.engine.row(f"SELECT {bad} FROM {rows}")
     sound = {name: type_ for (name, type_), count in zip(texts.items(), counts, strict=True) if not count}
-    changes = [f"{value_sql(name, 'VARCHAR', type_)} AS {quote(name)}" for name, type_ in sound.items()]
-    return rows.select(f"* REPLACE ({', '.join(changes)})") if changes else rows
+    return rows.replace({name: value_sql(name, "VARCHAR", type_) for name, type_ in sound.items()})

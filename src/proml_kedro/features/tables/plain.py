@@ -31,7 +31,7 @@ _FORMATS = {
     b"\x1f\x8b": ("a file packed with gzip", "a name that ends in .gz"),
     b"\x28\xb5\x2f\xfd": ("a file packed with zstd", "a name that ends in .zst"),
     b"ARROW1": ("an Arrow file", "Parquet"),
-    b"SQLite format 3": ("a SQLite database", "an export of the table"),
+    b"SQLite format 3": ("a SQLite database", "reader: sqlite, or a name that ends in .sqlite"),
 }
 """How files begin that are no text: what they are, and what they need."""
 

@@ -11,7 +11,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, RetriableError, UserError
 from proml_kedro.features.tables.choose_reader import choose_reader
 from proml_kedro.features.tables.columns import Column, ColumnTypes, typed
 from proml_kedro.features.tables.declared import Declared, declare, is_used, words_used
@@ -55,6 +55,7 @@ def read_tables(
     with connect(hardware, folder) as session:
         tables = Tables(session, folder)
         failed: set[str] = set()
+        passes = True
         for name, reads in reading_order(session, problem.tables).items():
             if failed.intersection(reads):  # what is wrong there is said; here it would be said again
                 failed.add(name)
@@ -65,8 +66,9 @@ def read_tables(
             except UserError as error:
                 mistakes += error.mistakes
                 failed.add(name)
+                passes = passes and isinstance(error, RetriableError)
         if mistakes:
-            raise UserError(*mistakes)
+            raise (RetriableError if passes else UserError)(*mistakes)
         keys = key_facts(tables, reading.declared.keys)
         warnings = tuple(warnings_of(problem, features, tables, keys))
         TablesFacts(rows=reading.rows, columns=reading.columns, keys=keys, warnings=warnings).write(folder)
@@ -245,16 +247,18 @@ class _Table:
 
     def _write(self, rows: Relation) -> None:
         session = self.tables.session
-        # Expressions are checked on an empty copy, so that a file's types are worked out only once.
-        session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
-        no_rows = session.relation("__empty")
-        self._derived.check(no_rows)
+        no_rows = rows
+        if self.table.columns:
+            # Expressions are checked on an empty copy, so that a file's types are worked out only once.
+            session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
+            no_rows = session.relation("__empty")
+            self._derived.check(no_rows)
         written = self._derived.add(rows)
         if self.examples is not None:
             check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
             if self.examples.timestamp is not None:
                 moment = quote(self.examples.timestamp)
-                written = written.select(f"* REPLACE (CAST({moment} AS TIMESTAMPTZ) AS {moment})")
+                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"})
         written = _storable(written)
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
@@ -264,13 +268,11 @@ class _Table:
 
 def _storable(relation: Relation) -> Relation:
     """Whole numbers beyond 64 bits, as sums are in DuckDB, in 64 bits: Parquet would have them rounded."""
-    large = [quote(name) for name, type_ in relation.schema.items() if type_ in ("HUGEINT", "UHUGEINT")]
-    changes = ", ".join(f"CAST({name} AS BIGINT) AS {name}" for name in large)
-    return relation.select(f"* REPLACE ({changes})") if changes else relation
+    large = [name for name, type_ in relation.schema.items() if type_ in ("HUGEINT", "UHUGEINT")]
+    return relation.replace({name: f"CAST({quote(name)} AS BIGINT)" for name in large}, dict.fromkeys(large, "BIGINT"))
 
 
 def without_nan(relation: Relation) -> Relation:
     """Return rows with null for not-a-number, which is how other tools write a missing number."""
-    numbers = [quote(name) for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")]
-    changes = ", ".join(f"nullif({name}, 'nan') AS {name}" for name in numbers)
-    return relation.select(f"* REPLACE ({changes})") if changes else relation
+    numbers = {name: type_ for name, type_ in relation.schema.items() if type_ in ("DOUBLE", "FLOAT")}
+    return relation.replace({name: f"nullif({quote(name)}, 'nan')" for name in numbers}, numbers)

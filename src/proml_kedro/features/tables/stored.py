@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from proml_kedro.engine.relation import Relation
@@ -20,6 +20,7 @@ class Tables:
 
     session: Session
     folder: Path
+    _relations: dict[tuple[str, bool], Relation] = field(default_factory=dict, repr=False, compare=False)
 
     def file(self, name: str) -> Path:
         """Return where a table lies."""
@@ -29,10 +30,12 @@ class Tables:
         return self.file(name).is_file()
 
     def relation(self, name: str, numbered: bool = False) -> Relation:
-        """Return a table as a relation. Nothing is read.
+        """Return a table as a relation. Nothing is read, and its columns are asked for once at most.
 
         Args:
             name: The table.
             numbered: Whether to add a column ``file_row_number``, the place of a row in the table, from 0.
         """
-        return self.session.parquet(self.file(name), numbered=numbered)
+        if (name, numbered) not in self._relations:
+            self._relations[name, numbered] = self.session.parquet(self.file(name), numbered=numbered)
+        return self._relations[name, numbered]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from proml_kedro.engine.duckdb import quote
 from proml_kedro.features.tables.keys import key_sql, key_warnings
+from proml_kedro.features.tables.statistics import column_statistics
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.results import KeyFacts
 from proml_kedro.spec.features import FeaturesSpec
@@ -111,31 +111,12 @@ def _spellings(problem: ProblemSpec, tables: Tables) -> Iterator[str]:
 
 
 def _constant(name: str, tables: Tables) -> Iterator[str]:
-    file = tables.file(name)
-    for column in _equal_statistics(file):
-        values, rows = tables.session.row(
-            f"SELECT count(DISTINCT {quote(column)}), count(*) FROM {tables.relation(name)}"
-        )
-        if rows > 1 and values < 2:
-            yield f"{name}.{column}: {'no value' if not values else 'one value only'} in {rows:,} rows"
-
-
-def _equal_statistics(file: Path) -> Iterator[str]:
-    """Columns that the file's own statistics do not show to have two values."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(file) as parquet:
-        metadata, schema = parquet.metadata, parquet.schema_arrow
-        for position in range(metadata.num_columns):
-            path = metadata.schema.column(position).path
-            if path not in schema.names:
-                continue  # a part of a list or a structure
-            parts = [metadata.row_group(one).column(position) for one in range(metadata.num_row_groups)]
-            bounds = {
-                one
-                for part in parts
-                if (found := part.statistics) and found.has_min_max
-                for one in (found.min, found.max)
-            }
-            if len(bounds) < 2:
-                yield path
+    # Only columns that the file's own statistics do not show to have two values are looked at.
+    equal = [column for column, one in column_statistics(tables.file(name)).items() if len(one.bounds) < 2]
+    if not equal:
+        return
+    counts = ", ".join(f"count(DISTINCT {quote(column)})" for column in equal)
+    rows, *values = tables.session.row(f"SELECT count(*), {counts} FROM {tables.relation(name)}")
+    for column, different in zip(equal, values, strict=True):
+        if rows > 1 and different < 2:
+            yield f"{name}.{column}: {'no value' if not different else 'one value only'} in {rows:,} rows"

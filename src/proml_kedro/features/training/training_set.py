@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.session import connect
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
+from proml_kedro.features.tables.statistics import column_statistics
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.examples import check_examples, examples_sql
 from proml_kedro.features.training.facts import Facts, read_facts
@@ -117,12 +118,21 @@ def _check_rows(rows: int, facts: Facts, target: Path, hardware: HardwareSpec) -
 
 
 def _figures(facts: Facts, target: Path, columns: Mapping[str, Dtype], hardware: HardwareSpec) -> dict[str, Any]:
-    shares = ", ".join(f"avg(({quote(name)} IS NULL)::DOUBLE)" for name in columns)
-    with connect(hardware, target.parent) as session:
-        values = session.row(f"SELECT {shares} FROM {session.parquet(target)}") if columns else ()
     return {
         "rows": facts.rows,
         "dropped": facts.dropped,
         "splits": facts.splits,
-        "null_share": dict(zip(columns, values, strict=True)),
+        "null_share": _null_shares(facts.rows, target, columns, hardware),
     }
+
+
+def _null_shares(rows: int, target: Path, columns: Iterable[str], hardware: HardwareSpec) -> dict[str, float]:
+    """By what the file itself says; vectors are counted."""
+    told = column_statistics(target)
+    nulls = {name: told[name].nulls if name in told else None for name in columns}
+    counted = [name for name, count in nulls.items() if count is None]
+    if counted:
+        counts = ", ".join(f"count(*) - count({quote(name)})" for name in counted)
+        with connect(hardware, target.parent) as session:
+            nulls |= zip(counted, session.row(f"SELECT {counts} FROM {session.parquet(target)}"), strict=True)
+    return {name: (count or 0) / rows for name, count in nulls.items()}

@@ -27,6 +27,9 @@ class FittedEffect:
         population: Covariance of the coefficients over entities, shape (d, d).
         digests: Hash of the rows of each entity (:mod:`.row_hashes`), uint64 of shape (entities,); None where it was
             not kept.
+        averaged: Posterior covariances by which scores are averaged, as the likelihood was in the fit, float32 of shape
+            (entities, d, d): given the coefficients that the entity's rows are fitted together with, whose own
+            uncertainty cancels that of the entity. None where they are ``covariances``.
     """
 
     means: Array
@@ -34,6 +37,7 @@ class FittedEffect:
     rows: Array
     population: Array
     digests: Array | None = None
+    averaged: Array | None = None
 
     def __len__(self) -> int:
         return len(self.means)
@@ -41,7 +45,8 @@ class FittedEffect:
     def in_float32(self) -> FittedEffect:
         """Convert to the precision in which it is saved."""
         means, covariances, rows = (one.astype(np.float32) for one in (self.means, self.covariances, self.rows))
-        return FittedEffect(means, covariances, rows, self.population, self.digests)
+        averaged = None if self.averaged is None else self.averaged.astype(np.float32)
+        return FittedEffect(means, covariances, rows, self.population, self.digests, averaged)
 
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Iterate over the arrays by entity, each with the name of its file."""
@@ -50,15 +55,18 @@ class FittedEffect:
         yield "rows", self.rows
         if self.digests is not None:
             yield "digests", self.digests
+        if self.averaged is not None:
+            yield "averaged", self.averaged
 
     @classmethod
     def load(cls, folder: Path, position: int, population: Array) -> Self:
         """Map the arrays of the random effect at a position."""
-        file = folder / f"effect_{position}.digests.npy"
+        files = (folder / f"effect_{position}.{name}.npy" for name in ("digests", "averaged"))
+        digests, averaged = (map_array(one) if one.exists() else None for one in files)
         means, covariances, rows = (
             map_array(folder / f"effect_{position}.{name}.npy") for name in ("coefficients", "covariances", "rows")
         )
-        return cls(means, covariances, rows, population, map_array(file) if file.exists() else None)
+        return cls(means, covariances, rows, population, digests, averaged)
 
 
 @dataclass

@@ -96,12 +96,12 @@ def effect_variance(effect: FittedEffect, codes: Array, z: Floats) -> Floats:
     """Compute the variance z'Vz that a random effect adds to each margin; shape (n,).
 
     Args:
-        effect: The random effect. V is the posterior covariance of the row's entity, or of the population where the
-            row has none.
+        effect: The random effect. V is the posterior covariance of the row's entity by which the fit averaged, or that
+            of the population where the row has no entity.
         codes: Entity of each row, -1 for none, shape (n,).
         z: Slopes, shape (n, d).
     """
-    each = rows_of_level(effect.covariances, codes)
+    each = rows_of_level(effect.covariances if effect.averaged is None else effect.averaged, codes)
     each[codes < 0] = effect.population
     return np.asarray(np.einsum("na,nab,nb->n", z, each, z))
 

@@ -62,7 +62,11 @@ class PreviousModel:
         sums = np.zeros(len(places), np.uint64)  # without known rows, every entity that has rows now has changed
         if known.digests is not None and len(known):
             sums = np.where(places < 0, np.uint64(0), known.digests[np.maximum(places, 0)])
-        return FittedEffect(means, covariances, rows, known.population, sums)
+        averaged = None
+        if known.averaged is not None:
+            averaged = score.rows_of_level(known.averaged, places)
+            averaged[places < 0] = known.population
+        return FittedEffect(means, covariances, rows, known.population, sums, averaged)
 
     def factors_for(self, terms: Terms, k: int) -> Array | None:
         """Rearrange the means of an interaction by the levels of a new model, as initial values.

@@ -105,7 +105,7 @@ def test_an_unknown_entity_has_the_populations_effect_and_its_variance(personal)
     z = np.array([1.0, (1.0 - scale.mean) / scale.deviation])
     job = Levels(personal._terms.effect_levels[1].keys).encode(Names.of(["j1"]))[0]
     eta = personal._model.fixed.numbers @ z + personal._model.effects[1].means[job, 0]
-    variance = z @ personal._model.effects[0].population @ z + personal._model.effects[1].covariances[job, 0, 0]
+    variance = z @ personal._model.effects[0].population @ z + personal._model.effects[1].averaged[job, 0, 0]
     assert score("nobody") == pytest.approx(eta / np.sqrt(1 + np.pi / 8 * variance), abs=1e-6)
 
 

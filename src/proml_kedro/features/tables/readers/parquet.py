@@ -31,7 +31,7 @@ class ParquetReader(TableReader):
                 precision elsewhere and does not fit there.
         """
         # Writers leave not-a-number out of a column's statistics, from which DuckDB 2.0 concludes that there is none.
-        session.run("SET disabled_optimizers = 'statistics_propagation'")
+        session.disable("statistics_propagation")
         _check_folders(files, session)
         _check_whole_numbers(files, session)
         return session.parquet(*files, union_by_name=True)

@@ -23,7 +23,7 @@ from proml_kedro.models.mixed.memory.marginal_likelihood import log_marginal_lik
 from proml_kedro.models.mixed.memory.newton import NewtonStep, newton_step
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes, passes_over
 from proml_kedro.models.mixed.memory.settings import FitSettings
-from proml_kedro.models.mixed.memory.variances import effects_of, update_variances
+from proml_kedro.models.mixed.memory.variances import by_effect, effects_of, update_variances
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def _iterate(
     if step.skew is not None:
         state.tilt = step.skew.tilt
     if _averages(design, settings):
-        fresh = passes.row_variance(step.inverse, step.variances) + design.variance
+        fresh = passes.row_variance(step.inverse, step.averaged) + design.variance
         if design.interactions and (state.warm or any(map(_is_near, state.history))):
             moved, fresh = passes.sweep_interactions(at.eta + length * step.direction, fresh)
         state.variance = state.share * fresh + (1 - state.share) * state.variance
@@ -207,13 +207,16 @@ def _result(
 ) -> InMemoryFit:
     design, now = passes.design, state.now
     effects, uncertainties = effects_of(passes, now, at, step)
+    averaged, shifts = by_effect(design, now, step.inverse, step.averaged)[1], list[Floats]()
+    if step.skew is not None:
+        shifts = by_effect(design, Coefficients(step.skew.u, step.skew.x), step.inverse, step.variances)[0]
     categories = [group.columns for group in design.groups if group.effect is None]
     return InMemoryFit(
         now.x[: design.fixed],
         _roots(np.diag(step.dense)[: design.fixed]),
         [now.x[columns] for columns in categories],
         [_roots(step.variances[columns, 0]) for columns in categories],
-        *(effects, uncertainties, covariances),
+        *(effects, uncertainties, averaged, shifts, covariances),
         dispersion=state.dispersion,
         iterations=len(state.history),
         passes=passes.count,

@@ -23,6 +23,9 @@ class InMemoryFit:
         category_errors: Standard errors of the same.
         effects: Posterior means of each random effect, shape (levels, d).
         uncertainties: Posterior covariances of each random effect, shape (levels, d, d).
+        averaged: Posterior covariances by which the likelihood is averaged, of the same shapes.
+        shifts: Difference between mean and mode of the posterior by first order, of the shapes of ``effects``; empty
+            where the fit takes them as equal.
         covariances: Covariance of each random effect over entities, shape (d, d).
         dispersion: Variance of a label around its mean, with the linear loss; else 1.
         iterations: Number of Newton steps.
@@ -41,6 +44,8 @@ class InMemoryFit:
     category_errors: list[Floats]
     effects: list[Floats]
     uncertainties: list[Floats]
+    averaged: list[Floats]
+    shifts: list[Floats]
     covariances: list[Array]
     dispersion: float = 1.0
     iterations: int = 0
@@ -67,6 +72,8 @@ class InMemoryFit:
             category_errors=[values * one for values in self.category_errors],
             effects=[values * one for values in self.effects],
             uncertainties=[values * square for values in self.uncertainties],
+            averaged=[values * square for values in self.averaged],
+            shifts=[values * one for values in self.shifts],
             covariances=[values * square for values in self.covariances],
             dispersion=self.dispersion * square,
             log_likelihood=self.log_likelihood - free * math.log(one),

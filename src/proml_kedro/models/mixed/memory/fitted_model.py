@@ -50,7 +50,8 @@ def _effect(problem: FitProblem, fit: InMemoryFit, k: int, codes: Array, levels:
     """Combine the random effect at position k, by the entity of each row, with the previous one."""
     rows = np.bincount(codes[codes >= 0], problem.weight[codes >= 0], max(levels, 1))
     sums = row_hashes.by_level(problem.hashes, codes, max(levels, 1))
-    fresh = FittedEffect(fit.effects[k], fit.uncertainties[k], rows, fit.covariances[k], sums)
+    means = fit.effects[k] + fit.shifts[k] if fit.shifts else fit.effects[k]  # scores are averaged around means
+    fresh = FittedEffect(means, fit.uncertainties[k], rows, fit.covariances[k], sums, fit.averaged[k])
     return _merged(problem.plan.effects[k], fresh, problem.plan.active[k]).in_float32()
 
 
@@ -63,6 +64,8 @@ def _merged(old: FittedEffect | None, fresh: FittedEffect, active: Array | None)
         old.rows[active] = fresh.rows[active]
         if old.digests is not None and fresh.digests is not None:
             old.digests[active] = fresh.digests[active]
+        if old.averaged is not None:
+            old.averaged[active] = fresh.averaged
     return old
 
 

@@ -34,6 +34,7 @@ class NewtonStep:
             (entities + 1, d, d).
         variances: Posterior covariance of each level of the other effects, fixed categories among them, shape (width,
             largest dimension); 0 for fixed numbers.
+        averaged: The same given the fixed effects, by which the likelihood is averaged.
         dense: Posterior covariance of the dense columns, shape (dense, dense).
         linear: What the step adds to the objective beside the likelihood and the normal priors; all of it is linear.
         products: Number of products with the Schur complement.
@@ -45,6 +46,7 @@ class NewtonStep:
     decrement: float
     inverse: Floats
     variances: Floats
+    averaged: Floats
     dense: Floats
     linear: float
     products: int
@@ -97,6 +99,7 @@ def newton_step(
         decrement=decrement,
         inverse=inverse,
         variances=solver.variances(),
+        averaged=solver.variances_given_fixed(),
         dense=solver.dense,
         linear=linear,
         products=solver.products,

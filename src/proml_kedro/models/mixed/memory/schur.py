@@ -86,7 +86,14 @@ class SchurSolver:
         Returns:
             Shape (width, largest dimension).
         """
-        dense = self.dense if within_dense else np.zeros_like(self.dense)
+        return self._by_level(self.dense if within_dense else np.zeros_like(self.dense))
+
+    def variances_given_fixed(self) -> Floats:
+        """Return what :meth:`variances` does, where dense fixed effects are taken as known."""
+        fixed = np.arange(self._design.dense) < self._design.first_random
+        return self._by_level(given(self._curvature, self._covariance, fixed))
+
+    def _by_level(self, dense: Floats) -> Floats:
         variances = np.zeros(self._shape)
         design = self._design
         blocks = [*(diagonal_blocks(dense, group) for group in design.groups[: design.dense_groups]), *self.levels]
