@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_what_is_there_is_not_written_over(tmp_path):
         with pytest.raises(UserError, match="there is something at"):
             make_project(tmp_path, name)
     assert not list((tmp_path / "mine").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("origin", "line"),
+    [
+        (None, "proml_kedro==0.9"),
+        ('{"url": "file:///a/checkout", "dir_info": {"editable": true}}', "proml_kedro @ file:///a/checkout"),
+        (
+            '{"url": "https://host/proml_kedro-0.9.whl", "archive_info": {}}',
+            "proml_kedro @ https://host/proml_kedro-0.9.whl",
+        ),
+        (
+            '{"url": "https://host/team/ml", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}}',
+            "proml_kedro @ git+https://host/team/ml@c0ffee",
+        ),
+    ],
+)
+def test_it_requires_the_package_from_where_it_came_itself(monkeypatch, tmp_path, origin, line):
+    found = SimpleNamespace(version="0.9", read_text=lambda file: origin if file == "direct_url.json" else None)
+    monkeypatch.setattr("proml_kedro.commands.new.distribution", lambda name: found)
+    assert (make_project(tmp_path, "bakery") / "requirements.txt").read_text().splitlines()[1] == line
 
 
 @pytest.mark.slow

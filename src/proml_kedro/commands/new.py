@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import click
@@ -60,10 +61,9 @@ def make_project(parent: Path, name: str) -> Path:
 
 
 def _fill(folder: Path, name: str) -> None:
-    from proml_kedro import __version__
     from proml_kedro.config.folders import shipped
 
-    words = {"@NAME@": name, "@VERSION@": __version__, "@KEDRO@": version("kedro")}
+    words = {"@NAME@": name, "@REQUIREMENT@": requirement(), "@KEDRO@": version("kedro")}
     for source in sorted(_TEMPLATE.rglob("*.in")):
         # Names without a dot in front, and with a suffix, so that no tool takes the template for part of this package.
         place = source.relative_to(_TEMPLATE).with_suffix("").as_posix()
@@ -74,6 +74,22 @@ def _fill(folder: Path, name: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     shutil.copyfile(shipped() / "logging.yml", folder / "conf" / "logging.yml")
+
+
+def requirement() -> str:
+    """Return the line of ``requirements.txt`` for this package, from where it was installed itself.
+
+    A package of an index is named by its version; a folder, a file and a repository by its URL, so that nobody installs
+    what somebody else may have put on an index under the same name.
+    """
+    found = distribution("proml_kedro")
+    origin = json.loads(found.read_text("direct_url.json") or "{}")
+    url = str(origin.get("url", ""))
+    if not url:
+        return f"proml_kedro=={found.version}"
+    if "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    return f"proml_kedro @ {url}"
 
 
 def _error(message: str) -> UserError:
