@@ -91,6 +91,13 @@ def test_component_obeys_the_laws_for_numbers_and_counts(config, task, tmp_path)
     check_component(config, tmp_path, task)
 
 
+@pytest.mark.parametrize(
+    "config", [*OF_OTHER_TASKS[:3], {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5}], ids=str
+)
+def test_component_obeys_the_laws_for_classes(config, tmp_path):
+    check_component(config, tmp_path, "multiclass")
+
+
 CONFIGS += [
     {
         "kind": "deep",  # texts, sequences, vectors, crosses; two heads, of which one ranks

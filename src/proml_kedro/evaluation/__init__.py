@@ -1,3 +1,14 @@
 """How good a model is, and how sure that is."""
 
-__all__ = ["compare", "groups", "metric", "predictions", "rankings", "report", "result", "rows", "scores"]
+__all__ = [
+    "class_scores",
+    "compare",
+    "groups",
+    "metric",
+    "predictions",
+    "rankings",
+    "report",
+    "result",
+    "rows",
+    "scores",
+]

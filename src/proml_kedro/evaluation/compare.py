@@ -58,11 +58,11 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
     """
     clusters = rows.cluster_codes()
     comparison = _Comparison(spec.compare, seed)
-    comparison.add(spec.metrics_for(rows.task), _predictions(rows, clusters))
+    comparison.add(spec.metrics_for(rows.task, rows.ordered), _predictions(rows, clusters))
     facts = None
     if ranking and rows.grouping:
         facts = _compare_orders(comparison, rows, rows.grouping, ranking.metrics)
-    label_mean = float(np.mean(rows.label))
+    label_mean = None if rows.classes else float(np.mean(rows.label))
     return Evaluation(
         rows=len(rows.label),
         task=rows.task,
@@ -76,6 +76,7 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         resamples=spec.compare.resamples,
         confidence=spec.compare.confidence,
         ranking=facts,
+        class_shares=rows.class_shares(),
     )
 
 

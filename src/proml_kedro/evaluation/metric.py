@@ -32,6 +32,7 @@ class Metric(ABC):
         default_for: The tasks for which it is computed when the configuration names no metrics.
         order: Its place among other metrics; the first default of a task decides.
         higher_is_better: Whether a larger figure is a better one.
+        needs_order: Whether it is for classes whose order means something, and then computed by default.
         meaning: What it says, in a few words.
     """
 
@@ -39,6 +40,7 @@ class Metric(ABC):
     default_for: ClassVar[tuple[Task, ...]] = ()
     order: ClassVar[int] = 1000
     higher_is_better: ClassVar[bool]
+    needs_order: ClassVar[bool] = False
     meaning: ClassVar[str]
 
     @abstractmethod
@@ -49,8 +51,9 @@ class Metric(ABC):
         of the same rows. The order of rows with equal scores must not matter.
 
         Args:
-            label: What happened, shape (n,).
-            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count.
+            label: What happened, shape (n,); the number of a class, from 0, for task ``multiclass``.
+            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count. For task
+                ``multiclass`` the probability of each class, shape (n, classes), in no order.
             weight: Not negative, shape (n,). A weight of 2 counts as the row twice.
 
         Returns:

@@ -17,12 +17,12 @@ class Predictions:
 
     Args:
         label: What happened, shape (n,).
-        score: What was predicted, shape (n,).
+        score: What was predicted, shape (n,); probabilities of classes, shape (n, classes), are not sorted.
     """
 
     def __init__(self, label: npt.ArrayLike, score: npt.ArrayLike) -> None:
         score = np.asarray(score, np.float64)
-        self._order = np.argsort(score, kind="stable")
+        self._order = np.argsort(score, kind="stable") if score.ndim == 1 else np.arange(len(score))
         self._score = score[self._order]
         self._label = np.asarray(label, np.float64)[self._order]
 

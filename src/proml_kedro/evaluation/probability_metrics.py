@@ -58,8 +58,8 @@ class AveragePrecision(Metric):
 class LogLoss(Metric):
     """Mean negative log-likelihood, in nats."""
 
-    tasks = ("binary",)
-    default_for = ("binary",)
+    tasks = ("binary", "multiclass")
+    default_for = ("binary", "multiclass")
     order = 30
     higher_is_better = False
     meaning = "mean negative log-likelihood, in nats"
@@ -68,7 +68,11 @@ class LogLoss(Metric):
         """Compute it; a probability of 0 for what happened counts as 1e-15."""
         import numpy as np
 
-        of_outcome = np.clip(np.where(label > 0, score, 1 - score), 1e-15, 1.0)
+        if score.ndim == 2:
+            of_outcome = score[np.arange(len(label)), label.astype(np.int64)]
+        else:
+            of_outcome = np.where(label > 0, score, 1 - score)
+        of_outcome = np.clip(of_outcome, 1e-15, 1.0)
         return float(-(weight * np.log(of_outcome)).sum() / weight.sum())
 
 
@@ -89,11 +93,12 @@ class Brier(Metric):
 class CalibrationError(Metric):
     """Expected calibration error: mean gap between prediction and outcome, over 15 bins of about equal weight.
 
-    Rows with equal scores are in one bin, so that their order does not matter.
+    Rows with equal scores are in one bin, so that their order does not matter. Of several classes it is the mean of
+    each one's (Kull et al. 2019, "Beyond temperature scaling", there classwise).
     """
 
-    tasks = ("binary", "regression", "count")
-    default_for = ("binary", "regression", "count")
+    tasks = ("binary", "multiclass", "regression", "count")
+    default_for = ("binary", "multiclass", "regression", "count")
     order = 90
     higher_is_better = False
     meaning = "mean gap between what is said and what happens"
@@ -102,6 +107,10 @@ class CalibrationError(Metric):
         """Compute it."""
         import numpy as np
 
+        if score.ndim == 2:
+            orders = np.argsort(score, axis=0, kind="stable").T
+            each = enumerate(zip(orders, score.T, strict=True))
+            return float(np.mean([self.compute((label == n)[o] * 1.0, s[o], weight[o]) for n, (o, s) in each]))
         starts = _tie_starts(score)
         shares = np.cumsum(np.add.reduceat(weight, starts)) / weight.sum()
         gaps = np.add.reduceat(weight * (score - label), starts)

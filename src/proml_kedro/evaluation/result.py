@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from proml_kedro.results import RankingFacts
@@ -39,7 +39,7 @@ class Evaluation:
     Attributes:
         rows: Number of rows.
         task: Task of the label.
-        label_mean: Mean of the labels.
+        label_mean: Mean of the labels; None where they are classes.
         positive_rate: Share of positive labels; None for other tasks than binary.
         candidate: Each metric of the model, ranking metrics included.
         baseline: Each metric of the baseline; None when there is none.
@@ -49,11 +49,12 @@ class Evaluation:
         resamples: Number of bootstrap samples.
         confidence: Share of resamples in the interval.
         ranking: The groups of rankings; None when no order is judged.
+        class_shares: Share of rows of each class, where the label is one of several.
     """
 
     rows: int
     task: Task
-    label_mean: float
+    label_mean: float | None
     positive_rate: float | None
     candidate: Mapping[str, float]
     baseline: Mapping[str, float] | None
@@ -63,6 +64,7 @@ class Evaluation:
     resamples: int
     confidence: float
     ranking: RankingFacts | None = None
+    class_shares: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``metrics.json`` holds them; None for what is not defined."""

@@ -19,7 +19,8 @@ class ModelScores:
 
     Attributes:
         name: Of the model.
-        scores: What it predicts: a probability, or the mean of a number or count, shape (n,).
+        scores: What it predicts: a probability, or the mean of a number or count, shape (n,); the probabilities of
+            several classes, shape (n, classes).
         order: What rows are put in order by, shape (n,); the scores themselves when None. They may differ: what is only
             known once rows have been ordered, such as a position, is then the same for all of them.
     """
@@ -52,13 +53,15 @@ class ScoredRows:
     """The rows of the test period.
 
     Attributes:
-        label: What happened, shape (n,).
+        label: What happened, shape (n,); of several classes the number of each row's, from 0.
         candidate: The model.
         baseline: The model that it is compared with; None for none.
         task: Task of the label.
         clusters: The cluster of each row, shape (n,); each row is one when None.
         days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads; None for no figures by week.
         grouping: The groups of rankings; None when no order is judged.
+        classes: Names of the label's classes in the order of their numbers; empty for other tasks.
+        ordered: Whether the order of the classes means something.
     """
 
     label: AnyArray
@@ -68,6 +71,13 @@ class ScoredRows:
     clusters: AnyArray | None = None
     days: AnyArray | None = None
     grouping: Grouping | None = None
+    classes: tuple[str, ...] = ()
+    ordered: bool = False
+
+    def class_shares(self) -> dict[str, float]:
+        """Compute the share of rows of each class; empty for other tasks."""
+        counts = np.bincount(self.label.astype(np.int64), minlength=len(self.classes)) if self.classes else ()
+        return {name: float(count) / len(self.label) for name, count in zip(self.classes, counts, strict=True)}
 
     def cluster_codes(self) -> npt.NDArray[np.int64]:
         """Number the cluster of each row from 0 without gaps, shape (n,)."""

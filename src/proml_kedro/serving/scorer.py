@@ -9,7 +9,7 @@ from typing import Any
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.component import Columns
+from proml_kedro.models.component import Array
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
@@ -33,24 +33,20 @@ class BundleScorer:
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
-    def score(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of feature values: a probability or mean each."""
+    def score(self, rows: Sequence[Row]) -> Array:
+        """Score rows of feature values: a probability or mean each, shape (n,), or one of each class."""
         schema = self.bundle.manifest.rows
-        return self._score(to_columns(rows, schema.inputs, "float64"))
+        return self.bundle.score(to_columns(rows, schema.inputs, "float64"))
 
-    def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of keys and request features: a probability or mean each.
+    def score_online(self, rows: Sequence[Row]) -> Array:
+        """Score rows of keys and request features, as :meth:`score` does.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
         """
         schema = self.bundle.manifest.rows
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
-        return self._score({**brought, **self.online.read(rows)})
-
-    def _score(self, columns: Columns) -> list[float]:
-        probabilities: list[float] = self.bundle.score(columns).tolist()
-        return probabilities
+        return self.bundle.score({**brought, **self.online.read(rows)})
 
     def metadata(self) -> dict[str, Any]:
         """Describe what is served by plain values, without any row."""
@@ -61,6 +57,7 @@ class BundleScorer:
             "description": manifest.description,
             "sha256": self.bundle.digest,
             "proml_kedro": __version__,
+            **({"classes": manifest.classes} if manifest.classes else {}),
             "schema": manifest.rows.model_dump(mode="json"),
             "lineage": manifest.lineage,
             "metrics": self.bundle.metrics,

@@ -79,7 +79,9 @@ class EvaluationSpec(Spec):
     Attributes:
         baseline: A second model, trained on the same examples; none when left out.
         metrics: What to compute; the first one decides. When left out, what fits the label: `auc`, `logloss`, `brier`
-            and `calibration_error` of a truth value, `rmse`, `mae`, `r2` and `calibration_error` of a number,
+            and `calibration_error` of a truth value, `logloss`, `accuracy`, `macro_f1`, `weighted_f1`, `ovr_auc` (each
+            class against the others) and `calibration_error` of classes, `class_distance` and `quadratic_kappa` too
+            where these are ordered, `rmse`, `mae`, `r2` and `calibration_error` of a number,
             `poisson_deviance`, `rmse`, `mae` and `calibration_error` of a count.
         ranking: How good the order within groups is. When left out, it is judged where the problem has
             `examples.group`.
@@ -90,9 +92,13 @@ class EvaluationSpec(Spec):
     ranking: RankingSpec | None = None
     compare: ComparisonSpec = ComparisonSpec()
 
-    def metrics_for(self, task: Task) -> tuple[str, ...]:
-        """Name the metrics to compute for a task."""
-        return tuple(self.metrics or (one for one in metrics_of(task) if task in metrics.get(one).default_for))
+    def metrics_for(self, task: Task, ordered: bool = False) -> tuple[str, ...]:
+        """Name the metrics to compute for a task; ``ordered`` says whether the order of its classes means something."""
+        kinds = {name: metrics.get(name) for name in metrics_of(task)}
+        return tuple(
+            self.metrics
+            or (name for name, one in kinds.items() if task in one.default_for or (ordered and one.needs_order))
+        )
 
     def cluster_for(self, problem: ProblemSpec) -> str:
         """Say what the bootstrap draws as a whole: what is named, but rows where it is days and there are none."""
@@ -111,6 +117,9 @@ class EvaluationSpec(Spec):
         for position, metric in enumerate(self.metrics):
             if task not in metrics.get(metric).tasks:
                 message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
+                yield Mistake(f"metrics.{position}", message)
+            elif metrics.get(metric).needs_order and not problem.label.ordered:
+                message = f"'{metric}' is for classes that have an order; write label.classes and label.ordered: true"
                 yield Mistake(f"metrics.{position}", message)
         columns = cluster_columns(problem)
         if self.cluster_for(problem) not in [*columns, "row"]:

@@ -129,7 +129,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
             yield Mistake(f"{here}.kind", message)
         read = read_by(spec, types, outputs)
-        mistakes = [*_check_types(spec, read), *spec.check(read, problem)]
+        mistakes = [*_check_types(spec, read), *(spec.check(read, problem) if task in spec.tasks else ())]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")

@@ -10,7 +10,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.features.training.labels import kept, split_sql
+from proml_kedro.features.training.labels import kept, label_sql, split_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import SPLIT
@@ -55,7 +55,7 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     if mistakes:
         raise UserError(*mistakes)
     rows = sum(one["rows"] for one in splits.values())
-    return Facts(rows, total - rows, {name: _facts_of(splits[name]) for name in SPLITS})
+    return Facts(rows, total - rows, {name: _facts_of(splits[name], problem) for name in SPLITS})
 
 
 def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
@@ -63,6 +63,7 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
     timestamp = problem.examples.timestamp
     moment = quote(timestamp) if timestamp else "CAST(NULL AS TIMESTAMPTZ)"
     weight = enclosed(problem.examples.weight or "1")
+    classes = ", histogram(CAST(__label AS INTEGER)) AS classes" if problem.label.task == "multiclass" else ""
     return f"""
         SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
             avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
@@ -70,18 +71,22 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
             count(*) FILTER (isfinite(__label) AND abs(__label) > {LARGEST_LABEL}) AS too_large,
             count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
-            sum(__weight) AS total_weight,
+            sum(__weight) AS total_weight{classes},
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
             SELECT *, {split_sql(problem, table.schema)} AS __split,
-                CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label, CAST({weight} AS DOUBLE) AS __weight
+                {label_sql(problem)} AS __label, CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
 
 
-def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of(split: Mapping[str, Any], problem: ProblemSpec) -> dict[str, Any]:
     first, last = (split[one] and split[one].isoformat() for one in ("first", "last"))
-    return {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+    facts = {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+    if problem.label.task != "multiclass":
+        return facts
+    counts = {name: split["classes"].get(code, 0) for code, name in enumerate(problem.label.classes)}
+    return facts | {"label_mean": None, "classes": counts}
 
 
 def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
@@ -127,8 +132,14 @@ def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]])
             yield Mistake(key, f"no example is in the {name} {part}{period}")
         elif splits[name]["least"] == splits[name]["most"]:
             value = splits[name]["least"]
-            label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"
-            message = f"is {label} for all {splits[name]['rows']:,} examples of the {name} {part}"
+            message = f"is {_in_words(value, problem)} for all {splits[name]['rows']:,} examples of the {name} {part}"
             yield Mistake("problem.label.expression", message)
         elif not splits[name]["total_weight"]:
             yield Mistake("problem.examples.weight", f"is 0 for every example of the {name} {part}")
+
+
+def _in_words(value: float, problem: ProblemSpec) -> str:
+    """A label as the user knows it."""
+    if problem.label.task == "multiclass":
+        return f"'{problem.label.classes[int(value)]}'"
+    return ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"

@@ -23,6 +23,7 @@ from proml_kedro.spec.problem import Task
 
 _OBJECTIVES: dict[Task, str] = {
     "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
     "regression": "reg:squarederror",
     "count": "count:poisson",
 }
@@ -70,6 +71,7 @@ class XGBoost(Component):
             "objective": _ORDERS.get(self.spec.objective, _OBJECTIVES[context.task]),
             "eval_metric": self.spec.metric(context.task),
             "seed": context.seed,
+            **({"num_class": context.classes} if context.task == "multiclass" else {}),
         }
 
     def _train(
@@ -114,8 +116,13 @@ class XGBoost(Component):
         )
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean."""
+        """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean.
+
+        Where the label has several classes it is the probability of each; shape (n, classes).
+        """
         margin = self._margin(columns)
+        if self._task == "multiclass":
+            return {score_output(self._task): mean_of(margin, self._task)}
         if self.spec.learns_order:
             return {"margin": margin, "probability": self._calibration.probability(margin)}
         return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}

@@ -62,6 +62,7 @@ class XGBoostParams(Spec):
 
 _METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("logloss", "auc", "aucpr", "error"),
+    "multiclass": ("mlogloss", "merror", "auc"),
     "regression": ("rmse", "mae"),
     "count": ("poisson-nloglik", "rmse", "mae"),
 }
@@ -69,23 +70,28 @@ _METRICS: dict[Task, tuple[str, ...]] = {
 
 _RANKING_METRICS = ("ndcg", "map", "auc")
 
-EvalMetric = Literal["logloss", "auc", "aucpr", "error", "rmse", "mae", "poisson-nloglik", "ndcg", "map"]
+EvalMetric = Literal[
+    "logloss", "auc", "aucpr", "error", "mlogloss", "merror", "rmse", "mae", "poisson-nloglik", "ndcg", "map"
+]
 Objective = Literal["pointwise", "pairwise", "listwise"]
 
 
 class XGBoostSpec(ComponentSpec):
     """Gradient-boosted trees: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
+    One of several classes has trees of its own for each, whose margins a softmax makes probabilities of.
+
     Attributes:
         objective: What is learned. `pointwise`: each label for itself. `pairwise` and `listwise`: to put the positive
             rows of a group (the problem's `examples.group`) before the others, by comparing pairs of rows, or pairs
             weighted by what they change in NDCG; a logistic regression on the validation period then makes a
             probability of the margin.
-        num_boost_round: Most trees there can be.
+        num_boost_round: Most trees there can be; of classes each round grows a tree for every class.
         early_stopping_rounds: Stop when the validation period has not improved for so many trees; 0 for never.
         eval_metric: By which the validation period is judged: `logloss`, `auc`, `aucpr` or `error` of a truth value,
-            `rmse` or `mae` of a number, `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within
-            groups) of an order. The first one when left out.
+            `mlogloss`, `merror` or `auc` (each class against the others) of classes, `rmse` or `mae` of a number,
+            `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within groups) of an order. The first
+            one when left out.
         refit: Train again on training and validation period together, with the number of trees that was found.
         params: XGBoost's own parameters.
     """
@@ -132,6 +138,9 @@ class XGBoostSpec(ComponentSpec):
             mistakes.append(Mistake("eval_metric", message))
         if task != "binary" and params.scale_pos_weight is not None:
             mistakes.append(Mistake("params.scale_pos_weight", f"is for truth values; the label is of task '{task}'"))
+        if task == "multiclass" and params.base_score is not None:
+            message = "means nothing where there are several classes: the same would be added to the margin of each"
+            return [*mistakes, Mistake("params.base_score", f"{message}; leave it out")]
         is_mean = params.base_score is None or task == "regression" or params.base_score > 0
         if not is_mean or (task == "binary" and (params.base_score or 0) >= 1):
             wanted = "between 0 and 1, a probability" if task == "binary" else "more than 0, a mean of counts"

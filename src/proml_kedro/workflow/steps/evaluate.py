@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from proml_kedro.evaluation.rows import ModelScores
-    from proml_kedro.models.component import Columns
+    from proml_kedro.models.component import Array, Columns
     from proml_kedro.models.graph import ModelGraph
 
 
@@ -52,11 +52,13 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     from proml_kedro.evaluation.rows import Grouping, ScoredRows
     from proml_kedro.evaluation.scores import write_scores
     from proml_kedro.models.columns import in_split, read_codes
+    from proml_kedro.results import TrainingSetFacts
 
     spec, evaluation = run.spec, _for_problem(run)
     candidate = _Model(run, rows, spec.model, trained_model)
     baseline = _Model(run, rows, evaluation.baseline, trained_baseline) if evaluation.baseline else None
     facts, ranking = _facts(run, rows), evaluation.ranking_for(spec.problem)
+    classes = TrainingSetFacts.read(rows.parent).classes
     scored = ScoredRows(
         label=facts[LABEL],
         candidate=candidate.scores(TEST),
@@ -65,12 +67,17 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
         clusters=facts.get(evaluation.compare.cluster_by),
         days=facts.get(DAY),
         grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
+        classes=classes,
+        ordered=spec.problem.label.ordered,
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
     write_report(folder, result, scored, Insight(candidate.graph.importance(), candidate.graph.report(folder)))
     validation = candidate.scores(VALIDATION), baseline.scores(VALIDATION) if baseline else None
-    scores = {VALIDATION: _as_columns(*validation), TEST: _as_columns(scored.candidate, scored.baseline)}
-    write_scores(folder, rows, _kept_columns(run), scores)
+    scores = {
+        VALIDATION: _as_columns(*validation, classes),
+        TEST: _as_columns(scored.candidate, scored.baseline, classes),
+    }
+    write_scores(folder, rows, _kept_columns(run), scores, classes)
 
 
 def _kept_columns(run: Run) -> list[str]:
@@ -82,7 +89,12 @@ def _kept_columns(run: Run) -> list[str]:
     return [EXAMPLE_ID, *examples.entities, *moment, SPLIT, LABEL, *weight, *group]
 
 
-def _as_columns(candidate: ModelScores, baseline: ModelScores | None) -> dict[str, npt.NDArray[np.float64]]:
+def _as_columns(candidate: ModelScores, baseline: ModelScores | None, classes: tuple[str, ...]) -> dict[str, Array]:
+    from proml_kedro.evaluation.class_scores import baseline_columns, class_columns
+
+    if classes:
+        of_baseline = baseline_columns(baseline.scores, classes) if baseline else {}
+        return class_columns(candidate.scores, classes) | of_baseline
     columns = {SCORE: candidate.scores}
     if baseline:
         columns[BASELINE] = baseline.scores

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact, Recipe
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.results import FitSummary
+from proml_kedro.results import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.split import TRAIN, VALIDATION
@@ -51,6 +52,7 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
             for split in (TRAIN, VALIDATION)
         )
         context = FitContext(spec.hardware, spec.seed, key, task=spec.problem.label.task, checkpoints=checkpoints)
+        context = replace(context, classes=len(TrainingSetFacts.read(training_set.path).classes))
         groups = _groups(rows, model.training.cross_fit.group)
         graph.fit(train, validation, context, groups, previous.graph if previous else None)
         graph.save(folder)
