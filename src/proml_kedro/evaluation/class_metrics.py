@@ -173,7 +173,7 @@ def confusion(label: Array, score: Array, weight: Array) -> Array:
 
     classes = score.shape[1]
     cell = label.astype(np.int64) * classes + score.argmax(axis=1)
-    return np.bincount(cell, weight, classes**2).reshape(classes, classes)
+    return np.bincount(cell, weight, classes**2).astype(np.float64).reshape(classes, classes)
 
 
 def _f1(label: Array, score: Array, weight: Array) -> tuple[Array, Array, Array]:
