@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,34 @@ class ScoredRows:
         counts = np.bincount(self.label.astype(np.int64), minlength=len(self.classes)) if self.classes else ()
         return {name: float(count) / len(self.label) for name, count in zip(self.classes, counts, strict=True)}
 
+    def join(self, others: Sequence[ScoredRows]) -> ScoredRows:
+        """Append rows that other models of the same names have scored; a group of rankings never spans several."""
+        every = [self, *others]
+        groupings = [one.grouping for one in every if one.grouping]
+        return replace(
+            self,
+            label=np.concatenate([one.label for one in every]),
+            candidate=_joined([one.candidate for one in every]),
+            baseline=_joined([one.baseline for one in every if one.baseline]) if self.baseline else None,
+            clusters=None if self.clusters is None else np.concatenate([one.clusters for one in every]),
+            days=None if self.days is None else np.concatenate([one.days for one in every]),
+            grouping=_joined_groups(groupings) if groupings else None,
+        )
+
     def cluster_codes(self) -> npt.NDArray[np.int64]:
         """Number the cluster of each row from 0 without gaps, shape (n,)."""
         clusters = np.arange(len(self.label)) if self.clusters is None else self.clusters.astype(str)
         codes: npt.NDArray[np.int64] = np.unique(clusters, return_inverse=True)[1]
         return codes
+
+
+def _joined(scores: Sequence[ModelScores]) -> ModelScores:
+    orders = [one.order for one in scores if one.order is not None]
+    order = np.concatenate(orders) if len(orders) == len(scores) else None
+    return ModelScores(scores[0].name, np.concatenate([one.scores for one in scores]), order)
+
+
+def _joined_groups(groupings: Sequence[Grouping]) -> Grouping:
+    firsts = np.cumsum([0, *(int(one.groups.max()) + 1 for one in groupings[:-1])])
+    groups = [one.groups + first for one, first in zip(groupings, firsts, strict=True)]
+    return Grouping(groupings[0].within, np.concatenate(groups))

@@ -169,6 +169,9 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
+    if run.model.training.warm_start and run.problem.split.by == "rolling":
+        message = "an earlier bundle may have learned from what later folds are tested by; write a split by time"
+        yield Mistake("model.training.warm_start", message)
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]

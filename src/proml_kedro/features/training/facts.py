@@ -10,6 +10,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
+from proml_kedro.features.training.folds import check_folds
 from proml_kedro.features.training.labels import kept, label_sql, split_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
@@ -42,8 +43,8 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
         tables: Its tables.
 
     Raises:
-        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split has
-            no rows, or only one label.
+        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split or
+            one of its folds has no rows, or only one label.
     """
     table = tables.relation(problem.examples.table, numbered=True)
     try:
@@ -52,6 +53,8 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     except EngineError as error:
         raise UserError.at("problem.label.expression", explain(error)) from error
     mistakes = [*_check_complete(problem, splits)] or [*_check_splits(problem, splits)]
+    if problem.examples.timestamp is not None and not mistakes:
+        mistakes = [*check_folds(problem, tables, max(one["last"] for one in splits.values()))]
     if mistakes:
         raise UserError(*mistakes)
     rows = sum(one["rows"] for one in splits.values())
