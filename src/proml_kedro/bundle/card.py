@@ -111,7 +111,10 @@ def _head(manifest: Manifest) -> str:
 def _prediction(manifest: Manifest) -> str:
     problem = manifest.config["problem"]
     text = problem.get("description") or problem["name"]
-    predicted = _PREDICTED[manifest.problem.label.task]
+    quantile = manifest.model.components[manifest.model.score].said_quantile
+    predicted = (
+        _PREDICTED[manifest.problem.label.task] if quantile is None else f"The quantile {quantile:g} of a number"
+    )
     lead = format_duration(manifest.rows.lead_time)
     when = f"{lead} before" if manifest.rows.lead_time else "at"
     what = f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`)."

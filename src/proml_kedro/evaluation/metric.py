@@ -33,6 +33,8 @@ class Metric(ABC):
         order: Its place among other metrics; the first default of a task decides.
         higher_is_better: Whether a larger figure is a better one.
         needs_order: Whether it is for classes whose order means something, and then computed by default.
+        takes_level: Whether it is of a quantile and is written ``name@0.9``.
+        level: That quantile.
         meaning: What it says, in a few words.
     """
 
@@ -41,6 +43,8 @@ class Metric(ABC):
     order: ClassVar[int] = 1000
     higher_is_better: ClassVar[bool]
     needs_order: ClassVar[bool] = False
+    takes_level: ClassVar[bool] = False
+    level: float = 0.5
     meaning: ClassVar[str]
 
     @abstractmethod
@@ -92,12 +96,15 @@ class RankingMetric(ABC):
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric.
+    """Return a metric, by a name such as ``rmse`` or ``pinball@0.9``.
 
     Raises:
         UnknownNameError: No metric has this name.
     """
-    metric: Metric = metrics.get(name)()
+    kind, _, level = name.partition("@")
+    metric: Metric = metrics.get(kind)()
+    if level:
+        metric.level = float(level)
     return metric
 
 
@@ -124,7 +131,8 @@ def meaning(name: str) -> str:
     >>> meaning("precision@3")
     'share of the first 3 places of a group with a positive row'
     """
-    if name in metrics.names():
-        return find_metric(name).meaning
+    if name.partition("@")[0] in metrics.names():
+        found = find_metric(name)
+        return found.meaning.format(level=found.level)
     metric, k = find_ranking_metric(name)
     return metric.meaning.format(k=k)

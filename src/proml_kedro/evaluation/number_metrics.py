@@ -74,3 +74,20 @@ class R2(Metric):
         mean = (weight * label).sum() / weight.sum()
         variance = (weight * (label - mean) ** 2).sum()
         return float(1 - (weight * (score - label) ** 2).sum() / variance) if variance > 0 else float("nan")
+
+
+class Pinball(Metric):
+    """Mean pinball loss of a quantile: too low costs its level a unit, too high the rest (Koenker and Bassett 1978)."""
+
+    tasks = ("regression", "count")
+    order = 65
+    higher_is_better = False
+    takes_level = True
+    meaning = "mean pinball loss of the quantile {level:g}"
+
+    def compute(self, label: Array, score: Array, weight: Array) -> float:
+        """Compute it."""
+        import numpy as np
+
+        short = label - score
+        return float((weight * np.maximum(self.level * short, (self.level - 1) * short)).sum() / weight.sum())

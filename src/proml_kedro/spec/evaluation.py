@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -15,7 +15,22 @@ from proml_kedro.spec.model import ModelSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 from proml_kedro.spec.training_set import DAY, GROUP, cluster_columns
 
-MetricName = Annotated[str, NameIn(metrics)]
+
+def _check_level(text: str) -> str:
+    name, at, level = text.partition("@")
+    if metrics.get(name).takes_level != bool(at) or (at and not re.fullmatch(r"0?\.\d{1,6}", level)):
+        instead = f"write {name}@0.9 for the quantile 0.9" if metrics.get(name).takes_level else f"write {name}"
+        raise ValueError(f"'{text}' is no metric; {instead}")
+    return text
+
+
+MetricName = Annotated[str, NameIn(metrics), AfterValidator(_check_level)]
+"""``rmse``, ``pinball@0.9`` and so on, or one of an installed package."""
+
+
+def metric_kind(name: str) -> Any:
+    """Return the class of a metric, of whatever level."""
+    return metrics.get(name.partition("@")[0])
 
 
 def _check_ranking_metric(text: str) -> str:
@@ -115,10 +130,10 @@ class EvaluationSpec(Spec):
         """Find what does not fit the problem; keys begin inside of the evaluation."""
         task = problem.label.task
         for position, metric in enumerate(self.metrics):
-            if task not in metrics.get(metric).tasks:
+            if task not in metric_kind(metric).tasks:
                 message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
                 yield Mistake(f"metrics.{position}", message)
-            elif metrics.get(metric).needs_order and not problem.label.ordered:
+            elif metric_kind(metric).needs_order and not problem.label.ordered:
                 message = f"'{metric}' is for classes that have an order; write label.classes and label.ordered: true"
                 yield Mistake(f"metrics.{position}", message)
         columns = cluster_columns(problem)

@@ -90,6 +90,11 @@ class ComponentSpec(Spec):
         return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
 
     @property
+    def said_quantile(self) -> float | None:
+        """Return the quantile of a number that scores of the component are, where they are not its mean."""
+        return None
+
+    @property
     def needs_earlier(self) -> str | None:
         """Name the key inside of the component that asks for ``training.warm_start``, if one does."""
         return None

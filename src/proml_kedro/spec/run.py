@@ -169,6 +169,11 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
+    quantile = run.model.components[run.model.score].said_quantile
+    metric = f"pinball@{quantile:g}" if quantile is not None else ""
+    if run.problem.label.task == "regression" and metric and metric not in run.evaluation.metrics:
+        message = f"the model's score is the quantile {quantile:g}, which metrics of means do not judge"
+        yield Mistake("evaluation.metrics", f"{message}; write metrics: [{metric}]")
     if run.model.training.warm_start and run.problem.split.by == "rolling":
         message = "an earlier bundle may have learned from what later folds are tested by; write a split by time"
         yield Mistake("model.training.warm_start", message)

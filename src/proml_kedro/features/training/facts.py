@@ -11,7 +11,7 @@ from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.folds import check_folds
-from proml_kedro.features.training.labels import kept, label_sql, split_sql
+from proml_kedro.features.training.labels import kept, label_sql, rounded_sql, split_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import SPLIT
@@ -66,6 +66,7 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
     timestamp = problem.examples.timestamp
     moment = quote(timestamp) if timestamp else "CAST(NULL AS TIMESTAMPTZ)"
     weight = enclosed(problem.examples.weight or "1")
+    type_, _ = table.check_expression(problem.label.expression, "problem.label.expression")
     classes = ", histogram(CAST(__label AS INTEGER)) AS classes" if problem.label.task == "multiclass" else ""
     return f"""
         SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
@@ -73,12 +74,14 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
             count(*) FILTER ({moment} IS NULL) AS no_moment,
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
             count(*) FILTER (isfinite(__label) AND abs(__label) > {LARGEST_LABEL}) AS too_large,
+            count(*) FILTER (__rounded) AS rounded,
             count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
             sum(__weight) AS total_weight{classes},
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
             SELECT *, {split_sql(problem, table.schema)} AS __split,
-                {label_sql(problem)} AS __label, CAST({weight} AS DOUBLE) AS __weight
+                {label_sql(problem)} AS __label, {rounded_sql(problem, type_)} AS __rounded,
+                CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
 
@@ -93,9 +96,9 @@ def _facts_of(split: Mapping[str, Any], problem: ProblemSpec) -> dict[str, Any]:
 
 
 def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
-    rows, no_moment, no_label, too_large, no_count, no_weight = (
+    rows, no_moment, no_label, too_large, rounded, no_count, no_weight = (
         sum(one[name] for one in splits.values())
-        for name in ("rows", "no_moment", "no_label", "too_large", "no_count", "no_weight")
+        for name in ("rows", "no_moment", "no_label", "too_large", "rounded", "no_count", "no_weight")
     )
     if not rows:
         yield Mistake("problem.label.drop_when", "drops every example")
@@ -108,6 +111,9 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     if too_large:
         message = f"is beyond ±{LARGEST_LABEL:g} for {too_large:,} of {rows:,} examples, whose squares have no meaning"
         yield Mistake("problem.label.expression", f"{message}; divide it, or take its logarithm")
+    if rounded:
+        message = f"is a whole number beyond 2^53 for {rounded:,} of {rows:,} examples, which float64 rounds"
+        yield Mistake("problem.label.expression", f"{message}; take an origin off it, or another unit")
     if no_count and problem.label.task == "count":
         message = f"is negative or not a whole number for {no_count:,} of {rows:,} examples; is the task 'regression'?"
         yield Mistake("problem.label.expression", message)

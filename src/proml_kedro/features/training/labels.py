@@ -98,6 +98,19 @@ def label_sql(problem: ProblemSpec) -> str:
     return f"CAST(list_position([{names}]::VARCHAR[], CAST({label} AS VARCHAR)) - 1 AS DOUBLE)"
 
 
+def rounded_sql(problem: ProblemSpec, type_: str | None) -> str:
+    """Return the condition for a label to be a whole number that float64 rounds, in SQL over the examples.
+
+    Args:
+        problem: The problem.
+        type_: SQL type of the label's expression.
+    """
+    if type_ is None or problem.label.task == "multiclass" or "whole number" not in _sorts(type_):
+        return "false"
+    label = enclosed(problem.label.expression)
+    return f"CAST(CAST({label} AS DOUBLE) AS HUGEINT) != CAST({label} AS HUGEINT)"
+
+
 def label_columns(problem: ProblemSpec) -> dict[str, str]:
     """Return the columns of a training set that hold labels and what goes with them: name → SQL over the examples."""
     columns = {LABEL: label_sql(problem)}
