@@ -72,6 +72,10 @@ class Metric(ABC):
         """
         return None
 
+    def excess(self, rows: ClusteredRows, other: ClusteredRows) -> float:
+        """Estimate by how much a jackknife makes the variance of the difference of two models too large; 0 for most."""
+        return 0.0
+
     def masses(self, rows: ClusteredRows) -> Array:
         """Return what each cluster weighs, shape (clusters,): uneven weights say as much as fewer clusters."""
         return rows.masses

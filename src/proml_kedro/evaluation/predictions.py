@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,6 +62,10 @@ class Predictions:
     def without_each(self, name: str) -> Array | None:
         """Estimate a metric without each cluster, shape (clusters,); None where only computing it anew tells."""
         return find_metric(name).without_each(self._rows)
+
+    def excess(self, name: str, other: Any) -> float:
+        """Estimate by how much a jackknife makes the variance of the difference from another model too large."""
+        return find_metric(name).excess(self._rows, other._rows)
 
     def shown(self, name: str, estimate: float) -> float:
         """Convert an estimate of a metric to the figure that people read."""

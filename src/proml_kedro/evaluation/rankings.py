@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,10 @@ class Rankings(RankedGroups):
         """Compute a metric without each cluster, shape (clusters,)."""
         sums = self._sums(np.nan_to_num(self.of_groups(name), nan=0.0))
         return ratio(without_each(sums), without_each(self.masses(name)))
+
+    def excess(self, name: str, other: Any) -> float:
+        """Return 0: means have as much variance as a jackknife says."""
+        return 0.0
 
     def shown(self, name: str, estimate: float) -> float:
         """Return a metric as people read it: as it is."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,9 @@ class Measured(Protocol):
 
     def without_each(self, name: str) -> Array | None:
         """Estimate a metric without each cluster, shape (clusters,)."""
+
+    def excess(self, name: str, other: Any) -> float:
+        """Estimate by how much a jackknife makes the variance of the difference from another model too large."""
 
     def shown(self, name: str, estimate: float) -> float:
         """Convert an estimate to the figure that people read."""
@@ -105,7 +108,9 @@ def _standard_error(candidate: Measured, baseline: Measured, name: str, draws: t
     without = _without_each(candidate, name, some), _without_each(baseline, name, some)
     if without[0] is not None and without[1] is not None:
         apart = without[0][some] - without[1][some]
-        return float(np.sqrt((len(some) - 1) / len(some) * ((apart - apart.mean()) ** 2).sum()))
+        variance = float((len(some) - 1) / len(some) * ((apart - apart.mean()) ** 2).sum())
+        excess = max(candidate.excess(name, baseline), 0.0)
+        return math.sqrt(max(variance - excess, excess / 2))
     drawn = _drawn_differences(candidate, baseline, name, (len(masses), *draws))
     if np.isfinite(drawn).mean() < 0.99:
         return float("nan")
