@@ -76,9 +76,11 @@ class Metric(ABC):
         """Estimate by how much a jackknife makes the variance of the difference of two models too large; 0 for most."""
         return 0.0
 
-    def masses(self, rows: ClusteredRows) -> Array:
-        """Return what each cluster weighs, shape (clusters,): uneven weights say as much as fewer clusters."""
-        return rows.masses
+    def effective_clusters(self, rows: ClusteredRows) -> float:
+        """Count clusters by their weight: uneven ones say as much as fewer."""
+        from proml_kedro.evaluation.clustered import effective_number
+
+        return effective_number(rows.masses)
 
     def shown(self, estimate: float) -> float:
         """Convert an estimate to the figure that people read."""

@@ -46,8 +46,12 @@ class Predictions:
         return {name: metric.shown(metric.estimate(rows)) for name, metric in found.items()}
 
     def masses(self, name: str) -> Array:
-        """Return what each cluster weighs for a metric, shape (clusters,)."""
-        return find_metric(name).masses(self._rows)
+        """Count the rows of each cluster, shape (clusters,)."""
+        return self._rows.masses
+
+    def effective_clusters(self, name: str) -> float:
+        """Count clusters by their weight for a metric."""
+        return find_metric(name).effective_clusters(self._rows)
 
     def estimate(self, name: str, times: Array | None = None) -> float:
         """Estimate a metric on the scale of comparisons.

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class OrderMetric(Metric):
     """Metric of the order of rows of two classes."""
 
-    def masses(self, rows: ClusteredRows) -> Array:
-        """Count the rows of each cluster of the class that is spread over fewer clusters, shape (clusters,)."""
+    def effective_clusters(self, rows: ClusteredRows) -> float:
+        """Count clusters by the weight of the class that is spread over fewer of them."""
         from proml_kedro.evaluation.clustered import effective_number
 
-        return min((rows.sums(rows.weight * one) for one in (rows.label, 1 - rows.label)), key=effective_number)
+        return min(effective_number(rows.sums(rows.weight * one)) for one in (rows.label, 1 - rows.label))
 
 
 class Auc(OrderMetric):

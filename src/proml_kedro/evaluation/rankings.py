@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.evaluation.clustered import ratio, without_each
+from proml_kedro.evaluation.clustered import effective_number, ratio, without_each
 from proml_kedro.evaluation.groups import Ints, RankedGroups
 from proml_kedro.evaluation.metric import find_ranking_metric
 
@@ -59,6 +59,10 @@ class Rankings(RankedGroups):
     def masses(self, name: str) -> Array:
         """Count the groups of each cluster for which a metric is defined, shape (clusters,)."""
         return self._sums(np.isfinite(self.of_groups(name)).astype(np.float64))
+
+    def effective_clusters(self, name: str) -> float:
+        """Count clusters by their number of groups for which a metric is defined."""
+        return effective_number(self.masses(name))
 
     def estimate(self, name: str, times: Array | None = None) -> float:
         """Compute a metric, each cluster counting as often as ``times`` of shape (clusters,) says; once when None."""

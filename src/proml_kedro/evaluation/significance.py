@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.evaluation.clustered import effective_number
 from proml_kedro.evaluation.result import Difference
 
 Array = npt.NDArray[np.float64]
@@ -38,6 +37,9 @@ class Measured(Protocol):
 
     def masses(self, name: str) -> Array:
         """Weight of each cluster, shape (clusters,)."""
+
+    def effective_clusters(self, name: str) -> float:
+        """Count clusters by their weight for a metric."""
 
     def estimate(self, name: str, times: Array | None = None) -> float:
         """Estimate a metric, each cluster counting ``times``."""
@@ -66,7 +68,8 @@ def difference(
     """
     estimates = candidate.estimate(name), baseline.estimate(name)
     gap = estimates[0] - estimates[1]
-    effective, reason = _clusters(candidate.masses(name), gap)
+    effective = candidate.effective_clusters(name)
+    reason = _reason(int((candidate.masses(name) > 0).sum()), effective, gap)
     error = float("nan")
     if not reason:
         error = _standard_error(candidate, baseline, name, draws)
@@ -82,23 +85,20 @@ def difference(
     return Difference(gap / scale, low, high, error / scale, p_value, clusters=effective)
 
 
-def _clusters(masses: Array, gap: float) -> tuple[float, str]:
-    """Count clusters by their weight, and say why nothing can be claimed; empty when it can.
+def _reason(number: int, effective: float, gap: float) -> str:
+    """Say why nothing can be claimed from so many clusters, as good as ``effective`` ones; empty when it can.
 
     One less than this many degrees of freedom held the level of 5 % between 2 and 6 % for weights up to log-normal ones
     of a deviation of 1.2, where the number of clusters less one gave up to 10 %.
     """
-    effective, number = effective_number(masses), int((masses > 0).sum())
     if math.isnan(gap):
-        return effective, "the metric is undefined"
+        return "the metric is undefined"
     if number == 1:
-        return effective, "one cluster"
+        return "one cluster"
     if effective < FEW - _ROUNDING:
-        counted = (
-            f"{number} clusters" if number < FEW else f"{number} clusters of uneven weight, as good as {effective:.1f}"
-        )
-        return effective, f"{counted}; it takes {FEW:.0f}"
-    return effective, ""
+        worth = "" if number < FEW else f" of uneven weight, as good as {effective:.1f}"
+        return f"{number} clusters{worth}; it takes {FEW:.0f}"
+    return ""
 
 
 def _standard_error(candidate: Measured, baseline: Measured, name: str, draws: tuple[int, int]) -> float:
