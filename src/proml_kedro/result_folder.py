@@ -197,7 +197,7 @@ def claim(folder: Path, claims: Claims) -> bool:
 
 
 def made_at(folder: Path) -> float | None:
-    """When a result was made, in seconds since 1970; None of one that nothing lists."""
+    """Tell when a result was made, in seconds since 1970; None of one that nothing lists."""
     try:
         return _listing(folder).stat().st_mtime
     except OSError:
