@@ -47,8 +47,8 @@ def config(heads=HEAD, **training):
     }
 
 
-def fitted(made, train=None, check=None, context=CONTEXT):
-    component = Deep(Deep.Spec.model_validate(made), INPUTS)
+def fitted(made, train=None, check=None, context=CONTEXT, inputs=INPUTS):
+    component = Deep(Deep.Spec.model_validate(made), inputs)
     component.fit(train or make_examples(600, 1), check or make_examples(200, 2), context)
     return component
 
@@ -206,7 +206,8 @@ def test_a_weight_of_2_is_the_row_twice():
     Numbers alone: Adam of Keras squares the gradients of an embedding row by row before it adds them up.
     """
     made = config({"heads": HEADS["heads"] | {"order": {"of": "deep", "loss": "pairwise"}}}, epochs=5, batch_size=5000)
-    made["inputs"] = ["shop.price", "shop.visits"]
+    made["expose"] = {"hidden": "deep"}
+    inputs = [one for one in INPUTS if one.name != "shop.city"]
     made["graph"]["deep"] |= {"of": ["numbers"], "dropout": 0.0, "batch_norm": False}
     plain, check = with_labels(300, 1), with_labels(200, 2)
     counts, watched = np.resize(np.repeat([1, 2, 3], 5), 300), np.resize(np.repeat([3, 1], 5), 200)
@@ -216,8 +217,9 @@ def test_a_weight_of_2_is_the_row_twice():
         copies = np.repeat(np.arange(3), [(times > copy).sum() for copy in range(3)])
         return replace(one.take(rows), group=one.group[rows] * 3 + copies)
 
-    heavy = fitted(made, replace(plain, weight=counts.astype(float)), replace(check, weight=watched.astype(float)))
-    twice = fitted(made, repeated(plain, counts), repeated(check, watched))
+    weighted = [replace(one, weight=times.astype(float)) for one, times in ((plain, counts), (check, watched))]
+    heavy = fitted(made, *weighted, inputs=inputs)
+    twice = fitted(made, repeated(plain, counts), repeated(check, watched), inputs=inputs)
     fresh = make_examples(100, 9).columns
     for name, values in twice.score(fresh).items():
         assert heavy.score(fresh)[name] == pytest.approx(values, abs=2e-3), name
