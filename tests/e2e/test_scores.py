@@ -168,3 +168,47 @@ def test_the_how_to_works(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: p
     (written,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     spec = ScoringSpec.model_validate(yaml.safe_load(written)["scoring"])
     assert spec.output == "scores.parquet"
+
+
+MODELS = {
+    "logistic": "components: {linear: {kind: logistic, inputs: ['*']}}\nscore: linear",
+    "mixed": (
+        "components: {people: {kind: mixed, inputs: ['*', customer], random_effects: [{entity: customer}]}}\n"
+        "score: people"
+    ),
+    "chain": (
+        "components:\n"
+        "  trees: {kind: xgboost, inputs: ['*'], num_boost_round: 20}\n"
+        "  people: {kind: mixed, inputs: [trees.margin, customer], offset: trees.margin, "
+        "random_effects: [{entity: customer}]}\n"
+        "score: people"
+    ),
+    "deep": (
+        "components:\n"
+        "  tower:\n"
+        "    kind: deep\n"
+        "    inputs: ['*']\n"
+        "    features: {embed: 4, min_count: 5}\n"
+        "    graph: {deep: {block: mlp, of: [numbers, embeddings], units: [8]}}\n"
+        "    head: {of: deep}\n"
+        "    training: {epochs: 2, batch_size: 512}\n"
+        "score: tower"
+    ),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_kind_of_model_scores_a_table_as_its_run_did(shop: Shop, tmp_path: Path, model: str) -> None:
+    (shop.conf / "model").mkdir(exist_ok=True)
+    (shop.conf / "model" / f"{model}_own.yaml").write_text(MODELS[model])
+    place = made(shop, "bundle", f"model={model}_own")
+    expected = Scores.read(made(shop, "evaluation", f"model={model}_own")).table
+    visits = pc.read_csv(shop.folder / "visits.csv")
+    order = np.random.default_rng(0).permutation(len(visits))
+    pq.write_table(visits.take(order).append_column("as_of", visits["at"].take(order)), tmp_path / "mixed.parquet")
+    done = predict(place, tmp_path / "mixed.parquet", "-o", tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.output
+    found = pq.read_table(tmp_path / "out.parquet")["score"].to_numpy()[np.argsort(order)]
+    scores = expected["score"].to_numpy()
+    assert scores.std() > 0.02
+    assert np.abs(found[expected["example_id"].to_numpy()] - scores).max() < 1e-6

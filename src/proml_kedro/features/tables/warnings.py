@@ -115,7 +115,9 @@ def _constant(name: str, tables: Tables) -> Iterator[str]:
     equal = [column for column, one in column_statistics(tables.file(name)).items() if len(one.bounds) < 2]
     if not equal:
         return
-    counts = ", ".join(f"count(DISTINCT {quote(column)})" for column in equal)
+    # Bounds, for which a column needs no memory, in place of a count of different values.
+    bounds = "CASE WHEN max({0}) IS NULL THEN 0 WHEN min({0}) = max({0}) THEN 1 ELSE 2 END"
+    counts = ", ".join(bounds.format(quote(column)) for column in equal)
     rows, *values = tables.session.row(f"SELECT count(*), {counts} FROM {tables.relation(name)}")
     for column, different in zip(equal, values, strict=True):
         if rows > 1 and different < 2:

@@ -129,7 +129,8 @@ class XGBoost(Component):
         """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
         learned = {**vars(self._calibration), "origin": self._origin}
         self._booster.set_attr(task=self._task, **{name: repr(value) for name, value in learned.items()})
-        self._booster.save_model(folder / "model.ubj")
+        # Written by Python, whose errors of a full disk are known as such.
+        (folder / "model.ubj").write_bytes(self._booster.save_raw("ubj"))
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
         (folder / "categories.json").write_text(json.dumps(categories))
 

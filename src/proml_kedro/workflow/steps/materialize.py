@@ -114,6 +114,7 @@ class _Filling:
             run.store.verify(one)
         (self._note / Filled.FILE).unlink(missing_ok=True)
         newest = newest_moment(examples_file(self._training_set.path))
+        self.online.discard_damaged()  # before Feast registers views in it
         with registering(run, self._feature_tables) as repository:
             views, tables = run.stored_views, self._feature_tables.path
             materialize_new(repository, tables, views, newest, run.spec.hardware, anew)

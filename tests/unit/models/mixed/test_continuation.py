@@ -10,6 +10,7 @@ import pytest
 
 from dense_mixed import derivatives, draw
 from proml_kedro.errors import UserError
+from proml_kedro.hardware import use
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed import row_hashes
 from proml_kedro.models.mixed.component import Mixed
@@ -248,13 +249,16 @@ fit_with_checkpoints(Path({{folder!r}}), {{method!r}})
 
 
 def fit_with_checkpoints(folder, method):
-    """A fit of many steps that writes a checkpoint after each."""
+    """A fit of many steps that writes a checkpoint after each, with a run's threads: sums depend on their number."""
+    import scipy.linalg.lapack  # noqa: F401  # its BLAS is limited only once it is there
+
     checkpoint.Checkpoint.__init__.__defaults__ = (0.0,)
     examples = make_examples()
     effects = EFFECTS if method == "laplace" else BOTH
     spec = {"kind": "mixed", "inputs": [one.name for one in INPUTS], "random_effects": effects, "method": method}
     component = Mixed(MixedSpec.model_validate(spec), INPUTS)
-    component.fit(examples, examples.take(slice(0, 0)), context(checkpoints=folder))
+    with use(HardwareSpec(threads=1)):
+        component.fit(examples, examples.take(slice(0, 0)), context(checkpoints=folder))
     return component
 
 
