@@ -194,16 +194,20 @@ class ArtifactStore:
         self._again[folder] = partial(self.build_resumably, what, inputs, write, code)
         return artifact
 
-    def verify(self, artifact: Artifact) -> None:
+    def verify(self, artifact: Artifact, file: str | None = None) -> None:
         """See that the files of a result are what was written, before the first of this run reads them.
 
         A result that is damaged is made again, and said. What this run has written is believed.
+
+        Args:
+            artifact: The result.
+            file: The only one that will be read; None for all of them.
 
         Raises:
             UserError: It is damaged, and this run has not been told how to make it.
         """
         folder = artifact.path
-        if self._is_sound(folder):
+        if self._is_sound(folder, file):
             return
         again = self._again.get(folder)
         if again is None:
@@ -211,17 +215,21 @@ class ArtifactStore:
             raise UserError(Mistake("", message))
         again()
 
-    def _is_sound(self, folder: Path) -> bool:
-        """Tell whether a result is what was written; each is read once. One that is not is none from now on."""
+    def _is_sound(self, folder: Path, file: str | None = None) -> bool:
+        """Tell whether a result, or one file of it, is what was written. One that is not is none from now on.
+
+        A whole result is read once.
+        """
         claim(folder, self._claims)
         if folder in self._sound:
             return True
-        damaged = find_damage(folder)
+        damaged = find_damage(folder, file)
         if damaged is not None:
             logger.warning("'%s' of %s is not what was written: the result is made again", damaged, folder)
             disown(folder)
             return False
-        self._sound.add(folder)
+        if file is None:
+            self._sound.add(folder)
         return True
 
     def find(self, recipe: Recipe, of: Mapping[str, Collection[str]] | None = None) -> Artifact | None:

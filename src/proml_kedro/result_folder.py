@@ -149,15 +149,22 @@ def is_whole(folder: Path) -> bool:
     return all(found.get(name) == size for name, (size, _) in listing.items())
 
 
-def find_damage(folder: Path) -> str | None:
-    """Read every file of a result; return the name of the first that is not what was written, None when all are.
+def find_damage(folder: Path, only: str | None = None) -> str | None:
+    """Read the files of a result; return the name of the first that is not what was written, None when all are.
 
     What is not listed at all, as what a killed run has left, is damaged too.
+
+    Args:
+        folder: The result's.
+        only: The one file to read; None for every one.
     """
     listing = read_checked(_listing(folder), _LISTING)
     if listing is None:
         return _listing(folder).name
-    for name, (_, digest) in listing.items():
+    if only is not None and only not in listing:
+        return only
+    for name in [only] if only is not None else listing:
+        _, digest = listing[name]
         try:
             if _sha256(folder / name) != digest:
                 return name

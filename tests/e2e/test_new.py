@@ -71,8 +71,8 @@ def test_what_is_there_is_not_written_over(tmp_path):
         (None, "proml_kedro==0.9"),
         ('{"url": "file:///a/checkout", "dir_info": {"editable": true}}', "proml_kedro @ file:///a/checkout"),
         (
-            '{"url": "https://host/proml_kedro-0.9.whl", "archive_info": {}}',
-            "proml_kedro @ https://host/proml_kedro-0.9.whl",
+            '{"url": "file:///wheels/proml_kedro-0.9", "archive_info": {}}',
+            "proml_kedro @ file:///wheels/proml_kedro-0.9",
         ),
         (
             '{"url": "https://host/team/ml", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}}',

@@ -557,6 +557,35 @@ def test_a_damaged_result_that_nobody_reads_is_not_read_and_found_by_whoever_doe
     assert log == ["first", "second", "first"], "each is read once in a run"
 
 
+def test_one_file_is_read_where_no_other_will_be(tmp_path):
+    written = []
+
+    def write(folder):
+        written.append(folder)
+        for name in "ab":
+            (folder / name).write_text(f"whole {name}")
+
+    made = ArtifactStore(tmp_path).build("both", {}, write)
+    flip(made.file("a"))
+    store = ArtifactStore(tmp_path)
+    assert store.build("both", {}, write) == made
+    store.verify(made, "b")
+    assert len(written) == 1
+    store.verify(made, "a")
+    assert len(written) == 2
+    assert made.file("a").read_text() == "whole a"
+    flip(made.file("a"))
+    later = ArtifactStore(tmp_path)
+    later.build("both", {}, write)
+    later.verify(made, "b")
+    later.verify(made)
+    assert len(written) == 3, "one file that is sound says nothing of the others"
+    again = ArtifactStore(tmp_path)
+    again.build("both", {}, write)
+    again.verify(made, "c")
+    assert len(written) == 4, "a file that was never written is no sound one"
+
+
 def test_what_a_run_has_written_is_believed_and_what_it_cannot_make_is_refused(tmp_path, caplog):
     store, log = ArtifactStore(tmp_path), []
     first, second = chain(store, log)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from proml_kedro.features.tables.declared import is_used, words_used
 from proml_kedro.results import TablesFacts
 from proml_kedro.spec import FeaturesSpec, ProblemSpec
-
-_FORMAT = re.compile(r"guessed: only (.*%.*) reads every cell")
-"""Reason that the reader of tables notes for a format that it has found."""
 
 
 def how_read(config: Mapping[str, Any], tables: TablesFacts | None) -> dict[str, Any]:
@@ -32,6 +28,6 @@ def how_read(config: Mapping[str, Any], tables: TablesFacts | None) -> dict[str,
     used = {name: one for name, one in columns.items() if is_used(name, words)}
     return {
         "read_as": {name: one.type for name, one in used.items()},
-        "date_format": {name: found[1] for name, one in used.items() if (found := _FORMAT.fullmatch(one.why))},
+        "date_format": {name: one.format for name, one in used.items() if one.format},
         "plain_keys": [name for name, one in tables.keys.items() if one.without_zeros],
     }

@@ -20,11 +20,13 @@ class ColumnFacts:
         type: SQL type of its values.
         why: What decided.
         undecided: Formats that all read it, to different moments, so that it stays text.
+        format: Format of its dates, declared or found, where it was read by one.
     """
 
     type: str
     why: str
     undecided: tuple[str, ...] = ()
+    format: str = ""
 
 
 @dataclass(frozen=True)

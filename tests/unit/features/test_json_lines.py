@@ -7,33 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+import one_table
 from proml_kedro.errors import UserError
-from proml_kedro.features.tables.read import read_tables
-from proml_kedro.spec.problem import ProblemSpec
-from shop import HARDWARE
 
 
 def read(folder: Path, lines: list[Any] | bytes, **table: Any) -> pa.Table:
     text = lines if isinstance(lines, bytes) else "".join(json.dumps(one) + "\n" for one in lines).encode()
     (folder / "t.jsonl").write_bytes(text)
-    problem = ProblemSpec.model_validate(
-        {
-            "name": "p",
-            "tables": {
-                "t": {"source": "t.jsonl", **table},
-                "ex": {"query": "SELECT *, TIMESTAMPTZ '2024-01-01' AS now FROM t"},
-            },
-            "examples": {"table": "ex", "entities": ["id"], "timestamp": "now"},
-            "label": {"expression": "true"},
-            "split": {"validation_from": "2024-01-02", "test_from": "2024-01-03"},
-        }
-    )
-    (folder / "out").mkdir()
-    read_tables(problem, None, folder, HARDWARE, folder / "out")
-    return pq.read_table(folder / "out" / "t.parquet")
+    return one_table.read(folder, one_table.problem_of(source="t.jsonl", **table))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from proml_kedro.errors import RetriableError, UserError
 from proml_kedro.extensions import online_stores
 from proml_kedro.features.online.kind import OnlineStoreKind
 from proml_kedro.features.online.kinds import SQLiteKind
@@ -16,7 +17,7 @@ from proml_kedro.features.online.sqlite import SQLiteStore
 from proml_kedro.testing import check_online_store, check_two_writers
 from redis_server import redis_server
 
-SERVERS = {"redis", "rediss"}
+SERVERS = {"redis": "server", "rediss": "server_with_tls"}
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +26,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def server_with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("rediss"), tls=True) as url:
+        yield url
+
+
 @pytest.fixture
 def setting(request: pytest.FixtureRequest) -> str:
     """What `online_store:` says of the kind that the test is about."""
     name: str = request.node.callspec.params["name"]
-    if name == "rediss":
-        pytest.skip("the class of redis, which is proved; there is no server with TLS to ask")
-    return request.getfixturevalue("server") if name in SERVERS else online_stores.get(name).form
+    return request.getfixturevalue(SERVERS[name]) if name in SERVERS else online_stores.get(name).form
 
 
 @pytest.mark.parametrize("name", online_stores.names())
@@ -55,8 +60,11 @@ def test_the_store_of_the_how_to_keeps_the_law(tmp_path: Path) -> None:
     assert "sqlitefolder" not in online_stores.names()
 
 
-def test_rediss_is_the_kind_of_redis() -> None:
-    assert online_stores.get("rediss") is online_stores.get("redis")
+def test_a_server_whose_certificate_nobody_vouches_for_is_not_talked_to(server_with_tls: str, tmp_path: Path) -> None:
+    store = online_stores.get("rediss")().open(server_with_tls.partition("?")[0], "p")
+    with pytest.raises(UserError, match=r"nobody vouches for .* rediss://HOST:PORT/0\?ssl_ca_certs=FILE") as error:
+        store.exists()
+    assert not isinstance(error.value, RetriableError), "no time mends it"
 
 
 class TakesAnything(SQLiteStore):

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+import one_table
 from postgresql_server import postgresql_server
 from proml_kedro.errors import RetriableError, UserError
-from proml_kedro.features.tables.read import read_tables, source_fingerprint
+from proml_kedro.features.tables.read import source_fingerprint
 from proml_kedro.spec.problem import ProblemSpec
-from shop import HARDWARE
 
 
 @pytest.fixture(scope="module")
@@ -36,24 +35,11 @@ def run(server: str, *statements: str) -> None:
 
 
 def problem(server: str, **table: Any) -> ProblemSpec:
-    return ProblemSpec.model_validate(
-        {
-            "name": "p",
-            "tables": {
-                "t": {"source": server, **table},
-                "ex": {"query": "SELECT 1 AS id, TIMESTAMPTZ '2024-01-01' AS now FROM t"},
-            },
-            "examples": {"table": "ex", "entities": ["id"], "timestamp": "now"},
-            "label": {"expression": "true"},
-            "split": {"validation_from": "2024-01-02", "test_from": "2024-01-03"},
-        }
-    )
+    return one_table.problem_of("1", source=server, **table)
 
 
 def read(server: str, folder: Path, **table: Any) -> pa.Table:
-    (folder / "out").mkdir(exist_ok=True)
-    read_tables(problem(server, **table), None, folder, HARDWARE, folder / "out")
-    return pq.read_table(folder / "out" / "t.parquet")
+    return one_table.read(folder, problem(server, **table))
 
 
 def refused(server: str, folder: Path, **table: Any) -> str:

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import one_table
 from proml_kedro.errors import RetriableError, UserError
-from proml_kedro.features.tables.read import read_tables, source_fingerprint
+from proml_kedro.features.tables.read import source_fingerprint
 from proml_kedro.spec.problem import ProblemSpec
-from shop import HARDWARE
 from tiers import examples
 
 
@@ -30,24 +29,11 @@ def write(file: Path, *statements: str, rows: list[tuple[Any, ...]] | None = Non
 
 
 def problem(**table: Any) -> ProblemSpec:
-    return ProblemSpec.model_validate(
-        {
-            "name": "p",
-            "tables": {
-                "t": {"source": "shop.db", **table},
-                "ex": {"query": "SELECT *, TIMESTAMPTZ '2024-01-01' AS now FROM t"},
-            },
-            "examples": {"table": "ex", "entities": ["id"], "timestamp": "now"},
-            "label": {"expression": "true"},
-            "split": {"validation_from": "2024-01-02", "test_from": "2024-01-03"},
-        }
-    )
+    return one_table.problem_of(source="shop.db", **table)
 
 
 def read(folder: Path, **table: Any) -> pa.Table:
-    (folder / "out").mkdir(exist_ok=True)
-    read_tables(problem(**table), None, folder, HARDWARE, folder / "out")
-    return pq.read_table(folder / "out" / "t.parquet")
+    return one_table.read(folder, problem(**table))
 
 
 def refused(folder: Path, **table: Any) -> str:

@@ -85,7 +85,6 @@ def materialize_new(
     from proml_kedro.features.feast.online_store import key_types
 
     online = open_store(store.config.online_store.path, store.project)
-    online.discard_damaged()
     watermarks = online.watermarks()
     done: dict[str, Progress] = {}
     for view in views:

@@ -223,6 +223,10 @@ class RedisStore(OnlineStore):
             message = f"Redis at {self._place} does not let us in; set {PASSWORD_VARIABLE} in the environment"
             raise UserError.at("online_store", message) from error
         except (ConnectionError, TimeoutError) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):  # which no time mends
+                message = f"nobody vouches for the certificate of Redis at {self._place}"
+                remedy = "name who does: rediss://HOST:PORT/0?ssl_ca_certs=FILE"
+                raise UserError.at("online_store", f"{message}; {remedy}") from error
             message = f"cannot use Redis at {self._place}: {first_line(error)}; try again when it is there"
             raise RetriableError(Mistake("online_store", message)) from error
         except RedisError as error:

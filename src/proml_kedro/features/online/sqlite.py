@@ -141,16 +141,11 @@ class SQLiteStore(OnlineStore):
         return True
 
     def drop_view(self, view: str) -> None:
-        """Remove the view's table, its keys and its watermark. A damaged file begins anew."""
-        try:
-            with self._writing() as connection:
-                connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
-                for table in ("views", "ledger"):
-                    connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
-        except sqlite3.DatabaseError as error:
-            if not _is_damaged(error):
-                raise
-            _write_empty(self._file)
+        """Remove the view's table, its keys and its watermark."""
+        with self._writing() as connection:
+            connection.execute(f"DROP TABLE IF EXISTS {self._table(view)}")
+            for table in ("views", "ledger"):
+                connection.execute(f"DELETE FROM {table} WHERE (project, view) = (?, ?)", [self._project, view])
 
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete rows up to a moment."""

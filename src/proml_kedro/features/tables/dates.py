@@ -77,4 +77,4 @@ def reading_in(format_: str, type_: str | None = None) -> Reading:
     fits = f"{parsed} IS NOT NULL" + (f" AND regexp_full_match({CELL}, {literal(shape)})" if shape else "")
     if wanted == "DATE" and timed:  # a time of day would be lost
         fits += f" AND {parsed} = date_trunc('day', {parsed})"
-    return Reading(wanted, fits, f"CAST({parsed} AS {wanted})", f"of the form {format_}")
+    return Reading(wanted, fits, f"CAST({parsed} AS {wanted})", f"of the form {format_}", format_)

@@ -239,7 +239,8 @@ class _Table:
 
     def _note(self, columns: Mapping[str, Column]) -> None:
         self.reading.columns[self.name] = {
-            name: ColumnFacts(one.type, one.why, one.undecided) for name, one in columns.items()
+            name: ColumnFacts(one.type, one.why, one.undecided, one.reading.format if one.reading else "")
+            for name, one in columns.items()
         }
         for name, one in columns.items():
             if "%" in one.why:

@@ -33,12 +33,14 @@ class Reading:
         fits: Condition for a text to be such a value.
         value: The value of a text that fits; it may still fail, as for the 30th of February.
         called: What such values are, in the plural, for messages.
+        format: Format of dates, in the directives of ``strptime``; empty for other ways.
     """
 
     type: str
     fits: str
     value: str
     called: str
+    format: str = ""
 
     def condition(self, column: str) -> str:
         """Return the condition for a cell to be null or such a value, in SQL.

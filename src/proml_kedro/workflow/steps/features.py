@@ -9,6 +9,7 @@ from shutil import copy2, copytree
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.errors import UserError
+from proml_kedro.results import TablesFacts
 from proml_kedro.results.names import table_file
 from proml_kedro.spec.generator import TRUTH, GeneratorSpec
 from proml_kedro.spec.problem import ProblemSpec
@@ -74,6 +75,7 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
 
     inputs = {"sources": sources, "generated": generated}
     tables = run.store.build(recipes.tables(run.spec), inputs, write, code=("features.tables", "==duckdb"))
+    run.store.verify(tables, TablesFacts.FILE)
     refuse_undecided(run.spec.problem, run.spec.features, tables.path)
     return tables
 
