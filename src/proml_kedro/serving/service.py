@@ -19,6 +19,8 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.locks import Claims
+from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.body import make_body, make_scores
 from proml_kedro.serving.endpoints import Endpoints
 from proml_kedro.serving.guard import TOKEN_VARIABLE, RequestGuard
@@ -42,7 +44,8 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     """Make a BentoML service for a bundle.
 
     Only the manifest is read here: the server's supervisor imports the service too. The bundle is verified, loaded
-    and proved by its golden rows when a worker starts; a worker that fails at that never becomes ready.
+    and proved by its golden rows when a worker starts; a worker that fails at that never becomes ready. The process
+    serves the bundle that a link leads to now, wherever the link moves, and nobody frees that one meanwhile.
 
     Args:
         bundle: The bundle's folder.
@@ -55,6 +58,8 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     Raises:
         IntegrityError: The bundle has no manifest that this version reads.
     """
+    claims = Claims()
+    bundle = claim_around(bundle, claims)
     manifest = Manifest.read(bundle)
     spec = spec or manifest.serving
     log = spec.log
@@ -66,6 +71,7 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
         def __init__(self) -> None:
             from proml_kedro.serving.scorer import BundleScorer
 
+            self.claims = claims  # workers that start later need the bundle too: it is in use as long as this class is
             self.scorer = BundleScorer(bundle, log)
             self.endpoints = Endpoints(self.scorer, scores)
             application.state.scorer = self.scorer
