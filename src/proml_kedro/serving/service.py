@@ -91,18 +91,17 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
 
     Service.__doc__ = f"{manifest.description or manifest.name}: the model {manifest.tag}"
     application = Starlette(routes=[Route("/metadata", _metadata, methods=["GET"])])
-    service = bentoml.service(
-        name=manifest.name.lower(),
-        workers=spec.workers,
-        traffic={"timeout": spec.timeout.total_seconds()},
-        metrics={"enabled": metrics},
-        **_tracing(),
-    )(Service)
+    service = bentoml.service(name=manifest.name.lower(), **_settings(spec, metrics))(Service)
     service.mount_asgi_app(application, path="/")
     service.add_asgi_middleware(
         RequestGuard, max_body_bytes=spec.max_body_bytes, token=os.environ.get(TOKEN_VARIABLE) or None
     )
     return service
+
+
+def _settings(spec: ServingSpec, metrics: bool) -> dict[str, Any]:
+    timeout = {"timeout": spec.timeout.total_seconds()}
+    return {"workers": spec.workers, "traffic": timeout, "metrics": {"enabled": metrics}, **_tracing()}
 
 
 def _tracing() -> dict[str, Any]:
