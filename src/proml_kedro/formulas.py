@@ -21,7 +21,7 @@ def sigmoid(margin: AnyArray) -> Doubles:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
 
 
-def auc(label: AnyArray, score: AnyArray) -> float:
+def auc(label: AnyArray, score: AnyArray, weight: AnyArray | None = None) -> float:
     """Compute the area under the ROC curve: how often a positive row has the higher score; ties count half.
 
     Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically larger than the other".
@@ -29,6 +29,7 @@ def auc(label: AnyArray, score: AnyArray) -> float:
     Args:
         label: 0 or 1, shape (n,).
         score: In any order, shape (n,).
+        weight: How much each row counts, shape (n,); all the same when left out.
 
     Returns:
         NaN when one class is missing.
@@ -38,7 +39,9 @@ def auc(label: AnyArray, score: AnyArray) -> float:
     """
     order = np.argsort(score, kind="stable")
     positive = np.asarray(label, np.float64)[order]
-    return float(auc_by_group(positive, 1 - positive, score[order], np.zeros(len(order), np.int64))[0])
+    counts = np.ones(len(order)) if weight is None else np.asarray(weight, np.float64)[order]
+    none = np.zeros(len(order), np.int64)
+    return float(auc_by_group(counts * positive, counts * (1 - positive), score[order], none)[0])
 
 
 def auc_by_group(positive: Doubles, negative: Doubles, score: AnyArray, group: Ints) -> Doubles:
