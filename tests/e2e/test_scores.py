@@ -50,12 +50,12 @@ def predict(*arguments: object) -> Result:
 def test_the_run_keeps_the_scores_of_validation_and_test(shop: Shop) -> None:
     place = Path(shop.environment["EVALUATION"])
     scores, metrics = Scores.read(place), Metrics.read(place)
-    names = ["example_id", "customer", "timestamp", "split", "label", "score", "baseline"]
+    names = ["example_id", "customer", "timestamp", "day", "split", "label", "score", "baseline"]
     assert scores.table.column_names == names
     assert scores.has_baseline
     examples = pq.read_table(shop.data / "store" / training_set(shop) / "training_set.parquet")
     kept = examples.filter(pa.compute.is_in(examples["split"], pa.array(["validation", "test"])))
-    for name in names[:5]:
+    for name in names[:6]:
         assert scores.table[name].to_pylist() == kept[name].to_pylist(), name
     test = Scores.read(place, "test").table
     for name, figures in (("score", metrics.candidate), ("baseline", metrics.baseline or {})):
