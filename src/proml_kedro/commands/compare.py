@@ -127,7 +127,11 @@ def _rows(one: Answer) -> Iterator[tuple[str, ...]]:
         word = ("better" if is_better else "worse") if decides < 1 - result.confidence else ""
         interval = "" if found.reason else f"{found.low:+.4f} … {found.high:+.4f}"
         figures = (_number(base), _number(value), _number(found.difference, "+"), interval)
-        yield name, *figures, _number(found.p_value), _number(found.p_adjusted), word
+        yield name, *figures, _chance(found.p_value), _chance(found.p_adjusted), word
+
+
+def _chance(p: float) -> str:
+    return "<0.0001" if p < 0.0001 else _number(p)
 
 
 def _number(value: float, sign: str = "") -> str:

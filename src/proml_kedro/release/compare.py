@@ -98,9 +98,9 @@ def _remarks(result: Evaluation, margin: float | None) -> Iterator[str]:
     name = next(iter(result.candidate))
     one = result.differences[name]
     low, high = (one.low, one.high) if higher_is_better(name) else (-one.high, -one.low)
-    if margin is not None:
-        shown = f"worse by less than {margin:g} in {name}, if at all"
-        yield shown if low > -margin else f"it is not shown that it is {shown}"
+    if margin is not None and not low > 0:
+        shown = f"as good within {margin:g} in {name}"
+        yield shown if low > -margin else f"not shown to be {shown}"
     size = margin or abs(one.difference)
     needed = clusters_needed(one, result.clusters, size, result.confidence)
     if needed and not (low > 0 or high < 0):

@@ -150,9 +150,9 @@ def test_of_several_models_intervals_are_wider(run: Callable[..., Result], tmp_p
 
 def test_a_margin_is_a_question_of_its_own(run: Callable[..., Result], tmp_path: Path) -> None:
     folders = [write_evaluation(tmp_path / str(one), 0.7, seed=one) for one in (1, 5)]
-    assert "\nWorse by less than 0.1 in auc, if at all." in run(*folders, "--margin", "0.1").stdout
+    assert "\nAs good within 0.1 in auc." in run(*folders, "--margin", "0.1").stdout
     said = run(*folders, "--margin", "0.0001").stdout
-    assert "\nIt is not shown that it is worse by less than 0.0001 in auc, if at all." in said
+    assert "\nNot shown to be as good within 0.0001 in auc." in said
     assert "To see a difference of 0.0001 in auc in 4 of 5 tests takes about" in said
 
 
