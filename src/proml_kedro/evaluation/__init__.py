@@ -6,6 +6,7 @@ __all__ = [
     "compare",
     "groups",
     "metric",
+    "power",
     "predictions",
     "rankings",
     "report",
