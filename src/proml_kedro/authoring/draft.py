@@ -33,6 +33,7 @@ class Draft:
         columns: Derived columns, in order.
         reasons: Why a key is as it is, by its dotted path inside of the table: `decimal`, `date_format.at`.
         undecided: Columns that can be read in several ways: what to write for each of them.
+        names: Columns whose names YAML does not take: those that they are derived under.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Draft:
     columns: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, Undecided] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def set(self, key: str, value: Any, why: str) -> None:
         """Set a key of the reader.

@@ -68,8 +68,9 @@ def find_label(tables: Mapping[str, Table], wanted: str) -> Label:
     drop_when = f"{sql} is null" if column.known < tables[table].count else None
     if column.different < 2:
         raise _error(f"'{name}' has {column.different} different values in {table}, and nothing to learn from")
-    if column.name in tables[table].draft.undecided:
-        raise _error(f"'{name}' can be read in several ways; repair the file, or name another label")
+    if column.type == "VARCHAR" and (open_ := tables[table].draft.undecided.get(column.name)):
+        ways = " or ".join(open_.ways)
+        raise _error(f"'{name}' can be read in several ways ({open_.cell!r} is {ways}); write the file in one way")
     if equals:
         expression = f"{sql} = {_constant(column, value.strip())}"
         (true,) = rows.engine.row(f"SELECT count(*) FILTER ({expression}) FROM {rows}")

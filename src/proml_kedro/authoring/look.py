@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from proml_kedro.authoring.dialect import decide_numbers, open_text
+from proml_kedro.authoring.dialect import open_text
 from proml_kedro.authoring.draft import Draft
 from proml_kedro.authoring.moments import decide_by_others, decide_moments
 from proml_kedro.authoring.names import in_sql, is_plain, plain
+from proml_kedro.authoring.numbers import decide_numbers
 from proml_kedro.engine.duckdb import is_moment, is_number, parquet, quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
@@ -93,9 +94,8 @@ class Table:
 
     def find(self, column: str) -> Column | None:
         """Return a column by the name in the file or in YAML, whose case does not matter; None when there is none."""
-        low = column.lower()
-        derived = {text.lower(): name for name, text in self.draft.columns.items()}
-        name = derived.get(quote(column).lower()) or derived.get(in_sql(column).lower()) or low
+        derived = {text.lower(): name for text, name in self.draft.names.items()}
+        name = derived.get(column.lower(), column)
         return next((one for key, one in self.columns.items() if key.lower() == name.lower()), None)
 
 
@@ -122,6 +122,7 @@ def look_at(files: Sequence[Path], session: Session, folder: Path, base: Path) -
             is_text = draft.reader().is_text
             if is_text:
                 decide_numbers(draft, rows)
+                _give_plain_names(draft, rows)
             with draft.opened(session, folder) as again:
                 session.write_parquet(f"SELECT * FROM {again}", folder / f"{draft.name}.raw.parquet")
             rows = session.parquet(folder / f"{draft.name}.raw.parquet")
@@ -196,14 +197,15 @@ def _give_plain_names(draft: Draft, raw: Relation) -> None:
     """Derive a column with a plain name of each that has another one."""
     taken = {name for name in raw.schema if is_plain(name)}
     for name in raw.schema:
-        if is_plain(name) or in_sql(name) in draft.columns.values():
+        if is_plain(name):
             continue
-        own = plain(name, {*taken, *draft.columns}, f"c{len(taken) + 1}")
+        own = draft.names.get(name) or plain(name, {*taken, *draft.columns}, f"c{len(taken) + 1}")
         if name in draft.columns:  # derived under a name that YAML does not take
-            draft.columns = {own if key == name else key: one for key, one in draft.columns.items()}
+            draft.columns[own] = draft.columns.pop(name)
             draft.reasons[f"columns.{own}"] = draft.reasons.pop(f"columns.{name}")
         else:
-            draft.columns[own] = in_sql(name)
+            draft.columns.setdefault(own, in_sql(name))
+        draft.names[name] = own
         taken.add(own)
         if name in draft.undecided:
             draft.undecided[own] = draft.undecided.pop(name)

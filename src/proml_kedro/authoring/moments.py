@@ -29,7 +29,10 @@ def decide_moments(draft: Draft, rows: Relation, is_text: bool) -> None:
         rows: Its rows, before anything is cast.
         is_text: Whether the reader leaves all types to be guessed.
     """
-    texts = [name for name, type_ in rows.schema.items() if type_ == "VARCHAR" and name not in draft.columns]
+    repaired = {
+        name for name in rows.schema if draft.columns.get(draft.names.get(name, name), in_sql(name)) != in_sql(name)
+    }
+    texts = [name for name, type_ in rows.schema.items() if type_ == "VARCHAR" and name not in repaired]
     numbers = draft.reader().numbers()
     readings = guesses(numbers) if is_text else MOMENTS
     for name, one in guess(rows, {name: Open(readings, formats=True) for name in texts}, surely=True).items():
