@@ -127,12 +127,12 @@ def look_at(files: Sequence[Path], session: Session, folder: Path, base: Path) -
                 session.write_parquet(f"SELECT * FROM {again}", folder / f"{draft.name}.raw.parquet")
             rows = session.parquet(folder / f"{draft.name}.raw.parquet")
             decide_moments(draft, rows, is_text)
+            decide_by_others(draft, rows)
             raw[draft.name] = draft, rows
         except UserError as error:
             mistakes += (replace(one, key="", message=f"{draft.file.name}: {one.message}") for one in error.mistakes)
     if mistakes:
         raise UserError(*mistakes)
-    decide_by_others(raw)
     return {name: read_again(draft, rows, folder) for name, (draft, rows) in raw.items()}
 
 

@@ -164,32 +164,31 @@ def day_first(format_: str) -> bool | None:
     return format_.index("%d") < format_.index("%m")
 
 
-def decide_by_others(drafts: Mapping[str, tuple[Draft, Relation]]) -> None:
-    """Decide what one column leaves open by other columns of the same files, or by the order of the rows.
+def decide_by_others(draft: Draft, rows: Relation) -> None:
+    """Decide what one column leaves open by other columns of the same file, or by the order of its rows.
+
+    Other files say nothing: they may come from elsewhere.
 
     Args:
-        drafts: Tables by name, each with its rows before anything is cast.
+        draft: The table.
+        rows: Its rows, before anything is cast.
     """
-    everywhere = {name: _orders(draft) for name, (draft, _) in drafts.items()}
-    together = {one for orders in everywhere.values() for one in orders}
-    for name, (draft, rows) in drafts.items():
-        for column, one in list(draft.undecided.items()):
-            if {key for key, _ in one.ways.values()} != {"date_format"}:
-                continue
-            formats = [str(value) for _, value in one.ways.values()]
-            orders = everywhere[name] or together
-            if len(orders) == 1:
-                fitting = [way for way in formats if day_first(way) in orders]
-                place = "this file" if everywhere[name] else "these files"
-                why = f"{_order(next(iter(orders)))}, as in other columns of {place}"
-            else:
-                fitting = [way for way in formats if _is_sorted(rows, column, way)]
-                why = "read so, the rows are in order of time"
-            if len(fitting) == 1:
-                draft.date_format[column] = fitting[0]
-                others = ", ".join(way for way in formats if way != fitting[0])
-                draft.reasons[f"date_format.{column}"] = f"{why}; {others} reads every cell too"
-                del draft.undecided[column]
+    orders = _orders(draft)
+    for column, one in list(draft.undecided.items()):
+        if {key for key, _ in one.ways.values()} != {"date_format"}:
+            continue
+        formats = [str(value) for _, value in one.ways.values()]
+        if len(orders) == 1:
+            fitting = [way for way in formats if day_first(way) in orders]
+            why = f"{_order(next(iter(orders)))}, as in other columns of this file"
+        else:
+            fitting = [way for way in formats if _is_sorted(rows, column, way)]
+            why = "read so, the rows are in order of time"
+        if len(fitting) == 1:
+            draft.date_format[column] = fitting[0]
+            others = ", ".join(way for way in formats if way != fitting[0])
+            draft.reasons[f"date_format.{column}"] = f"{why}; {others} reads every cell too"
+            del draft.undecided[column]
 
 
 def _orders(draft: Draft) -> set[bool]:

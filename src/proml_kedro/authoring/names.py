@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l", "đ": "d"})
 _WORDS = re.compile(
     r"all|analyse|analyze|and|anti|any|array|as|asc|asof|asymmetric|at|authorization|binary|both|by|case|cast|"
-    r"check|collate|collation|column|concurrently|constraint|create|cross|deferrable|desc|describe|distinct|do|"
+    r"check|collate|collation|column|concurrently|constraint|create|cross|default|deferrable|desc|describe|distinct|do|"
     r"else|end|except|false|fetch|for|foreign|freeze|from|full|glob|group|having|ilike|in|initially|inner|"
     r"intersect|into|is|isnull|join|lambda|lateral|leading|left|like|limit|natural|not|notnull|null|offset|on|"
     r"only|or|order|outer|overlaps|pivot|pivot_longer|pivot_wider|placing|positional|primary|qualify|"
@@ -66,6 +66,16 @@ def stem(name: str, table: str = "") -> str:
     return _singular(short).replace("_", "")
 
 
+def same_thing(one: str, two: str) -> bool:
+    """Tell whether two stems are one word, perhaps in the singular and the plural of another language.
+
+    >>> same_thing("kunde", "kunden"), same_thing("day", "days"), same_thing("order", "customer")
+    (True, False, False)
+    """
+    short, long = sorted((one, two), key=len)
+    return short == long or (len(short) >= 4 and long.startswith(short) and len(long) - len(short) <= 2)
+
+
 def is_identifier(name: str, table: str = "") -> bool:
     """Tell whether a column's name says that it names things: `id`, `customer_id`, `orderNo`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
@@ -113,10 +123,10 @@ def _is_simple(text: str) -> bool:
 
 
 def mapping(values: dict[str, Any]) -> str:
-    r"""Return a mapping on one line.
+    """Return a mapping on one line.
 
-    >>> mapping({"dtype": "int", "expression": '"a b"'})
-    "{dtype: int, expression: '\"a b\"'}"
+    >>> print(mapping({"dtype": "int", "expression": '"a b"'}))
+    {dtype: int, expression: '"a b"'}
     """
     return "{" + ", ".join(f"{scalar(key)}: {_value(one)}" for key, one in values.items()) + "}"
 

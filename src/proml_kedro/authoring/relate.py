@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from proml_kedro.authoring.look import Column, Table
-from proml_kedro.authoring.names import in_sql, is_identifier, stem
+from proml_kedro.authoring.names import in_sql, is_identifier, same_thing, stem
 from proml_kedro.engine.duckdb import quote
 
 _MOST = 0.9
@@ -78,7 +78,7 @@ def _best(links: list[Link]) -> Iterator[Link]:
 
 
 def _link(examples: Table, column: Column, table: Table, other: Column) -> Link | None:
-    named = stem(column.name, examples.name) == stem(other.name, table.name)
+    named = same_thing(stem(column.name, examples.name), stem(other.name, table.name))
     is_text = column.type == other.type == "VARCHAR"
     is_unique = other.known == other.different and table.count > 1
     if not named and not (is_text and is_unique and min(column.different, other.different) >= _DIFFERENT):

@@ -92,6 +92,14 @@ def test_days_and_months_are_told_apart_by_other_columns_and_by_the_order_of_row
         assert [as_day(one) for one in read(found, folder)["visits"][name]] == stranger.columns[name]
 
 
+def test_another_file_tells_nothing_of_days_and_months(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    sure, other = (shop_visits(random.Random(4), Dialect(date_format=one)) for one in ("%d/%m/%Y", "%m-%d-%Y"))
+    other.columns["day"][:] = [date(2024, chance.randint(1, 12), chance.randint(1, 12)) for _ in range(120)]
+    found = proposed(tmp_path, "sure.bought", sure=sure, other=other)
+    assert any(line.startswith("decide: other.day") for line in found.said)
+
+
 def test_a_column_in_three_formats_is_one_column_of_moments(tmp_path: Path) -> None:
     stranger = shop_visits(random.Random(5), Dialect())
     days = list(stranger.columns["day"])
