@@ -49,7 +49,13 @@ class ProjectHooks:
         """Put the run into the catalog, from which every node takes it."""
         if self._loader is not None:
             places = self._loader.places(self._project_path)
-            run = Run(self._loader.loaded.run, catalog.load("store"), self._loader.base_path, places)
+            run = Run(
+                self._loader.loaded.run,
+                catalog.load("store"),
+                self._loader.base_path,
+                places,
+                self._loader.credentials,
+            )
             catalog["run"] = RunDataset(run)
 
     @hook_impl

@@ -79,9 +79,10 @@ def _markdown(
     yield from _table(result, content)
     if result.baseline:
         yield (
-            f"\nThe interval holds {result.confidence:.0%} of {result.resamples} paired bootstrap samples over "
-            f"{result.clusters:,} clusters, drawn by {result.cluster_by}."
+            f"\nIntervals are of {result.confidence:.0%}, from {result.clusters:,} clusters by {result.cluster_by}. "
+            "The first metric decides, by its p; for any other one, look at p of all, which holds for the whole table."
         )
+        yield from (f"\nNo interval for {name}: {why}." for name, why in _reasons(result))
     if result.ranking:
         yield f"\n{_groups(result)}"
     yield from (f"\n![{name}]({name}.png)" for name in plots)
@@ -102,7 +103,9 @@ def _groups(result: Evaluation) -> str:
         "no positive row and are left out."
     )
     if result.baseline and facts.drawn_by != result.cluster_by:
-        text += f" Their rows lie in several clusters, so for their intervals groups are drawn ({facts.drawn_by})."
+        text += (
+            f" Their rows lie in several clusters, so each group is a cluster for their intervals ({facts.drawn_by})."
+        )
     return text
 
 
@@ -111,15 +114,21 @@ def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
         yield f"| metric | {content['candidate_name']} | |\n|---|--:|---|"
         yield from (f"| {name} | {_number(value)} | {meaning(name)} |" for name, value in result.candidate.items())
         return
-    yield f"| metric | {content['candidate_name']} | {content['baseline_name']} | difference | interval | p | better |"
-    yield "|---|--:|--:|--:|--:|--:|---|"
+    names = f"{content['candidate_name']} | {content['baseline_name']}"
+    yield f"| metric | {names} | difference | interval | p | p of all | better |"
+    yield "|---|--:|--:|--:|--:|--:|--:|---|"
     for name, value in result.candidate.items():
         one = result.differences[name]
         yield (
             f"| {name} | {_number(value)} | {_number(result.baseline[name])} | {_number(one.difference, '+')} "
             f"| {_number(one.low, '+')} … {_number(one.high, '+')} | {_number(one.p_value)} "
+            f"| {_number(one.p_adjusted)} "
             f"| {': '.join(_describe(name))} |"
         )
+
+
+def _reasons(result: Evaluation) -> Iterator[tuple[str, str]]:
+    return ((name, one.reason) for name, one in result.differences.items() if one.reason)
 
 
 def _describe(name: str) -> tuple[str, str]:

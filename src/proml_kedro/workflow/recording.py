@@ -103,18 +103,18 @@ class Recording:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Note how long a step takes, and that it was at work when an error comes out of it."""
+        """Record how long a step takes, and that it was at work when an error comes out of it."""
         self.begin_step(name)
         yield
         self.end_step(name)
 
     def begin_step(self, name: str) -> None:
-        """Note that a step is at work."""
+        """Record that a step is at work."""
         self._at_work = name
         self._step_began[name] = time.perf_counter()
 
     def end_step(self, name: str) -> None:
-        """Note how long a step that was begun has taken."""
+        """Record how long a step that was begun has taken."""
         self.steps[name] = time.perf_counter() - self._step_began[name]
         self._at_work = None
 
