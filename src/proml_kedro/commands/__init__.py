@@ -5,6 +5,7 @@ __all__ = [
     "config_show",
     "data_check",
     "features",
+    "init",
     "model_describe",
     "model_effects",
     "new",
