@@ -4,6 +4,7 @@ __all__ = [
     "calibration",
     "clustered",
     "compare",
+    "gates",
     "groups",
     "metric",
     "power",

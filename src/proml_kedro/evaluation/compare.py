@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.evaluation.gates import judge_gates
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.evaluation.result import Difference, Evaluation
@@ -28,7 +29,8 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
     """
-    return measure(rows, spec.metrics_for(rows.task), spec.compare, ranking, seed)
+    result = measure(rows, spec.metrics_for(rows.task), spec.compare, ranking, seed)
+    return replace(result, gates=judge_gates(spec.gates, result))
 
 
 def measure(
