@@ -1,14 +1,20 @@
 """How good a model is, and how sure that is."""
 
 __all__ = [
+    "calibration",
     "class_scores",
+    "clustered",
     "compare",
+    "gates",
     "groups",
     "metric",
+    "power",
     "predictions",
     "rankings",
     "report",
     "result",
     "rows",
     "scores",
+    "significance",
+    "verdict",
 ]

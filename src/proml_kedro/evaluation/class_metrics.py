@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proml_kedro.evaluation.metric import Metric
+from proml_kedro.evaluation.metric import MeanMetric, Metric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 
-class Accuracy(Metric):
+class Accuracy(MeanMetric):
     """Share of rows whose most probable class is the right one; of equal probabilities the first class counts."""
 
     tasks = ("multiclass",)
@@ -22,9 +22,11 @@ class Accuracy(Metric):
     higher_is_better = True
     meaning = "share of rows whose most probable class is right"
 
-    def compute(self, label: Array, score: Array, weight: Array) -> float:
-        """Compute it."""
-        return float((weight * (score.argmax(axis=1) == label)).sum() / weight.sum())
+    def loss(self, label: Array, score: Array) -> Array:
+        """Tell which rows are right: 1, otherwise 0."""
+        import numpy as np
+
+        return np.asarray(score.argmax(axis=1) == label, np.float64)
 
 
 class MacroF1(Metric):
@@ -87,21 +89,21 @@ class OneVersusRestAuc(Metric):
         return float(np.mean(areas))
 
 
-class TopAccuracy(Metric):
+class TopAccuracy(MeanMetric):
     """Share of rows whose class is among the k most probable ones; of equal probabilities the first class counts."""
 
     tasks = ("multiclass",)
     higher_is_better = True
     k: int
 
-    def compute(self, label: Array, score: Array, weight: Array) -> float:
-        """Compute it."""
+    def loss(self, label: Array, score: Array) -> Array:
+        """Tell which rows' class is among the first: 1, otherwise 0."""
         import numpy as np
 
         own = score[np.arange(len(label)), label.astype(np.int64)][:, None]
         earlier = np.arange(score.shape[1]) < label[:, None]
         before = ((score > own) | ((score == own) & earlier)).sum(axis=1)
-        return float((weight * (before < self.k)).sum() / weight.sum())
+        return np.asarray(before < self.k, np.float64)
 
 
 class Top2Accuracy(TopAccuracy):
@@ -128,7 +130,7 @@ class Top5Accuracy(TopAccuracy):
     k = 5
 
 
-class ClassDistance(Metric):
+class ClassDistance(MeanMetric):
     """Mean number of places between the most probable class and the right one, for classes with an order."""
 
     tasks = ("multiclass",)
@@ -137,11 +139,9 @@ class ClassDistance(Metric):
     needs_order = True
     meaning = "mean number of places between the most probable class and the right one"
 
-    def compute(self, label: Array, score: Array, weight: Array) -> float:
-        """Compute it."""
-        import numpy as np
-
-        return float((weight * np.abs(score.argmax(axis=1) - label)).sum() / weight.sum())
+    def loss(self, label: Array, score: Array) -> Array:
+        """Count the places of each row."""
+        return abs(score.argmax(axis=1) - label)
 
 
 class QuadraticKappa(Metric):

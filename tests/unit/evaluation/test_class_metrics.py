@@ -46,14 +46,29 @@ def test_every_metric_is_that_of_scikit_learn(seed, classes):
     assert found == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_calibration_error_of_classes_is_the_mean_of_each_ones():
-    label, score, weight = case(3, 4)
-    each = [
-        Predictions(label == one, score[:, one]).measure(["calibration_error"], weight)["calibration_error"]
-        for one in range(4)
-    ]
-    found = Predictions(label, score).measure(["calibration_error"], weight)["calibration_error"]
-    assert found == pytest.approx(np.mean(each), abs=1e-12)
+def test_the_squared_calibration_error_of_classes_is_the_mean_of_each_ones():
+    label, score, _ = case(3, 4, rows=1200)
+    clusters = np.arange(1200) % 40
+    whole = Predictions(label, score, clusters)
+    each = [Predictions(label == one, score[:, one], clusters) for one in range(4)]
+    squares = [one.estimate("calibration_error") for one in each]
+    assert whole.estimate("calibration_error") == pytest.approx(np.mean(squares), abs=1e-12)
+    without = np.mean([one.without_each("calibration_error") for one in each], axis=0)
+    assert whole.without_each("calibration_error") == pytest.approx(without, abs=1e-12)
+    figure = whole.measure(["calibration_error"])["calibration_error"]
+    assert figure == pytest.approx(np.sign(np.mean(squares)) * np.sqrt(abs(np.mean(squares))), abs=1e-12)
+
+
+def test_of_two_classes_each_is_as_wrong_as_the_other():
+    label, score, _ = case(4, 2, rows=600)
+    other = np.stack([np.roll(score[:, 1], 1), np.roll(score[:, 0], 1)], axis=1)
+    clusters = np.arange(600) % 30
+    two = [Predictions(label, one, clusters) for one in (score, other)]
+    one = [Predictions(label, one[:, 1], clusters) for one in (score, other)]
+    for name in ("calibration_error", "logloss"):
+        assert two[0].estimate(name) == pytest.approx(one[0].estimate(name), abs=1e-12)
+        assert two[0].without_each(name) == pytest.approx(one[0].without_each(name), abs=1e-12)
+        assert two[0].excess(name, two[1]) == pytest.approx(one[0].excess(name, one[1]), abs=1e-12)
 
 
 def test_a_class_that_no_row_has_is_not_counted_and_has_no_area():

@@ -7,7 +7,7 @@ from pathlib import Path
 from proml_kedro.artifacts import Artifact
 from proml_kedro.results.names import examples_file
 from proml_kedro.spec.split import TEST, VALIDATION
-from proml_kedro.spec.training_set import EXAMPLE_ID, GROUP, LABEL, SPLIT, TIMESTAMP, WEIGHT
+from proml_kedro.spec.training_set import DAY, EXAMPLE_ID, GROUP, LABEL, SPLIT, TIMESTAMP, WEIGHT
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
@@ -51,7 +51,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
 def _kept_columns(run: Run) -> list[str]:
     """Columns of the training set that go with the scores."""
     examples = run.spec.problem.examples
-    moment = [TIMESTAMP] if examples.timestamp else []
+    moment = [TIMESTAMP, DAY] if examples.timestamp else []
     weight = [WEIGHT] if examples.weight is not None else []
     group = [GROUP] if examples.group is not None else []
     return [EXAMPLE_ID, *examples.entities, *moment, SPLIT, LABEL, *weight, *group]
