@@ -30,6 +30,9 @@ class ComponentSpec(Spec):
     learns: ClassVar[bool] = True
     """Whether it has a state that is fitted. One without is computed once a batch, and never fitted or cross-fitted."""
 
+    is_constant: ClassVar[bool] = False
+    """Whether it says the same of every row, whatever it reads."""
+
     warm_starts: ClassVar[bool] = False
     """Whether a component of this kind can start from what an earlier one has learned."""
 

@@ -87,6 +87,20 @@ def test_probabilities_sum_to_one_on_whatever_comes(kind, tmp_path):
     assert list(again.summary()["one"])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_constant_says_the_shares_of_classes(weighted, tmp_path):
+    weight = np.random.default_rng(9).exponential(1, 900) if weighted else None
+    rows = clouds(weight=weight)
+    component = fit({"kind": "constant"}, rows, 4)
+    counted = np.ones(900) if weight is None else weight
+    shares = [counted[rows.label == one].sum() / counted.sum() for one in range(4)]
+    found = component.score(rows.columns)["probabilities"]
+    assert found == pytest.approx(np.tile(shares, (900, 1)), abs=1e-12)
+    component.save(tmp_path)
+    again = type(component).load(component.spec, NUMBERS, tmp_path)
+    assert np.array_equal(again.score(rows.columns)["probabilities"], found)
+
+
 def run_of(components, **label):
     config = make_config(components)
     config["problem"]["label"] = {"expression": "city", "task": "multiclass", **label}
