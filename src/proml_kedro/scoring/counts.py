@@ -80,4 +80,6 @@ class Counts:
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Counts:
         """Read what ``vars`` has given."""
-        return cls(**{**content, **{name: Counter(content[name]) for name in ("missing", "unknown", "classes")}})
+        return cls(
+            **{**content, **{name: Counter(content.get(name, {})) for name in ("missing", "unknown", "classes")}}
+        )

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
@@ -19,7 +19,6 @@ from proml_kedro.serving.lookup import STORE_VARIABLE, StoreUnavailableError
 from proml_kedro.serving.schema import Row, answer
 
 if TYPE_CHECKING:
-    from proml_kedro.models.component import Array
     from proml_kedro.serving.scorer import BundleScorer
 
 logger = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class Endpoints:
             self._thread.submit(_open_store, scorer)
 
     async def answer(
-        self, score: Callable[[Sequence[Row]], Array], rows: Sequence[Row] | Refusal, in_thread: bool = False
+        self, score: Callable[[Sequence[Row]], list[Any]], rows: Sequence[Row] | Refusal, in_thread: bool = False
     ) -> Scores | HttpResponse:
         """Score the rows of a body, or say why not."""
         if isinstance(rows, Refusal):

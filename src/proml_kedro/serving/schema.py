@@ -83,18 +83,18 @@ def answer_fields(manifest: Manifest) -> dict[str, Any]:
     return {"probabilities" if manifest.score_output == "probability" else "predictions": list[float]}
 
 
-def answer(manifest: Manifest, scores: Array) -> dict[str, Any]:
+def answer(manifest: Manifest, scores: list[Any]) -> dict[str, Any]:
     """Return what a response says of rows, by :func:`answer_fields`.
 
     Args:
         manifest: Of the bundle.
-        scores: Shape (n,), or of several classes (n, classes).
+        scores: A number a row, or of several classes a list of their probabilities.
     """
     if not manifest.classes:
-        return dict.fromkeys(answer_fields(manifest), scores.tolist())
+        return dict.fromkeys(answer_fields(manifest), scores)
     return {
-        "predictions": [manifest.classes[number] for number in scores.argmax(axis=1)],
-        "probabilities": [dict(zip(manifest.classes, row, strict=True)) for row in scores.tolist()],
+        "predictions": [manifest.classes[row.index(max(row))] for row in scores],
+        "probabilities": [dict(zip(manifest.classes, row, strict=True)) for row in scores],
     }
 
 

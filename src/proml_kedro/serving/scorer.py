@@ -9,7 +9,7 @@ from typing import Any
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.component import Array
+from proml_kedro.models.component import Columns
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
@@ -33,12 +33,12 @@ class BundleScorer:
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
-    def score(self, rows: Sequence[Row]) -> Array:
-        """Score rows of feature values: a probability or mean each, shape (n,), or one of each class."""
+    def score(self, rows: Sequence[Row]) -> list[Any]:
+        """Score rows of feature values: a probability or mean each, or a list with a probability of each class."""
         schema = self.bundle.manifest.rows
-        return self.bundle.score(to_columns(rows, schema.inputs, "float64"))
+        return self._score(to_columns(rows, schema.inputs, "float64"))
 
-    def score_online(self, rows: Sequence[Row]) -> Array:
+    def score_online(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of keys and request features, as :meth:`score` does.
 
         Raises:
@@ -46,7 +46,11 @@ class BundleScorer:
         """
         schema = self.bundle.manifest.rows
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
-        return self.bundle.score({**brought, **self.online.read(rows)})
+        return self._score({**brought, **self.online.read(rows)})
+
+    def _score(self, columns: Columns) -> list[Any]:
+        scores: list[Any] = self.bundle.score(columns).tolist()
+        return scores
 
     def metadata(self) -> dict[str, Any]:
         """Describe what is served by plain values, without any row."""

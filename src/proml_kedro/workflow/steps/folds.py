@@ -53,9 +53,10 @@ def evaluate_folds(run: Run, rows: Path, last: ScoredRows, folder: Path) -> list
     results = [_evaluate(run, one) for one in (*scored, together)]
     periods = [*folds, Fold(folds[0].validation_from, folds[0].test_from, folds[-1].end)]
     facts = [_facts(*one) for one in zip(results, periods, [*learned, None], strict=True)]
-    Folds(tuple(facts[:-1]), facts[-1]).write(folder)
+    found = Folds.of({"folds": facts[:-1], "together": facts[-1]})
+    found.write(folder)
     _write_scores(folder, scored, ids)
-    return [*_markdown(run, facts)]
+    return [*_markdown([*found.folds, found.together])]
 
 
 def write_fold(rows: Path, fold: Fold, target: Path) -> dict[str, int]:
@@ -106,11 +107,11 @@ def _evaluate(run: Run, rows: ScoredRows) -> Evaluation:
     return evaluate(rows, evaluation, evaluation.ranking_for(run.spec.problem), run.spec.seed)
 
 
-def _facts(result: Evaluation, period: Fold, learned: int | None) -> FoldFacts:
+def _facts(result: Evaluation, period: Fold, learned: int | None) -> dict[str, Any]:
     found = result.as_dict()
     content = {name: found[name] for name in ("rows", "candidate", "baseline", "differences")}
     start, to = (moment.isoformat() for moment in (period.test_from, period.end))
-    return FoldFacts(start=start, to=to, learned=learned, **content)
+    return {"from": start, "to": to, "learned": learned, **content}
 
 
 def _newest(rows: Path) -> datetime:
@@ -146,7 +147,7 @@ def _write_scores(folder: Path, scored: Sequence[ScoredRows], ids: Sequence[Any]
     pq.write_table(pa.concat_tables(tables), folder / Folds.SCORES)
 
 
-def _markdown(run: Run, facts: Sequence[FoldFacts]) -> Iterator[str]:
+def _markdown(facts: Sequence[FoldFacts]) -> Iterator[str]:
     """Show the first metric of each fold, and all of them together."""
     metric = next(iter(facts[0].candidate))
     yield "\n## Rolling origin\n"
