@@ -49,6 +49,7 @@ METRICS = {
     "candidate_name": "xgboost",
     "baseline_name": "linear",
     "verdict": None,
+    "gates": [{"metric": "auc", "passed": False, "text": "0.7331 is below min 0.75"}],
 }
 SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
 COLUMN = {

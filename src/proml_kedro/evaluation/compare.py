@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.evaluation.gates import judge_gates
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.evaluation.result import Difference, Evaluation
@@ -28,10 +29,18 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
     """
+    result = measure(rows, spec.metrics_for(rows.task), spec.compare, ranking, seed)
+    return replace(result, gates=judge_gates(spec.gates, result))
+
+
+def measure(
+    rows: ScoredRows, names: Sequence[str], spec: ComparisonSpec, ranking: RankingSpec | None = None, seed: int = 0
+) -> Evaluation:
+    """Measure a model in metrics by name, which may be none, and in those of rankings; else as :func:`evaluate`."""
     clusters = rows.cluster_codes()
-    comparison = _Comparison(spec.compare, seed)
+    comparison = _Comparison(spec, seed)
     baseline = Predictions(rows.label, rows.baseline.scores, clusters) if rows.baseline else None
-    comparison.add(spec.metrics_for(rows.task), Predictions(rows.label, rows.candidate.scores, clusters), baseline)
+    comparison.add(names, Predictions(rows.label, rows.candidate.scores, clusters), baseline)
     facts = None
     if ranking and rows.grouping:
         facts = _compare_orders(comparison, rows, rows.grouping, ranking.metrics)
@@ -44,9 +53,9 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         candidate=comparison.candidate,
         baseline=comparison.baseline if rows.baseline else None,
         differences=_adjusted(comparison.differences),
-        cluster_by=spec.compare.cluster_by,
+        cluster_by=spec.cluster_by,
         clusters=int(clusters.max()) + 1,
-        confidence=spec.compare.confidence,
+        confidence=spec.confidence,
         ranking=facts,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proml_kedro.evaluation.gates import write_junit
 from proml_kedro.evaluation.metric import higher_is_better, meaning
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
@@ -15,7 +16,7 @@ from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.evaluation.verdict import compare
 from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Comparison, Importance, Metrics
-from proml_kedro.results.names import REPORTS
+from proml_kedro.results.names import GATES_JUNIT, REPORTS
 
 _PLOTS = ("calibration", "scores", "weeks", "importance")
 
@@ -51,6 +52,8 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
         "verdict": verdict,
     }
     Metrics.of(content).write(folder)
+    if result.gates:
+        write_junit(folder / GATES_JUNIT, result.gates, rows.candidate.name)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
     plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
     plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
@@ -83,6 +86,11 @@ def _markdown(
             "The first metric decides, by its p; for any other one, look at p of all, which holds for the whole table."
         )
         yield from (f"\nNo interval for {name}: {why}." for name, why in _reasons(result))
+    if result.gates:
+        yield "\n| gate | | |\n|---|---|---|"
+        yield from (
+            f"| {one.metric} | {'passed' if one.passed else '**failed**'} | {one.text} |" for one in result.gates
+        )
     if result.ranking:
         yield f"\n{_groups(result)}"
     yield from (f"\n![{name}]({name}.png)" for name in plots)

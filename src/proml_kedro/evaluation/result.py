@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from proml_kedro.results import RankingFacts
+from proml_kedro.results import GateOutcome, RankingFacts
 from proml_kedro.spec.problem import Task
 
 
@@ -58,6 +58,7 @@ class Evaluation:
         clusters: Number of clusters.
         confidence: Of the intervals.
         ranking: The groups of rankings; None when no order is judged.
+        gates: What came of each gate.
     """
 
     rows: int
@@ -71,6 +72,7 @@ class Evaluation:
     clusters: int
     confidence: float
     ranking: RankingFacts | None = None
+    gates: tuple[GateOutcome, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``metrics.json`` holds them; None for what is not defined."""
@@ -81,4 +83,6 @@ class Evaluation:
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_without_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -76,7 +76,7 @@ def _clear(result: Evaluation, better: bool) -> Iterator[str]:
 def _difference(one: Difference, confidence: float) -> str:
     if math.isnan(one.difference):
         return "is undefined"
-    interval = f"{confidence:.0%} interval {one.low:+.4f} … {one.high:+.4f}"
+    interval = f"{100 * confidence:.4g}% interval {one.low:+.4f} … {one.high:+.4f}"
     return f"{one.difference:+.4f} ({f'no interval: {one.reason}' if math.isnan(one.low) else interval})"
 
 

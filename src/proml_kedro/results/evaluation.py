@@ -51,6 +51,21 @@ class MetricDifference:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class GateOutcome:
+    """What came of a gate.
+
+    Attributes:
+        metric: Whose gate it is.
+        passed: Whether the model passes it.
+        text: Why not; ``passed`` when it does.
+    """
+
+    metric: str
+    passed: bool
+    text: str
+
+
 ComparisonKind = Literal["better", "unclear", "unclear worse", "equal", "worse", "alone", "undefined"]
 
 
@@ -100,6 +115,7 @@ class Metrics(JsonFile):
         candidate_name: The model.
         baseline_name: The baseline; None when there is none.
         verdict: What the metrics come to; None in results of earlier versions.
+        gates: What came of each gate of ``evaluation.gates``.
     """
 
     FILE = "metrics.json"
@@ -119,6 +135,12 @@ class Metrics(JsonFile):
     candidate_name: str | None = None
     baseline_name: str | None = None
     verdict: Comparison | None = None
+    gates: tuple[GateOutcome, ...] = ()
+
+    @property
+    def failed_gates(self) -> list[GateOutcome]:
+        """The gates that the model does not pass."""
+        return [one for one in self.gates if not one.passed]
 
 
 @dataclass(frozen=True)
