@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+from proml_kedro.authoring.schema_kinds import schema_of_kinds
 from proml_kedro.authoring.schema_types import COMMON, Schema, Schemas
 from proml_kedro.config.catalog import CatalogSpec
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
@@ -37,7 +38,7 @@ def make_schema() -> dict[str, Any]:
         ``file.config``.
     """
     definitions: dict[str, Schema] = {}
-    whole, part = Schemas(True, definitions), Schemas(False, definitions)
+    whole, part = (Schemas(one, definitions, schema_of_kinds) for one in (True, False))
     files = {f"file.{group}": _file(group, whole, part) for group in groups()}
     files["file.config"] = _everything(part)
     return {

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from proml_kedro.authoring.schema_types import Schema, Schemas
 from proml_kedro.extensions import Entries, blocks, splits, table_readers
 from proml_kedro.spec.table import TableSpec
-
-if TYPE_CHECKING:
-    from proml_kedro.authoring.schema_types import Schema, Schemas
 
 
 def schema_of_kinds(schemas: Schemas, entries: Entries) -> Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -69,10 +69,12 @@ class Schemas:
         whole: Whether keys that are needed are required, and what a kind has is decided by it; not so for files that
             are merged with others.
         definitions: Schema of each model, by name.
+        kinds_of: Makes the schema of a mapping that an entry of a registry checks.
     """
 
     whole: bool
-    definitions: dict[str, Schema] = field(default_factory=dict)
+    definitions: dict[str, Schema]
+    kinds_of: Callable[[Schemas, Entries], Schema]
 
     def of(self, kind: Any, notes: Sequence[Any] = ()) -> Schema:
         """Return the schema of a type.
@@ -145,12 +147,10 @@ class Schemas:
 
     def kinds(self, entries: Entries) -> Schema:
         """Return a reference to the schema of a mapping that an entry of a registry checks, which is defined once."""
-        from proml_kedro.authoring.schema_kinds import schema_of_kinds
-
         name = f"kinds.{entries.registry.sort.replace(' ', '-')}{'' if self.whole else '-part'}"
         if name not in self.definitions:
             self.definitions[name] = {}
-            self.definitions[name] = schema_of_kinds(self, entries)
+            self.definitions[name] = self.kinds_of(self, entries)
         return {"$ref": f"#/definitions/{name}"}
 
     def _discriminated(self, members: tuple[Any, ...]) -> Schema:
