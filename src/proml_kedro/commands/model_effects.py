@@ -61,11 +61,11 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
     parts = []
     for name, one in models.items():
         tables = [] if entity else [_fixed_table(one.fixed_effects(), top), _population_table(one.population())]
-        notes = [] if entity else ["\n".join(one.summary().get("notes", []))]
-        parts.append(f"{name}\n" + "\n\n".join(filter(None, [*notes, *tables, _entity_table(found[name])])))
+        parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
     # A name that is no UTF-8 is shown escaped, as on standard error.
     click.echo("\n\n".join(parts).encode(errors="backslashreplace"))
-    for line in dict.fromkeys(_notes(found.values())):
+    of_fits = [f"{name}: {note}" for name, one in models.items() for note in one.summary().get("notes", ())]
+    for line in dict.fromkeys([*of_fits, *_notes(found.values())]):
         click.echo(line, err=True)
 
 

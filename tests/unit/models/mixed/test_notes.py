@@ -11,6 +11,7 @@ import pytest
 from dense_mixed import draw
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
+from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.separation import separating
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
@@ -109,6 +110,16 @@ def test_as_many_coefficients_as_rows_cannot_be_told_from_the_noise():
     data["g"] = np.arange(60) // 2
     (note,) = fitted(data, "linear", random_effects=SLOPE).summary()["notes"][:1]
     assert note.startswith("g has no more rows than its 2 coefficients an entity")
+
+
+@pytest.mark.parametrize("method", ["pql", "laplace"])
+def test_more_columns_than_can_be_dense_are_said(method, monkeypatch):
+    monkeypatch.setattr(design, "MOST_DENSE", 10)
+    facts = fitted(rows_of("logistic"), "logistic", random_effects=BOTH, method=method).summary()
+    (note,) = [one for one in facts["notes"] if one.startswith("approximate: more than 10 columns")]
+    assert ("averaged as if effects were independent" in note) == (method == "laplace")
+    assert "no log likelihood" in note
+    assert "log likelihood" not in facts
 
 
 def test_separation_is_said_whatever_causes_it():

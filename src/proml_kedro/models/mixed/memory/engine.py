@@ -11,9 +11,11 @@ import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.mixed.fitted import FittedModel
+from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
 from proml_kedro.models.mixed.memory.separation import separation_notes
 from proml_kedro.models.mixed.memory.settings import FitSettings
@@ -112,6 +114,12 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
         last = fit.history[-1]
         moved = f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
         yield f"stopped after {fit.iterations} steps without converging: {moved}; raise max_iterations to go on"
+    if fit.by_chance is not None:
+        how = f"deviations rest on {PROBES} random right sides, which alone move them by {fit.by_chance:.1%}"
+        rest = "errors of single entities are those given all others, and there is no log likelihood"
+        if problem.loss != "linear" and spec.method != "pql":
+            rest = f"labels are averaged as if effects were independent (up to 8 % of nested deviations), {rest}"
+        yield f"approximate: more than {design.MOST_DENSE:,} columns beside the largest effect: {how}; {rest}"
     if not problem.plan.variances_locked:
         for effect, covariance, means in zip(problem.terms.effects, fit.covariances, fit.effects, strict=True):
             if len(means) > 1:  # of one entity it has been said that there is no variance

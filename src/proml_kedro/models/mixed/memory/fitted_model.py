@@ -85,8 +85,9 @@ def _facts(problem: FitProblem, fit: InMemoryFit) -> dict[str, Any]:
         "passes": fit.passes,
         "converged": fit.converged,
         "entities": 0,
-        "log likelihood": round(fit.log_likelihood, 2),
     }
+    if math.isfinite(fit.log_likelihood):
+        facts["log likelihood"] = round(fit.log_likelihood, 2)
     for spec, population in zip(problem.terms.effects, fit.covariances, strict=True):
         for feature, variance in zip(spec.features, np.diag(population), strict=True):
             facts[f"deviation of {spec.title} {feature}"] = round(math.sqrt(variance), 4)
