@@ -192,7 +192,9 @@ def through_signature(folder, columns):
     signature = saved.signatures["serving_default"]
     values = {
         argument(name): tf.constant(
-            ["" if one is None else one for one in values] if values.dtype == object else values
+            ["" if one is None else one for one in values]
+            if values.dtype == object
+            else values.astype(np.float64 if values.ndim == 1 else np.float32)
         )
         for name, values in columns.items()
     }

@@ -179,7 +179,7 @@ class Hinge(Head):
     def gives(self):
         return ("margin", "probability")
 
-    def begin(self, label):
+    def begin(self, label, weight):
         return [0.0], {}
 
     def loss_of(self, label, margin, weight, learned):

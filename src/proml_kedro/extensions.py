@@ -90,7 +90,7 @@ class Registry(Generic[T]):
         return {point.name: point for point in _installed().select(group=self.group)} if self.group else {}
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """List all known names, sorted."""
         return sorted({*self._objects, *self._entry_points, *(self.also.names() if self.also else ())})
 
     def modules(self) -> dict[str, str]:

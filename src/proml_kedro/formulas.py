@@ -21,7 +21,7 @@ def sigmoid(margin: AnyArray) -> Doubles:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
 
 
-def auc(label: AnyArray, score: AnyArray) -> float:
+def auc(label: AnyArray, score: AnyArray, weight: AnyArray | None = None) -> float:
     """Compute the area under the ROC curve: how often a positive row has the higher score; ties count half.
 
     Mann and Whitney 1947, "On a test of whether one of two random variables is stochastically larger than the other".
@@ -29,6 +29,7 @@ def auc(label: AnyArray, score: AnyArray) -> float:
     Args:
         label: 0 or 1, shape (n,).
         score: In any order, shape (n,).
+        weight: How much each row counts, shape (n,); all the same when left out.
 
     Returns:
         NaN when one class is missing.
@@ -38,7 +39,9 @@ def auc(label: AnyArray, score: AnyArray) -> float:
     """
     order = np.argsort(score, kind="stable")
     positive = np.asarray(label, np.float64)[order]
-    return float(auc_by_group(positive, 1 - positive, score[order], np.zeros(len(order), np.int64))[0])
+    counts = np.ones(len(order)) if weight is None else np.asarray(weight, np.float64)[order]
+    none = np.zeros(len(order), np.int64)
+    return float(auc_by_group(counts * positive, counts * (1 - positive), score[order], none)[0])
 
 
 def auc_by_group(positive: Doubles, negative: Doubles, score: AnyArray, group: Ints) -> Doubles:
@@ -53,15 +56,23 @@ def auc_by_group(positive: Doubles, negative: Doubles, score: AnyArray, group: I
     Returns:
         Shape (groups,); NaN where one class is missing.
     """
+    won = won_pairs(positive, negative, score, group)
+    pairs = np.bincount(group, positive) * np.bincount(group, negative)
+    return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+
+def won_pairs(positive: Doubles, negative: Doubles, score: AnyArray, group: Ints) -> Doubles:
+    """Sum the weights of pairs within each group in which the positive row has the higher score; ties count half.
+
+    Arguments are those of :func:`auc_by_group`; the sums are of shape (groups,).
+    """
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(score) != 0) | (np.diff(group) != 0)]))
     group_of = group[starts]
     groups = int(group_of[-1]) + 1
     positive, negative = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    positives, negatives = (np.bincount(group_of, values, groups) for values in (positive, negative))
+    negatives = np.bincount(group_of, negative, groups)
     below = np.cumsum(negative) - negative - (np.cumsum(negatives) - negatives)[group_of]
-    won = np.bincount(group_of, positive * (below + 0.5 * negative), groups)
-    pairs = positives * negatives
-    return np.asarray(np.divide(won, pairs, out=np.full(groups, np.nan), where=pairs > 0))
+    return np.bincount(group_of, positive * (below + 0.5 * negative), groups).astype(np.float64)
 
 
 def places(group: Ints, score: AnyArray) -> Ints:

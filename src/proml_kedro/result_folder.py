@@ -196,8 +196,21 @@ def claim(folder: Path, claims: Claims) -> bool:
     return claims.hold(_listing(folder)) and is_whole(folder)
 
 
+def claim_around(path: Path, claims: Claims) -> Path:
+    """Say that the result which a folder is, or lies in, is in use; return the folder that links lead to now.
+
+    What lies in no store, such as a copy, is nobody's to free and is not claimed.
+    """
+    folder: Path | None = None
+    while folder != (folder := path.resolve()):  # again where a link has moved, since its result may be gone
+        results = (one for one in (folder, *folder.parents) if one.name and _listing(one).is_file())
+        if (result := next(results, None)) and claims.hold(_listing(result)):
+            break
+    return folder
+
+
 def made_at(folder: Path) -> float | None:
-    """When a result was made, in seconds since 1970; None of one that nothing lists."""
+    """Tell when a result was made, in seconds since 1970; None of one that nothing lists."""
     try:
         return _listing(folder).stat().st_mtime
     except OSError:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from soaked import note
+
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
@@ -77,8 +79,15 @@ def look_at(what: str, answer: dict[str, Any]) -> str:
 TRIALS = [
     pytest.param(("EIO", "ENOSPC", "full"), 40, marks=pytest.mark.slow, id="40 faults"),
     pytest.param(("kill",), 20, marks=pytest.mark.slow, id="20 kills"),
-    pytest.param(("EIO", "ENOSPC", "full", "kill"), None, marks=pytest.mark.soak, id="each operation"),
+    pytest.param(("kill",), 200, marks=pytest.mark.soak, id="200 kills"),
+    pytest.param(("ENOSPC", "full"), 100, marks=pytest.mark.soak, id="100 full disks"),
+    pytest.param(("EIO",), None, marks=pytest.mark.soak, id="an error at each operation"),
 ]
+NAMES = {
+    ("kill",): "Runs are killed before a random file operation, and the next is right",
+    ("ENOSPC", "full"): "The disk is full from a random file operation on, and the next run is right",
+    ("EIO",): "An I/O error at each file operation of a run in turn, and the next is right",
+}
 
 
 @pytest.mark.parametrize(("kinds", "count"), TRIALS)
@@ -104,7 +113,9 @@ def test_faults_end_in_one_line_and_the_next_run_is_right(
         assert results(data) == expected, what
         assert not list(data.rglob(".writing-*")) + list(data.rglob(".locked-*")), what
         shutil.rmtree(data)
-    print(f"{len(operations)} file operations, {len(chosen)} faults: {dict(ends)}")  # noqa: T201
+    if len(chosen) >= 100:
+        said = {how.replace(" ", "_"): number for how, number in ends.items()}
+        note(NAMES[kinds], file_operations=len(operations), faults=len(chosen), wrong=0, **said)
 
 
 @pytest.fixture
@@ -154,4 +165,6 @@ def test_a_full_disk_of_any_size(runs: Runs, tmp_path: Path, disk: Callable[[int
         assert not list(place.rglob(".writing-*")) + list(place.rglob(".locked-*")), what
         shutil.rmtree(place / "data")
     assert ends["one line"] > 0
-    print(f"{count} sizes of a disk, {needed:,} bytes needed: {dict(ends)}")  # noqa: T201
+    if count == 20:
+        said = {how.replace(" ", "_"): number for how, number in ends.items()}
+        note("Disks of sizes that do not suffice, and the run after it was made larger is right", sizes=count, **said)

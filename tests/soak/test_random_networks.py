@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from random_networks import check_network
+from soaked import note
 
 SEEDS = range(3, 153)
 
 
 @pytest.mark.soak
-def test_many_random_networks(tmp_path, note):
+def test_many_random_networks(tmp_path):
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()

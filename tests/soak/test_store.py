@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from proml_kedro.artifacts import ArtifactStore
+from soaked import note
 
 WORK = """
 import sys
@@ -53,7 +54,7 @@ def finished(folder):
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(400, marks=pytest.mark.soak)])
-def test_killed_writers_leave_a_whole_store(tmp_path, note, rounds):
+def test_killed_writers_leave_a_whole_store(tmp_path, rounds):
     """In each round eight are killed, two at a time, then one may finish."""
     order, found = random.Random(rounds), 0
     for number in range(rounds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +16,14 @@ from typing import Any
 import pytest
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
+from proml_kedro.bundle import Bundle
 from proml_kedro.errors import UserError
 from proml_kedro.result_folder import find_damage
 from proml_kedro.spec import RunSpec
 from proml_kedro.upkeep import Stored, find_all_damage, find_needs, free, may_go, repair, take_stock
 from proml_kedro.workflow import Run
-from small import make_config
+from small import make_bundle, make_config
+from soaked import note
 
 OLD, YOUNG = 10 * 86400, 3600
 
@@ -128,7 +131,8 @@ def test_what_is_freed_is_what_an_independent_search_does_not_reach(tmp_path: Pa
             assert find_damage(store / place) is None
         freed += len(gone)
     assert freed > rounds, "some are freed in most rounds"
-    print(f"{rounds} random stores, {freed} results freed")  # noqa: T201
+    if rounds > 30:
+        note("Random stores: what is freed is what nobody needs", stores=rounds, results_freed=freed)
 
 
 HOLD = """
@@ -280,3 +284,61 @@ def test_an_altered_registry_is_found_and_removed(run: Run) -> None:
     repair([found], frozenset())
     assert list(find_all_damage(run)) == []
     assert not registry.exists()
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from proml_kedro.serving.service import make_service
+service = make_service(Path(sys.argv[1]))
+print("supervisor", flush=True)
+sys.stdin.readline()
+worker = service.inner()
+print("worker", flush=True)
+for line in sys.stdin:
+    print(worker.scorer.metadata()["version"], worker.scorer.bundle.metrics["candidate"]["auc"], flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", ["", "src/bundle"], ids=["a bundle", "a Bento"])
+def test_what_a_service_serves_is_not_freed_when_its_link_has_moved(run: Run, tmp_path: Path, inside: str) -> None:
+    bundle = make_bundle(tmp_path / "made")
+    store = ArtifactStore(run.store.data_dir)
+    served, newer = (
+        store.build("served", {"n": n}, lambda folder: shutil.copytree(bundle, folder / inside, dirs_exist_ok=True))
+        for n in (1, 2)
+    )
+    store._again.clear()  # as in `build`
+    del store
+    link(run, "live", served.path)
+    live = run.store.data_dir / "shop" / "live"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", SERVE, str(live / inside)], **pipes, text=True) as process:
+        assert process.stdout.readline() == "supervisor\n"
+        live.unlink()
+        live.symlink_to(newer.path)
+        assert free(run, []) == [], "workers are yet to start from it"
+        process.stdin.write("start\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "worker\n"
+        assert free(run, []) == []
+        assert find_damage(served.path) is None
+        process.stdin.write("ask\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "v1 0.8\n"
+        process.send_signal(signal.SIGKILL)
+    assert places(free(run, [])) == {place_of(run, served)}
+
+
+def test_a_loaded_bundle_is_in_use_until_nobody_has_it(run: Run, tmp_path: Path) -> None:
+    bundle, store = make_bundle(tmp_path / "made"), ArtifactStore(run.store.data_dir)
+    made = store.build("bundle", {}, lambda folder: shutil.copytree(bundle, folder, dirs_exist_ok=True))
+    store._again.clear()
+    del store
+    loaded, elsewhere = Bundle.load(made.path), Bundle.load(bundle)
+    assert free(run, []) == []
+    assert elsewhere.digest == loaded.digest
+    del loaded
+    assert places(free(run, [])) == {place_of(run, made)}
+    assert (bundle / "proml.yaml").is_file(), "a copy outside of the store is nobody's to free"

@@ -21,8 +21,10 @@ from proml_kedro.bundle.how_read import how_read
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs
 from proml_kedro.bundle.row_scorer import RowScorer
+from proml_kedro.locks import Claims
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
+from proml_kedro.result_folder import claim_around
 from proml_kedro.results import FitSummary, TablesFacts
 from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
@@ -123,17 +125,19 @@ def _schema(graph: ModelGraph, config: Mapping[str, Any], training_set: Path) ->
 
 
 class Bundle:
-    """A bundle that was read and proved.
+    """A bundle that was read and proved. As long as it is there, nobody frees its folder.
 
     Attributes:
         path: Its folder.
         manifest: The content of ``proml.yaml``.
         digest: SHA-256 of ``SHA256SUMS``: one digest for all of it.
         graph: The model.
+        claims: Hold the stored result that its folder is, or lies in; empty for a copy elsewhere.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, digest: str, graph: ModelGraph) -> None:
+    def __init__(self, path: Path, manifest: Manifest, digest: str, graph: ModelGraph, claims: Claims) -> None:
         self.path = path
+        self.claims = claims
         self.manifest = manifest
         self.digest = digest
         self.graph = graph
@@ -150,13 +154,14 @@ class Bundle:
         Raises:
             IntegrityError: The folder is not what was written, not for this version, or does not score as it did.
         """
-        folder = Path(path).resolve()
+        claims = Claims()
+        folder = claim_around(Path(path), claims)
         verify(folder)
         manifest = Manifest.read(folder)
         with _written_by_another_version(folder):
             types = input_types(manifest.problem, manifest.features)
             graph = ModelGraph.load(manifest.model, types, folder / COMPONENTS, manifest.problem.label.task)
-            bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph)
+            bundle = cls(folder, manifest, sha256(folder / CHECKSUMS), graph, claims)
         if [one.name for one in bundle.inputs] != [one.name for one in manifest.rows.inputs]:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:

@@ -33,7 +33,7 @@ def write_report(
         result: The verdict on these columns.
         reference: The inputs' columns, n rows.
         current: The same columns, m rows.
-        inputs: Which columns. Those without a value on one side are omitted: Evidently fails on them.
+        inputs: Which columns. Vectors, and those without a value on one side, are omitted: Evidently fails on them.
         most_rows: Larger sides are sampled down to so many rows.
         seed: Of the sample.
     """
@@ -104,7 +104,7 @@ def _test(name: str, finding: ColumnDrift | None) -> Any:
 
 def _has_values(one: Input, columns: Columns) -> bool:
     values = columns.get(one.name)
-    if values is None or (values.dtype == object) != one.is_categorical:
+    if values is None or one.size is not None or (values.dtype == object) != one.is_categorical:
         return False
     if one.is_categorical:
         return any(isinstance(value, str) for value in values)

@@ -19,6 +19,8 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.locks import Claims
+from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.body import make_body, make_scores
 from proml_kedro.serving.endpoints import Endpoints
 from proml_kedro.serving.guard import TOKEN_VARIABLE, RequestGuard
@@ -42,7 +44,8 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     """Make a BentoML service for a bundle.
 
     Only the manifest is read here: the server's supervisor imports the service too. The bundle is verified, loaded
-    and proved by its golden rows when a worker starts; a worker that fails at that never becomes ready.
+    and proved by its golden rows when a worker starts; a worker that fails at that never becomes ready. The process
+    serves the bundle that a link leads to now, wherever the link moves, and nobody frees that one meanwhile.
 
     Args:
         bundle: The bundle's folder.
@@ -55,6 +58,8 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
     Raises:
         IntegrityError: The bundle has no manifest that this version reads.
     """
+    claims = Claims()
+    bundle = claim_around(bundle, claims)
     manifest = Manifest.read(bundle)
     spec = spec or manifest.serving
     log = spec.log
@@ -66,6 +71,7 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
         def __init__(self) -> None:
             from proml_kedro.serving.scorer import BundleScorer
 
+            self.claims = claims  # workers that start later need the bundle too: it is in use as long as this class is
             self.scorer = BundleScorer(bundle, log)
             self.endpoints = Endpoints(self.scorer, scores)
             application.state.scorer = self.scorer
@@ -85,18 +91,17 @@ def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = 
 
     Service.__doc__ = f"{manifest.description or manifest.name}: the model {manifest.tag}"
     application = Starlette(routes=[Route("/metadata", _metadata, methods=["GET"])])
-    service = bentoml.service(
-        name=manifest.name.lower(),
-        workers=spec.workers,
-        traffic={"timeout": spec.timeout.total_seconds()},
-        metrics={"enabled": metrics},
-        **_tracing(),
-    )(Service)
+    service = bentoml.service(name=manifest.name.lower(), **_settings(spec, metrics))(Service)
     service.mount_asgi_app(application, path="/")
     service.add_asgi_middleware(
         RequestGuard, max_body_bytes=spec.max_body_bytes, token=os.environ.get(TOKEN_VARIABLE) or None
     )
     return service
+
+
+def _settings(spec: ServingSpec, metrics: bool) -> dict[str, Any]:
+    timeout = {"timeout": spec.timeout.total_seconds()}
+    return {"workers": spec.workers, "traffic": timeout, "metrics": {"enabled": metrics}, **_tracing()}
 
 
 def _tracing() -> dict[str, Any]:

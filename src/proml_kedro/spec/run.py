@@ -74,7 +74,7 @@ class RunSpec(Spec):
 
 
 def check(run: RunSpec) -> list[Mistake]:
-    """What no single file can know: names in one that must exist in another."""
+    """Check what no single file can know: names in one that must exist in another."""
     return [
         *_check_problem(run.problem),
         *_check_features(run.problem, run.features),

@@ -90,7 +90,7 @@ def _draw(head: Head, label: Sequence[float] | None) -> _Batch:
 
 
 def _check_start(head: Head, batch: _Batch) -> HeadState:
-    biases, learned = head.begin(batch.label.ravel())
+    biases, learned = head.begin(batch.label.ravel(), np.ones(_ROWS))
     assert len(biases) == head.units, f"it starts with {len(biases)} biases and has {head.units} margins"
     assert np.isfinite(biases).all(), "it starts with biases that are not finite"
     assert json.loads(json.dumps(dict(learned))) == dict(learned), "what it has learned is no JSON"
@@ -100,7 +100,7 @@ def _check_start(head: Head, batch: _Batch) -> HeadState:
 def _check_far_labels(head: Head, batch: _Batch, learned: HeadState) -> None:
     """Compare labels with the same ones a billion further, which single precision rounds to multiples of 64."""
     far = batch.label.ravel().astype(np.float64) + head.origin(learned) + 2.0**30
-    _, known = head.begin(far)
+    _, known = head.begin(far, np.ones(_ROWS))
     moved = np.asarray((far - head.origin(known)).reshape(batch.label.shape), np.float32)
     law = "labels far from 0 are learned like those near it: see Head.origin"
     _same(law, batch.loss(head, learned), replace(batch, label=moved).loss(head, known))
@@ -152,7 +152,7 @@ def _check_weights(head: Head, batch: _Batch, learned: HeadState) -> None:
 
 def _check_outputs(head: Head, batch: _Batch, learned: HeadState) -> None:
     margin = batch.margin.reshape(-1, head.units).astype(np.float64)
-    after = head.calibrate(batch.label.ravel().astype(np.float64), margin, learned)
+    after = head.calibrate(batch.label.ravel().astype(np.float64), margin, np.ones(_ROWS), learned)
     assert set(after) == set(learned), f"calibration gives {sorted(after)} where {sorted(learned)} was learned before"
     assert json.loads(json.dumps(dict(after))) == dict(after), "what calibration has learned is no JSON"
     for known in (learned, after):

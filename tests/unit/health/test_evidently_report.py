@@ -50,6 +50,18 @@ def test_an_odd_column_does_not_stop_it(tmp_path, odd):
     assert "<script>alert" not in page
 
 
+def test_a_vector_is_not_drawn(tmp_path):
+    inputs = [Input("tower.member", "vector[4]"), Input("usual", "float")]
+    reference, current = (
+        {"tower.member": GENERATOR.normal(size=(ROWS, 4)), "usual": GENERATOR.normal(size=ROWS)} for _ in range(2)
+    )
+    result = check_drift(reference, current, inputs, GateSpec())
+    write_report(tmp_path / "drift.html", result, reference, current, inputs, 10_000, seed=1)
+    page = (tmp_path / "drift.html").read_text()
+    assert "usual" in page
+    assert "tower.member" not in page
+
+
 def test_no_column_at_all(tmp_path):
     assert "No column" in write(tmp_path / "drift.html", {"all_null": ODD["all_null"]})
 

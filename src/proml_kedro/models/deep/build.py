@@ -55,13 +55,20 @@ def build(
         found = (resolve(one, spec.graph, layout) for one in references)
         return [value for one in found for value in given.values(one, tensors, block)]
 
+    def terms_of(references: Sequence[str]) -> tuple[list[Any], list[Any]]:
+        """Read what a head adds up: vectors of blocks and embeddings, and numbers as they were given."""
+        found = [resolve(one, spec.graph, layout) for one in references]
+        raw = [value for one in found if one.numbers or one.vectors for value in given.values(one, tensors, None)]
+        learned = [one for one in found if not (one.numbers or one.vectors)]
+        return [value for one in learned for value in given.values(one, tensors, None)], raw
+
     for name in order(spec.graph):
         block = spec.graph[name]
         made = _guarded(f"{key}.graph.{name}", _call(block, name, values_of(block.of, block)))
         vectors = [made[one] for one in block.gives] if block.gives else [made]
         tensors.update(zip(vectors_of(name, block), vectors, strict=True))
     outputs = [
-        _guarded(f"{key}.{spec.key_of(name)}", _margins(name, values_of(head.of), starts[name]))
+        _guarded(f"{key}.{spec.key_of(name)}", _margins(name, *terms_of(head.of), starts[name]))
         for name, head in spec.all_heads().items()
     ]
     exposed = [flat(values_of([reference])) for reference in spec.expose.values()]
@@ -104,17 +111,18 @@ def _guarded(key: str, make: Callable[[], Any]) -> Any:
     return made
 
 
-def _margins(name: str, values: Sequence[Any], start: Sequence[float]) -> Callable[[], Any]:
+def _margins(name: str, values: Sequence[Any], raw: Sequence[Any], start: Sequence[float]) -> Callable[[], Any]:
     """Return a function that adds up the values and a bias.
 
-    A value that is not one number for one margin goes through a dense layer first.
+    A value that is not one number for one margin goes through a dense layer first, and so does what is ``raw``: a
+    number as it was given has no weight of its own.
     """
     import keras
 
     def make() -> Any:
         units = len(start)
         terms = [value for value in values if units == 1 and len(value.shape) == 2 and value.shape[-1] == 1]
-        wide = [value for value in values if not any(value is one for one in terms)]
+        wide = [*(value for value in values if not any(value is one for one in terms)), *raw]
         if wide:
             layer = keras.layers.Dense(units, use_bias=False, dtype="float32", name=f"{name}_dense")
             terms.append(layer(flat(wide)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strateg
 from proml_kedro.models.deep.fitted import FittedNetwork
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
-from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric
+from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import learn
@@ -34,6 +35,7 @@ from proml_kedro.spec.model import ComponentSpec
 if TYPE_CHECKING:
     from proml_kedro.models.deep.describe_text import NetworkDescription
 
+logger = logging.getLogger(__name__)
 
 _ONE_FIT = Lock()
 """Keras' seed and precision are the process's: models that are fitted in threads would change each other's."""
@@ -76,7 +78,7 @@ class Deep(Component):
         training = self.spec.training
         history = self._fit([train], validation, training.epochs, context)
         self._epochs = best_epoch(history) if history else training.epochs
-        if training.refit and context.final and history:
+        if training.refit and context.final:
             again = replace(context, checkpoints=context.checkpoints and context.checkpoints / "refit")
             self._fit([train, validation], None, self._epochs, again)
 
@@ -90,7 +92,7 @@ class Deep(Component):
         """Fit once, and return how the epochs were judged; without ``validation``, calibrations are kept."""
         import keras
 
-        statistics = learn(batches_of(train, self.inputs), self._layout, context.key)
+        statistics = learn(batches_of(train, self.inputs), self._layout, context.key, weight_of(train))
         starts = begin_heads(self.spec, train, context.key)
         keras.utils.set_random_seed(context.seed)
         strategy = tensorflow_strategy(context.hardware)
@@ -100,6 +102,7 @@ class Deep(Component):
         task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy)
         with _folder_of_parts(context.checkpoints) as folder:
             packed = self._pack(train, fitted, heads, folder / "train")
+            self._warn_of_same(packed.same, context.key)
             judge = None
             if validation is not None:
                 watched = self._pack([validation], fitted, heads, folder / "validation")
@@ -113,6 +116,11 @@ class Deep(Component):
         rebuild = strategy.num_replicas_in_sync > 1 or context.hardware.mixed_precision
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
+
+    def _warn_of_same(self, names: Sequence[str], key: str) -> None:
+        if names:
+            message = "after preprocessing, one value in all training examples; nothing is learned from it"
+            logger.warning("%s: %s: %s", key, ", ".join(names), message)
 
     def _pack(
         self,
@@ -128,9 +136,9 @@ class Deep(Component):
         """Calibrate the heads by the validation period; yields what that changes of what each has learned."""
         for position, (margins, (name, head)) in enumerate(zip(judge.margins(), self._heads.items(), strict=True)):
             label = judge.label_of(position)
-            known = ~np.isnan(label)
+            known = ~np.isnan(label) & (judge.weight > 0)
             if known.any():
-                after = head.calibrate(label[known], margins[known], learned[name])
+                after = head.calibrate(label[known], margins[known], judge.weight[known], learned[name])
                 yield name, {key: value for key, value in after.items() if value != learned[name][key]}
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:

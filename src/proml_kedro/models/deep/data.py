@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns, Examples, Input
 from proml_kedro.models.deep.heads import Head, HeadState
-from proml_kedro.models.deep.labels import labels_of
+from proml_kedro.models.deep.labels import labels_of, weight_of
+from proml_kedro.models.deep.layout import Layout
 from proml_kedro.models.deep.preprocess import Preprocess
 
 _READ = 65_536  # rows read and encoded at once
@@ -45,13 +46,16 @@ class ExampleParts:
     Args:
         parts: One part, or the files of several.
         lengths: Number of examples of each part.
+        same: Inputs whose columns have one value in all examples.
 
     Attributes:
         lengths: Number of examples of each part.
+        same: Inputs whose columns have one value in all examples.
     """
 
-    def __init__(self, parts: Sequence[PackedExamples | Path], lengths: Sequence[int]) -> None:
+    def __init__(self, parts: Sequence[PackedExamples | Path], lengths: Sequence[int], same: Sequence[str]) -> None:
         self._parts = parts
+        self.same = tuple(same)
         self.lengths = tuple(lengths)
 
     def __len__(self) -> int:
@@ -100,30 +104,27 @@ def pack(
         rows: Largest number of examples in memory at once.
         folder: Where parts are written when there are more examples; it is made when it is needed.
     """
-    labels, weight, group = _labels(examples, heads), _weight(examples), _group(examples)
+    labels, weight, group = _labels(examples, heads), weight_of(examples).astype(np.float32), _group(examples)
     total = len(labels)
     files: list[Path] = []
     lengths: list[int] = []
+    seen = _Seen(preprocess.layout)
     for numbers, ids in _gathered(batches_of(examples, inputs), preprocess, min(rows, total)):
+        seen.add(numbers, ids)
         rest = slice(sum(lengths), sum(lengths) + len(ids))
         part = PackedExamples(numbers, ids, labels[rest], weight[rest], group[rest])
         lengths.append(len(part))
         if len(part) == total:
-            return ExampleParts([part], lengths)
+            return ExampleParts([part], lengths, seen.same())
         folder.mkdir(parents=True, exist_ok=True)
         files.append(folder / f"part{len(files)}.npz")
         np.savez(files[-1], **vars(part))
-    return ExampleParts(files, lengths)
+    return ExampleParts(files, lengths, seen.same())
 
 
 def _labels(examples: Sequence[Examples], heads: Sequence[tuple[Head, HeadState]]) -> npt.NDArray[np.float32]:
     origins = np.array([head.origin(learned) for head, learned in heads])
     return np.asarray(labels_of(examples, [head for head, _ in heads]) - origins, np.float32)
-
-
-def _weight(examples: Sequence[Examples]) -> npt.NDArray[np.float32]:
-    parts = [np.ones(len(one), np.float32) if one.weight is None else one.weight for one in examples]
-    return np.concatenate(parts).astype(np.float32)
 
 
 def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:
@@ -158,6 +159,27 @@ def _gathered(
                 filled, numbers, ids = 0, numbers[:0], ids[:0]
     if filled:
         yield numbers[:filled], ids[:filled]
+
+
+class _Seen:
+    """Which columns of matrices that come in parts have more than one value."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._first: list[Array] = []
+        self._moved = [np.zeros(layout.width, np.bool_), np.zeros(layout.id_count, np.bool_)]
+
+    def add(self, numbers: Array, ids: Array) -> None:
+        self._first = self._first or [numbers[0].copy(), ids[0].copy()]
+        for moved, first, values in zip(self._moved, self._first, (numbers, ids), strict=True):
+            moved |= (values != first).any(axis=0)
+
+    def same(self) -> list[str]:
+        layout, (numbers, ids) = self._layout, self._moved
+        found = [(one.name, numbers[layout.columns_of_numbers([at])]) for at, one in enumerate(layout.numbers)]
+        found += [(one.name, numbers[layout.columns_of_vector(at)]) for at, one in enumerate(layout.vectors)]
+        found += [(one.name, ids[layout.columns_of_ids(at)]) for at, one in enumerate(layout.categoricals)]
+        return [name for name, moved in found if not moved.any()]
 
 
 def _read(file: Path) -> PackedExamples:

@@ -31,7 +31,7 @@ def _branches(
     for position, reference in enumerate(node.reads):
         last = position == len(node.reads) - 1
         corner, below = ("└─ ", "   ") if last else ("├─ ", "│  ")
-        block = nodes.get(block_of(reference))
+        block = None if reference in description.groups else nodes.get(block_of(reference))
         if block is None:
             yield f"{indent}{corner}{reference}: {description.groups[reference]}"
         elif block.name in drawn:
@@ -95,7 +95,7 @@ def _key(node: Node) -> str:
 
 def _box_of(reference: str, boxes: dict[str, _Box]) -> str:
     block = block_of(reference)
-    return block if block in boxes else reference
+    return reference if reference in boxes else block
 
 
 def _place(description: NetworkFacts) -> dict[str, _Box]:

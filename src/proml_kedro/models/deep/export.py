@@ -1,7 +1,7 @@
 """A trained network as a SavedModel: raw values in, outputs out, for whoever serves without Python.
 
 Its signature ``serving_default`` takes each input by its name with ``__`` for the dot (``flight__carrier``): numbers as
-float32 of shape (n,), NaN for missing; texts as strings of shape (n,), empty for missing; vectors as float32 of
+float64 of shape (n,), NaN for missing; texts as strings of shape (n,), empty for missing; vectors as float32 of
 shape (n, size). It gives each output by its name as float32 of shape (n,).
 """
 
@@ -43,16 +43,19 @@ def _signature(scorer: Scorer) -> Any:
     sizes, texts = scorer.preprocess.numbers, scorer.preprocess.texts
 
     def serve(**values: Any) -> dict[str, Any]:
-        numbers = [tf.reshape(values[argument(name)], (-1, size)) for name, size in sizes.items()]
+        numbers = [tf.cast(tf.reshape(values[argument(name)], (-1, size)), tf.float64) for name, size in sizes.items()]
         strings = [values[argument(name)] for name in texts]
         rows = tf.shape((numbers or strings)[0])[:1]
-        matrix = tf.concat(numbers, axis=1) if numbers else tf.zeros(tf.concat([rows, [0]], axis=0))
+        matrix = tf.concat(numbers, axis=1) if numbers else tf.zeros(tf.concat([rows, [0]], axis=0), tf.float64)
         text = tf.stack(strings, axis=1) if strings else tf.zeros(tf.concat([rows, [0]], axis=0), tf.string)
-        found = scorer.columns_of(tf.cast(matrix, tf.float64), text)
+        found = scorer.columns_of(matrix, text)
         return {name: tf.cast(found[:, position], tf.float32) for position, name in enumerate(scorer.outputs)}
 
+    vectors = {one.name for one in scorer.preprocess.layout.vectors}
     shapes = {
-        argument(name): tf.TensorSpec((None,) if size == 1 else (None, size), tf.float32, name=argument(name))
+        argument(name): tf.TensorSpec((None, size), tf.float32, name=argument(name))
+        if name in vectors
+        else tf.TensorSpec((None,), tf.float64, name=argument(name))
         for name, size in sizes.items()
     }
     shapes |= {argument(name): tf.TensorSpec((None,), tf.string, name=argument(name)) for name in texts}

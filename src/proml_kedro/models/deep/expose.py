@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.models.deep.blocks import Width
 from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
-from proml_kedro.models.deep.graph import Graph, block_of, order, resolve, vectors_of
+from proml_kedro.models.deep.graph import Graph, is_of_block, order, resolve, vectors_of
 from proml_kedro.models.deep.layout import GROUPS, Layout, setting
 from proml_kedro.spec.order import CircleError
 
@@ -42,7 +42,7 @@ class Exposure:
 
         A block's width does not depend on its inputs if it is the same for two very different ones.
         """
-        if block_of(reference) not in self.graph:
+        if not is_of_block(reference, self.graph):
             width: int = setting(self.features.embed, reference, 16)
             return width
         try:

@@ -17,8 +17,8 @@ class TextSpec(Spec):
     """A text that enters as its words.
 
     Attributes:
-        words: Number of words, the first ones. A text is put in small letters and cut at whatever is no letter and no
-            digit.
+        words: Number of words, the first ones. A text is put in small letters and cut at whatever is no letter, no mark
+            of one and no digit; ``+`` and ``#`` at the end of a word belong to it.
         pooling: How the vectors become one; ``attention`` and ``as_sequence`` blocks are given each vector instead.
     """
 

@@ -46,8 +46,7 @@ def resolve(reference: str, graph: Graph, layout: Layout) -> Reference:
         graph: Blocks that it may name.
         layout: Inputs that it may name.
     """
-    block, _, part = reference.partition(".")
-    if block in graph and part in (graph[block].gives or ("",)):
+    if is_of_block(reference, graph):
         return Reference(block=reference)
     if reference == "numbers":
         return Reference(numbers=tuple(range(len(layout.numbers))))
@@ -60,6 +59,12 @@ def resolve(reference: str, graph: Graph, layout: Layout) -> Reference:
         vectors=_named(layout.vectors, reference),
         categoricals=_named(layout.categoricals, reference),
     )
+
+
+def is_of_block(reference: str, graph: Graph) -> bool:
+    """Tell whether a reference names a block's vector: ``weather.temp`` is an input also beside a block ``weather``."""
+    block, _, part = reference.partition(".")
+    return block in graph and part in (graph[block].gives or ("",))
 
 
 def _named(inputs: Sequence[NumberInput | VectorInput | CategoricalInput], pattern: str) -> tuple[int, ...]:
@@ -76,7 +81,7 @@ def order(graph: Graph) -> list[str]:
 
 
 def _parents(block: Block, graph: Graph) -> list[str]:
-    return [name for one in block.of if (name := block_of(one)) in graph]
+    return [block_of(one) for one in block.of if is_of_block(one, graph)]
 
 
 def block_of(reference: str) -> str:

@@ -30,6 +30,7 @@ class Judge:
 
     Attributes:
         labels: float32 of shape (n, heads), each less the origin of its head, NaN where not known.
+        weight: float32 of shape (n,).
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Judge:
         self._by = by
         parts = list(examples)
         self.labels = np.concatenate([part.labels for part in parts])
-        self._weight = np.concatenate([part.weight for part in parts])
+        self.weight = np.concatenate([part.weight for part in parts])
         self._group = np.concatenate([part.group for part in parts])
 
     def __call__(self) -> float:
@@ -56,10 +57,11 @@ class Judge:
             return -self._loss(margins, range(len(self._heads)) if position is None else [position])
         head, learned = self._heads[position or 0]
         label = self.label_of(position or 0)
-        known = ~np.isnan(label)
+        known = ~np.isnan(label) & (self.weight > 0)
         outputs = head.finish(margins[position or 0][known].astype(np.float64), learned)
         function, output = METRICS[metric]
-        return function(label[known], np.asarray(outputs[head.gives.index(output)]), self._group[known])
+        judged = np.asarray(outputs[head.gives.index(output)])
+        return function(label[known], judged, self.weight[known], self._group[known])
 
     def label_of(self, position: int) -> Array:
         """Return the labels of a head, as they are; float64 of shape (n,), NaN where not known."""
@@ -87,13 +89,14 @@ class Judge:
         head = self._heads[position]
         labels = self.labels[:, [position]]
         if not head[0].by_group:
-            return float(total_loss([head], [margins], labels, self._weight, labels.shape[:1]))
+            return float(total_loss([head], [margins], labels, self.weight, labels.shape[:1]))
         lists = batches.as_lists(self._group, np.arange(len(margins)))
+        counts = np.sum(np.where(lists < 0, 0.0, self.weight[lists]), axis=1) / np.sum(lists >= 0, axis=1)
         total = 0.0
         for start in range(0, len(lists), _LISTS):
             some = lists[start : start + _LISTS]
             rows = np.where(some < 0, -1 - some, some).ravel()
             label = np.where(some.ravel() < 0, np.nan, labels[rows, 0]).astype(np.float32)[:, None]
-            loss = total_loss([head], [margins[rows]], label, self._weight[rows], some.shape)
-            total += float(loss) * len(some)
-        return total / len(lists)
+            loss = total_loss([head], [margins[rows]], label, self.weight[rows], some.shape)
+            total += float(loss) * float(counts[start : start + _LISTS].sum())
+        return total / float(counts.sum())

@@ -40,6 +40,12 @@ def labels_of(examples: Sequence[Examples], heads: Sequence[Head]) -> npt.NDArra
     return np.stack(columns, axis=1).astype(np.float64)
 
 
+def weight_of(examples: Sequence[Examples]) -> npt.NDArray[np.float64]:
+    """Collect how much each row counts, shape (n,)."""
+    parts = [np.ones(len(one)) if one.weight is None else one.weight for one in examples]
+    return np.concatenate(parts).astype(np.float64)
+
+
 def begin_heads(spec: DeepSpec, train: Sequence[Examples], key: str) -> HeadStarts:
     """Let each head learn from the labels of the training period.
 
@@ -52,15 +58,16 @@ def begin_heads(spec: DeepSpec, train: Sequence[Examples], key: str) -> HeadStar
         UserError: A label is not what its head learns, no row has it, or single precision is too coarse for it.
     """
     heads = spec.all_heads()
-    labels = labels_of(train, list(heads.values()))
+    labels, weight = labels_of(train, list(heads.values())), weight_of(train)
     starts = HeadStarts({}, {})
     for (name, head), label in zip(heads.items(), labels.T, strict=True):
         here = f"{key}.{spec.key_of(name)}"
-        known = label[~np.isnan(label)]
+        counted = ~np.isnan(label) & (weight > 0)
+        known = label[counted]
         if not len(known):
             raise UserError.at(f"{here}.label", "no row of the training period has this label")
         try:
-            starts.biases[name], starts.learned[name] = head.begin(known)
+            starts.biases[name], starts.learned[name] = head.begin(known, weight[counted])
         except ValueError as error:
             whose = f"the label {head.label}" if head.label else "the label"
             raise UserError.at(f"{here}.loss", f"{whose} {error}") from error
@@ -95,7 +102,7 @@ def check_validation(spec: DeepSpec, validation: Examples, key: str) -> None:
         return
     position, metric = stopping_metric(spec)
     label = labels_of([validation], list(spec.all_heads().values()))[:, position or 0]
-    label = label[~np.isnan(label)]
+    label = label[~np.isnan(label) & (weight_of([validation]) > 0)]
     here = f"{key}.training.early_stopping.metric"
     if not len(label):
         raise UserError.at(here, "no row of the validation period has the label that it judges by")

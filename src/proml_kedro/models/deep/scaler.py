@@ -30,9 +30,14 @@ class Scaler:
         self._deviations = np.array([*(deviation for _, deviation in plain), *sizes])
         self._logs = np.array([*(one.scaling == "log" for one in layout.numbers), *(False for _ in sizes)])
         self._ranked = [position for position, one in enumerate(layout.numbers) if one.scaling == "quantile"]
-        cuts = [list(statistics.scales[layout.numbers[position].name]) for position in self._ranked]
+        cuts, ranks = [], []
+        for position in self._ranked:
+            steps = statistics.scales[layout.numbers[position].name]
+            values, first, same = np.unique(steps, return_index=True, return_counts=True)
+            middle = first + (same - 1) / 2  # equal values have the middle of their ranks
+            cuts.append(values.tolist())
+            ranks.append((2 * middle / max(len(steps) - 1, 1) - (len(steps) > 1)).tolist())
         longest = max(map(len, cuts), default=0)
-        ranks = [np.linspace(-1, 1, len(one)).tolist() if len(one) > 1 else [0.0] for one in cuts]
         self._cuts = np.array([one + one[-1:] * (longest + 1 - len(one)) for one in cuts])
         self._ranks = np.array([one + one[-1:] * (longest + 1 - len(one)) for one in ranks])
 

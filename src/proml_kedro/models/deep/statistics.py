@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.errors import UserError
+from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.models.deep.accumulators import Moments, Sample
+from proml_kedro.models.deep.buckets import bucket_bounds
 from proml_kedro.models.deep.layout import CategoricalInput, Layout
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
@@ -25,8 +27,8 @@ class Statistics:
     """The learned state of the inputs; plain data, so that it can be saved as JSON.
 
     Attributes:
-        scales: Mean and deviation of each number after its scaling's transformation, or its quantiles; the typical size
-            of a vector's numbers.
+        scales: Mean and deviation of each number after its scaling's transformation, or its quantiles at even steps,
+            which repeat where values do; the typical size of a vector's numbers.
         bounds: Upper bounds of all buckets but the last of each bucketed number, rising.
         vocabularies: Known categories of each table, the most frequent first.
     """
@@ -46,20 +48,29 @@ class Statistics:
         return {"scales": dict(self.scales), "bounds": dict(self.bounds), "vocabularies": dict(self.vocabularies)}
 
 
-def learn(parts: Iterable[Columns], layout: Layout, key: str) -> Statistics:
+def learn(parts: Iterable[Columns], layout: Layout, key: str, weight: Array | None = None) -> Statistics:
     """Learn the statistics of training examples.
 
     Args:
         parts: The inputs, some rows at a time; each part is looked at once.
         layout: Which statistics each input needs.
         key: Of the component, for errors.
+        weight: How much each row of all parts counts, shape (n,); the same when left out. One of weight 0 is as if it
+            were not there; how often a category occurs is counted in rows.
 
     Raises:
         UserError: A table has no category at all.
     """
     learner = _Learner(layout)
+    start = 0
     for columns in parts:
-        learner.add(columns)
+        rows = row_count(columns)
+        counts = np.ones(rows) if weight is None else weight[start : start + rows]
+        start += rows
+        counted = counts > 0
+        if not counted.all():
+            columns, counts = {name: values[counted] for name, values in columns.items()}, counts[counted]
+        learner.add(columns, counts)
     return learner.finish(key)
 
 
@@ -89,13 +100,14 @@ class _Learner:
         self._known = [one for one in layout.categoricals if one.has_vocabulary]
         self._counts: dict[str, Counter[str]] = {one.table: Counter() for one in self._known}
 
-    def add(self, columns: Columns) -> None:
+    def add(self, columns: Columns, weight: Array) -> None:
         for name, moment in self._moments.items():
-            moment.add(columns[name])
+            moment.add(columns[name], weight)
         for name, sample in self._samples.items():
-            sample.add(columns[name])
+            sample.add(columns[name], weight)
         for name, square in self._squares.items():
-            square.add(np.square(columns[name].astype(np.float64)).ravel())
+            squares = np.square(columns[name].astype(np.float64))
+            square.add(squares.ravel(), np.repeat(weight, squares.shape[1]))
         for one in self._known:
             self._counts[one.table].update(_categories(columns[one.name], one))
 
@@ -108,7 +120,7 @@ class _Learner:
         }
         scales |= {name: [float(np.sqrt(one.mean)) or 1.0] for name, one in self._squares.items()}
         bounds = {
-            one.name: self._samples[one.name].quantiles(one.buckets)[1:-1]
+            one.name: bucket_bounds(*self._samples[one.name].counts(), one.buckets)
             for one in self._layout.categoricals
             if one.buckets
         }

@@ -6,6 +6,13 @@ from typing import Any
 
 from proml_kedro.models.deep.layout import CategoricalInput
 
+_CUTS = (
+    (r"[^\pL\pM\pN+#]+", " "),  # marks belong to letters: the vowels of Hindi are marks
+    (r"[+#]+([\pL\pM\pN])", r" \1"),
+    (r"(^| )[+#]+", " "),  # C++ and C# are no C, but a sign by itself is no word
+)
+"""Patterns, and what each is replaced by, that leave words with spaces between them."""
+
 
 def tokens(texts: Any, one: CategoricalInput) -> Any:
     """Cut texts into words or items, padded with empty ones.
@@ -21,10 +28,13 @@ def tokens(texts: Any, one: CategoricalInput) -> Any:
 
     if one.separator is None:
         small = tf.strings.lower(texts, encoding="utf-8")
-        parts = tf.strings.split(tf.strings.regex_replace(small, r"[^\pL\pN]+", " "))
+        for pattern, by in _CUTS:
+            small = tf.strings.regex_replace(small, pattern, by)
+        parts = tf.strings.split(small)
     else:
         parts = tf.strings.split(texts, sep=one.separator)
         parts = tf.ragged.map_flat_values(tf.strings.strip, parts)
+        parts = tf.ragged.boolean_mask(parts, parts != "")
     if one.last:
         parts = parts[:, -one.length :]
     return parts.to_tensor("", shape=(None, one.length))

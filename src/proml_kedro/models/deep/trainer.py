@@ -86,10 +86,11 @@ class Trainer:
             part = self._examples[position]
             tensors = self._kept or _as_tensors(part)
             rows = self._rows(part, generator)
+            shares = (done + len(part) * (np.arange(len(rows)) + 0.5) / len(rows)) / len(self._examples)
+            rates = np.array([learning_rate(self._task.spec, number + share) for share in shares.tolist()], np.float32)
             for start in range(0, len(rows), _STEPS):
-                share = (done + len(part) * start / len(rows)) / len(self._examples)
-                self.optimizer.learning_rate.assign(learning_rate(self._task.spec, number + share))
-                loss = float(self._run(*tensors, rows[start : start + _STEPS]))
+                some = slice(start, start + _STEPS)
+                loss = float(self._run(*tensors, rates[some], rows[some]))
             done += len(part)
         if not math.isfinite(loss):
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
@@ -110,7 +111,10 @@ def _as_tensors(part: PackedExamples) -> tuple[Any, ...]:
 
 
 def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
-    """Make a function of a part's tensors that takes a step for each line of row numbers, and returns the last loss."""
+    """Make a function of a part's tensors, learning rates and as many lines of row numbers that takes a step for each.
+
+    It returns the last loss.
+    """
     import tensorflow as tf
 
     model, strategy = task.model, task.strategy
@@ -135,9 +139,10 @@ def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(numbers: Any, ids: Any, labels: Any, weight: Any, batched: Any) -> Any:
+    def run(numbers: Any, ids: Any, labels: Any, weight: Any, rates: Any, batched: Any) -> Any:
         loss = tf.constant(0.0)
         for position in tf.range(tf.shape(batched)[0]):
+            optimizer.learning_rate.assign(rates[position])
             if replicas > 1:
                 each = strategy.run(step, args=(numbers, ids, labels, weight, batched[position]))
                 loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
@@ -145,4 +150,4 @@ def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
                 loss = step(numbers, ids, labels, weight, batched[position])
         return loss
 
-    return lambda *arguments: run(*arguments[:-1], tf.constant(arguments[-1]))
+    return lambda *arguments: run(*arguments[:-2], *(tf.constant(one) for one in arguments[-2:]))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from proml_kedro.spec.base import Spec
 
@@ -30,14 +30,20 @@ class ScheduleSpec(Spec):
         schedule: ``cosine`` and ``linear`` fall to ``end`` at the last of ``epochs``; ``exponential`` falls by the same
             share each epoch and reaches ``end`` too.
         start: The highest rate.
-        end: The rate at the last epoch.
-        warmup: Number of epochs, or fraction of one, over which it rises from 0.
+        end: The rate at the last epoch, not above ``start``.
+        warmup: Number of epochs, or fraction of one, over which it rises from 0; less than ``epochs``.
     """
 
     schedule: Literal["cosine", "linear", "exponential"]
     start: PositiveFloat
     end: PositiveFloat = 1e-6
     warmup: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.end > self.start:
+            raise ValueError(f"end, {self.end:g}, is above start, {self.start:g}: the rate falls from start to end")
+        return self
 
 
 class DeepTrainingSpec(Spec):
@@ -50,7 +56,8 @@ class DeepTrainingSpec(Spec):
         learning_rate: Of the optimiser: a number, or how it changes.
         weight_decay: Share of each weight that a step subtracts, in units of the learning rate.
         early_stopping: When to stop; never when left out.
-        refit: Train again on training and validation period together, for the number of epochs that was found.
+        refit: Train again on training and validation period together, for the number of epochs that was found; without
+            early_stopping for all of them.
         rows_in_memory: Largest number of examples in memory at once; a longer table is read in parts, each shuffled for
             itself.
         tensorboard: Folder for curves of loss, metric and learning rate, which TensorBoard reads.
@@ -64,3 +71,10 @@ class DeepTrainingSpec(Spec):
     refit: bool = False
     rows_in_memory: PositiveInt = 2_000_000
     tensorboard: str | None = None
+
+    @model_validator(mode="after")
+    def _warms_up_before_the_end(self) -> Self:
+        rate = self.learning_rate
+        if isinstance(rate, ScheduleSpec) and rate.warmup >= self.epochs:
+            raise ValueError(f"warmup, {rate.warmup:g}, has to be less than epochs, {self.epochs}")
+        return self

@@ -19,7 +19,8 @@ def make(**config):
 
 def loss(head, label, margin, weight=None, learned=None):
     label, margin = np.asarray(label, np.float64), np.asarray(margin, np.float32)
-    learned = head.begin(label[~np.isnan(label)])[1] if learned is None else learned
+    known = label[~np.isnan(label)]
+    learned = head.begin(known, np.ones(len(known)))[1] if learned is None else learned
     label = np.asarray(label - head.origin(learned), np.float32)
     weight = np.ones_like(label) if weight is None else np.asarray(weight, np.float32)
     return float(head.loss_of(label, margin, weight, learned))
@@ -37,9 +38,10 @@ def test_binary_is_the_log_loss_of_what_is_known():
     probability = outputs(head, margin, {})["probability"][known]
     expected = log_loss(np.array(label)[known], probability, sample_weight=np.array(weight)[known])
     assert loss(head, label, margin, weight) == pytest.approx(expected, rel=1e-5)
-    assert head.begin(np.array([0, 0, 0, 1.0]))[0] == pytest.approx([np.log(1 / 3)])
+    assert head.begin(np.array([0, 0, 0, 1.0]), np.ones(4))[0] == pytest.approx([np.log(1 / 3)])
+    assert head.begin(np.array([0, 1.0]), np.array([3, 1.0]))[0] == pytest.approx([np.log(1 / 3)])
     with pytest.raises(ValueError, match="other values than 0 and 1"):
-        head.begin(np.array([0, 0.5]))
+        head.begin(np.array([0, 0.5]), np.ones(2))
 
 
 def test_categorical_is_the_log_loss_of_the_right_class():
@@ -49,7 +51,7 @@ def test_categorical_is_the_log_loss_of_the_right_class():
     assert shares.sum(axis=1) == pytest.approx(1)
     assert loss(head, label, margin) == pytest.approx(log_loss([2, 0], shares[:2], labels=[0, 1, 2]), rel=1e-5)
     with pytest.raises(ValueError, match="other values than 0 to 2"):
-        head.begin(np.array([3.0]))
+        head.begin(np.array([3.0]), np.ones(1))
 
 
 @pytest.mark.parametrize("scale", [1.0, 1000.0])
@@ -57,7 +59,7 @@ def test_squared_and_huber_are_in_units_of_the_label(scale):
     label = np.array([1.0, 2.0, 4.0, 9.0]) * scale
     margin = np.array([[0.0], [0.5], [-0.5], [0.1]])
     squared = make(loss="squared")
-    learned = squared.begin(label)[1]
+    learned = squared.begin(label, np.ones(4))[1]
     mean = outputs(squared, margin, learned)["mean"]
     assert mean == pytest.approx(label.mean() + margin[:, 0] * label.std())
     half_squares = 0.5 * np.mean(((label - mean) / label.std()) ** 2)
@@ -72,7 +74,7 @@ def test_quantiles_are_pinball_losses_and_never_cross():
     head = make(loss="quantile", quantiles=[0.1, 0.5, 0.75])
     generator = np.random.default_rng(1)
     label, margin = generator.normal(50, 20, 40), generator.normal(0, 2, (40, 3))
-    start, learned = head.begin(label)
+    start, learned = head.begin(label, np.ones(40))
     found = outputs(head, margin, learned)
     values = [found["q10"], found["q50"], found["q75"]]
     assert (values[0] <= values[1]).all()
@@ -121,7 +123,12 @@ def test_rankings_are_calibrated(name):
     generator = np.random.default_rng(3)
     margin = generator.normal(size=(4000, 1))
     label = (generator.random(4000) < 1 / (1 + np.exp(-(0.5 * margin[:, 0] - 2)))).astype(float)
-    learned = head.calibrate(label, margin, head.begin(label)[1])
+    once = np.ones(4000)
+    begun = head.begin(label, once)[1]
+    learned = head.calibrate(label, margin, once, begun)
+    counts = np.where(np.arange(4000) % 3 == 0, 2, 1)
+    twice = [np.repeat(one, counts, axis=0) for one in (label, margin, once)]
+    assert head.calibrate(label, margin, counts, begun) == pytest.approx(head.calibrate(*twice, begun), abs=1e-3)
     assert learned == pytest.approx({"slope": 0.5, "offset": -2}, abs=0.15)
     assert outputs(head, margin, learned)["probability"].mean() == pytest.approx(label.mean(), abs=1e-3)
 
@@ -130,9 +137,13 @@ def test_metrics_agree_with_scikit_learn():
     generator = np.random.default_rng(4)
     score = generator.normal(size=500).round(1)  # with ties
     label = (generator.random(500) < 0.3).astype(float)
-    assert metrics.auc(label, score) == pytest.approx(roc_auc_score(label, score))
+    once, counts = np.ones(500), generator.integers(1, 4, 500)
+    assert metrics.auc(label, score, counts) == pytest.approx(roc_auc_score(label, score, sample_weight=counts))
+    assert metrics.auc(label, score, once) == pytest.approx(roc_auc_score(label, score))
     probability = 1 / (1 + np.exp(-score))
-    assert metrics.log_likelihood(label, probability) == pytest.approx(-log_loss(label, probability))
+    assert metrics.log_likelihood(label, probability, counts) == pytest.approx(
+        -log_loss(label, probability, sample_weight=counts)
+    )
     group, order = generator.integers(0, 30, 500), generator.permutation(500)
     relevance, score = generator.integers(0, 4, 500).astype(float), generator.normal(size=500)
     each = [
@@ -140,5 +151,5 @@ def test_metrics_agree_with_scikit_learn():
         for one in range(30)
         if relevance[group == one].any()
     ]
-    assert metrics.ndcg(relevance[order], score[order], group[order]) == pytest.approx(np.mean(each))
-    assert metrics.ndcg(np.zeros(4), score[:4], group[:4]) == 0
+    assert metrics.ndcg(relevance[order], score[order], once, group[order]) == pytest.approx(np.mean(each))
+    assert metrics.ndcg(np.zeros(4), score[:4], once[:4], group[:4]) == 0

@@ -27,12 +27,24 @@ def encoder(columns, dtypes, **features):
 
 
 def test_a_text_is_its_first_words_in_small_letters():
-    train = {"j.title": texts("Data-Engineer (C++)", "data ANALYST", "Émile's data", None, "")}
+    train = {"j.title": texts("Data-Engineer (C+)", "data ANALYST", "Émile's data", None, "")}
     encode, statistics = encoder(train, {"j.title": "str"}, text={"j.title": {"words": 3}})
     known = statistics.vocabularies["j.title"]
-    assert list(known) == ["data", "analyst", "c", "engineer", "s", "émile"]
-    ids = encode.encode({"j.title": texts("engineer DATA", "pilot, data; c engineer", None, "--")})[1]
+    assert list(known) == ["data", "analyst", "c+", "engineer", "s", "émile"]
+    ids = encode.encode({"j.title": texts("engineer DATA", "pilot, data; C+ engineer", None, "--")})[1]
     assert ids.tolist() == [[5, 2, 0], [UNKNOWN, 2, 4], [0, 0, 0], [0, 0, 0]]
+
+
+def test_marks_and_names_of_languages_are_parts_of_words():
+    train = {"j.title": texts("C++/C# and C, #1 + salary+bonus C++11", "हिन्दी किताब")}
+    _, statistics = encoder(train, {"j.title": "str"}, text={"j.title": {"words": 20}})
+    wanted = {"c++", "c#", "and", "c", "1", "salary", "bonus", "11", "हिन्दी", "किताब"}
+    assert set(statistics.vocabularies["j.title"]) == wanted
+
+
+def test_a_separator_at_the_end_is_no_item():
+    encode, _ = encoder({"m.recent": texts("a,b,", "a")}, {"m.recent": "str"}, sequences={"m.recent": {"items": 2}})
+    assert encode.encode({"m.recent": texts("a,b,", ",")})[1].tolist() == [[2, 3], [0, 0]]
 
 
 def test_a_sequence_keeps_its_last_items_and_shares_a_vocabulary():
@@ -44,7 +56,7 @@ def test_a_sequence_keeps_its_last_items_and_shares_a_vocabulary():
     encode, statistics = encoder(train, {"m.recent": "str", "j.id": "str"}, **features)
     assert dict(statistics.vocabularies) == {"jobs": ["a", "c", "b"]}
     ids = encode.encode({"m.recent": texts("c|b| a", "zzz", "a||b", None), "j.id": texts("b", "zzz", None, "")})[1]
-    assert ids.tolist() == [[4, 2, 4], [UNKNOWN, 0, UNKNOWN], [0, 4, MISSING], [0, 0, MISSING]]
+    assert ids.tolist() == [[4, 2, 4], [UNKNOWN, 0, UNKNOWN], [2, 4, MISSING], [0, 0, MISSING]]
     first = {"sequences": {"m.recent": {"items": 2, "separator": "|", "keep": "first"}}}
     encode, _ = encoder(train, {"m.recent": "str"}, **first)
     assert encode.encode({"m.recent": texts("a|b|a")})[1].tolist() == [[2, 3]]

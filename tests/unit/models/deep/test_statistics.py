@@ -92,6 +92,41 @@ def test_numbers_by_logarithm_and_by_rank():
     assert rank.numbers({"a.x": column(-5, 1e6, None)})[:, 0].tolist() == [-1, 1, 0]
 
 
+def test_a_number_that_is_mostly_zero_keeps_its_buckets():
+    generator = np.random.default_rng(0)
+    rain = np.where(generator.random(2000) < 0.95, 0.0, generator.exponential(1, 2000))
+    for buckets in (3, 8, 16):
+        _, _, encoder = make({"a.x": rain}, {"a.x": "float"}, buckets={"a.x": buckets})
+        counts = np.bincount(encoder.ids({"a.x": rain})[:, 0])[2:]
+        assert counts[0] == (rain == 0).sum()
+        assert len(counts) == buckets
+        assert np.ptp(counts[1:]) <= 1
+    few = {"a.x": column(0, 0, 0, 1, 2)}
+    _, _, encoder = make(few, {"a.x": "float"}, buckets={"a.x": 16})
+    assert encoder.ids(few)[:, 0].tolist() == [2, 2, 2, 3, 4]
+
+
+def test_equal_numbers_have_the_middle_of_their_ranks_and_a_constant_is_0():
+    train = {"a.x": column(*([0] * 50), *range(1, 52))}
+    _, _, rank = make(train, {"a.x": "float"}, numeric="quantile", missing="mean")
+    assert rank.numbers({"a.x": column(0, 51)})[:, 0] == pytest.approx([-0.51, 1], abs=0.02)
+    for value in (0.1, 3.3, 1e5):
+        train = {"a.x": np.full(7, value)}
+        _, _, log = make(train, {"a.x": "float"}, numeric="log", missing="mean")
+        assert np.abs(log.numbers(train)).max() < 1e-9
+
+
+def test_a_weight_of_2_is_the_row_twice():
+    generator = np.random.default_rng(1)
+    values, weight = generator.normal(size=60), np.resize([1, 2, 0, 3], 60)
+    again = np.repeat(values, weight)
+    for features in ({}, {"numeric": "quantile"}, {"numeric": "log"}, {"buckets": {"a.x": 5}}):
+        layout = lay_out(DeepFeaturesSpec(**features), {"a.x": "float"})
+        heavy, twice = learn([{"a.x": values}], layout, "m", weight), learn([{"a.x": again}], layout, "m")
+        for name in ("scales", "bounds"):
+            assert getattr(heavy, name).get("a.x", []) == pytest.approx(getattr(twice, name).get("a.x", []))
+
+
 def test_buckets_hold_equal_counts_and_nothing_has_its_own():
     train = {"a.x": column(*range(1, 101))}
     layout, statistics, encoder = make(train, {"a.x": "float"}, buckets={"a.x": 4})

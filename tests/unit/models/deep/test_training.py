@@ -47,8 +47,8 @@ def config(heads=HEAD, **training):
     }
 
 
-def fitted(made, train=None, check=None, context=CONTEXT):
-    component = Deep(Deep.Spec.model_validate(made), INPUTS)
+def fitted(made, train=None, check=None, context=CONTEXT, inputs=INPUTS):
+    component = Deep(Deep.Spec.model_validate(made), inputs)
     component.fit(train or make_examples(600, 1), check or make_examples(200, 2), context)
     return component
 
@@ -198,6 +198,51 @@ def test_several_heads_learn_their_own_labels():
     assert found["hidden_7"].shape == found["city_3"].shape == (500,)
     cities = fresh.columns["shop.city"]
     assert len(np.unique(found["city_0"][cities == "Lima"])) == 1
+
+
+def test_a_weight_of_2_is_the_row_twice():
+    """One batch of all rows, so that only the loss, what is learned of inputs and the start can differ.
+
+    Numbers alone: Adam of Keras squares the gradients of an embedding row by row before it adds them up.
+    """
+    made = config({"heads": HEADS["heads"] | {"order": {"of": "deep", "loss": "pairwise"}}}, epochs=5, batch_size=5000)
+    made["expose"] = {"hidden": "deep"}
+    inputs = [one for one in INPUTS if one.name != "shop.city"]
+    made["graph"]["deep"] |= {"of": ["numbers"], "dropout": 0.0, "batch_norm": False}
+    plain, check = with_labels(300, 1), with_labels(200, 2)
+    counts, watched = np.resize(np.repeat([1, 2, 3], 5), 300), np.resize(np.repeat([3, 1], 5), 200)
+
+    def repeated(one, times):
+        rows = np.concatenate([np.flatnonzero(times > copy) for copy in range(3)])
+        copies = np.repeat(np.arange(3), [(times > copy).sum() for copy in range(3)])
+        return replace(one.take(rows), group=one.group[rows] * 3 + copies)
+
+    weighted = [replace(one, weight=times.astype(float)) for one, times in ((plain, counts), (check, watched))]
+    heavy = fitted(made, *weighted, inputs=inputs)
+    twice = fitted(made, repeated(plain, counts), repeated(check, watched), inputs=inputs)
+    fresh = make_examples(100, 9).columns
+    for name, values in twice.score(fresh).items():
+        assert heavy.score(fresh)[name] == pytest.approx(values, abs=2e-3), name
+
+
+def test_an_input_with_one_value_is_named(caplog):
+    examples = make_examples(300, 1)
+    train = replace(examples, columns=dict(examples.columns) | {"shop.visits": np.full(300, 3.0)})
+    fitted(config(epochs=1), train)
+    assert "net: shop.visits: after preprocessing, one value in all training examples" in caplog.text
+    caplog.clear()
+    fitted(config(epochs=1), examples)
+    assert "one value" not in caplog.text
+
+
+def test_the_rate_of_a_schedule_is_that_of_each_step():
+    with pytest.raises(ValueError, match="warmup, 50, has to be less than epochs, 2"):
+        DeepTrainingSpec(epochs=2, learning_rate={"schedule": "cosine", "start": 0.1, "warmup": 50})
+    with pytest.raises(ValueError, match=r"end, 0.2, is above start, 0.1"):
+        DeepTrainingSpec(epochs=2, learning_rate={"schedule": "cosine", "start": 0.1, "end": 0.2})
+    slow = {"schedule": "linear", "start": 0.02, "end": 0.02, "warmup": 1}
+    warmed = margin(fitted(config(epochs=2, batch_size=100, learning_rate=slow)))
+    assert np.abs(warmed - plain_margin(epochs=2)).max() > 1e-3
 
 
 def test_a_weight_counts_as_often_as_rows():

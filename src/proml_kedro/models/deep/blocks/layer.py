@@ -77,6 +77,7 @@ class Layer(Block):
         if self.layer in layers.names():
             return layers.get(self.layer)
         known = [one for one in dir(keras.layers) if isinstance(getattr(keras.layers, one), type)]
+        known = [one for one in known if one not in _REFUSED]
         if self.layer not in known:
             raise ValueError(unknown("Keras layer", self.layer, [*known, *layers.names()]))
         return getattr(keras.layers, self.layer)

@@ -26,8 +26,8 @@ HeadState = Mapping[str, float]
 class Head(Spec):
     """One thing that is learned from the graph: margins, and a loss for them.
 
-    A margin is the sum of what the head reads and a bias. What is one number wide enters a single margin as it is,
-    everything else through a dense layer.
+    A margin is the sum of what the head reads and a bias. What a block gives that is one number wide enters a single
+    margin as it is, everything else through a dense layer.
 
     Attributes:
         loss: What training minimises.
@@ -59,11 +59,12 @@ class Head(Spec):
         """Names of the outputs."""
 
     @abstractmethod
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Compute where the biases start, and what else is learned before training.
 
         Args:
             label: Known labels of the training period, shape (n,).
+            weight: How much each row counts, positive, shape (n,): 2 is the row twice.
 
         Returns:
             A bias for each margin, and what :meth:`loss_of` and :meth:`finish` are given.
@@ -101,12 +102,13 @@ class Head(Spec):
             learned: As :meth:`begin` or :meth:`calibrate` returned it.
         """
 
-    def calibrate(self, label: Array, margin: Array, learned: HeadState) -> HeadState:
+    def calibrate(self, label: Array, margin: Array, weight: Array, learned: HeadState) -> HeadState:
         """Learn what the margins of rows that did not train the network show.
 
         Args:
             label: Known labels, shape (n,).
             margin: Shape (n, units).
+            weight: How much each row counts, positive, shape (n,): 2 is the row twice.
             learned: As :meth:`begin` returned it.
 
         Returns:

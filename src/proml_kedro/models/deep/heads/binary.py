@@ -25,7 +25,7 @@ class Binary(Head):
         """Margin and probability."""
         return ("margin", "probability")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the log-odds of the label's mean.
 
         Raises:
@@ -35,7 +35,7 @@ class Binary(Head):
 
         if not np.isin(label, (0, 1)).all():
             raise ValueError("is not a truth value: it holds other values than 0 and 1")
-        rate = float(np.clip(label.mean(), 1e-6, 1 - 1e-6))
+        rate = float(np.clip(np.average(label, weights=weight), 1e-6, 1 - 1e-6))
         return [float(np.log(rate / (1 - rate)))], {}
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:

@@ -36,7 +36,7 @@ class Categorical(Head):
         """Names of the classes' probabilities."""
         return tuple(f"class_{number}" for number in range(self.classes))
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the logarithms of the classes' shares; each class counts one row more than it has.
 
         Raises:
@@ -46,8 +46,8 @@ class Categorical(Head):
 
         if not np.isin(label, np.arange(self.classes)).all():
             raise ValueError(f"is not the number of a class: it holds other values than 0 to {self.classes - 1}")
-        counts = np.bincount(label.astype(np.int64), minlength=self.classes)
-        return np.log((counts + 1) / (len(label) + self.classes)).tolist(), {}
+        counts = np.bincount(label.astype(np.int64), weight, self.classes)
+        return np.log((counts + 1) / (counts.sum() + self.classes)).tolist(), {}
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the log loss."""

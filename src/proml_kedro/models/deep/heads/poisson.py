@@ -25,7 +25,7 @@ class Poisson(Head):
         """Margin and mean."""
         return ("margin", "mean")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the logarithm of the label's mean.
 
         Raises:
@@ -35,7 +35,7 @@ class Poisson(Head):
 
         if (label < 0).any():
             raise ValueError("is not a count: it holds negative values")
-        return [float(np.log(max(label.mean(), 1e-6)))], {}
+        return [float(np.log(max(np.average(label, weights=weight), 1e-6)))], {}
 
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the negative log-likelihood without the terms that do not depend on the margin."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from proml_kedro.models.deep.accumulators import mean_and_deviation, weighted_quantiles
 from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
@@ -46,12 +47,12 @@ class Quantile(Head):
         """Margin and mean, both the quantile nearest to the median, then all quantiles."""
         return ("margin", "mean", *(f"q{100 * one:g}".replace(".", "_") for one in self.quantiles))
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at the quantiles of the label."""
         import numpy as np
 
-        center, deviation = float(label.mean()), float(label.std()) or 1.0
-        lowest, *others = (np.quantile(label, self.quantiles) - center) / deviation
+        center, deviation = mean_and_deviation(label, weight)
+        lowest, *others = (weighted_quantiles(label, weight, self.quantiles) - center) / deviation
         gaps = np.maximum(np.diff([lowest, *others]), 1e-2)
         return [float(lowest), *np.log(np.expm1(gaps)).tolist()], {"center": center, "deviation": deviation}
 

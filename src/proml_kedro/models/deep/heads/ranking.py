@@ -30,7 +30,7 @@ class _Ranking(Head):
         """Margin and calibrated probability."""
         return ("margin", "probability")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at 0, with a calibration that changes nothing.
 
         Raises:
@@ -46,7 +46,7 @@ class _Ranking(Head):
 
         return [margin[:, 0], tf.sigmoid(learned["slope"] * margin[:, 0] + learned["offset"])]
 
-    def calibrate(self, label: Array, margin: Array, learned: HeadState) -> HeadState:
+    def calibrate(self, label: Array, margin: Array, weight: Array, learned: HeadState) -> HeadState:
         """Fit slope and offset of a logistic regression on the margin; a label above 0 counts as true.
 
         The slope stays positive: calibration must not reverse an order.
@@ -60,7 +60,7 @@ class _Ranking(Head):
 
         def log_loss(coefficients: Array) -> float:
             logits = coefficients[0] * values + coefficients[1]
-            return float(np.mean(np.logaddexp(0, logits) - target * logits))
+            return float(np.average(np.logaddexp(0, logits) - target * logits, weights=weight))
 
         found = minimize(log_loss, [1.0, 0.0], method="L-BFGS-B", bounds=[(1e-6, None), (None, None)]).x
         return {"slope": float(found[0]), "offset": float(found[1])}
@@ -77,11 +77,11 @@ class Pairwise(_Ranking):
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the logistic loss of differences of margins, averaged over pairs.
 
-        A pair has the weight of its better row.
+        A pair has the weight of its better row; a row of weight 0 is as if it were not there.
         """
         import tensorflow as tf
 
-        better = label[:, :, None] > label[:, None, :]  # false for NaN
+        better = (label[:, :, None] > label[:, None, :]) & (weight[:, None, :] > 0)  # false for NaN
         pairs = tf.where(better, weight[:, :, None], 0.0)
         losses = tf.nn.softplus(margin[:, None, :] - margin[:, :, None])
         return tf.math.divide_no_nan(tf.reduce_sum(losses * pairs), tf.reduce_sum(pairs))
@@ -98,14 +98,14 @@ class Listwise(_Ranking):
     def loss_of(self, label: Any, margin: Any, weight: Any, learned: HeadState) -> Any:
         """Compute the cross entropy of the labels' shares and the margins'.
 
-        It is averaged over lists with a positive label.
+        It is averaged over lists with a positive label. A list counts as much as its positive rows do, by their shares
+        of its label; a row of weight 0 is as if it were not there.
         """
         import tensorflow as tf
 
-        known = tf.logical_not(tf.math.is_nan(label))
-        gains = filled(label) * weight
-        total = tf.reduce_sum(gains, axis=1)
+        known = tf.logical_not(tf.math.is_nan(label)) & (weight > 0)
+        gains = tf.where(known, filled(label), 0.0)
+        gains = tf.math.divide_no_nan(gains, tf.reduce_sum(gains, axis=1, keepdims=True)) * weight
         shares = tf.nn.log_softmax(tf.where(known, margin, _NEVER))
-        losses = -tf.reduce_sum(tf.where(known, gains * shares, 0.0), axis=1)
-        counted = tf.cast(total > 0, losses.dtype)
-        return tf.math.divide_no_nan(tf.reduce_sum(tf.math.divide_no_nan(losses, total)), tf.reduce_sum(counted))
+        losses = -tf.reduce_sum(tf.where(known, gains * shares, 0.0))
+        return tf.math.divide_no_nan(losses, tf.reduce_sum(gains))

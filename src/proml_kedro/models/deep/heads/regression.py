@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
+from proml_kedro.models.deep.accumulators import mean_and_deviation
 from proml_kedro.models.deep.heads.base import Head, HeadState, filled, weighted_mean
 from proml_kedro.spec.problem import Task
 
@@ -29,10 +30,10 @@ class _Scaled(Head):
         """Margin and mean, which are the same number."""
         return ("margin", "mean")
 
-    def begin(self, label: Array) -> tuple[Sequence[float], HeadState]:
+    def begin(self, label: Array, weight: Array) -> tuple[Sequence[float], HeadState]:
         """Start at 0, the mean of the label in its own units, and keep its mean and deviation."""
-        deviation = float(label.std())
-        return [0.0], {"center": float(label.mean()), "deviation": deviation or 1.0}
+        center, deviation = mean_and_deviation(label, weight)
+        return [0.0], {"center": center, "deviation": deviation}
 
     def origin(self, learned: HeadState) -> float:
         """Return the mean of the label."""
