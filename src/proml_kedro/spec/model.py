@@ -178,6 +178,8 @@ class ModelSpec(Spec):
         name: Set from the file's name.
         components: The nodes of the graph; their names are the user's own.
         score: The component whose probability, probabilities of classes, or mean is the model's.
+        description: What it is, for people.
+        training: How the graph is trained.
     """
 
     name: Name
