@@ -198,7 +198,9 @@ class EvaluationSpec(Spec):
             yield Mistake("compare.cluster_by", message)
         if self.ranking and task == "binary" and self.ranking.relevant is not None:
             yield Mistake("ranking.relevant", "is for labels that are numbers; the problem's is a truth value")
-        if self.ranking and self.ranking.within not in columns:
+        if self.ranking and task == "multiclass":
+            yield Mistake("ranking", "is for truth values and numbers; the problem's label is one of several classes")
+        elif self.ranking and self.ranking.within not in columns:
             yield Mistake("ranking.within", _no_column("column", self.ranking.within, columns))
 
 
