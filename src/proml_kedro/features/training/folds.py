@@ -12,6 +12,7 @@ from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.labels import kept, label_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS, TEST, TRAIN, VALIDATION, Fold
+from proml_kedro.spec.training_set import SPLIT
 
 
 def fold_sql(moment: str, fold: Fold) -> str:
@@ -48,12 +49,12 @@ def check_folds(problem: ProblemSpec, tables: Tables, newest: datetime) -> Itera
 def _parts(problem: ProblemSpec, tables: Tables, fold: Fold) -> dict[str, dict[str, Any]]:
     table, moment = tables.relation(problem.examples.table), quote(problem.examples.timestamp or "")
     query = f"""
-        SELECT split, count(*) AS rows, count(DISTINCT label) AS labels, list(DISTINCT label) AS classes FROM (
-            SELECT {fold_sql(moment, fold)} AS split, {label_sql(problem)} AS label FROM {table} WHERE {kept(problem)})
-        WHERE split IS NOT NULL GROUP BY 1"""
+        SELECT {SPLIT}, count(*) AS rows, count(DISTINCT label) AS labels, list(DISTINCT label) AS classes FROM (
+            SELECT {fold_sql(moment, fold)} AS {SPLIT}, {label_sql(problem)} AS label FROM {table} WHERE {kept(problem)})
+        WHERE {SPLIT} IS NOT NULL GROUP BY 1"""
     if problem.label.task != "multiclass":
         query = query.replace(", list(DISTINCT label) AS classes", "")
-    return {one["split"]: one for one in table.engine.records(query)}
+    return {one[SPLIT]: one for one in table.engine.records(query)}
 
 
 def _lacks(parts: Mapping[str, Mapping[str, Any]], problem: ProblemSpec) -> str:

@@ -178,7 +178,8 @@ class XGBoostSpec(ComponentSpec):
         any_number = task == "regression" and self.objective != "tweedie"
         is_mean = params.base_score is None or any_number or params.base_score > 0
         if not is_mean or (task == "binary" and (params.base_score or 0) >= 1):
-            wanted = "between 0 and 1, a probability" if task == "binary" else "more than 0, a mean"
+            positive = "more than 0, a mean of counts" if task == "count" else "more than 0, a mean"
+            wanted = "between 0 and 1, a probability" if task == "binary" else positive
             mistakes.append(Mistake("params.base_score", f"must be {wanted}, not {params.base_score:g}"))
         return mistakes
 
