@@ -86,6 +86,7 @@ def _markdown(
             "The first metric decides, by its p; for any other one, look at p of all, which holds for the whole table."
         )
         yield from (f"\nNo interval for {name}: {why}." for name, why in _reasons(result))
+    yield from _slices(result)
     if result.gates:
         yield "\n| gate | | |\n|---|---|---|"
         yield from (
@@ -133,6 +134,22 @@ def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
             f"| {_number(one.p_adjusted)} "
             f"| {': '.join(_describe(name))} |"
         )
+
+
+def _slices(result: Evaluation) -> Iterator[str]:
+    """Lay out the first metric on parts of the test period."""
+    if not result.slices:
+        return
+    name = next(iter(result.candidate))
+    yield f"\n## {name} on parts of the test period\n"
+    yield "| | | rows | share | model | baseline | difference | interval | p of all |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    for one in result.slices:
+        figures = [f"{one.rows:,}", f"{one.share:.1%}", _number(one.candidate)]
+        if one.baseline is not None and (found := one.difference):
+            interval = found.reason or f"{_number(found.low, '+')} … {_number(found.high, '+')}"
+            figures += [_number(one.baseline), _number(found.difference, "+"), interval, _number(found.p_adjusted)]
+        yield f"| {one.column} | {one.value.replace('|', '/')} | {' | '.join(figures)} |"
 
 
 def _reasons(result: Evaluation) -> Iterator[tuple[str, str]]:

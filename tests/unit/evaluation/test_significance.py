@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from proml_kedro.evaluation import compare
 from proml_kedro.evaluation.calibration import BINS, bins_of_equal_weight, bins_with_clusters
 from proml_kedro.evaluation.metric import Metric
 from proml_kedro.evaluation.predictions import Predictions
-from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
+from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows, Slice
 from proml_kedro.evaluation.significance import holm
 from proml_kedro.extensions import metrics
 from proml_kedro.spec import EvaluationSpec
@@ -61,6 +63,21 @@ def test_equal_models_are_called_different_in_5_percent_of_comparisons():
     assert ((rejected.mean(axis=0) > 0.03) & (rejected.mean(axis=0) < 0.07)).all(), rejected.mean(axis=0)
     assert ((covered.mean(axis=(0, 1)) > 0.93) & (covered.mean(axis=(0, 1)) < 0.97)).all()
     assert (adjusted < 0.05).any(axis=2).mean() < 0.05, "a whole table of equal models"
+
+
+@pytest.mark.slow
+def test_of_whole_tables_of_equal_models_5_percent_claim_anything():
+    """Five metrics and ten slices, which have 15 p-values."""
+    generator, claims = np.random.default_rng(6), []
+    for _ in range(200):
+        rows = rows_of_equal_models(generator, 40, 0.1)
+        parts = np.arange(len(rows.label)) % 10
+        slices = [Slice("part", str(one), parts == one) for one in range(10)]
+        result = compare.evaluate(replace(rows, slices=slices), SPEC, RANKING)
+        differences = [*result.differences.values(), *(one.difference for one in result.slices)]
+        assert len(differences) == 15
+        claims.append(min(one.p_adjusted for one in differences if not np.isnan(one.p_adjusted)) < 0.05)
+    assert np.mean(claims) < 0.05 + 3 * 0.0154
 
 
 @pytest.mark.soak
