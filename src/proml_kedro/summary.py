@@ -79,7 +79,7 @@ def _metrics(result: Metrics, model: str) -> Table:
         for name, value in result.candidate.items():
             table.add_row(name, _number(value))
         return table
-    interval = f"{result.confidence:.0%} interval, by {result.cluster_by}"
+    interval = f"{100 * result.confidence:.4g}% interval, by {result.cluster_by}"
     for heading in (result.baseline_name or "baseline", "difference", interval):
         table.add_column(heading, justify="right")
     for name, value in result.candidate.items():

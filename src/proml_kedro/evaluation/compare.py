@@ -147,6 +147,8 @@ def _slice(comparison: _Comparison, rows: ScoredRows, one: Slice, name: str) -> 
     figure = candidate.measure([name])[name]
     if baseline is None:
         return SliceResult(one.column, one.value, count, share, figure)
+    if count == len(one.rows):  # all that is to be said of it stands above
+        return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name])
     draws = comparison.spec.resamples, comparison.seed
     found = difference(candidate, baseline, name, comparison.spec.confidence, draws)
     return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name], found)

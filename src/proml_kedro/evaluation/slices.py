@@ -57,7 +57,8 @@ def by_value(training_set: Path, column: str) -> Iterator[Slice]:
     else:
         text = np.asarray(values.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False), object)
         names, counts = np.unique(text[~missing].astype(str), return_counts=True)
-        chosen = sorted(names[np.argsort(-counts, kind="stable")[:MOST]])
+        frequent = names[np.argsort(-counts, kind="stable")[:MOST]]
+        chosen = sorted(frequent, key=float) if is_number else sorted(frequent)
         yield from (Slice(column, str(one), (text == one) & ~missing) for one in chosen)
         if len(names) > MOST:
             yield Slice(column, "other values", ~np.isin(text.astype(str), chosen) & ~missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def test_numbers_of_many_values_are_cut_into_quarters(tmp_path: Path) -> None:
         "above 299": 100,
         "missing": 2,
     }
+    eleven = found(by_value(write_rows(tmp_path, [], list(range(11, 0, -1)), pa.int64()), "x"))
+    assert list(eleven) == [str(one) for one in range(1, 12)]
     few = found(by_value(write_rows(tmp_path, [], [True, False, True], pa.bool_()), "x"))
     assert few == {"false": [1], "true": [0, 2]}
     tied = found(by_value(write_rows(tmp_path, [], [0] * 90 + list(range(1, 31)), pa.int64()), "x"))
@@ -116,11 +119,22 @@ def _scores(rows: ScoredRows) -> Any:
 def test_report_and_summary_say_how_good_it_is_on_what_is_new(rows: ScoredRows, tmp_path: Path) -> None:
     write_report(tmp_path, evaluate(rows, EvaluationSpec()), rows, Insight())
     metrics = Metrics.read(tmp_path)
-    assert "## auc on parts of the test period" in (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report.md").read_text()
+    assert "## auc on parts of the test period" in report
+    parts = [line for line in report.splitlines() if line.startswith(("| user", "| item"))]
+    assert [line.count("|") for line in parts] == [10, 10, 10]
     (line,) = _unknown(metrics)
     figures = [one.candidate or 0 for one in metrics.slices[:2]]
     assert line.startswith("84% of the test rows are of a user that training has not seen: auc ")
     assert line.endswith(f"{figures[1]:.4f} there, {figures[0]:.4f} on the others")
+
+
+def test_a_part_of_all_rows_is_no_further_test(rows: ScoredRows) -> None:
+    whole = [Slice("user", "known", np.ones(4000, bool)), Slice("user", "unknown", np.zeros(4000, bool))]
+    result = evaluate(replace(rows, slices=whole), EvaluationSpec())
+    assert [one.difference for one in result.slices] == [None, None]
+    assert result.slices[0].candidate == result.candidate["auc"]
+    assert result.differences == evaluate(replace(rows, slices=[]), EvaluationSpec()).differences
 
 
 def test_without_a_baseline_parts_have_the_models_figure_alone(rows: ScoredRows, tmp_path: Path) -> None:
