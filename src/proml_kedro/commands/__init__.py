@@ -10,6 +10,7 @@ __all__ = [
     "predict",
     "run",
     "runs",
+    "serve",
     "store",
     "workspace",
 ]
