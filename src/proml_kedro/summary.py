@@ -41,6 +41,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_metrics(metrics, model))
         for line in _groups(metrics):
             console.print(line)
+        for gate in metrics.failed_gates:
+            console.print(Text(f"Gate of {gate.metric} failed: {gate.text}", "red"))
     if "tables" in results:
         for warning in _odd(TablesFacts.read(results["tables"].path)):
             console.print(warning)
@@ -50,7 +52,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_consistency(Consistency.read(results["consistency"].path)))
     if metrics is None and "bundle" in results:  # what is packaged was evaluated by an earlier run
         metrics = Metrics.read(results["bundle"].path)
-    worse = metrics is not None and metrics.verdict is not None and metrics.verdict.forbids_serving
+    judged = metrics.verdict if metrics else None
+    worse = bool(judged and judged.forbids_serving) or bool(metrics and metrics.failed_gates)
     for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
         console.print(text)
     console.print(_cost(seconds), style="dim")

@@ -73,6 +73,16 @@ class Dialect:
         cells = ", ".join(f"nullif({quote(name)}, '') AS {quote(name)}" for name in names)
         return f"(SELECT {cells} FROM read_csv({file_literal(file)}, {options}))"
 
+    def first_records(self, file: Path) -> list[list[str]]:
+        """Return the fields of the first records of a file in UTF-8, the header among them.
+
+        Raises:
+            DialectError: The delimiter cannot be told.
+            UnicodeDecodeError: The beginning is not UTF-8.
+        """
+        text = head(file)
+        return self._records(text, self.delimiter or self._find_delimiter(text))
+
     def _records(self, text: str, delimiter: str) -> list[list[str]]:
         lines = io.StringIO(text, newline="")
         if self.quote:

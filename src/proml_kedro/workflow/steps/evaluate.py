@@ -76,7 +76,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
 def _kept_columns(run: Run) -> list[str]:
     """Columns of the training set that go with the scores."""
     examples = run.spec.problem.examples
-    moment = [TIMESTAMP] if examples.timestamp else []
+    moment = [TIMESTAMP, DAY] if examples.timestamp else []
     weight = [WEIGHT] if examples.weight is not None else []
     group = [GROUP] if examples.group is not None else []
     return [EXAMPLE_ID, *examples.entities, *moment, SPLIT, LABEL, *weight, *group]
