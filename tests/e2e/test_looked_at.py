@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proml_kedro import open_project
+from proml_kedro.commands.online_store import open_online_store, push_file
 from proml_kedro.results import Consistency
 from proml_kedro.upkeep import find_all_damage, repair
 
@@ -129,3 +130,21 @@ def test_a_registry_that_was_lost_is_made_again(shop: Any, caplog: pytest.LogCap
     written = file.stat().st_mtime_ns
     project.run(results=("training_set",))
     assert (file.stat().st_mtime_ns, said(caplog)) == (written, [])
+
+
+def test_a_verdict_on_the_online_store_is_of_one_state_of_it(shop: Any) -> None:
+    """What was pushed is nobody's verdict for ever: it counts as long as it is there."""
+    made = fill(shop)
+    store = open_online_store(open_project(shop.folder, f"data_dir={shop.data}"))
+    assert Consistency.read(made["consistency"].path).mismatches == 0
+    latest = store.watermarks()["orders"].until
+    fresh = shop.folder / "fresh.csv"
+    fresh.write_text(f"customer,event_timestamp,spent_7d,spent_all,orders_7d\nc0,{latest.isoformat()},1,2,3\n")
+    push_file(open_project(shop.folder, f"data_dir={shop.data}"), "orders", fresh)
+    pushed = fill(shop)
+    assert pushed["online_values"] == made["online_values"]
+    assert Consistency.read(pushed["consistency"].path).mismatches > 0
+    assert Consistency.read(made["consistency"].path).mismatches == 0
+    store.drop_view("orders")
+    again = fill(shop)
+    assert again["consistency"] == made["consistency"], "the verdict on what a run has written"
