@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.errors import UserError
 from proml_kedro.evaluation.gates import judge_gates
+from proml_kedro.evaluation.groups import Grades
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
 from proml_kedro.evaluation.result import Difference, Evaluation
 from proml_kedro.evaluation.rows import Grouping, ScoredRows
 from proml_kedro.evaluation.significance import difference, holm
 from proml_kedro.results import RankingFacts
-from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, RankingSpec
+from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, Gain, RankingSpec
 
 Ints = npt.NDArray[np.int64]
+
+_LARGEST_EXPONENT = 31
+"""Largest label for which 2^label is taken, as XGBoost has it."""
 
 
 def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None = None, seed: int = 0) -> Evaluation:
@@ -43,7 +49,7 @@ def measure(
     comparison.add(names, Predictions(rows.label, rows.candidate.scores, clusters), baseline)
     facts = None
     if ranking and rows.grouping:
-        facts = _compare_orders(comparison, rows, rows.grouping, ranking.metrics)
+        facts = _compare_orders(comparison, rows, rows.grouping, ranking)
     label_mean = float(np.mean(rows.label))
     return Evaluation(
         rows=len(rows.label),
@@ -84,26 +90,43 @@ class _Comparison:
 
 
 def _compare_orders(
-    comparison: _Comparison, rows: ScoredRows, grouping: Grouping, names: Sequence[str]
+    comparison: _Comparison, rows: ScoredRows, grouping: Grouping, ranking: RankingSpec
 ) -> RankingFacts:
-    """Measure the order within groups. A group belongs to its cluster, or is one itself when it lies in several."""
+    """Measure the order within groups. A group belongs to its cluster, or is one itself when it lies in several.
+
+    Raises:
+        UserError: Labels are no grades.
+    """
+    _check_grades(rows.label, ranking.gain)
+    grades = Grades(ranking.gain == "exponential", ranking.relevant)
     groups, clusters = grouping.groups, rows.cluster_codes()
     of_group = np.empty(int(groups.max()) + 1, np.int64)
     of_group[groups] = clusters
     is_inside = np.array_equal(of_group[groups], clusters)
     drawn = np.unique(of_group, return_inverse=True)[1] if is_inside else np.arange(len(of_group))
     candidate, baseline = (
-        Rankings(rows.label, one.ranked_by, groups, comparison.seed, drawn) if one else None
+        Rankings(rows.label, one.ranked_by, groups, comparison.seed, drawn, grades) if one else None
         for one in (rows.candidate, rows.baseline)
     )
     assert candidate is not None  # noqa: S101 - for the type checker
-    comparison.add(names, candidate, baseline)
+    comparison.add(ranking.metrics, candidate, baseline)
     return RankingFacts(
         within=grouping.within,
         groups=len(of_group),
         without_positive=int((candidate.positives == 0).sum()),
         drawn_by=comparison.spec.cluster_by if is_inside else grouping.within,
+        gain=ranking.gain,
+        relevant=ranking.relevant,
     )
+
+
+def _check_grades(label: npt.NDArray[Any], gain: Gain) -> None:
+    """Refuse labels that no gain is defined for."""
+    if (least := float(np.min(label))) < 0:
+        raise UserError.at("evaluation.ranking", f"a label is {least:g}; a grade must not be negative")
+    if gain == "exponential" and (most := float(np.max(label))) > _LARGEST_EXPONENT:
+        message = f"a label is {most:g}; 2^label is of use up to {_LARGEST_EXPONENT}: write linear"
+        raise UserError.at("evaluation.ranking.gain", message)
 
 
 def _adjusted(differences: dict[str, Difference]) -> dict[str, Difference]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.evaluation.clustered import effective_number, ratio, without_each
-from proml_kedro.evaluation.groups import Ints, RankedGroups
+from proml_kedro.evaluation.groups import TRUTH, Grades, Ints, RankedGroups
 from proml_kedro.evaluation.metric import find_ranking_metric
 
 Array = npt.NDArray[np.float64]
@@ -21,17 +21,24 @@ class Rankings(RankedGroups):
     Every figure is computed within each group and then averaged, each group counting the same.
 
     Args:
-        label: 0 or 1, shape (n,).
+        label: 0 or 1, or a grade, which is not negative, shape (n,).
         score: Shape (n,).
         group: The group of each row, numbered from 0 without gaps, shape (n,).
         seed: Of the order of equal scores.
         clusters: The cluster of each group, numbered from 0 without gaps, shape (groups,); each group is one when None.
+        grades: What labels are worth.
     """
 
     def __init__(
-        self, label: npt.ArrayLike, score: npt.ArrayLike, group: Ints, seed: int = 0, clusters: Ints | None = None
+        self,
+        label: npt.ArrayLike,
+        score: npt.ArrayLike,
+        group: Ints,
+        seed: int = 0,
+        clusters: Ints | None = None,
+        grades: Grades = TRUTH,
     ) -> None:
-        super().__init__(label, score, group, seed)
+        super().__init__(label, score, group, seed, grades)
         self._clusters = np.arange(len(self.sizes)) if clusters is None else clusters
         self._known: dict[str, Array] = {}
 

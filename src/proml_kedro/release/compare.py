@@ -69,7 +69,10 @@ def answer(aligned: Aligned, question: Question) -> list[Answer]:
     cluster_by = question.cluster_by or facts.cluster_by
     confidence = 1 - (1 - facts.confidence) / (len(aligned.models) - 1)
     spec = ComparisonSpec(cluster_by=cluster_by, confidence=confidence)
-    ranking = RankingSpec(within=within, metrics=ranked) if within else None
+    ranking = None
+    if facts.ranking and within:
+        graded = {"gain": facts.ranking.gain, "relevant": facts.ranking.relevant}
+        ranking = RankingSpec(within=within, metrics=ranked, **graded)
     answers = []
     for place, model in enumerate(aligned.models[1:], 1):
         result = measure(aligned.pair(place, cluster_by, within), plain, spec, ranking)

@@ -18,12 +18,16 @@ class RankingFacts:
         groups: How many there are.
         without_positive: Those of them without a positive row, which no figure counts.
         drawn_by: What makes groups a cluster; what makes rows a group where a group has rows in several clusters.
+        gain: What a row adds to NDCG, by its label.
+        relevant: Smallest label of a positive row; None for every one above 0.
     """
 
     within: str
     groups: int
     without_positive: int
     drawn_by: str
+    gain: Literal["linear", "exponential"] = "linear"
+    relevant: float | None = None
 
 
 @dataclass(frozen=True)

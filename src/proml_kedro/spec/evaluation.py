@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -42,19 +42,27 @@ def metrics_of(task: Task) -> list[str]:
     return [name for name, kind in sorted(kinds, key=lambda one: one[1].order) if task in kind.tasks]
 
 
+Gain = Literal["linear", "exponential"]
+
+
 class RankingSpec(Spec):
     """How good the order is in which the model puts rows that are alternatives to each other.
 
-    Each figure is computed within every group, and averaged over the groups that have a positive row.
+    Each figure is computed within every group, and averaged over the groups that have a positive row. A label that is a
+    number or a count is a grade: it must not be negative, and `ndcg` tells higher ones from lower ones.
 
     Attributes:
         within: What makes rows alternatives: `group` (the problem's `examples.group`), `day`, or an entity.
         metrics: What to compute: `ndcg@K`, `precision@K`, `recall@K`, `map@K` of the first K rows, `mrr` (one over the
             place of the first positive row), `group_auc` (the AUC of each group).
+        gain: What a row adds to `ndcg`: its label (`linear`), or 2^label - 1 (`exponential`).
+        relevant: Smallest label of a positive row, for the other metrics; every label above 0 when left out.
     """
 
     within: str = GROUP
     metrics: list[RankingMetric] = ["ndcg@10", "mrr", "precision@1"]
+    gain: Gain = "linear"
+    relevant: Annotated[float, Field(gt=0)] | None = None
 
 
 class ComparisonSpec(Spec):
@@ -164,9 +172,9 @@ class EvaluationSpec(Spec):
         if self.cluster_for(problem) not in [*columns, "row"]:
             message = _no_column("cluster", self.compare.cluster_by, [*columns, "row"])
             yield Mistake("compare.cluster_by", message)
-        if self.ranking and task != "binary":
-            yield Mistake("ranking", f"is for truth values; the problem's label is of task '{task}'")
-        elif self.ranking and self.ranking.within not in columns:
+        if self.ranking and task == "binary" and self.ranking.relevant is not None:
+            yield Mistake("ranking.relevant", "is for labels that are numbers; the problem's is a truth value")
+        if self.ranking and self.ranking.within not in columns:
             yield Mistake("ranking.within", _no_column("column", self.ranking.within, columns))
 
 
