@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, program, repeats, run_again, workspace
-from proml_kedro.results import Consistency, DriftResult, Metrics, Places, TablesFacts
+from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.workflow.plan import SERVED
@@ -23,7 +23,7 @@ _FEW_UNKNOWN = 0.01
 """Share of test rows below which the summary says nothing of keys that training has not seen."""
 
 _WARNINGS = 5
-"""How many warnings about data the summary names."""
+"""How many warnings about data, and how many about the model, the summary names."""
 
 
 def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds: Mapping[str, float]) -> None:
@@ -46,9 +46,8 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
             console.print(line)
         for gate in metrics.failed_gates:
             console.print(Text(f"Gate of {gate.metric} failed: {gate.text}", "red"))
-    if "tables" in results:
-        for warning in _odd(TablesFacts.read(results["tables"].path)):
-            console.print(warning)
+    for warning in _warnings(results):
+        console.print(warning)
     if "drift" in results:
         console.print(_drift(DriftResult.read(results["drift"].path)))
     if "consistency" in results:
@@ -94,12 +93,20 @@ def _metrics(result: Metrics, model: str) -> Table:
     return table
 
 
-def _odd(facts: TablesFacts) -> Iterator[Text]:
-    """Say what is odd about the data, as much as fits above the rest."""
-    for warning in facts.warnings[:_WARNINGS]:
-        yield Text.assemble(("Data: ", "yellow"), warning)
-    if (more := len(facts.warnings) - _WARNINGS) > 0:
-        yield Text(f"Data: {more} more warnings, which `kedro data check` names")
+def _warnings(results: Mapping[str, Artifact]) -> Iterator[Text]:
+    if "trained_model" in results:
+        notes = FitSummary.read(results["trained_model"].path).notes()
+        yield from _first("Model: ", notes, "the model card")
+    if "tables" in results:
+        yield from _first("Data: ", TablesFacts.read(results["tables"].path).warnings, "`kedro data check`")
+
+
+def _first(what: str, warnings: Sequence[str], more_in: str) -> Iterator[Text]:
+    """Say what is odd about data or model, as much as fits above the rest."""
+    for warning in warnings[:_WARNINGS]:
+        yield Text.assemble((what, "yellow"), warning)
+    if (more := len(warnings) - _WARNINGS) > 0:
+        yield Text(f"{what}{more} more warnings, which {more_in} names")
 
 
 def _groups(metrics: Metrics) -> Iterator[str]:

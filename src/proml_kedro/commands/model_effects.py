@@ -64,12 +64,14 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
         parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
     # A name that is no UTF-8 is shown escaped, as on standard error.
     click.echo("\n\n".join(parts).encode(errors="backslashreplace"))
-    for line in dict.fromkeys(_notes(found.values())):
+    of_fits = [f"{name}: {note}" for name, one in models.items() for note in one.summary().get("notes", ())]
+    for line in dict.fromkeys([*of_fits, *_notes(found.values())]):
         click.echo(line, err=True)
 
 
-def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[dict[str, Any]]]:
+def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[Any]]:
     return {
+        "notes": model.summary().get("notes", []),
         "fixed": [asdict(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
         "entities": [asdict(one) for one in entities],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,9 @@ class Population:
 @runtime_checkable
 class HasEffects(Protocol):
     """A component that has learned coefficients of its own for entities."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return facts about the fit; ``notes`` are lines on what cannot be estimated, or is approximate."""
 
     @property
     def entity_inputs(self) -> list[str]:

@@ -49,6 +49,7 @@ class Mixed(Component):
         periods = [train, validation] if context.final and spec.refit else [train]
         streamed = is_streamed(spec, [*terms.numbers, *terms.categories], periods, context)
         self._model = _engine(streamed)(spec, terms, periods, self._previous(context), context)
+        self._model.at_mode = spec.method == "pql" and self._model.loss != "linear" and not spec.factors
 
     def _previous(self, context: FitContext) -> PreviousModel | None:
         """Return the previous model if it can be continued."""

@@ -155,6 +155,8 @@ class FittedModel:
         dispersion: Variance of a label around its mean, with ``linear``; else 1.
         importance: Share of each input.
         facts: Facts about the fit, for the summary.
+        at_mode: Whether labels were fitted at the mode of the effects: rows of known entities are then scored there,
+            because an average over the posterior would not add up to the labels.
     """
 
     loss: Loss = "logistic"
@@ -164,6 +166,7 @@ class FittedModel:
     dispersion: float = 1.0
     importance: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    at_mode: bool = False
 
     def save(self, folder: Path) -> None:
         """Write ``model.json``, and ``.npy`` files that can be memory-mapped."""
@@ -184,6 +187,7 @@ class FittedModel:
             "factors": [one.starts for one in self.factors],
             "importance": self.importance,
             "facts": self.facts,
+            "at_mode": self.at_mode,
         }
         (folder / "model.json").write_text(json.dumps(model))
 
@@ -206,6 +210,7 @@ class FittedModel:
             model["dispersion"],
             model["importance"],
             model["facts"],
+            model.get("at_mode", False),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,13 @@ from proml_kedro.models.mixed.memory.interactions import Interaction
 from proml_kedro.models.mixed.memory.problem import FitProblem
 
 
-def fitted_model(problem: FitProblem, fit: InMemoryFit) -> FittedModel:
+def fitted_model(problem: FitProblem, fit: InMemoryFit, notes: Sequence[str]) -> FittedModel:
     """Combine what was estimated and what was kept, in the precision in which it is saved.
 
     Args:
         problem: Terms, rows and plan.
         fit: Result, in the unit of the labels.
+        notes: What cannot be estimated, or is approximate.
     """
     plan, previous = problem.plan, problem.previous
     codes = enumerate(problem.terms.effect_codes(problem.columns))
@@ -43,6 +45,7 @@ def fitted_model(problem: FitProblem, fit: InMemoryFit) -> FittedModel:
         facts[f"deviation of {spec.title}"] = round(math.sqrt(one.spread().sum()), 4)
     if plan.variances_locked:
         facts["changed entities"] = sum(len(one) for one in plan.active if one is not None)
+    facts["notes"] = list(notes)
     return FittedModel(problem.loss, fixed, effects, factors, fit.dispersion, {}, facts)
 
 
@@ -82,8 +85,9 @@ def _facts(problem: FitProblem, fit: InMemoryFit) -> dict[str, Any]:
         "passes": fit.passes,
         "converged": fit.converged,
         "entities": 0,
-        "log likelihood": round(fit.log_likelihood, 2),
     }
+    if math.isfinite(fit.log_likelihood):
+        facts["log likelihood"] = round(fit.log_likelihood, 2)
     for spec, population in zip(problem.terms.effects, fit.covariances, strict=True):
         for feature, variance in zip(spec.features, np.diag(population), strict=True):
             facts[f"deviation of {spec.title} {feature}"] = round(math.sqrt(variance), 4)
