@@ -16,5 +16,6 @@ __all__ = [
     "rows",
     "scores",
     "significance",
+    "slices",
     "verdict",
 ]

@@ -43,6 +43,29 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class SliceResult:
+    """The metric that decides on a part of the test period.
+
+    Attributes:
+        column: What tells it from other parts.
+        value: Which part it is.
+        rows: Number of rows.
+        share: Of all rows.
+        candidate: The figure of the model; NaN where it is not defined.
+        baseline: That of the baseline; None when there is none.
+        difference: Between them; None without a baseline.
+    """
+
+    column: str
+    value: str
+    rows: int
+    share: float
+    candidate: float
+    baseline: float | None = None
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The metrics of a model on the test period, and its difference to a baseline.
 
@@ -60,6 +83,7 @@ class Evaluation:
         ranking: The groups of rankings; None when no order is judged.
         class_shares: Share of rows of each class, where the label is one of several.
         gates: What came of each gate.
+        slices: The first metric on parts of the test period.
     """
 
     rows: int
@@ -75,6 +99,7 @@ class Evaluation:
     ranking: RankingFacts | None = None
     class_shares: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``metrics.json`` holds them; None for what is not defined."""

@@ -50,6 +50,21 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A part of the rows that is judged by itself.
+
+    Attributes:
+        column: What tells it from other parts.
+        value: Which part it is.
+        rows: Its rows, shape (n,).
+    """
+
+    column: str
+    value: str
+    rows: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class ScoredRows:
     """The rows of the test period.
 
@@ -63,6 +78,7 @@ class ScoredRows:
         grouping: The groups of rankings; None when no order is judged.
         classes: Names of the label's classes in the order of their numbers; empty for other tasks.
         ordered: Whether the order of the classes means something.
+        slices: Parts that are judged by themselves.
     """
 
     label: AnyArray
@@ -72,6 +88,7 @@ class ScoredRows:
     clusters: AnyArray | None = None
     days: AnyArray | None = None
     grouping: Grouping | None = None
+    slices: Sequence[Slice] = ()
     classes: tuple[str, ...] = ()
     ordered: bool = False
 
@@ -81,7 +98,10 @@ class ScoredRows:
         return {name: float(count) / len(self.label) for name, count in zip(self.classes, counts, strict=True)}
 
     def join(self, others: Sequence[ScoredRows]) -> ScoredRows:
-        """Append rows that other models of the same names have scored; a group of rankings never spans several."""
+        """Append rows that other models of the same names have scored, without parts that are judged by themselves.
+
+        A group of rankings never spans several.
+        """
         every = [self, *others]
         groupings = [one.grouping for one in every if one.grouping]
         return replace(
@@ -92,6 +112,7 @@ class ScoredRows:
             clusters=None if self.clusters is None else np.concatenate([one.clusters for one in every]),
             days=None if self.days is None else np.concatenate([one.days for one in every]),
             grouping=_joined_groups(groupings) if groupings else None,
+            slices=(),
         )
 
     def cluster_codes(self) -> npt.NDArray[np.int64]:

@@ -48,12 +48,11 @@ def check_folds(problem: ProblemSpec, tables: Tables, newest: datetime) -> Itera
 
 def _parts(problem: ProblemSpec, tables: Tables, fold: Fold) -> dict[str, dict[str, Any]]:
     table, moment = tables.relation(problem.examples.table), quote(problem.examples.timestamp or "")
+    classes = ", list(DISTINCT label) AS classes" if problem.label.task == "multiclass" else ""
+    columns = f"{fold_sql(moment, fold)} AS {SPLIT}, {label_sql(problem)} AS label"
     query = f"""
-        SELECT {SPLIT}, count(*) AS rows, count(DISTINCT label) AS labels, list(DISTINCT label) AS classes FROM (
-            SELECT {fold_sql(moment, fold)} AS {SPLIT}, {label_sql(problem)} AS label FROM {table} WHERE {kept(problem)})
-        WHERE {SPLIT} IS NOT NULL GROUP BY 1"""
-    if problem.label.task != "multiclass":
-        query = query.replace(", list(DISTINCT label) AS classes", "")
+        SELECT {SPLIT}, count(*) AS rows, count(DISTINCT label) AS labels{classes}
+        FROM (SELECT {columns} FROM {table} WHERE {kept(problem)}) WHERE {SPLIT} IS NOT NULL GROUP BY 1"""
     return {one[SPLIT]: one for one in table.engine.records(query)}
 
 

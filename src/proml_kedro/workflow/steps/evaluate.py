@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.results.names import examples_file
@@ -13,6 +15,9 @@ from proml_kedro.workflow.code import model_code
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.folds import evaluate_folds
 from proml_kedro.workflow.steps.scored import FittedModel, as_columns, for_problem, score_test
+
+if TYPE_CHECKING:
+    from proml_kedro.evaluation.rows import Slice
 
 
 def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, trained_baseline: Artifact) -> Artifact:
@@ -36,7 +41,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     classes = TrainingSetFacts.read(rows.parent).classes
     candidate = FittedModel.load(run, rows, spec.model, trained_model)
     baseline = FittedModel.load(run, rows, evaluation.baseline, trained_baseline) if evaluation.baseline else None
-    scored = score_test(run, rows, candidate, baseline, classes)
+    scored = replace(score_test(run, rows, candidate, baseline, classes), slices=_slices(run, rows))
     result = evaluate(scored, evaluation, evaluation.ranking_for(spec.problem), spec.seed)
     lines = [*candidate.graph.report(folder), *evaluate_folds(run, rows, scored, folder)]
     write_report(folder, result, scored, Insight(candidate.graph.importance(), lines))
@@ -46,6 +51,15 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
         TEST: as_columns(scored.candidate, scored.baseline, classes),
     }
     write_scores(folder, rows, _kept_columns(run), scores, classes)
+
+
+def _slices(run: Run, rows: Path) -> list[Slice]:
+    """Parts of the test period: by whether training has seen a key, and by columns that the configuration names."""
+    from proml_kedro.evaluation.slices import by_knowledge, by_value
+
+    keys, columns = run.spec.problem.examples.entities, run.spec.evaluation.slices
+    known = [one for key in keys for one in by_knowledge(rows, key)]
+    return [*known, *(one for column in columns for one in by_value(rows, column))]
 
 
 def _kept_columns(run: Run) -> list[str]:

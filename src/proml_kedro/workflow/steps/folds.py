@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,7 +105,7 @@ def _evaluate(run: Run, rows: ScoredRows) -> Evaluation:
     from proml_kedro.evaluation.compare import evaluate
 
     evaluation = for_problem(run)
-    return evaluate(rows, evaluation, evaluation.ranking_for(run.spec.problem), run.spec.seed)
+    return evaluate(replace(rows, slices=()), evaluation, evaluation.ranking_for(run.spec.problem), run.spec.seed)
 
 
 def _facts(result: Evaluation, period: Fold, learned: int | None) -> dict[str, Any]:
