@@ -75,7 +75,7 @@ def project(folder: Path, name: str) -> pd.DataFrame:
 
 
 def run(folder: Path, *results: str) -> Mapping[str, Artifact]:
-    return open_project(folder, "hardware.threads=1", "monitoring.gate.min_rows=20").run(results=results)
+    return open_project(folder, "hardware.threads=1", "monitoring.gate.min_rows=30").run(results=results)
 
 
 def scripts(frame: pd.DataFrame, split: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
