@@ -8,6 +8,7 @@ from proml_kedro.authoring.draft import Draft, Undecided
 from proml_kedro.authoring.features import View
 from proml_kedro.authoring.names import mapping, scalar
 from proml_kedro.authoring.propose import Proposal
+from proml_kedro.authoring.schema import named_by
 
 _WIDE = 110
 """Characters up to which a mapping stands on one line."""
@@ -20,7 +21,7 @@ def problem_yaml(found: Proposal) -> str:
     Args:
         found: The problem.
     """
-    lines = [f"description: {scalar(_description(found))}", "", "tables:"]
+    lines = [named_by("problem"), f"description: {scalar(_description(found))}", "", "tables:"]
     for table in found.tables.values():
         lines += (f"  {one}".rstrip() for one in _table(table.draft))
     lines += ["", "examples:", f"  table: {found.label.table}"]
@@ -116,7 +117,7 @@ def features_yaml(views: list[View]) -> str:
         if view.left_out:
             lines.append("    # left out:")
             lines += (f"    # {name}: {why}" for name, why in view.left_out.items())
-    return "\n".join([*lines[1:], ""])
+    return "\n".join([named_by("features"), *lines[1:], ""])
 
 
 def said(found: Proposal, views: list[View]) -> Iterator[str]:

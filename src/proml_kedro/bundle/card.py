@@ -175,8 +175,8 @@ def _serving(manifest: Manifest) -> str:
     row = {one.name: None for one in manifest.rows.inputs}
     body = json.dumps({"instances": [row]})
     return (
-        "## Serve it\n\n`kedro run --pipelines=materialize,package` makes a Bento of it and prints its folder.\n\n"
-        "```console\n$ bentoml serve BENTO_FOLDER\n"
+        "## Serve it\n\nFor another machine `kedro run --pipelines=materialize,package` makes a Bento of it.\n\n"
+        "```console\n$ kedro serve THIS_FOLDER\n"
         f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
         "Every feature has to be there; null says that its value is missing."
     )

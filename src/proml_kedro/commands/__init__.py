@@ -12,6 +12,7 @@ __all__ = [
     "predict",
     "run",
     "runs",
+    "serve",
     "store",
     "workspace",
 ]

@@ -86,6 +86,7 @@ def _make(name: str, proposed: Proposed) -> Path:
 def _add(home: Path, name: str, proposed: Proposed) -> Path:
     """Write both files into a project, or none."""
     from proml_kedro.atomic import write_whole
+    from proml_kedro.authoring.schema import write_schemas
     from proml_kedro.commands.new import check_name
 
     check_name(name)
@@ -94,6 +95,8 @@ def _add(home: Path, name: str, proposed: Proposed) -> Path:
     there = [str(one.relative_to(home)) for one in files if one.exists() or one.is_symlink()]
     if there:
         raise UserError(Mistake("", f"there is something at {' and '.join(there)}; give another name: --name {name}_2"))
+    if not (home / "schema" / "problem.json").exists():
+        write_schemas(home / "schema")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, text)

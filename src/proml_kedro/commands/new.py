@@ -76,6 +76,7 @@ def check_name(name: str) -> None:
 
 
 def _fill(folder: Path, name: str, own: Mapping[str, str] | None) -> None:
+    from proml_kedro.authoring.schema import write_schemas
     from proml_kedro.config.folders import shipped
 
     words = {"@NAME@": name, "@REQUIREMENT@": requirement(), "@KEDRO@": version("kedro")}
@@ -92,6 +93,7 @@ def _fill(folder: Path, name: str, own: Mapping[str, str] | None) -> None:
     for place, text in (own or {}).items():
         _write(folder / place, text)
     shutil.copyfile(shipped() / "logging.yml", folder / "conf" / "logging.yml")
+    write_schemas(folder / "schema")
 
 
 def _write(file: Path, text: str) -> None:

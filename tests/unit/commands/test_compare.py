@@ -129,6 +129,11 @@ def test_what_is_not_the_same_is_not_compared(
     assert not done.stdout
 
 
+def test_weights_of_training_may_differ(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / str(one), 0.5, weight=np.full(ROWS, float(one))) for one in (1, 2)]
+    assert "as good as" in run(*folders).stdout
+
+
 def test_rows_that_one_model_has_not_scored_are_left_out_and_counted(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
