@@ -99,7 +99,12 @@ def test_check_finds_a_damaged_online_store_and_repair_lets_the_next_run_fill_it
     DAMAGE[what](file)
     found = list(find_all_damage(project.as_run()))
     (said_of_it,) = [one.what for one in found]
-    assert said_of_it == "the online store of 'shop' does not hold what was written of 'orders'"
+    assert said_of_it == "the online store of 'shop' in sqlite does not hold what was written of 'orders'"
+    elsewhere = open_project(shop.folder, f"data_dir={shop.data}", "online_store=redis://127.0.0.1:1/0")
+    assert [one.what for one in find_all_damage(elsewhere.as_run())] == [said_of_it], "whatever is configured now"
+    (shop.data / "feature_store" / "shop" / "materialized.json").unlink()
+    found = [*found, *find_all_damage(elsewhere.as_run())]
+    assert {one.what for one in found} <= {said_of_it}
     repair(found, frozenset())
     assert list(find_all_damage(project.as_run())) == []
     fill(shop)

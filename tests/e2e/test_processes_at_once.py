@@ -274,8 +274,8 @@ def test_pairs(folder: Folder, who: tuple[str, ...]) -> None:
 def test_random_pairs_and_three_at_once(folder: Folder) -> None:
     order, results = random.Random(13), 0
     chosen = [tuple(order.sample([*RUNS, *OTHERS], 2)) for _ in range(30)]
-    chosen += [tuple(order.sample([*RUNS, *OTHERS], 3)) for _ in range(10)]
+    chosen += [tuple(order.sample([*RUNS, *OTHERS], 3)) for _ in range(3)]
     chosen = [one if set(one) & {*RUNS, "push", "materialize"} else (*one[1:], "a run") for one in chosen]
     for who in chosen:
         results += at_once(folder, who)
-    note("Processes of random kinds at once leave what they leave alone", pairs=30, threes=10, results_compared=results)
+    note("Processes of random kinds at once leave what they leave alone", pairs=30, threes=3, results_compared=results)

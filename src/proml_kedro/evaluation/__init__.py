@@ -15,5 +15,6 @@ __all__ = [
     "rows",
     "scores",
     "significance",
+    "slices",
     "verdict",
 ]

@@ -18,6 +18,8 @@ from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Comparison, Importance, Metrics
 from proml_kedro.results.names import GATES_JUNIT, REPORTS
 
+_FIGURES_OF_A_PART = 7
+
 _PLOTS = ("calibration", "scores", "weeks", "importance")
 
 
@@ -81,11 +83,13 @@ def _markdown(
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)
     if result.baseline:
+        clusters = f"{result.clusters:,} clusters by {result.cluster_by}"
         yield (
-            f"\nIntervals are of {result.confidence:.0%}, from {result.clusters:,} clusters by {result.cluster_by}. "
-            "The first metric decides, by its p; for any other one, look at p of all, which holds for the whole table."
+            f"\nIntervals are of {100 * result.confidence:.4g}%, from {clusters}. The first metric decides, by its p; "
+            "for any other one, look at p of all, which holds for the whole table."
         )
         yield from (f"\nNo interval for {name}: {why}." for name, why in _reasons(result))
+    yield from _slices(result)
     if result.gates:
         yield "\n| gate | | |\n|---|---|---|"
         yield from (
@@ -133,6 +137,23 @@ def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
             f"| {_number(one.p_adjusted)} "
             f"| {': '.join(_describe(name))} |"
         )
+
+
+def _slices(result: Evaluation) -> Iterator[str]:
+    """Lay out the first metric on parts of the test period."""
+    if not result.slices:
+        return
+    name = next(iter(result.candidate))
+    yield f"\n## {name} on parts of the test period\n"
+    yield "| | | rows | share | model | baseline | difference | interval | p of all |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    for one in result.slices:
+        figures = [f"{one.rows:,}", f"{one.share:.1%}", _number(one.candidate)]
+        if one.baseline is not None and (found := one.difference):
+            interval = found.reason or f"{_number(found.low, '+')} … {_number(found.high, '+')}"
+            figures += [_number(one.baseline), _number(found.difference, "+"), interval, _number(found.p_adjusted)]
+        figures += [""] * (_FIGURES_OF_A_PART - len(figures))
+        yield f"| {one.column} | {one.value.replace('|', '/')} | {' | '.join(figures)} |"
 
 
 def _reasons(result: Evaluation) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,29 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class SliceResult:
+    """The metric that decides on a part of the test period.
+
+    Attributes:
+        column: What tells it from other parts.
+        value: Which part it is.
+        rows: Number of rows.
+        share: Of all rows.
+        candidate: The figure of the model; NaN where it is not defined.
+        baseline: That of the baseline; None when there is none.
+        difference: Between them; None without a baseline.
+    """
+
+    column: str
+    value: str
+    rows: int
+    share: float
+    candidate: float
+    baseline: float | None = None
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The metrics of a model on the test period, and its difference to a baseline.
 
@@ -59,6 +82,7 @@ class Evaluation:
         confidence: Of the intervals.
         ranking: The groups of rankings; None when no order is judged.
         gates: What came of each gate.
+        slices: The first metric on parts of the test period.
     """
 
     rows: int
@@ -73,6 +97,7 @@ class Evaluation:
     confidence: float
     ranking: RankingFacts | None = None
     gates: tuple[GateOutcome, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Convert to plain values, as ``metrics.json`` holds them; None for what is not defined."""

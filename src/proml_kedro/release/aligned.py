@@ -15,7 +15,7 @@ from proml_kedro.errors import Mistake, UserError
 from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
 from proml_kedro.release.scored import ScoredModel
 from proml_kedro.spec.problem import Task
-from proml_kedro.spec.training_set import DAY, EXAMPLE_ID, LABEL, ORDER, SCORED, TIMESTAMP
+from proml_kedro.spec.training_set import DAY, EXAMPLE_ID, LABEL, ORDER, SCORED, TIMESTAMP, WEIGHT
 
 AnyArray = npt.NDArray[Any]
 
@@ -92,8 +92,11 @@ def _taken(model: ScoredModel, ids: AnyArray, common: AnyArray) -> ScoredModel:
 
 
 def _check_same(first: ScoredModel, other: ScoredModel) -> None:
-    """Refuse examples of one number that are not about the same thing: those of tables that have changed."""
-    shared = [one for one in first.rows.column_names if one in other.rows.column_names and one not in SCORED]
+    """Refuse examples of one number that are not about the same thing: those of tables that have changed.
+
+    Weights may differ: they are of training, and no metric takes them.
+    """
+    shared = [one for one in first.rows.column_names if one in other.rows.column_names and one not in (*SCORED, WEIGHT)]
     for name in shared:
         one, two = first.rows[name].combine_chunks(), other.rows[name].combine_chunks()
         differ = pc.sum(pc.invert(_same(one, two))).as_py() or 0

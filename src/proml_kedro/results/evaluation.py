@@ -56,6 +56,29 @@ class MetricDifference:
 
 
 @dataclass(frozen=True)
+class SliceFacts:
+    """The metric that decides on a part of the test period.
+
+    Attributes:
+        column: What tells it from other parts: a key, or a column of ``evaluation.slices``.
+        value: Which part it is; ``known`` and ``unknown`` to the training split for a key.
+        rows: Number of rows.
+        share: Of all rows.
+        candidate: The figure of the model; None where it is not defined.
+        baseline: That of the baseline; None when there is none.
+        difference: Between them; None without a baseline.
+    """
+
+    column: str
+    value: str
+    rows: int
+    share: float
+    candidate: float | None = None
+    baseline: float | None = None
+    difference: MetricDifference | None = None
+
+
+@dataclass(frozen=True)
 class GateOutcome:
     """What came of a gate.
 
@@ -120,6 +143,7 @@ class Metrics(JsonFile):
         baseline_name: The baseline; None when there is none.
         verdict: What the metrics come to; None in results of earlier versions.
         gates: What came of each gate of ``evaluation.gates``.
+        slices: The first metric on parts of the test period.
     """
 
     FILE = "metrics.json"
@@ -140,6 +164,7 @@ class Metrics(JsonFile):
     baseline_name: str | None = None
     verdict: Comparison | None = None
     gates: tuple[GateOutcome, ...] = ()
+    slices: tuple[SliceFacts, ...] = ()
 
     @property
     def failed_gates(self) -> list[GateOutcome]:

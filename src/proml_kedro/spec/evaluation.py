@@ -126,6 +126,9 @@ class EvaluationSpec(Spec):
             `poisson_deviance`, `rmse`, `mae` and `calibration_error` of a count.
         ranking: How good the order within groups is. When left out, it is judged where the problem has
             `examples.group`.
+        slices: Columns by whose values the first metric is told apart, by the 20 most frequent ones: keys, `group`,
+            `day` and features that the model or the baseline reads; numbers of more values in quarters. Whether the
+            training split has rows of a key is told apart for each key in any case.
         gates: What the model has to reach, by metric. When it does not, the run ends with exit code 1.
     """
 
@@ -133,6 +136,7 @@ class EvaluationSpec(Spec):
     metrics: list[MetricName] = []
     ranking: RankingSpec | None = None
     compare: ComparisonSpec = ComparisonSpec()
+    slices: list[str] = []
     gates: dict[str, MetricGateSpec] = {}
 
     def metrics_for(self, task: Task) -> tuple[str, ...]:

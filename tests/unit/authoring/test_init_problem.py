@@ -106,6 +106,7 @@ def test_keys_are_found_by_name_and_value_and_their_leading_zeros_restored(tmp_p
     found = proposed(tmp_path, "ordered", visits=Stranger(columns), orders=Stranger(orders), customers=Stranger(people))
     problem, features = problem_of(found)
     assert problem["examples"]["entities"] == ["customer"]
+    assert problem["tables"]["visits"]["types"] == {"customer": "VARCHAR"}
     assert features["customers"]["key"] == features["orders"]["key"] == "customer"
     assert features["orders"]["source"]["delay"] == "1d", "what happens on a day is known when it is over"
     assert features["orders"]["snapshot"] == "1d"
@@ -179,6 +180,7 @@ def test_parquet_json_lines_and_sqlite_give_the_same_problem_as_csv(tmp_path: Pa
         assert problem["tables"]["visits"].pop("source") == f"visits{suffix}"
         expected = dict(wanted[0]["tables"]["visits"])
         expected.pop("source")
+        assert expected.pop("types") == {"customer": "VARCHAR"}, "which other formats know"
         assert problem["tables"]["visits"] == {**own, **expected}
         assert (problem["split"], features) == (wanted[0]["split"], wanted[1])
 

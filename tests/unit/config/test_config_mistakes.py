@@ -45,6 +45,7 @@ OVERRIDES = [
     ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
     ("evaluation.metrics=[aucc]", "evaluation.metrics.0: no metric 'aucc'. Did you mean 'auc'?"),
     ("+evaluation.gates={acu: {min: .7}}", "evaluation.gates.acu: no metric 'acu'. Did you mean 'auc'?"),
+    ("+evaluation.slices=[visit.pagse]", "evaluation.slices.0: no column 'visit.pagse'. Did you mean 'visit.pages'?"),
     ("+evaluation.gates={auc: {}}", "evaluation.gates.auc: sets no limit; write min, max, min_lift, p, margin"),
     ("+evaluation.gates={auc: {min: .8, max: .7}}", "evaluation.gates.auc: no figure is at least 0.8 and at most 0.7"),
     ("+evaluation.gates={auc: {p: 5}}", "evaluation.gates.auc.p"),

@@ -125,7 +125,8 @@ class _Filling:
             materialize_new(repository, tables, views, newest, run.spec.hardware, anew)
         others = {name: what for name, what in filled.held.items() if name not in run.stored_views} if filled else {}
         declared = {name: what for name, what in others.items() if name in run.spec.features.views}
-        made = Filled(self._made_from(), {**held_by(self.online), **declared})  # what others lose, they are to find
+        held = {**held_by(self.online), **declared}  # what others lose, they are to find
+        made = Filled(self._made_from(), held, run.spec.online_store)
         write_whole(self._note / Filled.FILE, json.dumps(made.as_dict()))
 
     def _filled(self) -> Filled | None:
