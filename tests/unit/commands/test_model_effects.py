@@ -189,3 +189,20 @@ def test_what_cannot_be_estimated_is_in_the_card_the_summary_and_the_json(tmp_pa
     spec = RunSpec.model_validate(config)
     summary.show({"trained_model": Artifact(tmp_path, "0")}, spec, Places("data", "sales", "mixed"), {})
     assert f"Model: personal: {start}" in capsys.readouterr().out
+
+
+def test_contrasts_are_shown_in_raw_units(bundle):
+    effects = {
+        one["level"] or one["name"]: one for one in json.loads(run(bundle, "--json").stdout)["personal"]["fixed"]
+    }
+    words = ("--contrast", "visit.city = Lima - visit.city = Oslo", "--contrast", "10 * visit.price")
+    (cities, price) = json.loads(run(bundle, *words, "--json").stdout)["personal"]
+    assert cities["value"] == pytest.approx(effects["Lima"]["value"] - effects["Oslo"]["value"])
+    assert price["value"] == pytest.approx(10 * effects["visit.price"]["per_unit"])
+    assert price["error"] == pytest.approx(10 * effects["visit.price"]["per_unit_error"])
+    text = run(bundle, *words).stdout.splitlines()
+    assert text[0] == "personal"
+    assert text[2].split()[:4] == ["visit.city", "=", "Lima", "-"]
+    refused = run(bundle, "--contrast", "Lima - Osloo")
+    assert refused.exit_code == 2
+    assert "option --contrast: no fixed effect 'Osloo'. Did you mean 'Oslo'?" in refused.stderr

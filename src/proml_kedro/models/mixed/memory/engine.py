@@ -72,7 +72,7 @@ def fit_model(
         notes += [*structure_notes(problem), *separation_notes(problem, result), *_fit_notes(result, problem, spec)]
         for note in notes:
             logger.warning("%s: %s", context.key, note)
-        model = fitted_model(problem, result.restored(problem.unit), notes)
+        model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
     model.importance = input_shares(terms, model, columns)
     return model
 
