@@ -117,7 +117,7 @@ def _decide_words(draft: Draft, rows: Relation, bare: Relation, numbers: frozens
     if not needed:
         return {}
     others = {word for name in words if name not in typed for word in words[name]}
-    if others.isdisjoint(needed):
+    if others.isdisjoint({"NA", *needed}):  # in quotes NA is a text as long as nothing is declared
         of = _listed(name for name in typed if words[name])
         draft.set("null_words", ["NA", *(one for one in needed if one != "NA")], f"they stand for nothing in {of}")
         return {}

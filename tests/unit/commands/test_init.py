@@ -104,3 +104,10 @@ def test_a_file_that_cannot_be_read_is_one_line(folder: Path, file: str, text: s
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert not [one for one in folder.iterdir() if one.is_dir()]
+
+
+def test_names_that_look_like_interpolations_are_names(folder: Path) -> None:
+    (folder / "odd.csv").write_text("${seed},bought\n" + "".join(f"{at / 8},{at % 2}\n" for at in range(60)))
+    result = init("odd.csv", "--label", "bought")
+    assert result.exit_code == 0, result.output
+    assert proml_kedro.open_project(folder / "odd").spec.problem.tables["odd"].columns == {"seed": '"${seed}"'}
