@@ -145,12 +145,14 @@ def _drawn_differences(candidate: Measured, baseline: Measured, name: str, draws
 def _scale(estimates: tuple[float, float], shown: tuple[float, float], error: float) -> float:
     """What a difference of estimates is divided by to be one of the figures that are shown.
 
-    Only roots of squares are shown otherwise: a² − b² = (a − b)(a + b). Where both are within noise of 0, the error
-    says how small their sum may be.
+    Only roots of squares are shown otherwise, with their sign: the difference of the squares over that of the roots is
+    a + b where both are above 0. Where it is within noise of 0, the error says how small it may be.
     """
     if estimates == shown or not all(map(math.isfinite, shown)):
         return 1.0
-    return max(abs(shown[0]) + abs(shown[1]), math.sqrt(error)) or 1.0
+    apart = shown[0] - shown[1]
+    scale = (estimates[0] - estimates[1]) / apart if apart else abs(shown[0]) + abs(shown[1])
+    return max(scale, math.sqrt(error)) or 1.0
 
 
 def _student(gap: float, error: float, degrees: float, confidence: float) -> tuple[float, float]:

@@ -78,10 +78,14 @@ class Shelf:
             return self._of_run(runs[0])
         if runs:
             raise UserError(Mistake("", f"'{name}' begins the ids of {len(runs)} runs; write more of it"))
-        models = {model: one for (_, model), one in self.places.find("evaluation", self.places.problem).items()}
+        problem = self.places.problem
+        evaluated = [one for one in self.records if "evaluation" in one.results and one.problem == problem]
+        if of_model := [one for one in evaluated if one.model == name]:
+            return self._of_run(of_model[0])
+        models = {model: one for (_, model), one in self.places.find("evaluation", problem).items()}
         if name not in models:
             what = "neither a run, nor a folder of a bundle or an evaluation, nor a model with an evaluation"
-            known = [*models, *(one.id for one in self.records)]
+            known = [*dict.fromkeys([*models, *(one.model for one in evaluated)]), *(one.id for one in self.records)]
             raise UserError(Mistake("", f"'{name}' is {what}: {unknown('name', name, known)}"))
         return models[name]
 

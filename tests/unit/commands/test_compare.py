@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from proml_kedro import open_project
+from proml_kedro.artifacts import Recipe
 from proml_kedro.cli import cli
 from proml_kedro.evaluation.power import clusters_needed
 from proml_kedro.evaluation.result import Difference
 from proml_kedro.results import Metrics, Scores
+from proml_kedro.results.names import MANIFEST
+from proml_kedro.workflow import Run
+from proml_kedro.workflow.recording import Recording
 
 DAYS, EACH = 40, 50
 ROWS = DAYS * EACH
@@ -44,7 +51,7 @@ def write_evaluation(folder: Path, noise: float, seed: int = 1, task: str = "bin
     score = 1 / (1 + np.exp(-known - noise * np.random.default_rng(seed).normal(size=len(known))))
     order = np.random.default_rng(seed + 1).permutation(len(known))  # no matter in which order
     table = pa.table({**rows, "score": score, "order": score}).take(pa.array(order))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / Scores.FILE)
     content = {
         "rows": len(known),
@@ -56,6 +63,10 @@ def write_evaluation(folder: Path, noise: float, seed: int = 1, task: str = "bin
     }
     Metrics.of(content).write(folder)
     return folder
+
+
+def _write_result(folder: Path, **how: Any) -> None:
+    write_evaluation(folder, **how)
 
 
 @pytest.fixture
@@ -167,6 +178,39 @@ def test_what_decides_and_what_a_cluster_is_can_be_chosen(run: Callable[..., Res
     assert ": ndcg@5 -0." in done.stdout.splitlines()[0]
     assert "2,000 rows, 9 clusters by user" in done.stdout
     assert run(*folders, "--by", "row").stdout.count("2,000 clusters by row") == 1
+
+
+def test_runs_bundles_and_models_are_found_by_what_they_are_called(
+    make_project: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """Two runs of one model: the first by its id and by its bundle, the second as the newest of the model."""
+    project = make_project(tmp_path)
+    opened = open_project(project.folder, f"data_dir={project.data}")
+    run = Run(opened.spec, opened.store(), opened.base_path, opened.places)
+    ids, bundles = [], []
+    for seed in (1, 2):
+        recording = Recording.begin(run, "kedro run", [])
+        recipe = Recipe("evaluation", {"seed": seed})
+        made = run.store.build(recipe, {}, partial(_write_result, noise=float(seed), seed=seed))
+        recording.results["evaluation"] = made
+        recording.complete()
+        ids.append(recording.record.id)
+        bundle = Recipe("bundle", {}, {"evaluation": recipe})
+        write = lambda folder: (folder / MANIFEST).write_text("name: a\n") and None  # noqa: E731
+        bundles.append(run.store.build(bundle, {"evaluation": made}, write).path)
+    options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf), "--json"]
+    found = []
+    for words in ([ids[0], ids[1][:6]], [bundles[0], ids[1]], [ids[0], bundles[1]], [ids[0], "trees"]):
+        done = CliRunner().invoke(cli, ["compare", *map(str, words), *options])
+        assert done.exit_code == 0, done.output
+        (one,) = json.loads(done.stdout)["comparisons"]
+        found.append((one["baseline"], one["candidate"], one["differences"]))
+    assert found == [found[0]] * 4
+    assert found[0][0]["auc"] > found[0][1]["auc"]
+    shutil.rmtree(run.store.data_dir / "store" / "evaluation")
+    gone = CliRunner().invoke(cli, ["compare", *ids, *options])
+    assert gone.exit_code == 2
+    assert f"the evaluation of run {ids[0]} was removed; `kedro run` makes it anew" in gone.stderr
 
 
 @pytest.mark.parametrize(

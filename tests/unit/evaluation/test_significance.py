@@ -250,6 +250,20 @@ def test_bins_have_rows_of_three_clusters():
     assert bins_with_clusters(np.zeros(5, int), np.array([0, 0, 1, 1, 1])) is None
 
 
+@pytest.mark.parametrize("exponents", [(0.7, 0.9), (0.8, 1.0), (1.0, 0.85)])
+def test_the_difference_is_that_of_the_figures_that_are_shown(exponents):
+    """Of roots of squares too, one of which may be below 0; and its interval holds 0 when the p-value is large."""
+    generator = np.random.default_rng(8)
+    for _ in range(20):
+        probability = generator.beta(1, 3, 1500)
+        label = (generator.random(1500) < probability).astype(float)
+        models = [powered(probability, one) for one in exponents]
+        result = compare.evaluate(ScoredRows(label, *models, clusters=np.arange(1500) % 30), SPEC)
+        for name, one in result.differences.items():
+            assert one.difference == pytest.approx(result.candidate[name] - result.baseline[name], abs=1e-12), name
+            assert (one.low <= 0 <= one.high) == (one.p_value >= 0.05)
+
+
 def test_rounding_is_no_difference():
     generator = np.random.default_rng(4)
     score = generator.random(400)
