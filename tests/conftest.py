@@ -5,12 +5,14 @@ Puts this folder on the import path too, for the modules that tests of several f
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -26,6 +28,18 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell property-based tests which tier runs."""
     if "not slow" not in config.option.markexpr:
         os.environ[WHOLE] = "yes"
+    if hasattr(config, "workerinput"):
+        _limit_linear_algebra()
+
+
+def _limit_linear_algebra() -> None:
+    """Load BLAS with one thread: those of several workers would spin while they wait for cores.
+
+    What tests start themselves is not limited; runs set their own number.
+    """
+    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):
+        importlib.import_module("numpy.linalg")
+        importlib.import_module("scipy.linalg")
 
 
 COSTLY = {"a finished shop": ("finished_shop",), "networks": ("models.deep", '"kind": "deep"')}
