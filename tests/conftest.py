@@ -42,8 +42,14 @@ def _limit_linear_algebra() -> None:
         importlib.import_module("scipy.linalg")
 
 
-COSTLY = {"a finished shop": ("finished_shop",), "networks": ("models.deep", '"kind": "deep"')}
-"""What costs every worker that needs it many seconds, and the words by which files that need it are known."""
+def _costly() -> dict[str, tuple[str, ...]]:
+    """What costs every worker that needs it many seconds, and the words by which files that need it are known.
+
+    The fast tests that fork commands share the process that these are forked from; the slow ones are too many for that.
+    """
+    forked = () if os.environ.get(WHOLE) else ("run_kedro", "shop.run(")
+    networks = ("models.deep", '"kind": "deep"')
+    return {"commands": ("finished_shop", *forked), "networks": networks, "compiled kernels": ("streamed",)}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,7 +68,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @lru_cache
 def _shares(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
-    return next((what for what, words in COSTLY.items() if any(word in text for word in words)), str(file))
+    return next((what for what, words in _costly().items() if any(word in text for word in words)), str(file))
 
 
 @pytest.hookimpl(trylast=True)
