@@ -160,7 +160,25 @@ class Registry(Generic[T]):
                 raise PydanticCustomError(key, "{message}", {"message": f"{prefix}{error}"}) from error
             return chosen.model_validate(value)
 
-        return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
+        entries = Entries(self, spec_of, key, default)
+        return Annotated[base, entries, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A note at the type of a mapping: an entry of a registry checks it.
+
+    Attributes:
+        registry: The registry.
+        spec_of: The spec of an entry.
+        key: The key that names the entry.
+        default: The entry when the key is missing; None when there is none.
+    """
+
+    registry: Registry[Any]
+    spec_of: Callable[[Any], type[BaseModel]]
+    key: str
+    default: str | None
 
 
 @dataclass(frozen=True)

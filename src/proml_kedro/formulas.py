@@ -56,15 +56,23 @@ def auc_by_group(positive: Doubles, negative: Doubles, score: AnyArray, group: I
     Returns:
         Shape (groups,); NaN where one class is missing.
     """
+    won = won_pairs(positive, negative, score, group)
+    pairs = np.bincount(group, positive) * np.bincount(group, negative)
+    return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+
+def won_pairs(positive: Doubles, negative: Doubles, score: AnyArray, group: Ints) -> Doubles:
+    """Sum the weights of pairs within each group in which the positive row has the higher score; ties count half.
+
+    Arguments are those of :func:`auc_by_group`; the sums are of shape (groups,).
+    """
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(score) != 0) | (np.diff(group) != 0)]))
     group_of = group[starts]
     groups = int(group_of[-1]) + 1
     positive, negative = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    positives, negatives = (np.bincount(group_of, values, groups) for values in (positive, negative))
+    negatives = np.bincount(group_of, negative, groups)
     below = np.cumsum(negative) - negative - (np.cumsum(negatives) - negatives)[group_of]
-    won = np.bincount(group_of, positive * (below + 0.5 * negative), groups)
-    pairs = positives * negatives
-    return np.asarray(np.divide(won, pairs, out=np.full(groups, np.nan), where=pairs > 0))
+    return np.bincount(group_of, positive * (below + 0.5 * negative), groups).astype(np.float64)
 
 
 def places(group: Ints, score: AnyArray) -> Ints:

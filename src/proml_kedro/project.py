@@ -122,7 +122,7 @@ class Project:
         """Return what a step of a run is given."""
         from proml_kedro.workflow import Run
 
-        return Run(self.spec, self.store(), self.base_path, self.places)
+        return Run(self.spec, self.store(), self.base_path, self.places, self.loader.credentials)
 
     def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> dict[str, Artifact]:
         """Make results, and whatever they are made from, in this process and without Kedro.

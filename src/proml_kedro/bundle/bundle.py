@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from proml_kedro.bundle.card import read_periods, write_card
+from proml_kedro.bundle.card import CardFigures, read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.how_read import how_read
@@ -25,7 +25,7 @@ from proml_kedro.locks import Claims
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
-from proml_kedro.results import TablesFacts
+from proml_kedro.results import FitSummary, TablesFacts
 from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
@@ -88,7 +88,8 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(content.metrics)
     (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
-    write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
+    notes = FitSummary.of(graph.summary()).notes()
+    write_card(folder, manifest, CardFigures(read_periods(training_set), figures, notes), shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     write_checksums(folder)
     Bundle.load(folder)

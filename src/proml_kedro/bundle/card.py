@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,25 +63,37 @@ def read_periods(training_set: Path) -> list[Period]:
     return sorted(periods, key=lambda period: SPLITS.index(period.split))
 
 
-def write_card(
-    folder: Path, manifest: Manifest, periods: list[Period], metrics: Mapping[str, Any], run_file: Path
-) -> None:
+@dataclass(frozen=True)
+class CardFigures:
+    """Figures of a card.
+
+    Attributes:
+        periods: What the model learned from and was judged on.
+        metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
+        notes: What its fits cannot estimate, or only approximate, one line each.
+    """
+
+    periods: list[Period]
+    metrics: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+def write_card(folder: Path, manifest: Manifest, figures: CardFigures, run_file: Path) -> None:
     """Write ``card.md``.
 
     Args:
         folder: The bundle.
         manifest: Its manifest.
-        periods: What it learned from and was judged on.
-        metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
+        figures: How it was judged, and what its fits say of themselves.
         run_file: The ``run.yml`` that repeats the run, at the path where the user will see it.
     """
     sections = [
         _head(manifest),
         _prediction(manifest),
-        "## Data\n\n" + "\n".join(_data(periods, manifest.problem.label.task)),
-        "## Quality on the test period\n\n" + "\n".join(_quality(metrics)),
+        "## Data\n\n" + "\n".join(_data(figures.periods, manifest.problem.label.task)),
+        "## Quality on the test period\n\n" + "\n".join(_quality(figures.metrics)),
         "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
-        "## Limits\n\n" + "\n".join(_limits(manifest, periods)),
+        "## Limits\n\n" + "\n".join(_limits(manifest, figures)),
         _serving(manifest),
         f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```",
     ]
@@ -146,10 +158,12 @@ def _inputs(inputs: list[InputField]) -> Iterator[str]:
         yield f"| `{one.name}` | {one.dtype} | {source} | {one.description.replace('|', '/')} |"
 
 
-def _limits(manifest: Manifest, periods: list[Period]) -> Iterator[str]:
+def _limits(manifest: Manifest, figures: CardFigures) -> Iterator[str]:
+    periods = figures.periods
     firsts, lasts = [one.first for one in periods if one.first], [one.last for one in periods if one.last]
     if firsts and lasts:
         yield f"- Learned and judged on {_minute(min(firsts))} to {_minute(max(lasts))} only."
+    yield from (f"- The fit of {note}." for note in figures.notes)
     yield "- Missing values and categories that did not occur in training are scored as missing, not refused."
     yield "- Good for the entities and the time described above; nothing is known about its fairness or its causes."
     yield "- It describes the past: watch drift (`kedro run --pipelines=monitor`) and train again when it fails."
@@ -161,8 +175,8 @@ def _serving(manifest: Manifest) -> str:
     row = {one.name: None for one in manifest.rows.inputs}
     body = json.dumps({"instances": [row]})
     return (
-        "## Serve it\n\n`kedro run --pipelines=materialize,package` makes a Bento of it and prints its folder.\n\n"
-        "```console\n$ bentoml serve BENTO_FOLDER\n"
+        "## Serve it\n\nFor another machine `kedro run --pipelines=materialize,package` makes a Bento of it.\n\n"
+        "```console\n$ kedro serve THIS_FOLDER\n"
         f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
         "Every feature has to be there; null says that its value is missing."
     )

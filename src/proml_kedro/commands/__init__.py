@@ -1,15 +1,18 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "compare",
     "config_show",
     "data_check",
     "features",
+    "init",
     "model_describe",
     "model_effects",
     "new",
     "predict",
     "run",
     "runs",
+    "serve",
     "store",
     "workspace",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -32,6 +32,12 @@ def effects_command() -> click.Command:
             click.Option(
                 ["--top"], type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many to show."
             ),
+            click.Option(
+                ["--contrast", "contrasts"],
+                multiple=True,
+                metavar="A - B",
+                help="Show this combination of fixed effects, in raw units; several in a table.",
+            ),
             click.Option(["--component"], help="Only this component of the model."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
@@ -44,7 +50,9 @@ def effects_command() -> click.Command:
     )
 
 
-def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | None, as_json: bool) -> None:
+def _effects(
+    bundle: Path, words: tuple[str, ...], top: int, contrasts: tuple[str, ...], component: str | None, as_json: bool
+) -> None:
     from proml_kedro.bundle import Bundle, IntegrityError
 
     entity = _parse(words)
@@ -54,6 +62,9 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
         raise UserError(Mistake("", " ".join(str(error).split()), f"argument BUNDLE={bundle}")) from error
     models = _models(loaded, component)
     _check(models, entity)
+    if contrasts:
+        _show_contrasts(models, contrasts, as_json)
+        return
     found = {name: one.effects_of(entity) if entity else one.most_different(top) for name, one in models.items()}
     if as_json:
         click.echo(json.dumps({name: _as_plain(one, found[name]) for name, one in models.items()}))
@@ -64,12 +75,31 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
         parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
     # A name that is no UTF-8 is shown escaped, as on standard error.
     click.echo("\n\n".join(parts).encode(errors="backslashreplace"))
-    for line in dict.fromkeys(_notes(found.values())):
+    of_fits = [f"{name}: {note}" for name, one in models.items() for note in one.summary().get("notes", ())]
+    for line in dict.fromkeys([*of_fits, *_notes(found.values())]):
         click.echo(line, err=True)
 
 
-def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[dict[str, Any]]]:
+def _show_contrasts(models: Mapping[str, HasEffects], texts: Sequence[str], as_json: bool) -> None:
+    from proml_kedro.commands.render import table
+
+    found = {name: [one.contrast(text) for text in texts] for name, one in models.items()}
+    if as_json:
+        click.echo(json.dumps({name: [asdict(one) for one in those] for name, those in found.items()}))
+        return
+    for name, those in found.items():
+        heading = ("contrast", "value", "error", "z")
+        rows = [(one.text, f"{one.value:+.4f}", f"{one.error:.4f}", _ratio(one.value, one.error)) for one in those]
+        click.echo(f"{name}\n{table([heading, *rows])}".encode(errors="backslashreplace"))
+
+
+def _ratio(value: float, error: float) -> str:
+    return f"{value / error:+.2f}" if error else "-"
+
+
+def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[Any]]:
     return {
+        "notes": model.summary().get("notes", []),
         "fixed": [asdict(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
         "entities": [asdict(one) for one in entities],
@@ -135,7 +165,7 @@ def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
                 name if one.level is None else f"{name} = {one.level}",
                 f"{one.value:+.4f}",
                 f"{one.error:.4f}",
-                f"{one.value / one.error:+.2f}" if one.error else "-",
+                _ratio(one.value, one.error),
                 "-" if one.per_unit is None else f"{one.per_unit:+.4g}",
             )
             for one in kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,21 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A part of the rows that is judged by itself.
+
+    Attributes:
+        column: What tells it from other parts.
+        value: Which part it is.
+        rows: Its rows, shape (n,).
+    """
+
+    column: str
+    value: str
+    rows: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class ScoredRows:
     """The rows of the test period.
 
@@ -59,6 +75,7 @@ class ScoredRows:
         clusters: The cluster of each row, shape (n,); each row is one when None.
         days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads; None for no figures by week.
         grouping: The groups of rankings; None when no order is judged.
+        slices: Parts that are judged by themselves.
     """
 
     label: AnyArray
@@ -68,6 +85,7 @@ class ScoredRows:
     clusters: AnyArray | None = None
     days: AnyArray | None = None
     grouping: Grouping | None = None
+    slices: Sequence[Slice] = ()
 
     def cluster_codes(self) -> npt.NDArray[np.int64]:
         """Number the cluster of each row from 0 without gaps, shape (n,)."""

@@ -59,3 +59,7 @@ class FitSummary(JsonMapping):
     INDENT = None
 
     components: Mapping[str, Mapping[str, Any]]
+
+    def notes(self) -> list[str]:
+        """List what fits say that they cannot estimate, or only approximate; each with the component's name."""
+        return [f"{name}: {note}" for name, facts in self.components.items() for note in facts.get("notes", ())]

@@ -15,8 +15,9 @@ from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
 from proml_kedro.serving.body import Refusal, Scores
-from proml_kedro.serving.lookup import STORE_VARIABLE, StoreUnavailableError
-from proml_kedro.serving.schema import Row, scores_field
+from proml_kedro.serving.lookup import STORE_VARIABLE, MomentUnknownError, StoreUnavailableError
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row, scores_field
+from proml_kedro.spec.training_set import TIMESTAMP
 
 if TYPE_CHECKING:
     from proml_kedro.serving.scorer import BundleScorer
@@ -49,6 +50,9 @@ class Endpoints:
                 found = await loop.run_in_executor(self._thread, score, rows)
             else:
                 found = score(rows)
+        except MomentUnknownError as error:
+            problems = [{"row": row, "field": TIMESTAMP, "problem": str(error)} for row in error.rows[:MAX_PROBLEMS]]
+            return JSONResponse({"error": "nothing was scored", "problems": problems}, 422)
         except StoreUnavailableError as error:
             return JSONResponse({"error": str(error)}, 503)
         except Exception as error:  # noqa: BLE001 (its message may hold values of the request)

@@ -163,6 +163,8 @@ class ModelSpec(Spec):
         name: Set from the file's name.
         components: The nodes of the graph; their names are the user's own.
         score: The component whose probability, or mean for other tasks, is the model's.
+        description: What it is, for people.
+        training: How the graph is trained.
     """
 
     name: Name

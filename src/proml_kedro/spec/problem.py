@@ -63,6 +63,11 @@ class ProblemSpec(Spec):
 
     Attributes:
         name: Set from the file's name.
+        description: What is predicted, for people.
+        tables: The tables by name.
+        examples: The rows to learn from.
+        label: What is predicted.
+        split: Which examples train, which choose and which judge.
         generator: Makes up data, for tables whose source is ``generated:NAME``.
         auxiliary_labels: Further labels that a component may learn beside the one that is predicted, as SQL over the
             examples' columns: truth values or numbers, null where not known.

@@ -169,6 +169,14 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
+    types = input_types(run.problem, run.features)
+    models = [one for one in (run.model, run.evaluation.baseline) if one]
+    read = {name for model in models for one in model.components.values() for name in read_by(one, types, {})}
+    plain = [name for name, dtype in types.items() if name in read and vector_size(dtype) is None]
+    sliced = list(dict.fromkeys([*columns, *plain]))
+    for position, name in enumerate(run.evaluation.slices):
+        if name not in sliced:
+            yield Mistake(f"evaluation.slices.{position}", unknown("column", name, sliced))
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 _ROWS = 400
 _GROUPS = 600
+_CLUSTERS = 12
 _TOLERANCE = 1e-9
 
 
@@ -53,6 +54,7 @@ def check_metric(name: str) -> None:
             _check_order(name, label, score, number)
         for number, (label, score) in enumerate(samples):
             _check_weights(name, label, score, number)
+            _check_without_each(name, label, score, number)
         _check_direction(name, metric, task)
         _check_rare_samples(name, task)
 
@@ -131,8 +133,10 @@ def _in_steps(score: Array) -> Array:
     return np.asarray(np.quantile(score, [0.1, 0.3, 0.5, 0.7, 0.9])[fifth])
 
 
-def _measure(name: str, label: Array, score: Array, weight: Array | None = None) -> float:
-    return Predictions(label, score).measure([name], weight)[name]
+def _measure(
+    name: str, label: Array, score: Array, weight: Array | None = None, clusters: Array | None = None
+) -> float:
+    return Predictions(label, score, clusters).measure([name], weight)[name]
 
 
 def _check_order(name: str, label: Array, score: Array, seed: int) -> None:
@@ -146,8 +150,22 @@ def _check_weights(name: str, label: Array, score: Array, seed: int) -> None:
     times = np.random.default_rng(seed).integers(0, 3, _ROWS)
     weighted = _measure(name, label, score, times.astype(np.float64))
     repeated = np.repeat(np.arange(_ROWS), times)
-    _same("a weight of 2 is the row twice, and of 0 none", weighted, _measure(name, label[repeated], score[repeated]))
+    found = _measure(name, label[repeated], score[repeated], clusters=repeated)
+    _same("a weight of 2 is the row twice, and of 0 none", weighted, found)
     _same("the scale of weights does not matter", weighted, _measure(name, label, score, 2.5 * times))
+
+
+def _check_without_each(name: str, label: Array, score: Array, seed: int) -> None:
+    clusters = np.random.default_rng(seed).integers(0, _CLUSTERS, _ROWS)
+    model = Predictions(label, score, clusters)
+    found = model.without_each(name)
+    if found is None:
+        return
+    law = "what is estimated without each cluster is what its rows' weight of 0 gives"
+    assert found.shape == (_CLUSTERS,), f"broken: {law}: the shape is {found.shape} for {_CLUSTERS} clusters"
+    if find_metric(name).keeps_bins:
+        return
+    _same(law, [model.estimate(name, 1.0 - np.eye(_CLUSTERS)[one]) for one in range(_CLUSTERS)], found)
 
 
 def _check_direction(name: str, metric: Metric, task: Task) -> None:
@@ -203,6 +221,6 @@ def _check_rare_groups(name: str) -> None:
         assert not np.isinf(values).any(), f"labels {labels}: it is infinite; what is not defined is NaN"
 
 
-def _same(law: str, expected: float | Array, actual: float | Array) -> None:
+def _same(law: str, expected: float | list[float] | Array, actual: float | Array) -> None:
     equal = np.allclose(expected, actual, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
     assert equal, f"broken: {law}: {np.asarray(expected).ravel()[:3]} and {np.asarray(actual).ravel()[:3]}"

@@ -246,6 +246,8 @@ def _outcome(results: Mapping[str, Artifact]) -> tuple[dict[str, str], dict[str,
     if (found := read(Metrics, "evaluation")) is not None:
         metrics = dict(found.candidate)
         verdicts |= {"evaluation": found.verdict.kind} if found.verdict else {}
+        if found.gates:
+            verdicts["gates"] = ", ".join(f"{one.metric} failed" for one in found.failed_gates) or "passed"
     if (drift := read(DriftResult, "drift")) is not None:
         verdicts["drift"] = drift.verdict
     if (compared := read(Consistency, "consistency")) is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from proml_kedro.evaluation.rows import ModelScores
+    from proml_kedro.evaluation.rows import ModelScores, Slice
     from proml_kedro.models.component import Columns
     from proml_kedro.models.graph import ModelGraph
 
@@ -65,6 +65,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
         clusters=facts.get(evaluation.compare.cluster_by),
         days=facts.get(DAY),
         grouping=Grouping(ranking.within, read_codes(rows, ranking.within, in_split(TEST))) if ranking else None,
+        slices=_slices(run, rows),
     )
     result = evaluate(scored, evaluation, ranking, spec.seed)
     write_report(folder, result, scored, Insight(candidate.graph.importance(), candidate.graph.report(folder)))
@@ -73,10 +74,19 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     write_scores(folder, rows, _kept_columns(run), scores)
 
 
+def _slices(run: Run, rows: Path) -> list[Slice]:
+    """Parts of the test period: by whether training has seen a key, and by columns that the configuration names."""
+    from proml_kedro.evaluation.slices import by_knowledge, by_value
+
+    keys, columns = run.spec.problem.examples.entities, run.spec.evaluation.slices
+    known = [one for key in keys for one in by_knowledge(rows, key)]
+    return [*known, *(one for column in columns for one in by_value(rows, column))]
+
+
 def _kept_columns(run: Run) -> list[str]:
     """Columns of the training set that go with the scores."""
     examples = run.spec.problem.examples
-    moment = [TIMESTAMP] if examples.timestamp else []
+    moment = [TIMESTAMP, DAY] if examples.timestamp else []
     weight = [WEIGHT] if examples.weight is not None else []
     group = [GROUP] if examples.group is not None else []
     return [EXAMPLE_ID, *examples.entities, *moment, SPLIT, LABEL, *weight, *group]
