@@ -225,6 +225,50 @@ def test_a_weight_of_2_is_the_row_twice():
         assert heavy.score(fresh)[name] == pytest.approx(values, abs=2e-3), name
 
 
+def numpy_adam(weights, gradients, steps, rate=0.02):
+    """Adam of Kingma and Ba, Algorithm 1, with the gradients of whole tables."""
+    weights = [one.astype(np.float64) for one in weights]
+    means, squares = ([np.zeros_like(one) for one in weights] for _ in range(2))
+    for step in range(1, steps + 1):
+        for at, gradient in enumerate(gradients(weights)):
+            means[at] += 0.1 * (gradient - means[at])
+            squares[at] += 0.001 * (gradient**2 - squares[at])
+            alpha = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            weights[at] = weights[at] - alpha * means[at] / (np.sqrt(squares[at]) + 1e-7)
+    return weights
+
+
+def test_a_category_moves_by_its_summed_gradient_like_adam_of_numpy():
+    """One batch of all rows, in which a category is hundreds of times; the table is embedded, then weighed."""
+    made = config({"head": {"of": "embeddings"}}, epochs=5, batch_size=5000, learning_rate=1e-30)
+    made |= {"graph": {"wide": {"block": "linear", "of": "categories"}}, "head": {"of": ["embeddings", "wide"]}}
+    city = [one for one in INPUTS if one.name == "shop.city"]
+    train = make_examples(900, 1)
+    start = fitted(made, train, inputs=city)._fitted.model
+    made["training"]["learning_rate"] = 0.02
+    found = fitted(made, train, inputs=city)
+    of = [one.path.split("/")[0] for one in start.weights]
+    known = found._fitted.statistics.vocabularies["shop.city"]
+    ids = np.array([2 + known.index(one) if one else 0 for one in train.columns["shop.city"]])
+    assert np.bincount(ids).max() > 100
+
+    def gradients(weights):
+        table, wide, dense, bias = (
+            weights[of.index(one)] for one in ("embeddings4", "wide_table0", "head_dense", "head_bias")
+        )
+        margin = table[ids] @ dense + wide[ids] + bias
+        loss = (1 / (1 + np.exp(-margin)) - train.label[:, None]) / len(ids)
+        sums = {"embeddings4": np.zeros_like(table), "wide_table0": np.zeros_like(wide)}
+        np.add.at(sums["embeddings4"], ids, loss @ dense.T)
+        np.add.at(sums["wide_table0"], ids, loss)
+        sums |= {"head_dense": table[ids].T @ loss, "head_bias": loss.sum(axis=0)}
+        return [sums[one] for one in of]
+
+    expected = numpy_adam(start.get_weights(), gradients, 5)
+    for name, one, other in zip(of, found._fitted.model.get_weights(), expected, strict=True):
+        assert one == pytest.approx(other, abs=2e-5), name
+
+
 def test_an_input_with_one_value_is_named(caplog):
     examples = make_examples(300, 1)
     train = replace(examples, columns=dict(examples.columns) | {"shop.visits": np.full(300, 3.0)})
