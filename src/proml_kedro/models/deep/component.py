@@ -18,13 +18,14 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.deep.data import ExampleParts, batches_of, pack
+from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.deep.fitted import FittedNetwork
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.pack import batches_of, pack
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import learn
 from proml_kedro.models.deep.train import best_epoch

@@ -72,7 +72,7 @@ class Trainer:
         self._kept = _as_tensors(examples[0]) if examples.are_kept else None
 
     def epoch(self, number: int) -> float:
-        """Train on each example once, except those left over from the last whole batch of a part.
+        """Train on each example once, except single rows left over from the last whole batch of a part.
 
         Args:
             number: Of the epoch, from 0; the order of the examples follows from it.
@@ -87,16 +87,16 @@ class Trainer:
             tensors = self._kept or _as_tensors(part)
             rows = self._rows(part, generator)
             shares = (done + len(part) * (np.arange(len(rows)) + 0.5) / len(rows)) / len(self._examples)
-            rates = np.array([learning_rate(self._task.spec, number + share) for share in shares.tolist()], np.float32)
+            rates = [learning_rate(self._task.spec, number + share) for share in shares.tolist()]
             for start in range(0, len(rows), _STEPS):
                 some = slice(start, start + _STEPS)
-                loss = float(self._run(*tensors, rates[some], rows[some]))
+                loss = self._run(tensors, rows[some], rates[some])
             done += len(part)
         if not math.isfinite(loss):
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
         return loss
 
-    def _rows(self, part: PackedExamples, generator: np.random.Generator) -> batches.Batches:
+    def _rows(self, part: PackedExamples, generator: np.random.Generator) -> list[batches.Batch]:
         replicas = self._task.strategy.num_replicas_in_sync
         size = self._task.spec.batch_size
         if self._task.by_group:
@@ -125,28 +125,29 @@ def summed(gradient: Any) -> Any:
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
-def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
-    """Make a function of a part's tensors, learning rates and as many lines of row numbers that takes a step for each.
+def _steps(
+    task: TrainingTask, optimizer: Any
+) -> Callable[[tuple[Any, ...], Sequence[batches.Batch], Sequence[float]], float]:
+    """Make a function of a part's tensors, batches and learning rates that takes a step for each batch.
 
-    It returns the last loss.
+    It returns the loss of the last one.
     """
     import tensorflow as tf
 
     model, strategy = task.model, task.strategy
     replicas = strategy.num_replicas_in_sync
 
-    def step(numbers: Any, ids: Any, labels: Any, weight: Any, rows: Any) -> Any:
+    def step(part: Any, lists: Any) -> Any:
+        numbers, ids, labels, weight = part
         if replicas > 1:  # each device takes its share of the batch
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            rows = tf.reshape(rows, tf.concat([[replicas, -1], tf.shape(rows)[1:]], axis=0))[number]
-        flat = tf.reshape(rows, [-1])
-        chosen = tf.where(flat < 0, -1 - flat, flat) if task.by_group else flat
-        label = tf.gather(labels, chosen)
-        if task.by_group:
-            label = tf.where((flat < 0)[:, None], math.nan, label)
+            lists = tf.reshape(lists, [replicas, -1, tf.shape(lists)[1]])[number]
+        rows = tf.reshape(lists, [-1])
+        if task.by_group:  # the network is given no padding: it would count in the statistics of a batch
+            rows = tf.boolean_mask(rows, rows != batches.PADDING)
         with tf.GradientTape() as tape:
-            outputs = call(model, tf.gather(numbers, chosen), tf.gather(ids, chosen), training=True)
-            loss = total_loss(task.heads, outputs, label, tf.gather(weight, chosen), tf.shape(rows))
+            outputs = call(model, tf.gather(numbers, rows), tf.gather(ids, rows), training=True)
+            loss = total_loss(task.heads, outputs, tf.gather(labels, rows), tf.gather(weight, rows), lists)
             total = tf.add_n([loss, *model.losses]) if model.losses else loss
             total = total / replicas  # the optimiser sums the gradients of all devices
         weights = model.trainable_variables
@@ -154,15 +155,22 @@ def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(numbers: Any, ids: Any, labels: Any, weight: Any, rates: Any, batched: Any) -> Any:
-        loss = tf.constant(0.0)
-        for position in tf.range(tf.shape(batched)[0]):
+    def run(part: Any, cells: Any, shapes: Any, rates: Any) -> Any:
+        loss, start = tf.constant(0.0), tf.constant(0)
+        for position in tf.range(tf.shape(rates)[0]):
+            end = start + tf.reduce_prod(shapes[position])
+            lists = tf.reshape(cells[start:end], shapes[position])
+            start = end
             optimizer.learning_rate.assign(rates[position])
             if replicas > 1:
-                each = strategy.run(step, args=(numbers, ids, labels, weight, batched[position]))
+                each = strategy.run(step, args=(part, lists))
                 loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
             else:
-                loss = step(numbers, ids, labels, weight, batched[position])
+                loss = step(part, lists)
         return loss
 
-    return lambda *arguments: run(*arguments[:-2], *(tf.constant(one) for one in arguments[-2:]))
+    def run_batches(part: tuple[Any, ...], some: Sequence[batches.Batch], rates: Sequence[float]) -> float:
+        cells, shapes = np.concatenate([one.ravel() for one in some]), np.array([one.shape for one in some], np.int32)
+        return float(run(part, tf.constant(cells), tf.constant(shapes), tf.constant(rates)))
+
+    return run_batches
