@@ -31,6 +31,7 @@ from proml_kedro.models.deep.statistics import learn
 from proml_kedro.models.deep.train import best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.models.deep.trainer import TrainingTask
+from proml_kedro.models.deep.unknown import Hiding
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ class Deep(Component):
         with strategy.scope(), training_precision(context.hardware):
             fitted = FittedNetwork.build(self.spec, self._layout, statistics, starts, context.key)
         heads = [(self._heads[name], starts.learned[name]) for name in self._heads]
-        task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy)
         with _folder_of_parts(context.checkpoints) as folder:
             packed = self._pack(train, fitted, heads, folder / "train")
-            self._warn_of_same(packed.same, context.key)
+            self._warn_of_same(packed.facts.same, context.key)
+            hiding = Hiding(self._layout, self.spec.features.unknown, packed.facts.unknown)
+            task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy, hiding)
             judge = None
             if validation is not None:
                 watched = self._pack([validation], fitted, heads, folder / "validation")

@@ -34,22 +34,35 @@ class PackedExamples:
         return len(self.labels)
 
 
+@dataclass(frozen=True)
+class EncodedFacts:
+    """What was seen of all examples while they were encoded.
+
+    Attributes:
+        same: Inputs whose columns have one value in all of them.
+        unknown: Share of unknown ids by categorical of the layout.
+    """
+
+    same: Sequence[str]
+    unknown: Sequence[float]
+
+
 class ExampleParts:
     """Packed examples, as one part in memory or several on disk.
 
     Args:
         parts: One part, or the folders of several, which :func:`keep` and :func:`append` filled.
         lengths: Number of examples of each part.
-        same: Inputs whose columns have one value in all examples.
+        facts: Of all of them.
 
     Attributes:
         lengths: Number of examples of each part.
-        same: Inputs whose columns have one value in all examples.
+        facts: Of all of them.
     """
 
-    def __init__(self, parts: Sequence[PackedExamples | Path], lengths: Sequence[int], same: Sequence[str]) -> None:
+    def __init__(self, parts: Sequence[PackedExamples | Path], lengths: Sequence[int], facts: EncodedFacts) -> None:
         self._parts = parts
-        self.same = tuple(same)
+        self.facts = facts
         self.lengths = tuple(lengths)
 
     def __len__(self) -> int:

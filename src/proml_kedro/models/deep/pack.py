@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.component import Array, Columns, Examples, Input
-from proml_kedro.models.deep.data import ExampleParts, PackedExamples, append, keep
+from proml_kedro.models.deep.data import EncodedFacts, ExampleParts, PackedExamples, append, keep
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.labels import labels_of, weight_of
 from proml_kedro.models.deep.layout import Layout
 from proml_kedro.models.deep.preprocess import Preprocess
+from proml_kedro.models.deep.unknown import UnknownCounts
 
 _READ = 65_536  # rows read and encoded at once
 
@@ -56,7 +57,7 @@ def pack(
     lengths = np.bincount(part_of).tolist()
     if len(lengths) <= 1:
         numbers, ids = _joined(encoded, len(labels), preprocess.layout)
-        return ExampleParts([PackedExamples(numbers, ids, labels, weight, group)], [len(labels)], seen.same())
+        return ExampleParts([PackedExamples(numbers, ids, labels, weight, group)], [len(labels)], seen.facts())
     folders = [folder / f"part{number}" for number in range(len(lengths))]
     for number, one in enumerate(folders):
         here = part_of == number
@@ -67,7 +68,7 @@ def pack(
         done += len(ids)
         for number in np.unique(some).tolist():
             append(folders[number], numbers[some == number], ids[some == number])
-    return ExampleParts(folders, lengths, seen.same())
+    return ExampleParts(folders, lengths, seen.facts())
 
 
 def parts_of(group: Array, rows: int) -> Ints:
@@ -145,11 +146,12 @@ def _joined(
 
 
 class _Seen:
-    """Which columns of matrices that come in parts have more than one value."""
+    """Facts of matrices that come in parts."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._first: list[Array] = []
+        self._unknown = UnknownCounts(layout)
         self._moved = [np.zeros(layout.width, np.bool_), np.zeros(layout.id_count, np.bool_)]
 
     def add(self, numbers: Array, ids: Array) -> None:
@@ -158,10 +160,11 @@ class _Seen:
         self._first = self._first or [numbers[0].copy(), ids[0].copy()]
         for moved, first, values in zip(self._moved, self._first, (numbers, ids), strict=True):
             moved |= (values != first).any(axis=0)
+        self._unknown.add(ids)
 
-    def same(self) -> list[str]:
+    def facts(self) -> EncodedFacts:
         layout, (numbers, ids) = self._layout, self._moved
         found = [(one.name, numbers[layout.columns_of_numbers([at])]) for at, one in enumerate(layout.numbers)]
         found += [(one.name, numbers[layout.columns_of_vector(at)]) for at, one in enumerate(layout.vectors)]
         found += [(one.name, ids[layout.columns_of_ids(at)]) for at, one in enumerate(layout.categoricals)]
-        return [name for name, moved in found if not moved.any()]
+        return EncodedFacts([name for name, moved in found if not moved.any()], self._unknown.shares())

@@ -17,6 +17,7 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.loss import total_loss
 from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
+from proml_kedro.models.deep.unknown import Draw, Hiding
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class TrainingTask:
         spec: Of the optimiser and of early stopping.
         seed: Of the order of the examples.
         strategy: ``tf.distribute.Strategy`` in whose scope the model was made.
+        hiding: Which ids are taken for unknown.
     """
 
     model: Any
@@ -40,6 +42,7 @@ class TrainingTask:
     spec: DeepTrainingSpec
     seed: int
     strategy: Any
+    hiding: Hiding
 
     @property
     def by_group(self) -> bool:
@@ -86,11 +89,12 @@ class Trainer:
             part = self._examples[position]
             tensors = self._kept or _as_tensors(part)
             rows = self._rows(part, generator)
+            drawn = self._task.hiding.draw(self._task.seed, number, position)
             shares = (done + len(part) * (np.arange(len(rows)) + 0.5) / len(rows)) / len(self._examples)
             rates = [learning_rate(self._task.spec, number + share) for share in shares.tolist()]
             for start in range(0, len(rows), _STEPS):
                 some = slice(start, start + _STEPS)
-                loss = self._run(tensors, rows[some], rates[some])
+                loss = self._run(tensors, rows[some], rates[some], drawn)
             done += len(part)
         if not math.isfinite(loss):
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
@@ -125,10 +129,8 @@ def summed(gradient: Any) -> Any:
     return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
 
 
-def _steps(
-    task: TrainingTask, optimizer: Any
-) -> Callable[[tuple[Any, ...], Sequence[batches.Batch], Sequence[float]], float]:
-    """Make a function of a part's tensors, batches and learning rates that takes a step for each batch.
+def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., float]:
+    """Make a function of a part's tensors, batches, learning rates and the draw of hidden ids: a step for each batch.
 
     It returns the loss of the last one.
     """
@@ -137,7 +139,7 @@ def _steps(
     model, strategy = task.model, task.strategy
     replicas = strategy.num_replicas_in_sync
 
-    def step(part: Any, lists: Any) -> Any:
+    def step(part: Any, lists: Any, drawn: Any) -> Any:
         numbers, ids, labels, weight = part
         if replicas > 1:  # each device takes its share of the batch
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -145,8 +147,9 @@ def _steps(
         rows = tf.reshape(lists, [-1])
         if task.by_group:  # the network is given no padding: it would count in the statistics of a batch
             rows = tf.boolean_mask(rows, rows != batches.PADDING)
+        known = task.hiding.hide(tf.gather(ids, rows), rows, drawn)
         with tf.GradientTape() as tape:
-            outputs = call(model, tf.gather(numbers, rows), tf.gather(ids, rows), training=True)
+            outputs = call(model, tf.gather(numbers, rows), known, training=True)
             loss = total_loss(task.heads, outputs, tf.gather(labels, rows), tf.gather(weight, rows), lists)
             total = tf.add_n([loss, *model.losses]) if model.losses else loss
             total = total / replicas  # the optimiser sums the gradients of all devices
@@ -155,7 +158,7 @@ def _steps(
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(part: Any, cells: Any, shapes: Any, rates: Any) -> Any:
+    def run(part: Any, cells: Any, shapes: Any, rates: Any, drawn: Any) -> Any:
         loss, start = tf.constant(0.0), tf.constant(0)
         for position in tf.range(tf.shape(rates)[0]):
             end = start + tf.reduce_prod(shapes[position])
@@ -163,14 +166,14 @@ def _steps(
             start = end
             optimizer.learning_rate.assign(rates[position])
             if replicas > 1:
-                each = strategy.run(step, args=(part, lists))
+                each = strategy.run(step, args=(part, lists, drawn))
                 loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
             else:
-                loss = step(part, lists)
+                loss = step(part, lists, drawn)
         return loss
 
-    def run_batches(part: tuple[Any, ...], some: Sequence[batches.Batch], rates: Sequence[float]) -> float:
+    def run_batches(part: tuple[Any, ...], some: Sequence[batches.Batch], rates: Sequence[float], drawn: Draw) -> float:
         cells, shapes = np.concatenate([one.ravel() for one in some]), np.array([one.shape for one in some], np.int32)
-        return float(run(part, tf.constant(cells), tf.constant(shapes), tf.constant(rates)))
+        return float(run(part, *(tf.constant(one) for one in (cells, shapes, rates, drawn))))
 
     return run_batches

@@ -204,6 +204,7 @@ def test_a_weight_of_2_is_the_row_twice():
     """One batch of all rows, so that only the loss, what is learned of inputs and the start can differ."""
     made = config({"heads": HEADS["heads"] | {"order": {"of": "deep", "loss": "pairwise"}}}, epochs=5, batch_size=5000)
     made["graph"]["deep"] |= {"dropout": 0.0, "batch_norm": False}
+    made["features"]["unknown"] = 0.0  # what is hidden is drawn row by row
     plain, check = with_labels(300, 1), with_labels(200, 2)
     counts, watched = np.resize(np.repeat([1, 2, 3], 5), 300), np.resize(np.repeat([3, 1], 5), 200)
 
@@ -236,6 +237,7 @@ def numpy_adam(weights, gradients, steps, rate=0.02):
 def test_a_category_moves_by_its_summed_gradient_like_adam_of_numpy():
     """One batch of all rows, in which a category is hundreds of times; the table is embedded, then weighed."""
     made = config({"head": {"of": "embeddings"}}, epochs=5, batch_size=5000, learning_rate=1e-30)
+    made["features"]["unknown"] = 0.0
     made |= {"graph": {"wide": {"block": "linear", "of": "categories"}}, "head": {"of": ["embeddings", "wide"]}}
     city = [one for one in INPUTS if one.name == "shop.city"]
     train = make_examples(900, 1)
