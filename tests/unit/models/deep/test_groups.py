@@ -90,21 +90,34 @@ def test_a_step_is_that_of_numpy_over_whole_groups(loss):
 
 def test_what_lists_are_filled_up_with_is_no_row_for_batch_statistics():
     block = {"block": "layer", "layer": "BatchNormalization", "config": {"momentum": 0.0}}
-    component = fitted(scattered_groups(500, 4), block, {"loss": "listwise"}, epochs=1)
+    component = fitted(
+        scattered_groups(500, 4), block, {"loss": "listwise"}, epochs=1, early_stopping={"metric": "ndcg"}
+    )
     found = {one.path.split("/")[-1]: one.numpy() for one in component._fitted.model.weights}
     assert found["moving_mean"] == pytest.approx(0, abs=1e-5)
     assert found["moving_variance"] == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
-def test_a_ranking_learned_in_parts_is_that_learned_at_once(loss, tmp_path):
-    train = scattered_groups(2000, 5)
-    training = {"epochs": 30, "batch_size": 512, "learning_rate": 0.02}
+def test_a_ranking_learned_in_parts_is_that_learned_at_once(loss):
+    train = scattered_groups(1000, 5)
+    rate = {"schedule": "linear", "start": 0.1, "end": 1e-3}
     whole, parts = (
-        slope(fitted(train, {"block": "linear"}, {"loss": loss}, rows_in_memory=rows, **training))
+        slope(
+            fitted(
+                train,
+                {"block": "linear"},
+                {"loss": loss},
+                epochs=20,
+                rows_in_memory=rows,
+                batch_size=512,
+                learning_rate=rate,
+            )
+        )
         for rows in (10**6, 1000)
     )
-    assert parts == pytest.approx(whole, rel=0.05)
+    assert parts == pytest.approx(whole, rel=0.08)
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=300).map(np.array), st.integers(1, 400))

@@ -185,7 +185,7 @@ def test_models_fitted_in_threads_are_those_fitted_one_after_the_other():
 
 
 def test_several_heads_learn_their_own_labels():
-    made = config(HEADS, epochs=20, early_stopping={"metric": "order.ndcg", "patience": 20})
+    made = config(HEADS, epochs=20, early_stopping={"metric": "sale.logloss", "patience": 20})
     component = fitted(made, with_labels(1500, 1), with_labels(300, 2))
     fresh = with_labels(500, 3)
     found = component.score(fresh.columns)

@@ -42,7 +42,11 @@ def expected_of_unseen(seed, **features):
         "features": {"embed": 8, **features},
         "graph": {"deep": {"block": "mlp", "of": ["numbers", "embeddings"], "units": [32, 16]}},
         "head": {"of": "deep"},
-        "training": {"epochs": 12, "batch_size": 256, "learning_rate": 0.01},
+        "training": {
+            "epochs": 12,
+            "batch_size": 256,
+            "learning_rate": {"schedule": "cosine", "start": 0.01, "end": 1e-4},
+        },
     }
     component = Deep(Deep.Spec.model_validate(config), INPUTS)
     component.fit(cities(4000, seed), cities(400, 100 + seed), replace(CONTEXT, seed=seed))
@@ -52,10 +56,11 @@ def expected_of_unseen(seed, **features):
     return np.std(known), unseen.mean()
 
 
-def test_an_unseen_category_is_as_likely_as_all_together():
-    found = [expected_of_unseen(seed) for seed in range(5)]
-    assert min(spread for spread, _ in found) > 0.2  # it tells the cities apart
-    assert [mean for _, mean in found] == pytest.approx([0.41] * 5, abs=0.06)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))])
+def test_an_unseen_category_is_as_likely_as_all_together(seed):
+    spread, mean = expected_of_unseen(seed)
+    assert spread > 0.2  # it tells the cities apart
+    assert mean == pytest.approx(0.41, abs=0.06)
 
 
 def hidden(layout, unknown, share=0.1, rows=20_000, seed=1):
