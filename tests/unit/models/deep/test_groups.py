@@ -102,19 +102,10 @@ def test_what_lists_are_filled_up_with_is_no_row_for_batch_statistics():
 @pytest.mark.parametrize("loss", ["pairwise", "listwise"])
 def test_a_ranking_learned_in_parts_is_that_learned_at_once(loss):
     train = scattered_groups(1000, 5)
-    rate = {"schedule": "linear", "start": 0.1, "end": 1e-3}
+    falling = {"schedule": "linear", "start": 0.1, "end": 1e-3}
+    training = {"epochs": 20, "batch_size": 512, "learning_rate": falling}
     whole, parts = (
-        slope(
-            fitted(
-                train,
-                {"block": "linear"},
-                {"loss": loss},
-                epochs=20,
-                rows_in_memory=rows,
-                batch_size=512,
-                learning_rate=rate,
-            )
-        )
+        slope(fitted(train, {"block": "linear"}, {"loss": loss}, rows_in_memory=rows, **training))
         for rows in (10**6, 1000)
     )
     assert parts == pytest.approx(whole, rel=0.08)
