@@ -135,13 +135,19 @@ def _encoded(batches: Iterator[Columns], preprocess: Preprocess, seen: _Seen) ->
 def _joined(
     encoded: Iterator[tuple[Array, Array]], rows: int, layout: Layout
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Put all rows into two matrices, without ever holding them twice."""
+    """Put all rows into two matrices, without ever holding them twice.
+
+    Raises:
+        ValueError: There are fewer rows.
+    """
     numbers, ids = np.empty((rows, layout.width), np.float32), np.empty((rows, layout.id_count), np.int32)
     done = 0
     for some_numbers, some_ids in encoded:
         rest = slice(done, done + len(some_ids))
         numbers[rest], ids[rest] = some_numbers, some_ids
         done += len(some_ids)
+    if done < rows:
+        raise ValueError(f"{rows:,} examples have labels, and {done:,} could be read")
     return numbers, ids
 
 
