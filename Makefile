@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export UV_NO_PROGRESS ?= 1
+# Images of containers forbid Python to keep what it has compiled: each command then compiles its libraries anew, in 2 to 20 s.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast soak coverage check lint types layers figures docs benchmarks release lock clean

@@ -13,9 +13,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 _HERE = Path(__file__).parent
@@ -23,39 +25,94 @@ _context = get_context("forkserver")
 _context.set_forkserver_preload(["preloaded"])
 
 
+@dataclass
+class Started:
+    """A command that was started.
+
+    Attributes:
+        command: The command.
+        process: Its process.
+        folder: Holds what it says, in the files ``out`` and ``err``.
+    """
+
+    command: list[str]
+    process: Any
+    folder: tempfile.TemporaryDirectory[str]
+
+    def said(self, name: str = "out") -> str:
+        """What it has said until now: ``out`` or ``err``."""
+        file = Path(self.folder.name, name)
+        return file.read_text() if file.exists() else ""
+
+    def wait(self, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        """Wait until it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: It took longer, and was ended.
+        """
+        if isinstance(self.process, subprocess.Popen):
+            try:
+                code: int | None = self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                code = None
+        else:
+            self.process.join(timeout)
+            code = self.process.exitcode
+        with self.folder:
+            if code is None:
+                self.end()
+                raise subprocess.TimeoutExpired(self.command, timeout)
+            return subprocess.CompletedProcess(self.command, code, self.said("out"), self.said("err"))
+
+    def end(self) -> None:
+        """Kill it, if it has not ended."""
+        self.process.kill()
+        self.process.wait() if isinstance(self.process, subprocess.Popen) else self.process.join()
+
+
 def run_kedro(
     arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None, timeout: float = 900
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``kedro`` with arguments.
+    """Run ``kedro`` with arguments; see :func:`start_kedro`.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer, and was ended.
+    """
+    return start_kedro(arguments, cwd, environment).wait(timeout)
+
+
+def start_kedro(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> Started:
+    """Start ``kedro`` with arguments.
 
     Args:
         arguments: What stands behind ``kedro``.
         cwd: Where.
         environment: Variables beside those of this process. A ``PYTHONPATH`` is put in front, with what a
             ``sitecustomize.py`` there does.
-        timeout: Seconds.
-
-    Raises:
-        subprocess.TimeoutExpired: It took longer, and was ended.
     """
     variables = {**os.environ, **(environment or {})}
+    folder = tempfile.TemporaryDirectory()
+    files = [Path(folder.name) / name for name in ("out", "err")]
+    command = ["kedro", *arguments]
     if "COVERAGE_FILE" in os.environ:
         command = [str(Path(sys.executable).with_name("kedro")), *arguments]
-        return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout)
+        with files[0].open("w") as out, files[1].open("w") as err:
+            process: Any = subprocess.Popen(command, cwd=cwd, env=variables, stdout=out, stderr=err)
+        return Started(command, process, folder)
+    return Started(command, _fork(_kedro, command, str(cwd), variables, *map(str, files)), folder)
+
+
+def start_function(function: Callable[..., None], *arguments: Any) -> Any:
+    """Start a function of a module in a process of its own, which has done the same imports; returns the process."""
+    return _fork(function, *arguments)
+
+
+def _fork(function: Callable[..., None], *arguments: Any) -> Any:
     with mock.patch.dict(os.environ, PYTHONPATH=str(_HERE)):  # the only way to tell the server of Python 3.11
         forkserver.ensure_running()
-    command = ["kedro", *arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("out", "err")]
-        process = _context.Process(target=_kedro, args=(command, str(cwd), variables, *map(str, files)))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(command, timeout)
-        out, err = (file.read_text() if file.exists() else "" for file in files)
-    return subprocess.CompletedProcess(command, process.exitcode, out, err)
+    process = _context.Process(target=function, args=arguments)
+    process.start()
+    return process
 
 
 def _kedro(command: list[str], cwd: str, variables: dict[str, str], out: str, err: str) -> None:

@@ -35,7 +35,10 @@ DOUBTFUL = re.compile(
     r"|not?|has|is|are)",
     re.IGNORECASE,
 )
-"""First words of a function's docstring that are no verb; a class's may begin with an article."""
+"""First words of a function's docstring that are no verb; a class's and a property's may begin with an article."""
+
+PROPERTIES = {"property", "cached_property"}
+"""Last part of the decorators that make a function an attribute, whose docstring says what it is, not what it does."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Function:
     parameters: int
     docstring: str | None
     kernel: bool
+    attribute: bool
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,15 @@ _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef)
 def _measure(node: ast.FunctionDef | ast.AsyncFunctionDef, path: str, compiled: bool) -> Function:
     arguments = node.args
     names = [one.arg for one in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    decorators = {_last(one) for one in node.decorator_list}
     return Function(
         where=f"{path}:{node.lineno}",
         name=node.name,
         lines=(node.end_lineno or node.lineno) - node.lineno + 1,
         parameters=len([one for one in names if one not in ("self", "cls")]),
         docstring=ast.get_docstring(node),
-        kernel=compiled or bool({_last(one) for one in node.decorator_list} & COMPILERS),
+        kernel=compiled or bool(decorators & COMPILERS),
+        attribute=bool(decorators & PROPERTIES),
     )
 
 
@@ -131,7 +137,8 @@ def doubtful_words(files: Iterable[File]) -> Iterator[str]:
     for file in files:
         for function in file.functions:
             first = (function.docstring or "").split(" ", 1)[0]
-            if not function.name.startswith("_") and DOUBTFUL.fullmatch(first):
+            public = not (function.attribute or function.name.startswith("_"))
+            if public and DOUBTFUL.fullmatch(first):
                 yield f"{function.where}: {function.name}: {(function.docstring or '').splitlines()[0]}"
 
 

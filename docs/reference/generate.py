@@ -1,6 +1,6 @@
 """Write the references from the code itself, so that they cannot go out of date.
 
-python docs/reference/generate.py            # write configuration.md, extensions.md, and the table in CONTRIBUTING.md
+python docs/reference/generate.py            # write all of them, and the table in CONTRIBUTING.md
 python docs/reference/generate.py --check    # exit with 1 when one of them is not what would be written
 """
 
@@ -25,6 +25,8 @@ from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro import extensions, testing
+from proml_kedro.authoring.descriptions import described, summary
+from proml_kedro.authoring.schema import FILE, as_text, make_schema
 from proml_kedro.extensions import (
     NameIn,
     Registry,
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     documents = {
         HERE / "configuration.md": "\n".join(configuration()) + "\n",
         HERE / "extensions.md": "\n".join(extensions_page()) + "\n",
+        HERE / FILE: as_text(make_schema()),
         contributing: between_markers(contributing.read_text(encoding="utf-8"), table),
     }
     old = [file for file, text in documents.items() if not file.exists() or file.read_text(encoding="utf-8") != text]
@@ -273,20 +276,9 @@ def metrics_table() -> Iterator[str]:
     yield ""
 
 
-def summary(model: type[BaseModel]) -> str:
-    """What stands in a docstring before its sections."""
-    text = inspect.getdoc(model) or ""
-    return re.split(r"\n\n?(?:Attributes|Args):", text)[0].replace("``", "`")
-
-
 def attributes(model: type[BaseModel]) -> dict[str, str]:
-    """What the docstrings of a model and its bases say of each attribute."""
-    found: dict[str, str] = {}
-    for one in reversed(model.__mro__):
-        text = inspect.cleandoc(one.__doc__ or "").partition("Attributes:\n")[2]
-        for name, words in re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE):
-            found[name] = re.sub(r"\s+", " ", words).replace("``", "`").replace("|", "\\|")
-    return found
+    """What the docstrings of a model and its bases say of each attribute, for a table."""
+    return {name: text.replace("|", "\\|") for name, text in described(model).items()}
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:

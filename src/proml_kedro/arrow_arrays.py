@@ -19,7 +19,7 @@ def as_numbers(values: Array, precision: str) -> Array:
 
 
 def as_vectors(column: Any, size: int, precision: str) -> Array:
-    """A list column of Arrow as an array of shape (n, size); a null, or a list with a null in it, is a row of NaN.
+    """Convert a list column of Arrow to shape (n, size); a null, or a list with a null in it, is a row of NaN.
 
     Raises:
         ValueError: A list is not of this size.
@@ -40,7 +40,7 @@ def as_vectors(column: Any, size: int, precision: str) -> Array:
 
 
 def as_texts(column: Any) -> Array:
-    """A column of Arrow as text: an object array with None for null. The key of an entity may be a number."""
+    """Convert a column of Arrow to text: an object array with None for null. The key of an entity may be a number."""
     import pyarrow as pa
 
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
@@ -49,7 +49,7 @@ def as_texts(column: Any) -> Array:
 
 
 def as_floats(column: Any, precision: str) -> Array:
-    """A column of numbers or truth values of Arrow as floating point with NaN for null; shape (n,)."""
+    """Convert a column of numbers or truth values of Arrow to floating point with NaN for null; shape (n,)."""
     import pyarrow as pa
 
     if pa.types.is_boolean(column.type):

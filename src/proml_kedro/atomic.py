@@ -45,7 +45,7 @@ def write_whole(file: Path, text: str) -> None:
 
 
 def temporary_beside(folder: Path) -> Path:
-    """A name of its own beside a folder, that tells on which machine it is written and by which process."""
+    """Make up a name of its own beside a folder, that tells on which machine it is written and by which process."""
     return folder.parent / f"{_WRITING}{socket.gethostname()}-{this_process()}-{uuid4().hex[:8]}"
 
 
@@ -55,7 +55,7 @@ def this_process() -> str:
 
 
 def lock_beside(folder: Path) -> Path:
-    """The file that is locked while a folder is worked on by one process or thread alone."""
+    """Name the file that is locked while a folder is worked on by one process or thread alone."""
     return folder.with_name(f"{_LOCKED}{folder.name}")
 
 
@@ -146,7 +146,7 @@ def cannot_write(folder: Path) -> Iterator[None]:
 
 
 def is_running(process: str) -> bool:
-    """Whether the process of this machine with a number, and a start behind a dot if that was known, is still there.
+    """Tell whether the process of this machine with a number, and a start behind a dot if known, is still there.
 
     In a container the numbers begin anew each time, so that soon another process has the number of one that is gone.
     """

@@ -8,14 +8,18 @@ from pathlib import Path
 import click
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
+from proml_kedro.commands.compare import compare_command
+from proml_kedro.commands.config_schema import schema_command
 from proml_kedro.commands.config_show import show_command
 from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.features import make_group as make_features
+from proml_kedro.commands.init import init_command
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
 from proml_kedro.commands.predict import predict_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
+from proml_kedro.commands.serve import serve_command
 from proml_kedro.commands.store import make_group as make_store
 from proml_kedro.commands.workspace import make_command
 from proml_kedro.config.folders import shipped
@@ -56,12 +60,16 @@ def model() -> None:
 
 run = run_command()
 cli.add_command(run)
+cli.add_command(compare_command())
+cli.add_command(init_command())
 cli.add_command(predict_command())
+cli.add_command(serve_command())
 cli.add_command(make_features())
 cli.add_command(make_runs())
 cli.add_command(make_store())
 cli.add_command(make_command())
 config.add_command(show_command())
+config.add_command(schema_command())
 data.add_command(check_command())
 model.add_command(effects_command())
 model.add_command(describe_command())

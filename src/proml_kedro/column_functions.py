@@ -16,7 +16,7 @@ Numbers = npt.NDArray[np.floating[Any]]
 
 
 def finite(values: Numbers) -> Numbers:
-    """The values, missing where they are infinite."""
+    """Return the values, missing where they are infinite."""
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -27,7 +27,7 @@ class StoreDataset(AbstractDataset[None, ArtifactStore]):
         self.metadata = metadata
 
     def load(self) -> ArtifactStore:
-        """The store."""
+        """Open the store."""
         return ArtifactStore(self._filepath, self._reuse)
 
     def save(self, data: None) -> None:
@@ -83,7 +83,7 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         self.metadata = metadata
 
     def load(self) -> Artifact:
-        """The artefact.
+        """Find the artefact.
 
         Raises:
             DatasetError: There is none yet.
@@ -96,7 +96,7 @@ class ArtifactDataset(AbstractDataset[Artifact, Artifact]):
         return newest
 
     def newest(self) -> Artifact | None:
-        """The artefact that the link leads to, whichever run has made it."""
+        """Find the artefact that the link leads to, whichever run has made it."""
         if not self._filepath.exists():
             return None
         folder = self._filepath.resolve()

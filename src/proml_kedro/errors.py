@@ -118,7 +118,12 @@ _SHORTEST = 6
 NAMED_SECRET = r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE)\w*"  # noqa: S105 - a pattern
 """Pattern of names that say that a value is a secret, in letters of either case."""
 
-_SECRET_SETTING = re.compile(rf"{NAMED_SECRET}['\"]?\s*[=:]", re.IGNORECASE)
+_SECRET_SETTING = re.compile(
+    r"\w*(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|(?:API|ACCESS|SECRET|PRIVATE)_?KEY)"
+    r"(?:_?\d+)?['\"]?\s*[=:]",
+    re.IGNORECASE,
+)
+"""A setting that is a secret by its name: ``api_key`` and ``DB_PASSWORD``, neither ``tokens`` nor ``token_dim``."""
 
 
 def hide(value: str, instead: str) -> None:
@@ -153,6 +158,8 @@ def masked_setting(text: str) -> str:
 
     >>> masked_setting("serving.api_key=abc")
     'serving.api_key=…'
+    >>> masked_setting("model.tokens=12"), masked_setting("features.token_count.dtype=int")
+    ('model.tokens=12', 'features.token_count.dtype=int')
     """
     found = _SECRET_SETTING.search(text)
     return masked(f"{text[: found.end()]}…" if found else text)

@@ -90,7 +90,7 @@ class Registry(Generic[T]):
         return {point.name: point for point in _installed().select(group=self.group)} if self.group else {}
 
     def names(self) -> list[str]:
-        """All known names, sorted."""
+        """List all known names, sorted."""
         return sorted({*self._objects, *self._entry_points, *(self.also.names() if self.also else ())})
 
     def modules(self) -> dict[str, str]:
@@ -160,12 +160,30 @@ class Registry(Generic[T]):
                 raise PydanticCustomError(key, "{message}", {"message": f"{prefix}{error}"}) from error
             return chosen.model_validate(value)
 
-        return Annotated[base, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
+        entries = Entries(self, spec_of, key, default)
+        return Annotated[base, entries, SerializeAsAny(), WrapValidator(pick)]  # type: ignore[type-arg]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A note at the type of a mapping: an entry of a registry checks it.
+
+    Attributes:
+        registry: The registry.
+        spec_of: The spec of an entry.
+        key: The key that names the entry.
+        default: The entry when the key is missing; None when there is none.
+    """
+
+    registry: Registry[Any]
+    spec_of: Callable[[Any], type[BaseModel]]
+    key: str
+    default: str | None
 
 
 @dataclass(frozen=True)
 class NameIn:
-    """A note at a type of text: it has to be a name in a registry. Nothing is loaded to check that.
+    """A note at a type of text: it has to be a name in a registry, up to an ``@``. Nothing is loaded to check that.
 
     ``MetricName = Annotated[str, NameIn(metrics)]``
     """
@@ -177,7 +195,7 @@ class NameIn:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def _check(self, name: str) -> str:
-        if name not in self.registry.names():
+        if name.partition("@")[0] not in self.registry.names():
             raise ValueError(unknown(self.registry.sort, name, self.registry.names()))
         return name
 

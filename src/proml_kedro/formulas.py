@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,21 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+def in_shares(shares: Mapping[str, float], most: int = 5) -> str:
+    """Write shares by name, the largest first.
+
+    >>> in_shares({"setosa": 0.25, "virginica": 0.75})
+    'virginica 75.0%, setosa 25.0%'
+
+    Args:
+        shares: Name → share.
+        most: How many names are written.
+    """
+    ordered = sorted(shares, key=lambda name: -shares[name])
+    more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
+    return ", ".join(f"{name} {shares[name]:.1%}" for name in ordered[:most]) + more
+
+
 def sigmoid(margin: AnyArray) -> Doubles:
     """Convert log-odds to probabilities, in float64.
 
@@ -19,6 +35,19 @@ def sigmoid(margin: AnyArray) -> Doubles:
     [0.0, 0.5, 1.0]
     """
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def softmax(margin: AnyArray) -> Doubles:
+    """Convert margins of classes to probabilities that sum to 1 in each row, in float64.
+
+    >>> softmax(np.array([[0.0, 1000.0], [-5.0, -5.0]])).tolist()
+    [[0.0, 1.0], [0.5, 0.5]]
+
+    Args:
+        margin: Finite, shape (n, classes).
+    """
+    known = np.exp(margin.astype(np.float64) - margin.max(axis=1, keepdims=True))
+    return np.asarray(known / known.sum(axis=1, keepdims=True))
 
 
 def auc(label: AnyArray, score: AnyArray, weight: AnyArray | None = None) -> float:
@@ -56,15 +85,23 @@ def auc_by_group(positive: Doubles, negative: Doubles, score: AnyArray, group: I
     Returns:
         Shape (groups,); NaN where one class is missing.
     """
+    won = won_pairs(positive, negative, score, group)
+    pairs = np.bincount(group, positive) * np.bincount(group, negative)
+    return np.asarray(np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0))
+
+
+def won_pairs(positive: Doubles, negative: Doubles, score: AnyArray, group: Ints) -> Doubles:
+    """Sum the weights of pairs within each group in which the positive row has the higher score; ties count half.
+
+    Arguments are those of :func:`auc_by_group`; the sums are of shape (groups,).
+    """
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(score) != 0) | (np.diff(group) != 0)]))
     group_of = group[starts]
     groups = int(group_of[-1]) + 1
     positive, negative = np.add.reduceat(positive, starts), np.add.reduceat(negative, starts)
-    positives, negatives = (np.bincount(group_of, values, groups) for values in (positive, negative))
+    negatives = np.bincount(group_of, negative, groups)
     below = np.cumsum(negative) - negative - (np.cumsum(negatives) - negatives)[group_of]
-    won = np.bincount(group_of, positive * (below + 0.5 * negative), groups)
-    pairs = positives * negatives
-    return np.asarray(np.divide(won, pairs, out=np.full(groups, np.nan), where=pairs > 0))
+    return np.bincount(group_of, positive * (below + 0.5 * negative), groups).astype(np.float64)
 
 
 def places(group: Ints, score: AnyArray) -> Ints:

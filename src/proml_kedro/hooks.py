@@ -16,15 +16,15 @@ from proml_kedro.command_line import run_again, typed
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.results import DriftResult
+from proml_kedro.results import DriftResult, Metrics
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
 from proml_kedro.workflow.recording import Recording
 from proml_kedro.workflow.stored import explain_missing, find
 
-DRIFTED = 1
-"""Exit code of `kedro run --pipelines=monitor` when current data has drifted."""
+DRIFTED = GATED = 1
+"""Exit code of `kedro run --pipelines=monitor` when current data has drifted, and of runs that fail a gate."""
 
 _SHOWN = {"evaluation", "drift", "consistency", "bundle", "bento"}
 """Results that people read or serve once a run has ended; of the others, whichever step reads them looks first."""
@@ -49,7 +49,13 @@ class ProjectHooks:
         """Put the run into the catalog, from which every node takes it."""
         if self._loader is not None:
             places = self._loader.places(self._project_path)
-            run = Run(self._loader.loaded.run, catalog.load("store"), self._loader.base_path, places)
+            run = Run(
+                self._loader.loaded.run,
+                catalog.load("store"),
+                self._loader.base_path,
+                places,
+                self._loader.credentials,
+            )
             catalog["run"] = RunDataset(run)
 
     @hook_impl
@@ -102,7 +108,7 @@ class ProjectHooks:
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
     ) -> None:
-        """Show the results and a summary. A run of the monitor alone is a gate: it ends with exit code 1 on drift."""
+        """Show results and a summary. Exit code 1 when a gate fails; the monitor alone is one, which drift fails."""
         from proml_kedro import summary
 
         results = {name: catalog.load(name) for name in pipeline.all_outputs() if not _is_missing(catalog.get(name))}
@@ -116,6 +122,8 @@ class ProjectHooks:
             self._recording.complete()
         summary.show(results, run.spec, run.places, seconds)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
+        if "evaluation" in results and Metrics.read(results["evaluation"].path).failed_gates:
+            sys.exit(GATED)
         if alone and DriftResult.read(results["drift"].path).verdict == "drift":
             sys.exit(DRIFTED)
 

@@ -41,7 +41,7 @@ class Lock:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def is_there(self) -> bool:
-        """Whether others would find it: whoever held it before has removed the file."""
+        """Tell whether others would find it: whoever held it before has removed the file."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), self.file.stat())
         except FileNotFoundError:
@@ -57,7 +57,7 @@ class Lock:
 
 
 def take(file: Path, before_waiting: Callable[[], None] | None = None) -> Lock | None:
-    """The lock on a file, which is made for it, once it is held.
+    """Wait for the lock on a file, which is made for it, and return it once it is held.
 
     Args:
         file: The file, in a folder that is there.

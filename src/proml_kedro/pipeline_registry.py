@@ -8,5 +8,5 @@ from proml_kedro.pipelines import create_pipelines
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name; `kedro run` alone runs ``__default__``."""
+    """Return every pipeline by name; `kedro run` alone runs ``__default__``."""
     return create_pipelines()

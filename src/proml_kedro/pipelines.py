@@ -9,7 +9,7 @@ from proml_kedro.workflow.steps import score_table
 
 
 def create_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name, and what is run when none is named; packaging makes the bundle too."""
+    """Make every pipeline by name, and what is run when none is named; packaging makes the bundle too."""
     pipelines = {name: Pipeline([_node(result) for result in made]) for name, made in PIPELINES.items()}
     return {
         **pipelines,

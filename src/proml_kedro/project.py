@@ -122,7 +122,7 @@ class Project:
         """Return what a step of a run is given."""
         from proml_kedro.workflow import Run
 
-        return Run(self.spec, self.store(), self.base_path, self.places)
+        return Run(self.spec, self.store(), self.base_path, self.places, self.loader.credentials)
 
     def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> dict[str, Artifact]:
         """Make results, and whatever they are made from, in this process and without Kedro.
@@ -162,12 +162,12 @@ class Project:
         return made
 
     def files(self) -> Iterator[Path]:
-        """Every configuration file."""
+        """List every configuration file."""
         for folder in (self.folders.own, *self.folders.others):
             yield from sorted(folder.rglob("*.yaml"))
 
     def problems(self) -> tuple[list[Declared], list[str]]:
-        """Every problem of the project, or the one that an override chooses; and what is wrong with the others.
+        """Read every problem of the project, or the one that an override chooses; and what is wrong with the others.
 
         The configured problem is checked as strictly as for a run. What is wrong with another one must not keep
         anybody from finding a feature, so that one is left out.
@@ -187,7 +187,7 @@ class Project:
         return declared, notices
 
     def model_inputs(self) -> dict[str, list[str]]:
-        """What the components of each model in the configuration read: patterns of features, by model."""
+        """List what the components of each model in the configuration read: patterns of features, by model."""
         from proml_kedro.config.interpolation import resolve
 
         inputs = {}

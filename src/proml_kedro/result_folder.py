@@ -210,7 +210,7 @@ def claim_around(path: Path, claims: Claims) -> Path:
 
 
 def made_at(folder: Path) -> float | None:
-    """When a result was made, in seconds since 1970; None of one that nothing lists."""
+    """Tell when a result was made, in seconds since 1970; None of one that nothing lists."""
     try:
         return _listing(folder).stat().st_mtime
     except OSError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,15 +12,18 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, program, repeats, run_again, workspace
-from proml_kedro.results import Consistency, DriftResult, Metrics, Places, TablesFacts
+from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
 from proml_kedro.workflow.plan import SERVED
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
 
+_FEW_UNKNOWN = 0.01
+"""Share of test rows below which the summary says nothing of keys that training has not seen."""
+
 _WARNINGS = 5
-"""How many warnings about data the summary names."""
+"""How many warnings about data, and how many about the model, the summary names."""
 
 
 def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds: Mapping[str, float]) -> None:
@@ -39,18 +42,20 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
     if metrics:
         console.print(_verdict(metrics))
         console.print(_metrics(metrics, model))
-        for line in _groups(metrics):
+        for line in (*_groups(metrics), *_unknown(metrics)):
             console.print(line)
-    if "tables" in results:
-        for warning in _odd(TablesFacts.read(results["tables"].path)):
-            console.print(warning)
+        for gate in metrics.failed_gates:
+            console.print(Text(f"Gate of {gate.metric} failed: {gate.text}", "red"))
+    for warning in _warnings(results):
+        console.print(warning)
     if "drift" in results:
         console.print(_drift(DriftResult.read(results["drift"].path)))
     if "consistency" in results:
         console.print(_consistency(Consistency.read(results["consistency"].path)))
     if metrics is None and "bundle" in results:  # what is packaged was evaluated by an earlier run
         metrics = Metrics.read(results["bundle"].path)
-    worse = metrics is not None and metrics.verdict is not None and metrics.verdict.forbids_serving
+    judged = metrics.verdict if metrics else None
+    worse = bool(judged and judged.forbids_serving) or bool(metrics and metrics.failed_gates)
     for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
         console.print(text)
     console.print(_cost(seconds), style="dim")
@@ -73,7 +78,7 @@ def _metrics(result: Metrics, model: str) -> Table:
         for name, value in result.candidate.items():
             table.add_row(name, _number(value))
         return table
-    interval = f"{result.confidence:.0%} interval, by {result.cluster_by}"
+    interval = f"{100 * result.confidence:.4g}% interval, by {result.cluster_by}"
     for heading in (result.baseline_name or "baseline", "difference", interval):
         table.add_column(heading, justify="right")
     for name, value in result.candidate.items():
@@ -88,12 +93,20 @@ def _metrics(result: Metrics, model: str) -> Table:
     return table
 
 
-def _odd(facts: TablesFacts) -> Iterator[Text]:
-    """Say what is odd about the data, as much as fits above the rest."""
-    for warning in facts.warnings[:_WARNINGS]:
-        yield Text.assemble(("Data: ", "yellow"), warning)
-    if (more := len(facts.warnings) - _WARNINGS) > 0:
-        yield Text(f"Data: {more} more warnings, which `kedro data check` names")
+def _warnings(results: Mapping[str, Artifact]) -> Iterator[Text]:
+    if "trained_model" in results:
+        notes = FitSummary.read(results["trained_model"].path).notes()
+        yield from _first("Model: ", notes, "the model card")
+    if "tables" in results:
+        yield from _first("Data: ", TablesFacts.read(results["tables"].path).warnings, "`kedro data check`")
+
+
+def _first(what: str, warnings: Sequence[str], more_in: str) -> Iterator[Text]:
+    """Say what is odd about data or model, as much as fits above the rest."""
+    for warning in warnings[:_WARNINGS]:
+        yield Text.assemble((what, "yellow"), warning)
+    if (more := len(warnings) - _WARNINGS) > 0:
+        yield Text(f"{what}{more} more warnings, which {more_in} names")
 
 
 def _groups(metrics: Metrics) -> Iterator[str]:
@@ -101,6 +114,18 @@ def _groups(metrics: Metrics) -> Iterator[str]:
     if facts := metrics.ranking:
         left_out = f"{facts.without_positive:,} of {facts.groups:,} groups have no positive row and are left out"
         yield f"Ranked within {facts.within}: {left_out}"
+
+
+def _unknown(metrics: Metrics) -> Iterator[str]:
+    """Say how many rows of the test are of keys that training has not seen, and how good the model is there."""
+    name = next(iter(metrics.candidate))
+    sides = {(one.column, one.value): one for one in metrics.slices}
+    for (column, value), one in sides.items():
+        known = sides.get((column, "known"))
+        if value != "unknown" or known is None or one.share < _FEW_UNKNOWN:
+            continue
+        figures = f"{name} {_number(one.candidate)} there, {_number(known.candidate)} on the others"
+        yield f"{one.share:.0%} of the test rows are of a {column} that training has not seen: {figures}"
 
 
 def _number(value: float | None, sign: str = "") -> str:

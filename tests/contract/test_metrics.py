@@ -51,6 +51,11 @@ class UpsideDown(Squared):
     higher_is_better = True
 
 
+class OffByACluster(Squared):
+    def without_each(self, rows):
+        return rows.sums(rows.weight * (rows.score - rows.label) ** 2) / rows.masses
+
+
 class Infinite(Squared):
     def compute(self, label, score, weight):
         return super().compute(label, score, weight) / max(np.ptp(label), 1e-320)
@@ -63,6 +68,7 @@ class Infinite(Squared):
         (Summed, "the scale of weights"),
         (Unweighted, "a weight of 2"),
         (UpsideDown, "which way is up"),
+        (OffByACluster, "without each cluster"),
         (Infinite, "what is not defined is NaN"),
         (type("Nowhere", (Squared,), {"tasks": ()}), "names no task"),
     ],

@@ -58,6 +58,7 @@ def test_percentiles_are_values_that_occur(share, expected):
 
 def test_a_docstring_without_a_verb_is_found(tmp_path):
     source = 'def f():\n    """What it is."""\n\n\ndef g():\n    """Return it."""\n\n\ndef _h():\n    """What."""\n'
+    source += 'class C:\n    @property\n    def a(self):\n        """What it is."""\n'
     assert [one.split(": ")[1] for one in figures.doubtful_words([measured(tmp_path, source)])] == ["f"]
 
 

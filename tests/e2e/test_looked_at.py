@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proml_kedro import open_project
+from proml_kedro.commands.online_store import open_online_store, push_file
 from proml_kedro.results import Consistency
 from proml_kedro.upkeep import find_all_damage, repair
 
@@ -98,7 +99,12 @@ def test_check_finds_a_damaged_online_store_and_repair_lets_the_next_run_fill_it
     DAMAGE[what](file)
     found = list(find_all_damage(project.as_run()))
     (said_of_it,) = [one.what for one in found]
-    assert said_of_it == "the online store of 'shop' does not hold what was written of 'orders'"
+    assert said_of_it == "the online store of 'shop' in sqlite does not hold what was written of 'orders'"
+    elsewhere = open_project(shop.folder, f"data_dir={shop.data}", "online_store=redis://127.0.0.1:1/0")
+    assert [one.what for one in find_all_damage(elsewhere.as_run())] == [said_of_it], "whatever is configured now"
+    (shop.data / "feature_store" / "shop" / "materialized.json").unlink()
+    found = [*found, *find_all_damage(elsewhere.as_run())]
+    assert {one.what for one in found} <= {said_of_it}
     repair(found, frozenset())
     assert list(find_all_damage(project.as_run())) == []
     fill(shop)
@@ -129,3 +135,21 @@ def test_a_registry_that_was_lost_is_made_again(shop: Any, caplog: pytest.LogCap
     written = file.stat().st_mtime_ns
     project.run(results=("training_set",))
     assert (file.stat().st_mtime_ns, said(caplog)) == (written, [])
+
+
+def test_a_verdict_on_the_online_store_is_of_one_state_of_it(shop: Any) -> None:
+    """What was pushed is nobody's verdict for ever: it counts as long as it is there."""
+    made = fill(shop)
+    store = open_online_store(open_project(shop.folder, f"data_dir={shop.data}"))
+    assert Consistency.read(made["consistency"].path).mismatches == 0
+    latest = store.watermarks()["orders"].until
+    fresh = shop.folder / "fresh.csv"
+    fresh.write_text(f"customer,event_timestamp,spent_7d,spent_all,orders_7d\nc0,{latest.isoformat()},1,2,3\n")
+    push_file(open_project(shop.folder, f"data_dir={shop.data}"), "orders", fresh)
+    pushed = fill(shop)
+    assert pushed["online_values"] == made["online_values"]
+    assert Consistency.read(pushed["consistency"].path).mismatches > 0
+    assert Consistency.read(made["consistency"].path).mismatches == 0
+    store.drop_view("orders")
+    again = fill(shop)
+    assert again["consistency"] == made["consistency"], "the verdict on what a run has written"

@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from proml_kedro import open_project
 from proml_kedro.cli import cli
 from proml_kedro.results import Metrics, Scores
+from proml_kedro.results.run_record import read_records
 from proml_kedro.spec.scoring import ScoringSpec
 
 if TYPE_CHECKING:
@@ -50,12 +51,12 @@ def predict(*arguments: object) -> Result:
 def test_the_run_keeps_the_scores_of_validation_and_test(shop: Shop) -> None:
     place = Path(shop.environment["EVALUATION"])
     scores, metrics = Scores.read(place), Metrics.read(place)
-    names = ["example_id", "customer", "timestamp", "split", "label", "score", "baseline"]
+    names = ["example_id", "customer", "timestamp", "day", "split", "label", "score", "baseline"]
     assert scores.table.column_names == names
     assert scores.has_baseline
     examples = pq.read_table(shop.data / "store" / training_set(shop) / "training_set.parquet")
     kept = examples.filter(pa.compute.is_in(examples["split"], pa.array(["validation", "test"])))
-    for name in names[:5]:
+    for name in names[:6]:
         assert scores.table[name].to_pylist() == kept[name].to_pylist(), name
     test = Scores.read(place, "test").table
     for name, figures in (("score", metrics.candidate), ("baseline", metrics.baseline or {})):
@@ -212,3 +213,20 @@ def test_every_kind_of_model_scores_a_table_as_its_run_did(shop: Shop, tmp_path:
     scores = expected["score"].to_numpy()
     assert scores.std() > 0.02
     assert np.abs(found[expected["example_id"].to_numpy()] - scores).max() < 1e-6
+
+
+def test_runs_bundles_and_models_are_compared_by_what_they_are_called(shop: Shop) -> None:
+    """Two fits of one model on the same examples: by the run's id, by the bundle, and by the model's name."""
+    made(shop, "evaluation", "seed=3", "model.components.trees.params.max_depth=2")
+    record = next(one for _, one in read_records(shop.data, pytest.fail))
+    options = ["--set", f"data_dir={shop.data}", "--conf-source", shop.folder / "conf"]
+    bundle = shop.environment["BUNDLE"]
+    done = CliRunner().invoke(cli, list(map(str, ["compare", bundle, record.id, *options])))
+    assert done.exit_code == 0, done.output
+    metrics = Metrics.read(shop.data / "store" / record.results["evaluation"])
+    assert done.stdout.startswith(record.id)
+    assert f"{metrics.candidate['auc']:.4f}" in done.stdout
+    assert f"{Metrics.read(Path(shop.environment['EVALUATION'])).candidate['auc']:.4f}" in done.stdout
+    newest = CliRunner().invoke(cli, list(map(str, ["compare", bundle, record.model, *options])))
+    assert newest.exit_code == 0, newest.output
+    assert newest.stdout.replace(record.model, "").split() == done.stdout.replace(record.id, "").split()

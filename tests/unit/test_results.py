@@ -30,15 +30,44 @@ METRICS = {
     "label_mean": 0.22,
     "positive_rate": 0.22,
     "baseline": {"auc": 0.72, "ndcg@5": 0.3},
-    "differences": {"auc": {"difference": 0.01, "low": 0.0, "high": 0.02, "standard_error": 0.005, "p_value": 0.03}},
+    "differences": {
+        "auc": {
+            "difference": 0.01,
+            "low": 0.0,
+            "high": 0.02,
+            "standard_error": 0.005,
+            "p_value": 0.03,
+            "p_adjusted": 0.06,
+            "clusters": 91.5,
+            "reason": "",
+        }
+    },
     "cluster_by": "day",
     "clusters": 92,
-    "resamples": 200,
     "confidence": 0.95,
-    "ranking": {"within": "visit", "groups": 3, "without_positive": 1, "drawn_by": "day"},
+    "ranking": {
+        "within": "visit",
+        "groups": 3,
+        "without_positive": 1,
+        "drawn_by": "day",
+        "gain": "linear",
+        "relevant": 2.0,
+    },
     "candidate_name": "xgboost",
     "baseline_name": "linear",
     "verdict": None,
+    "gates": [{"metric": "auc", "passed": False, "text": "0.7331 is below min 0.75"}],
+    "slices": [
+        {
+            "column": "member",
+            "value": "unknown",
+            "rows": 70217,
+            "share": 0.85,
+            "candidate": 0.61,
+            "baseline": None,
+            "difference": None,
+        }
+    ],
 }
 SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
 COLUMN = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from proml_kedro.bundle.card import read_periods, write_card
+from proml_kedro.bundle.card import CardFigures, read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.how_read import how_read
@@ -25,7 +25,7 @@ from proml_kedro.locks import Claims
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
-from proml_kedro.results import TablesFacts
+from proml_kedro.results import FitSummary, TablesFacts
 from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
@@ -44,6 +44,7 @@ class BundleContent:
         metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
         lineage: What the bundle was made from, as plain values.
         tables: How the problem's tables were read, so that rows to be scored are read alike; None when not known.
+        classes: Names of the label's classes; empty for other tasks than ``multiclass``.
     """
 
     graph: ModelGraph
@@ -52,6 +53,7 @@ class BundleContent:
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any] = field(default_factory=dict)
     tables: TablesFacts | None = None
+    classes: Sequence[str] = ()
 
 
 def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
@@ -74,6 +76,7 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
         version=version,
         description=config["problem"].get("description", ""),
         score=graph.plan.score,
+        classes=list(content.classes),
         rows=rows,
         lineage=dict(content.lineage),
         config=dict(config),
@@ -88,7 +91,9 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     write_golden(folder, golden, scorer.inputs, manifest.score_output, scorer.score)
     figures = _without_nan(content.metrics)
     (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
-    write_card(folder, manifest, read_periods(training_set), figures, shown_at / "run.yml")
+    notes = FitSummary.of(graph.summary()).notes()
+    told = CardFigures(read_periods(training_set, content.classes), figures, notes)
+    write_card(folder, manifest, told, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     write_checksums(folder)
     Bundle.load(folder)
@@ -165,8 +170,7 @@ class Bundle:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
             with _written_by_another_version(folder):
-                output, tolerance = manifest.score_output, manifest.serving.tolerance
-                check_golden(folder, bundle.inputs, output, bundle.score, tolerance, manifest.problem.label.task)
+                check_golden(folder, bundle.inputs, manifest, bundle.score)
         return bundle
 
     @property
@@ -180,6 +184,11 @@ class Bundle:
         return self.manifest.version
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Name the label's classes, in the order of the numbers of a score; empty for other tasks."""
+        return tuple(self.manifest.classes)
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
@@ -191,7 +200,9 @@ class Bundle:
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Score rows: probabilities, or means for other tasks than binary; float64 of shape (n,).
+        """Score rows: probabilities, or means of numbers and counts; float64 of shape (n,).
+
+        Where the label has several :attr:`classes` these are the probability of each; shape (n, classes).
 
         Args:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
@@ -209,7 +220,7 @@ class Bundle:
         return self._scorer.order_scores(columns)
 
     def score_frame(self, frame: Any) -> npt.NDArray[np.float64]:
-        """Score the rows of a data frame; float64 of shape (n,), in the order of its rows.
+        """Score the rows of a data frame as :meth:`score` does, in the order of its rows.
 
         Args:
             frame: A ``pandas.DataFrame``, a ``polars.DataFrame``, a ``pyarrow.Table`` or any object that offers Arrow's

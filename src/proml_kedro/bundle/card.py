@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle.manifest import InputField, Manifest
+from proml_kedro.formulas import in_shares
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
@@ -18,6 +20,7 @@ from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
 
 _PREDICTED: dict[Task, str] = {
     "binary": "The probability of",
+    "multiclass": "The probability of each class of",
     "regression": "The mean of a number",
     "count": "The mean of a count",
 }
@@ -33,6 +36,7 @@ class Period:
         label: Mean label; of truth values the share of positive ones.
         first: Moment of the first example; None where examples have none.
         last: Moment of the last example.
+        shares: Share of examples of each class, where the label is one of several.
     """
 
     split: str
@@ -40,15 +44,24 @@ class Period:
     label: float
     first: datetime | None
     last: datetime | None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
-def read_periods(training_set: Path) -> list[Period]:
-    """Read the parts of a training set: train, validation, test."""
+def read_periods(training_set: Path, classes: Sequence[str] = ()) -> list[Period]:
+    """Read the parts of a training set: train, validation, test.
+
+    Args:
+        training_set: The Parquet file.
+        classes: Names of the label's classes; empty for other tasks.
+    """
     import pyarrow.parquet as pq
 
     moments = [TIMESTAMP] if TIMESTAMP in pq.read_schema(training_set).names else []
     table = pq.read_table(training_set, columns=[SPLIT, LABEL, *moments])
     ends = [(name, end) for name in moments for end in ("min", "max")]
+    rows: Counter[tuple[str, str]] = Counter()
+    for row in table.group_by([SPLIT, LABEL]).aggregate([([], "count_all")]).to_pylist() if classes else ():
+        rows[row[SPLIT], classes[int(row[LABEL])]] = row["count_all"]
     groups = table.group_by(SPLIT).aggregate([(LABEL, "count"), (LABEL, "mean"), *ends])
     periods = [
         Period(
@@ -57,31 +70,44 @@ def read_periods(training_set: Path) -> list[Period]:
             row[f"{LABEL}_mean"],
             row.get(f"{TIMESTAMP}_min"),
             row.get(f"{TIMESTAMP}_max"),
+            {name: rows[row[SPLIT], name] / row[f"{LABEL}_count"] for name in classes},
         )
         for row in groups.to_pylist()
     ]
     return sorted(periods, key=lambda period: SPLITS.index(period.split))
 
 
-def write_card(
-    folder: Path, manifest: Manifest, periods: list[Period], metrics: Mapping[str, Any], run_file: Path
-) -> None:
+@dataclass(frozen=True)
+class CardFigures:
+    """Figures of a card.
+
+    Attributes:
+        periods: What the model learned from and was judged on.
+        metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
+        notes: What its fits cannot estimate, or only approximate, one line each.
+    """
+
+    periods: list[Period]
+    metrics: Mapping[str, Any]
+    notes: Sequence[str] = ()
+
+
+def write_card(folder: Path, manifest: Manifest, figures: CardFigures, run_file: Path) -> None:
     """Write ``card.md``.
 
     Args:
         folder: The bundle.
         manifest: Its manifest.
-        periods: What it learned from and was judged on.
-        metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
+        figures: How it was judged, and what its fits say of themselves.
         run_file: The ``run.yml`` that repeats the run, at the path where the user will see it.
     """
     sections = [
         _head(manifest),
         _prediction(manifest),
-        "## Data\n\n" + "\n".join(_data(periods, manifest.problem.label.task)),
-        "## Quality on the test period\n\n" + "\n".join(_quality(metrics)),
+        "## Data\n\n" + "\n".join(_data(figures.periods, manifest.problem.label.task)),
+        "## Quality on the test period\n\n" + "\n".join(_quality(figures.metrics)),
         "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
-        "## Limits\n\n" + "\n".join(_limits(manifest, periods)),
+        "## Limits\n\n" + "\n".join(_limits(manifest, figures)),
         _serving(manifest),
         f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```",
     ]
@@ -97,7 +123,10 @@ def _head(manifest: Manifest) -> str:
 def _prediction(manifest: Manifest) -> str:
     problem = manifest.config["problem"]
     text = problem.get("description") or problem["name"]
-    predicted = _PREDICTED[manifest.problem.label.task]
+    quantile = manifest.model.components[manifest.model.score].said_quantile
+    predicted = (
+        _PREDICTED[manifest.problem.label.task] if quantile is None else f"The quantile {quantile:g} of a number"
+    )
     lead = format_duration(manifest.rows.lead_time)
     when = f"{lead} before" if manifest.rows.lead_time else "at"
     what = f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`)."
@@ -108,10 +137,12 @@ def _prediction(manifest: Manifest) -> str:
 
 def _data(periods: list[Period], task: Task) -> Iterator[str]:
     timed = any(one.first for one in periods)
-    yield f"| period |{' from | to |' if timed else ''} examples | {'positive' if task == 'binary' else 'mean label'} |"
+    what = {"binary": "positive", "multiclass": "classes"}.get(task, "mean label")
+    yield f"| period |{' from | to |' if timed else ''} examples | {what} |"
     yield f"|---|{'---|---|' if timed else ''}--:|--:|"
     for one in periods:
         label = f"{one.label:.1%}" if task == "binary" else f"{one.label:.4g}"
+        label = in_shares(one.shares).replace("|", "/") if one.shares else label
         moments = f" {_minute(one.first)} | {_minute(one.last)} |" if one.first and one.last else ""
         yield f"| {one.split} |{moments} {one.rows:,} | {label} |"
 
@@ -146,10 +177,12 @@ def _inputs(inputs: list[InputField]) -> Iterator[str]:
         yield f"| `{one.name}` | {one.dtype} | {source} | {one.description.replace('|', '/')} |"
 
 
-def _limits(manifest: Manifest, periods: list[Period]) -> Iterator[str]:
+def _limits(manifest: Manifest, figures: CardFigures) -> Iterator[str]:
+    periods = figures.periods
     firsts, lasts = [one.first for one in periods if one.first], [one.last for one in periods if one.last]
     if firsts and lasts:
         yield f"- Learned and judged on {_minute(min(firsts))} to {_minute(max(lasts))} only."
+    yield from (f"- The fit of {note}." for note in figures.notes)
     yield "- Missing values and categories that did not occur in training are scored as missing, not refused."
     yield "- Good for the entities and the time described above; nothing is known about its fairness or its causes."
     yield "- It describes the past: watch drift (`kedro run --pipelines=monitor`) and train again when it fails."
@@ -161,8 +194,8 @@ def _serving(manifest: Manifest) -> str:
     row = {one.name: None for one in manifest.rows.inputs}
     body = json.dumps({"instances": [row]})
     return (
-        "## Serve it\n\n`kedro run --pipelines=materialize,package` makes a Bento of it and prints its folder.\n\n"
-        "```console\n$ bentoml serve BENTO_FOLDER\n"
+        "## Serve it\n\nFor another machine `kedro run --pipelines=materialize,package` makes a Bento of it.\n\n"
+        "```console\n$ kedro serve THIS_FOLDER\n"
         f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
         "Every feature has to be there; null says that its value is missing."
     )

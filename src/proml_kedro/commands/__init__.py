@@ -1,15 +1,19 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "compare",
+    "config_schema",
     "config_show",
     "data_check",
     "features",
+    "init",
     "model_describe",
     "model_effects",
     "new",
     "predict",
     "run",
     "runs",
+    "serve",
     "store",
     "workspace",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,7 +140,23 @@ def push_file(project: Project, view: str, file: Path) -> PushResult:
         if str(file) == "-":
             file = Path(folder) / "standard input.csv"
             file.write_bytes(sys.stdin.buffer.read())
-        return push_rows(store, view, stored[view], file, project.spec.hardware)
+        with _no_run_between(project):
+            return push_rows(store, view, stored[view], file, project.spec.hardware)
+
+
+@contextmanager
+def _no_run_between(project: Project) -> Iterator[None]:
+    """Wait for a run that fills the store or compares it, so that what it says is true of one state of the store.
+
+    Where nothing can be written no run of this folder is.
+    """
+    from proml_kedro.workflow.steps.register import feature_store_lock
+
+    if not os.access(project.data_dir / "feature_store", os.W_OK):
+        yield
+        return
+    with feature_store_lock(project.as_run()):
+        yield
 
 
 def open_online_store(project: Project) -> OnlineStore:

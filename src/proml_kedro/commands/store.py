@@ -14,11 +14,12 @@ import click
 
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.commands.render import duration, table
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, UserError, masked
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
     from proml_kedro.upkeep import Needs, Stored
+    from proml_kedro.workflow import Run
 
 DAMAGED = 1
 """Exit code of `kedro store check` when something is not what was written."""
@@ -118,26 +119,35 @@ def _needed_by(facts: Mapping[str, Any]) -> str:
 def _check(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
     from proml_kedro.upkeep import find_all_damage
 
-    project = _open(overrides, env, conf_source)
+    run = _open(overrides, env, conf_source).as_run()
     is_whole = True
-    for one in find_all_damage(project.as_run()):
+    for one in find_all_damage(run):
         is_whole = False
         click.echo(f"{one.what}; `kedro store repair`, then {one.advice}")
     if not is_whole:
         sys.exit(DAMAGED)
-    click.echo("all is what was written")
+    click.echo(_all_whole(run))
+
+
+def _all_whole(run: Run) -> str:
+    """Say that nothing is damaged, and which online stores were judged."""
+    from proml_kedro.upkeep import online_stores_known
+
+    stores = ", ".join(f"'{problem}' in {masked(setting)}" for problem, setting in online_stores_known(run))
+    return "all is what was written" + (f"; of online stores, that of {stores}" if stores else "")
 
 
 def _repair(overrides: tuple[str, ...], env: str | None, conf_source: str) -> None:
     from proml_kedro.upkeep import find_all_damage, repair
 
     project = _open(overrides, env, conf_source)
-    found = list(find_all_damage(project.as_run()))
+    run = project.as_run()
+    found = list(find_all_damage(run))
     stock, needs = _stock(project) if found else ({}, None)
     repair(found, frozenset(stock[place].folder for place in needs.needed & stock.keys()) if needs else frozenset())
     for one in found:
         click.echo(f"{one.what}; {one.advice}")
-    click.echo(f"{len(found)} repaired" if found else "all is what was written")
+    click.echo(f"{len(found)} repaired" if found else _all_whole(run))
 
 
 def _gc(overrides: tuple[str, ...], dry_run: bool, older_than: str | None, env: str | None, conf_source: str) -> None:

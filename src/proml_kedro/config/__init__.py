@@ -7,6 +7,7 @@ from proml_kedro.config.loader import HydraConfigLoader
 
 __all__ = [
     "HydraConfigLoader",
+    "catalog",
     "completion",
     "composition",
     "folders",

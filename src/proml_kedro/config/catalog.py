@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from proml_kedro.errors import Mistake
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.results import NAMES
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.run import RunSpec
+from proml_kedro.spec.table import CATALOG
 
 KEY = "catalog"
 
@@ -57,6 +58,51 @@ class WholeSpec(RunSpec):
     """Everything that is composed."""
 
     catalog: CatalogSpec
+
+
+def of_users(catalog: Any) -> dict[str, dict[str, Any]]:
+    """Return the entries of a catalog that are not results: datasets that tables are read from.
+
+    One that lacks a type, or has one of ours, is a misspelt result, and no dataset.
+    """
+    entries = catalog.items() if isinstance(catalog, dict) else ()
+    return {
+        str(name): one
+        for name, one in entries
+        if name not in _ENTRIES and isinstance(one, dict) and _is_foreign(one.get("type"))
+    }
+
+
+def _is_foreign(kind: Any) -> bool:
+    return isinstance(kind, str) and not kind.startswith("proml_kedro.")
+
+
+def with_datasets(values: dict[str, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    """Write the datasets that tables name into them: what a table is read from is part of what it is.
+
+    Args:
+        values: The composed values, not yet checked.
+
+    Returns:
+        The values, and a mistake for each table whose dataset is not in the catalog.
+    """
+    known, mistakes = of_users(values.get(KEY)), []
+    problem = values.get("problem")
+    tables = problem.get("tables") if isinstance(problem, dict) else None
+    if not isinstance(problem, dict) or not isinstance(tables, dict):
+        return values, []
+    filled = dict(tables)
+    for name, table in tables.items():
+        source = table.get("source") if isinstance(table, dict) else None
+        if not isinstance(source, str) or not source.startswith(CATALOG) or table.get("dataset"):
+            continue
+        wanted = source.removeprefix(CATALOG)
+        if wanted in known:
+            filled[name] = {**table, "dataset": known[wanted]}
+        else:
+            message = unknown("dataset", wanted, known)
+            mistakes.append(Mistake(f"problem.tables.{name}.source", f"{message} Add it to conf/catalog/default.yaml"))
+    return {**values, "problem": {**problem, "tables": filled}}, mistakes
 
 
 def check_places(catalog: Any, data_dir: str) -> Iterator[Mistake]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException
 
 from proml_kedro.config.yaml_size import check_size
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, UserError, hide, unknown
 
 
 def read_credentials(file: Path) -> dict[str, Any]:
@@ -37,3 +38,31 @@ def read_credentials(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(Mistake("", "must hold keys and values", f"{label}:1"))
     return {str(name): value for name, value in content.items()}
+
+
+def credentials_named(name: str, file: Path) -> dict[str, Any]:
+    """Return the values of a name in ``credentials.yml``. No message shows them from then on.
+
+    Raises:
+        UserError: There is no such file or name, or it holds no keys and values.
+    """
+    try:
+        known = read_credentials(file)
+    except MissingConfigException:
+        known = {}
+    place = f"{file.parent.name}/{file.name}"
+    if name not in known:
+        raise UserError(Mistake("", unknown("credentials", name, known), place))
+    if not isinstance(known[name], dict):
+        raise UserError(Mistake("", f"'{name}' must hold keys and values", place))
+    for value in _values(known[name]):
+        hide(value, "…")
+    return {str(key): value for key, value in known[name].items()}
+
+
+def _values(value: Any) -> Iterator[str]:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for child in children:
+        yield from _values(child)
+    if isinstance(value, str):
+        yield value

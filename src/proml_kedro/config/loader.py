@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.config import AbstractConfigLoader
 
-from proml_kedro.config.credentials import read_credentials
+from proml_kedro.config.credentials import credentials_named, read_credentials
 from proml_kedro.config.folders import ConfSource, Folders
 from proml_kedro.config.overrides import Override, from_params, parse, place_of
 from proml_kedro.config.request_policy import refuse_from_requests
@@ -131,6 +131,14 @@ class HydraConfigLoader(AbstractConfigLoader):
             return deepcopy(values.get("catalog") or {})
         return deepcopy(values[key])
 
+    def credentials(self, name: str) -> dict[str, Any]:
+        """Return the values of a name in ``credentials.yml``. No message shows them from then on.
+
+        Raises:
+            UserError: There is no such file or name, or it holds no keys and values.
+        """
+        return credentials_named(name, self._credentials_file())
+
     def keys(self) -> KeysView[str]:
         """Name the keys that Kedro asks for."""
         return dict.fromkeys((*_KEYS, *self.data)).keys()
@@ -195,7 +203,10 @@ class HydraConfigLoader(AbstractConfigLoader):
         return file
 
     def _credentials(self) -> dict[str, Any]:
-        return read_credentials(self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml")
+        return read_credentials(self._credentials_file())
+
+    def _credentials_file(self) -> Path:
+        return self._conf.folder / (self._chosen_env() or self._default_env) / "credentials.yml"
 
     def _chosen_env(self) -> str | None:
         written = self.runtime_params.get(OVERRIDES) or []

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
-from proml_kedro.errors import Mistake, masked, shortened
+from proml_kedro.errors import Mistake, masked_setting, shortened
 
 Mode = Literal["set", "add", "force", "delete"]
 
@@ -55,7 +55,7 @@ class Override:
 
 def place_of(argument: str) -> str:
     """Return how messages name an override; a long one is shown by its two ends."""
-    return f"override '{shortened(masked(argument), _LONGEST)}'"
+    return f"override '{shortened(masked_setting(argument), _LONGEST)}'"
 
 
 def parse(arguments: Iterable[str]) -> tuple[list[Override], list[Mistake]]:

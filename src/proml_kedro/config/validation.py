@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from proml_kedro.config.catalog import KEY as CATALOG
-from proml_kedro.config.catalog import CatalogSpec, check_places
+from proml_kedro.config.catalog import CatalogSpec, check_places, of_users, with_datasets
 from proml_kedro.config.pydantic_errors import MISFITS, in_words
 from proml_kedro.config.spec_paths import known_keys
 from proml_kedro.errors import Mistake, did_you_mean
@@ -72,7 +72,9 @@ def validate(values: dict[str, Any]) -> tuple[RunSpec | None, list[Mistake]]:
     """
     catalog, mistakes = None, [Mistake(CATALOG, "is missing")]
     if values.get(CATALOG) is not None:
-        catalog, mistakes = _checked(CatalogSpec, values[CATALOG], values, (CATALOG,))
+        catalog, mistakes = _checked(CatalogSpec, _of_results(values[CATALOG]), values, (CATALOG,))
+    values, unknown_datasets = with_datasets(values)
+    mistakes += unknown_datasets
     run, wrong = _checked(RunSpec, {name: value for name, value in values.items() if name != CATALOG}, values)
     mistakes += wrong
     if catalog is not None and run is not None:
@@ -80,6 +82,14 @@ def validate(values: dict[str, Any]) -> tuple[RunSpec | None, list[Mistake]]:
     if run is not None:
         mistakes += check(run)
     return (None if mistakes else run), mistakes
+
+
+def _of_results(catalog: Any) -> Any:
+    """The entries that are results, or try to be."""
+    if not isinstance(catalog, dict):
+        return catalog
+    foreign = of_users(catalog)
+    return {name: one for name, one in catalog.items() if name not in foreign}
 
 
 def _checked(spec: type[S], part: Any, values: dict[str, Any], place: Path_ = ()) -> tuple[S | None, list[Mistake]]:

@@ -1,3 +1,21 @@
 """How good a model is, and how sure that is."""
 
-__all__ = ["compare", "groups", "metric", "predictions", "rankings", "report", "result", "rows", "scores"]
+__all__ = [
+    "calibration",
+    "class_scores",
+    "clustered",
+    "compare",
+    "gates",
+    "groups",
+    "metric",
+    "power",
+    "predictions",
+    "rankings",
+    "report",
+    "result",
+    "rows",
+    "scores",
+    "significance",
+    "slices",
+    "verdict",
+]

@@ -1,50 +1,29 @@
-"""Whether one model is really better than another: a paired bootstrap over clusters of rows.
-
-Rows of one day share their weather, rows of one user their taste. Drawn one by one they look like more evidence than
-they are, so clusters are drawn as a whole (Field and Welsh 2007, "Bootstrapping clustered data"). Both models are
-measured on every resample, so that what makes a day hard for both does not blur their difference.
-"""
+"""Whether one model is really better than another, in each metric."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.errors import UserError
+from proml_kedro.evaluation.gates import judge_gates
+from proml_kedro.evaluation.groups import Grades
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
-from proml_kedro.evaluation.result import Difference, Evaluation
-from proml_kedro.evaluation.rows import Grouping, ScoredRows
+from proml_kedro.evaluation.result import Difference, Evaluation, SliceResult
+from proml_kedro.evaluation.rows import Grouping, ScoredRows, Slice
+from proml_kedro.evaluation.significance import difference, holm
 from proml_kedro.results import RankingFacts
-from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, RankingSpec
+from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, Gain, RankingSpec
 
-AnyArray = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 
-
-class Measurable(Protocol):
-    """A model that can be measured under many weightings of its rows, or groups of rows."""
-
-    def measure(self, names: Sequence[str], weight: npt.NDArray[np.float64] | None = None) -> Mapping[str, float]:
-        """Compute each metric, by name."""
-
-
-@dataclass(frozen=True)
-class ModelPair:
-    """A model and its baseline, both measurable on the same rows or groups.
-
-    Attributes:
-        candidate: The model.
-        baseline: The baseline; None for none.
-        clusters: The cluster of each row or group, numbered from 0 without gaps.
-    """
-
-    candidate: Measurable
-    baseline: Measurable | None
-    clusters: Ints
+_LARGEST_EXPONENT = 31
+"""Largest label for which 2^label is taken, as XGBoost has it."""
 
 
 def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None = None, seed: int = 0) -> Evaluation:
@@ -52,17 +31,28 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
 
     Args:
         rows: Labels and scores.
-        spec: Which metrics, how many resamples.
+        spec: Which metrics, how they are compared.
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
     """
+    result = measure(rows, spec.metrics_for(rows.task, rows.ordered), spec.compare, ranking, seed)
+    return replace(result, gates=judge_gates(spec.gates, result))
+
+
+def measure(
+    rows: ScoredRows, names: Sequence[str], spec: ComparisonSpec, ranking: RankingSpec | None = None, seed: int = 0
+) -> Evaluation:
+    """Measure a model in metrics by name, which may be none, and in those of rankings; else as :func:`evaluate`."""
     clusters = rows.cluster_codes()
-    comparison = _Comparison(spec.compare, seed)
-    comparison.add(spec.metrics_for(rows.task), _predictions(rows, clusters))
+    comparison = _Comparison(spec, seed)
+    baseline = Predictions(rows.label, rows.baseline.scores, clusters) if rows.baseline else None
+    comparison.add(names, Predictions(rows.label, rows.candidate.scores, clusters), baseline)
     facts = None
     if ranking and rows.grouping:
-        facts = _compare_orders(comparison, rows, rows.grouping, ranking.metrics)
-    label_mean = float(np.mean(rows.label))
+        facts = _compare_orders(comparison, rows, rows.grouping, ranking)
+    slices = [_slice(comparison, rows, one, names[0]) for one in rows.slices if names]
+    differences, slices = _adjusted(comparison.differences, slices)
+    label_mean = None if rows.classes else float(np.mean(rows.label))
     return Evaluation(
         rows=len(rows.label),
         task=rows.task,
@@ -70,12 +60,13 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         positive_rate=label_mean if rows.task == "binary" else None,
         candidate=comparison.candidate,
         baseline=comparison.baseline if rows.baseline else None,
-        differences=comparison.differences,
-        cluster_by=spec.compare.cluster_by,
+        differences=differences,
+        cluster_by=spec.cluster_by,
         clusters=int(clusters.max()) + 1,
-        resamples=spec.compare.resamples,
-        confidence=spec.compare.confidence,
+        confidence=spec.confidence,
         ranking=facts,
+        class_shares=rows.class_shares(),
+        slices=tuple(slices),
     )
 
 
@@ -89,66 +80,90 @@ class _Comparison:
         self.baseline: dict[str, float] = {}
         self.differences: dict[str, Difference] = {}
 
-    def add(self, names: Sequence[str], models: ModelPair) -> None:
+    def add(
+        self, names: Sequence[str], candidate: Predictions | Rankings, baseline: Predictions | Rankings | None
+    ) -> None:
         """Measure both models."""
-        self.candidate |= models.candidate.measure(names)
-        if models.baseline is None:
+        self.candidate |= candidate.measure(names)
+        if baseline is None:
             return
-        self.baseline |= models.baseline.measure(names)
-        resampled = _resampled_differences(models, names, self.spec.resamples, self.seed)
+        self.baseline |= baseline.measure(names)
         for name in names:
-            difference = self.candidate[name] - self.baseline[name]
-            self.differences[name] = _summarise(difference, resampled[name], self.spec.confidence)
-
-
-def _predictions(rows: ScoredRows, clusters: Ints) -> ModelPair:
-    baseline = Predictions(rows.label, rows.baseline.scores) if rows.baseline else None
-    return ModelPair(Predictions(rows.label, rows.candidate.scores), baseline, clusters)
+            draws = self.spec.resamples, self.seed
+            self.differences[name] = difference(candidate, baseline, name, self.spec.confidence, draws)
 
 
 def _compare_orders(
-    comparison: _Comparison, rows: ScoredRows, grouping: Grouping, names: Sequence[str]
+    comparison: _Comparison, rows: ScoredRows, grouping: Grouping, ranking: RankingSpec
 ) -> RankingFacts:
-    """Measure the order within groups. A group is drawn with its cluster, or by itself when it lies in several."""
-    candidate = Rankings(rows.label, rows.candidate.ranked_by, grouping.groups, comparison.seed)
-    baseline = None
-    if rows.baseline:
-        baseline = Rankings(rows.label, rows.baseline.ranked_by, grouping.groups, comparison.seed)
-    clusters = rows.cluster_codes()
-    of_group = np.empty(len(candidate.sizes), np.int64)
-    of_group[grouping.groups] = clusters
-    is_inside = np.array_equal(of_group[grouping.groups], clusters)
-    drawn = of_group if is_inside else np.arange(len(of_group))
-    comparison.add(names, ModelPair(candidate, baseline, drawn))
+    """Measure the order within groups. A group belongs to its cluster, or is one itself when it lies in several.
+
+    Raises:
+        UserError: Labels are no grades.
+    """
+    _check_grades(rows.label, ranking.gain)
+    grades = Grades(ranking.gain == "exponential", ranking.relevant)
+    groups, clusters = grouping.groups, rows.cluster_codes()
+    of_group = np.empty(int(groups.max()) + 1, np.int64)
+    of_group[groups] = clusters
+    is_inside = np.array_equal(of_group[groups], clusters)
+    drawn = np.unique(of_group, return_inverse=True)[1] if is_inside else np.arange(len(of_group))
+    candidate, baseline = (
+        Rankings(rows.label, one.ranked_by, groups, comparison.seed, drawn, grades) if one else None
+        for one in (rows.candidate, rows.baseline)
+    )
+    assert candidate is not None  # noqa: S101 - for the type checker
+    comparison.add(ranking.metrics, candidate, baseline)
     return RankingFacts(
         within=grouping.within,
         groups=len(of_group),
         without_positive=int((candidate.positives == 0).sum()),
         drawn_by=comparison.spec.cluster_by if is_inside else grouping.within,
+        gain=ranking.gain,
+        relevant=ranking.relevant,
     )
 
 
-def _resampled_differences(models: ModelPair, names: Sequence[str], resamples: int, seed: int) -> dict[str, AnyArray]:
-    """Compute the difference in each metric on every resample; none where there is a single cluster."""
-    generator = np.random.default_rng(seed)
-    clusters = int(models.clusters.max()) + 1
-    differences: dict[str, list[float]] = {name: [] for name in names}
-    if models.baseline is None or clusters < 2:  # one cluster alone says nothing about another one
-        return {name: np.zeros(0) for name in names}
-    for _ in range(resamples):
-        times = np.bincount(generator.integers(0, clusters, clusters), minlength=clusters)
-        weight = times[models.clusters].astype(np.float64)
-        candidate, baseline = models.candidate.measure(names, weight), models.baseline.measure(names, weight)
-        for name in names:
-            differences[name].append(candidate[name] - baseline[name])
-    return {name: np.array(values) for name, values in differences.items()}
+def _check_grades(label: npt.NDArray[Any], gain: Gain) -> None:
+    """Refuse labels that no gain is defined for."""
+    if (least := float(np.min(label))) < 0:
+        raise UserError.at("evaluation.ranking", f"a label is {least:g}; a grade must not be negative")
+    if gain == "exponential" and (most := float(np.max(label))) > _LARGEST_EXPONENT:
+        message = f"a label is {most:g}; 2^label is of use up to {_LARGEST_EXPONENT}: write linear"
+        raise UserError.at("evaluation.ranking.gain", message)
 
 
-def _summarise(difference: float, resampled: AnyArray, confidence: float) -> Difference:
-    resampled = resampled[np.isfinite(resampled)]  # a resample can lack one class
-    if len(resampled) < 2:
-        return Difference(difference, *[float("nan")] * 4)
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
-    beyond = min((resampled <= 0).mean(), (resampled >= 0).mean())
-    p_value = min(1.0, 2 * max(beyond, 1 / (len(resampled) + 1)))  # B resamples cannot show less than 1 / (B + 1)
-    return Difference(difference, float(low), float(high), float(resampled.std(ddof=1)), float(p_value))
+def _slice(comparison: _Comparison, rows: ScoredRows, one: Slice, name: str) -> SliceResult:
+    """Measure both models on a part of the rows."""
+    count = int(one.rows.sum())
+    share = count / len(one.rows)
+    if count == 0:
+        return SliceResult(one.column, one.value, 0, share, float("nan"))
+    clusters = np.unique(rows.cluster_codes()[one.rows], return_inverse=True)[1]
+    candidate, baseline = (
+        Predictions(rows.label[one.rows], model.scores[one.rows], clusters) if model else None
+        for model in (rows.candidate, rows.baseline)
+    )
+    assert candidate is not None  # noqa: S101 - for the type checker
+    figure = candidate.measure([name])[name]
+    if baseline is None:
+        return SliceResult(one.column, one.value, count, share, figure)
+    if count == len(one.rows):  # all that is to be said of it stands above
+        return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name])
+    draws = comparison.spec.resamples, comparison.seed
+    found = difference(candidate, baseline, name, comparison.spec.confidence, draws)
+    return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name], found)
+
+
+def _adjusted(
+    differences: Mapping[str, Difference], slices: Sequence[SliceResult]
+) -> tuple[dict[str, Difference], list[SliceResult]]:
+    """Tell p-values that hold for the whole table, slices included."""
+    of_slices = [one.difference for one in slices if one.difference]
+    adjusted = iter(holm([one.p_value for one in [*differences.values(), *of_slices]]))
+    whole = {name: replace(one, p_adjusted=next(adjusted)) for name, one in differences.items()}
+    parts = [
+        replace(one, difference=replace(one.difference, p_adjusted=next(adjusted))) if one.difference else one
+        for one in slices
+    ]
+    return whole, parts

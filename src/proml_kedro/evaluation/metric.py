@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from proml_kedro.evaluation.clustered import ClusteredRows
     from proml_kedro.evaluation.groups import RankedGroups
 
     Array = npt.NDArray[np.float64]
@@ -32,30 +33,88 @@ class Metric(ABC):
         default_for: The tasks for which it is computed when the configuration names no metrics.
         order: Its place among other metrics; the first default of a task decides.
         higher_is_better: Whether a larger figure is a better one.
+        needs_order: Whether it is for classes whose order means something, and then computed by default.
+        takes_level: Whether it is of a quantile and is written ``name@0.9``.
+        level: That quantile.
         meaning: What it says, in a few words.
+        keeps_bins: Whether its estimates without each cluster are in bins that all rows have chosen.
     """
 
     tasks: ClassVar[tuple[Task, ...]]
     default_for: ClassVar[tuple[Task, ...]] = ()
     order: ClassVar[int] = 1000
     higher_is_better: ClassVar[bool]
+    needs_order: ClassVar[bool] = False
+    takes_level: ClassVar[bool] = False
+    level: float = 0.5
     meaning: ClassVar[str]
+    keeps_bins: ClassVar[bool] = False
 
     @abstractmethod
     def compute(self, label: Array, score: Array, weight: Array) -> float:
         """Compute the weighted figure.
 
-        Rows come in ascending order of their score, so that a bootstrap sorts once: each resample is another weighting
-        of the same rows. The order of rows with equal scores must not matter.
+        Rows come in ascending order of their score, so that they are sorted once: a comparison computes the figure
+        under many weightings of the same rows. The order of rows with equal scores must not matter.
 
         Args:
-            label: What happened, shape (n,).
-            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count.
+            label: What happened, shape (n,); the number of a class, from 0, for task ``multiclass``.
+            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count. For task
+                ``multiclass`` the probability of each class, shape (n, classes), in no order.
             weight: Not negative, shape (n,). A weight of 2 counts as the row twice.
 
         Returns:
             NaN when the figure is not defined, for example for rows of one class.
         """
+
+    def estimate(self, rows: ClusteredRows) -> float:
+        """Compute the figure on the scale on which models are compared; the figure itself unless a kind says more."""
+        return self.compute(rows.label, rows.score, rows.weight)
+
+    def without_each(self, rows: ClusteredRows) -> Array | None:
+        """Estimate the figure without each cluster at once, shape (clusters,).
+
+        Returns:
+            None where there is no faster way than to compute it again for each cluster.
+        """
+        return None
+
+    def excess(self, rows: ClusteredRows, other: ClusteredRows) -> float:
+        """Estimate by how much a jackknife makes the variance of the difference of two models too large; 0 for most."""
+        return 0.0
+
+    def effective_clusters(self, rows: ClusteredRows) -> float:
+        """Count clusters by their weight: uneven ones say as much as fewer."""
+        from proml_kedro.evaluation.clustered import effective_number
+
+        return effective_number(rows.masses)
+
+    def shown(self, estimate: float) -> float:
+        """Convert an estimate to the figure that people read."""
+        return estimate
+
+
+class MeanMetric(Metric):
+    """Mean over rows of what each adds."""
+
+    @abstractmethod
+    def loss(self, label: Array, score: Array) -> Array:
+        """Compute what each row adds, shape (n,)."""
+
+    def of_mean(self, mean: Array) -> Array:
+        """Convert means to figures, of the same shape."""
+        return mean
+
+    def compute(self, label: Array, score: Array, weight: Array) -> float:
+        """Compute the weighted mean."""
+        return float(self.of_mean((weight * self.loss(label, score)).sum() / weight.sum()))
+
+    def without_each(self, rows: ClusteredRows) -> Array:
+        """Compute the mean without each cluster, shape (clusters,)."""
+        from proml_kedro.evaluation.clustered import ratio, without_each
+
+        sums = rows.sums(rows.weight * self.loss(rows.label, rows.score))
+        return self.of_mean(ratio(without_each(sums), without_each(rows.masses)))
 
 
 class RankingMetric(ABC):
@@ -89,12 +148,15 @@ class RankingMetric(ABC):
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric.
+    """Return a metric, by a name such as ``rmse`` or ``pinball@0.9``.
 
     Raises:
         UnknownNameError: No metric has this name.
     """
-    metric: Metric = metrics.get(name)()
+    kind, _, level = name.partition("@")
+    metric: Metric = metrics.get(kind)()
+    if level:
+        metric.level = float(level)
     return metric
 
 
@@ -121,7 +183,8 @@ def meaning(name: str) -> str:
     >>> meaning("precision@3")
     'share of the first 3 places of a group with a positive row'
     """
-    if name in metrics.names():
-        return find_metric(name).meaning
+    if name.partition("@")[0] in metrics.names():
+        found = find_metric(name)
+        return found.meaning.format(level=found.level)
     metric, k = find_ranking_metric(name)
     return metric.meaning.format(k=k)

@@ -21,12 +21,10 @@ class Ndcg(RankingMetric):
     meaning = "gain of the first {k} rows of a group, less for lower places, as a share of the best order's"
 
     def compute(self, groups: RankedGroups, k: int) -> Array:
-        """Compute it; a positive row gains 1."""
-        import numpy as np
-
+        """Compute it; a positive row gains 1, or what its grade is worth."""
         from proml_kedro.formulas import ndcg
 
-        return ndcg(groups.positive.astype(np.float64), groups.place, groups.group, k)
+        return ndcg(groups.gain, groups.place, groups.group, k)
 
 
 class Precision(RankingMetric):

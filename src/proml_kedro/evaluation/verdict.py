@@ -16,7 +16,7 @@ _ADVICE: dict[ComparisonKind, str] = {
     "unclear worse": "keep the baseline, which is simpler, unless more test rows say otherwise",
     "equal": "keep the baseline, which is simpler",
     "worse": "do not serve it: keep the baseline, or change the model",
-    "alone": "set evaluation.baseline to see what it is worth",
+    "alone": "set evaluation.baseline (+evaluation=default where config.yaml names no evaluation) to see its worth",
     "undefined": "the test period lacks what the metric needs",
 }
 
@@ -24,7 +24,8 @@ _ADVICE: dict[ComparisonKind, str] = {
 def compare(result: Evaluation, candidate: str, baseline: str | None) -> Comparison:
     """Judge a model against its baseline by the first metric of the configuration.
 
-    A difference is clear when the interval of its bootstrap does not hold 0.
+    A difference in it is clear when its interval does not hold 0; in another metric, when its p-value is small as one
+    of all of them.
 
     Args:
         result: The metrics.
@@ -65,18 +66,18 @@ def _kind(one: Difference, higher: bool) -> ComparisonKind:
 
 
 def _clear(result: Evaluation, better: bool) -> Iterator[str]:
-    """Name the metrics whose interval lies on one side of 0, on the better or on the worse one."""
+    """Name the metrics whose difference is clear among all, and for the better or for the worse."""
     for name, one in result.differences.items():
-        low, high = (one.low, one.high) if higher_is_better(name) else (-one.high, -one.low)
-        if low > 0 if better else high < 0:
+        is_gain = (one.difference > 0) == higher_is_better(name)
+        if one.p_adjusted < 1 - result.confidence and is_gain == better:
             yield name
 
 
 def _difference(one: Difference, confidence: float) -> str:
     if math.isnan(one.difference):
         return "is undefined"
-    interval = f"{confidence:.0%} interval {one.low:+.4f} … {one.high:+.4f}"
-    return f"{one.difference:+.4f} ({'no interval: one cluster' if math.isnan(one.low) else interval})"
+    interval = f"{100 * confidence:.4g}% interval {one.low:+.4f} … {one.high:+.4f}"
+    return f"{one.difference:+.4f} ({f'no interval: {one.reason}' if math.isnan(one.low) else interval})"
 
 
 def _words(kind: ComparisonKind, text: str) -> Comparison:

@@ -1,3 +1,3 @@
 """What is live: which bundles there are, and which features they read."""
 
-__all__ = ["used_features"]
+__all__ = ["aligned", "compare", "scored", "used_features"]

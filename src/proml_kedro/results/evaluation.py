@@ -17,13 +17,17 @@ class RankingFacts:
         within: What makes rows a group.
         groups: How many there are.
         without_positive: Those of them without a positive row, which no figure counts.
-        drawn_by: What the bootstrap draws as a whole: clusters, or groups where these have rows in several clusters.
+        drawn_by: What makes groups a cluster; what makes rows a group where a group has rows in several clusters.
+        gain: What a row adds to NDCG, by its label.
+        relevant: Smallest label of a positive row; None for every one above 0.
     """
 
     within: str
     groups: int
     without_positive: int
     drawn_by: str
+    gain: Literal["linear", "exponential"] = "linear"
+    relevant: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,11 @@ class MetricDifference:
         difference: On all rows.
         low: Lower end of the interval.
         high: Upper end.
-        standard_error: Standard deviation over resamples.
+        standard_error: Of the difference.
         p_value: Two-sided, that there is no difference.
+        p_adjusted: The same, as one of all that are told together (Holm); None in results of earlier versions.
+        clusters: Number of clusters, by their weight.
+        reason: Why there is no interval; empty where there is one.
     """
 
     difference: float | None
@@ -43,6 +50,47 @@ class MetricDifference:
     high: float | None = None
     standard_error: float | None = None
     p_value: float | None = None
+    p_adjusted: float | None = None
+    clusters: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """The metric that decides on a part of the test period.
+
+    Attributes:
+        column: What tells it from other parts: a key, or a column of ``evaluation.slices``.
+        value: Which part it is; ``known`` and ``unknown`` to the training split for a key.
+        rows: Number of rows.
+        share: Of all rows.
+        candidate: The figure of the model; None where it is not defined.
+        baseline: That of the baseline; None when there is none.
+        difference: Between them; None without a baseline.
+    """
+
+    column: str
+    value: str
+    rows: int
+    share: float
+    candidate: float | None = None
+    baseline: float | None = None
+    difference: MetricDifference | None = None
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """What came of a gate.
+
+    Attributes:
+        metric: Whose gate it is.
+        passed: Whether the model passes it.
+        text: Why not; ``passed`` when it does.
+    """
+
+    metric: str
+    passed: bool
+    text: str
 
 
 ComparisonKind = Literal["better", "unclear", "unclear worse", "equal", "worse", "alone", "undefined"]
@@ -82,19 +130,21 @@ class Metrics(JsonFile):
     Attributes:
         rows: Rows of the test period.
         task: Type of the label.
-        label_mean: Mean of the labels.
+        label_mean: Mean of the labels; None where they are classes.
         positive_rate: Share of positive labels; None for other tasks than binary.
         candidate: Each metric of the model.
         baseline: Each metric of the baseline; None when there is none.
         differences: By metric; empty without a baseline.
-        cluster_by: What the bootstrap draws as a whole.
+        cluster_by: What makes rows a cluster.
         clusters: How many of them there are.
-        resamples: How many were drawn.
-        confidence: Share of resamples in the interval.
+        confidence: Of the intervals.
         ranking: The groups of rankings; None when no order is judged.
         candidate_name: The model.
         baseline_name: The baseline; None when there is none.
         verdict: What the metrics come to; None in results of earlier versions.
+        class_shares: Share of rows of each class, where the label is one of several.
+        gates: What came of each gate of ``evaluation.gates``.
+        slices: The first metric on parts of the test period.
     """
 
     FILE = "metrics.json"
@@ -109,12 +159,19 @@ class Metrics(JsonFile):
     differences: Mapping[str, MetricDifference] = field(default_factory=dict)
     cluster_by: str = "row"
     clusters: int | None = None
-    resamples: int | None = None
     confidence: float = 0.95
     ranking: RankingFacts | None = None
     candidate_name: str | None = None
     baseline_name: str | None = None
     verdict: Comparison | None = None
+    class_shares: Mapping[str, float] = field(default_factory=dict)
+    gates: tuple[GateOutcome, ...] = ()
+    slices: tuple[SliceFacts, ...] = ()
+
+    @property
+    def failed_gates(self) -> list[GateOutcome]:
+        """The gates that the model does not pass."""
+        return [one for one in self.gates if not one.passed]
 
 
 @dataclass(frozen=True)

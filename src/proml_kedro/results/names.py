@@ -48,6 +48,9 @@ DRIFT_SUMMARY = "drift.md"
 DRIFT_JUNIT = "drift.xml"
 """A drift check's verdict for CI."""
 
+GATES_JUNIT = "gates.xml"
+"""What came of the gates of an evaluation, for CI."""
+
 DRIFT_PLOT = "drift.png"
 """Population stability index of each column."""
 

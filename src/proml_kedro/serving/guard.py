@@ -6,6 +6,7 @@ never raises: an exception here would keep the client waiting until the service'
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -30,17 +31,21 @@ class RequestGuard:
     Args:
         app: The application behind it.
         max_body_bytes: Largest request body that passes.
+        body_seconds: How long a body may take to arrive.
         token: What a client has to send as ``Authorization: Bearer TOKEN``. None when clients need no token. Probes of
             :data:`OPEN_PATHS` never need it.
     """
 
-    def __init__(self, app: App, max_body_bytes: int = 1 << 20, token: str | None = None) -> None:
+    def __init__(
+        self, app: App, max_body_bytes: int = 1 << 20, token: str | None = None, body_seconds: float = 30
+    ) -> None:
         self.app = app
+        self._body_seconds = body_seconds
         self._max_body_bytes = max_body_bytes
         self._token = token.encode() if token else None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer 400, 401, 413 or 415, or pass the request on."""
+        """Answer 400, 401, 408, 413 or 415, or pass the request on."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":  # nothing here speaks it
                 await send({"type": "websocket.close", "code": 1008})
@@ -86,7 +91,11 @@ class RequestGuard:
     async def _pass_body(self, scope: Message, receive: Receive, send: Send) -> None:
         """Read the body up to the limit, whether or not its length was declared, and pass it on as one piece."""
         try:
-            body = await self._read(receive)
+            async with asyncio.timeout(self._body_seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            await _answer(send, 408, f"the body did not arrive within {self._body_seconds:g} s")
+            return
         except _TooLargeError:
             await _answer(send, 413, self._too_large)
             return

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from proml_kedro.bundle import Manifest
 from proml_kedro.errors import UserError
+from proml_kedro.features.online.lookup import Found, OnlineFeatures
 from proml_kedro.features.online.open import SQLITE, kind_of, open_store
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
@@ -25,6 +28,18 @@ STORE_VARIABLE = "PROML_FEATURE_STORE"
 
 class StoreUnavailableError(Exception):
     """No online store can be read; ``str()`` of the error says what to do."""
+
+
+class MomentUnknownError(Exception):
+    """The store has values from after moments that a request names, and no longer those that held then.
+
+    Attributes:
+        rows: Numbers of the request's rows.
+    """
+
+    def __init__(self, rows: Sequence[int]) -> None:
+        super().__init__("the online store keeps the newest values only, which are from after this moment")
+        self.rows = list(rows)
 
 
 class OnlineLookup:
@@ -47,37 +62,63 @@ class OnlineLookup:
         self._columns = {one.name: one.dtype for one in manifest.rows.inputs if not one.request}
         self._reader: Any = None
         self._log = RequestLog(Path(log), manifest.tag) if log else None
+        self.on_loss: Callable[[int], None] = lambda rows: None
 
     @property
     def is_needed(self) -> bool:
         """Whether the model reads features that requests do not contain."""
         return bool(self._columns)
 
+    def check(self) -> None:
+        """Look whether the store can be read, with a key that nobody has.
+
+        Raises:
+            StoreUnavailableError: There is no store, or it cannot be read.
+        """
+        nobody = dict.fromkeys(self._manifest.rows.entities)
+        self._find(self.open(), [nobody], [datetime.now(UTC)])
+
     def read(self, rows: Sequence[Row]) -> Columns:
-        """Look features up.
+        """Look features up; see :meth:`find`.
+
+        Raises:
+            StoreUnavailableError: There is no store, or it cannot be read.
+            MomentUnknownError: The store does not know what held at a moment that a row names.
+        """
+        return self.find(rows).columns
+
+    def find(self, rows: Sequence[Row]) -> Found:
+        """Look features up, and tell what could not be answered.
 
         Args:
             rows: n rows with the entities' keys, and optionally ``timestamp``, aware; now when it is missing.
 
         Returns:
-            An array of shape (n,) for each feature that requests do not contain.
+            An array of shape (n,) for each feature that requests do not contain, and counts for each row.
 
         Raises:
             StoreUnavailableError: There is no store, or it cannot be read.
+            MomentUnknownError: The store does not know what held at a moment that a row names.
         """
         if not self._columns:
-            return {}
+            nothing = np.zeros(len(rows), np.int64)
+            return Found({}, nothing, nothing, nothing)
         now = datetime.now(UTC)
         keys = [{name: row[name] for name in self._manifest.rows.entities} for row in rows]
         moments = [row.get(TIMESTAMP) or now for row in rows]
-        reader = self.open()
+        found = self._find(self.open(), keys, moments)
+        if past := [number for number, row in enumerate(rows) if row.get(TIMESTAMP) and found.later[number]]:
+            raise MomentUnknownError(past)
+        if self._log and not self._log.write(keys, moments, found.columns):
+            self.on_loss(len(rows))
+        return found
+
+    def _find(self, reader: Any, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime]) -> Found:
         try:
-            columns: Columns = reader.read(keys, moments)
-        except (LookupError, UserError, OSError, sqlite3.Error) as error:
+            found: Found = reader.find(keys, moments)
+        except (LookupError, UserError, OSError, ValueError, sqlite3.Error) as error:
             raise self._unavailable("read", error) from error
-        if self._log:
-            self._log.write(keys, moments, columns)
-        return columns
+        return found
 
     def open(self) -> Any:
         """Return the reader of the online store, opened once.
@@ -100,8 +141,6 @@ class OnlineLookup:
         return StoreUnavailableError(f"the online feature store cannot be {what}; the server's log says why")
 
     def _open(self, place: str) -> Any:
-        from proml_kedro.features.online.lookup import OnlineFeatures
-
         online = open_store(place, self._project)
         online.exists()
         return OnlineFeatures(online, self._manifest.features, self._columns)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,8 @@ class RequestLog:
         self._model = model
         self._failed = False
 
-    def write(self, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime], columns: Columns) -> None:
-        """Add n rows.
+    def write(self, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime], columns: Columns) -> bool:
+        """Add n rows; return whether all of them are in the file.
 
         Args:
             keys: Keys of each row.
@@ -53,13 +55,24 @@ class RequestLog:
         try:
             handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(handle, text.encode())
+                self._append(handle, text.encode())
             finally:
                 os.close(handle)
         except OSError as error:
             if not self._failed:
                 logger.warning("requests cannot be logged: %s", error.strerror)
             self._failed = True
+            return False
+        self._failed = False
+        return True
+
+    def _append(self, handle: int, content: bytes) -> None:
+        """Write all of it; what a full disk has cut ends with its line, so that the next record is whole."""
+        written = os.write(handle, content)
+        if written < len(content):
+            with suppress(OSError):
+                os.write(handle, b"\n")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _plain(values: Array) -> list[Any]:

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.component import Columns
+from proml_kedro.models.component import Array, Columns
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of n rows.
+
+    Attributes:
+        scores: A probability or mean each, or a list with the probability of each class.
+        missing: How many features of each row are null, or are of a key that the store has nothing for.
+        expired: How many of those are so since they are older than their view's TTL.
+    """
+
+    scores: list[Any]
+    missing: list[int]
+    expired: list[int]
 
 
 class BundleScorer:
@@ -33,13 +51,33 @@ class BundleScorer:
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
-    def score(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of feature values: a probability or mean each."""
+    def score(self, rows: Sequence[Row]) -> list[Any]:
+        """Score rows of feature values: a probability or mean each, or a list with a probability of each class."""
         schema = self.bundle.manifest.rows
         return self._score(to_columns(rows, schema.inputs, "float64"))
 
-    def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of keys and request features: a probability or mean each.
+    def find(self, rows: Sequence[Row]) -> Scored:
+        """Score rows of feature values, and count what they lack."""
+        return Scored(self.score(rows), [_nulls(row) for row in rows], [0] * len(rows))
+
+    def find_online(self, rows: Sequence[Row]) -> Scored:
+        """Score rows of keys and request features, and count what they and the store lack.
+
+        Raises:
+            StoreUnavailableError: There is no online store, and the model needs one.
+            MomentUnknownError: The store does not know what held at a moment that a row names.
+        """
+        schema = self.bundle.manifest.rows
+        brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
+        found = self.online.find(rows)
+        columns = {**brought, **found.columns}
+        missing = found.unknown.copy()
+        for column in columns.values():
+            missing += _missing(column)
+        return Scored(self._score(columns), missing.tolist(), found.expired.tolist())
+
+    def score_online(self, rows: Sequence[Row]) -> list[Any]:
+        """Score rows of keys and request features, as :meth:`score` does.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
@@ -48,9 +86,9 @@ class BundleScorer:
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
         return self._score({**brought, **self.online.read(rows)})
 
-    def _score(self, columns: Columns) -> list[float]:
-        probabilities: list[float] = self.bundle.score(columns).tolist()
-        return probabilities
+    def _score(self, columns: Columns) -> list[Any]:
+        scores: list[Any] = self.bundle.score(columns).tolist()
+        return scores
 
     def metadata(self) -> dict[str, Any]:
         """Describe what is served by plain values, without any row."""
@@ -61,10 +99,24 @@ class BundleScorer:
             "description": manifest.description,
             "sha256": self.bundle.digest,
             "proml_kedro": __version__,
+            **({"classes": manifest.classes} if manifest.classes else {}),
             "schema": manifest.rows.model_dump(mode="json"),
             "lineage": manifest.lineage,
             "metrics": self.bundle.metrics,
         }
+
+
+def _nulls(row: Row) -> int:
+    return sum(value is None for value in row.values())
+
+
+def _missing(column: Array) -> Array:
+    """Which rows of a column have no value: shape (n,)."""
+    if column.dtype == object:
+        return np.array([one is None for one in column.tolist()])
+    gaps: Array = np.isnan(column.reshape(len(column), -1))
+    empty: Array = np.logical_and.reduce(gaps, axis=1)
+    return empty
 
 
 def _limit_loaded_libraries() -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "ServingSpec",
     "Spec",
     "base",
+    "credentials",
     "dtype",
     "evaluation",
     "expression",

@@ -148,7 +148,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text in plain values, names of keys too.
+    """Yield every text in plain values, names of keys too.
 
     >>> list(texts_in({"a": [1, "b"]}))
     ['a', 'b']

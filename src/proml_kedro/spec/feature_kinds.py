@@ -38,6 +38,8 @@ class ColumnFeature(Spec):
             features, an expression over other features, written ``view.feature``.
         neutral: For what is known only once examples have been put in order, such as a position in a list: the value
             that all of them are given when their order is judged.
+        description: What it is, for people.
+        tags: Words for tools that read Feast's registry.
     """
 
     dtype: Dtype
@@ -68,6 +70,8 @@ class WindowFeature(Spec):
         filter: SQL; only events for which it holds take part.
         windows: How far back to look; those of the view's `defaults` when left out, or `all` for a decayed sum.
         dtype: The type of the value, which only some aggregates leave to choose.
+        description: What it is, for people.
+        tags: Words for tools that read Feast's registry.
     """
 
     registries: ClassVar[Mapping[str, Registry[Any]]] = {"agg": aggregates}

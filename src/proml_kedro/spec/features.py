@@ -85,6 +85,10 @@ class FeatureViewSpec(Spec):
             ``on_demand`` for what is computed from other features.
         snapshot: Step of the clock on which windowed features change; their windows are multiples of it.
         defaults: What the view's features have in common.
+        owner: Who answers for it.
+        tags: Words for tools that read Feast's registry.
+        description: What it is, for people.
+        features: The features by name.
     """
 
     key: list[Name] = []

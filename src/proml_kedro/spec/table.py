@@ -10,17 +10,24 @@ from pydantic import model_validator
 from proml_kedro.extensions import Registry, UnknownNameError, table_readers
 from proml_kedro.spec.base import Name, Spec, Sql
 
+CATALOG = "catalog:"
+"""A table whose source begins with it is a dataset of Kedro's catalog."""
+
 
 class TableSpec(Spec):
     """One source table: a file, or a query over other tables.
 
     Attributes:
         source: A CSV file (also ``.gz``, ``.zst`` or ``.zip``), a Parquet file, or a folder or glob of Parquet files,
-            relative to the folder that holds ``conf``; a SQLite file or a URL of PostgreSQL, both with ``table``;
+            relative to the folder that holds ``conf``; JSON lines; an Arrow or Feather file; a SQLite file or a URL of
+            PostgreSQL, both with ``table``; the folder of a Delta table; ``catalog:NAME`` for a dataset of the catalog;
+            files of object stores and web servers (``s3://``, ``gs://``, ``az://``, ``https://``);
             ``package:NAME/PATH`` for a file inside an installed package; or ``generated:NAME`` for a table of the
             problem's generator.
         reader: How to read the source, which may have keys of its own. It is found by the end of the file's name when
             left out.
+        credentials: A name in ``credentials.yml``, whose values are options of an object store, or headers of
+            requests to a web server.
         query: SQL over other tables of the problem, by their names, in place of ``source``.
         types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
         date_format: Format of columns of text that hold dates or moments, such as ``%d/%m/%Y``, in the directives of
@@ -33,6 +40,7 @@ class TableSpec(Spec):
 
     source: str | None = None
     reader: str | None = None
+    credentials: str | None = None
     query: Sql | None = None
     types: dict[str, str] = {}
     date_format: dict[str, str] = {}

@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 
 _ROWS = 400
 _GROUPS = 600
+_CLASSES = 7
+_CLUSTERS = 12
 _TOLERANCE = 1e-9
 
 
@@ -53,6 +55,7 @@ def check_metric(name: str) -> None:
             _check_order(name, label, score, number)
         for number, (label, score) in enumerate(samples):
             _check_weights(name, label, score, number)
+            _check_without_each(name, label, score, number)
         _check_direction(name, metric, task)
         _check_rare_samples(name, task)
 
@@ -110,7 +113,7 @@ def _samples(task: Task, seed: int) -> Iterator[tuple[Array, Array]]:
     label, score = _sample(task, seed)
     yield label, score
     yield label, _in_steps(score)
-    yield label, np.full(_ROWS, np.median(score))
+    yield label, np.full_like(score, np.median(score))
 
 
 def _sample(task: Task, seed: int) -> tuple[Array, Array]:
@@ -121,18 +124,25 @@ def _sample(task: Task, seed: int) -> tuple[Array, Array]:
     if task == "count":
         score = generator.gamma(2.0, 1.5, _ROWS) + 0.1
         return generator.poisson(score).astype(np.float64), score
+    if task == "multiclass":
+        score = generator.dirichlet(np.ones(_CLASSES), _ROWS)
+        return (generator.random((_ROWS, 1)) > np.cumsum(score, axis=1)[:, :-1]).sum(axis=1).astype(np.float64), score
     score = generator.normal(0.0, 2.0, _ROWS)
     return score + generator.normal(size=_ROWS), score
 
 
 def _in_steps(score: Array) -> Array:
-    """Replace each score by the middle of its fifth of the rows."""
+    """Replace each score by the middle of its fifth of the rows; probabilities of classes by sixths."""
+    if score.ndim > 1:
+        return np.asarray(np.round(score * 6) / 6)
     fifth = np.searchsorted(np.quantile(score, [0.2, 0.4, 0.6, 0.8]), score)
     return np.asarray(np.quantile(score, [0.1, 0.3, 0.5, 0.7, 0.9])[fifth])
 
 
-def _measure(name: str, label: Array, score: Array, weight: Array | None = None) -> float:
-    return Predictions(label, score).measure([name], weight)[name]
+def _measure(
+    name: str, label: Array, score: Array, weight: Array | None = None, clusters: Array | None = None
+) -> float:
+    return Predictions(label, score, clusters).measure([name], weight)[name]
 
 
 def _check_order(name: str, label: Array, score: Array, seed: int) -> None:
@@ -146,13 +156,29 @@ def _check_weights(name: str, label: Array, score: Array, seed: int) -> None:
     times = np.random.default_rng(seed).integers(0, 3, _ROWS)
     weighted = _measure(name, label, score, times.astype(np.float64))
     repeated = np.repeat(np.arange(_ROWS), times)
-    _same("a weight of 2 is the row twice, and of 0 none", weighted, _measure(name, label[repeated], score[repeated]))
+    found = _measure(name, label[repeated], score[repeated], clusters=repeated)
+    _same("a weight of 2 is the row twice, and of 0 none", weighted, found)
     _same("the scale of weights does not matter", weighted, _measure(name, label, score, 2.5 * times))
+
+
+def _check_without_each(name: str, label: Array, score: Array, seed: int) -> None:
+    clusters = np.random.default_rng(seed).integers(0, _CLUSTERS, _ROWS)
+    model = Predictions(label, score, clusters)
+    found = model.without_each(name)
+    if found is None:
+        return
+    law = "what is estimated without each cluster is what its rows' weight of 0 gives"
+    assert found.shape == (_CLUSTERS,), f"broken: {law}: the shape is {found.shape} for {_CLUSTERS} clusters"
+    if find_metric(name).keeps_bins:
+        return
+    _same(law, [model.estimate(name, 1.0 - np.eye(_CLUSTERS)[one]) for one in range(_CLUSTERS)], found)
 
 
 def _check_direction(name: str, metric: Metric, task: Task) -> None:
     label, score = _sample(task, 5)
-    perfect, random = (_measure(name, label, by) for by in (label, np.random.default_rng(6).permutation(score)))
+    perfect, random = (
+        _measure(name, label, by) for by in (_certain(label, task), np.random.default_rng(6).permutation(score))
+    )
     is_better = perfect > random if metric.higher_is_better else perfect < random
     assert is_better, f"perfect scores give {perfect:.4g}, random ones {random:.4g}: which way is up?"
 
@@ -164,13 +190,18 @@ def _check_rare_samples(name: str, task: Task) -> None:
         "one row": (label[:1], score[:1]),
         "equal labels": (np.full(9, label[high][0]), score[:9]),
         "the lowest label alone": (np.full(9, label.min()), score[:9]),
-        "equal labels and scores": (np.full(9, label.min()), np.full(9, score[0])),
-        "the opposite of the labels": (label, label.max() + label.min() - label),
+        "equal labels and scores": (np.full(9, label.min()), np.repeat(score[:1], 9, axis=0)),
+        "the opposite of the labels": (label, _certain(label.max() + label.min() - label, task)),
     }
     for what, (labels, scores) in rare.items():
         with np.errstate(all="ignore"):
             value = _measure(name, labels, scores)
         assert not math.isinf(value), f"for {what} it is {value}; what is not defined is NaN"
+
+
+def _certain(label: Array, task: Task) -> Array:
+    """Scores that say these labels."""
+    return np.eye(_CLASSES)[label.astype(np.int64)] if task == "multiclass" else label
 
 
 def _ranked_sample(seed: int) -> tuple[Array, Array, Array]:
@@ -203,6 +234,6 @@ def _check_rare_groups(name: str) -> None:
         assert not np.isinf(values).any(), f"labels {labels}: it is infinite; what is not defined is NaN"
 
 
-def _same(law: str, expected: float | Array, actual: float | Array) -> None:
+def _same(law: str, expected: float | list[float] | Array, actual: float | Array) -> None:
     equal = np.allclose(expected, actual, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
     assert equal, f"broken: {law}: {np.asarray(expected).ravel()[:3]} and {np.asarray(actual).ravel()[:3]}"

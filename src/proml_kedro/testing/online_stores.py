@@ -14,7 +14,14 @@ from uuid import uuid4
 from proml_kedro.extensions import online_stores
 from proml_kedro.features.online.kind import OnlineStoreKind
 from proml_kedro.features.online.open import kind_of, open_store
-from proml_kedro.features.online.store import Layout, NewRow, NotStoredError, OnlineStore, to_microseconds
+from proml_kedro.features.online.store import (
+    Layout,
+    NewRow,
+    NotStoredError,
+    OnlineStore,
+    Watermark,
+    to_microseconds,
+)
 
 Open = Callable[[], OnlineStore]
 """Opens one and the same store anew, as another process would."""
@@ -149,6 +156,13 @@ def _check_older_rows(open_it: Open) -> None:
         store.write("v", _LAYOUT, [(b"past", one, 0, [float(one), None])])
     assert store.read("v", [b"past"])[b"past"][0] == -2, "broken: of moments before 1970 the latest counts"
     assert open_it().is_as_written("v"), "broken: rows that were written, or replaced, are those that are there"
+    before = open_it().state("v")
+    store.write("v", _LAYOUT, [(b"t", _AT, 0, [None, "late"])])
+    assert open_it().state("v") == before, "broken: a row that is older than what is there changes no state"
+    store.write("v", _LAYOUT, [(b"t", _AT + 5, 7, [None, "the last of equal ones"])])
+    assert open_it().state("v") == before, "broken: a row that is equal but for when it was made changes no state"
+    store.write("v", _LAYOUT, [(b"t", _AT + 9, 0, [None, "newest"])])
+    assert not before or open_it().state("v") != before, "broken: a row that was written changes the view's state"
 
 
 def _check_watermarks(open_it: Open) -> None:
@@ -183,6 +197,7 @@ def _check_deletion(open_it: Open) -> None:
     store.drop_view("v")
     assert _is_not_stored(lambda: open_it().key_types("v")), "broken: a dropped view is unknown"
     assert not open_it().is_as_written("v"), "broken: a view that is unknown holds nothing that was written"
+    assert open_it().state("v") == "", "broken: a view that is unknown has no state"
     assert list(open_it().watermarks()) == ["vx"], "broken: a dropped view has no watermark"
     assert sorted(open_it().read("vx", keys)) == keys, "broken: other views outlive a dropped one"
     store.add_view("v", _KEYS)
@@ -191,6 +206,22 @@ def _check_deletion(open_it: Open) -> None:
     store.add_view("v", _KEYS)
     assert len(open_it().read("v", keys)) == 1, "broken: adding a view again keeps its rows"
     assert open_it().is_as_written("v"), "broken: a view that was dropped and filled again is as it was written"
+
+
+def _check_replacement(open_it: Open) -> None:
+    store = _with_view(open_it, "v", "vx")
+    before: list[NewRow] = [(b"%d" % one, _AT + one, 5, [float(one), "before"]) for one in range(10)]
+    for view in ("v", "vx"):
+        store.write(view, _LAYOUT, before)
+    after: list[NewRow] = [(b"%d" % one, _AT - one, 0, [float(one), "after"]) for one in (0, 1, 6)]
+    mark = Watermark(_MOMENT + timedelta(microseconds=3), "h")
+    store.replace("v", _MOMENT + timedelta(microseconds=4), [(_LAYOUT, after[:1]), (_LAYOUT, after[1:])], mark)
+    found = {key: row[2][1] for key, row in open_it().read("v", [key for key, *_ in before]).items()}
+    expected = {b"0": "after", b"1": "after", **{b"%d" % one: "before" for one in range(5, 10)}}
+    assert found == expected, f"broken: all up to a moment is replaced, and newer rows stay: {found}"
+    assert open_it().watermarks() == {"v": mark}, "broken: what was replaced is complete up to the mark"
+    assert open_it().is_as_written("v"), "broken: what was replaced is as it was written"
+    assert len(open_it().read("vx", [key for key, *_ in before])) == 10, "broken: other views stay"
 
 
 def _check_problems_are_apart(kind: OnlineStoreKind, setting: str, data_dir: Path) -> None:
@@ -240,6 +271,7 @@ _LAWS: Sequence[Callable[[Open], None]] = (
     _check_older_rows,
     _check_watermarks,
     _check_deletion,
+    _check_replacement,
     _check_threads,
 )
 

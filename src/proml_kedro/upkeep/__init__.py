@@ -5,7 +5,7 @@
 removes what nobody needs.
 """
 
-from proml_kedro.upkeep.damage import Damage, find_all_damage, repair
+from proml_kedro.upkeep.damage import Damage, find_all_damage, online_stores_known, repair
 from proml_kedro.upkeep.inventory import Stored, size_of, take_stock
 from proml_kedro.upkeep.needed import Needs, find_needs
 from proml_kedro.upkeep.unneeded import free, may_go
@@ -18,6 +18,7 @@ __all__ = [
     "find_needs",
     "free",
     "may_go",
+    "online_stores_known",
     "repair",
     "size_of",
     "take_stock",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import ArtifactStore
+from proml_kedro.errors import UserError, masked
 from proml_kedro.result_folder import (
     disown,
     find_damage,
@@ -21,6 +22,9 @@ from proml_kedro.results import UnreadableError
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.filled import Filled, note_folder
 from proml_kedro.workflow.steps.register import feature_store_lock, is_registry_altered, remove_registry
+
+SQLITE = "sqlite"
+"""The store that lies in the data folder."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,18 +53,44 @@ def find_all_damage(run: Run) -> Iterator[Damage]:
     """Read every stored result, the registry and the online stores of all problems, and yield what is damaged.
 
     Args:
-        run: Whose data folder it is; of online stores, the setting is its own.
+        run: Whose data folder it is.
 
     Raises:
-        UserError: An online store cannot be reached.
+        UserError: An online store cannot be reached; all others were read before.
     """
     yield from _of_results(run.store)
     if is_registry_altered(run):
         what = f"{run.store.data_dir / 'feature_store' / 'registry.db'} is not what a run has written"
         yield Damage(what, "the next run of each problem registers its features anew", partial(remove_registry, run))
-    notes = sorted((run.store.data_dir / "feature_store").glob(f"*/{Filled.FILE}"))
-    for note in notes:
-        yield from _of_online_store(run, note.parent.name)
+    unreached: UserError | None = None
+    for problem, setting in online_stores_known(run):
+        try:
+            yield from _of_online_store(run, problem, setting)
+        except UserError as error:
+            unreached = unreached or error
+    if unreached is not None:
+        raise unreached
+
+
+def online_stores_known(run: Run) -> list[tuple[str, str]]:
+    """List problem and setting of every online store that a run has filled last, and of those in the data folder.
+
+    A server that was filled before another setting was chosen is not known any more.
+    """
+    known: dict[tuple[str, str], None] = {}
+    for folder in sorted(one for one in (run.store.data_dir / "feature_store").glob("*") if one.is_dir()):
+        if (folder / Filled.FILE).exists():
+            known[folder.name, _setting(folder) or run.spec.online_store] = None
+        if (folder / "online.db").exists():
+            known[folder.name, SQLITE] = None
+    return list(known)
+
+
+def _setting(note: Path) -> str | None:
+    try:
+        return Filled.read(note).store
+    except UnreadableError:
+        return None
 
 
 def _of_results(store: ArtifactStore) -> Iterator[Damage]:
@@ -80,21 +110,25 @@ def _disown(folder: Path) -> None:
     record_file(folder).unlink(missing_ok=True)
 
 
-def _of_online_store(run: Run, problem: str) -> Iterator[Damage]:
+def _of_online_store(run: Run, problem: str, setting: str) -> Iterator[Damage]:
     from proml_kedro.features.online.open import open_store, store_place
 
     note = note_folder(run.store.data_dir, problem)
     refill = "`kedro run --pipelines=features,materialize` fills it anew"
-    online = open_store(store_place(run.spec.online_store, problem, run.store.data_dir), problem)
+    online = open_store(store_place(setting, problem, run.store.data_dir), problem)
     try:
-        filled = Filled.read(note)
+        filled = Filled.read(note) if (note / Filled.FILE).exists() else None
     except UnreadableError:
         remove = partial((note / Filled.FILE).unlink, missing_ok=True)
         yield Damage(f"{note / Filled.FILE} cannot be read", refill, remove)
         return
-    if lost := filled.lost(online, list(filled.held)):
+    if filled is not None and filled.store == setting:
+        lost = filled.lost(online, list(filled.held))
+    else:  # filled under another setting since: what it should hold it says itself
+        lost = [view for view in online.watermarks() if not online.is_as_written(view)]
+    if lost:
         names = ", ".join(f"'{one}'" for one in lost)
-        what = f"the online store of '{problem}' does not hold what was written of {names}"
+        what = f"the online store of '{problem}' in {masked(setting)} does not hold what was written of {names}"
         yield Damage(what, refill, partial(_forget, run, note, online, lost))
 
 

@@ -20,12 +20,14 @@ class Filled(JsonFile):
     Attributes:
         made_from: Digest of what it was filled from.
         held: As :func:`held_by` returns it.
+        store: The store, as ``online_store:`` names it.
     """
 
     FILE = "materialized.json"
 
     made_from: str
     held: Mapping[str, tuple[str, str]]
+    store: str
 
     def lost(self, online: OnlineStore, views: Collection[str]) -> list[str]:
         """List those of some views that the store should hold and does not, all and unchanged; every row is read."""

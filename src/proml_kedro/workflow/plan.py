@@ -92,7 +92,7 @@ def make(run: Run, *results: str, recording: Recording | None = None) -> dict[st
 
 
 def needed_for(results: Iterable[str]) -> list[str]:
-    """The results and all that they are made from, each behind what it needs."""
+    """List the results and all that they are made from, each behind what it needs."""
     needs: dict[str, tuple[str, ...]] = {}
     waiting = list(results)
     while waiting:
@@ -104,6 +104,6 @@ def needed_for(results: Iterable[str]) -> list[str]:
 
 
 def pipelines_for(results: Iterable[str]) -> list[str]:
-    """The pipelines that make these results and what they need, in the order of a run."""
+    """List the pipelines that make these results and what they need, in the order of a run."""
     needed = set(needed_for(results))
     return [name for name, made in PIPELINES.items() if needed & set(made)]

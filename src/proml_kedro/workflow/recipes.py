@@ -25,7 +25,7 @@ _OWN_CODE = {"own_code": "code of extensions of your own"}
 
 
 def recipes_of(run: RunSpec) -> dict[str, Recipe]:
-    """The recipe of each result that a run can start from, by its name in the catalog; each before what needs it."""
+    """Write the recipe of each result that a run can start from, by its name in the catalog, before what needs it."""
     return {
         "tables": tables(run),
         "feature_tables": feature_tables(run),
@@ -183,7 +183,7 @@ def bundle(run: RunSpec) -> Recipe:
 
 
 def columns_read(run: RunSpec, *models: ModelSpec | None) -> Mapping[str, Dtype]:
-    """The features that models read, and those that on-demand ones are computed from, with their types.
+    """List the features that models read, and those that on-demand ones are computed from, with their types.
 
     Each is named once, in declared order.
     """

@@ -103,18 +103,18 @@ class Recording:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Note how long a step takes, and that it was at work when an error comes out of it."""
+        """Record how long a step takes, and that it was at work when an error comes out of it."""
         self.begin_step(name)
         yield
         self.end_step(name)
 
     def begin_step(self, name: str) -> None:
-        """Note that a step is at work."""
+        """Record that a step is at work."""
         self._at_work = name
         self._step_began[name] = time.perf_counter()
 
     def end_step(self, name: str) -> None:
-        """Note how long a step that was begun has taken."""
+        """Record how long a step that was begun has taken."""
         self.steps[name] = time.perf_counter() - self._step_began[name]
         self._at_work = None
 
@@ -246,6 +246,8 @@ def _outcome(results: Mapping[str, Artifact]) -> tuple[dict[str, str], dict[str,
     if (found := read(Metrics, "evaluation")) is not None:
         metrics = dict(found.candidate)
         verdicts |= {"evaluation": found.verdict.kind} if found.verdict else {}
+        if found.gates:
+            verdicts["gates"] = ", ".join(f"{one.metric} failed" for one in found.failed_gates) or "passed"
     if (drift := read(DriftResult, "drift")) is not None:
         verdicts["drift"] = drift.verdict
     if (compared := read(Consistency, "consistency")) is not None:

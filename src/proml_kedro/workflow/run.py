@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Self
@@ -14,6 +14,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import check_device, limit_environment
 from proml_kedro.results import NAMES, Places
 from proml_kedro.spec import RunSpec
+from proml_kedro.spec.credentials import Credentials, no_credentials
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.inputs import input_types
@@ -29,12 +30,14 @@ class Run:
         store: Where results are made and found.
         base_path: The folder that holds ``conf``; relative paths in YAML begin there.
         places: Where the newest result of each name lies, as the catalog says.
+        credentials: Gives credentials by their names.
     """
 
     spec: RunSpec
     store: ArtifactStore
     base_path: Path
     places: Places
+    credentials: Credentials = field(default=no_credentials, compare=False)
 
     @classmethod
     def of(cls, spec: RunSpec, base_path: Path) -> Self:

@@ -80,7 +80,7 @@ def _add_ancestors(store: ArtifactStore, artifact: Artifact, ancestors: dict[str
 def explain_missing(
     store: ArtifactStore, recipes: Mapping[str, Recipe], missing: Collection[str], newest: Mapping[str, Artifact]
 ) -> str:
-    """Which results there are not for the configuration, and in what the newest ones differ from it.
+    """Say which results there are not for the configuration, and in what the newest ones differ from it.
 
     Args:
         store: Where results are.

@@ -65,7 +65,7 @@ CATALOG = [
     ("~catalog.store", "catalog.store: is missing"),
     ("~catalog", "catalog: is missing"),
     ("catalog=null", "catalog: is missing"),
-    ("+catalog.more={type: MemoryDataset}", "catalog.more: unknown key."),
+    ("+catalog.more={type: proml_kedro.datasets.ArtifactDataset}", "catalog.more: unknown key."),
     ("+catalog.tables.versioned=true", "catalog.tables.versioned: unknown key."),
     ("catalog.tables.filepath=5", "catalog.tables.filepath: must be text, not 5"),
     ("catalog.tables.filepath=''", "catalog.tables.filepath: must not be empty"),

@@ -44,6 +44,12 @@ OVERRIDES = [
     ("~problem.label", "override '~problem.label': problem.label: is missing"),
     ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
     ("evaluation.metrics=[aucc]", "evaluation.metrics.0: no metric 'aucc'. Did you mean 'auc'?"),
+    ("+evaluation.gates={acu: {min: .7}}", "evaluation.gates.acu: no metric 'acu'. Did you mean 'auc'?"),
+    ("+evaluation.slices=[visit.pagse]", "evaluation.slices.0: no column 'visit.pagse'. Did you mean 'visit.pages'?"),
+    ("+evaluation.gates={auc: {}}", "evaluation.gates.auc: sets no limit; write min, max, min_lift, p, margin"),
+    ("+evaluation.gates={auc: {min: .8, max: .7}}", "evaluation.gates.auc: no figure is at least 0.8 and at most 0.7"),
+    ("+evaluation.gates={auc: {p: 5}}", "evaluation.gates.auc.p"),
+    ("+evaluation.gates={auc: {minlift: .1}}", "evaluation.gates.auc.minlift"),
     ("hardware.precision=float16", "must be 'float32' or 'float64', not 'float16'. Did you mean 'float"),
     ("monitoring.gate.psi=calibratd", "must be a number or 'calibrated', not 'calibratd'. Did you mean 'calibrated'?"),
     ("monitoring.gate.psi=-1", "monitoring.gate.psi: must be more than 0, not -1"),
@@ -129,7 +135,7 @@ FILES = [
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
         [
             "conf/model/forest.yaml:2: model.components.trees: kind is missing; "
-            "known: bucketize, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
+            "known: bucketize, constant, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
         ],
     ),
     (

@@ -1,4 +1,4 @@
-"""Metrics equal scikit-learn's; the bootstrap is as wide as it should be."""
+"""Metrics equal scikit-learn's, and differences are as sure as they should be."""
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from proml_kedro.evaluation import compare
+from proml_kedro.evaluation.calibration import bins_of_equal_weight
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
 from proml_kedro.spec import EvaluationSpec
@@ -89,20 +90,38 @@ def test_one_class_has_no_auc():
     assert np.isnan(Predictions(np.zeros(5), np.linspace(0, 1, 5)).measure(["average_precision"])["average_precision"])
 
 
+def calibration_error(label, score):
+    return Predictions(label, score).measure(["calibration_error"])["calibration_error"]
+
+
 def test_calibration_error_is_the_gap():
     label, probability = sample(60_000)
-    assert Predictions(label, probability).measure(["calibration_error"])["calibration_error"] < 0.01
-    off = np.clip(probability + 0.1, 0, 1)
-    assert Predictions(label, off).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.1, abs=0.01)
+    assert calibration_error(label, probability) < 0.01
+    assert calibration_error(label, np.clip(probability + 0.1, 0, 1)) == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_calibration_error_of_perfect_probabilities_is_as_often_below_0_as_above():
+    """Their mean gap over bins is .065 at 300 rows; the square of the gap, less noise, is 0 on average."""
+    squares = [
+        (lambda error: np.copysign(error**2, error))(calibration_error(*sample(300, seed))) for seed in range(400)
+    ]
+    assert abs(np.mean(squares)) < 4 * np.std(squares) / 20
+    assert 0.35 < np.mean(np.array(squares) < 0) < 0.75
 
 
 def test_rows_with_equal_scores_are_one_bin_of_the_calibration_error():
     """As every row has the score .5 and half of them are positive, nothing is wrong, in whatever order they come."""
-    for label in ([0] * 50 + [1] * 50, [1] * 50 + [0] * 50, [0, 1] * 50):
-        assert Predictions(label, [0.5] * 100).measure(["calibration_error"])["calibration_error"] == 0
+    flat = [calibration_error(label, [0.5] * 100) for label in ([0] * 50 + [1] * 50, [1] * 50 + [0] * 50, [0, 1] * 50)]
+    assert flat == [flat[0]] * 3
+    assert flat[0] < 0, "no gap, and so less than chance would make"
     score = np.repeat([0.1, 0.2, 0.7, 0.9], 10)
-    label = [1] + [0] * 9 + [1] * 4 + [0] * 6 + [1] * 7 + [0] * 3 + [1] * 8 + [0] * 2
-    assert Predictions(label, score).measure(["calibration_error"])["calibration_error"] == pytest.approx(0.075)
+    label = np.array([1] + [0] * 9 + [1] * 4 + [0] * 6 + [1] * 7 + [0] * 3 + [1] * 8 + [0] * 2, float)
+    bin_of = bins_of_equal_weight(score, np.ones(40))
+    gaps = np.bincount(bin_of, score - label)
+    assert np.abs(gaps).sum() / 40 == pytest.approx(0.075)
+    of_bins = [(score[bin_of == one] - label[bin_of == one]) for one in np.unique(bin_of)]
+    square = np.mean([gap.mean() ** 2 - gap.var(ddof=1) / len(gap) for gap in of_bins])
+    assert calibration_error(label, score) == pytest.approx(np.copysign(np.sqrt(abs(square)), square))
 
 
 def evaluate(label, candidate, baseline, clusters, spec, seed=0, task="binary", orders=None):
@@ -121,7 +140,7 @@ def evaluate(label, candidate, baseline, clusters, spec, seed=0, task="binary", 
 
 
 def spec(**compare):
-    return EvaluationSpec.model_validate({"metrics": ["auc", "logloss"], "compare": {"resamples": 300, **compare}})
+    return EvaluationSpec.model_validate({"metrics": ["auc", "logloss"], "compare": compare})
 
 
 def test_a_better_model_is_found_and_an_equal_one_is_not():
@@ -139,18 +158,18 @@ def delong_standard_error(label, one, other):
     """Of a difference in AUC (DeLong, DeLong and Clarke-Pearson 1988), from its definition."""
 
     def placements(score):
-        wins = (score[label == 1][:, None] > score[label == 0][None, :]).astype(float)
+        wins = 0.5 + 0.5 * np.sign(score[label == 1][:, None] - score[label == 0][None, :])
         return wins.mean(axis=1), wins.mean(axis=0)
 
     (pos_a, neg_a), (pos_b, neg_b) = placements(one), placements(other)
     return np.sqrt(np.var(pos_a - pos_b, ddof=1) / len(pos_a) + np.var(neg_a - neg_b, ddof=1) / len(neg_a))
 
 
-def test_the_row_bootstrap_agrees_with_delong():
+def test_the_jackknife_of_rows_agrees_with_delong():
     label, probability = sample(3000)
     noisy = np.clip(probability + np.random.default_rng(5).normal(0, 0.2, 3000), 0.01, 0.99)
-    found = evaluate(label, probability, noisy, None, spec(resamples=800)).differences["auc"].standard_error
-    assert found == pytest.approx(delong_standard_error(label, probability, noisy), rel=0.15)
+    found = evaluate(label, probability, noisy, None, spec()).differences["auc"].standard_error
+    assert found == pytest.approx(delong_standard_error(label, probability, noisy), rel=0.001)
 
 
 def test_rows_that_move_together_make_the_interval_wider():
@@ -170,7 +189,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     for seed in range(60):
         label, probability = sample(400, seed)
         shifted = np.clip(probability + 0.1, 0.01, 0.99)
-        clear = evaluate(label, shifted, probability, None, spec(resamples=120, confidence=0.9)).differences["logloss"]
+        clear = evaluate(label, shifted, probability, None, spec(confidence=0.9)).differences["logloss"]
         covered += clear.low <= TRUE_LOSS_OF_SHIFT <= clear.high
     assert 0.9 - 3 * 0.039 <= covered / 60 <= 1
 
@@ -219,7 +238,7 @@ def test_each_task_has_metrics_of_its_own():
     generator = np.random.default_rng(0)
     label = generator.poisson(3.0, 400).astype(float)
     better, worse = label + generator.normal(0, 0.5, 400), np.full(400, 3.0)
-    plain = EvaluationSpec.model_validate({"compare": {"resamples": 50}})
+    plain = EvaluationSpec.model_validate({})
     numbers = evaluate(label, better, worse, None, plain, task="regression")
     assert list(numbers.candidate) == ["rmse", "mae", "r2", "calibration_error"]
     assert numbers.differences["rmse"].high < 0

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, roc_auc_score
 
+from proml_kedro.errors import UserError
+from proml_kedro.evaluation.compare import evaluate
+from proml_kedro.evaluation.groups import Grades
 from proml_kedro.evaluation.metric import meaning
 from proml_kedro.evaluation.rankings import Rankings
+from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
+from proml_kedro.spec import EvaluationSpec
+from proml_kedro.spec.evaluation import RankingSpec
 
 METRICS = [
     "ndcg@1",
@@ -144,3 +150,92 @@ def test_groups_without_a_positive_are_counted_and_left_out():
 @pytest.mark.parametrize("metric", METRICS)
 def test_every_metric_is_explained(metric):
     assert "{" not in meaning(metric)
+
+
+def graded(seed, groups=60, ties=False):
+    """Grades of 0 to 3, scores that know a part of them, and groups of 1 to 25 rows in no order."""
+    generator = np.random.default_rng(seed)
+    group = generator.permutation(np.repeat(np.arange(groups), generator.integers(1, 26, groups)))
+    label = generator.choice([0.0, 1.0, 2.0, 3.0], len(group), p=[0.6, 0.2, 0.15, 0.05])
+    score = label + generator.normal(0, 1.5, len(group))
+    return label, score.round() if ties else score, group
+
+
+@pytest.mark.parametrize("relevant", [None, 2.0])
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_graded_labels_agree_with_ir_measures(seed, ties, relevant):
+    """Equal scores stand in an order that is drawn, so ir-measures is given the places."""
+    import ir_measures
+    from ir_measures import AP, RR, P, R, nDCG
+
+    label, score, group = graded(seed, ties=ties)
+    ranked = Rankings(label, score, group, seed, grades=Grades(relevant=relevant))
+    names = [(str(one), str(row)) for row, one in enumerate(ranked.group)]
+    grades = [ir_measures.Qrel(*name, int(grade)) for name, grade in zip(names, ranked.gain, strict=True)]
+    run = [ir_measures.ScoredDoc(*name, -float(place)) for name, place in zip(names, ranked.place, strict=True)]
+    least = {"rel": int(relevant)} if relevant else {}
+    theirs = {
+        "ndcg@5": nDCG @ 5,
+        "ndcg@20": nDCG @ 20,
+        "precision@3": P(**least) @ 3,
+        "recall@4": R(**least) @ 4,
+        "map@100": AP(**least),
+        "mrr": RR(**least),
+    }
+    found = {(one.query_id, str(one.measure)): one.value for one in ir_measures.iter_calc(theirs.values(), grades, run)}
+    for name, measure in theirs.items():
+        values = ranked.of_groups(name)
+        defined = np.isfinite(values)
+        assert defined.any()
+        expected = [found[str(one), str(measure)] for one in np.flatnonzero(defined)]
+        assert values[defined] == pytest.approx(expected, abs=1e-9), name
+
+
+@pytest.mark.parametrize("exponential", [False, True])
+def test_graded_gains_agree_with_scikit_learn(exponential):
+    label, score, group = graded(9)
+    ranked = Rankings(label, score, group, grades=Grades(exponential))
+    gain = 2**label - 1 if exponential else label
+    for one, found in enumerate(ranked.of_groups("ndcg@4")):
+        mine = group == one
+        if mine.sum() > 1 and label[mine].any():
+            assert found == pytest.approx(ndcg_score([gain[mine]], [score[mine]], k=4), abs=1e-9)
+        elif not label[mine].any():
+            assert math.isnan(found)
+
+
+def judged(label, ranking):
+    score = np.random.default_rng(0).random(len(label))
+    rows = ScoredRows(
+        label, ModelScores("ours", score), ModelScores("theirs", 1 - score), "regression",
+        grouping=Grouping("list", np.arange(len(label)) // 10),
+    )  # fmt: skip
+    return evaluate(rows, EvaluationSpec(), RankingSpec.model_validate(ranking))
+
+
+def test_a_number_is_a_grade_in_a_ranking():
+    label = graded(3)[0][:400]
+    plain, steep = (judged(label, {"gain": gain}) for gain in ("linear", "exponential"))
+    assert plain.candidate["ndcg@10"] > steep.candidate["ndcg@10"], "high grades are missed more often"
+    assert plain.candidate["mrr"] == steep.candidate["mrr"]
+    strict = judged(label, {"relevant": 2})
+    assert strict.candidate["mrr"] < plain.candidate["mrr"]
+    assert strict.ranking.without_positive > plain.ranking.without_positive
+    assert (strict.ranking.relevant, steep.ranking.gain) == (2, "exponential")
+
+
+@pytest.mark.parametrize(
+    ("label", "ranking", "message"),
+    [
+        ([3.0, -0.5] * 50, {}, "evaluation.ranking: a label is -0.5; a grade must not be negative"),
+        (
+            [1.0, 32.0] * 50,
+            {"gain": "exponential"},
+            "evaluation.ranking.gain: a label is 32; 2^label is of use up to 31",
+        ),
+    ],
+)
+def test_labels_that_are_no_grades_are_refused(label, ranking, message):
+    with pytest.raises(UserError, match=message.replace("^", r"\^")):
+        judged(np.array(label), ranking)

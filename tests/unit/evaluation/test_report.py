@@ -47,9 +47,7 @@ def rows(days=True, baseline=True):
 @pytest.fixture
 def spec():
     with metrics.temporary("hits", Hits), ranking_metrics.temporary("misses", Misses):
-        yield EvaluationSpec.model_validate(
-            {"metrics": ["hits", "auc"], "ranking": {"metrics": ["misses@2"]}, "compare": {"resamples": 20}}
-        )
+        yield EvaluationSpec.model_validate({"metrics": ["hits", "auc"], "ranking": {"metrics": ["misses@2"]}})
 
 
 def test_metrics_of_ones_own_are_in_every_file(spec, tmp_path):

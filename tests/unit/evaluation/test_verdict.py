@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ from small import make_config
 NAN = math.nan
 
 
+def _difference(difference: float, low: float, high: float) -> Difference:
+    p = 0.001 if low > 0 or high < 0 else 0.5
+    return Difference(difference, low, high, 0.01, p, p, 9.0, "one cluster" if math.isnan(low) else "")
+
+
 def evaluation(**differences: tuple[float, float, float]) -> Evaluation:
     """Metrics with these differences to the baseline: difference, low and high."""
-    made = {name: Difference(*one, 0.01, 0.5) for name, one in differences.items()}
+    made = {name: _difference(*one) for name, one in differences.items()}
     names = list(made) or ["auc"]
     return Evaluation(
         rows=100,
@@ -33,7 +39,6 @@ def evaluation(**differences: tuple[float, float, float]) -> Evaluation:
         differences=made,
         cluster_by="day",
         clusters=9,
-        resamples=20,
         confidence=0.95,
         ranking=None,
     )
@@ -82,6 +87,13 @@ def test_the_verdict(differences, kind, words):
     assert verdict.in_words.endswith(".")
     assert ".." not in verdict.in_words.replace("…", "")
     assert verdict.forbids_serving == ("worse" in kind)
+
+
+def test_another_metric_is_clear_only_as_one_of_all():
+    result = evaluation(auc=(0.02, 0.01, 0.03), logloss=(0.2, 0.1, 0.3))
+    unsure = replace(result.differences["logloss"], p_value=0.04, p_adjusted=0.08)
+    result = replace(result, differences={**result.differences, "logloss": unsure})
+    assert "logloss" not in compare(result, "trees", "line").in_words
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from proml_kedro.features.feast.materialize import materialize, materialize_new
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.online.lookup import OnlineFeatures
 from proml_kedro.features.online.open import open_store, store_place
-from proml_kedro.features.online.store import entity_key
+from proml_kedro.features.online.sqlite import SQLiteStore
+from proml_kedro.features.online.store import Layout, NewRows, Watermark, entity_key, to_microseconds
 from proml_kedro.spec.features import FeaturesSpec
 from redis_server import redis_server
 from shop import HARDWARE, Shop
@@ -326,3 +327,33 @@ def test_moments_before_1970_and_values_of_every_kind(online: Online) -> None:
     online.at.drop_view("odd")
     with pytest.raises(LookupError):
         online.at.key_types("odd")
+
+
+def test_whoever_reads_while_rows_are_replaced_finds_all_as_it_was(tmp_path: Path) -> None:
+    moment, layout = datetime(2024, 1, 1, tzinfo=UTC), (("x", "double_val"),)
+    at, keys = to_microseconds(moment), [b"a", b"b"]
+    store, reader = (SQLiteStore(tmp_path / "online.db", "shop") for _ in range(2))
+    store.add_view("v", {"k": "str"})
+    store.write("v", layout, [(key, at, 0, [1.0]) for key in keys])
+    store.set_watermark("v", moment, "before")
+    seen = []
+
+    def rows() -> Iterator[NewRows]:
+        for key in keys:
+            seen.append({one: row[2] for one, row in reader.read("v", keys).items()})
+            yield layout, [(key, at - 5, 0, [2.0])]
+        seen.append({one: row[2] for one, row in reader.read("v", keys).items()})
+
+    store.replace("v", moment, rows(), Watermark(moment, "after"))
+    assert seen == [{key: [1.0] for key in keys}] * 3
+    assert {one: row[2] for one, row in reader.read("v", keys).items()} == {key: [2.0] for key in keys}
+    with pytest.raises(KeyboardInterrupt):
+        store.replace("v", moment, stopped(layout, at), Watermark(moment, "never"))
+    assert {one: row[2] for one, row in reader.read("v", keys).items()} == {key: [2.0] for key in keys}
+    assert reader.watermarks()["v"].history == "after"
+    assert reader.is_as_written("v")
+
+
+def stopped(layout: Layout, at: int) -> Iterator[NewRows]:
+    yield layout, [(b"a", at, 0, [3.0])]
+    raise KeyboardInterrupt

@@ -119,7 +119,11 @@ def test_days_and_texts_as_timestamps(tmp_path: Path) -> None:
         ({"source": "no/t.csv"}, "source", "there is no folder"),
         ({"source": "*.parquet"}, "source", "no file matches '*.parquet'"),
         ({"source": "empty"}, "source", "folder 'empty' holds no .parquet file"),
-        ({"source": "t.xlsx"}, "source", "files end in .parquet, .csv, .csv.gz, .csv.zst, .csv.zip"),
+        (
+            {"source": "t.xlsx"},
+            "source",
+            "files end in .parquet, .arrow, .arrows, .feather, .ipc, .csv, .csv.gz, .csv.zst, .csv.zip",
+        ),
         ({"source": "package:no_such_package/t.csv"}, "source", "no package 'no_such_package' is installed"),
         ({"source": "package:json/t.csv"}, "source", "no file 'package:json/t.csv'"),
         ({"source": "none.csv"}, "source", "'none.csv' has no rows"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.bundle import BundleContent, write_bundle
+from proml_kedro.serving.http.application import Options, make_application
 from proml_kedro.serving.lookup import STORE_VARIABLE
+from proml_kedro.serving.scorer import BundleScorer
 from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.run import RunSpec
@@ -117,6 +120,72 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
         empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
         assert post(client, "/predict_online", nowhere).json() == post(client, "/predict", empty).json()
         assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
+
+
+@contextmanager
+def answering(bundle, online=True, **spec):
+    """The application of `kedro serve`, in this process."""
+    from starlette.testclient import TestClient
+
+    scorer = BundleScorer(bundle, spec.get("log"))
+    with TestClient(make_application(scorer, ServingSpec(**spec), Options(online=online))) as client:
+        yield client
+
+
+def test_an_answer_says_what_the_store_did_not_have(made, monkeypatch, tmp_path):
+    data, bundle, newest, columns = made
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
+    moment = newest["event_timestamp"]
+    known = {
+        "shop": newest["shop"],
+        **{name: newest[name] for name in REQUEST if name != "visit.shop"},
+        "timestamp": moment.isoformat(),
+    }
+    nobody = {**known, "shop": 999, "visit.city": None}
+    with answering(bundle) as client:
+        assert client.get("/readyz").status_code == 200
+        answer = client.post("/predict_online", json={"instances": [known, nobody]}).json()
+        assert answer["missing"] == [0, 3]  # the city, and both counts of a shop that nobody knows
+        assert answer["expired"] == [0, 0]
+        sent = post(client, "/predict", {name: newest[name] for name in columns}).json()
+        assert sent["probabilities"] == answer["probabilities"][:1]
+        assert sent["missing"] == [0]
+
+
+def test_a_moment_that_the_store_cannot_know_is_refused(made, monkeypatch):
+    """It keeps the newest values only: those of a month before are gone."""
+    data, bundle, newest, _ = made
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
+    asked = {"shop": newest["shop"], **{name: newest[name] for name in REQUEST if name != "visit.shop"}}
+    past = {**asked, "timestamp": (newest["event_timestamp"] - timedelta(days=30)).isoformat()}
+    with answering(bundle) as client:
+        answer = client.post("/predict_online", json={"instances": [asked, past]})
+        assert answer.status_code == 422
+        (problem,) = answer.json()["problems"]
+        assert (problem["row"], problem["field"]) == (1, "timestamp")
+        assert "keeps the newest values only" in problem["problem"]
+        assert post(client, "/predict_online", {**past, "shop": 999}).status_code == 200  # nothing to know of it
+
+
+def test_readiness_covers_what_is_needed(made, monkeypatch, tmp_path):
+    _, bundle, _, _ = made
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(tmp_path))
+    with answering(bundle) as client:
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
+    with answering(bundle, online=False) as client:
+        assert client.get("/readyz").status_code == 200
+        assert client.post("/predict_online", json={"instances": []}).status_code == 503
+
+
+def test_rows_that_could_not_be_logged_are_counted(made, monkeypatch, tmp_path):
+    data, bundle, newest, _ = made
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
+    asked = {"shop": newest["shop"], **{name: newest[name] for name in REQUEST if name != "visit.shop"}}
+    with answering(bundle, log=str(tmp_path / "no folder" / "log")) as client:
+        for _ in range(3):
+            assert post(client, "/predict_online", asked).status_code == 200
+        assert "proml_log_losses_total 3.0" in client.get("/metrics").text
 
 
 def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):

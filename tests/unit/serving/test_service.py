@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from proml_kedro.bundle import Bundle, IntegrityError
+from proml_kedro.features.online.lookup import Found
 from proml_kedro.serving.guard import TOKEN_VARIABLE
 from proml_kedro.serving.lookup import STORE_VARIABLE, OnlineLookup, StoreUnavailableError
 from proml_kedro.serving.prove import golden_rows
@@ -182,12 +183,14 @@ class Reader:
     def __init__(self):
         self.asked = []
 
-    def read(self, keys, moments):
+    def find(self, keys, moments):
         self.asked.append((keys, moments))
-        return {
+        columns = {
             "traffic.visits_3h": np.array([float(key["shop"] or np.nan) for key in keys]),
             "traffic.visits_all": np.full(len(keys), np.nan),
         }
+        nothing = np.zeros(len(keys), np.int64)
+        return Found(columns, nothing, nothing, nothing)
 
 
 def test_what_is_looked_up_is_scored_like_what_is_sent(bundle, rows):

@@ -288,7 +288,7 @@ GROUPED = {**PROBLEM, "examples": {**PROBLEM["examples"], "group": "search"}}
             "'auc' is not for a label of task 'count'; there are poisson",
         ),
         (PROBLEM, {"metrics": ["rmse"]}, "metrics.0", "'rmse' is not for a label of task 'binary'; there are auc"),
-        (COUNT, {"ranking": {}}, "ranking", "is for truth values; the problem's label is of task 'count'"),
+        (GROUPED, {"ranking": {"relevant": 2}}, "ranking.relevant", "is for labels that are numbers"),
         (PROBLEM, {"ranking": {}}, "ranking.within", "name their column in problem.examples.group, or take day"),
         (PROBLEM, {"ranking": {"within": "custmer"}}, "ranking.within", "Did you mean 'customer'?"),
         (PROBLEM, {"compare": {"cluster_by": "group"}}, "compare.cluster_by", "the problem has no groups"),

@@ -131,6 +131,12 @@ def test_secrets_are_in_no_record(run: Run) -> None:
     assert "hunter2" not in json.dumps(replace(written, command="").as_dict()), "the command is masked by who knows it"
 
 
+def test_what_is_only_called_alike_is_recorded(run: Run) -> None:
+    overrides = ("model.tokens=12", "model.max_tokens=5", "features.token_count.dtype=int", "catalog.x.credentials=s3")
+    begin(run, *overrides).complete()
+    assert [one.overrides for _, one in records(run)] == [overrides]
+
+
 def test_runs_at_once_have_a_record_each(run: Run) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: begin(run).complete(), range(40)))

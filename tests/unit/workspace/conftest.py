@@ -34,7 +34,6 @@ EVALUATION = Evaluation(
     differences={"auc": Difference(0.1, 0.05, 0.15, 0.02, 0.01)},
     cluster_by="day",
     clusters=30,
-    resamples=200,
     confidence=0.95,
     ranking=RankingFacts("visit", 100, 12, "visit"),
 )

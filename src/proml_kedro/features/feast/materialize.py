@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from proml_kedro.atomic import temporary_beside
 from proml_kedro.engine.duckdb import moment_literal, quote
 from proml_kedro.engine.session import connect
 from proml_kedro.features.online.open import open_store
+from proml_kedro.features.online.sqlite import SQLiteStore
+from proml_kedro.features.online.store import Watermark
 from proml_kedro.spec.hardware import HardwareSpec
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from proml_kedro.features.online.store import OnlineStore
 
 logger = logging.getLogger(__name__)
 
@@ -101,13 +107,39 @@ def materialize_new(
             done[view] = "written anew"
         if done[view] != "unchanged":
             online.add_view(view, key_types(store.get_feature_view(view)))  # a view without a value is known too
-            if last and done[view] == "written anew":
-                online.clear_watermark(view)
-                online.delete_until(view, max(last.until, end))
-            materialize_views(store, [view], start, end)
-            online.set_watermark(view, end, history(table, end, hardware))
+            now = history(table, end, hardware)
+            if done[view] == "written anew":
+                _write_anew(store, online, view, max(last.until, end) if last else end, Watermark(end, now))
+            else:
+                materialize_views(store, [view], start, end)
+                online.set_watermark(view, end, now)
         logger.info("online store: %s %s", view, done[view])
     return done
+
+
+def _write_anew(store: FeatureStore, online: OnlineStore, view: str, until: datetime, mark: Watermark) -> None:
+    """Fill a store of its own, and put what is there in the place of what was: a service reads all the while.
+
+    Args:
+        store: The repository.
+        online: Its online store.
+        view: The view.
+        until: Up to which moment values that are there are removed.
+        mark: Up to which moment values are written.
+    """
+    folder = temporary_beside(Path(store.config.registry.path))
+    place = store.config.online_store.path
+    try:
+        folder.mkdir(parents=True)
+        aside = SQLiteStore(folder / "online.db", store.project)
+        store.config.online_store.path = str(folder / "online.db")
+        try:
+            materialize_views(store, [view], BEGINNING, mark.until)
+        finally:
+            store.config.online_store.path = place
+        online.replace(view, until, aside.rows(view), mark)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def history(table: Path, until: datetime, hardware: HardwareSpec) -> str:

@@ -38,6 +38,23 @@ class OnlineValue:
     state: State
 
 
+@dataclass(frozen=True)
+class Found:
+    """Features of n rows, and how far the store could answer.
+
+    Attributes:
+        columns: An array for each feature, as :meth:`OnlineFeatures.read` gives them.
+        expired: How many features of each row are missing since they are older than their view's TTL; shape (n,).
+        unknown: How many counts and sums are zero since the store has nothing for the key; shape (n,).
+        later: How many the store has from after the row's moment only, so that what held then is not known; shape (n,).
+    """
+
+    columns: dict[str, Array]
+    expired: npt.NDArray[np.int64]
+    unknown: npt.NDArray[np.int64]
+    later: npt.NDArray[np.int64]
+
+
 class OnlineFeatures:
     """Reader of features by key, without Feast.
 
@@ -79,25 +96,39 @@ class OnlineFeatures:
             ValueError: A key cannot be of its type, or the numbers of rows and moments differ.
             NotStoredError: The store lacks a view.
         """
+        return self.find(entity_rows, as_of).columns
+
+    def find(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> Found:
+        """Read the features of each row, and tell what could not be answered; see :meth:`read`.
+
+        Raises:
+            ValueError: A key cannot be of its type, or the numbers of rows and moments differ.
+            NotStoredError: The store lacks a view.
+        """
         n = len(entity_rows)
         moments = [as_of] * n if isinstance(as_of, datetime) else list(as_of)
         if len(moments) != n:
             raise ValueError(f"{n} rows and {len(moments)} moments")
         microseconds = [to_microseconds(moment) for moment in moments]
         result: dict[str, Array] = {}
+        counts = {state: np.zeros(n, np.int64) for state in ("expired", "later", "unknown")}
         for view, columns in self._columns.items():
             keys = [self._key(view, row) for row in entity_rows]
             stored = self._store.read(view, [key for key in keys if key is not None])
-            rows = [
-                None if key is None else self._alive(view, stored.get(key), at)
-                for key, at in zip(keys, microseconds, strict=True)
-            ]
+            rows: list[StoredRow | None] = []
+            for number, (key, at) in enumerate(zip(keys, microseconds, strict=True)):
+                row = None if key is None else stored.get(key)
+                state = "good" if row is None else self._state(view, row[0], at)
+                if state != "good":
+                    counts[state][number] += len(columns)
+                rows.append(row if state == "good" else None)
             nothing = [row for row, key in enumerate(keys) if key is not None and key not in stored]
             for name, column, dtype in columns:
                 result[name] = _column(rows, column, dtype)
                 if column in self._zeros[view]:
                     result[name][nothing] = 0
-        return {name: result[name] for name in self._order}
+                    counts["unknown"][nothing] += 1
+        return Found({name: result[name] for name in self._order}, **counts)
 
     def look(self, entity_row: Mapping[str, Any], as_of: datetime) -> dict[str, OnlineValue]:
         """Read the features of one row with their moments, expired and later ones too.
@@ -128,9 +159,6 @@ class OnlineFeatures:
         source = self._views[view].source
         ttl = None if isinstance(source, str) else source.ttl
         return "expired" if ttl is not None and as_of - moment > ttl // _MICROSECOND else "good"
-
-    def _alive(self, view: str, row: StoredRow | None, as_of: int) -> StoredRow | None:
-        return row if row is not None and self._state(view, row[0], as_of) == "good" else None
 
     def _key(self, view: str, row: Mapping[str, Any]) -> bytes | None:
         """Return the row's key in a view; None when a part of it is missing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from proml_kedro.features.online.store import (
     DIGESTS,
     Layout,
     NewRow,
+    NewRows,
     NotStoredError,
     OnlineStore,
     StoredRow,
@@ -40,7 +41,8 @@ _HEAD = _TIMES + _LAYOUT
 
 _NOTE = f"""
 local function digest(key, row)
-    return tonumber(string.sub(redis.sha1hex(key .. '\\0' .. row), 1, 12), 16)
+    local what = string.sub(row, 1, {_DIGITS}) .. string.sub(row, {_TIMES} + 1)
+    return tonumber(string.sub(redis.sha1hex(key .. '\\0' .. what), 1, 12), 16)
 end
 local function note(added, change)
     local noted = redis.call('HGET', ARGV[1], ARGV[2]) or '0 0'
@@ -59,6 +61,8 @@ for i, key in ipairs(KEYS) do
     end
 end
 note(added, change)"""
+_REPLACE = _WRITE.replace("if not old or", f"if not old or string.sub(old, 1, {_DIGITS}) <= ARGV[#ARGV] or")
+"""As :data:`_WRITE`, but over whatever is there up to a moment, the last argument."""
 _FORGET = f"""{_NOTE}
 for _, key in ipairs(KEYS) do
     local old = redis.call('GET', key)
@@ -117,15 +121,32 @@ class RedisStore(OnlineStore):
 
     def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
         """Write rows, some at a time."""
+        self._write(_WRITE, view, layout, rows)
+
+    def replace(self, view: str, until: datetime, rows: Iterable[NewRows], mark: Watermark) -> None:
+        """Write over what is there, some rows at a time, and then remove what was not written over."""
+        self.clear_watermark(view)
+        limit, written = _digits(to_microseconds(until)), set()
+        for layout, part in rows:
+            self._write(_REPLACE, view, layout, part, limit)
+            written |= {self._row(view, one[0]) for one in part}
+        with self._reached():
+            script = self._client.register_script(_FORGET)
+            for keys in self._keys(view):
+                if left := [one for one in keys if one not in written]:
+                    script(left, [self._name("noted"), view, limit])
+        self.set_watermark(view, *mark)
+
+    def _write(self, lua: str, view: str, layout: Layout, rows: Sequence[NewRow], *last: str) -> None:
         text = to_json(layout)
         number = hashlib.sha256(text.encode()).hexdigest()[:_LAYOUT]
         with self._reached():
             self._client.hset(self._name("layouts"), number, text)
-            script = self._client.register_script(_WRITE)
+            script = self._client.register_script(lua)
             for start in range(0, len(rows), _BATCH):
                 part = rows[start : start + _BATCH]
                 values = [f"{_digits(one[1])}{_digits(one[2])}{number}{to_json(one[3])}" for one in part]
-                script([self._row(view, one[0]) for one in part], [self._name("noted"), view, *values])
+                script([self._row(view, one[0]) for one in part], [self._name("noted"), view, *values, *last])
 
     def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
         """Read rows by one MGET. Only when none is found, a second command asks whether the view is known."""
@@ -153,8 +174,14 @@ class RedisStore(OnlineStore):
             for part in self._keys(view):
                 for key, row in zip(part, self._client.mget(part), strict=True):
                     if row is not None:
-                        rows, total = rows + 1, total + row_digest(key, row)
+                        rows, total = rows + 1, total + row_digest(key, row[:_DIGITS] + row[_TIMES:])
         return bool(noted == f"{rows} {total % DIGESTS}".encode())
+
+    def state(self, view: str) -> str:
+        """Return the number and the digest of the rows that the server has noted."""
+        with self._reached():
+            noted: bytes | None = self._client.hget(self._name("noted"), view)
+        return (noted or b"").decode()
 
     def drop_view(self, view: str) -> None:
         """Remove the view's rows, its keys and its watermark."""

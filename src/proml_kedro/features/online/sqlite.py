@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from proml_kedro.features.online.store import (
     DIGESTS,
     Layout,
     NewRow,
+    NewRows,
     NotStoredError,
     OnlineStore,
     StoredRow,
@@ -30,7 +31,7 @@ from proml_kedro.locks import take
 _BUSY_SECONDS = 30.0
 """How long a connection waits for another one's write."""
 
-_FORMAT = 3
+_FORMAT = 4
 """Of the file; one of another format is emptied, since feature tables can fill it again."""
 
 _KEYS_PER_QUERY = 30_000
@@ -87,20 +88,47 @@ class SQLiteStore(OnlineStore):
     def write(self, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
         """Write rows in one transaction, and add them to the view's digest."""
         with self._writing() as connection:
-            number, kinds = _layout_id(connection, layout), to_json(layout)
-            there = self._there(connection, view, [one[0] for one in rows])
-            added = digest = 0
-            new: dict[bytes, tuple[bytes, int, int, int, str]] = {}
-            for key, moment, created, values in rows:
-                before = there.get(key)
-                if before is None or (moment, created) >= before[:2]:
-                    content = to_json(values)
-                    after = moment, created, _digest(key, moment, created, kinds, content)
-                    added += before is None
-                    digest += after[2] - (before[2] if before else 0)
-                    there[key], new[key] = after, (key, moment, created, number, content)
-            connection.executemany(f"INSERT OR REPLACE INTO {self._table(view)} VALUES (?, ?, ?, ?, ?)", new.values())
-            self._note(connection, view, added, digest)
+            self._write(connection, view, layout, rows)
+
+    def _write(self, connection: sqlite3.Connection, view: str, layout: Layout, rows: Sequence[NewRow]) -> None:
+        number, kinds = _layout_id(connection, layout), to_json(layout)
+        there = self._there(connection, view, [one[0] for one in rows])
+        added = digest = 0
+        new: dict[bytes, tuple[bytes, int, int, int, str]] = {}
+        for key, moment, created, values in rows:
+            before = there.get(key)
+            if before is None or (moment, created) >= before[:2]:
+                content = to_json(values)
+                after = moment, created, _digest(key, moment, kinds, content)
+                added += before is None
+                digest += after[2] - (before[2] if before else 0)
+                there[key], new[key] = after, (key, moment, created, number, content)
+        connection.executemany(f"INSERT OR REPLACE INTO {self._table(view)} VALUES (?, ?, ?, ?, ?)", new.values())
+        self._note(connection, view, added, digest)
+
+    def replace(self, view: str, until: datetime, rows: Iterable[NewRows], mark: Watermark) -> None:
+        """Replace rows in one transaction: whoever reads finds all as it was before, or as it is after."""
+        with self._writing() as connection:
+            self._delete_until(connection, view, to_microseconds(until))
+            for layout, part in rows:
+                self._write(connection, view, layout, part)
+            self._mark(connection, view, mark)
+        self._reading().execute("PRAGMA wal_checkpoint(truncate)")
+
+    def rows(self, view: str) -> Iterator[tuple[Layout, list[NewRow]]]:
+        """Yield all rows of a view, as :meth:`replace` takes them; nothing of a view that is unknown."""
+        connection = self._current()
+        if connection is None:
+            return
+        known = connection.execute("SELECT 1 FROM views WHERE (project, view) = (?, ?)", [self._project, view])
+        if known.fetchone() is None:
+            return
+        for number, layout in connection.execute("SELECT id, layout FROM layouts").fetchall():
+            names: Layout = tuple((name, kind) for name, kind in json.loads(layout))
+            columns = f"SELECT entity, moment, created, content FROM {self._table(view)}"
+            found = connection.execute(f"{columns} WHERE layout = ?", [number])
+            while part := found.fetchmany(_KEYS_PER_QUERY):
+                yield names, [(key, moment, created, json.loads(content)) for key, moment, created, content in part]
 
     def read(self, view: str, keys: Sequence[bytes]) -> dict[bytes, StoredRow]:
         """Read rows, up to 30,000 by one query."""
@@ -128,6 +156,13 @@ class SQLiteStore(OnlineStore):
         except (sqlite3.DatabaseError, NotStoredError):
             return False
 
+    def state(self, view: str) -> str:
+        """Return the number and the digest of the rows that were noted."""
+        query = "SELECT rows, digest FROM views WHERE (project, view) = (?, ?)"
+        connection = self._current()
+        noted = connection.execute(query, [self._project, view]).fetchone() if connection else None
+        return f"{noted[0]} {noted[1]}" if noted else ""
+
     def discard_damaged(self) -> bool:
         """Put an empty database in the place of one that SQLite finds damaged anywhere."""
         try:
@@ -150,10 +185,12 @@ class SQLiteStore(OnlineStore):
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete rows up to a moment."""
         with self._writing() as connection:
-            limit = to_microseconds(until)
-            rows, digest = self._count(connection, view, f"WHERE moment <= {limit}")
-            self._note(connection, view, -rows, -digest)
-            return connection.execute(f"DELETE FROM {self._table(view)} WHERE moment <= ?", [limit]).rowcount
+            return self._delete_until(connection, view, to_microseconds(until))
+
+    def _delete_until(self, connection: sqlite3.Connection, view: str, limit: int) -> int:
+        rows, digest = self._count(connection, view, f"WHERE moment <= {limit}")
+        self._note(connection, view, -rows, -digest)
+        return connection.execute(f"DELETE FROM {self._table(view)} WHERE moment <= ?", [limit]).rowcount
 
     def watermarks(self) -> dict[str, Watermark]:
         """Return the watermarks, in the order of the views' names. Nothing is complete in a damaged file."""
@@ -170,9 +207,12 @@ class SQLiteStore(OnlineStore):
     def set_watermark(self, view: str, until: datetime, history: str) -> None:
         """Mark a view as complete, and move the write-ahead log into the file."""
         with self._writing() as connection:
-            row = (self._project, view, to_microseconds(until), history)
-            connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
+            self._mark(connection, view, Watermark(until, history))
         self._reading().execute("PRAGMA wal_checkpoint(truncate)")  # so that a copy of the file holds everything
+
+    def _mark(self, connection: sqlite3.Connection, view: str, mark: Watermark) -> None:
+        row = (self._project, view, to_microseconds(mark.until), mark.history)
+        connection.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?)", row)
 
     def clear_watermark(self, view: str) -> None:
         """Mark a view as incomplete."""
@@ -220,13 +260,13 @@ class SQLiteStore(OnlineStore):
         for start in range(0, len(keys), _KEYS_PER_QUERY):
             part = keys[start : start + _KEYS_PER_QUERY]
             rows = self._rows(connection, view, f"WHERE entity IN ({', '.join('?' * len(part))})", part)
-            found |= {row[0]: (row[1], row[2], _digest(*row)) for row in rows}
+            found |= {key: (moment, made, _digest(key, moment, *what)) for key, moment, made, *what in rows}
         return found
 
     def _rows(
         self, connection: sqlite3.Connection, view: str, where: str, values: Sequence[bytes] = ()
     ) -> Iterator[tuple[bytes, int, int, str, str]]:
-        """Yield rows as :func:`_digest` takes them."""
+        """Yield rows: key, moments at which they became known and were made, names of values, values."""
         kinds = dict(connection.execute("SELECT id, layout FROM layouts"))
         query = f"SELECT entity, moment, created, layout, content FROM {self._table(view)} {where}"
         for key, moment, created, number, content in connection.execute(query, values):
@@ -235,8 +275,8 @@ class SQLiteStore(OnlineStore):
     def _count(self, connection: sqlite3.Connection, view: str, where: str) -> tuple[int, int]:
         """Return the number of some rows, and the sum of their digests."""
         rows = total = 0
-        for row in self._rows(connection, view, where):
-            rows, total = rows + 1, total + _digest(*row)
+        for key, moment, _, kinds, content in self._rows(connection, view, where):
+            rows, total = rows + 1, total + _digest(key, moment, kinds, content)
         return rows, total % DIGESTS
 
     def _note(self, connection: sqlite3.Connection, view: str, rows: int, digest: int) -> None:
@@ -286,8 +326,8 @@ class SQLiteStore(OnlineStore):
         return _quote(f"{self._project}.{view}")
 
 
-def _digest(key: bytes, moment: int, created: int, kinds: str, content: str) -> int:
-    return row_digest(key, f"{moment} {created} {kinds} {content}".encode())
+def _digest(key: bytes, moment: int, kinds: str, content: str) -> int:
+    return row_digest(key, f"{moment} {kinds} {content}".encode())
 
 
 def _layout_id(connection: sqlite3.Connection, layout: Layout) -> int:

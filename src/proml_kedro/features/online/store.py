@@ -11,7 +11,7 @@ import hashlib
 import json
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ Layout = tuple[tuple[str, str], ...]
 NewRow = tuple[bytes, int, int, list[Any]]
 """Row to write: entity key; microseconds since 1970 when it became known and when it was made; plain values, None for
 null."""
+
+NewRows = tuple[Layout, Sequence[NewRow]]
+"""Rows to write that have one layout."""
 
 StoredRow = tuple[int, Layout, list[Any]]
 """Row as it is read: when it became known, in microseconds since 1970; what its values are called; the values."""
@@ -98,6 +101,14 @@ class OnlineStore(ABC):
             return False
         return True
 
+    def state(self, view: str) -> str:
+        """Return a text that is equal for equal rows of a view, whenever they were made; no row is read.
+
+        It is empty for a view that is unknown, and always in a store that notes no digest of what is written to it,
+        as this default.
+        """
+        return ""
+
     def discard_damaged(self) -> bool:
         """Empty a store that is too damaged to be written to, and tell whether it was.
 
@@ -112,6 +123,24 @@ class OnlineStore(ABC):
     @abstractmethod
     def delete_until(self, view: str, until: datetime) -> int:
         """Delete the rows of a view up to a moment, it included; return how many there were."""
+
+    def replace(self, view: str, until: datetime, rows: Iterable[NewRows], mark: Watermark) -> None:
+        """Put rows in the place of all that a known view has up to a moment, and mark it as complete.
+
+        Newer rows stay. Whoever reads meanwhile should find of each entity the row from before or the one from after:
+        this default, which deletes first, cannot promise it.
+
+        Args:
+            view: The view.
+            until: The moment.
+            rows: The rows.
+            mark: How far the view is complete then.
+        """
+        self.clear_watermark(view)
+        self.delete_until(view, until)
+        for layout, part in rows:
+            self.write(view, layout, part)
+        self.set_watermark(view, *mark)
 
     @abstractmethod
     def watermarks(self) -> dict[str, Watermark]:

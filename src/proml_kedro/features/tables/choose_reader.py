@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from proml_kedro.errors import UserError
@@ -21,13 +21,27 @@ def choose_reader(table: TableSpec, source: Source) -> TableReader:
     """
     if isinstance(table, TableReader) and not table.reads_files:
         return table
+    if by_folder := _kind_of_folder(source):
+        return _as(by_folder, table)
     files = source.files()
     kind = type(table) if isinstance(table, TableReader) and table.reader else _kind_of(files, source)
     if len(files) > 1 and not kind.many_files:
         raise _several(files, source)
+    return _as(kind, table)
+
+
+def _as(kind: type[TableReader], table: TableSpec) -> TableReader:
     if isinstance(table, kind):
         return table
     return kind.model_validate({name: getattr(table, name) for name in TableSpec.model_fields})
+
+
+def _kind_of_folder(source: Source) -> type[TableReader] | None:
+    folder = source.base_path / (source.place or source.text)
+    if not folder.is_dir():
+        return None
+    readers: Iterator[type[TableReader]] = (table_readers.get(name) for name in table_readers.names())
+    return next((one for one in readers if one.claims_folder(folder)), None)
 
 
 def _kind_of(files: Sequence[Path], source: Source) -> type[TableReader]:

@@ -40,6 +40,7 @@ def locate(key: str, source: str, base_path: Path) -> list[Path]:
     """
     path = _in_package(source, key) if source.startswith("package:") else base_path / source
     if path.is_dir():
+        _refuse_lakes(path, key, source)
         files = sorted(path.rglob("*.parquet"))
         wanted = f"folder '{source}' holds no .parquet file"
     elif has_magic(source) and not path.exists():
@@ -51,6 +52,20 @@ def locate(key: str, source: str, base_path: Path) -> list[Path]:
     if not files:
         raise UserError.at(key, wanted)
     return files
+
+
+_LAKES = {
+    "_delta_log": "a Delta table; name its own folder",
+    ".hoodie": "a Hudi table; read it by a dataset of the catalog",
+    "*.metadata.json": "an Iceberg table; read it by a dataset of the catalog",
+}
+"""What lies in the folder of a table whose log says which of its files hold rows, and which are out of date."""
+
+
+def _refuse_lakes(folder: Path, key: str, source: str) -> None:
+    for name, what in _LAKES.items():
+        if next(folder.rglob(name), None):
+            raise UserError.at(key, f"folder '{source}' holds {what}")
 
 
 def _in_package(source: str, key: str) -> Path:

@@ -21,9 +21,11 @@ from proml_kedro.features.tables.examples import check_examples
 from proml_kedro.features.tables.keys import key_facts
 from proml_kedro.features.tables.queries import reading_order
 from proml_kedro.features.tables.readers.base import Source, TableReader
+from proml_kedro.features.tables.remote import on_this_machine, remote_files
 from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.tables.warnings import warnings_of
 from proml_kedro.results import ColumnFacts, TablesFacts
+from proml_kedro.spec.credentials import Credentials, no_credentials
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ExamplesSpec, ProblemSpec, TableSpec
@@ -32,7 +34,12 @@ logger = logging.getLogger(__name__)
 
 
 def read_tables(
-    problem: ProblemSpec, features: FeaturesSpec | None, base_path: Path, hardware: HardwareSpec, folder: Path
+    problem: ProblemSpec,
+    features: FeaturesSpec | None,
+    base_path: Path,
+    hardware: HardwareSpec,
+    folder: Path,
+    credentials: Credentials = no_credentials,
 ) -> None:
     """Read every table of a problem into ``<table>.parquet``, and how that was done into ``tables.json``.
 
@@ -46,6 +53,7 @@ def read_tables(
         base_path: What relative paths of sources are relative to.
         hardware: The machine.
         folder: An empty folder to write to.
+        credentials: Gives those that sources name.
 
     Raises:
         UserError: Files, columns, types or cells that do not work, for all tables at once.
@@ -62,7 +70,8 @@ def read_tables(
                 continue
             examples = problem.examples if name == problem.examples.table else None
             try:
-                _Table(tables, name, problem.tables[name], examples, reading).read(base_path)
+                table = _Table(tables, name, problem.tables[name], examples, reading)
+                table.read(base_path, credentials)
             except UserError as error:
                 mistakes += error.mistakes
                 failed.add(name)
@@ -101,18 +110,21 @@ def _two_ways(name: str, formats: Sequence[str]) -> str:
     return f"every cell of '{name}' can be read in {len(formats)} ways; write {lines}"
 
 
-def source_fingerprint(name: str, table: TableSpec, base_path: Path) -> str:
+def source_fingerprint(name: str, table: TableSpec, base_path: Path, credentials: Credentials = no_credentials) -> str:
     """Return a digest that differs when a table's source holds something else.
 
     Args:
         name: The table's name in the problem, for errors.
         table: The table; it has a source.
         base_path: What relative paths are relative to.
+        credentials: Gives those that the source names.
 
     Raises:
         UserError: There is no such source, or no reader for it.
     """
-    source = Source(name, table.source or "", base_path)
+    source = Source(name, table.source or "", base_path, credentials)
+    if remote := remote_files(table, source):
+        return remote.fingerprint()
     return choose_reader(table, source).fingerprint(source)
 
 
@@ -163,13 +175,17 @@ class _Table:
     def _derived(self) -> DerivedColumns:
         return DerivedColumns(self.table, self._key)
 
-    def read(self, base_path: Path) -> None:
+    def read(self, base_path: Path, credentials: Credentials) -> None:
         if self.table.query is not None:
             self._read_query(self.table.query)
         else:
-            self._read_source(Source(self.name, self.table.source or "", base_path))
+            self._read_source(Source(self.name, self.table.source or "", base_path, credentials))
 
     def _read_source(self, source: Source) -> None:
+        with on_this_machine(self.table, source, self.tables.folder) as near:
+            self._read_near(near)
+
+    def _read_near(self, source: Source) -> None:
         reader, session = choose_reader(self.table, source), self.tables.session
         with reader.fetch(source, self.tables.folder) as files:
             try:

@@ -106,7 +106,7 @@ class Numbers:
         return rf" *[+-]?(?:{self._digits()}(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]{{1,3}})? *"
 
     def decimals(self, scale: int) -> str:
-        """What numbers of so many decimals look like."""
+        """Write the pattern of numbers of so many decimals."""
         mark = _mark(self.decimal)
         fraction = f"{mark}[0-9]{{1,{scale}}}0*" if scale else f"{mark}0+"
         return rf" *[+-]?(?:{self._digits()}(?:{mark}[0-9]{{0,{scale}}}0*)?|{fraction}) *"

@@ -113,7 +113,7 @@ def measured_leaks(
     for name, values in columns.items():
         advance()
         missing = _is_missing(values)
-        for area, words in ((_area(values[~missing], label[~missing]), "it"), (_auc(missing, label), "its absence")):
+        for area, words in ((area_of(values[~missing], label[~missing]), "it"), (_auc(missing, label), "its absence")):
             if area >= SUSPICIOUS:
                 message = f"{words} alone predicts the label (AUC {area:.3f}): is it known when it is used?"
                 yield name, message, area >= CERTAIN
@@ -138,10 +138,17 @@ def _is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
 
 
-def _area(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """Compute the AUC of one feature against the label.
+def area_of(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
+    """Compute the AUC of one feature against a binary label, in whichever direction it is larger.
 
     Text is first replaced by the label rate of its category, estimated on half of the rows and judged on the other.
+
+    Args:
+        values: Numbers, truth values or texts, none of them missing, shape (n,).
+        label: 0 or 1, shape (n,).
+
+    Returns:
+        0 where there are fewer than 50 rows of a class.
     """
     if not _is_binary(label):
         return 0.0

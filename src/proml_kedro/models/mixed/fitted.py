@@ -135,12 +135,17 @@ class FittedFixed:
         errors: Standard errors, 0 for coefficients that an ``l1`` holds at zero.
         categories: Coefficients of each categorical input, float32 of shape (levels,).
         category_errors: Standard errors of the same.
+        covariance: Posterior covariance of all, numbers first, float64 of shape (fitted, fitted); None where it was not
+            computed, or an ``l1`` holds coefficients.
+        lacking: For each categorical input whether training rows lacked it.
     """
 
     numbers: Array = field(default_factory=lambda: np.zeros(1))
     errors: Array = field(default_factory=lambda: np.zeros(1))
     categories: list[Array] = field(default_factory=list)
     category_errors: list[Array] = field(default_factory=list)
+    covariance: Array | None = None
+    lacking: list[bool] = field(default_factory=list)
 
 
 @dataclass
@@ -155,6 +160,8 @@ class FittedModel:
         dispersion: Variance of a label around its mean, with ``linear``; else 1.
         importance: Share of each input.
         facts: Facts about the fit, for the summary.
+        at_mode: Whether labels were fitted at the mode of the effects: rows of known entities are then scored there,
+            because an average over the posterior would not add up to the labels.
     """
 
     loss: Loss = "logistic"
@@ -164,12 +171,15 @@ class FittedModel:
     dispersion: float = 1.0
     importance: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    at_mode: bool = False
 
     def save(self, folder: Path) -> None:
         """Write ``model.json``, and ``.npy`` files that can be memory-mapped."""
         for kind, known in (("coefficients", self.fixed.categories), ("errors", self.fixed.category_errors)):
             for k, values in enumerate(known):
                 np.save(folder / f"category_{k}.{kind}.npy", values, allow_pickle=False)
+        if self.fixed.covariance is not None:
+            np.save(folder / "fixed_covariance.npy", self.fixed.covariance, allow_pickle=False)
         kinds: dict[str, Sequence[FittedEffect | FittedFactors]] = {"effect": self.effects, "factors": self.factors}
         for kind, terms in kinds.items():
             for k, term in enumerate(terms):
@@ -179,11 +189,13 @@ class FittedModel:
             "loss": self.loss,
             "fixed": self.fixed.numbers.tolist(),
             "fixed_errors": self.fixed.errors.tolist(),
+            "lacking": self.fixed.lacking,
             "dispersion": self.dispersion,
             "covariances": [one.population.tolist() for one in self.effects],
             "factors": [one.starts for one in self.factors],
             "importance": self.importance,
             "facts": self.facts,
+            "at_mode": self.at_mode,
         }
         (folder / "model.json").write_text(json.dumps(model))
 
@@ -198,14 +210,18 @@ class FittedModel:
             [map_array(folder / f"category_{k}.{kind}.npy") for k in range(categories)]
             for kind in ("coefficients", "errors")
         )
+        numbers, number_errors = np.array(model["fixed"]), np.array(model["fixed_errors"])
+        kept = folder / "fixed_covariance.npy"
+        covariance = map_array(kept) if kept.exists() else None
         return cls(
             model["loss"],
-            FittedFixed(np.array(model["fixed"]), np.array(model["fixed_errors"]), coefficients, errors),
+            FittedFixed(numbers, number_errors, coefficients, errors, covariance, model.get("lacking", [])),
             [FittedEffect.load(folder, k, np.array(one)) for k, one in enumerate(model["covariances"])],
             [FittedFactors.load(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],
             model["importance"],
             model["facts"],
+            model.get("at_mode", False),
         )
 
 

@@ -85,7 +85,8 @@ def moments(terms: Terms, model: FittedModel, columns: Columns) -> tuple[Floats,
     for one, (codes, _), effect in zip(terms.effects, terms.effect_codes(columns), model.effects, strict=True):
         z = terms.slopes(columns, one)
         mean += np.einsum("na,na->n", rows_of_level(effect.means, codes), z)
-        variance += effect_variance(effect, codes, z)
+        added = effect_variance(effect, codes, z)
+        variance += np.where(codes < 0, added, 0.0) if model.at_mode else added
     for (places, _), factors in zip(terms.factor_codes(columns), model.factors, strict=True):
         added, spread = factors.moments(places)
         mean, variance = mean + added, variance + spread

@@ -61,15 +61,15 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
     """
     from proml_kedro.features.tables.read import read_tables, refuse_undecided
 
-    sources = _fingerprints(problem, run.base_path)
+    sources = _fingerprints(problem, run)
 
     def write(folder: Path) -> None:
         try:
-            read_tables(problem, run.spec.features, run.base_path, run.spec.hardware, folder)
+            read_tables(problem, run.spec.features, run.base_path, run.spec.hardware, folder, run.credentials)
         except UserError:
-            _refuse_changed(sources, _fingerprints(problem, run.base_path))  # half a file is no mistake of the user
+            _refuse_changed(sources, _fingerprints(problem, run))  # half a file is no mistake of the user
             raise
-        _refuse_changed(sources, _fingerprints(problem, run.base_path))
+        _refuse_changed(sources, _fingerprints(problem, run))
         if generated:
             copytree(generated.file(TRUTH), folder / TRUTH, copy_function=_link)
 
@@ -105,11 +105,12 @@ def _locate(problem: ProblemSpec, generated: Artifact | None) -> ProblemSpec:
     return problem.with_sources({name: str(file) for name, file in files.items()})
 
 
-def _fingerprints(problem: ProblemSpec, base_path: Path) -> dict[str, str]:
+def _fingerprints(problem: ProblemSpec, run: Run) -> dict[str, str]:
     """Fingerprint of each source, by table."""
     from proml_kedro.features.tables.read import source_fingerprint
 
-    return {name: source_fingerprint(name, table, base_path) for name, table in problem.tables.items() if table.source}
+    sources = {name: table for name, table in problem.tables.items() if table.source}
+    return {name: source_fingerprint(name, table, run.base_path, run.credentials) for name, table in sources.items()}
 
 
 def _link(source: str, target: str) -> None:

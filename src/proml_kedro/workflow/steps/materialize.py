@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.atomic import write_whole
 from proml_kedro.digests import fingerprint
 from proml_kedro.results import Consistency, OnlineValues, UnreadableError
 from proml_kedro.results.names import examples_file
+from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.workflow.filled import Filled, held_by, note_folder
 from proml_kedro.workflow.recipes import columns_read
 from proml_kedro.workflow.run import Run
@@ -61,11 +63,14 @@ def check_online_values(
         compared = check_consistency(sources, columns, moments, tables, spec.hardware)
         Consistency.summing(compared).write(folder)
 
-    inputs = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
+    inputs: dict[str, Any] = {"online_values": online_values, "feature_tables": feature_tables, "columns": columns}
     place = f"{spec.problem.name}/{spec.model.name}/consistency"
     with feature_store_lock(run):
         if not filling.is_done():  # another run has been here since
             filling.do()
+        views = sorted({FeatureRef.parse(one).view for one in columns})
+        # Rows that were pushed are part of what is compared: the verdict is one of this state, and of no other.
+        inputs["states"] = {name: filling.online.state(name) for name in views}
         return run.store.build(place, inputs, write, code=("features.online", "features.feast", "==duckdb", "==feast"))
 
 
@@ -120,7 +125,8 @@ class _Filling:
             materialize_new(repository, tables, views, newest, run.spec.hardware, anew)
         others = {name: what for name, what in filled.held.items() if name not in run.stored_views} if filled else {}
         declared = {name: what for name, what in others.items() if name in run.spec.features.views}
-        made = Filled(self._made_from(), {**held_by(self.online), **declared})  # what others lose, they are to find
+        held = {**held_by(self.online), **declared}  # what others lose, they are to find
+        made = Filled(self._made_from(), held, run.spec.online_store)
         write_whole(self._note / Filled.FILE, json.dumps(made.as_dict()))
 
     def _filled(self) -> Filled | None:

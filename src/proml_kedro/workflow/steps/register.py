@@ -132,6 +132,6 @@ class _Registered:
         self._stamp.remove()
 
     def write(self) -> None:
-        """Note it."""
+        """Write what was registered."""
         self._written.write(_content(self._registry))
         self._stamp.write(self._inputs)

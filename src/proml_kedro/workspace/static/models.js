@@ -6,7 +6,7 @@ import { empty, featureLink, fold, interval, report, reportPath, share, time, un
 import { measured, moment, number, percent, plural } from "./words.js";
 
 const FEW = 8;
-const PLOTS = { "calibration.png": "Calibration", "weeks.png": "By week", "scores.png": "Scores", "importance.png": "Importance" };
+const PLOTS = { "confusion.png": "What is taken for what", "calibration.png": "Calibration", "weeks.png": "By week", "scores.png": "Scores", "importance.png": "Importance" };
 
 /** Fill the page. */
 export async function models(main, state) {
@@ -51,7 +51,8 @@ function metrics({ metrics: found, higher_is_better: higher, model }) {
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-function labels({ positive_rate: positive, label_mean: mean }) {
+function labels({ positive_rate: positive, label_mean: mean, class_shares: classes }) {
+  if (Object.keys(classes ?? {}).length) return `, ${plural(Object.keys(classes).length, "class", "classes")}`;
   if (positive != null) return `, ${percent(positive)} positive`;
   return mean == null ? null : `, mean label ${measured(mean)}`;
 }
@@ -64,7 +65,7 @@ function metric(name, value, found, isHigherBetter) {
   const difference = found.differences[name];
   const cells = [h("th", { scope: "row" }, name.replaceAll("_", " ")), h("td", {}, fixed(value))];
   if (found.baseline !== null) {
-    const [word, colour] = meaning(difference, isHigherBetter);
+    const [word, colour] = meaning(difference, isHigherBetter, Object.keys(found.candidate)[0] === name, found.confidence);
     const known = difference && difference.low != null && difference.high != null && difference.difference != null;
     cells.push(h("td", {}, fixed(found.baseline[name])), h("td", {}, signed(difference?.difference)),
       h("td", { class: "range" }, known ? [h("span", {}, `${signed(difference.low)} … ${signed(difference.high)}`), interval(difference.low, difference.difference, difference.high, colour)] : "undefined"),
@@ -73,9 +74,11 @@ function metric(name, value, found, isHigherBetter) {
   return h("tr", {}, cells);
 }
 
-function meaning(difference, isHigherBetter) {
+// The first metric decides by its own p-value, others by one that holds for the whole table.
+function meaning(difference, isHigherBetter, decides, confidence) {
   if (difference?.low == null || difference.high == null || isHigherBetter == null) return ["", "unclear"];
-  if (difference.low <= 0 && difference.high >= 0) return ["no clear difference", "unclear"];
+  const isUnsure = !decides && difference.p_adjusted != null && difference.p_adjusted >= 1 - confidence;
+  if (isUnsure || (difference.low <= 0 && difference.high >= 0)) return ["no clear difference", "unclear"];
   return (difference.low > 0) === isHigherBetter ? ["better", "ok"] : ["worse", "drift"];
 }
 

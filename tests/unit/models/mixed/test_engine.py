@@ -41,7 +41,7 @@ def coefficients(found):
 @pytest.mark.parametrize(("entities", "dimensions"), SHAPES, ids=str)
 @pytest.mark.parametrize("most_dense", [0, 512])
 def test_equals_a_direct_dense_solution(entities, dimensions, most_dense, loss, monkeypatch):
-    monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+    monkeypatch.setattr(design, "MOST_DENSE", most_dense)
     problem = make_problem(entities=entities, dimensions=dimensions, loss=loss)
     label, offset, fixed, categories, effects = problem
     weight = np.random.default_rng(4).uniform(0.5, 2, len(label)).astype(np.float32)
@@ -71,7 +71,7 @@ def test_equals_a_direct_dense_solution(entities, dimensions, most_dense, loss, 
 @pytest.mark.parametrize(("loss", "l1"), [("logistic", 4.0), ("poisson", 40.0)])
 @pytest.mark.parametrize("most_dense", [0, 512])
 def test_the_elastic_net_equals_proximal_gradient_descent(loss, l1, most_dense, monkeypatch):
-    monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+    monkeypatch.setattr(design, "MOST_DENSE", most_dense)
     problem = make_problem(rows=250, numbers=8, loss=loss)
     problem[2][:, 4:] = np.random.default_rng(9).normal(size=(250, 5))  # what says nothing
     label, offset, fixed, categories, effects = problem
@@ -95,7 +95,7 @@ def test_levels_that_are_held_at_zero_cost_no_rows_of_the_residual_variance(monk
     problem = make_problem(rows=250, entities=(23,), dimensions=(1,), loss="linear")
     found = []
     for most_dense in (0, 512):
-        monkeypatch.setattr(design, "_MOST_DENSE", most_dense)
+        monkeypatch.setattr(design, "MOST_DENSE", most_dense)
         found.append(fit(arrange(*problem), fixed_covariances(problem[-1]), replace(EXACT, loss="linear", l1=1e4)))
     assert not any(one.categories[0].any() or one.category_errors[0].any() for one in found)
     assert found[0].dispersion == pytest.approx(found[1].dispersion, rel=1e-6)
@@ -392,3 +392,41 @@ def test_stopping_early_is_said():
     found = fit(arrange(*problem), estimated(problem[-1]), FitSettings(max_iterations=2))
     assert not found.converged
     assert found.iterations == 2
+
+
+CROSSED = (
+    ("linear", "pql"),
+    ("logistic", "pql"),
+    ("logistic", "laplace"),
+    ("logistic", "variational"),
+    ("poisson", "laplace"),
+)
+
+
+@pytest.mark.parametrize(("loss", "method"), CROSSED)
+def test_beyond_the_dense_part_deviations_and_errors_are_the_same(loss, method, monkeypatch):
+    """Of nested effects, with 300 columns where 100 may be dense, beside the same fit with all of them."""
+    generator = np.random.default_rng(0)
+    rows, effects = 6000, []
+    numbers = np.column_stack([np.ones(rows), generator.normal(size=rows)]).astype(np.float32)
+    margin = numbers @ [-0.3, 0.4]
+    child = generator.integers(0, 600, rows).astype(np.int32)
+    for levels, deviation, codes in ((600, 0.8, child), (300, 0.5, child % 300)):
+        margin = margin + generator.normal(0, deviation, levels)[codes]
+        effects.append(RandomEffectTerm(codes, np.ones((rows, 1), np.float32), levels))
+    of_level = generator.normal(size=300)[effects[1].entities].astype(np.float32)  # known by the second effect alone
+    problem = draw(generator, loss, margin).astype(np.float32), np.zeros(rows), np.column_stack([numbers, of_level])
+    found = []
+    for most in (2_048, 100):
+        monkeypatch.setattr(design, "MOST_DENSE", most)
+        found.append(fit(arrange(*problem, [], effects), estimated(effects), FitSettings(loss, method, penalty=0)))
+    exact, beyond = found
+    assert beyond.converged
+    deviations = [np.sqrt([one[0, 0] for one in each.covariances]) for each in found]
+    averaged = method != "pql"  # over variances of rows that take levels as independent
+    np.testing.assert_allclose(deviations[1], deviations[0], rtol=0.08 if averaged else 0.03)
+    np.testing.assert_allclose(beyond.fixed_errors, exact.fixed_errors, rtol=0.025)
+    assert (np.abs(beyond.fixed - exact.fixed) < (0.6 if averaged else 0.01) * exact.fixed_errors).all()
+    assert exact.by_chance is None
+    assert 0 < beyond.by_chance < 0.02
+    assert np.isnan(beyond.log_likelihood)  # rather none than a wrong one

@@ -30,7 +30,7 @@ def fitted(loss, method, groups, rows, crossed):
 
 @pytest.mark.parametrize("crossed", [0, 1])
 @pytest.mark.parametrize(("groups", "rows"), [(5, 10_000), (300, 3_000)])
-@pytest.mark.parametrize("method", ["variational", "laplace"])
+@pytest.mark.parametrize("method", ["variational", "laplace", "pql"])
 @pytest.mark.parametrize("loss", TASKS)
 def test_scores_add_up_to_labels(loss, method, groups, rows, crossed):
     component, examples = fitted(loss, method, groups, rows, crossed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,6 +14,7 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.features.tables.files import fingerprint_of, locate
 from proml_kedro.features.tables.text import PLAIN, Numbers
+from proml_kedro.spec.credentials import Credentials, no_credentials
 from proml_kedro.spec.table import TableSpec
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ class Source:
         name: The table's name in the problem.
         text: The source as YAML has it.
         base_path: What relative paths are relative to.
+        credentials: Gives credentials by their names.
+        place: Where its files lie, if that is not what the text says: copies of files that lie elsewhere.
     """
 
     name: str
     text: str
     base_path: Path
+    credentials: Credentials = field(default=no_credentials, compare=False)
+    place: str = ""
 
     @property
     def key(self) -> str:
@@ -45,7 +50,7 @@ class Source:
         Raises:
             UserError: There are none.
         """
-        return locate(f"{self.key}.source", self.text, self.base_path)
+        return locate(f"{self.key}.source", self.place or self.text, self.base_path)
 
 
 class TableReader(TableSpec):
@@ -68,6 +73,11 @@ class TableReader(TableSpec):
     def claims(cls, source: str) -> bool:
         """Return whether the text of a source says that this reader is meant."""
         return bool(cls.suffixes) and source.lower().endswith(cls.suffixes)
+
+    @classmethod
+    def claims_folder(cls, folder: Path) -> bool:
+        """Return whether a folder that is a source is this reader's, by what lies in it."""
+        return False
 
     @contextmanager
     def fetch(self, source: Source, folder: Path) -> Iterator[Sequence[Path]]:

@@ -12,6 +12,7 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import UserError
 from proml_kedro.features.tables.readers.base import TableReader
+from proml_kedro.features.tables.readers.copies import MOST_DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,12 +29,13 @@ class ParquetReader(TableReader):
 
         Raises:
             UserError: Files do not agree on a column: a folder's name and its file, or a whole number that is in double
-                precision elsewhere and does not fit there.
+                precision elsewhere and does not fit there. Or a column has more digits than are kept.
         """
         # Writers leave not-a-number out of a column's statistics, from which DuckDB 2.0 concludes that there is none.
         session.disable("statistics_propagation")
         _check_folders(files, session)
         _check_whole_numbers(files, session)
+        _check_digits(files, session)
         return session.parquet(*files, union_by_name=True)
 
     def blame(self, error: EngineError, files: Sequence[Path], session: Session) -> tuple[str, str] | None:
@@ -85,3 +87,11 @@ def _check_whole_numbers(files: Sequence[Path], session: Session) -> None:
                 f"'{name}' is a whole number in some files and a number in others, where {rounded:,} would be rounded"
             )
             raise UserError.at("source", f"{message}; write it as one type in all files")
+
+
+def _check_digits(files: Sequence[Path], session: Session) -> None:
+    """Refuse decimals that the engine would read in double precision."""
+    schema = parquet(*files).replace("read_parquet", "parquet_schema", 1)
+    for name, digits in session.rows(f"SELECT DISTINCT name, precision FROM {schema} WHERE precision > {MOST_DIGITS}"):
+        message = f"'{name}' has numbers of {digits} digits and at most {MOST_DIGITS} are kept"
+        raise UserError.at("source", f"{message}; write it as text, or with fewer")

@@ -12,7 +12,9 @@ from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.memory.interactions import Interaction
 from proml_kedro.models.mixed.memory.observations import DesignTerms, FactorsTerm, Observations, RandomEffectTerm
 
-_MOST_DENSE = 2_048  # columns: the matrix has 32 MB, and inverting it takes half a second
+MOST_DENSE = 2_048
+"""Largest number of dense columns: the matrix has 32 MB, and inverting it takes half a second."""
+
 _MOST_PAIRS = 500_000_000  # pairs of columns in one row or one entity: a step takes about half a second
 
 
@@ -89,6 +91,11 @@ class Design:
     def dense_groups(self) -> int:
         """Number of groups that are dense."""
         return sum(group.columns.stop <= self.dense for group in self.groups)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all columns are dense, so that posterior covariances are exact."""
+        return self.dense == self.width
 
     @property
     def first_random(self) -> int:
@@ -200,7 +207,7 @@ def _dense_part(shape: tuple[int, int], groups: Sequence[ColumnGroup], rows_of_e
         wider = group.columns.stop
         touched += np.minimum(rows_of_entity, group.levels) * group.dimension
         pairs = rows * (entries + group.dimension) ** 2 + float(touched @ touched)
-        if wider > _MOST_DENSE or pairs > _MOST_PAIRS:
+        if wider > MOST_DENSE or pairs > _MOST_PAIRS:
             break
         columns, entries = wider, entries + group.dimension
     return columns, entries

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import reduce
 
 import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.mixed.fitted import FittedModel
+from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.likelihood_facts import likelihood_of
+from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
+from proml_kedro.models.mixed.memory.separation import separation_notes
 from proml_kedro.models.mixed.memory.settings import FitSettings
+from proml_kedro.models.mixed.memory.structure import structure_notes
+from proml_kedro.models.mixed.notes import of_covariance
 from proml_kedro.models.mixed.rows import check_label, sample, usable, weights
 from proml_kedro.models.mixed.score import input_shares
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -51,8 +58,7 @@ def fit_model(
     check_label(examples.label, loss, context.key)
     columns, label, weight = examples.columns, examples.label, weights(examples)
     with terms.remembering(columns):
-        for name in terms.learn(columns, weight, previous.terms if previous else None):
-            logger.warning("%s: %s is constant and says nothing", context.key, name)
+        constant = terms.learn(columns, weight, previous.terms if previous else None)
         if previous is not None:
             terms.hold(spec, previous.terms)
         problem = FitProblem.of(spec, terms, (columns, label, weight), loss, previous)
@@ -64,8 +70,13 @@ def fit_model(
             problem.initial_coefficients(),
             context.checkpoints,
         )
-        _report(result, spec, loss, context.key)
-        model = fitted_model(problem, result.restored(problem.unit))
+        notes = [f"{name} is constant and says nothing" for name in constant]
+        notes += [*structure_notes(problem), *separation_notes(problem, result), *_fit_notes(result, problem, spec)]
+        for note in notes:
+            logger.warning("%s: %s", context.key, note)
+        model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
+    if (value := model.facts.get("log likelihood")) is not None:
+        model.facts["likelihood"] = asdict(likelihood_of(problem, spec, value, result.converged))
     model.importance = input_shares(terms, model, columns)
     return model
 
@@ -101,15 +112,23 @@ def _sample(spec: MixedSpec, terms: Terms, examples: Examples, context: FitConte
     return examples.take(stays)
 
 
-def _report(fit: InMemoryFit, spec: MixedSpec, loss: Loss, key: str) -> None:
-    """Warn of a fit that has not converged, and of one for which Laplace's approximation is poor."""
+def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterator[str]:
+    """Say what the fit has not reached, and where what it reached is at an edge or a poor approximation."""
     if not fit.converged:
         last = fit.history[-1]
         moved = f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
-        advice = f"{moved}; raise max_iterations to go on"
-        logger.warning("%s: stopped after %d steps without converging: %s", key, fit.iterations, advice)
+        yield f"stopped after {fit.iterations} steps without converging: {moved}; raise max_iterations to go on"
+    if fit.by_chance is not None:
+        how = f"deviations rest on {PROBES} random right sides, which alone move them by {fit.by_chance:.1%}"
+        rest = "errors of single entities are those given all others, and there is no log likelihood"
+        if problem.loss != "linear" and spec.method != "pql":
+            rest = f"labels are averaged as if effects were independent (up to 8 % of nested deviations), {rest}"
+        yield f"approximate: more than {design.MOST_DENSE:,} columns beside the largest effect: {how}; {rest}"
+    if not problem.plan.variances_locked:
+        for effect, covariance, means in zip(problem.terms.effects, fit.covariances, fit.effects, strict=True):
+            if len(means) > 1:  # of one entity it has been said that there is no variance
+                yield from of_covariance(effect, covariance, 1.0)
     deviation = math.sqrt(max(float(np.diag(one).max()) for one in fit.covariances))
-    if spec.method == "laplace" and loss == "logistic" and deviation > _WIDE:
-        finding = f"'laplace' finds a deviation of {deviation:.1f}"
+    if spec.method == "laplace" and problem.loss == "logistic" and deviation > _WIDE:
         known = "it is wrong where events are rare and entities have few rows; compare with method: variational"
-        logger.warning("%s: %s: %s", key, finding, known)
+        yield f"'laplace' finds a deviation of {deviation:.1f}: {known}"

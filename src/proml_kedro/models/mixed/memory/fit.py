@@ -20,7 +20,7 @@ from proml_kedro.models.mixed.memory.design import Design
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.laplace import PreviousTilt
 from proml_kedro.models.mixed.memory.marginal_likelihood import log_marginal_likelihood
-from proml_kedro.models.mixed.memory.newton import NewtonStep, newton_step
+from proml_kedro.models.mixed.memory.newton import NewtonStep, covariance_of_fixed, newton_step
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes, passes_over
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.memory.variances import by_effect, effects_of, update_variances
@@ -67,8 +67,10 @@ def fit(
             if checkpoint and not converged:
                 checkpoint.save(state, covariances)
         # Reported are the covariances by which the effects were shrunk, not those of the update after the last step.
-        found = replace(_result(passes, state, at, step, before), converged=converged)
-        found.log_likelihood = log_marginal_likelihood(passes, state.now, step, priors, 1.0 / passes.scale)
+        fixed = covariance_of_fixed(passes, at, step, priors)
+        found = replace(_result(passes, state, at, step, before, fixed), converged=converged)
+        if design.is_dense:
+            found.log_likelihood = log_marginal_likelihood(passes, state.now, step, priors, 1.0 / passes.scale)
         if checkpoint:
             checkpoint.remove()
         return found
@@ -203,7 +205,7 @@ def _root_mean_square(values: Floats) -> float:
 
 
 def _result(
-    passes: Passes, state: FitState, at: Linearisation, step: NewtonStep, covariances: list[Array]
+    passes: Passes, state: FitState, at: Linearisation, step: NewtonStep, covariances: list[Array], fixed: Floats
 ) -> InMemoryFit:
     design, now = passes.design, state.now
     effects, uncertainties = effects_of(passes, now, at, step)
@@ -213,10 +215,12 @@ def _result(
     categories = [group.columns for group in design.groups if group.effect is None]
     return InMemoryFit(
         now.x[: design.fixed],
-        _roots(np.diag(step.dense)[: design.fixed]),
+        _roots(np.diag(fixed)[: design.fixed]),
         [now.x[columns] for columns in categories],
-        [_roots(step.variances[columns, 0]) for columns in categories],
+        [_roots(np.diag(fixed)[one] if len(fixed) >= one.stop else step.variances[one, 0]) for one in categories],
         *(effects, uncertainties, averaged, shifts, covariances),
+        fixed_covariance=fixed,
+        by_chance=_by_chance(step, covariances),
         dispersion=state.dispersion,
         iterations=len(state.history),
         passes=passes.count,
@@ -224,6 +228,20 @@ def _result(
         interactions=design.interactions,
         history=state.history,
     )
+
+
+def _by_chance(step: NewtonStep, covariances: list[Array]) -> float | None:
+    """Estimate the largest relative standard error of a deviation that random right sides cause.
+
+    A change of V changes S = A + V by about S / (S - V) as much.
+    """
+    if step.means is None:
+        return None
+    shares = [
+        error / np.maximum(np.diag(value) - np.diag(mean), 1e-2 * np.diag(value)) / 2
+        for value, mean, error in zip(covariances, step.means.means, step.means.errors, strict=True)
+    ]
+    return float(max(one.max() for one in shares))
 
 
 def _roots(variances: Floats) -> Floats:

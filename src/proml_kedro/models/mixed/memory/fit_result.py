@@ -27,6 +27,9 @@ class InMemoryFit:
         shifts: Difference between mean and mode of the posterior by first order, of the shapes of ``effects``; empty
             where the fit takes them as equal.
         covariances: Covariance of each random effect over entities, shape (d, d).
+        fixed_covariance: Posterior covariance of the fixed effects, numbers first; see
+            :func:`.newton.covariance_of_fixed`.
+        by_chance: Relative standard error of the deviations where they rest on random right sides, else None.
         dispersion: Variance of a label around its mean, with the linear loss; else 1.
         iterations: Number of Newton steps.
         passes: Number of passes over the rows.
@@ -47,6 +50,8 @@ class InMemoryFit:
     averaged: list[Floats]
     shifts: list[Floats]
     covariances: list[Array]
+    fixed_covariance: Floats
+    by_chance: float | None = None
     dispersion: float = 1.0
     iterations: int = 0
     passes: int = 0
@@ -74,6 +79,7 @@ class InMemoryFit:
             uncertainties=[values * square for values in self.uncertainties],
             averaged=[values * square for values in self.averaged],
             shifts=[values * one for values in self.shifts],
+            fixed_covariance=self.fixed_covariance * square,
             covariances=[values * square for values in self.covariances],
             dispersion=self.dispersion * square,
             log_likelihood=self.log_likelihood - free * math.log(one),

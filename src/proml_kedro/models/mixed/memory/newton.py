@@ -19,7 +19,10 @@ from proml_kedro.models.mixed.memory.coefficients import Coefficients, Priors
 from proml_kedro.models.mixed.memory.elastic_net import sparse_step
 from proml_kedro.models.mixed.memory.laplace import PreviousTilt, SkewCorrection, skew_correction
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes
+from proml_kedro.models.mixed.memory.probes import MeanCovariances, fixed_covariance, mean_covariances
 from proml_kedro.models.mixed.memory.schur import SchurSolver
+
+_MOST_SOLVED = 256  # columns of which each costs a solution of the equations
 
 
 @dataclass
@@ -39,6 +42,8 @@ class NewtonStep:
         linear: What the step adds to the objective beside the likelihood and the normal priors; all of it is linear.
         products: Number of products with the Schur complement.
         skew: Correction by which it is a step for Laplace's marginal likelihood; None for the joint likelihood.
+        means: Estimate of the mean posterior covariance of each random effect where columns are left that are not
+            dense, or None. With ``skew`` it is given the fixed effects.
     """
 
     change: Coefficients
@@ -51,6 +56,7 @@ class NewtonStep:
     linear: float
     products: int
     skew: SkewCorrection | None = None
+    means: MeanCovariances | None = None
 
 
 def newton_step(
@@ -104,4 +110,40 @@ def newton_step(
         linear=linear,
         products=solver.products,
         skew=skew,
+        means=_means(passes, at, inverse, solver, skew is not None),
     )
+
+
+def _means(
+    passes: Passes, at: Linearisation, inverse: Floats, solver: SchurSolver, given_fixed: bool
+) -> MeanCovariances | None:
+    """Estimate the mean covariances, unless those of the dense columns are all there is to know."""
+    if solver.held[passes.design.dense :].all():
+        return None
+    fixed = np.arange(passes.design.width) < passes.design.first_random
+    with solver.holding(solver.held | (fixed & given_fixed)):
+        return mean_covariances(passes, at, inverse, solver)
+
+
+def covariance_of_fixed(passes: Passes, at: Linearisation, step: NewtonStep, priors: Priors) -> Floats:
+    """Compute the posterior covariance of the fixed effects, numbers first.
+
+    It is of all of them, shape (first_random, first_random), unless there are columns that are not dense and more than
+    256 fixed effects: then of the numbers alone.
+
+    Args:
+        passes: Passes over the rows.
+        at: Likelihood around the coefficients before the step.
+        step: The last step; coefficients that it holds have no variance.
+        priors: Priors of the last step.
+    """
+    design = passes.design
+    if design.is_dense:
+        return step.dense[: design.first_random, : design.first_random]
+    _, blocks = passes.eliminate(at, step.inverse, np.zeros_like(at.gradient))
+    solver = SchurSolver(passes, at, step.inverse, priors, blocks)
+    held = np.zeros(design.width, np.bool_)
+    held[: design.first_random] = step.variances[: design.first_random, 0] == 0
+    held[: design.dense] = np.diag(step.dense) == 0
+    with solver.holding(held):
+        return fixed_covariance(solver, design.first_random if design.first_random <= _MOST_SOLVED else design.fixed)

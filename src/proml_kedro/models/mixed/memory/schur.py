@@ -27,6 +27,7 @@ class SchurSolver:
     Attributes:
         dense: Inverse of the dense columns' curvature, zero for columns that are held; shape (dense, dense).
         levels: For each group that is not dense the inverses of its levels' own blocks, shape (levels, d, d).
+        held: Columns that are held at a step of zero, shape (width,).
         products: Number of products with the Schur complement so far.
 
     Args:
@@ -71,9 +72,9 @@ class SchurSolver:
         """Solve for a right side that is zero where columns are held; shape (width,)."""
 
         def product(v: Floats) -> Floats:
-            return np.where(self._held, v, self._product(v))
+            return np.where(self.held, v, self._product(v))
 
-        x, count = conjugate_gradients(product, self._precondition, right, accuracy)
+        x, count = conjugate_gradients(product, self.precondition, right, accuracy)
         self.products += count
         return x
 
@@ -99,18 +100,19 @@ class SchurSolver:
         blocks = [*(diagonal_blocks(dense, group) for group in design.groups[: design.dense_groups]), *self.levels]
         for group, block in zip(design.groups, blocks, strict=True):
             variances[group.columns, : group.dimension] = block.reshape(-1, group.dimension)
-        variances[self._held] = 0.0
+        variances[self.held] = 0.0
         return variances
 
     def _product(self, v: Floats) -> Floats:
         return self._passes.schur_product(self._at, self._inverse, v) + self._priors.times(self._design, v)
 
     def _hold(self, held: npt.NDArray[np.bool_]) -> None:
-        self._held = held  # a held column has no uncertainty
+        self.held = held  # a held column has no uncertainty
         self.dense = given(self._curvature, self._covariance, held[: self._design.dense])
 
-    def _precondition(self, x: Floats) -> Floats:
-        return np.where(self._held, x, _precondition(self._design, self.dense, self.levels, x))
+    def precondition(self, x: Floats) -> Floats:
+        """Multiply x by the inverse of the dense columns and of each other level's block; held columns stay."""
+        return np.where(self.held, x, _precondition(self._design, self.dense, self.levels, x))
 
 
 def _level_inverses(design: Design, priors: Priors, blocks: Floats) -> list[Floats]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.covariance import Covariance
 from proml_kedro.models.mixed.memory.checkpoint import FitState
 from proml_kedro.models.mixed.memory.coefficients import Coefficients, Priors
@@ -49,13 +50,12 @@ def update_variances(
         return _update_by_laplace(passes.design, state.now, step, step.skew, covariances)
     near = settings.loss == "linear" or min((one["step"] for one in state.history), default=math.inf) < _NEAR
     effects, uncertainties = effects_of(passes, state.now, at, step, near)
+    means = _means(step, uncertainties)
     change = 0.0
     if settings.loss == "linear" and settings.estimate_dispersion:
-        free = _free_rows(passes.design, step, priors, uncertainties)
+        free = _free_rows(passes.design, step, priors, [len(one) for one in effects], means)
         change = _update_dispersion(passes, state, free)
-    changes = [
-        one.update(u.T @ u / len(u), v.mean(0)) for one, u, v in zip(covariances, effects, uncertainties, strict=True)
-    ]
+    changes = [one.update(u.T @ u / len(u), v) for one, u, v in zip(covariances, effects, means, strict=True)]
     return max(change, *changes)
 
 
@@ -72,27 +72,37 @@ def _update_by_laplace(
     modes, uncertainties = by_effect(design, now, skew.covariance, variances)
     shifts, _ = by_effect(design, Coefficients(skew.u, skew.x), skew.covariance, variances)
     return max(
-        one.update(second_moment(u, b), v.mean(0))
-        for one, u, b, v in zip(covariances, modes, shifts, uncertainties, strict=True)
+        one.update(second_moment(u, b), v)
+        for one, u, b, v in zip(covariances, modes, shifts, _means(step, uncertainties), strict=True)
     )
 
 
-def _free_rows(design: Design, step: NewtonStep, priors: Priors, uncertainties: Sequence[Floats]) -> float:
+def _means(step: NewtonStep, uncertainties: Sequence[Floats]) -> Sequence[Array]:
+    """Average posterior covariances over levels, or take the estimate where they are approximate; shape (d, d) each."""
+    return [one.mean(0) for one in uncertainties] if step.means is None else step.means.means
+
+
+def _free_rows(
+    design: Design, step: NewtonStep, priors: Priors, levels: Sequence[int], means: Sequence[Array]
+) -> float:
     """Count the degrees of freedom of the residuals.
 
     They are the rows minus the coefficients that the data determine, which are
     trace(H^-1 A'WA) = coefficients - trace(H^-1 precision).
     """
-    bound = trace_of_product(step.dense, priors.dense_blocks(design))
-    determined = np.count_nonzero(np.diag(step.dense)) - bound  # a coefficient held at zero has no variance
-    dense = {group.effect for group in design.groups[: design.dense_groups]}
+    dense = {group.effect for group in design.groups[: design.dense_groups]} if step.means is None else {None}
+    blocks = priors.dense_blocks(design)
+    if step.means is not None:
+        blocks = [(columns, block) for columns, block in blocks if columns.stop <= design.first_random]
+    held = np.diag(step.dense) == 0  # a coefficient held at zero has no variance
+    last = design.dense if step.means is None else min(design.first_random, design.dense)
+    determined = np.count_nonzero(~held[:last]) - trace_of_product(step.dense, blocks)
     for group in design.groups[design.dense_groups :]:
         if group.effect is None:  # a category with too many levels for the dense part: taken as independent
             determined += np.count_nonzero(step.variances[group.columns, 0])
-    for k, uncertainty in enumerate(uncertainties):
+    for k, (count, mean) in enumerate(zip(levels, means, strict=True)):
         if k not in dense:
-            levels, d, _ = uncertainty.shape
-            determined += levels * (d - float(np.einsum("ab,ba->", priors.precisions[k], uncertainty.mean(0))))
+            determined += count * (len(mean) - float(np.einsum("ab,ba->", priors.precisions[k], mean)))
     return max(float(design.weight.sum()) - determined, 1e-3)
 
 

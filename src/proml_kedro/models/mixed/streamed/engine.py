@@ -18,6 +18,7 @@ from proml_kedro.models.mixed.covariance import Covariance, first_covariance
 from proml_kedro.models.mixed.effect_spec import INTERCEPT, RandomEffectSpec
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.fitted import FittedEffect, FittedFixed, FittedModel
+from proml_kedro.models.mixed.notes import of_counts, of_covariance
 from proml_kedro.models.mixed.rows import check_label, report_omitted
 from proml_kedro.models.mixed.score import shares
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -59,7 +60,11 @@ def fit_model(
         covariance = _covariance(effect, start, standardised.unit.deviation)
         threads = context.hardware.threads
         found = fit(standardised, covariance, threads, folder, start, max_sweeps=spec.max_iterations)
-    _report(problem, found, context.key)
+    if found.left_out:
+        logger.info("%s: %s rows are left out by max_rows", context.key, f"{found.left_out:,}")
+    notes = list(_notes(effect, problem, found, standardised.unit.deviation))
+    for note in notes:
+        logger.warning("%s: %s", context.key, note)
     # There is no coefficient for being missing: a missing number is scored as in training, as the mean.
     scales = {name: replace(scale, missing=False) for name, scale in found.scales.items()}
     terms.take_over(scales, Levels(found.effects.names))
@@ -70,7 +75,7 @@ def fit_model(
         effects=[FittedEffect(effects.means, effects.covariances, effects.rows, found.covariance)],
         dispersion=found.dispersion,
         importance=_input_shares(problem, found),
-        facts=_facts(effect.title, problem, found),
+        facts={**_facts(effect.title, problem, found), "notes": notes},
     )
 
 
@@ -118,25 +123,20 @@ def _counted_labels(examples: Examples) -> Array:
     return examples.label[counts]
 
 
-def _report(problem: StreamedProblem, found: StreamedFit, key: str) -> None:
-    """Log omitted rows, constant and missing numbers, and a fit that has not converged."""
-    if found.left_out:
-        logger.info("%s: %s rows are left out by max_rows", key, f"{found.left_out:,}")
+def _notes(effect: RandomEffectSpec, problem: StreamedProblem, found: StreamedFit, unit: float) -> Iterator[str]:
+    """Say what cannot be estimated, and what the fit has not reached."""
     for name, scale in found.scales.items():
         if scale.constant:
-            logger.warning("%s: %s is constant and says nothing", key, name)
+            yield f"{name} is constant and says nothing"
         if scale.missing and name in problem.fixed:
-            logger.warning("%s: %s is missing in some rows, where it counts as the mean", key, name)
-    if not found.progress.converged:
-        last = found.progress.history[-1]
-        logger.warning(
-            "%s: stopped after %d sweeps without converging: the last moved the fixed effects by %.2g, and variances "
-            "by %.1f %%; raise max_iterations to go on",
-            key,
-            found.progress.sweeps,
-            last["step"],
-            100 * last["change"],
-        )
+            yield f"{name} is missing in some rows, where it counts as the mean"
+    yield from of_counts(effect, len(found.effects.names), found.rows, problem.loss != "poisson")
+    progress = found.progress
+    if not progress.converged:
+        last = progress.history[-1]
+        moved = f"the last moved the fixed effects by {last['step']:.2g}, and variances by {last['change']:.1%}"
+        yield f"stopped after {progress.sweeps} sweeps without converging: {moved}; raise max_iterations to go on"
+    yield from of_covariance(effect, found.covariance, unit)
 
 
 def _facts(title: str, problem: StreamedProblem, found: StreamedFit) -> dict[str, Any]:

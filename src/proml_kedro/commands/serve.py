@@ -1,0 +1,99 @@
+"""`kedro serve`: answer requests with the scores of a bundle."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from proml_kedro.commands.base import OVERRIDES, Command
+from proml_kedro.errors import Mistake, UserError, did_you_mean
+
+_HELP = """Serve a model over HTTP.
+
+    TARGET is the folder of a trained model (a bundle), or the name of a problem, whose newest bundle is served; then
+    OVERRIDES such as model=logistic choose the model. http://HOST:PORT/ says what can be asked.
+
+    The model is loaded and proved by its golden rows before anything is answered. SIGHUP loads it anew: requests are
+    answered by the old one until the new one is proved. Beyond this machine (--host) clients need a token, which the
+    variable PROML_API_TOKEN holds. Exit code 2 when something is wrong.
+    """
+
+
+def serve_command() -> click.Command:
+    """Make the command `serve`."""
+    return Command(
+        "serve",
+        callback=_serve,
+        params=[
+            click.Argument(["target"]),
+            click.Argument([OVERRIDES], nargs=-1),
+            click.Option(["--host"], default="127.0.0.1", show_default=True, help="Address to listen at."),
+            click.Option(
+                ["--port"], type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 for a free one."
+            ),
+            click.Option(["--workers"], type=click.IntRange(1, 256), help="Processes; as the bundle says if left out."),
+            click.Option(["--online/--no-online"], default=True, help="Whether features are looked up by key."),
+        ],
+        help=_HELP,
+    )
+
+
+def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers: int | None, online: bool) -> None:
+    from proml_kedro.bundle import Manifest
+    from proml_kedro.serving.guard import TOKEN_VARIABLE
+    from proml_kedro.serving.http.supervisor import Service, serve
+
+    if not _is_this_machine(host) and not os.environ.get(TOKEN_VARIABLE):
+        message = f"other machines can ask there, so set {TOKEN_VARIABLE} to a token that clients have to send"
+        raise UserError(Mistake("", message, f"option --host={host}"))
+    bundle = _bundle(target, overrides)
+    spec = Manifest.read(bundle()).serving
+    service = Service(bundle, host, port, workers or spec.workers, online=online)
+    serve(service, lambda line: click.echo(line, err=True))
+
+
+def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
+    """The folder to serve: asked anew each time, since a link may have moved.
+
+    Raises:
+        UserError: There is no such bundle or problem.
+    """
+    from proml_kedro.results.names import MANIFEST
+
+    folder = Path(target)
+    if (folder / MANIFEST).is_file():
+        if overrides:
+            raise UserError(Mistake("", "a bundle is served as it is; leave out KEY=VALUE", overrides[0]))
+        return lambda: folder
+    if folder.is_dir() or os.sep in target:
+        raise UserError(Mistake("", f"there is no bundle in '{target}': it has no {MANIFEST}", "argument TARGET"))
+    return _newest(target, overrides)
+
+
+def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
+    from proml_kedro.project import open_project
+    from proml_kedro.results.names import MANIFEST
+
+    known = sorted(one.stem for one in (Path.cwd() / "conf" / "problem").glob("*.yaml"))
+    if known and problem not in known:
+        message = f"no bundle and no problem '{problem}'.{did_you_mean(problem, known)}"
+        raise UserError(Mistake("", message, "argument TARGET"))
+    place = open_project(".", f"problem={problem}", *overrides).places.at("bundle")
+    if not (place / MANIFEST).is_file():
+        message = f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
+        raise UserError(Mistake("", message, "argument TARGET"))
+    return lambda: place
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError as error:
+        message = f"'{host}' is no address; write one such as 127.0.0.1 or 0.0.0.0"
+        raise UserError(Mistake("", message, "option --host")) from error

@@ -1,0 +1,209 @@
+"""The application: fixed routes, answers without values of requests, and readiness that covers what is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
+from proml_kedro.serving.http.decoder import Decoder, RefusedError
+from proml_kedro.serving.http.metrics import Metrics
+from proml_kedro.serving.http.openapi import page, specification
+from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row, answer, online_row_type, row_type
+from proml_kedro.serving.scorer import BundleScorer, Scored
+from proml_kedro.spec import ServingSpec
+from proml_kedro.spec.training_set import TIMESTAMP
+
+logger = logging.getLogger(__name__)
+
+_INLINE_ROWS = 32
+"""Largest number of rows that are scored at once; more in a thread, so that probes are answered meanwhile."""
+
+PATHS = ("/predict", "/predict_online", "/metadata", "/schema", "/openapi.json", "/", "/livez", "/readyz", "/metrics")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the application is served.
+
+    Attributes:
+        token: What clients have to send; None when they need none.
+        online: Whether features are looked up; the store is then part of readiness, where the model needs one.
+    """
+
+    token: str | None = None
+    online: bool = True
+
+
+class Json(Response):
+    """A response in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Write the content; not-a-number cannot be in it."""
+        return orjson.dumps(content)
+
+
+def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) -> App:
+    """Make the ASGI application of a loaded bundle.
+
+    Args:
+        scorer: The bundle, proven.
+        spec: Limits.
+        options: Token and look-ups.
+    """
+    service = Service(scorer, spec, options)
+    routes = [
+        Route("/predict", service.predict, methods=["POST"]),
+        Route("/predict_online", service.predict_online, methods=["POST"]),
+        Route("/metadata", service.metadata),
+        Route("/schema", service.schema),
+        Route("/openapi.json", service.openapi),
+        Route("/", service.page),
+        Route("/livez", service.livez),
+        Route("/readyz", service.readyz),
+        Route("/metrics", service.figures),
+    ]
+    inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _fault})
+    inner.router.redirect_slashes = False
+    guarded = RequestGuard(inner, spec.max_body_bytes, options.token)
+    return _Counted(guarded, service.metrics)
+
+
+class Service:
+    """The answers of each route."""
+
+    def __init__(self, scorer: BundleScorer, spec: ServingSpec, options: Options) -> None:
+        manifest = scorer.bundle.manifest
+        self._scorer, self._spec, self._options = scorer, spec, options
+        self._manifest, self._tag = manifest, manifest.tag
+        self._bodies = {
+            "/predict": Decoder("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows),
+            "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows),
+        }
+        self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
+        self._openapi = specification(manifest, self._bodies, needs_token=options.token is not None)
+        self.metrics = Metrics(PATHS, manifest.score_output == "probability")
+        scorer.online.on_loss = self.metrics.lost
+
+    async def predict(self, request: Request) -> Response:
+        """Score rows of feature values."""
+        return await self._answer(request, "/predict", self._scorer.find, in_thread=False)
+
+    async def predict_online(self, request: Request) -> Response:
+        """Look features up by key, then score."""
+        if not self._options.online:
+            return Json({"error": "features are not looked up here: the server was started with --no-online"}, 503)
+        return await self._answer(request, "/predict_online", self._scorer.find_online, in_thread=True)
+
+    async def _answer(
+        self, request: Request, route: str, score: Callable[[list[Row]], Scored], in_thread: bool
+    ) -> Response:
+        try:
+            rows = self._bodies[route].rows(await request.body())
+            if in_thread or len(rows) > _INLINE_ROWS:
+                work = asyncio.get_running_loop().run_in_executor(self._thread, score, rows)
+                found = await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
+            else:
+                found = score(rows)
+        except RefusedError as error:
+            return Json(error.content(), error.status)
+        except MomentUnknownError as error:
+            problems = [{"row": row, "field": TIMESTAMP, "problem": str(error)} for row in error.rows[:MAX_PROBLEMS]]
+            return Json({"error": "nothing was scored", "problems": problems}, 422)
+        except StoreUnavailableError as error:
+            return Json({"error": str(error)}, 503)
+        except TimeoutError:
+            return Json({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
+        self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
+        said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
+        return Json({**said, "expired": found.expired} if in_thread else said)
+
+    async def metadata(self, request: Request) -> Response:
+        """Say what is served."""
+        return Json(self._scorer.metadata())
+
+    async def schema(self, request: Request) -> Response:
+        """Say what a row consists of, as JSON Schema."""
+        return Json({path: one.json_schema("#/$defs/{model}") for path, one in self._bodies.items()})
+
+    async def openapi(self, request: Request) -> Response:
+        """Describe all routes."""
+        return Json(self._openapi)
+
+    async def page(self, request: Request) -> Response:
+        """Show the routes to people."""
+        return HTMLResponse(page(self._openapi))
+
+    async def livez(self, request: Request) -> Response:
+        """Say that the process answers."""
+        return Json({"status": "alive"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Say whether everything that the model needs is there: the bundle was proved before anything was served."""
+        if self._options.online and self._scorer.online.is_needed:
+            loop = asyncio.get_running_loop()
+            try:
+                await asyncio.wait_for(loop.run_in_executor(self._thread, self._scorer.online.check), 5)
+            except StoreUnavailableError as error:
+                return Json({"status": "not ready", "error": str(error)}, 503)
+            except TimeoutError:
+                return Json({"status": "not ready", "error": "the online feature store does not answer"}, 503)
+        return Json({"status": "ready", "model": self._tag})
+
+    async def figures(self, request: Request) -> Response:
+        """Give figures to Prometheus."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+class _Counted:
+    """Counter of all requests, those that the guard refuses too."""
+
+    def __init__(self, app: App, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with self._metrics.request(scope["path"]) as status:
+
+            async def counted(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    status.append(message["status"])
+                await send(message)
+
+            await self._app(scope, receive, counted)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    known = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: "this path is not for this method"}
+    headers = getattr(error, "headers", None)
+    return Json({"error": known.get(status, "the request cannot be answered")}, status, headers)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours; its message may hold values of the request."""
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("scoring failed: %s\n%s", type(error).__name__, lines)
+    return Json({"error": "scoring failed; the server's log says where"}, 500)
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"

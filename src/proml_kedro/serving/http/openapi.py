@@ -1,0 +1,144 @@
+"""What the server offers, as OpenAPI and as a page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from proml_kedro.bundle import Manifest
+from proml_kedro.serving.http.decoder import Decoder
+from proml_kedro.serving.schema import answer_fields
+
+_SCHEMAS = "#/components/schemas/{model}"
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {"type": "string"},
+        "problems": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["problem"],
+                "properties": {
+                    "problem": {"type": "string"},
+                    "row": {"type": "integer"},
+                    "field": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_REFUSALS = {
+    "400": "The body is no JSON, or its length is none",
+    "401": "The token is missing or wrong",
+    "404": "There is no such path",
+    "405": "The path is not for this method",
+    "408": "The body took too long",
+    "413": "The body is too large",
+    "415": "The body is not said to be JSON",
+    "422": "The body does not fit, or the store cannot know the features of that moment",
+    "500": "A fault of the server",
+    "503": "The online feature store cannot be read",
+    "504": "There was no answer in time",
+}
+
+
+def specification(manifest: Manifest, bodies: Mapping[str, Decoder], needs_token: bool) -> dict[str, Any]:
+    """Describe the routes.
+
+    Args:
+        manifest: The bundle's.
+        bodies: What each route that scores reads.
+        needs_token: Whether clients have to send one.
+    """
+    schemas: dict[str, Any] = {"Error": _ERROR}
+    paths: dict[str, Any] = {}
+    for path, decoder in bodies.items():
+        schema = decoder.json_schema(_SCHEMAS)
+        schemas.update(schema.pop("$defs", {}))
+        schemas[schema["title"]] = schema
+        summary = "Look features up by key, then score" if path == "/predict_online" else "Score rows of feature values"
+        paths[path] = {
+            "post": {
+                "summary": summary,
+                "requestBody": {"required": True, "content": _json(f"#/components/schemas/{schema['title']}")},
+                "responses": {"200": _answer("Scores of the rows, in order", "Scores"), **_refusals(*_REFUSALS)},
+            }
+        }
+    schemas["Scores"] = _scores(manifest)
+    for path, words in _READ.items():
+        refusals = _refusals("401", "405", *(["503"] if path == "/readyz" else []))
+        paths[path] = {"get": {"summary": words, "responses": {"200": {"description": words}, **refusals}}}
+    security = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if needs_token else {}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": manifest.name,
+            "version": manifest.version,
+            "description": manifest.description or "A model's scores.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas, **security},
+        **({"security": [{"token": []}]} if needs_token else {}),
+    }
+
+
+_READ = {
+    "/metadata": "What is served: name, version, digest, schema, metrics",
+    "/schema": "What a row consists of",
+    "/openapi.json": "This description",
+    "/": "This description for people",
+    "/livez": "Whether the process answers",
+    "/readyz": "Whether everything that the model needs is there",
+    "/metrics": "Figures for Prometheus",
+}
+
+
+def _scores(manifest: Manifest) -> dict[str, Any]:
+    counts = {"type": "array", "items": {"type": "integer"}}
+    fields = {name: TypeAdapter(kind).json_schema() for name, kind in answer_fields(manifest).items()}
+    return {
+        "type": "object",
+        "required": [*fields, "missing", "model"],
+        "properties": {
+            **fields,
+            "missing": {**counts, "description": "how many features of each row were null or unknown"},
+            "expired": {**counts, "description": "how many of those were older than their view's TTL"},
+            "model": {"type": "string"},
+        },
+    }
+
+
+def _json(reference: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": reference}}}
+
+
+def _answer(words: str, schema: str) -> dict[str, Any]:
+    return {"description": words, "content": _json(f"#/components/schemas/{schema}")}
+
+
+def _refusals(*statuses: str) -> dict[str, Any]:
+    return {status: _answer(_REFUSALS[status], "Error") for status in statuses}
+
+
+def page(described: Mapping[str, Any]) -> str:
+    """Return the description as one page of HTML, without scripts and without anything from elsewhere."""
+    info = described["info"]
+    rows = "".join(
+        f"<tr><td><code>{method.upper()} {escape(path)}</code></td><td>{escape(one['summary'])}</td></tr>"
+        for path, methods in described["paths"].items()
+        for method, one in methods.items()
+    )
+    style = (
+        "body{font:16px/1.5 system-ui;margin:2rem auto;max-width:50rem;padding:0 1rem}td{padding:.2rem 1rem .2rem 0}"
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{escape(info['title'])}</title><style>{style}</style>"
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info['description'])}</p>"
+        f"<table>{rows}</table><p><a href=openapi.json>openapi.json</a> describes all of it for programs.</p></html>"
+    )

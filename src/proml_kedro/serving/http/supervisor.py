@@ -1,0 +1,261 @@
+"""The supervisor: it holds the listening socket, keeps workers alive, and changes them without losing a request."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.serving.http.worker import Settings
+
+logger = logging.getLogger(__name__)
+
+_READY_SECONDS = 300.0
+"""How long a worker may take to load and prove its bundle."""
+
+_RESTARTS, _WITHIN = 5, 60.0
+"""How many workers may end by themselves within so many seconds before all of it ends."""
+
+_STEP = 0.2
+
+_ATTACH_FILTER = 26
+"""``SO_ATTACH_FILTER`` of Linux, which Python does not name."""
+
+_DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""A filter of packets in the kernel's language (BPF): one instruction, which takes nothing of any of them."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served, and where.
+
+    Attributes:
+        bundle: Gives the folder of the bundle to serve now; it is asked anew when workers are changed.
+        host: The address to listen at.
+        port: The port; 0 for a free one.
+        workers: Number of processes.
+        serving: Limits for the workers, with the keys of ``conf/serving``; those of the bundle when empty.
+        online: Whether features are looked up.
+    """
+
+    bundle: Callable[[], Path]
+    host: str = "127.0.0.1"
+    port: int = 3000
+    workers: int = 1
+    serving: dict[str, Any] = field(default_factory=dict)
+    online: bool = True
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    ready: int
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def tell(self, number: int) -> None:
+        if self.is_alive:
+            self.process.send_signal(number)
+
+
+def serve(service: Service, said: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP changes all workers for new ones, of the bundle that is named now.
+
+    New workers load and prove their bundle before the old ones are told to end; a bundle that is not sound changes
+    nothing. Workers that are told to end answer what has come, and close their connections.
+
+    Args:
+        service: What to serve.
+        said: Takes lines for people.
+
+    Raises:
+        UserError: The port is taken, or no worker becomes ready.
+    """
+    with _listening(service) as listening, _shared_metrics():
+        _Supervisor(service, listening, said).run()
+
+
+class _Supervisor:
+    def __init__(self, service: Service, listening: socket.socket, said: Callable[[str], None]) -> None:
+        self._service, self._listening, self._said = service, listening, said
+        self._workers: list[_Worker] = []
+        self._ended: list[float] = []
+        self._is_told = self._is_to_change = False
+
+    def run(self) -> None:
+        with _signals(self._note):
+            try:
+                self._workers = self._started(self._service.workers)
+                host, port = self._listening.getsockname()[:2]
+                self._said(f"serving {self._service.bundle()} at http://{_bracketed(host)}:{port}")
+                while not self._is_told:
+                    time.sleep(_STEP)
+                    self._look()
+            finally:
+                _take_no_more(self._listening)
+                self._listening.close()  # workers alone decide when nobody listens any more
+                self._end(self._workers)
+
+    def _note(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._is_to_change = True
+        else:
+            self._is_told = True
+
+    def _look(self) -> None:
+        if self._is_to_change:
+            self._is_to_change = False
+            self._change()
+        if gone := [one for one in self._workers if not one.is_alive]:
+            self._workers = [one for one in self._workers if one not in gone]
+            self._replace(gone)
+
+    def _replace(self, gone: Sequence[_Worker]) -> None:
+        now = time.monotonic()
+        self._ended = [one for one in self._ended if now - one < _WITHIN] + [now] * len(gone)
+        codes = ", ".join(str(one.process.returncode) for one in gone)
+        if len(self._ended) > _RESTARTS:
+            message = f"{len(self._ended)} workers ended within {_WITHIN:.0f} s (exit codes {codes})"
+            raise UserError(Mistake("", f"{message}; the lines above say why"))
+        logger.error("a worker ended (exit code %s); another one is started", codes)
+        self._workers += self._started(len(gone))
+
+    def _change(self) -> None:
+        """Put new workers in place of the old ones, unless the new ones do not become ready."""
+        try:
+            fresh = self._started(self._service.workers)
+        except UserError as error:
+            self._said(f"nothing is changed: {error}")
+            return
+        old, self._workers = self._workers, fresh
+        self._said(f"changed to {self._service.bundle().resolve()}")
+        self._end(old)
+
+    def _started(self, count: int) -> list[_Worker]:
+        """Start workers, and wait until all of them are ready.
+
+        Raises:
+            UserError: One ends before, or takes too long.
+        """
+        bundle = self._service.bundle()
+        workers = [self._start(bundle) for _ in range(count)]
+        try:
+            for worker in workers:
+                self._wait(worker, bundle)
+        except BaseException:
+            self._end(workers)
+            raise
+        return workers
+
+    def _start(self, bundle: Path) -> _Worker:
+        reading, writing = os.pipe()
+        try:
+            settings = Settings(
+                str(bundle), self._listening.fileno(), writing, self._service.serving, self._service.online
+            )
+            process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
+                [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],
+                pass_fds=(self._listening.fileno(), writing),
+                start_new_session=True,  # Ctrl-C is the supervisor's to pass on
+            )
+        finally:
+            os.close(writing)
+        return _Worker(process, reading)
+
+    def _wait(self, worker: _Worker, bundle: Path) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        try:
+            while not select.select([worker.ready], [], [], _STEP)[0]:
+                if self._is_told:
+                    raise KeyboardInterrupt
+                if time.monotonic() > deadline:
+                    raise UserError(Mistake("", f"{bundle} was not ready within {_READY_SECONDS:.0f} s"))
+            if os.read(worker.ready, 16) != b"ready\n":
+                code = worker.process.wait()
+                message = f"{bundle} cannot be served: its worker ended with exit code {code}; the lines above say why"
+                raise UserError(Mistake("", message))
+        finally:
+            os.close(worker.ready)
+
+    def _end(self, workers: Sequence[_Worker]) -> None:
+        for worker in workers:
+            worker.tell(signal.SIGTERM)
+        deadline = time.monotonic() + Settings.drain + 35
+        for worker in workers:
+            try:
+                worker.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+
+
+def _take_no_more(listening: socket.socket) -> None:
+    """Let the kernel take no new connections, while workers accept those that wait already.
+
+    A socket that is closed resets what waits at it, requests included. Whoever asks meanwhile is refused
+    after a second. Where there is no such filter a connection of the last moment may be reset.
+    """
+    program = ctypes.create_string_buffer(_DROP_ALL)
+    with suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+
+
+@contextmanager
+def _listening(service: Service) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in service.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((service.host, service.port))
+        except OSError as error:
+            message = f"cannot listen at {_bracketed(service.host)}:{service.port}: {error.strerror}"
+            raise UserError(Mistake("", f"{message}; choose another --port")) from error
+        listening.listen(2048)
+        listening.set_inheritable(True)
+        yield listening
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """Let workers add up their figures in a folder of this service."""
+    name = "PROMETHEUS_MULTIPROC_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory(prefix="proml-metrics-") as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
+
+
+@contextmanager
+def _signals(note: Callable[[int], None]) -> Iterator[None]:
+    handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {one: signal.signal(one, lambda number, _: note(number)) for one in handled}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

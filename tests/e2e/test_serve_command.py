@@ -1,0 +1,170 @@
+"""`kedro serve` as a process: nothing is lost when workers change or end, and what is broken is never served."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proml_kedro.serving.prove import golden_rows
+from serve_process import Load, serving, start
+from small import make_bundle
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+RELOADS = 3
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def body(bundle: Path) -> bytes:
+    from proml_kedro.bundle import Manifest
+
+    return json.dumps({"instances": golden_rows(bundle, Manifest.read(bundle))[:2]}).encode()
+
+
+def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> None:
+    with serving(bundle, "--no-online") as server:
+        load = Load(server.port, body)
+        seen = set(server.workers())
+        with load.running():
+            for number in range(RELOADS):
+                server.process.send_signal(signal.SIGHUP)
+                server.wait_for_changes(number + 1)
+                seen |= set(server.workers())
+                time.sleep(0.5)
+        assert load.lost == []
+        assert load.refused == 0
+        assert {status for status, _ in load.answers} == {200}
+        assert len({content for _, content in load.answers}) == 1
+        assert len(load.answers) > 50 * RELOADS
+        assert len(seen) > RELOADS
+
+
+def test_no_request_is_lost_when_the_server_is_told_to_end(bundle: Path, body: bytes) -> None:
+    with serving(bundle, "--no-online") as server:
+        load = Load(server.port, body)
+        with load.running():
+            while len(load.answers) < 200:
+                time.sleep(0.05)
+            server.process.terminate()
+            assert server.process.wait(60) == 0
+        assert load.lost == [], load.lost
+        assert load.refused > 0
+        assert {status for status, _ in load.answers} == {200}
+
+
+@pytest.mark.parametrize("file", ["proml.yaml", "components", "golden.parquet"])
+def test_a_damaged_bundle_is_never_served(file: str, bundle: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle, copy)
+    damaged = next(one for one in [copy / file, *sorted((copy / file).rglob("*"))] if one.is_file())
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 4
+    damaged.write_bytes(content)
+    process, lines = start(str(copy), "--port", "0")
+    begun = time.monotonic()
+    assert process.wait(60) == 2
+    assert time.monotonic() - begun < 60
+    assert damaged.name in "".join(lines)
+    assert not any("Traceback" in line or "serving " in line for line in lines)
+
+
+def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    good, bad, link = tmp_path / "good", tmp_path / "bad", tmp_path / "link"
+    shutil.copytree(bundle, good)
+    shutil.copytree(bundle, bad)
+    (bad / "golden.parquet").write_bytes(b"no Parquet")
+    link.symlink_to(good)
+    with serving(link, "--no-online") as server:
+        link.unlink()
+        link.symlink_to(bad)
+        load = Load(server.port, body)
+        with load.running(keeping=1):
+            server.process.send_signal(signal.SIGHUP)
+            server.wait_for("nothing is changed")
+        assert load.lost == []
+        assert {status for status, _ in load.answers} == {200}
+
+
+def test_memory_is_flat_once_it_is_warm(bundle: Path, body: bytes) -> None:
+    with serving(bundle, "--no-online") as server:
+        warm, load = Load(server.port, body), Load(server.port, body)
+        with warm.running():
+            while len(warm.answers) < 1500:
+                time.sleep(0.05)
+        before = server.memory()
+        with load.running():
+            while len(load.answers) < 6000:
+                time.sleep(0.05)
+        assert server.memory() - before < 8
+        assert load.lost == []
+
+
+def test_a_worker_that_is_killed_is_replaced(bundle: Path) -> None:
+    with serving(bundle, "--no-online", "--workers", "2") as server:
+        first = server.workers()
+        assert len(first) == 2
+        os.kill(first[0], signal.SIGKILL)
+        server.wait_for("another one is started")
+        deadline = time.monotonic() + 60
+        while len(set(server.workers()) - {first[0]}) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert server.get("/readyz") == 200
+
+
+def test_slow_and_endless_heads_are_cut(bundle: Path) -> None:
+    with serving(bundle, "--no-online") as server, ExitStack() as clients:
+        slow = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        endless = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        begun = time.monotonic()
+        sent = 0
+        try:
+            endless.sendall(b"GET /livez HTTP/1.1\r\n")
+            while sent < 10 << 20:
+                endless.sendall(b"X-A: " + b"a" * 4000 + b"\r\n")
+                sent += 4000
+        except OSError:
+            pass
+        assert sent < 5 << 20
+        slow.settimeout(40)
+        with suppress(ConnectionError):
+            assert slow.recv(1) == b""
+        assert 5 < time.monotonic() - begun < 40
+        assert server.get("/livez") == 200
+
+
+def test_it_listens_to_this_machine_unless_there_is_a_token(bundle: Path) -> None:
+    environment: dict[str, Any] = {"PROML_API_TOKEN": ""}
+    process, lines = start(str(bundle), "--port", "0", "--host", "0.0.0.0", **environment)
+    assert process.wait(60) == 2
+    assert "set PROML_API_TOKEN to a token that clients have to send" in "".join(lines)
+
+
+def test_a_port_that_is_taken_and_names_that_are_none(bundle: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process, lines = start(str(bundle), "--port", str(taken.getsockname()[1]))
+        assert process.wait(60) == 2
+    assert "choose another --port" in "".join(lines)
+    process, lines = start(str(tmp_path))
+    assert process.wait(60) == 2
+    assert "it has no proml.yaml" in "".join(lines)
+    process, lines = start("flight_delay")
+    assert process.wait(60) == 2
+    assert "Did you mean 'flight_delays'?" in "".join(lines)

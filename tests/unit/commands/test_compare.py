@@ -1,0 +1,244 @@
+"""`kedro compare`: models that runs have left, on the same examples or not at all, and the verdict first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from proml_kedro import open_project
+from proml_kedro.artifacts import Recipe
+from proml_kedro.cli import cli
+from proml_kedro.evaluation.power import clusters_needed
+from proml_kedro.evaluation.result import Difference
+from proml_kedro.results import Metrics, Scores
+from proml_kedro.results.names import MANIFEST
+from proml_kedro.workflow import Run
+from proml_kedro.workflow.recording import Recording
+
+DAYS, EACH = 40, 50
+ROWS = DAYS * EACH
+
+
+def make_rows(first: int = 0) -> dict[str, Any]:
+    """Examples of a test period, with what is behind their labels under ``truth``."""
+    generator = np.random.default_rng(7)
+    truth = generator.normal(size=ROWS)
+    return {
+        "example_id": np.arange(first, first + ROWS),
+        "user": [f"u{one % 9}" for one in range(ROWS)],
+        "day": [f"2024-05-{1 + one // EACH:02d}" for one in range(ROWS)],
+        "split": ["test"] * ROWS,
+        "label": (generator.random(ROWS) < 1 / (1 + np.exp(-truth))).astype(float),
+        "group": np.arange(ROWS) // 10,
+        "truth": truth,
+    }
+
+
+def write_evaluation(folder: Path, noise: float, seed: int = 1, task: str = "binary", **changes: Any) -> Path:
+    """Write what an evaluation leaves: scores with so much noise, and the facts beside them."""
+    rows = {**make_rows(), **changes}
+    known = rows.pop("truth")
+    score = 1 / (1 + np.exp(-known - noise * np.random.default_rng(seed).normal(size=len(known))))
+    order = np.random.default_rng(seed + 1).permutation(len(known))  # no matter in which order
+    table = pa.table({**rows, "score": score, "order": score}).take(pa.array(order))
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / Scores.FILE)
+    content = {
+        "rows": len(known),
+        "task": task,
+        "candidate": {"auc": 0.7, "logloss": 0.5, "ndcg@5": 0.5} if task == "binary" else {"rmse": 0.5},
+        "cluster_by": "day",
+        "clusters": DAYS,
+        "ranking": {"within": "group", "groups": 1, "without_positive": 0, "drawn_by": "day"},
+    }
+    Metrics.of(content).write(folder)
+    return folder
+
+
+def _write_result(folder: Path, **how: Any) -> None:
+    write_evaluation(folder, **how)
+
+
+@pytest.fixture
+def run(make_project: Callable[[Path], Any], tmp_path: Path) -> Callable[..., Result]:
+    project = make_project(tmp_path)
+
+    def compare(*words: object) -> Result:
+        options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf)]
+        return CliRunner().invoke(cli, ["compare", *map(str, words), *options])
+
+    return compare
+
+
+def test_the_verdict_comes_first_and_every_figure_after_it(run: Callable[..., Result], tmp_path: Path) -> None:
+    champion = write_evaluation(tmp_path / "champion", 0.3)
+    worse = write_evaluation(tmp_path / "worse", 2.0, seed=2)
+    done = run(champion, worse)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{worse} is worse than {champion}: auc -0.")
+    assert "o not serve it" in lines[0]
+    assert "2,000 rows, 40 clusters by day" in lines
+    assert [line.split()[0] for line in lines if line.endswith(" worse")] == ["auc", "logloss", "ndcg@5"]
+    assert run(worse, champion).stdout.startswith(f"{champion} is better than {worse}: auc +0.")
+
+
+def test_figures_are_those_of_the_scores_and_differences_turn_around(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    folders = [write_evaluation(tmp_path / str(one), one / 2, seed=one) for one in (1, 2)]
+    there, back = (json.loads(run(*order, "--json").stdout)["comparisons"][0] for order in (folders, folders[::-1]))
+    for figures, folder in ((there["baseline"], folders[0]), (there["candidate"], folders[1])):
+        table = Scores.read(folder).table
+        assert figures["auc"] == pytest.approx(roc_auc_score(table["label"], table["score"]), abs=1e-12)
+        assert figures["logloss"] == pytest.approx(log_loss(table["label"], table["score"]), abs=1e-12)
+    for name, one in there["differences"].items():
+        other = back["differences"][name]
+        assert one["difference"] == pytest.approx(-other["difference"])
+        assert (one["low"], one["p_value"]) == pytest.approx((-other["high"], other["p_value"]))
+    assert list(there["candidate"]) == ["auc", "logloss", "ndcg@5"]
+
+
+def test_a_model_equals_itself(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / name, 0.5) for name in ("one", "again")]
+    done = run(*folders)
+    assert "as good as" in done.stdout.splitlines()[0]
+    assert "takes about" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": np.zeros(ROWS)}, "have another 'label'"),
+        ({"user": ["u0"] * ROWS}, "have another 'user'"),
+        ({"day": ["2024-05-01"] * ROWS}, "have another 'day'"),
+        ({"example_id": np.arange(ROWS) + ROWS}, "no example of the test period in common"),
+        ({"example_id": np.arange(ROWS) // 2}, "scored an example more than once"),
+        ({"split": ["validation"] * ROWS}, "has no scores of a test period"),
+        ({"task": "regression"}, "they cannot be compared"),
+    ],
+)
+def test_what_is_not_the_same_is_not_compared(
+    run: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    done = run(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **changes))
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+
+
+def test_weights_of_training_may_differ(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / str(one), 0.5, weight=np.full(ROWS, float(one))) for one in (1, 2)]
+    assert "as good as" in run(*folders).stdout
+
+
+def test_rows_that_one_model_has_not_scored_are_left_out_and_counted(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    fewer = {name: values[: ROWS // 2] for name, values in make_rows().items()}
+    done = run(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **fewer))
+    assert f"1,000 of 2,000 examples of {tmp_path / 'one'} are left out" in done.stdout.splitlines()[0]
+    assert "1,000 rows, 20 clusters by day" in done.stdout
+
+
+def test_of_several_models_intervals_are_wider(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Five models that equal the first are called different as rarely as one."""
+    folders = [write_evaluation(tmp_path / str(one), 0.7, seed=10 * one + 1) for one in range(6)]
+    several = json.loads(run(*folders, "--json").stdout)["comparisons"]
+    alone = json.loads(run(*folders[:2], "--json").stdout)["comparisons"][0]
+    assert [one["confidence"] for one in several] == pytest.approx([0.99] * 5)
+    assert several[0]["differences"]["auc"]["low"] < alone["differences"]["auc"]["low"]
+    assert "99% interval" in run(*folders).stdout
+
+
+def test_a_margin_is_a_question_of_its_own(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / str(one), 0.7, seed=one) for one in (1, 5)]
+    assert "\nAs good within 0.1 in auc." in run(*folders, "--margin", "0.1").stdout
+    said = run(*folders, "--margin", "0.0001").stdout
+    assert "\nNot shown to be as good within 0.0001 in auc." in said
+    assert "To see a difference of 0.0001 in auc in 4 of 5 tests takes about" in said
+
+
+def test_what_decides_and_what_a_cluster_is_can_be_chosen(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / str(one), one, seed=one) for one in (1, 2)]
+    done = run(*folders, "--metric", "ndcg@5", "--metric", "logloss", "--by", "user")
+    assert ": ndcg@5 -0." in done.stdout.splitlines()[0]
+    assert "2,000 rows, 9 clusters by user" in done.stdout
+    assert run(*folders, "--by", "row").stdout.count("2,000 clusters by row") == 1
+
+
+def test_runs_bundles_and_models_are_found_by_what_they_are_called(
+    make_project: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """Two runs of one model: the first by its id and by its bundle, the second as the newest of the model."""
+    project = make_project(tmp_path)
+    opened = open_project(project.folder, f"data_dir={project.data}")
+    run = Run(opened.spec, opened.store(), opened.base_path, opened.places)
+    ids, bundles = [], []
+    for seed in (1, 2):
+        recording = Recording.begin(run, "kedro run", [])
+        recipe = Recipe("evaluation", {"seed": seed})
+        made = run.store.build(recipe, {}, partial(_write_result, noise=float(seed), seed=seed))
+        recording.results["evaluation"] = made
+        recording.complete()
+        ids.append(recording.record.id)
+        bundle = Recipe("bundle", {}, {"evaluation": recipe})
+        write = lambda folder: (folder / MANIFEST).write_text("name: a\n") and None  # noqa: E731
+        bundles.append(run.store.build(bundle, {"evaluation": made}, write).path)
+    options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf), "--json"]
+    found = []
+    for words in ([ids[0], ids[1][:6]], [bundles[0], ids[1]], [ids[0], bundles[1]], [ids[0], "trees"]):
+        done = CliRunner().invoke(cli, ["compare", *map(str, words), *options])
+        assert done.exit_code == 0, done.output
+        (one,) = json.loads(done.stdout)["comparisons"]
+        found.append((one["baseline"], one["candidate"], one["differences"]))
+    assert found == [found[0]] * 4
+    assert found[0][0]["auc"] > found[0][1]["auc"]
+    shutil.rmtree(run.store.data_dir / "store" / "evaluation")
+    gone = CliRunner().invoke(cli, ["compare", *ids, *options])
+    assert gone.exit_code == 2
+    assert f"the evaluation of run {ids[0]} was removed; `kedro run` makes it anew" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{one}", "nothing"], "neither a run, nor a folder of a bundle or an evaluation, nor a model"),
+        (["{one}", "{one}"], "is named twice"),
+        (["{one}", "{two}", "--metric", "acu"], "no metric 'acu'. Did you mean 'auc'"),
+        (["{one}", "{two}", "--by", "users"], "has no column 'users'"),
+        (["{one}", "{two}", "--margin", "-1"], "margin"),
+        (["{one}"], "MODELS"),
+    ],
+)
+def test_mistakes_are_one_line(run: Callable[..., Result], tmp_path: Path, words: list[str], message: str) -> None:
+    folders = {name: write_evaluation(tmp_path / name, 0.5) for name in ("one", "two")}
+    done = run(*(word.format(**folders) for word in words))
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_so_many_clusters_show_a_difference_in_four_of_five_tests() -> None:
+    """By simulation: differences of clusters are normal, of a mean that is to be seen."""
+    generator = np.random.default_rng(0)
+    one = Difference(0.01, 0, 0.02, standard_error=1 / np.sqrt(50), p_value=0.1, clusters=50.0)  # deviation 1 a cluster
+    needed = clusters_needed(one, 50, 0.3, 0.95)
+    assert needed == pytest.approx(87, abs=1)
+    means = generator.normal(0.3, 1, (4000, needed or 0))
+    found = np.abs(means.mean(axis=1)) / (means.std(axis=1, ddof=1) / np.sqrt(needed or 1)) > 1.99
+    assert found.mean() == pytest.approx(0.8, abs=0.03)
+    assert clusters_needed(Difference(0, 0, 0, 0, 1), 50, 0.3, 0.95) is None
