@@ -61,7 +61,7 @@ def listwise(margin, label, weight):
     return shares * gains.sum() - gains, gains.sum()
 
 
-@pytest.mark.parametrize("loss", [pairwise, listwise])
+@pytest.mark.parametrize("loss", [pytest.param(pairwise, marks=pytest.mark.slow), listwise])
 def test_a_step_is_that_of_numpy_over_whole_groups(loss):
     train = scattered_groups(200, 1)
     train = replace(train, weight=np.random.default_rng(2).uniform(0.5, 2, len(train)))

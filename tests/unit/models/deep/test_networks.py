@@ -161,6 +161,7 @@ def test_refit_learns_from_the_validation_period_too():
     assert np.abs(kept.score(fresh)["margin"] - again.score(fresh)["margin"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_refit_without_early_stopping_learns_from_both_periods_for_all_epochs():
     found = [fitted(plain_config(epochs=3, refit=refit)).score(FRESH)["margin"] for refit in (False, True)]
     assert np.abs(found[0] - found[1]).max() > 1e-3
@@ -173,6 +174,7 @@ def test_a_block_may_be_called_like_a_view():
     assert {"hidden_3", "city_3"} <= set(fitted(config).score(FRESH))
 
 
+@pytest.mark.slow
 def test_a_number_that_a_head_reads_has_a_weight_that_is_learned():
     """Dear things sell: a weight of 1, whatever is learned, would be far too little."""
     config = plain_config(epochs=30) | {"graph": {"deep": {"block": "mlp", "of": "shop.city", "units": [4]}}}
@@ -187,6 +189,7 @@ def test_a_number_that_a_head_reads_has_a_weight_that_is_learned():
     assert high - low > 2
 
 
+@pytest.mark.slow
 def test_the_saved_model_takes_numbers_beyond_single_precision(tmp_path):
     config = plain_config(epochs=1)
     train = make_examples(200, 1)
