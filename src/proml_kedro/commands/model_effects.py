@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proml_kedro.commands.base import Command
+from proml_kedro.commands.compare_fits import compare_fits
 from proml_kedro.errors import Mistake, UserError, unknown
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def effects_command() -> click.Command:
         callback=_effects,
         params=[
             click.Argument(["bundle"], type=click.Path(path_type=Path)),
+            click.Argument(["other"], type=click.Path(path_type=Path), required=False),
             click.Option(
                 ["--entity", "words"], multiple=True, metavar="NAME=VALUE", help="Show this one; several for a pair."
             ),
@@ -46,21 +48,26 @@ def effects_command() -> click.Command:
         Without --entity: the fixed effects, how the entities differ, and of each coefficient the --top entities that
         differ most. Effects are in the unit of the margin; of a number for each of its standard deviations, which is
         what "one is" says.
+
+        With OTHER: log likelihoods, AIC and BIC of both bundles, and a likelihood ratio test where one holds the other.
         """,
     )
 
 
 def _effects(
-    bundle: Path, words: tuple[str, ...], top: int, contrasts: tuple[str, ...], component: str | None, as_json: bool
+    bundle: Path,
+    other: Path | None,
+    words: tuple[str, ...],
+    top: int,
+    contrasts: tuple[str, ...],
+    component: str | None,
+    as_json: bool,
 ) -> None:
-    from proml_kedro.bundle import Bundle, IntegrityError
-
     entity = _parse(words)
-    try:
-        loaded = Bundle.load(bundle, check_golden_rows=False)
-    except (IntegrityError, OSError) as error:
-        raise UserError(Mistake("", " ".join(str(error).split()), f"argument BUNDLE={bundle}")) from error
-    models = _models(loaded, component)
+    models = _models(_load(bundle, "BUNDLE"), component)
+    if other is not None:
+        compare_fits(models, _models(_load(other, "OTHER"), component), as_json)
+        return
     _check(models, entity)
     if contrasts:
         _show_contrasts(models, contrasts, as_json)
@@ -78,6 +85,15 @@ def _effects(
     of_fits = [f"{name}: {note}" for name, one in models.items() for note in one.summary().get("notes", ())]
     for line in dict.fromkeys([*of_fits, *_notes(found.values())]):
         click.echo(line, err=True)
+
+
+def _load(path: Path, argument: str) -> Bundle:
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    try:
+        return Bundle.load(path, check_golden_rows=False)
+    except (IntegrityError, OSError) as error:
+        raise UserError(Mistake("", " ".join(str(error).split()), f"argument {argument}={path}")) from error
 
 
 def _show_contrasts(models: Mapping[str, HasEffects], texts: Sequence[str], as_json: bool) -> None:

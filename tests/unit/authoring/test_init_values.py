@@ -28,7 +28,7 @@ def as_day(value: Any) -> date | None:
     return value
 
 
-@examples(fast=6, whole=60)
+@examples(fast=4, whole=25)
 @given(
     seed=st.integers(0, 2**20),
     marks=st.sampled_from(MARKS),

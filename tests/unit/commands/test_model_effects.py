@@ -206,3 +206,40 @@ def test_contrasts_are_shown_in_raw_units(bundle):
     refused = run(bundle, "--contrast", "Lima - Osloo")
     assert refused.exit_code == 2
     assert "option --contrast: no fixed effect 'Osloo'. Did you mean 'Oslo'?" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory):
+    """Three bundles of the same rows: of one effect, of one more fixed effect, and of one more with a penalty."""
+    folder = tmp_path_factory.mktemp("fits")
+    training_set, made = write_training_set(folder / "training_set.parquet"), []
+    plain = {"kind": "mixed", "inputs": ["shop", "visit.price"], "random_effects": [{"entity": "shop"}]}
+    likelihood = {"method": "laplace", "penalty": 0.0}
+    for name, more in (
+        ("small", likelihood),
+        ("large", {**likelihood, "fixed": ["visit.price"]}),
+        ("penalised", {"fixed": ["visit.price"]}),
+    ):
+        config = make_config({"personal": {**plain, **more}})
+        made.append(folder / name)
+        made[-1].mkdir()
+        content = BundleContent(
+            graph=fit(config, training_set), config=config, training_set=training_set, metrics=METRICS
+        )
+        write_bundle(made[-1], content, name=name, version="v1", shown_at=made[-1])
+    return made
+
+
+def test_two_bundles_are_compared_by_their_log_likelihoods(fits):
+    small, large, penalised = fits
+    lines = run(small, large).stdout.splitlines()
+    assert lines[0].split() == ["fit", "laplace", "log", "likelihood", "parameters", "AIC", "BIC"]
+    assert [line.split()[2] for line in lines[1:3]] == ["2", "4"]  # a price, and its being missing
+    assert lines[3].startswith("likelihood ratio")
+    found = json.loads(run(small, large, "--json").stdout)
+    one, other = found["fits"]
+    assert found["test"]["statistic"] == pytest.approx(2 * (other["value"] - one["value"]))
+    assert one["aic"] == pytest.approx(4 - 2 * one["value"])
+    refused = run(small, penalised)
+    assert refused.exit_code == 2
+    assert "argument OTHER: the log likelihoods cannot be compared: one is not at its maximum" in refused.stderr

@@ -127,7 +127,7 @@ FILES = [
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
         [
             "conf/model/forest.yaml:2: model.components.trees: kind is missing; "
-            "known: bucketize, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
+            "known: bucketize, constant, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
         ],
     ),
     (

@@ -118,14 +118,20 @@ def in_parquet(file, examples, split):
     return replace(examples, columns={}, source=ParquetRows(file, split))
 
 
+@pytest.mark.slow
+def test_a_table_that_is_read_at_once_trains_the_same(tmp_path):
+    train = in_parquet(tmp_path / "train.parquet", make_examples(2000, 1), "train")
+    check = in_parquet(tmp_path / "check.parquet", make_examples(300, 2), "validation")
+    early = config(early_stopping={"metric": "auc", "patience": 6})
+    expected = margin(fitted(early, make_examples(2000, 1), make_examples(300, 2)))
+    assert margin(fitted(early, train, check)) == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_table_that_is_read_in_parts_trains_as_well(tmp_path):
     train = in_parquet(tmp_path / "train.parquet", make_examples(2000, 1), "train")
     check = in_parquet(tmp_path / "check.parquet", make_examples(300, 2), "validation")
     early = {"metric": "auc", "patience": 6}
-    together = margin(fitted(config(early_stopping=early), train, check))
-    assert together == pytest.approx(
-        margin(fitted(config(early_stopping=early), make_examples(2000, 1), check)), abs=1e-6
-    )
+    together = margin(fitted(config(early_stopping=early), make_examples(2000, 1), check))
     context = replace(CONTEXT, checkpoints=tmp_path / "kept")
     parts = fitted(config(rows_in_memory=450, early_stopping=early, refit=True), train, check, context)
     assert not list(tmp_path.glob("kept/**/parts"))

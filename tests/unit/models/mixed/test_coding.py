@@ -8,23 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
+from mixed_fits import fitted
 from proml_kedro.errors import UserError
-from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
-from proml_kedro.models.mixed.spec import MixedSpec
-from proml_kedro.spec import HardwareSpec
 
-TASKS = {"logistic": "binary", "linear": "regression"}
 CITIES = ("New York - JFK", "Lima", "Oslo")
-
-
-def fitted(columns, label, loss="linear", **config):
-    inputs = tuple(Input(name, "str" if values.dtype == object else "float") for name, values in columns.items())
-    config = {"kind": "mixed", "inputs": [one.name for one in inputs], "penalty": 0.0, "method": "laplace", **config}
-    component = Mixed(MixedSpec.model_validate(config), inputs)
-    examples = Examples(columns, label.astype(np.float32))
-    component.fit(examples, examples.take(slice(0, 0)), FitContext(HardwareSpec(threads=1), 0, "m", True, TASKS[loss]))
-    return component
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def fitted_model(problem: FitProblem, fit: InMemoryFit, notes: Sequence[str], l1
     facts = _facts(problem, fit)
     if "log likelihood" in facts and problem.loss == "linear" and fixed.covariance is not None:
         coding = Coding.of(problem.terms, fixed.lacking, raw=True)
-        facts["log likelihood"] = round(fit.log_likelihood + restricted_shift(coding, fixed.covariance), 2)
+        facts["log likelihood"] = round(fit.log_likelihood + restricted_shift(coding, fixed.covariance), 4)
     facts["entities"] = sum(len(one) for one in effects)
     for spec, one in zip(problem.terms.factors, factors, strict=True):
         facts[f"deviation of {spec.title}"] = round(math.sqrt(one.spread().sum()), 4)
@@ -104,7 +104,7 @@ def _facts(problem: FitProblem, fit: InMemoryFit) -> dict[str, Any]:
         "entities": 0,
     }
     if math.isfinite(fit.log_likelihood):
-        facts["log likelihood"] = round(fit.log_likelihood, 2)
+        facts["log likelihood"] = round(fit.log_likelihood, 4)
     for spec, population in zip(problem.terms.effects, fit.covariances, strict=True):
         for feature, variance in zip(spec.features, np.diag(population), strict=True):
             facts[f"deviation of {spec.title} {feature}"] = round(math.sqrt(variance), 4)
