@@ -67,11 +67,18 @@ class Server:
 
     def post(self, body: bytes) -> None:
         """Send one request over the connection that is kept."""
-        self.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-        answer = self.connection.getresponse()
+        try:
+            answer = self._asked(body)
+        except (OSError, http.client.HTTPException):  # it was idle while others were asked
+            self.connection.close()
+            answer = self._asked(body)
         text = answer.read()
         if answer.status != 200:
             raise SystemExit(f"status {answer.status}: {text[:300]!r}")
+
+    def _asked(self, body: bytes) -> http.client.HTTPResponse:
+        self.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        return self.connection.getresponse()
 
     def cpu_seconds(self) -> float:
         """Processor time used so far, by the system on its behalf too."""

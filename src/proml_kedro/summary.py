@@ -19,6 +19,9 @@ from proml_kedro.workflow.plan import SERVED
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
 
+_FEW_UNKNOWN = 0.01
+"""Share of test rows below which the summary says nothing of keys that training has not seen."""
+
 _WARNINGS = 5
 """How many warnings about data, and how many about the model, the summary names."""
 
@@ -39,7 +42,7 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
     if metrics:
         console.print(_verdict(metrics))
         console.print(_metrics(metrics, model))
-        for line in _groups(metrics):
+        for line in (*_groups(metrics), *_unknown(metrics)):
             console.print(line)
         for gate in metrics.failed_gates:
             console.print(Text(f"Gate of {gate.metric} failed: {gate.text}", "red"))
@@ -75,7 +78,7 @@ def _metrics(result: Metrics, model: str) -> Table:
         for name, value in result.candidate.items():
             table.add_row(name, _number(value))
         return table
-    interval = f"{result.confidence:.0%} interval, by {result.cluster_by}"
+    interval = f"{100 * result.confidence:.4g}% interval, by {result.cluster_by}"
     for heading in (result.baseline_name or "baseline", "difference", interval):
         table.add_column(heading, justify="right")
     for name, value in result.candidate.items():
@@ -111,6 +114,18 @@ def _groups(metrics: Metrics) -> Iterator[str]:
     if facts := metrics.ranking:
         left_out = f"{facts.without_positive:,} of {facts.groups:,} groups have no positive row and are left out"
         yield f"Ranked within {facts.within}: {left_out}"
+
+
+def _unknown(metrics: Metrics) -> Iterator[str]:
+    """Say how many rows of the test are of keys that training has not seen, and how good the model is there."""
+    name = next(iter(metrics.candidate))
+    sides = {(one.column, one.value): one for one in metrics.slices}
+    for (column, value), one in sides.items():
+        known = sides.get((column, "known"))
+        if value != "unknown" or known is None or one.share < _FEW_UNKNOWN:
+            continue
+        figures = f"{name} {_number(one.candidate)} there, {_number(known.candidate)} on the others"
+        yield f"{one.share:.0%} of the test rows are of a {column} that training has not seen: {figures}"
 
 
 def _number(value: float | None, sign: str = "") -> str:

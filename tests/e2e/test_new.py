@@ -8,8 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 import proml_kedro
+from proml_kedro.commands.init import init_command
 from proml_kedro.commands.new import make_project
 from proml_kedro.errors import UserError
 
@@ -84,6 +86,24 @@ def test_it_requires_the_package_from_where_it_came_itself(monkeypatch, tmp_path
     found = SimpleNamespace(version="0.9", read_text=lambda file: origin if file == "direct_url.json" else None)
     monkeypatch.setattr("proml_kedro.commands.new.distribution", lambda name: found)
     assert (make_project(tmp_path, "bakery") / "requirements.txt").read_text().splitlines()[1] == line
+
+
+def test_its_tables_propose_the_problem_that_it_has(tmp_path, monkeypatch):
+    """The commands of the tutorial."""
+    folder = make_project(tmp_path, "bakery")
+    _run(folder, sys.executable, "generate_tables.py")
+    monkeypatch.chdir(folder)
+    words = ["tables/visits.csv", "tables/orders.csv", "--label", "ordered", "--name", "mine"]
+    result = CliRunner().invoke(init_command(), words)
+    assert result.exit_code == 0, result.output
+    assert "label ordered of visits (binary): 1 (which means true; 1,558 rows)" in result.stdout
+    assert result.stdout.splitlines()[-1] == "next: kedro run problem=mine"
+    written, found = (proml_kedro.open_project(folder, *words).spec for words in ((), ("problem=mine",)))
+    assert found.problem.examples == written.problem.examples
+    assert found.problem.label == written.problem.label
+    assert {"visits.pages", "orders.amount_7d", "orders.amount_all", "orders.events_7d"} <= set(
+        found.features.columns()
+    )
 
 
 @pytest.mark.slow

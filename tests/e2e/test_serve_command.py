@@ -2,140 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proml_kedro.serving.prove import golden_rows
+from serve_process import Load, serving, start
 from small import make_bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 RELOADS = 3
-
-
-@dataclass
-class Server:
-    process: subprocess.Popen[str]
-    port: int
-    lines: list[str]
-
-    def get(self, path: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        connection.request("GET", path)
-        status = connection.getresponse().status
-        connection.close()
-        return status
-
-    def wait_for(self, text: str, seconds: float = 90) -> None:
-        deadline = time.monotonic() + seconds
-        while not any(text in line for line in self.lines):
-            assert time.monotonic() < deadline, self.lines
-            time.sleep(0.05)
-
-    def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(one) for one in children.split()]
-
-
-def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], list[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proml_kedro", "serve", *arguments],
-        env={**os.environ, **environment}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    lines: list[str] = []
-
-    def keep() -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            for line in process.stderr:
-                lines.append(line)
-
-    threading.Thread(target=keep, daemon=True).start()
-    return process, lines
-
-
-@contextmanager
-def serving(bundle: Path, *options: str, **environment: str) -> Iterator[Server]:
-    process, lines = start(str(bundle), "--port", "0", *options, **environment)
-    try:
-        server = Server(process, 0, lines)
-        server.wait_for("serving ")
-        (port,) = [found[1] for line in lines if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line))]
-        server.port = int(port)
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-@dataclass
-class Load:
-    """Clients that ask all the time, over connections they keep and over new ones."""
-
-    port: int
-    body: bytes
-    answers: list[tuple[int, bytes]] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    refused: int = 0
-    is_over: bool = False
-
-    @contextmanager
-    def running(self, keeping: int = 4, opening: int = 1) -> Iterator[None]:
-        clients = [True] * keeping + [False] * opening
-        threads = [threading.Thread(target=self._ask, args=(one,), daemon=True) for one in clients]
-        for one in threads:
-            one.start()
-        try:
-            yield
-        finally:
-            self.is_over = True
-            for one in threads:
-                one.join(60)
-
-    def _ask(self, keeps: bool) -> None:
-        connection: http.client.HTTPConnection | None = None
-        while not self.is_over:
-            if connection is None:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-                try:
-                    connection.connect()
-                except OSError:  # nobody listens: nothing was sent, so nothing is lost
-                    self.refused += 1
-                    connection = None
-                    time.sleep(0.05)
-                    continue
-            try:
-                connection.request("POST", "/predict", self.body, {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                self.answers.append((response.status, response.read()))
-                ends = response.will_close or not keeps
-            except (OSError, http.client.HTTPException) as error:
-                self.lost.append(f"{'kept' if keeps else 'new'}: {type(error).__name__}: {error}")
-                ends = True
-            if ends:
-                connection.close()
-                connection = None
-        if connection is not None:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +42,7 @@ def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> No
         with load.running():
             for number in range(RELOADS):
                 server.process.send_signal(signal.SIGHUP)
-                _wait_changes(server, number + 1)
+                server.wait_for_changes(number + 1)
                 seen |= set(server.workers())
                 time.sleep(0.5)
         assert load.lost == []
@@ -166,13 +51,6 @@ def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> No
         assert len({content for _, content in load.answers}) == 1
         assert len(load.answers) > 50 * RELOADS
         assert len(seen) > RELOADS
-
-
-def _wait_changes(server: Server, count: int) -> None:
-    deadline = time.monotonic() + 90
-    while sum("changed to" in line for line in server.lines) < count:
-        assert time.monotonic() < deadline, server.lines
-        time.sleep(0.05)
 
 
 def test_no_request_is_lost_when_the_server_is_told_to_end(bundle: Path, body: bytes) -> None:
@@ -219,6 +97,48 @@ def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: byte
             server.wait_for("nothing is changed")
         assert load.lost == []
         assert {status for status, _ in load.answers} == {200}
+
+
+def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    data, project = tmp_path / "data", tmp_path
+    for name in ("one", "two"):
+        shutil.copytree(bundle, data / "bundles" / name)
+    shutil.copytree(Path(__file__).parents[2] / "conf", project / "conf")
+    release = data / "release"
+    release.mkdir()
+
+    def name(said: str) -> None:
+        (release / "new").write_text(said)
+        (release / "new").rename(release / "flight_delays.json")
+
+    name('{"champion": "bundles/one"}')
+    with serving(Path("flight_delays"), "--no-online", folder=project) as server:
+        assert any("bundles/one" in line for line in server.lines)
+        load = Load(server.port, body)
+        with load.running(keeping=2):
+            name('{"champion": "bundles/two"}')
+            server.wait_for("changed to")
+            assert any("changed to" in line and "bundles/two" in line for line in server.lines)
+            name('{"champion": "bundles/three"}')
+            server.wait_for("nothing is changed")
+            name("{broken")
+            server.wait_for("is not what says which bundle is live")
+        assert (load.lost, load.refused) == ([], 0)
+        assert {status for status, _ in load.answers} == {200}
+
+
+def test_memory_is_flat_once_it_is_warm(bundle: Path, body: bytes) -> None:
+    with serving(bundle, "--no-online") as server:
+        warm, load = Load(server.port, body), Load(server.port, body)
+        with warm.running():
+            while len(warm.answers) < 1500:
+                time.sleep(0.05)
+        before = server.memory()
+        with load.running():
+            while len(load.answers) < 6000:
+                time.sleep(0.05)
+        assert server.memory() - before < 8
+        assert load.lost == []
 
 
 def test_a_worker_that_is_killed_is_replaced(bundle: Path) -> None:

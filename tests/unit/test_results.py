@@ -45,11 +45,29 @@ METRICS = {
     "cluster_by": "day",
     "clusters": 92,
     "confidence": 0.95,
-    "ranking": {"within": "visit", "groups": 3, "without_positive": 1, "drawn_by": "day"},
+    "ranking": {
+        "within": "visit",
+        "groups": 3,
+        "without_positive": 1,
+        "drawn_by": "day",
+        "gain": "linear",
+        "relevant": 2.0,
+    },
     "candidate_name": "xgboost",
     "baseline_name": "linear",
     "verdict": None,
     "gates": [{"metric": "auc", "passed": False, "text": "0.7331 is below min 0.75"}],
+    "slices": [
+        {
+            "column": "member",
+            "value": "unknown",
+            "rows": 70217,
+            "share": 0.85,
+            "candidate": 0.61,
+            "baseline": None,
+            "difference": None,
+        }
+    ],
 }
 SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
 COLUMN = {

@@ -1,3 +1,3 @@
 """Authoring: from a stranger's files to proposed YAML, and what editors need to complete it."""
 
-__all__ = ["descriptions", "initiate", "schema"]
+__all__ = ["descriptions", "initiate", "names", "schema"]

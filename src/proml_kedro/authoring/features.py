@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from proml_kedro.authoring.look import Column, Table
-from proml_kedro.authoring.moment_of import undecided_moments
+from proml_kedro.authoring.moment_of import share_after, undecided_moments
 from proml_kedro.authoring.names import in_sql, is_identifier
 from proml_kedro.authoring.propose import Proposal
 from proml_kedro.authoring.relate import Link, step_of
@@ -110,7 +110,7 @@ def _history(found: Proposal, table: Table, link: Link) -> View | None:
     moments += [table.columns[name] for name in undecided_moments(table)]
     if not moments:
         return None
-    at = moments[0]
+    at = _latest(table, moments)
     numbers = [one for one in table.columns.values() if _is_amount(one, table, link)]
     step = step_of(table, link.other, at.name) if at.is_moment else None
     if step is not None and numbers:
@@ -122,8 +122,21 @@ def _history(found: Proposal, table: Table, link: Link) -> View | None:
         table.name,
         _head(link, _events(found, table, at), "1d" if at.type in ("DATE", "VARCHAR") else "1h"),
         dict(_windowed(table, at, numbers[:_AMOUNTS])),
-        f"what happened to each {link.column} before",
+        f"what happened to each {link.column} before{_chosen(at, moments)}",
     )
+
+
+def _latest(table: Table, moments: list[Column]) -> Column:
+    """Return the moment that comes after the others in most rows: what a row says is known by then."""
+
+    def after(column: Column) -> float:
+        return sum(share_after(table, one.name, column.name) for one in moments if one.is_moment and column.is_moment)
+
+    return max(moments, key=after)
+
+
+def _chosen(at: Column, moments: list[Column]) -> str:
+    return f"; {at.name} is the last of {', '.join(one.name for one in moments)}" if len(moments) > 1 else ""
 
 
 def _is_amount(column: Column, table: Table, link: Link) -> bool:

@@ -115,13 +115,13 @@ def _of_two(table: Table, column: Column, drop_when: str | None) -> tuple[str, s
     )
     words = [one for one in counts if str(one).strip().lower() in _TRUE or one == 1]
     if len(words) == 1:
-        true, why = words[0], "the word that means true"
+        true, why = words[0], "which means true"
     else:
         true = min(counts, key=lambda one: (counts[one], str(one)))
         why = "the rarer of the two"
     other = next(one for one in counts if one != true)
     expression = f"{in_sql(column.name)} = {_constant(column, true)}"
-    return expression, drop_when, f"{true!r} ({why}: {counts[true]:,} rows) against {other!r} ({counts[other]:,} rows)"
+    return expression, drop_when, f"{true!r} ({why}; {counts[true]:,} rows) against {other!r} ({counts[other]:,} rows)"
 
 
 def _constant(column: Column, value: Any) -> str:

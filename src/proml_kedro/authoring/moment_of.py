@@ -51,7 +51,7 @@ def find_moment(table: Table, keys: Sequence[str], label: str) -> Moment:
         return Moment(name, {}, [one.name for one in moments], name is not None and _is_day(table, name))
     first = _earliest(table, chosen)
     others = [one for one in moments if one.name != first.name]
-    shares = {one.name: _share_after(table, first.name, one.name) for one in others}
+    shares = {one.name: share_after(table, first.name, one.name) for one in others}
     later = {name: share for name, share in shares.items() if share > 0.01 and name not in of_things}
     return Moment(first.name, later, [one for one in shares if one not in later], first.type == "DATE")
 
@@ -86,13 +86,19 @@ def _is_attribute(table: Table, column: Column, keys: Sequence[str]) -> bool:
 
 def _earliest(table: Table, columns: Sequence[Column]) -> Column:
     def lateness(column: Column) -> float:
-        return sum(_share_after(table, one.name, column.name) for one in columns if one is not column)
+        return sum(share_after(table, one.name, column.name) for one in columns if one is not column)
 
     return min(columns, key=lateness)
 
 
-def _share_after(table: Table, first: str, second: str) -> float:
-    """Part of the rows in which the second moment comes after the first."""
+def share_after(table: Table, first: str, second: str) -> float:
+    """Return the part of the rows in which a second moment comes after a first one.
+
+    Args:
+        table: The table.
+        first: The column of the first.
+        second: The column of the second.
+    """
     one, two = (f"CAST({quote(name)} AS TIMESTAMPTZ)" for name in (first, second))
     after, total = table.rows.engine.row(
         f"SELECT count(*) FILTER ({two} > {one}), count({two} > {one}) FROM {table.rows}"

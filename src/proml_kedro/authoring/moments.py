@@ -32,7 +32,8 @@ def decide_moments(draft: Draft, rows: Relation, is_text: bool) -> None:
     repaired = {
         name for name in rows.schema if draft.columns.get(draft.names.get(name, name), in_sql(name)) != in_sql(name)
     }
-    texts = [name for name, type_ in rows.schema.items() if type_ == "VARCHAR" and name not in repaired]
+    settled = {*repaired, *draft.types}
+    texts = [name for name, type_ in rows.schema.items() if type_ == "VARCHAR" and name not in settled]
     numbers = draft.reader().numbers()
     readings = guesses(numbers) if is_text else MOMENTS
     for name, one in guess(rows, {name: Open(readings, formats=True) for name in texts}, surely=True).items():

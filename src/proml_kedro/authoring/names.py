@@ -106,11 +106,23 @@ def scalar(value: Any) -> str:
         return str(value)
     if _is_simple(value):
         return value
-    return (
-        f"'{value}'"
-        if '"' in value and "'" not in value and value.isprintable()
-        else json.dumps(value, ensure_ascii=False)
-    )
+    value = value.replace("${", "\\${")  # no interpolation
+    return f"'{value}'" if '"' in value and "'" not in value and value.isprintable() else _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes, what no line shows escaped: YAML knows more ends of lines than one."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)
+
+
+def on_one_line(text: str) -> str:
+    r"""Return a text as it can stand in a comment or on a terminal.
+
+    >>> on_one_line("a\nb\x1b[0m")
+    'a b?[0m'
+    """
+    return "".join(one if one.isprintable() else "?" for one in " ".join(text.split()))
 
 
 def _is_simple(text: str) -> bool:

@@ -64,6 +64,7 @@ def decide_numbers(draft: Draft, rows: Relation) -> None:
     bare = _without_words(rows)
     found = _Found(*(_numbers(bare, names, one) for one in (PLAIN, _COMMA, _COMMA_DOTS, _DOTS_COMMA)))
     numbers = found.usual | found.comma_dots | found.dots_comma
+    _keep_zeros(draft, bare, [name for name in bare.schema if name not in numbers])
     own = _decide_words(draft, rows, bare, numbers)
     _decide_marks(draft, bare, found, own)
     for name, value in own.items():
@@ -71,6 +72,19 @@ def decide_numbers(draft: Draft, rows: Relation) -> None:
             number = value if name in found.usual else f"replace({value}, ',', '.')"
             draft.columns[name] = f"{number}::double"
             draft.reasons[f"columns.{name}"] = "a word for nothing here is something in other columns"
+
+
+def _keep_zeros(draft: Draft, rows: Relation, names: Sequence[str]) -> None:
+    """Declare digits with leading zeros as text, so that a file without such is read alike."""
+    for name in names:
+        column = quote(name)
+        others, zeros, cell = rows.engine.row(
+            f"SELECT count(*) FILTER (NOT regexp_full_match({column}, '[0-9]+')), "
+            f"count(*) FILTER ({column} LIKE '0_%'), min({column}) FROM {rows}"
+        )
+        if zeros and not others:
+            draft.types[name] = "VARCHAR"
+            draft.reasons[f"types.{name}"] = f"leading zeros, as in {cell}"
 
 
 def _without_words(rows: Relation) -> Relation:
@@ -103,7 +117,7 @@ def _decide_words(draft: Draft, rows: Relation, bare: Relation, numbers: frozens
     if not needed:
         return {}
     others = {word for name in words if name not in typed for word in words[name]}
-    if others.isdisjoint(needed):
+    if others.isdisjoint({"NA", *needed}):  # in quotes NA is a text as long as nothing is declared
         of = _listed(name for name in typed if words[name])
         draft.set("null_words", ["NA", *(one for one in needed if one != "NA")], f"they stand for nothing in {of}")
         return {}

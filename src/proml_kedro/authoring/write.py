@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from proml_kedro.authoring.draft import Draft, Undecided
 from proml_kedro.authoring.features import View
-from proml_kedro.authoring.names import mapping, scalar
+from proml_kedro.authoring.names import mapping, on_one_line, scalar
 from proml_kedro.authoring.propose import Proposal
 from proml_kedro.authoring.schema import named_by
 
@@ -28,12 +28,12 @@ def problem_yaml(found: Proposal) -> str:
     if found.entities:
         lines.append(f"  entities: {scalar(found.entities)}".ljust(40) + "  # whom or what a row is about")
     if found.moment.column:
-        lines.append(f"  timestamp: {found.moment.column}".ljust(40) + f"  # {_why_moment(found)}")
+        lines.append(f"  timestamp: {found.moment.column}".ljust(40) + f"  # {on_one_line(_why_moment(found))}")
     lines += ["", "label:", f"  # {found.label.why}", f"  expression: {scalar(found.label.expression)}"]
     lines.append(f"  task: {found.label.task}")
     if found.label.drop_when:
         lines.append(f"  drop_when: {scalar(found.label.drop_when)}")
-    return "\n".join([*lines, "", f"# {found.split.why}", f"split: {mapping(found.split.yaml)}", ""])
+    return "\n".join([*lines, "", f"# {on_one_line(found.split.why)}", f"split: {mapping(found.split.yaml)}", ""])
 
 
 def _description(found: Proposal) -> str:
@@ -70,6 +70,7 @@ def _table(draft: Draft) -> Iterator[str]:
 
 
 def _line(text: str, why: str | None) -> Iterator[str]:
+    why = on_one_line(why) if why else None
     if why and len(text) + len(why) > _WIDE:
         yield " " * (len(text) - len(text.lstrip())) + f"# {why}"
         yield text
@@ -79,8 +80,9 @@ def _line(text: str, why: str | None) -> Iterator[str]:
 
 def _ask(name: str, one: Undecided, inside: bool) -> Iterator[str]:
     space = "    " if inside else "  "
-    yield f"{space}# {one.cell!r} in {name} can be read in {len(one.ways)} ways; take the # off the right line:"
-    yield from (f"{space}# {line}  # {meaning}" for meaning, line in lines_for(name, one, inside))
+    asked = f"{one.cell!r} in {name} can be read in {len(one.ways)} ways; take the # off the right line:"
+    yield f"{space}# {on_one_line(asked)}"
+    yield from (f"{space}# {line}  # {on_one_line(meaning)}" for meaning, line in lines_for(name, one, inside))
 
 
 def lines_for(name: str, one: Undecided, inside: bool = False) -> Iterator[tuple[str, str]]:
@@ -107,7 +109,7 @@ def features_yaml(views: list[View]) -> str:
     """
     lines: list[str] = []
     for view in views:
-        lines += ["", f"# {view.comment}", f"{view.name}:"]
+        lines += ["", f"# {on_one_line(view.comment)}", f"{view.name}:"]
         lines += (
             f"  {key}: {mapping(one) if isinstance(one, dict) else scalar(one)}" for key, one in view.head.items()
         )
@@ -116,7 +118,7 @@ def features_yaml(views: list[View]) -> str:
             lines += _line(f"    {scalar(name)}: {mapping(one)}", view.notes.get(name))
         if view.left_out:
             lines.append("    # left out:")
-            lines += (f"    # {name}: {why}" for name, why in view.left_out.items())
+            lines += (f"    # {name}: {on_one_line(why)}" for name, why in view.left_out.items())
     return "\n".join([named_by("features"), *lines[1:], ""])
 
 

@@ -43,15 +43,16 @@ def init_command() -> click.Command:
 
 def _init(files: tuple[Path, ...], label: str | None, name: str | None) -> None:
     from proml_kedro.authoring.initiate import propose_problem
+    from proml_kedro.authoring.names import on_one_line
 
     home = _project()
     label = label or _ask_label(files)
     proposed = propose_problem(files, label, home or Path.cwd() / "project")
-    name = name or proposed.table
+    name = name or (f"p{proposed.table}" if proposed.table.startswith("_") else proposed.table)
     conf = _add(home, name, proposed) if home else _make(name, proposed)
     place = Path.cwd() if home is None else home
     for line in proposed.said:
-        click.echo(line)
+        click.echo(on_one_line(line))
     click.echo("")
     for kind in ("problem", "features"):
         click.echo(f"wrote {(conf / kind / f'{name}.yaml').relative_to(place)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proml_kedro.commands.base import Command
+from proml_kedro.commands.compare_fits import compare_fits
 from proml_kedro.errors import Mistake, UserError, unknown
 
 if TYPE_CHECKING:
@@ -26,11 +27,18 @@ def effects_command() -> click.Command:
         callback=_effects,
         params=[
             click.Argument(["bundle"], type=click.Path(path_type=Path)),
+            click.Argument(["other"], type=click.Path(path_type=Path), required=False),
             click.Option(
                 ["--entity", "words"], multiple=True, metavar="NAME=VALUE", help="Show this one; several for a pair."
             ),
             click.Option(
                 ["--top"], type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many to show."
+            ),
+            click.Option(
+                ["--contrast", "contrasts"],
+                multiple=True,
+                metavar="A - B",
+                help="Show this combination of fixed effects, in raw units; several in a table.",
             ),
             click.Option(["--component"], help="Only this component of the model."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
@@ -40,20 +48,30 @@ def effects_command() -> click.Command:
         Without --entity: the fixed effects, how the entities differ, and of each coefficient the --top entities that
         differ most. Effects are in the unit of the margin; of a number for each of its standard deviations, which is
         what "one is" says.
+
+        With OTHER: log likelihoods, AIC and BIC of both bundles, and a likelihood ratio test where one holds the other.
         """,
     )
 
 
-def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | None, as_json: bool) -> None:
-    from proml_kedro.bundle import Bundle, IntegrityError
-
+def _effects(
+    bundle: Path,
+    other: Path | None,
+    words: tuple[str, ...],
+    top: int,
+    contrasts: tuple[str, ...],
+    component: str | None,
+    as_json: bool,
+) -> None:
     entity = _parse(words)
-    try:
-        loaded = Bundle.load(bundle, check_golden_rows=False)
-    except (IntegrityError, OSError) as error:
-        raise UserError(Mistake("", " ".join(str(error).split()), f"argument BUNDLE={bundle}")) from error
-    models = _models(loaded, component)
+    models = _models(_load(bundle, "BUNDLE"), component)
+    if other is not None:
+        compare_fits(models, _models(_load(other, "OTHER"), component), as_json)
+        return
     _check(models, entity)
+    if contrasts:
+        _show_contrasts(models, contrasts, as_json)
+        return
     found = {name: one.effects_of(entity) if entity else one.most_different(top) for name, one in models.items()}
     if as_json:
         click.echo(json.dumps({name: _as_plain(one, found[name]) for name, one in models.items()}))
@@ -67,6 +85,32 @@ def _effects(bundle: Path, words: tuple[str, ...], top: int, component: str | No
     of_fits = [f"{name}: {note}" for name, one in models.items() for note in one.summary().get("notes", ())]
     for line in dict.fromkeys([*of_fits, *_notes(found.values())]):
         click.echo(line, err=True)
+
+
+def _load(path: Path, argument: str) -> Bundle:
+    from proml_kedro.bundle import Bundle, IntegrityError
+
+    try:
+        return Bundle.load(path, check_golden_rows=False)
+    except (IntegrityError, OSError) as error:
+        raise UserError(Mistake("", " ".join(str(error).split()), f"argument {argument}={path}")) from error
+
+
+def _show_contrasts(models: Mapping[str, HasEffects], texts: Sequence[str], as_json: bool) -> None:
+    from proml_kedro.commands.render import table
+
+    found = {name: [one.contrast(text) for text in texts] for name, one in models.items()}
+    if as_json:
+        click.echo(json.dumps({name: [asdict(one) for one in those] for name, those in found.items()}))
+        return
+    for name, those in found.items():
+        heading = ("contrast", "value", "error", "z")
+        rows = [(one.text, f"{one.value:+.4f}", f"{one.error:.4f}", _ratio(one.value, one.error)) for one in those]
+        click.echo(f"{name}\n{table([heading, *rows])}".encode(errors="backslashreplace"))
+
+
+def _ratio(value: float, error: float) -> str:
+    return f"{value / error:+.2f}" if error else "-"
 
 
 def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[Any]]:
@@ -137,7 +181,7 @@ def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
                 name if one.level is None else f"{name} = {one.level}",
                 f"{one.value:+.4f}",
                 f"{one.error:.4f}",
-                f"{one.value / one.error:+.2f}" if one.error else "-",
+                _ratio(one.value, one.error),
                 "-" if one.per_unit is None else f"{one.per_unit:+.4g}",
             )
             for one in kept

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.config.apply_overrides import apply_overrides
-from proml_kedro.config.defaults import check_defaults, read_main
+from proml_kedro.config.catalog import KEY as CATALOG
+from proml_kedro.config.defaults import Main, check_defaults, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
 from proml_kedro.config.overrides import Override
 from proml_kedro.config.provenance import Layer, Origins
@@ -62,6 +63,7 @@ def compose(folders: Folders, overrides: Sequence[Override]) -> Composition:
         raise UserError(*wrong.values(), *found)
     if not any(choice.group == "env" for choice in right):
         right += _without_foreign_files(main, folders)
+    right += _implied(main, folders, {choice.group for choice in choices})
     config, layers = _run_hydra(folders, right, list(wrong.values()))
     doubtful = frozenset(group.partition("@")[0] for group in wrong)
     edits = [one for one in overrides if one not in choices and one.path[0] not in doubtful]
@@ -88,7 +90,7 @@ def _check_choice(choice: Override, folders: Folders) -> Mistake | None:
     return None
 
 
-def _without_foreign_files(main: Any, folders: Folders) -> list[Override]:
+def _without_foreign_files(main: Main, folders: Folders) -> list[Override]:
     """Deselect files of personal groups that only the shipped folder has: they belong to another project."""
     return [
         Override(group, None, "")
@@ -98,6 +100,13 @@ def _without_foreign_files(main: Any, folders: Folders) -> list[Override]:
         and option not in folders.options(group)
         and folders.file(f"{group}/{option}")  # Hydra leaves out by itself what is nowhere, and cannot do it twice
     ]
+
+
+def _implied(main: Main, folders: Folders, chosen: set[str]) -> list[Override]:
+    """Choose the shipped catalog where ``config.yaml`` neither names one nor holds one: only few need another."""
+    if CATALOG in {*main.choices, *main.keys, *chosen} or "default" not in folders.options(CATALOG):
+        return []
+    return [Override(CATALOG, "default", "", mode="add")]
 
 
 def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> tuple[DictConfig, list[Layer]]:

@@ -38,9 +38,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Main:
-    """The defaults list of ``config.yaml``, read before anything is composed."""
+    """The defaults list of ``config.yaml``, read before anything is composed.
+
+    Attributes:
+        entries: Its entries.
+        keys: The keys that the file itself has.
+    """
 
     entries: list[Choice] = field(default_factory=list)
+    keys: frozenset[str] = frozenset()
 
     @property
     def choices(self) -> dict[str, str | None]:
@@ -51,9 +57,15 @@ class Main:
 def read_main(folders: Folders) -> Main:
     """Read the entries of ``config.yaml``; none when the file cannot be read, which composing it will say better."""
     try:
-        return Main(list(read_choices(folders.own / MAIN)))
+        file = folders.own / MAIN
+        return Main(list(read_choices(file)), _keys(file))
     except (yaml.YAMLError, UnicodeDecodeError):
         return Main()
+
+
+def _keys(file: Path) -> frozenset[str]:
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
+    return frozenset(str(key.value) for key, _ in root.value) if isinstance(root, yaml.MappingNode) else frozenset()
 
 
 def read_choices(file: Path) -> Iterator[Choice]:

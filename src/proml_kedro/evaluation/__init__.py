@@ -2,6 +2,7 @@
 
 __all__ = [
     "calibration",
+    "class_scores",
     "clustered",
     "compare",
     "gates",
@@ -15,5 +16,6 @@ __all__ = [
     "rows",
     "scores",
     "significance",
+    "slices",
     "verdict",
 ]

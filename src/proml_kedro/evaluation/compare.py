@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,8 @@ from proml_kedro.evaluation.gates import judge_gates
 from proml_kedro.evaluation.groups import Grades
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.evaluation.rankings import Rankings
-from proml_kedro.evaluation.result import Difference, Evaluation
-from proml_kedro.evaluation.rows import Grouping, ScoredRows
+from proml_kedro.evaluation.result import Difference, Evaluation, SliceResult
+from proml_kedro.evaluation.rows import Grouping, ScoredRows, Slice
 from proml_kedro.evaluation.significance import difference, holm
 from proml_kedro.results import RankingFacts
 from proml_kedro.spec.evaluation import ComparisonSpec, EvaluationSpec, Gain, RankingSpec
@@ -35,7 +35,7 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
     """
-    result = measure(rows, spec.metrics_for(rows.task), spec.compare, ranking, seed)
+    result = measure(rows, spec.metrics_for(rows.task, rows.ordered), spec.compare, ranking, seed)
     return replace(result, gates=judge_gates(spec.gates, result))
 
 
@@ -50,7 +50,9 @@ def measure(
     facts = None
     if ranking and rows.grouping:
         facts = _compare_orders(comparison, rows, rows.grouping, ranking)
-    label_mean = float(np.mean(rows.label))
+    slices = [_slice(comparison, rows, one, names[0]) for one in rows.slices if names]
+    differences, slices = _adjusted(comparison.differences, slices)
+    label_mean = None if rows.classes else float(np.mean(rows.label))
     return Evaluation(
         rows=len(rows.label),
         task=rows.task,
@@ -58,11 +60,13 @@ def measure(
         positive_rate=label_mean if rows.task == "binary" else None,
         candidate=comparison.candidate,
         baseline=comparison.baseline if rows.baseline else None,
-        differences=_adjusted(comparison.differences),
+        differences=differences,
         cluster_by=spec.cluster_by,
         clusters=int(clusters.max()) + 1,
         confidence=spec.confidence,
         ranking=facts,
+        class_shares=rows.class_shares(),
+        slices=tuple(slices),
     )
 
 
@@ -129,7 +133,37 @@ def _check_grades(label: npt.NDArray[Any], gain: Gain) -> None:
         raise UserError.at("evaluation.ranking.gain", message)
 
 
-def _adjusted(differences: dict[str, Difference]) -> dict[str, Difference]:
-    """Tell p-values that hold for the whole table."""
-    adjusted = holm([one.p_value for one in differences.values()])
-    return {name: replace(one, p_adjusted=p) for (name, one), p in zip(differences.items(), adjusted, strict=True)}
+def _slice(comparison: _Comparison, rows: ScoredRows, one: Slice, name: str) -> SliceResult:
+    """Measure both models on a part of the rows."""
+    count = int(one.rows.sum())
+    share = count / len(one.rows)
+    if count == 0:
+        return SliceResult(one.column, one.value, 0, share, float("nan"))
+    clusters = np.unique(rows.cluster_codes()[one.rows], return_inverse=True)[1]
+    candidate, baseline = (
+        Predictions(rows.label[one.rows], model.scores[one.rows], clusters) if model else None
+        for model in (rows.candidate, rows.baseline)
+    )
+    assert candidate is not None  # noqa: S101 - for the type checker
+    figure = candidate.measure([name])[name]
+    if baseline is None:
+        return SliceResult(one.column, one.value, count, share, figure)
+    if count == len(one.rows):  # all that is to be said of it stands above
+        return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name])
+    draws = comparison.spec.resamples, comparison.seed
+    found = difference(candidate, baseline, name, comparison.spec.confidence, draws)
+    return SliceResult(one.column, one.value, count, share, figure, baseline.measure([name])[name], found)
+
+
+def _adjusted(
+    differences: Mapping[str, Difference], slices: Sequence[SliceResult]
+) -> tuple[dict[str, Difference], list[SliceResult]]:
+    """Tell p-values that hold for the whole table, slices included."""
+    of_slices = [one.difference for one in slices if one.difference]
+    adjusted = iter(holm([one.p_value for one in [*differences.values(), *of_slices]]))
+    whole = {name: replace(one, p_adjusted=next(adjusted)) for name, one in differences.items()}
+    parts = [
+        replace(one, difference=replace(one.difference, p_adjusted=next(adjusted))) if one.difference else one
+        for one in slices
+    ]
+    return whole, parts

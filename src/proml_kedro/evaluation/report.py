@@ -8,17 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proml_kedro.evaluation.class_plots import plot_classes
 from proml_kedro.evaluation.gates import write_junit
 from proml_kedro.evaluation.metric import higher_is_better, meaning
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.evaluation.verdict import compare
+from proml_kedro.formulas import in_shares
 from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Comparison, Importance, Metrics
 from proml_kedro.results.names import GATES_JUNIT, REPORTS
 
-_PLOTS = ("calibration", "scores", "weeks", "importance")
+_FIGURES_OF_A_PART = 7
+
+_PLOTS = ("confusion", "calibration", "scores", "weeks", "importance")
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,11 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
     if result.gates:
         write_junit(folder / GATES_JUNIT, result.gates, rows.candidate.name)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
-    plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
-    plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
+    if rows.classes:
+        plot_classes(folder, rows)
+    else:
+        plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
+        plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
     if rows.days is not None:
         plot_weeks(folder / "weeks.png", rows.label, rows.days, lines, next(iter(result.candidate)))
     if insight.importance:
@@ -81,11 +88,13 @@ def _markdown(
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)
     if result.baseline:
+        clusters = f"{result.clusters:,} clusters by {result.cluster_by}"
         yield (
-            f"\nIntervals are of {result.confidence:.0%}, from {result.clusters:,} clusters by {result.cluster_by}. "
-            "The first metric decides, by its p; for any other one, look at p of all, which holds for the whole table."
+            f"\nIntervals are of {100 * result.confidence:.4g}%, from {clusters}. The first metric decides, by its p; "
+            "for any other one, look at p of all, which holds for the whole table."
         )
         yield from (f"\nNo interval for {name}: {why}." for name, why in _reasons(result))
+    yield from _slices(result)
     if result.gates:
         yield "\n| gate | | |\n|---|---|---|"
         yield from (
@@ -97,6 +106,8 @@ def _markdown(
 
 
 def _labels(result: Evaluation) -> str:
+    if result.class_shares:
+        return f"of {len(result.class_shares)} classes: {in_shares(result.class_shares)}"
     if result.positive_rate is not None:
         return f"of which {result.positive_rate:.1%} are positive"
     return f"whose mean label is {result.label_mean:.4g}"
@@ -133,6 +144,23 @@ def _table(result: Evaluation, content: Mapping[str, Any]) -> Iterator[str]:
             f"| {_number(one.p_adjusted)} "
             f"| {': '.join(_describe(name))} |"
         )
+
+
+def _slices(result: Evaluation) -> Iterator[str]:
+    """Lay out the first metric on parts of the test period."""
+    if not result.slices:
+        return
+    name = next(iter(result.candidate))
+    yield f"\n## {name} on parts of the test period\n"
+    yield "| | | rows | share | model | baseline | difference | interval | p of all |"
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|"
+    for one in result.slices:
+        figures = [f"{one.rows:,}", f"{one.share:.1%}", _number(one.candidate)]
+        if one.baseline is not None and (found := one.difference):
+            interval = found.reason or f"{_number(found.low, '+')} … {_number(found.high, '+')}"
+            figures += [_number(one.baseline), _number(found.difference, "+"), interval, _number(found.p_adjusted)]
+        figures += [""] * (_FIGURES_OF_A_PART - len(figures))
+        yield f"| {one.column} | {one.value.replace('|', '/')} | {' | '.join(figures)} |"
 
 
 def _reasons(result: Evaluation) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ _ADVICE: dict[ComparisonKind, str] = {
     "unclear worse": "keep the baseline, which is simpler, unless more test rows say otherwise",
     "equal": "keep the baseline, which is simpler",
     "worse": "do not serve it: keep the baseline, or change the model",
-    "alone": "set evaluation.baseline to see what it is worth",
+    "alone": "set evaluation.baseline (+evaluation=default where config.yaml names no evaluation) to see its worth",
     "undefined": "the test period lacks what the metric needs",
 }
 

@@ -4,4 +4,15 @@
 every other package is a kind of component.
 """
 
-__all__ = ["columns", "component", "deep", "effects", "examples", "graph", "kinds", "producers", "progress"]
+__all__ = [
+    "columns",
+    "component",
+    "deep",
+    "effects",
+    "examples",
+    "graph",
+    "kinds",
+    "likelihoods",
+    "producers",
+    "progress",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -45,7 +45,9 @@ class FixedEffect:
         level: Level of a categorical input, else None.
         value: Coefficient in the unit of the margin; of a number for each of its standard deviations.
         error: Standard error; 0 for a coefficient that ``l1`` holds at zero.
-        per_unit: Coefficient of a number for one unit of it, else None.
+        per_unit: Coefficient of a number for one unit of it, of the intercept where all numbers are 0; of a level as
+            ``value``. None where no covariance of the fixed effects was kept, except of a number.
+        per_unit_error: Standard error of that, or None.
     """
 
     name: str
@@ -53,6 +55,22 @@ class FixedEffect:
     value: float
     error: float
     per_unit: float | None
+    per_unit_error: float | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Linear combination of fixed effects, in raw units.
+
+    Attributes:
+        text: What was asked for.
+        value: Its estimate.
+        error: Standard error.
+    """
+
+    text: str
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,8 @@ class Population:
         deviation: Standard deviation over entities, of factors over their combinations.
         correlations: Correlations with the preceding coefficients of the same effect.
         unit: Standard deviation of the feature, for which the coefficient is; None for an intercept.
+        per_unit: Standard deviation for one unit of the feature, of an intercept where all features are 0.
+        per_unit_correlations: Correlations of the same.
     """
 
     effect: str
@@ -74,6 +94,8 @@ class Population:
     deviation: float
     correlations: list[float]
     unit: float | None = None
+    per_unit: float | None = None
+    per_unit_correlations: list[float] = field(default_factory=list)
 
 
 @runtime_checkable
@@ -95,6 +117,9 @@ class HasEffects(Protocol):
 
     def fixed_effects(self) -> list[FixedEffect]:
         """List the coefficients that hold for all rows."""
+
+    def contrast(self, text: str) -> Contrast:
+        """Compute a linear combination of fixed effects, such as ``a - b``, in raw units."""
 
     def population(self) -> list[Population]:
         """Describe how the coefficients of each random effect differ over the entities."""

@@ -54,13 +54,17 @@ class Shelf:
                 problem, whose newest evaluation is meant.
 
         Raises:
-            UserError: It is none of them, or it has no scores.
+            UserError: It is none of them, it has no scores, or scores of classes.
         """
         folder = self._folder(name)
         scores = Scores.read(folder, TEST)
         if scores.table.num_rows == 0:
             raise UserError(Mistake("", f"'{name}' has no scores of a test period"))
-        return ScoredModel(name, scores.table, Metrics.read(folder))
+        metrics = Metrics.read(folder)
+        if metrics.class_shares:
+            message = f"'{name}' predicts one of several classes, and models are compared by one score a row"
+            raise UserError(Mistake("", f"{message}; set evaluation.baseline to compare it in its own run"))
+        return ScoredModel(name, scores.table, metrics)
 
     def _folder(self, name: str) -> Path:
         """Return the folder of the evaluation that a name stands for."""
@@ -74,10 +78,14 @@ class Shelf:
             return self._of_run(runs[0])
         if runs:
             raise UserError(Mistake("", f"'{name}' begins the ids of {len(runs)} runs; write more of it"))
-        models = {model: one for (_, model), one in self.places.find("evaluation", self.places.problem).items()}
+        problem = self.places.problem
+        evaluated = [one for one in self.records if "evaluation" in one.results and one.problem == problem]
+        if of_model := [one for one in evaluated if one.model == name]:
+            return self._of_run(of_model[0])
+        models = {model: one for (_, model), one in self.places.find("evaluation", problem).items()}
         if name not in models:
             what = "neither a run, nor a folder of a bundle or an evaluation, nor a model with an evaluation"
-            known = [*models, *(one.id for one in self.records)]
+            known = [*dict.fromkeys([*models, *(one.model for one in evaluated)]), *(one.id for one in self.records)]
             raise UserError(Mistake("", f"'{name}' is {what}: {unknown('name', name, known)}"))
         return models[name]
 

@@ -5,7 +5,16 @@ Imports neither NumPy nor any other heavy library, so that a command can look at
 
 from proml_kedro.results.consistency import Consistency, FeatureComparison, OnlineValues
 from proml_kedro.results.drift import ColumnDrift, DriftResult
-from proml_kedro.results.evaluation import Comparison, GateOutcome, Importance, MetricDifference, Metrics, RankingFacts
+from proml_kedro.results.evaluation import (
+    Comparison,
+    GateOutcome,
+    Importance,
+    MetricDifference,
+    Metrics,
+    RankingFacts,
+    SliceFacts,
+)
+from proml_kedro.results.folds import FoldFacts, Folds
 from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
@@ -24,6 +33,8 @@ __all__ = [
     "DriftResult",
     "FeatureComparison",
     "FitSummary",
+    "FoldFacts",
+    "Folds",
     "GateOutcome",
     "Importance",
     "KeyFacts",
@@ -35,6 +46,7 @@ __all__ = [
     "RankingFacts",
     "RunRecord",
     "Scores",
+    "SliceFacts",
     "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",

@@ -56,6 +56,29 @@ class MetricDifference:
 
 
 @dataclass(frozen=True)
+class SliceFacts:
+    """The metric that decides on a part of the test period.
+
+    Attributes:
+        column: What tells it from other parts: a key, or a column of ``evaluation.slices``.
+        value: Which part it is; ``known`` and ``unknown`` to the training split for a key.
+        rows: Number of rows.
+        share: Of all rows.
+        candidate: The figure of the model; None where it is not defined.
+        baseline: That of the baseline; None when there is none.
+        difference: Between them; None without a baseline.
+    """
+
+    column: str
+    value: str
+    rows: int
+    share: float
+    candidate: float | None = None
+    baseline: float | None = None
+    difference: MetricDifference | None = None
+
+
+@dataclass(frozen=True)
 class GateOutcome:
     """What came of a gate.
 
@@ -107,7 +130,7 @@ class Metrics(JsonFile):
     Attributes:
         rows: Rows of the test period.
         task: Type of the label.
-        label_mean: Mean of the labels.
+        label_mean: Mean of the labels; None where they are classes.
         positive_rate: Share of positive labels; None for other tasks than binary.
         candidate: Each metric of the model.
         baseline: Each metric of the baseline; None when there is none.
@@ -119,7 +142,9 @@ class Metrics(JsonFile):
         candidate_name: The model.
         baseline_name: The baseline; None when there is none.
         verdict: What the metrics come to; None in results of earlier versions.
+        class_shares: Share of rows of each class, where the label is one of several.
         gates: What came of each gate of ``evaluation.gates``.
+        slices: The first metric on parts of the test period.
     """
 
     FILE = "metrics.json"
@@ -139,7 +164,9 @@ class Metrics(JsonFile):
     candidate_name: str | None = None
     baseline_name: str | None = None
     verdict: Comparison | None = None
+    class_shares: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
+    slices: tuple[SliceFacts, ...] = ()
 
     @property
     def failed_gates(self) -> list[GateOutcome]:

@@ -91,7 +91,8 @@ class RequestGuard:
     async def _pass_body(self, scope: Message, receive: Receive, send: Send) -> None:
         """Read the body up to the limit, whether or not its length was declared, and pass it on as one piece."""
         try:
-            body = await asyncio.wait_for(self._read(receive), self._body_seconds)
+            async with asyncio.timeout(self._body_seconds):
+                body = await self._read(receive)
         except TimeoutError:
             await _answer(send, 408, f"the body did not arrive within {self._body_seconds:g} s")
             return

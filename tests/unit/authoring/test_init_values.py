@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from proml_kedro.authoring.initiate import propose_problem
 from proml_kedro.errors import UserError
-from strangers import FORMATS, Dialect, proposed, read, shop_visits
+from strangers import FORMATS, Dialect, problem_of, proposed, read, shop_visits
 from tiers import examples
 
 MARKS = [(",", ".", ""), (";", ",", ""), (";", ",", "."), ("\t", ".", ","), ("|", ",", "."), (";", ".", "")]
@@ -28,7 +28,7 @@ def as_day(value: Any) -> date | None:
     return value
 
 
-@examples(fast=6, whole=60)
+@examples(fast=4, whole=25)
 @given(
     seed=st.integers(0, 2**20),
     marks=st.sampled_from(MARKS),
@@ -164,3 +164,35 @@ def test_a_file_without_a_header_and_one_with_equal_names_are_read(tmp_path: Pat
     assert values["c1"][0] == "k0", "the first row is no header"
     assert len(values["c1"]) == 100
     assert list(read(propose_problem([same], "y", same.parent), same.parent)["a"]) == ["x", "x_2", "y"]
+
+
+def test_names_and_cells_of_a_stranger_never_become_yaml(tmp_path: Path) -> None:
+    stranger = shop_visits(random.Random(10), Dialect(";", ","))
+    evil = [
+        'a\nlabel: {expression: "1 = 1"}',
+        "b\u2028split: {by: random}",
+        "c\x85tables: {}",
+        'd\' # "e" : {[',
+        "- f\x1b[31m",
+    ]
+    amounts = list(stranger.columns.pop("Betrag (€)"))
+    for name in evil:
+        stranger.columns[name] = list(amounts)
+    stranger.columns["bought"][:] = ["yes\n# no", "no: {}"] * 60
+    found = proposed(tmp_path, "bought=no: {}", visits=stranger)
+    assert all(line.isprintable() for line in (found.problem + found.features).splitlines())
+    problem, features = problem_of(found)
+    assert set(problem) == {"description", "tables", "examples", "label", "split"}
+    assert problem["label"]["expression"] == "bought = 'no: {}'"
+    assert set(features) == {"visits", "customer_id_history"}
+    values = read(found, tmp_path)["visits"]
+    assert sum(one == amounts for one in values.values()) == 2 * len(evil), "each under its own name and a plain one"
+
+
+def test_a_word_for_nothing_leaves_the_texts_of_other_columns_alone(tmp_path: Path) -> None:
+    """Namibia is NA, in quotes."""
+    rows = "".join(f'"{"NA" if at % 3 else "DE"}",{"-" if at % 5 == 0 else at / 8},{at % 2}\n' for at in range(90))
+    (tmp_path / "t.csv").write_text("country,x,y\n" + rows)
+    values = read(propose_problem([tmp_path / "t.csv"], "y", tmp_path), tmp_path)["t"]
+    assert values["country"].count("NA") == 60
+    assert values["x"] == [None if at % 5 == 0 else at / 8 for at in range(90)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from proml_kedro import open_project
+from proml_kedro.artifacts import Recipe
 from proml_kedro.cli import cli
 from proml_kedro.evaluation.power import clusters_needed
 from proml_kedro.evaluation.result import Difference
 from proml_kedro.results import Metrics, Scores
+from proml_kedro.results.names import MANIFEST
+from proml_kedro.workflow import Run
+from proml_kedro.workflow.recording import Recording
 
 DAYS, EACH = 40, 50
 ROWS = DAYS * EACH
@@ -44,7 +51,7 @@ def write_evaluation(folder: Path, noise: float, seed: int = 1, task: str = "bin
     score = 1 / (1 + np.exp(-known - noise * np.random.default_rng(seed).normal(size=len(known))))
     order = np.random.default_rng(seed + 1).permutation(len(known))  # no matter in which order
     table = pa.table({**rows, "score": score, "order": score}).take(pa.array(order))
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / Scores.FILE)
     content = {
         "rows": len(known),
@@ -56,6 +63,10 @@ def write_evaluation(folder: Path, noise: float, seed: int = 1, task: str = "bin
     }
     Metrics.of(content).write(folder)
     return folder
+
+
+def _write_result(folder: Path, **how: Any) -> None:
+    write_evaluation(folder, **how)
 
 
 @pytest.fixture
@@ -129,6 +140,50 @@ def test_what_is_not_the_same_is_not_compared(
     assert not done.stdout
 
 
+def write_classes(folder: Path, sure: float, seed: int, names: Sequence[str] = ("low", "mid", "high")) -> Path:
+    """Write what an evaluation of three classes leaves, of a model that is so sure of the right one."""
+    generator = np.random.default_rng(3)
+    label = generator.integers(0, 3, ROWS)
+    margin = np.random.default_rng(seed).normal(size=(ROWS, 3)) + sure * np.eye(3)[label]
+    each = np.exp(margin) / np.exp(margin).sum(axis=1, keepdims=True)
+    columns = {f"probability.{name}": each[:, number] for number, name in enumerate(names)}
+    best = np.array(names)[each.argmax(axis=1)]
+    rows = {name: make_rows()[name] for name in ("example_id", "user", "day", "split")}
+    table = pa.table({**rows, "label": np.array(names)[label], "class": best, "score": each.max(axis=1), **columns})
+    folder.mkdir(parents=True)
+    pq.write_table(table, folder / Scores.FILE)
+    content = {"rows": ROWS, "task": "multiclass", "candidate": {"logloss": 1.0, "accuracy": 0.5}, "cluster_by": "day"}
+    Metrics.of(content).write(folder)
+    return folder
+
+
+def test_models_of_several_classes_are_compared_by_the_probability_of_each(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    from sklearn.metrics import accuracy_score, log_loss
+
+    folders = [write_classes(tmp_path / str(sure), sure, seed) for sure, seed in ((1.0, 1), (1.5, 2))]
+    done = run(*folders, "--json")
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)["comparisons"]
+    assert found["verdict"] == "better"
+    for figures, folder in ((found["baseline"], folders[0]), (found["candidate"], folders[1])):
+        table = Scores.read(folder).table
+        each = np.stack([table[f"probability.{name}"].to_numpy() for name in ("high", "low", "mid")], axis=1)
+        assert figures["logloss"] == pytest.approx(log_loss(table["label"].to_pylist(), each), abs=1e-9)
+        best = accuracy_score(table["label"].to_pylist(), table["class"].to_pylist())
+        assert figures["accuracy"] == pytest.approx(best, abs=1e-12)
+    other = write_classes(tmp_path / "other", 1.0, 1, ("low", "mid", "top"))
+    refused = run(folders[0], other)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "of classes" in refused.stderr
+
+
+def test_weights_of_training_may_differ(run: Callable[..., Result], tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / str(one), 0.5, weight=np.full(ROWS, float(one))) for one in (1, 2)]
+    assert "as good as" in run(*folders).stdout
+
+
 def test_rows_that_one_model_has_not_scored_are_left_out_and_counted(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -162,6 +217,39 @@ def test_what_decides_and_what_a_cluster_is_can_be_chosen(run: Callable[..., Res
     assert ": ndcg@5 -0." in done.stdout.splitlines()[0]
     assert "2,000 rows, 9 clusters by user" in done.stdout
     assert run(*folders, "--by", "row").stdout.count("2,000 clusters by row") == 1
+
+
+def test_runs_bundles_and_models_are_found_by_what_they_are_called(
+    make_project: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """Two runs of one model: the first by its id and by its bundle, the second as the newest of the model."""
+    project = make_project(tmp_path)
+    opened = open_project(project.folder, f"data_dir={project.data}")
+    run = Run(opened.spec, opened.store(), opened.base_path, opened.places)
+    ids, bundles = [], []
+    for seed in (1, 2):
+        recording = Recording.begin(run, "kedro run", [])
+        recipe = Recipe("evaluation", {"seed": seed})
+        made = run.store.build(recipe, {}, partial(_write_result, noise=float(seed), seed=seed))
+        recording.results["evaluation"] = made
+        recording.complete()
+        ids.append(recording.record.id)
+        bundle = Recipe("bundle", {}, {"evaluation": recipe})
+        write = lambda folder: (folder / MANIFEST).write_text("name: a\n") and None  # noqa: E731
+        bundles.append(run.store.build(bundle, {"evaluation": made}, write).path)
+    options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf), "--json"]
+    found = []
+    for words in ([ids[0], ids[1][:6]], [bundles[0], ids[1]], [ids[0], bundles[1]], [ids[0], "trees"]):
+        done = CliRunner().invoke(cli, ["compare", *map(str, words), *options])
+        assert done.exit_code == 0, done.output
+        (one,) = json.loads(done.stdout)["comparisons"]
+        found.append((one["baseline"], one["candidate"], one["differences"]))
+    assert found == [found[0]] * 4
+    assert found[0][0]["auc"] > found[0][1]["auc"]
+    shutil.rmtree(run.store.data_dir / "store" / "evaluation")
+    gone = CliRunner().invoke(cli, ["compare", *ids, *options])
+    assert gone.exit_code == 2
+    assert f"the evaluation of run {ids[0]} was removed; `kedro run` makes it anew" in gone.stderr
 
 
 @pytest.mark.parametrize(

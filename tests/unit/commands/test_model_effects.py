@@ -189,3 +189,57 @@ def test_what_cannot_be_estimated_is_in_the_card_the_summary_and_the_json(tmp_pa
     spec = RunSpec.model_validate(config)
     summary.show({"trained_model": Artifact(tmp_path, "0")}, spec, Places("data", "sales", "mixed"), {})
     assert f"Model: personal: {start}" in capsys.readouterr().out
+
+
+def test_contrasts_are_shown_in_raw_units(bundle):
+    effects = {
+        one["level"] or one["name"]: one for one in json.loads(run(bundle, "--json").stdout)["personal"]["fixed"]
+    }
+    words = ("--contrast", "visit.city = Lima - visit.city = Oslo", "--contrast", "10 * visit.price")
+    (cities, price) = json.loads(run(bundle, *words, "--json").stdout)["personal"]
+    assert cities["value"] == pytest.approx(effects["Lima"]["value"] - effects["Oslo"]["value"])
+    assert price["value"] == pytest.approx(10 * effects["visit.price"]["per_unit"])
+    assert price["error"] == pytest.approx(10 * effects["visit.price"]["per_unit_error"])
+    text = run(bundle, *words).stdout.splitlines()
+    assert text[0] == "personal"
+    assert text[2].split()[:4] == ["visit.city", "=", "Lima", "-"]
+    refused = run(bundle, "--contrast", "Lima - Osloo")
+    assert refused.exit_code == 2
+    assert "option --contrast: no fixed effect 'Osloo'. Did you mean 'Oslo'?" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory):
+    """Three bundles of the same rows: of one effect, of one more fixed effect, and of one more with a penalty."""
+    folder = tmp_path_factory.mktemp("fits")
+    training_set, made = write_training_set(folder / "training_set.parquet"), []
+    plain = {"kind": "mixed", "inputs": ["shop", "visit.price"], "random_effects": [{"entity": "shop"}]}
+    likelihood = {"method": "laplace", "penalty": 0.0}
+    for name, more in (
+        ("small", likelihood),
+        ("large", {**likelihood, "fixed": ["visit.price"]}),
+        ("penalised", {"fixed": ["visit.price"]}),
+    ):
+        config = make_config({"personal": {**plain, **more}})
+        made.append(folder / name)
+        made[-1].mkdir()
+        content = BundleContent(
+            graph=fit(config, training_set), config=config, training_set=training_set, metrics=METRICS
+        )
+        write_bundle(made[-1], content, name=name, version="v1", shown_at=made[-1])
+    return made
+
+
+def test_two_bundles_are_compared_by_their_log_likelihoods(fits):
+    small, large, penalised = fits
+    lines = run(small, large).stdout.splitlines()
+    assert lines[0].split() == ["fit", "laplace", "log", "likelihood", "parameters", "AIC", "BIC"]
+    assert [line.split()[2] for line in lines[1:3]] == ["2", "4"]  # a price, and its being missing
+    assert lines[3].startswith("likelihood ratio")
+    found = json.loads(run(small, large, "--json").stdout)
+    one, other = found["fits"]
+    assert found["test"]["statistic"] == pytest.approx(2 * (other["value"] - one["value"]))
+    assert one["aic"] == pytest.approx(4 - 2 * one["value"])
+    refused = run(small, penalised)
+    assert refused.exit_code == 2
+    assert "argument OTHER: the log likelihoods cannot be compared: one is not at its maximum" in refused.stderr

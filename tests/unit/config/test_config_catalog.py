@@ -68,3 +68,23 @@ def test_nothing_of_credentials_stands_in_what_is_stored(conf: Path, load: Calla
     (conf / "local").mkdir()
     (conf / "local" / "credentials.yml").write_text("shop: {key: abc, secret: s3cretvalue}\n")
     assert "s3cretvalue" not in load(ENTRY, TABLE).loaded.run.model_dump_json()
+
+
+def test_a_configuration_that_names_no_catalog_has_the_shipped_one(conf, load):
+    file = conf / "config.yaml"
+    written = file.read_text()
+    file.write_text(written.replace("  - catalog: here\n", "  - catalog: default\n"))
+    named = load("model=forest").loaded.values["catalog"]
+    file.write_text(written.replace("  - catalog: here\n", ""))
+    assert load("model=forest").loaded.values["catalog"] == named
+    assert named["bundle"]["filepath"] == "data/shop/forest/bundle"
+
+
+def test_a_catalog_in_the_main_file_is_the_whole_catalog(conf, load):
+    file = conf / "config.yaml"
+    here = (conf / "catalog" / "here.yaml").read_text()
+    inside = "catalog:\n" + "".join(f"  {line}\n" for line in here.replace("/shop/", "/elsewhere/").splitlines())
+    file.write_text(file.read_text().replace("  - catalog: here\n", "") + inside)
+    values = load().loaded.values["catalog"]
+    assert values["store"]["filepath"] == "data"
+    assert set(values) == {line.partition(":")[0] for line in here.splitlines()}

@@ -45,6 +45,7 @@ OVERRIDES = [
     ("hydra.verbose=true", "Hydra's own settings are not part of the configuration"),
     ("evaluation.metrics=[aucc]", "evaluation.metrics.0: no metric 'aucc'. Did you mean 'auc'?"),
     ("+evaluation.gates={acu: {min: .7}}", "evaluation.gates.acu: no metric 'acu'. Did you mean 'auc'?"),
+    ("+evaluation.slices=[visit.pagse]", "evaluation.slices.0: no column 'visit.pagse'. Did you mean 'visit.pages'?"),
     ("+evaluation.gates={auc: {}}", "evaluation.gates.auc: sets no limit; write min, max, min_lift, p, margin"),
     ("+evaluation.gates={auc: {min: .8, max: .7}}", "evaluation.gates.auc: no figure is at least 0.8 and at most 0.7"),
     ("+evaluation.gates={auc: {p: 5}}", "evaluation.gates.auc.p"),
@@ -94,6 +95,14 @@ def test_one_override_that_is_wrong_is_one_line(lines, override, message):
     assert found[0].startswith((f"override '{override}'", "conf/")), found[0]
 
 
+def test_of_a_number_or_a_schedule_that_is_misspelt_only_the_spelling_is_told(lines):
+    net = (
+        "{kind: deep, inputs: ['*'], graph: {a: {block: mlp, of: numbers, units: [4]}}, head: {of: a}, training: {%s}}"
+    )
+    (found,) = lines("+model.components.net=" + net % "learning_rate: {schedule: cosin, start: 0.1}")
+    assert "schedule: must be 'cosine', 'linear' or 'exponential', not 'cosin'. Did you mean 'cosine'?" in found
+
+
 def test_all_mistakes_are_told_at_once(lines):
     wrong = ["seed", "model=forst", "seed=x", "reuse=maybe", "hardware.threads=none", "problem.label.task=x", "foo=1"]
     found = lines(*wrong)
@@ -126,7 +135,7 @@ FILES = [
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
         [
             "conf/model/forest.yaml:2: model.components.trees: kind is missing; "
-            "known: bucketize, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
+            "known: bucketize, constant, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
         ],
     ),
     (

@@ -199,6 +199,10 @@ def test_line_ends(tmp_path: Path, header: str, body: str) -> None:
         ('id,at,x\n1,2024-01-01,"a"b\n', "line 2: a quote is not closed, or has text behind it"),
         ("id,at,x,X\n1,2024-01-01,1,1\n", "the header has 'x' and 'X'; give all columns names of their own"),
         ("id,at,x,x\n1,2024-01-01,1,1\n", "the header has 'x' twice"),
+        ("id,at,x\n1,2024-01-01,1\n1,2024-01-01,1,\n", "record 3 ends in ',': 4 fields where the header has 3"),
+        ("id;at\n1;2024-01-01;;\n", "record 2 ends in ';': 4 fields where the header has 2"),
+        ("sep=;\rid;at\r1;2024-01-01\r", "line 1 is Excel's note 'sep=;', not names of columns; delete it"),
+        ("SEP=; \nid;at\n1;2024-01-01\n", "line 1 is Excel's note 'sep=;', not names of columns; delete it"),
     ],
 )
 def test_broken_files_are_told(tmp_path: Path, text: str, message: str) -> None:

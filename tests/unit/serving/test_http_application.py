@@ -64,6 +64,15 @@ def test_figures_do_not_grow_by_what_clients_write(client: TestClient) -> None:
     assert set(re.findall(r'route="([^"]*)"', after)) <= {*PATHS, "other"}
 
 
+def test_scores_are_counted_by_bands(scorer: BundleScorer, rows: list[dict[str, Any]]) -> None:
+    with open_client(scorer) as client:
+        scores = client.post("/predict", json={"instances": rows}).json()["probabilities"]
+        text = client.get("/metrics").text
+    found = {band: int(float(count)) for band, count in re.findall(r'proml_scores_total{band="(.*?)"} (\S+)', text)}
+    wanted = np.histogram(scores, bins=20, range=(0, 1))[0]
+    assert [found[f"{number / 20:.2f}"] for number in range(20)] == wanted.tolist()
+
+
 def test_those_without_a_token_are_counted_too(scorer: BundleScorer, rows: list[dict[str, Any]]) -> None:
     with open_client(scorer, token=TOKEN) as client:
         for headers, status in (({}, 401), ({"authorization": f"Bearer {TOKEN}"}, 200)):

@@ -57,11 +57,12 @@ class Dialect:
             UnicodeDecodeError: The beginning is not UTF-8.
         """
         text = head(file)
-        excel = re.match(r'"?sep=(.)"?\r?\n', text)
+        excel = re.match(r'"?sep=(.)"?[ \t]*[\r\n]', text, re.IGNORECASE)
         if excel:
             raise DialectError("source", f"line 1 is Excel's note 'sep={excel[1]}', not names of columns; delete it")
         delimiter = self.delimiter or self._find_delimiter(text)
         names = self._names(self._records(text, delimiter))
+        self._refuse_ends(text, delimiter, len(names))
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         words = ["", *self.null_words] if self.null_words is not None else ["", "NA"]
         options = (
@@ -73,6 +74,22 @@ class Dialect:
         cells = ", ".join(f"nullif({quote(name)}, '') AS {quote(name)}" for name in names)
         return f"(SELECT {cells} FROM read_csv({file_literal(file)}, {options}))"
 
+    def _refuse_ends(self, text: str, delimiter: str, fields: int) -> None:
+        """Refuse lines that have a delimiter at their end which the header lacks: the engine would pass over it.
+
+        Raises:
+            DialectError: The beginning has such a line. In many files it stands for a name that the header lacks.
+        """
+        if f"{delimiter}\n" not in text and f"{delimiter}\r" not in text:
+            return
+        for position, record in enumerate(self._records(text, delimiter, every=True)):
+            if len(record) > fields and not any(record[fields:]):
+                message = (
+                    f"record {position + 1} ends in {delimiter!r}: {len(record)} fields where the header has {fields}; "
+                    "let the header end so too, or take it away, and look whether a name is missing in the header"
+                )
+                raise DialectError("source", message)
+
     def first_records(self, file: Path) -> list[list[str]]:
         """Return the fields of the first records of a file in UTF-8, the header among them.
 
@@ -83,7 +100,7 @@ class Dialect:
         text = head(file)
         return self._records(text, self.delimiter or self._find_delimiter(text))
 
-    def _records(self, text: str, delimiter: str) -> list[list[str]]:
+    def _records(self, text: str, delimiter: str, every: bool = False) -> list[list[str]]:
         lines = io.StringIO(text, newline="")
         if self.quote:
             reader = csv.reader(lines, delimiter=delimiter, quotechar=self.quote)
@@ -93,7 +110,7 @@ class Dialect:
         try:
             for record in reader:
                 found.append(record)
-                if len(found) > _ROWS:
+                if len(found) > _ROWS and not every:
                     break
         except csv.Error:
             pass  # what the engine says of it names the line

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
+from proml_kedro.models.effects import Contrast, EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed import effects, score
 from proml_kedro.models.mixed.choose_engine import is_streamed
 from proml_kedro.models.mixed.fitted import FittedModel
@@ -87,6 +87,10 @@ class Mixed(Component):
     def fixed_effects(self) -> list[FixedEffect]:
         """List the coefficients that are common to all rows."""
         return list(effects.fixed_effects(self._terms, self._model))
+
+    def contrast(self, text: str) -> Contrast:
+        """Compute a linear combination of fixed effects in raw units, such as ``city = Lima - city = Oslo``."""
+        return effects.contrast_of(self._terms, self._model, text)
 
     def population(self) -> list[Population]:
         """List the variance components: the spread of each coefficient over the entities."""

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from proml_kedro.models.effects import EntityEffect, FixedEffect, Population
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.models.component import Array
+from proml_kedro.models.effects import Contrast, EntityEffect, FixedEffect, Population
+from proml_kedro.models.mixed.coding import Coding, contrast, raw_population
 from proml_kedro.models.mixed.effect_spec import RandomEffectSpec
 from proml_kedro.models.mixed.encoding import SEPARATOR, Names
 from proml_kedro.models.mixed.fitted import FittedEffect, FittedModel
@@ -16,26 +19,50 @@ _LEAST_SHARE = 0.01  # a dimension with a smaller share of the interaction's var
 
 
 def fixed_effects(terms: Terms, model: FittedModel) -> Iterator[FixedEffect]:
-    """List all fixed effects, categories level by level."""
+    """List all fixed effects, categories level by level: less the first one where their covariance is known."""
     fixed = model.fixed
+    if fixed.covariance is not None:
+        coding = Coding.of(terms, fixed.lacking, raw=False)
+        values, covariance = coding.apply(fixed)
+        raw, raw_covariance = Coding.of(terms, fixed.lacking, raw=True).apply(fixed)
+        errors, raw_errors = (np.sqrt(np.maximum(np.diag(one), 0.0)) for one in (covariance, raw_covariance))
+        figures = zip(*(one.tolist() for one in (values, errors, raw, raw_errors)), strict=True)
+        for one, known in zip(coding.names, figures, strict=True):
+            yield FixedEffect(*one, *known)
+        return
     for name, value, error in zip(terms.fixed_keys, fixed.numbers.tolist(), fixed.errors.tolist(), strict=True):
         deviation = terms.deviation(name)
         yield FixedEffect(name, None, value, error, None if deviation is None else value / deviation)
-    known = zip(terms.categories, terms.category_levels, fixed.categories, fixed.category_errors, strict=True)
-    for name, levels, values, errors in known:
+    every = zip(terms.categories, terms.category_levels, fixed.categories, fixed.category_errors, strict=True)
+    for name, levels, values, errors in every:
         for place in range(len(levels)):
             yield FixedEffect(name, levels.name(place), float(values[place]), float(errors[place]), None)
+
+
+def contrast_of(terms: Terms, model: FittedModel, text: str) -> Contrast:
+    """Compute a linear combination of fixed effects; see :func:`.coding.contrast`.
+
+    Raises:
+        UserError: A name is not known, or the covariance of the fixed effects is not.
+    """
+    if model.fixed.covariance is None:
+        message = "the covariance of the fixed effects was not kept: with `l1`, streamed, or of too many columns"
+        raise UserError(Mistake("", message, "option --contrast"))
+    return contrast(Coding.of(terms, model.fixed.lacking, raw=True), model.fixed, text)
 
 
 def population(terms: Terms, model: FittedModel) -> Iterator[Population]:
     """List the variance components: each coefficient of each random effect."""
     for spec, effect in zip(terms.effects, model.effects, strict=True):
-        deviations = np.sqrt(np.diag(effect.population))
-        correlations = effect.population / np.outer(deviations, deviations)
+        deviations, correlations = _parts(effect.population)
+        raw, raw_correlations = _parts(raw_population(spec, effect.population, terms.scales))
         entities = int(np.count_nonzero(effect.rows))
         for k, feature in enumerate(spec.features):
-            before = correlations[k, :k].tolist()
-            yield Population(spec.title, feature, entities, float(deviations[k]), before, terms.deviation(feature))
+            before, raw_before = correlations[k, :k].tolist(), raw_correlations[k, :k].tolist()
+            unit = terms.unit(spec, feature)
+            yield Population(
+                spec.title, feature, entities, float(deviations[k]), before, unit, float(raw[k]), raw_before
+            )
     for one, fields, factors in zip(terms.factors, terms.factor_levels, model.factors, strict=True):
         spread = factors.spread()
         alive = np.count_nonzero(spread > _LEAST_SHARE * spread.sum())
@@ -96,3 +123,9 @@ def _coefficient(
         value / population,
         quantile,
     )
+
+
+def _parts(covariance: Array) -> tuple[Array, Array]:
+    """Split a covariance into standard deviations, shape (d,), and correlations."""
+    deviations: Array = np.sqrt(np.diag(covariance))
+    return deviations, covariance / np.outer(deviations, deviations)

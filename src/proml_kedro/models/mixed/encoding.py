@@ -53,10 +53,20 @@ class Scale:
         constant = deviation <= 1e-7 * abs(mean)  # what is left is rounding
         return cls(mean, 1.0 if constant else deviation, not known.all(), constant)
 
+    @property
+    def size(self) -> float:
+        """Root mean square, by which a number is divided where it is not centred."""
+        return float(np.hypot(self.mean, 0.0 if self.constant else self.deviation)) or 1.0
+
     def apply(self, values: Array) -> npt.NDArray[np.float64]:
         """Standardise values, and replace missing ones by 0; shape (n,)."""
         scaled = (values.astype(np.float64) - self.mean) / self.deviation
         return np.where(np.isfinite(scaled), scaled, 0.0)
+
+    def apply_uncentred(self, values: Array) -> npt.NDArray[np.float64]:
+        """Divide values by their root mean square, and replace missing ones by the mean; shape (n,)."""
+        numbers = values.astype(np.float64)
+        return np.where(np.isfinite(numbers), numbers, self.mean) / self.size
 
 
 @dataclass(frozen=True)

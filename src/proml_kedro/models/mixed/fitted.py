@@ -135,12 +135,17 @@ class FittedFixed:
         errors: Standard errors, 0 for coefficients that an ``l1`` holds at zero.
         categories: Coefficients of each categorical input, float32 of shape (levels,).
         category_errors: Standard errors of the same.
+        covariance: Posterior covariance of all, numbers first, float64 of shape (fitted, fitted); None where it was not
+            computed, or an ``l1`` holds coefficients.
+        lacking: For each categorical input whether training rows lacked it.
     """
 
     numbers: Array = field(default_factory=lambda: np.zeros(1))
     errors: Array = field(default_factory=lambda: np.zeros(1))
     categories: list[Array] = field(default_factory=list)
     category_errors: list[Array] = field(default_factory=list)
+    covariance: Array | None = None
+    lacking: list[bool] = field(default_factory=list)
 
 
 @dataclass
@@ -173,6 +178,8 @@ class FittedModel:
         for kind, known in (("coefficients", self.fixed.categories), ("errors", self.fixed.category_errors)):
             for k, values in enumerate(known):
                 np.save(folder / f"category_{k}.{kind}.npy", values, allow_pickle=False)
+        if self.fixed.covariance is not None:
+            np.save(folder / "fixed_covariance.npy", self.fixed.covariance, allow_pickle=False)
         kinds: dict[str, Sequence[FittedEffect | FittedFactors]] = {"effect": self.effects, "factors": self.factors}
         for kind, terms in kinds.items():
             for k, term in enumerate(terms):
@@ -182,6 +189,7 @@ class FittedModel:
             "loss": self.loss,
             "fixed": self.fixed.numbers.tolist(),
             "fixed_errors": self.fixed.errors.tolist(),
+            "lacking": self.fixed.lacking,
             "dispersion": self.dispersion,
             "covariances": [one.population.tolist() for one in self.effects],
             "factors": [one.starts for one in self.factors],
@@ -202,9 +210,12 @@ class FittedModel:
             [map_array(folder / f"category_{k}.{kind}.npy") for k in range(categories)]
             for kind in ("coefficients", "errors")
         )
+        numbers, number_errors = np.array(model["fixed"]), np.array(model["fixed_errors"])
+        kept = folder / "fixed_covariance.npy"
+        covariance = map_array(kept) if kept.exists() else None
         return cls(
             model["loss"],
-            FittedFixed(np.array(model["fixed"]), np.array(model["fixed_errors"]), coefficients, errors),
+            FittedFixed(numbers, number_errors, coefficients, errors, covariance, model.get("lacking", [])),
             [FittedEffect.load(folder, k, np.array(one)) for k, one in enumerate(model["covariances"])],
             [FittedFactors.load(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],

@@ -43,7 +43,7 @@ def draw(folder: Path, component: str, terms: Terms, model: FittedModel) -> list
         for position, feature in enumerate(spec.features if effect.rows.any() else ()):
             name = f"effects_{component}_{k}_{re.sub(r'[^A-Za-z0-9]+', '_', feature)}"
             what = f"{feature} by {spec.title}"
-            unit = "" if feature == INTERCEPT else f", for {terms.deviation(feature):.3g} of {feature}"
+            unit = "" if feature == INTERCEPT else f", for {terms.unit(spec, feature):.3g} of {feature}"
             _distribution(folder / f"{name}_distribution.png", effect, position, what, unit)
             _shrinkage(folder / f"{name}_shrinkage.png", effect, position, what, unit)
             chosen = [one for one in farthest if (one.effect, one.feature) == (spec.title, feature)][:_SHOWN]

@@ -201,11 +201,26 @@ class Terms:
             yield codes, [max(len(levels), 1) for levels in fields]
 
     def slopes(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.float64]:
-        """Make the slopes, which the coefficients of an entity multiply; shape (n, features)."""
-        ones = np.ones(row_count(columns))
-        return np.column_stack(
-            [ones if name == INTERCEPT else self._scales[name].apply(columns[name]) for name in effect.features]
-        )
+        """Make the slopes, which the coefficients of an entity multiply; shape (n, features).
+
+        Numbers are standardised, which beside an intercept of the entity changes no model. Without one they are not
+        centred: the effect is nothing where they are 0.
+        """
+        centred = INTERCEPT in effect.features
+        return np.column_stack([self._slope(columns, name, centred) for name in effect.features])
+
+    def _slope(self, columns: Columns, name: str, centred: bool) -> npt.NDArray[np.float64]:
+        if name == INTERCEPT:
+            return np.ones(row_count(columns))
+        scale = self._scales[name]
+        return scale.apply(columns[name]) if centred else scale.apply_uncentred(columns[name])
+
+    def unit(self, effect: RandomEffectSpec, feature: str) -> float | None:
+        """Return the size of a feature for which coefficients of an effect are, None for an intercept."""
+        if feature == INTERCEPT:
+            return None
+        scale = self._scales[feature]
+        return scale.deviation if INTERCEPT in effect.features else scale.size
 
     def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int32]:
         """Number the entities of these rows alone, before levels are learned; int32 of shape (n,), -1 for none."""

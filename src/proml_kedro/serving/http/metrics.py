@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, multiprocess, values
 
 OTHER: Final = "other"
 """The route of every path that is none of ours."""
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-_SCORES = tuple(number / 20 for number in range(1, 20))
+_BANDS = 20
+"""Of scores that are probabilities."""
 
 
 class Metrics:
@@ -36,9 +38,8 @@ class Metrics:
         self._missing = Counter("proml_missing_features", "Features that were null or unknown", registry=self._own)
         self._expired = Counter("proml_expired_features", "Features older than their TTL", registry=self._own)
         self._unlogged = Counter("proml_log_losses", "Rows that the request log does not have", registry=self._own)
-        self._scores = (
-            Histogram("proml_score", "Scores given", registry=self._own, buckets=_SCORES) if is_probability else None
-        )
+        scores = Counter("proml_scores", "Scores given, by bands from this one on", ["band"], registry=self._own)
+        self._bands = [scores.labels(f"{band / _BANDS:.2f}") for band in range(_BANDS)] if is_probability else []
 
     @contextmanager
     def request(self, path: str) -> Iterator[list[int]]:
@@ -55,9 +56,11 @@ class Metrics:
         self._rows.labels(route).inc(len(scores))
         self._missing.inc(missing)
         self._expired.inc(expired)
-        if self._scores is not None:
-            for score in scores:
-                self._scores.observe(score)
+        if self._bands:
+            places = (np.asarray(scores) * _BANDS).astype(np.int64).clip(0, _BANDS - 1)
+            for band, count in enumerate(np.bincount(places, minlength=_BANDS).tolist()):
+                if count:
+                    self._bands[band].inc(count)
 
     def lost(self, rows: int) -> None:
         """Count rows that could not be logged."""

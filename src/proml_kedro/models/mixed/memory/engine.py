@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import reduce
 
 import numpy as np
@@ -15,6 +16,7 @@ from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.likelihood_facts import likelihood_of
 from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
 from proml_kedro.models.mixed.memory.separation import separation_notes
@@ -72,7 +74,9 @@ def fit_model(
         notes += [*structure_notes(problem), *separation_notes(problem, result), *_fit_notes(result, problem, spec)]
         for note in notes:
             logger.warning("%s: %s", context.key, note)
-        model = fitted_model(problem, result.restored(problem.unit), notes)
+        model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
+    if (value := model.facts.get("log likelihood")) is not None:
+        model.facts["likelihood"] = asdict(likelihood_of(problem, spec, value, result.converged))
     model.importance = input_shares(terms, model, columns)
     return model
 

@@ -1,0 +1,60 @@
+"""A server under load that is changed and ended many times; test_serve_command.py has a sample of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from proml_kedro.bundle import Manifest
+from proml_kedro.serving.prove import golden_rows
+from serve_process import Load, serving
+from small import make_bundle
+from soaked import note
+
+CHANGES, ENDS, MINUTES = 50, 20, 15
+
+
+@pytest.mark.soak
+def test_nothing_is_lost_over_many_changes_and_ends(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    body = json.dumps({"instances": golden_rows(bundle, Manifest.read(bundle))[:2]}).encode()
+    answered = 0
+    with serving(bundle, "--no-online") as server:
+        load = Load(server.port, body)
+        with load.running():
+            for number in range(CHANGES):
+                server.process.send_signal(signal.SIGHUP)
+                server.wait_for_changes(number + 1)
+        assert (load.lost, load.refused) == ([], 0)
+        answered += len(load.answers)
+    for _ in range(ENDS):
+        with serving(bundle, "--no-online") as server:
+            load = Load(server.port, body)
+            with load.running():
+                time.sleep(1)
+                server.process.terminate()
+                assert server.process.wait(60) == 0
+            assert load.lost == []
+            answered += len(load.answers)
+    note("No request is lost while a server is changed and ended", changes=CHANGES, ends=ENDS, answers=answered)
+
+
+@pytest.mark.soak
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    body = json.dumps({"instances": golden_rows(bundle, Manifest.read(bundle))[:2]}).encode()
+    with serving(bundle, "--no-online") as server:
+        load = Load(server.port, body)
+        with load.running():
+            time.sleep(60)
+            before = server.memory()
+            time.sleep(60 * (MINUTES - 1))
+            grown = server.memory() - before
+        assert load.lost == []
+        assert {status for status, _ in load.answers} == {200}
+        assert grown < 15
+    note("A server under steady load", minutes=MINUTES, answers=len(load.answers), grown_mb=round(grown, 1))
