@@ -76,7 +76,9 @@ def fit_model(
             logger.warning("%s: %s", context.key, note)
         model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
     if (value := model.facts.get("log likelihood")) is not None:
-        model.facts["likelihood"] = asdict(likelihood_of(problem, spec, value, result.converged))
+        known = likelihood_of(problem, spec, value, result.converged)
+        model.facts["log likelihood is"] = known.kind if known.maximised else f"{known.kind}, not at its maximum"
+        model.facts["likelihood"] = asdict(known)
     model.importance = input_shares(terms, model, columns)
     return model
 
