@@ -12,7 +12,6 @@ import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.mixed.fitted import FittedModel
-from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
@@ -125,7 +124,7 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
         rest = "errors of single entities are those given all others, and there is no log likelihood"
         if problem.loss != "linear" and spec.method != "pql":
             rest = f"labels are averaged as if effects were independent (up to 8 % of nested deviations), {rest}"
-        yield f"approximate: more than {design.MOST_DENSE:,} columns beside the largest effect: {how}; {rest}"
+        yield f"approximate: more columns beside the largest effect than can be dense in time: {how}; {rest}"
     if not problem.plan.variances_locked:
         for effect, covariance, means in zip(problem.terms.effects, fit.covariances, fit.effects, strict=True):
             if len(means) > 1:  # of one entity it has been said that there is no variance
