@@ -42,7 +42,7 @@ class ExampleColumns:
     Attributes:
         timestamp: The example's moment; None where there is none.
         identity: What makes an example itself wherever it stands in its table, as arguments of ``row(…)``.
-        label: The truth value that is predicted; None where the label is none.
+        label: The truth value or class that is predicted; None where the label is a number.
     """
 
     timestamp: str | None

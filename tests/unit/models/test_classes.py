@@ -101,6 +101,9 @@ def test_a_constant_says_the_shares_of_classes(weighted, tmp_path):
     assert np.array_equal(again.score(rows.columns)["probabilities"], found)
 
 
+DEEP = {"deep": {"block": "mlp", "of": ["numbers", "embeddings"], "units": [4]}}
+
+
 def run_of(components, **label):
     config = make_config(components)
     config["problem"]["label"] = {"expression": "city", "task": "multiclass", **label}
@@ -115,6 +118,11 @@ def run_of(components, **label):
             {"one": {"kind": "mixed", "inputs": ["shop"], "random_effects": [{"entity": "shop"}]}},
             "components.one.kind",
             "kind 'mixed' learns tasks of these sorts: binary, count, regression; the problem's label is 'multiclass'",
+        ),
+        (
+            {"one": {"kind": "deep", "inputs": ["*"], "graph": DEEP, "head": {"of": "deep"}}},
+            "components.one.kind",
+            "kind 'deep' learns tasks of these sorts: binary, count, regression; the problem's label is 'multiclass'",
         ),
         (
             {"one": {"kind": "xgboost", "inputs": ["*"], "eval_metric": "rmse"}},
