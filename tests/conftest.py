@@ -5,12 +5,14 @@ Puts this folder on the import path too, for the modules that tests of several f
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -26,10 +28,28 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell property-based tests which tier runs."""
     if "not slow" not in config.option.markexpr:
         os.environ[WHOLE] = "yes"
+    if hasattr(config, "workerinput"):
+        _limit_linear_algebra()
 
 
-COSTLY = {"a finished shop": ("finished_shop",), "networks": ("models.deep", '"kind": "deep"')}
-"""What costs every worker that needs it many seconds, and the words by which files that need it are known."""
+def _limit_linear_algebra() -> None:
+    """Load BLAS with one thread: those of several workers would spin while they wait for cores.
+
+    What tests start themselves is not limited; runs set their own number.
+    """
+    with mock.patch.dict(os.environ, OPENBLAS_NUM_THREADS="1"):
+        importlib.import_module("numpy.linalg")
+        importlib.import_module("scipy.linalg")
+
+
+def _costly() -> dict[str, tuple[str, ...]]:
+    """What costs every worker that needs it many seconds, and the words by which files that need it are known.
+
+    The fast tests that fork commands share the process that these are forked from; the slow ones are too many for that.
+    """
+    forked = () if os.environ.get(WHOLE) else ("run_kedro", "shop.run(")
+    networks = ("models.deep", '"kind": "deep"')
+    return {"commands": ("finished_shop", *forked), "networks": networks, "compiled kernels": ("streamed",)}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -48,7 +68,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @lru_cache
 def _shares(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
-    return next((what for what, words in COSTLY.items() if any(word in text for word in words)), str(file))
+    return next((what for what, words in _costly().items() if any(word in text for word in words)), str(file))
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +128,7 @@ def write_sources(folder: Path, n: int = 3000, change: Callable[[dict[str, Any]]
 
 
 class Shop:
-    """The shop, with its tables and feature tables computed."""
+    """The shop, with its tables and feature tables computed; those of its usual sources once in a process."""
 
     def __init__(self, folder: Path, **sources: Any) -> None:
         self.folder = folder
@@ -133,8 +137,22 @@ class Shop:
         self.data = folder / "data"
         self.tables = folder / "tables"
         self.views = self.data / "shop" / "feature_tables"
+        if sources:
+            self._compute(**sources)
+        else:
+            shutil.copytree(_usual(), folder, dirs_exist_ok=True)
+
+    def _compute(self, **sources: Any) -> None:
         for one in (self.tables, self.views):
             one.mkdir(parents=True)
-        write_sources(folder, **sources)
-        read_tables(self.problem, self.features, folder, HARDWARE, self.tables)
+        write_sources(self.folder, **sources)
+        read_tables(self.problem, self.features, self.folder, HARDWARE, self.tables)
         compute_views(self.problem, self.features, self.tables, HARDWARE, self.views)
+
+
+@cache
+def _usual() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    Shop(folder, n=3000)
+    return folder

@@ -9,6 +9,7 @@ import click
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
 from proml_kedro.commands.compare import compare_command
+from proml_kedro.commands.config_schema import schema_command
 from proml_kedro.commands.config_show import show_command
 from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.features import make_group as make_features
@@ -68,6 +69,7 @@ cli.add_command(make_runs())
 cli.add_command(make_store())
 cli.add_command(make_command())
 config.add_command(show_command())
+config.add_command(schema_command())
 data.add_command(check_command())
 model.add_command(effects_command())
 model.add_command(describe_command())

@@ -183,7 +183,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class NameIn:
-    """A note at a type of text: it has to be a name in a registry. Nothing is loaded to check that.
+    """A note at a type of text: it has to be a name in a registry, up to an ``@``. Nothing is loaded to check that.
 
     ``MetricName = Annotated[str, NameIn(metrics)]``
     """
@@ -195,7 +195,7 @@ class NameIn:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def _check(self, name: str) -> str:
-        if name not in self.registry.names():
+        if name.partition("@")[0] not in self.registry.names():
             raise ValueError(unknown(self.registry.sort, name, self.registry.names()))
         return name
 

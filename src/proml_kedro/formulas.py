@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,21 @@ Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+def in_shares(shares: Mapping[str, float], most: int = 5) -> str:
+    """Write shares by name, the largest first.
+
+    >>> in_shares({"setosa": 0.25, "virginica": 0.75})
+    'virginica 75.0%, setosa 25.0%'
+
+    Args:
+        shares: Name → share.
+        most: How many names are written.
+    """
+    ordered = sorted(shares, key=lambda name: -shares[name])
+    more = f" and {len(ordered) - most:,} more" if len(ordered) > most else ""
+    return ", ".join(f"{name} {shares[name]:.1%}" for name in ordered[:most]) + more
+
+
 def sigmoid(margin: AnyArray) -> Doubles:
     """Convert log-odds to probabilities, in float64.
 
@@ -19,6 +35,19 @@ def sigmoid(margin: AnyArray) -> Doubles:
     [0.0, 0.5, 1.0]
     """
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * margin.astype(np.float64))))  # no overflow, unlike exp
+
+
+def softmax(margin: AnyArray) -> Doubles:
+    """Convert margins of classes to probabilities that sum to 1 in each row, in float64.
+
+    >>> softmax(np.array([[0.0, 1000.0], [-5.0, -5.0]])).tolist()
+    [[0.0, 1.0], [0.5, 0.5]]
+
+    Args:
+        margin: Finite, shape (n, classes).
+    """
+    known = np.exp(margin.astype(np.float64) - margin.max(axis=1, keepdims=True))
+    return np.asarray(known / known.sum(axis=1, keepdims=True))
 
 
 def auc(label: AnyArray, score: AnyArray, weight: AnyArray | None = None) -> float:

@@ -85,10 +85,22 @@ OF_OTHER_TASKS = [
 ]
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
+def test_a_constant_obeys_the_laws(task, tmp_path):
+    check_component({"kind": "constant"}, tmp_path, task)
+
+
 @pytest.mark.parametrize("task", ["regression", "count"])
 @pytest.mark.parametrize("config", OF_OTHER_TASKS, ids=str)
 def test_component_obeys_the_laws_for_numbers_and_counts(config, task, tmp_path):
     check_component(config, tmp_path, task)
+
+
+@pytest.mark.parametrize(
+    "config", [*OF_OTHER_TASKS[:3], {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5}], ids=str
+)
+def test_component_obeys_the_laws_for_classes(config, tmp_path):
+    check_component(config, tmp_path, "multiclass")
 
 
 CONFIGS += [

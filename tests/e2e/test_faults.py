@@ -52,7 +52,7 @@ class Runs:
 def runs(shop: Any) -> Iterator[Runs]:
     started = Runs(shop)
     yield started
-    started.process.communicate(timeout=60)
+    started.process.communicate(timeout=300)
 
 
 def results(data: Path) -> dict[str, bytes]:
@@ -129,7 +129,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         nonlocal mounted
         options = f"{'remount,' * mounted}size={size}"
         command = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if not mounted and done.returncode:
             pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
         assert done.returncode == 0, done.stderr
@@ -138,7 +138,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
     yield of_size
     if mounted:
-        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=60)
+        subprocess.run(["umount", "--lazy", str(place)], check=True, timeout=300)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_at_once_in_threads(by_kedro: Any, tmp_path: Path, files: Callable[[Path
     def run(model: str) -> dict[str, Path]:
         own = project.with_overrides(model)
         assert own.spec.model.name in model  # composed before the other one begins
-        together.wait(60)
+        together.wait(600)
         return {name: one.path for name, one in own.run().items()}
 
     with ThreadPoolExecutor(len(MODELS)) as threads:

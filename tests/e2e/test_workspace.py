@@ -36,7 +36,7 @@ OPTIONS = (
     "--disable-sync",
 )
 HOSTILE = '<img src="/nope" onerror="document.title=1">'
-PATIENCE = 15
+PATIENCE = 120  # seconds; ends a failure, a page that shows what it should is waited for no longer
 
 CONTRAST = """
 const luminance = ([r, g, b]) => [r, g, b].map((one) => one / 255)

@@ -269,7 +269,7 @@ def test_a_library_of_another_version_makes_those_stale_that_rest_on_it(
     assert fingerprints() == before
 
 
-@pytest.mark.parametrize("kind", ["deep", "linear", "logistic", "mixed", "xgboost"])
+@pytest.mark.parametrize("kind", ["constant", "deep", "linear", "logistic", "mixed", "xgboost"])
 def test_a_kind_names_the_libraries_that_it_imports(kind: str) -> None:
     module = components.modules()[kind].removeprefix("proml_kedro.")
     imported: set[str] = set()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, RootModel
 from pydantic.fields import FieldInfo
 
 from proml_kedro.authoring.descriptions import described, summary
-from proml_kedro.extensions import Entries, NameIn
+from proml_kedro.extensions import Entries, NameIn, Registry
 from proml_kedro.spec.base import Spec
 
 Schema = dict[str, Any]
@@ -41,6 +41,7 @@ BASIC: Mapping[Any, Schema] = {
 
 ALSO: Mapping[str, Schema] = {
     "_as_list": {"type": "string"},
+    "_class_name": {"type": "integer"},
     "_threads": {"const": "auto"},
     "_memory": {},
     "_parse_share": {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"},
@@ -185,10 +186,18 @@ def _interpolated(schema: Schema, nothing: bool = False) -> Schema:
 def _also(schema: Schema, notes: Sequence[Any]) -> Schema:
     for note in notes:
         if isinstance(note, NameIn):
-            schema = {"enum": note.registry.names()}
+            schema = _one_of(note.registry)
         elif isinstance(note, BeforeValidator) and (other := ALSO[_name_of(note.func)]):
             schema = {"anyOf": [schema, other]}
     return schema
+
+
+def _one_of(registry: Registry[Any]) -> Schema:
+    """Return the schema of a name in a registry; one of a level has that behind it, as ``pinball@0.9``."""
+    levels = [name for name in registry.names() if getattr(registry.get(name), "takes_level", False)]
+    plain: Schema = {"enum": [name for name in registry.names() if name not in levels]}
+    patterns = [{"type": "string", "pattern": rf"^{name}@0?\.\d{{1,6}}$"} for name in levels]
+    return {"anyOf": [plain, *patterns]} if levels else plain
 
 
 def _name_of(function: Callable[..., Any]) -> str:

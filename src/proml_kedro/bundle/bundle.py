@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +44,7 @@ class BundleContent:
         metrics: ``candidate``, ``baseline`` and ``differences`` as ``metrics.json`` of the evaluation has them.
         lineage: What the bundle was made from, as plain values.
         tables: How the problem's tables were read, so that rows to be scored are read alike; None when not known.
+        classes: Names of the label's classes; empty for other tasks than ``multiclass``.
     """
 
     graph: ModelGraph
@@ -52,6 +53,7 @@ class BundleContent:
     metrics: Mapping[str, Any]
     lineage: Mapping[str, Any] = field(default_factory=dict)
     tables: TablesFacts | None = None
+    classes: Sequence[str] = ()
 
 
 def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
@@ -74,6 +76,7 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
         version=version,
         description=config["problem"].get("description", ""),
         score=graph.plan.score,
+        classes=list(content.classes),
         rows=rows,
         lineage=dict(content.lineage),
         config=dict(config),
@@ -89,7 +92,8 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     figures = _without_nan(content.metrics)
     (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     notes = FitSummary.of(graph.summary()).notes()
-    write_card(folder, manifest, CardFigures(read_periods(training_set), figures, notes), shown_at / "run.yml")
+    told = CardFigures(read_periods(training_set, content.classes), figures, notes)
+    write_card(folder, manifest, told, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     write_checksums(folder)
     Bundle.load(folder)
@@ -166,8 +170,7 @@ class Bundle:
             raise IntegrityError.of(folder, f"{MANIFEST}: schema.inputs are not what the model reads")
         if check_golden_rows:
             with _written_by_another_version(folder):
-                output, tolerance = manifest.score_output, manifest.serving.tolerance
-                check_golden(folder, bundle.inputs, output, bundle.score, tolerance, manifest.problem.label.task)
+                check_golden(folder, bundle.inputs, manifest, bundle.score)
         return bundle
 
     @property
@@ -181,6 +184,11 @@ class Bundle:
         return self.manifest.version
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Name the label's classes, in the order of the numbers of a score; empty for other tasks."""
+        return tuple(self.manifest.classes)
+
+    @property
     def inputs(self) -> tuple[Input, ...]:
         """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
@@ -192,7 +200,9 @@ class Bundle:
         return content
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Score rows: probabilities, or means for other tasks than binary; float64 of shape (n,).
+        """Score rows: probabilities, or means of numbers and counts; float64 of shape (n,).
+
+        Where the label has several :attr:`classes` these are the probability of each; shape (n, classes).
 
         Args:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
@@ -210,7 +220,7 @@ class Bundle:
         return self._scorer.order_scores(columns)
 
     def score_frame(self, frame: Any) -> npt.NDArray[np.float64]:
-        """Score the rows of a data frame; float64 of shape (n,), in the order of its rows.
+        """Score the rows of a data frame as :meth:`score` does, in the order of its rows.
 
         Args:
             frame: A ``pandas.DataFrame``, a ``polars.DataFrame``, a ``pyarrow.Table`` or any object that offers Arrow's

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from proml_kedro.bundle.manifest import InputField, Manifest
+from proml_kedro.formulas import in_shares
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
@@ -18,6 +20,7 @@ from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
 
 _PREDICTED: dict[Task, str] = {
     "binary": "The probability of",
+    "multiclass": "The probability of each class of",
     "regression": "The mean of a number",
     "count": "The mean of a count",
 }
@@ -33,6 +36,7 @@ class Period:
         label: Mean label; of truth values the share of positive ones.
         first: Moment of the first example; None where examples have none.
         last: Moment of the last example.
+        shares: Share of examples of each class, where the label is one of several.
     """
 
     split: str
@@ -40,15 +44,24 @@ class Period:
     label: float
     first: datetime | None
     last: datetime | None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
-def read_periods(training_set: Path) -> list[Period]:
-    """Read the parts of a training set: train, validation, test."""
+def read_periods(training_set: Path, classes: Sequence[str] = ()) -> list[Period]:
+    """Read the parts of a training set: train, validation, test.
+
+    Args:
+        training_set: The Parquet file.
+        classes: Names of the label's classes; empty for other tasks.
+    """
     import pyarrow.parquet as pq
 
     moments = [TIMESTAMP] if TIMESTAMP in pq.read_schema(training_set).names else []
     table = pq.read_table(training_set, columns=[SPLIT, LABEL, *moments])
     ends = [(name, end) for name in moments for end in ("min", "max")]
+    rows: Counter[tuple[str, str]] = Counter()
+    for row in table.group_by([SPLIT, LABEL]).aggregate([([], "count_all")]).to_pylist() if classes else ():
+        rows[row[SPLIT], classes[int(row[LABEL])]] = row["count_all"]
     groups = table.group_by(SPLIT).aggregate([(LABEL, "count"), (LABEL, "mean"), *ends])
     periods = [
         Period(
@@ -57,6 +70,7 @@ def read_periods(training_set: Path) -> list[Period]:
             row[f"{LABEL}_mean"],
             row.get(f"{TIMESTAMP}_min"),
             row.get(f"{TIMESTAMP}_max"),
+            {name: rows[row[SPLIT], name] / row[f"{LABEL}_count"] for name in classes},
         )
         for row in groups.to_pylist()
     ]
@@ -109,7 +123,10 @@ def _head(manifest: Manifest) -> str:
 def _prediction(manifest: Manifest) -> str:
     problem = manifest.config["problem"]
     text = problem.get("description") or problem["name"]
-    predicted = _PREDICTED[manifest.problem.label.task]
+    quantile = manifest.model.components[manifest.model.score].said_quantile
+    predicted = (
+        _PREDICTED[manifest.problem.label.task] if quantile is None else f"The quantile {quantile:g} of a number"
+    )
     lead = format_duration(manifest.rows.lead_time)
     when = f"{lead} before" if manifest.rows.lead_time else "at"
     what = f"## What it predicts\n\n{predicted}: {text} (`{problem['label']['expression']}`)."
@@ -120,10 +137,12 @@ def _prediction(manifest: Manifest) -> str:
 
 def _data(periods: list[Period], task: Task) -> Iterator[str]:
     timed = any(one.first for one in periods)
-    yield f"| period |{' from | to |' if timed else ''} examples | {'positive' if task == 'binary' else 'mean label'} |"
+    what = {"binary": "positive", "multiclass": "classes"}.get(task, "mean label")
+    yield f"| period |{' from | to |' if timed else ''} examples | {what} |"
     yield f"|---|{'---|---|' if timed else ''}--:|--:|"
     for one in periods:
         label = f"{one.label:.1%}" if task == "binary" else f"{one.label:.4g}"
+        label = in_shares(one.shares).replace("|", "/") if one.shares else label
         moments = f" {_minute(one.first)} | {_minute(one.last)} |" if one.first and one.last else ""
         yield f"| {one.split} |{moments} {one.rows:,} | {label} |"
 

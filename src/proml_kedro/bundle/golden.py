@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.bundle.integrity import IntegrityError
-from proml_kedro.models.columns import in_split, read_columns
+from proml_kedro.bundle.manifest import Manifest
+from proml_kedro.models.columns import in_split, read_columns, to_arrow
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.results.names import GOLDEN
 from proml_kedro.spec.problem import Task
@@ -17,7 +18,7 @@ from proml_kedro.spec.split import TEST
 from proml_kedro.spec.training_set import EXAMPLE_ID
 
 Score = Callable[[Columns], Any]
-"""Probabilities, shape (n,), of n rows of inputs in float64."""
+"""Probabilities, shape (n,), or of several classes (n, classes), of n rows of inputs in float64."""
 
 
 def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any:
@@ -48,11 +49,13 @@ def choose_golden(training_set: Path, columns: Sequence[str], count: int) -> Any
 def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], output: str, score: Score) -> None:
     """Write ``golden.parquet``: the rows as they are, and ``probability``, or ``mean``, as float64.
 
+    Of several classes there is a list of ``probabilities`` a row.
+
     Args:
         folder: Where to.
         rows: A ``pyarrow.Table`` with the inputs among its columns.
         inputs: What a row consists of.
-        output: What the scores are: ``probability`` or ``mean``.
+        output: What the scores are: ``probability``, ``probabilities`` or ``mean``.
         score: Gives the scores.
     """
     import pyarrow as pa
@@ -61,23 +64,30 @@ def write_golden(folder: Path, rows: Any, inputs: Sequence[Input], output: str, 
     file = folder / GOLDEN
     pq.write_table(rows, file)
     scores = score(read_columns(file, inputs, precision="float64"))
-    pq.write_table(rows.append_column(output, pa.array(scores, pa.float64())), file)
+    column = to_arrow(scores)
+    if scores.ndim > 1:
+        column = column.cast(pa.list_(pa.float64()))
+    pq.write_table(rows.append_column(output, column), file)
 
 
-def check_golden(
-    folder: Path, inputs: Sequence[Input], output: str, score: Score, tolerance: float, task: Task = "binary"
-) -> None:
+def check_golden(folder: Path, inputs: Sequence[Input], manifest: Manifest, score: Score) -> None:
     """Prove that the golden rows are scored as they were when they were written.
+
+    Args:
+        folder: The bundle.
+        inputs: What a row consists of.
+        manifest: Of the bundle.
+        score: Gives the scores.
 
     Raises:
         IntegrityError: A score differs by more than the tolerance.
     """
     actual = score(read_columns(folder / GOLDEN, inputs, precision="float64"))
-    compare(folder, actual, read_scores(folder, output), tolerance, task)
+    compare(folder, actual, read_scores(folder, manifest), manifest.serving.tolerance, manifest.problem.label.task)
 
 
 def compare(folder: Path, actual: Any, expected: Any, tolerance: float, task: Task = "binary") -> None:
-    """Prove that two arrays of scores, shape (n,), are equal within a tolerance.
+    """Prove that two arrays of scores, shape (n,) or (n, classes), are equal within a tolerance.
 
     Args:
         folder: The bundle, for errors.
@@ -96,6 +106,8 @@ def compare(folder: Path, actual: Any, expected: Any, tolerance: float, task: Ta
     if task == "regression":
         size = np.minimum(size, np.maximum(np.abs(expected - np.median(expected)), np.std(expected)))
     difference = np.abs(np.asarray(actual) - expected) / np.maximum(size, 1.0)
+    if difference.ndim > 1:
+        difference = difference.max(axis=1)
     wrong = int((~(difference <= tolerance)).sum())
     if wrong:
         raise IntegrityError.of(
@@ -105,11 +117,13 @@ def compare(folder: Path, actual: Any, expected: Any, tolerance: float, task: Ta
         )
 
 
-def read_scores(folder: Path, output: str) -> Any:
-    """Read the golden rows' scores, float64 of shape (n,).
+def read_scores(folder: Path, manifest: Manifest) -> Any:
+    """Read the golden rows' scores, float64 of shape (n,), or (n, classes).
 
     Args:
         folder: The bundle.
-        output: Which output they are: ``probability`` or ``mean``.
+        manifest: Of the bundle.
     """
-    return read_columns(folder / GOLDEN, [Input(output, "float")], precision="float64")[output]
+    output, classes = manifest.score_output, len(manifest.classes)
+    dtype = f"vector[{classes}]" if classes else "float"
+    return read_columns(folder / GOLDEN, [Input(output, dtype)], precision="float64")[output]

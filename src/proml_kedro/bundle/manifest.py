@@ -89,6 +89,7 @@ class Manifest(Spec):
         format: Version of this layout.
         created: When the bundle was written, in bundles of before 0.2. Now equal runs write equal bundles.
         score: The output that is the model's score, such as ``component.probability``.
+        classes: Names of the label's classes, in the order of the numbers of a score; empty for other tasks.
         rows: What a row consists of; in the file under ``schema``.
         lineage: What the bundle was made from.
         config: The resolved configuration of the run.
@@ -102,6 +103,7 @@ class Manifest(Spec):
     description: str = ""
     created: AwareDatetime | None = None
     score: str
+    classes: list[str] = []
     rows: Schema = Field(alias="schema")
     lineage: dict[str, Any] = {}
     config: dict[str, Any]
@@ -142,7 +144,7 @@ class Manifest(Spec):
 
     @property
     def score_output(self) -> str:
-        """Name what the model's score is: ``probability``, or ``mean`` for other tasks than binary."""
+        """Name what the model's score is: ``probability``, ``probabilities`` of classes, or ``mean``."""
         return OutputRef.parse(self.score).output
 
     @property

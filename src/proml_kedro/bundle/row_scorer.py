@@ -46,7 +46,7 @@ class RowScorer:
         self.neutral = {one.name: values[one.name] for one in self.inputs if one.name in values}
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Score rows: probabilities, or means for other tasks than binary; shape (n,).
+        """Score rows: probabilities, or means of numbers and counts, shape (n,); of several classes (n, classes).
 
         Args:
             columns: :attr:`inputs`, n rows each, numbers in float64 so that on-demand features are as in training.

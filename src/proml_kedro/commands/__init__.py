@@ -2,6 +2,7 @@
 
 __all__ = [
     "compare",
+    "config_schema",
     "config_show",
     "data_check",
     "features",

@@ -2,6 +2,7 @@
 
 __all__ = [
     "calibration",
+    "class_scores",
     "clustered",
     "compare",
     "gates",

@@ -8,6 +8,7 @@ reliability of Ferro and Fricker 2012, "A bias-corrected decomposition of the Br
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,11 +32,12 @@ class CalibrationError(Metric):
     """Root of the mean squared gap between prediction and outcome, less noise, over 15 bins of about equal weight.
 
     Models are compared by its square, which has no bias. Rows with equal scores are in one bin, so that their order
-    does not matter. Below 0 the gaps are smaller than chance alone would make them: no error is found.
+    does not matter. Below 0 the gaps are smaller than chance alone would make them: no error is found. Of several
+    classes the square is the mean of each one's (Kull et al. 2019, "Beyond temperature scaling", there classwise).
     """
 
-    tasks = ("binary", "regression", "count")
-    default_for = ("binary", "regression", "count")
+    tasks = ("binary", "multiclass", "regression", "count")
+    default_for = ("binary", "multiclass", "regression", "count")
     order = 90
     higher_is_better = False
     meaning = "gap between what is said and what happens, less noise; at or below 0: none is found"
@@ -51,21 +53,14 @@ class CalibrationError(Metric):
 
     def estimate(self, rows: ClusteredRows) -> float:
         """Compute its square; NaN for fewer than three clusters."""
-        sums = _bin_sums(rows)
-        return float("nan") if sums is None else float(sums.squares().sum() / sums.mass.sum())
+        squares = [_estimate(_bin_sums(one)) for one in rows.by_class()]
+        return sum(squares) / len(squares)
 
     def without_each(self, rows: ClusteredRows) -> Array:
         """Compute its square without each cluster, in the bins of all rows, shape (clusters,)."""
         import numpy as np
 
-        from proml_kedro.evaluation.clustered import ratio, without_each
-
-        sums = _bin_sums(rows)
-        if sums is None:
-            return np.full(rows.clusters, np.nan)
-        whole = sums.squares()
-        change = np.bincount(sums.cluster, sums.squares_without() - whole[sums.bin_of], rows.clusters)
-        return ratio(whole.sum() + change, without_each(rows.masses))
+        return np.asarray(np.mean([_estimate_without_each(one) for one in rows.by_class()], axis=0))
 
     def excess(self, rows: ClusteredRows, other: ClusteredRows) -> float:
         """Estimate what products of two clusters' noise add to the jackknife's variance; half of it is not there.
@@ -73,10 +68,15 @@ class CalibrationError(Metric):
         The square is a sum over pairs of clusters. A jackknife counts the variance that pairs have of their own twice
         (Efron and Stein 1981, "The jackknife estimate of variance"), and near 0 there is hardly any other.
         """
-        sums = _bin_sums(rows), _bin_sums(other)
-        if sums[0] is None or sums[1] is None:
-            return 0.0
-        return _variance_of_pairs(sums[0], sums[1])
+        parts = []
+        for side, sign in ((rows, 1.0), (other, -1.0)):
+            classes = side.by_class()
+            for one in classes:
+                sums = _bin_sums(one)
+                if sums is None:
+                    return 0.0
+                parts.append((sums, sign / len(classes)))
+        return _variance_of_pairs(parts)
 
     def shown(self, estimate: float) -> float:
         """Take the root, with the sign."""
@@ -132,17 +132,35 @@ def _square(mass: Array, gap: Array, gap_gap: Array, gap_mass: Array, mass_mass:
     return mass * mean**2 - spread / (mass - mass_mass / mass)
 
 
-def _variance_of_pairs(one: _BinSums, other: _BinSums) -> float:
-    """Estimate the variance that pairs of clusters have of their own in the difference of two squares."""
+def _estimate(sums: _BinSums | None) -> float:
+    return float("nan") if sums is None else float(sums.squares().sum() / sums.mass.sum())
+
+
+def _estimate_without_each(rows: ClusteredRows) -> Array:
+    import numpy as np
+
+    from proml_kedro.evaluation.clustered import ratio, without_each
+
+    sums = _bin_sums(rows)
+    if sums is None:
+        return np.full(rows.clusters, np.nan)
+    whole = sums.squares()
+    change = np.bincount(sums.cluster, sums.squares_without() - whole[sums.bin_of], rows.clusters)
+    return ratio(whole.sum() + change, without_each(rows.masses))
+
+
+def _variance_of_pairs(squares: Sequence[tuple[_BinSums, float]]) -> float:
+    """Estimate the variance that pairs of clusters have of their own in a sum of squares, each times a factor."""
     import numpy as np
     from scipy.sparse import csr_matrix, hstack
 
-    clusters = int(max(one.cluster.max(), other.cluster.max())) + 1
+    one = squares[0][0]
+    clusters = int(max(sums.cluster.max() for sums, _ in squares)) + 1
     parts, weights = [], []
-    for sums, sign in ((one, 1.0), (other, -1.0)):
+    for sums, factor in squares:
         noise, mass = sums.noise()
         parts.append(csr_matrix((noise, (sums.cluster, sums.bin_of)), (clusters, len(mass))))
-        weights.append(sign / mass)
+        weights.append(factor / mass)
     noise_of, weight = hstack(parts).tocsr(), np.concatenate(weights)
     products = (noise_of.T @ noise_of).toarray() * weight
     with_itself = ((noise_of.power(2) @ weight) ** 2).sum()

@@ -19,7 +19,7 @@ class ClusteredRows:
 
     Attributes:
         label: What happened, shape (n,).
-        score: What was predicted, shape (n,).
+        score: What was predicted, shape (n,); probabilities of classes, shape (n, classes), are in no order.
         weight: Not negative, shape (n,).
         cluster: The cluster of each row, numbered from 0, shape (n,).
     """
@@ -33,6 +33,16 @@ class ClusteredRows:
     def clusters(self) -> int:
         """Number of clusters."""
         return int(self.cluster.max()) + 1
+
+    def by_class(self) -> list[ClusteredRows]:
+        """Take each class apart: whether it happened, by its probability; these rows alone where there are none."""
+        if self.score.ndim == 1:
+            return [self]
+        orders = np.argsort(self.score, axis=0, kind="stable").T
+        return [
+            ClusteredRows((self.label == number)[rows] * 1.0, score[rows], self.weight[rows], self.cluster[rows])
+            for number, (rows, score) in enumerate(zip(orders, self.score.T, strict=True))
+        ]
 
     def sums(self, values: npt.NDArray[Any]) -> Array:
         """Sum values of the rows over each cluster; shape (clusters,)."""

@@ -35,7 +35,7 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
     """
-    result = measure(rows, spec.metrics_for(rows.task), spec.compare, ranking, seed)
+    result = measure(rows, spec.metrics_for(rows.task, rows.ordered), spec.compare, ranking, seed)
     return replace(result, gates=judge_gates(spec.gates, result))
 
 
@@ -52,7 +52,7 @@ def measure(
         facts = _compare_orders(comparison, rows, rows.grouping, ranking)
     slices = [_slice(comparison, rows, one, names[0]) for one in rows.slices if names]
     differences, slices = _adjusted(comparison.differences, slices)
-    label_mean = float(np.mean(rows.label))
+    label_mean = None if rows.classes else float(np.mean(rows.label))
     return Evaluation(
         rows=len(rows.label),
         task=rows.task,
@@ -65,6 +65,7 @@ def measure(
         clusters=int(clusters.max()) + 1,
         confidence=spec.confidence,
         ranking=facts,
+        class_shares=rows.class_shares(),
         slices=tuple(slices),
     )
 

@@ -33,6 +33,9 @@ class Metric(ABC):
         default_for: The tasks for which it is computed when the configuration names no metrics.
         order: Its place among other metrics; the first default of a task decides.
         higher_is_better: Whether a larger figure is a better one.
+        needs_order: Whether it is for classes whose order means something, and then computed by default.
+        takes_level: Whether it is of a quantile and is written ``name@0.9``.
+        level: That quantile.
         meaning: What it says, in a few words.
         keeps_bins: Whether its estimates without each cluster are in bins that all rows have chosen.
     """
@@ -41,6 +44,9 @@ class Metric(ABC):
     default_for: ClassVar[tuple[Task, ...]] = ()
     order: ClassVar[int] = 1000
     higher_is_better: ClassVar[bool]
+    needs_order: ClassVar[bool] = False
+    takes_level: ClassVar[bool] = False
+    level: float = 0.5
     meaning: ClassVar[str]
     keeps_bins: ClassVar[bool] = False
 
@@ -52,8 +58,9 @@ class Metric(ABC):
         under many weightings of the same rows. The order of rows with equal scores must not matter.
 
         Args:
-            label: What happened, shape (n,).
-            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count.
+            label: What happened, shape (n,); the number of a class, from 0, for task ``multiclass``.
+            score: What was predicted, ascending, shape (n,): a probability, or the mean of a number or count. For task
+                ``multiclass`` the probability of each class, shape (n, classes), in no order.
             weight: Not negative, shape (n,). A weight of 2 counts as the row twice.
 
         Returns:
@@ -141,12 +148,15 @@ class RankingMetric(ABC):
 
 
 def find_metric(name: str) -> Metric:
-    """Return a metric.
+    """Return a metric, by a name such as ``rmse`` or ``pinball@0.9``.
 
     Raises:
         UnknownNameError: No metric has this name.
     """
-    metric: Metric = metrics.get(name)()
+    kind, _, level = name.partition("@")
+    metric: Metric = metrics.get(kind)()
+    if level:
+        metric.level = float(level)
     return metric
 
 
@@ -173,7 +183,8 @@ def meaning(name: str) -> str:
     >>> meaning("precision@3")
     'share of the first 3 places of a group with a positive row'
     """
-    if name in metrics.names():
-        return find_metric(name).meaning
+    if name.partition("@")[0] in metrics.names():
+        found = find_metric(name)
+        return found.meaning.format(level=found.level)
     metric, k = find_ranking_metric(name)
     return metric.meaning.format(k=k)

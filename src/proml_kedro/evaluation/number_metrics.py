@@ -92,3 +92,20 @@ class R2(Metric):
             for values in ((rows.score - rows.label) ** 2, centred**2, centred, 1.0)
         )
         return 1 - ratio(error, square - ratio(sums**2, mass))
+
+
+class Pinball(MeanMetric):
+    """Mean pinball loss of a quantile: too low costs its level a unit, too high the rest (Koenker and Bassett 1978)."""
+
+    tasks = ("regression", "count")
+    order = 65
+    higher_is_better = False
+    takes_level = True
+    meaning = "mean pinball loss of the quantile {level:g}"
+
+    def loss(self, label: Array, score: Array) -> Array:
+        """Compute that of each row."""
+        import numpy as np
+
+        short = label - score
+        return np.asarray(np.maximum(self.level * short, (self.level - 1) * short))

@@ -34,7 +34,7 @@ class Line:
 
 def plot_calibration(file: Path, label: Array, models: Sequence[Line], task: Task, bins: int = 15) -> None:
     """Plot mean labels against mean predictions, over bins with equally many predictions."""
-    lines = [(model, *_binned(label, model.score, bins)) for model in models]
+    lines = [(model, *binned(label, model.score, bins)) for model in models]
     ends = (0.0, 1.0) if task == "binary" else _range([values for _, said, seen in lines for values in (said, seen)])
     with figure(file, 6.5, 5.5) as axes:
         axes.plot(ends, ends, color=GREY, linestyle=":", label="perfect")
@@ -52,7 +52,7 @@ def plot_calibration(file: Path, label: Array, models: Sequence[Line], task: Tas
         axes.legend()
 
 
-def _binned(label: Array, score: Array, bins: int) -> tuple[Array, Array]:
+def binned(label: Array, score: Array, bins: int) -> tuple[Array, Array]:
     """Compute the mean score and mean label of each bin that has rows."""
     edges = np.unique(np.quantile(score, np.linspace(0, 1, bins + 1)[1:-1]))
     bin_of = np.searchsorted(edges, score, side="right")

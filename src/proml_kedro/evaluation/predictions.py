@@ -17,13 +17,13 @@ class Predictions:
 
     Args:
         label: What happened, shape (n,).
-        score: What was predicted, shape (n,).
+        score: What was predicted, shape (n,); probabilities of classes, shape (n, classes), are not sorted.
         clusters: The cluster of each row, numbered from 0 without gaps, shape (n,); each row is one when None.
     """
 
     def __init__(self, label: npt.ArrayLike, score: npt.ArrayLike, clusters: Ints | None = None) -> None:
         score = np.asarray(score, np.float64)
-        self._order = np.argsort(score, kind="stable")
+        self._order = np.argsort(score, kind="stable") if score.ndim == 1 else np.arange(len(score))
         clusters = np.arange(len(score)) if clusters is None else clusters
         label = np.asarray(label, np.float64)[self._order]
         self._rows = ClusteredRows(label, score[self._order], np.ones(len(score)), clusters[self._order])

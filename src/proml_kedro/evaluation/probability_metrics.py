@@ -91,8 +91,8 @@ class AveragePrecision(OrderMetric):
 class LogLoss(MeanMetric):
     """Mean negative log-likelihood, in nats."""
 
-    tasks = ("binary",)
-    default_for = ("binary",)
+    tasks = ("binary", "multiclass")
+    default_for = ("binary", "multiclass")
     order = 30
     higher_is_better = False
     meaning = "mean negative log-likelihood, in nats"
@@ -101,7 +101,11 @@ class LogLoss(MeanMetric):
         """Compute that of each row; a probability of 0 for what happened counts as 1e-15."""
         import numpy as np
 
-        return np.asarray(-np.log(np.clip(np.where(label > 0, score, 1 - score), 1e-15, 1.0)))
+        if score.ndim == 2:
+            of_outcome = score[np.arange(len(label)), label.astype(np.int64)]
+        else:
+            of_outcome = np.where(label > 0, score, 1 - score)
+        return np.asarray(-np.log(np.clip(of_outcome, 1e-15, 1.0)))
 
 
 class Brier(MeanMetric):

@@ -8,19 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from proml_kedro.evaluation.class_plots import plot_classes
 from proml_kedro.evaluation.gates import write_junit
 from proml_kedro.evaluation.metric import higher_is_better, meaning
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.evaluation.verdict import compare
+from proml_kedro.formulas import in_shares
 from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Comparison, Importance, Metrics
 from proml_kedro.results.names import GATES_JUNIT, REPORTS
 
 _FIGURES_OF_A_PART = 7
 
-_PLOTS = ("calibration", "scores", "weeks", "importance")
+_PLOTS = ("confusion", "calibration", "scores", "weeks", "importance")
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,11 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
     if result.gates:
         write_junit(folder / GATES_JUNIT, result.gates, rows.candidate.name)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
-    plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
-    plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
+    if rows.classes:
+        plot_classes(folder, rows)
+    else:
+        plot_calibration(folder / "calibration.png", rows.label, lines, result.task)
+        plot_scores(folder / "scores.png", rows.label, lines[0], result.task)
     if rows.days is not None:
         plot_weeks(folder / "weeks.png", rows.label, rows.days, lines, next(iter(result.candidate)))
     if insight.importance:
@@ -101,6 +106,8 @@ def _markdown(
 
 
 def _labels(result: Evaluation) -> str:
+    if result.class_shares:
+        return f"of {len(result.class_shares)} classes: {in_shares(result.class_shares)}"
     if result.positive_rate is not None:
         return f"of which {result.positive_rate:.1%} are positive"
     return f"whose mean label is {result.label_mean:.4g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from proml_kedro.results import GateOutcome, RankingFacts
@@ -72,7 +72,7 @@ class Evaluation:
     Attributes:
         rows: Number of rows.
         task: Task of the label.
-        label_mean: Mean of the labels.
+        label_mean: Mean of the labels; None where they are classes.
         positive_rate: Share of positive labels; None for other tasks than binary.
         candidate: Each metric of the model, ranking metrics included.
         baseline: Each metric of the baseline; None when there is none.
@@ -81,13 +81,14 @@ class Evaluation:
         clusters: Number of clusters.
         confidence: Of the intervals.
         ranking: The groups of rankings; None when no order is judged.
+        class_shares: Share of rows of each class, where the label is one of several.
         gates: What came of each gate.
         slices: The first metric on parts of the test period.
     """
 
     rows: int
     task: Task
-    label_mean: float
+    label_mean: float | None
     positive_rate: float | None
     candidate: Mapping[str, float]
     baseline: Mapping[str, float] | None
@@ -96,6 +97,7 @@ class Evaluation:
     clusters: int
     confidence: float
     ranking: RankingFacts | None = None
+    class_shares: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
     slices: tuple[SliceResult, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ class ModelScores:
 
     Attributes:
         name: Of the model.
-        scores: What it predicts: a probability, or the mean of a number or count, shape (n,).
+        scores: What it predicts: a probability, or the mean of a number or count, shape (n,); the probabilities of
+            several classes, shape (n, classes).
         order: What rows are put in order by, shape (n,); the scores themselves when None. They may differ: what is only
             known once rows have been ordered, such as a position, is then the same for all of them.
     """
@@ -68,13 +69,15 @@ class ScoredRows:
     """The rows of the test period.
 
     Attributes:
-        label: What happened, shape (n,).
+        label: What happened, shape (n,); of several classes the number of each row's, from 0.
         candidate: The model.
         baseline: The model that it is compared with; None for none.
         task: Task of the label.
         clusters: The cluster of each row, shape (n,); each row is one when None.
         days: The date of each row, shape (n,), anything that ``datetime64[D]`` reads; None for no figures by week.
         grouping: The groups of rankings; None when no order is judged.
+        classes: Names of the label's classes in the order of their numbers; empty for other tasks.
+        ordered: Whether the order of the classes means something.
         slices: Parts that are judged by themselves.
     """
 
@@ -86,9 +89,46 @@ class ScoredRows:
     days: AnyArray | None = None
     grouping: Grouping | None = None
     slices: Sequence[Slice] = ()
+    classes: tuple[str, ...] = ()
+    ordered: bool = False
+
+    def class_shares(self) -> dict[str, float]:
+        """Compute the share of rows of each class; empty for other tasks."""
+        counts = np.bincount(self.label.astype(np.int64), minlength=len(self.classes)) if self.classes else ()
+        return {name: float(count) / len(self.label) for name, count in zip(self.classes, counts, strict=True)}
+
+    def join(self, others: Sequence[ScoredRows]) -> ScoredRows:
+        """Append rows that other models of the same names have scored, without parts that are judged by themselves.
+
+        A group of rankings never spans several.
+        """
+        every = [self, *others]
+        groupings = [one.grouping for one in every if one.grouping]
+        return replace(
+            self,
+            label=np.concatenate([one.label for one in every]),
+            candidate=_joined([one.candidate for one in every]),
+            baseline=_joined([one.baseline for one in every if one.baseline]) if self.baseline else None,
+            clusters=None if self.clusters is None else np.concatenate([one.clusters for one in every]),
+            days=None if self.days is None else np.concatenate([one.days for one in every]),
+            grouping=_joined_groups(groupings) if groupings else None,
+            slices=(),
+        )
 
     def cluster_codes(self) -> npt.NDArray[np.int64]:
         """Number the cluster of each row from 0 without gaps, shape (n,)."""
         clusters = np.arange(len(self.label)) if self.clusters is None else self.clusters.astype(str)
         codes: npt.NDArray[np.int64] = np.unique(clusters, return_inverse=True)[1]
         return codes
+
+
+def _joined(scores: Sequence[ModelScores]) -> ModelScores:
+    orders = [one.order for one in scores if one.order is not None]
+    order = np.concatenate(orders) if len(orders) == len(scores) else None
+    return ModelScores(scores[0].name, np.concatenate([one.scores for one in scores]), order)
+
+
+def _joined_groups(groupings: Sequence[Grouping]) -> Grouping:
+    firsts = np.cumsum([0, *(int(one.groups.max()) + 1 for one in groupings[:-1])])
+    groups = [one.groups + first for one, first in zip(groupings, firsts, strict=True)]
+    return Grouping(groupings[0].within, np.concatenate(groups))

@@ -75,14 +75,19 @@ def difference(
         error = _standard_error(candidate, baseline, name, draws)
         reason = "" if math.isfinite(error) else "the metric is undefined without one of the clusters"
     shown = candidate.shown(name, estimates[0]), baseline.shown(name, estimates[1])
-    scale = _scale(estimates, shown, 0.0 if reason else error)
+    scale = _scale(estimates, shown)
     if reason:
         return Difference.unsure(gap / scale, effective, reason)
     if max(abs(gap), error) <= _ROUNDING * max(map(abs, estimates)):
         return Difference(0.0, 0.0, 0.0, 0.0, 1.0, clusters=effective)
     width, p_value = _student(gap, error, effective - 1, confidence)
-    low, high = (gap - width) / scale, (gap + width) / scale
-    return Difference(gap / scale, low, high, error / scale, p_value, clusters=effective)
+    # Both roots within noise of 0 say little of how far apart they are; no further than the root of the noise.
+    scale_of_error = scale if estimates == shown else max(scale, math.sqrt(error))
+    half = width / scale_of_error
+    if abs(gap) <= width:  # it holds 0, in either unit
+        half = max(half, abs(gap / scale))
+    middle = gap / scale
+    return Difference(middle, middle - half, middle + half, error / scale_of_error, p_value, clusters=effective)
 
 
 def _reason(number: int, effective: float, gap: float) -> str:
@@ -142,17 +147,16 @@ def _drawn_differences(candidate: Measured, baseline: Measured, name: str, draws
     return found
 
 
-def _scale(estimates: tuple[float, float], shown: tuple[float, float], error: float) -> float:
-    """What a difference of estimates is divided by to be one of the figures that are shown.
+def _scale(estimates: tuple[float, float], shown: tuple[float, float]) -> float:
+    """What a difference of estimates is divided by to be that of the figures that are shown.
 
     Only roots of squares are shown otherwise, with their sign: the difference of the squares over that of the roots is
-    a + b where both are above 0. Where it is within noise of 0, the error says how small it may be.
+    a + b where both are above 0, and never below 0.
     """
-    if estimates == shown or not all(map(math.isfinite, shown)):
-        return 1.0
     apart = shown[0] - shown[1]
-    scale = (estimates[0] - estimates[1]) / apart if apart else abs(shown[0]) + abs(shown[1])
-    return max(scale, math.sqrt(error)) or 1.0
+    if estimates == shown or not math.isfinite(apart):
+        return 1.0
+    return ((estimates[0] - estimates[1]) / apart if apart else abs(shown[0]) + abs(shown[1])) or 1.0
 
 
 def _student(gap: float, error: float, degrees: float, confidence: float) -> tuple[float, float]:

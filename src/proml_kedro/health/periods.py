@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,10 @@ from proml_kedro.spec.split import SplitName
 from proml_kedro.spec.training_set import TIMESTAMP
 
 SCORE = "score"
-"""The model's probability, watched like any column."""
+"""The model's probability, watched like any column; of several classes the most probable one."""
+
+MOST_CLASSES = 20
+"""How many classes are watched by their probabilities too; of more the most probable one alone."""
 
 MOST_PERIODS = 16
 
@@ -28,14 +31,15 @@ class History:
     Args:
         file: ``training_set.parquet``.
         graph: The fitted model; the features among its inputs are the columns that are watched.
+        classes: Names of the label's classes; empty for other tasks.
     """
 
-    def __init__(self, file: Path, graph: ModelGraph) -> None:
-        self._file = file
+    def __init__(self, file: Path, graph: ModelGraph, classes: Sequence[str] = ()) -> None:
+        self._file, self._classes = file, classes
         self._graph = graph
         self._split = cache(self._read)
         # A key says who a row is about: that other members come tomorrow is no drift.
-        self.inputs = (*(one for one in graph.inputs if not one.is_entity), Input(SCORE, "float"))
+        self.inputs = (*(one for one in graph.inputs if not one.is_entity), *self._scores())
 
     def end_of(self, split: str, last: timedelta | None) -> Columns:
         """Take the last part of a split, of this length; all of it when None, and where rows have no moments."""
@@ -50,7 +54,21 @@ class History:
             one.name in columns and (columns[one.name].dtype == object) == one.is_categorical
             for one in self._graph.inputs
         )
-        return {**columns, SCORE: self._graph.score(columns)} if complete else columns
+        return {**columns, **self._scored(columns)} if complete else columns
+
+    def _scores(self) -> list[Input]:
+        """The columns that the model's score is watched by."""
+        each = self._classes if len(self._classes) <= MOST_CLASSES else ()
+        return [Input(SCORE, "str" if self._classes else "float"), *(Input(_of_class(name), "float") for name in each)]
+
+    def _scored(self, columns: Columns) -> Columns:
+        score = self._graph.score(columns)
+        if not self._classes:
+            return {SCORE: score}
+        each = {_of_class(name): score[:, number] for number, name in enumerate(self._classes)}
+        watched = {one.name for one in self._scores()}
+        most = np.array(self._classes, object)[score.argmax(axis=1)]
+        return {SCORE: most, **{name: values for name, values in each.items() if name in watched}}
 
     def periods(self, monitoring: MonitoringSpec) -> Iterator[tuple[Columns, Columns]]:
         """Cut pairs of earlier periods out of the reference's split, as long as reference and current data are.
@@ -80,6 +98,11 @@ class History:
             return columns, np.zeros(0, "datetime64[us]")
         moments = pq.read_table(self._file, columns=[TIMESTAMP], filters=rows)[TIMESTAMP].to_numpy()
         return columns, moments
+
+
+def _of_class(name: str) -> str:
+    """Name the column of a class's probability: no feature's name has a space in it."""
+    return f"{SCORE} of {name}"
 
 
 def _take(columns: Mapping[str, Array], rows: Array) -> Columns:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
-from proml_kedro.formulas import sigmoid
+from proml_kedro.formulas import sigmoid, softmax
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.problem import Task
 from proml_kedro.spec.split import SplitName
@@ -27,6 +27,7 @@ __all__ = [
     "read_columns",
     "row_count",
     "sigmoid",
+    "softmax",
     "to_arrow",
     "to_matrix",
 ]
@@ -244,10 +245,13 @@ def mean_of(margin: Array, task: Task) -> npt.NDArray[np.float64]:
     """Compute the mean of the label from a margin: a probability, or the mean of a number or count; shape (n,).
 
     Args:
-        margin: Log-odds; the number itself; or the logarithm of a count's mean, which is cut at 50.
+        margin: Log-odds; the number itself; the logarithm of a count's mean, which is cut at 50; or of shape
+            (n, classes), from which the probability of each class is computed in that shape.
         task: What sort of label there is.
     """
     if task == "binary":
         return sigmoid(margin)
+    if task == "multiclass":
+        return softmax(margin)
     margin = margin.astype(np.float64)
     return np.asarray(np.exp(np.minimum(margin, _LARGEST_LOGARITHM)) if task == "count" else margin)

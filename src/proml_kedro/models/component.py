@@ -107,7 +107,7 @@ class Examples:
 
     Attributes:
         columns: The inputs, n rows each.
-        label: float64 of shape (n,); 0 or 1 for a binary task.
+        label: float64 of shape (n,); 0 or 1 for a binary task, the number of a class, from 0, for one of several.
         weight: float64 of shape (n,), how much each row counts; None when all count 1.
         group: int64 of shape (n,); rows with equal numbers are alternatives to each other. None when there are none.
         labels: The problem's auxiliary labels by name, float64 of shape (n,) with NaN where not known.
@@ -166,6 +166,7 @@ class FitContext:
         final: Whether no other component learns from this one's outputs. Only then may it learn from the validation
             period too, after that has chosen.
         task: What sort of label is predicted.
+        classes: How many classes a label of task ``multiclass`` has; 0 for other tasks.
         checkpoints: A folder that outlives a run that is killed, and is there for the next one that fits the same
             component on the same examples; it may not exist yet. None when nothing is to be kept.
         previous: The same component as an earlier model has it, to start from; None to start afresh.
@@ -176,6 +177,7 @@ class FitContext:
     key: str = "model"
     final: bool = True
     task: Task = "binary"
+    classes: int = 0
     checkpoints: Path | None = None
     previous: Component | None = None
 
@@ -216,7 +218,8 @@ class Component(ABC):
 
         Returns:
             For each output by name an array of its dtype: float64 of shape (n,), objects of shape (n,) with None for
-            missing for ``str``, or floating point of shape (n, N) for ``vector[N]``.
+            missing for ``str``, floating point of shape (n, N) for ``vector[N]``, or float64 of shape (n, classes) with
+            probabilities that sum to 1 where the label has several classes.
         """
 
     @abstractmethod

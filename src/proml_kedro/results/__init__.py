@@ -14,6 +14,7 @@ from proml_kedro.results.evaluation import (
     RankingFacts,
     SliceFacts,
 )
+from proml_kedro.results.folds import FoldFacts, Folds
 from proml_kedro.results.json_file import UnreadableError, read_model
 from proml_kedro.results.models import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import NAMES, PER_MODEL
@@ -32,6 +33,8 @@ __all__ = [
     "DriftResult",
     "FeatureComparison",
     "FitSummary",
+    "FoldFacts",
+    "Folds",
     "GateOutcome",
     "Importance",
     "KeyFacts",

@@ -130,7 +130,7 @@ class Metrics(JsonFile):
     Attributes:
         rows: Rows of the test period.
         task: Type of the label.
-        label_mean: Mean of the labels.
+        label_mean: Mean of the labels; None where they are classes.
         positive_rate: Share of positive labels; None for other tasks than binary.
         candidate: Each metric of the model.
         baseline: Each metric of the baseline; None when there is none.
@@ -142,6 +142,7 @@ class Metrics(JsonFile):
         candidate_name: The model.
         baseline_name: The baseline; None when there is none.
         verdict: What the metrics come to; None in results of earlier versions.
+        class_shares: Share of rows of each class, where the label is one of several.
         gates: What came of each gate of ``evaluation.gates``.
         slices: The first metric on parts of the test period.
     """
@@ -163,6 +164,7 @@ class Metrics(JsonFile):
     candidate_name: str | None = None
     baseline_name: str | None = None
     verdict: Comparison | None = None
+    class_shares: Mapping[str, float] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
     slices: tuple[SliceFacts, ...] = ()
 

@@ -17,15 +17,17 @@ class SplitFacts:
 
     Attributes:
         rows: How many rows.
-        label_mean: Mean of the labels; None without a row.
+        label_mean: Mean of the labels; None without a row, and of classes.
         start: Its first moment, in ISO format, UTC; in the file ``from``.
         to: Its last moment.
+        classes: How many rows each class has, where the label is one of several.
     """
 
     rows: int
     label_mean: Annotated[float | None, Field(validation_alias=AliasChoices("label_mean", "label_rate"))] = None
     start: Annotated[str | None, Field(alias="from")] = None
     to: str | None = None
+    classes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class TrainingSetFacts(JsonFile):
         dropped: Examples that were left out.
         splits: Each part.
         null_share: Share of missing values of each feature; None without a row.
+        classes: Names of the label's classes, in the order of their numbers in the file; empty for other tasks.
     """
 
     FILE = "training_set.json"
@@ -45,6 +48,7 @@ class TrainingSetFacts(JsonFile):
     dropped: int | None = None
     splits: Mapping[str, SplitFacts] = field(default_factory=dict)
     null_share: Mapping[str, float | None] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

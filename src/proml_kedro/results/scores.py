@@ -21,7 +21,9 @@ class Scores:
         table: A row for each example of validation and test: ``example_id`` as in the training set, the keys, where
             examples have a moment ``timestamp`` and its ``day``, then ``split``, ``label``, where the problem has them
             ``weight`` and ``group``, ``score`` (float64: a probability, or the mean of a number or count),
-            ``baseline`` where there is one, and ``order``, by which rows are ranked, where rankings are judged.
+            ``baseline`` where there is one, and ``order``, by which rows are ranked, where rankings are judged. Where
+            there are several classes ``label`` is the name of one, ``class`` of the most probable one, ``score`` its
+            probability, and ``probability.NAME`` and ``baseline.NAME`` hold the probability of each.
     """
 
     FILE: ClassVar[str] = "scores.parquet"

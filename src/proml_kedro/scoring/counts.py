@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ class Counts:
         total: Sum of scores.
         low: Smallest score.
         high: Largest score.
+        classes: Class → rows of which it is the most probable one; empty for other tasks.
     """
 
     rows: int = 0
@@ -36,6 +37,7 @@ class Counts:
     total: float = 0.0
     low: float = math.inf
     high: float = -math.inf
+    classes: Counter[str] = field(default_factory=Counter)
 
     def add_inputs(self, columns: Columns) -> None:
         """Count missing values."""
@@ -48,9 +50,18 @@ class Counts:
             if missing:
                 self.missing[name] += missing
 
-    def add_scores(self, scores: Any) -> None:
-        """Count rows and their scores, float64 of shape (n,)."""
+    def add_scores(self, scores: Any, classes: Sequence[str] = ()) -> None:
+        """Count rows and their scores, float64 of shape (n,).
+
+        Args:
+            scores: The scores; probabilities of shape (n, classes) count by the largest of each row.
+            classes: Names of the classes.
+        """
         self.rows += len(scores)
+        if classes:
+            most = np.bincount(scores.argmax(axis=1), minlength=len(classes)).tolist()
+            self.classes.update({name: count for name, count in zip(classes, most, strict=True) if count})
+            scores = scores.max(axis=1)
         if len(scores):
             self.total += float(scores.sum())
             self.low, self.high = min(self.low, float(scores.min())), max(self.high, float(scores.max()))
@@ -64,8 +75,11 @@ class Counts:
         self.newest = max(self.newest, other.newest)
         self.total += other.total
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.classes.update(other.classes)
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Counts:
         """Read what ``vars`` has given."""
-        return cls(**{**content, **{name: Counter(content[name]) for name in ("missing", "unknown")}})
+        return cls(
+            **{**content, **{name: Counter(content.get(name, {})) for name in ("missing", "unknown", "classes")}}
+        )

@@ -20,12 +20,13 @@ from proml_kedro.bundle.row_scorer import with_neutral
 from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.evaluation.class_scores import class_columns
 from proml_kedro.features.tables.declared import is_used
 from proml_kedro.features.tables.files import fingerprint_of
 from proml_kedro.features.tables.readers.base import Source
 from proml_kedro.features.training.as_of import FeaturesAsOf, known_since
 from proml_kedro.features.views.freshness import freshness
-from proml_kedro.models.columns import as_array
+from proml_kedro.models.columns import as_array, to_arrow
 from proml_kedro.models.component import Columns
 from proml_kedro.models.progress import progress
 from proml_kedro.results.names import table_file
@@ -35,7 +36,7 @@ from proml_kedro.scoring.parts import Parts
 from proml_kedro.scoring.plan import Plan, Planner, failing
 from proml_kedro.scoring.rows import Rows, file_rows, files_of, stored_rows
 from proml_kedro.scoring.summary import ScoringSummary
-from proml_kedro.spec.training_set import EVENT_TIMESTAMP, ORDER, ROW, SCORE
+from proml_kedro.spec.training_set import CLASS, EVENT_TIMESTAMP, ORDER, ROW, SCORE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,13 +226,16 @@ class _Scoring:
         neutral = self._bundle.manifest.rows.neutral
         columns = with_neutral(columns, {name: neutral[name] for name in plan.neutral}) if plan.neutral else columns
         scores = self._bundle.score(columns)
-        if not np.isfinite(scores).all():
-            message = f"the model's score is no number for {int((~np.isfinite(scores)).sum()):,} of its rows"
-            raise UserError(Mistake("", f"{message}, the first in row {first + int(np.argmin(np.isfinite(scores))):,}"))
-        counts.add_scores(scores)
+        finite = np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+        if not finite.all():
+            message = f"the model's score is no number for {int((~finite).sum()):,} of its rows"
+            raise UserError(Mistake("", f"{message}, the first in row {first + int(np.argmin(finite)):,}"))
+        classes = self._bundle.classes
+        counts.add_scores(scores, classes)
         table = rows.select(plan.kept).add_column(0, ROW, pa.array(np.arange(first, first + len(rows))))
-        table = table.append_column(SCORE, pa.array(scores, pa.float64()))
-        if neutral:
+        for name, values in class_columns(scores, classes).items() if classes else ((SCORE, scores),):
+            table = table.append_column(name, to_arrow(values))
+        if neutral and not classes:
             table = table.append_column(ORDER, pa.array(self._bundle.order_scores(columns), pa.float64()))
         return table
 
@@ -248,8 +252,11 @@ class _Scoring:
 
         empty = session.arrow(f"SELECT {plan.sql} FROM {rows.relation} LIMIT 0").select(plan.kept)
         empty = empty.add_column(0, ROW, pa.array([], pa.int64()))
-        for name in (SCORE, *([ORDER] if self._bundle.manifest.rows.neutral else [])):
-            empty = empty.append_column(name, pa.array([], pa.float64()))
+        classes = self._bundle.classes
+        of_classes = class_columns(np.zeros((0, len(classes))), classes) if classes else {}
+        ordered = [ORDER] if self._bundle.manifest.rows.neutral and not classes else []
+        for name in of_classes or (SCORE, *ordered):
+            empty = empty.append_column(name, pa.array([], pa.string() if name == CLASS else pa.float64()))
         return empty
 
     def _summary(self, rows: Rows, plan: Plan, parts: Parts, seconds: float) -> ScoringSummary:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proml_kedro.formulas import in_shares
 from proml_kedro.scoring.counts import Counts
 
 _NAMED = 5
@@ -62,6 +63,8 @@ class ScoringSummary:
         counts = self.counts
         if not counts.rows:
             return ""
+        if counts.classes:
+            return f": {in_shares({name: count / counts.rows for name, count in counts.classes.items()})}"
         return f": mean {counts.total / counts.rows:.4g}, from {counts.low:.4g} to {counts.high:.4g}"
 
 

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.serving.schema import BodyProblem, describe_problems, is_not_json, rows_field, scores_field
+from proml_kedro.serving.schema import BodyProblem, answer_fields, describe_problems, is_not_json, rows_field
 
 
 class Refusal:
@@ -74,5 +74,5 @@ def make_body(name: str, row: Any, max_rows: int) -> type[Body]:
 
 def make_scores(manifest: Manifest) -> type[Scores]:
     """Make the type of a response's body."""
-    fields: dict[str, Any] = {scores_field(manifest): (list[float], ...)}
+    fields: dict[str, Any] = {name: (type_, ...) for name, type_ in answer_fields(manifest).items()}
     return create_model("Scores", __base__=Scores, **fields)

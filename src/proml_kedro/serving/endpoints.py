@@ -9,14 +9,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
 from proml_kedro.serving.body import Refusal, Scores
 from proml_kedro.serving.lookup import STORE_VARIABLE, MomentUnknownError, StoreUnavailableError
-from proml_kedro.serving.schema import MAX_PROBLEMS, Row, scores_field
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row, answer
 from proml_kedro.spec.training_set import TIMESTAMP
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Endpoints:
     """Runner of the scorer for requests. What goes wrong becomes an answer that holds no values."""
 
     def __init__(self, scorer: BundleScorer, scores: type[Scores]) -> None:
-        self._response, self._field = scores, scores_field(scorer.bundle.manifest)
-        self._tag = scorer.bundle.manifest.tag
+        self._response, self._manifest = scores, scorer.bundle.manifest
+        self._tag = self._manifest.tag
         self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
         if scorer.online.is_needed and os.environ.get(STORE_VARIABLE):
             self._thread.submit(_open_store, scorer)
 
     async def answer(
-        self, score: Callable[[Sequence[Row]], list[float]], rows: Sequence[Row] | Refusal, in_thread: bool = False
+        self, score: Callable[[Sequence[Row]], list[Any]], rows: Sequence[Row] | Refusal, in_thread: bool = False
     ) -> Scores | HttpResponse:
         """Score the rows of a body, or say why not."""
         if isinstance(rows, Refusal):
@@ -60,7 +60,7 @@ class Endpoints:
                 "scoring failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
             )
             return JSONResponse({"error": "scoring failed; the server's log says where"}, 500)
-        return self._response(**{self._field: found, "model": self._tag})
+        return self._response(**answer(self._manifest, found), model=self._tag)
 
 
 def _open_store(scorer: BundleScorer) -> None:

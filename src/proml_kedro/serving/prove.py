@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from proml_kedro.bundle import IntegrityError, Manifest
 from proml_kedro.bundle.golden import compare, read_scores
 from proml_kedro.errors import UserError
 from proml_kedro.results.names import GOLDEN
-from proml_kedro.serving.schema import Row, scores_field
+from proml_kedro.serving.schema import Row, read_answer
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ async def check(folder: Path) -> dict[str, Any]:
 
     bundle = folder / "src" / "bundle"
     manifest = Manifest.read(bundle)
-    expected = read_scores(bundle, manifest.score_output)
+    expected = read_scores(bundle, manifest)
     rows = golden_rows(bundle, manifest)
     service: Any = bentoml.load(str(folder))
     application = service.to_asgi()
@@ -58,16 +60,15 @@ async def check(folder: Path) -> dict[str, Any]:
                 score for batch in _batches(rows, manifest) for score in await _predict(client, folder, manifest, batch)
             ]
     compare(bundle, actual, expected, manifest.serving.tolerance, manifest.problem.label.task)
-    largest = max(abs(one - other) for one, other in zip(actual, expected, strict=True))
-    return {"model": manifest.tag, "rows": len(rows), "largest_difference": float(largest)}
+    largest = float(abs(np.asarray(actual) - expected).max())
+    return {"model": manifest.tag, "rows": len(rows), "largest_difference": largest}
 
 
-async def _predict(client: Any, folder: Path, manifest: Manifest, rows: list[Row]) -> list[float]:
+async def _predict(client: Any, folder: Path, manifest: Manifest, rows: list[Row]) -> list[Any]:
     response = await client.post("/predict", json={"instances": rows})
     if response.status_code != 200:
         raise IntegrityError.of(folder, f"/predict answers {response.status_code} to its own golden rows")
-    scores: list[float] = response.json()[scores_field(manifest)]
-    return scores
+    return read_answer(manifest, response.json())
 
 
 def _batches(rows: list[Row], manifest: Manifest) -> list[list[Row]]:

@@ -72,9 +72,37 @@ def online_row_type(name: str, rows: Schema) -> Any:
     )
 
 
-def scores_field(manifest: Manifest) -> str:
-    """Return the key of the scores in a response: ``probabilities``, or ``predictions`` of numbers and counts."""
-    return "probabilities" if manifest.score_output == "probability" else "predictions"
+def answer_fields(manifest: Manifest) -> dict[str, Any]:
+    """Return the keys of a response that hold a value a row, with their types.
+
+    ``probabilities`` of a truth value, ``predictions`` of numbers and counts. Of several classes ``predictions`` are
+    the names of the most probable ones, and ``probabilities`` are those of each class by its name.
+    """
+    if manifest.classes:
+        return {"predictions": list[str], "probabilities": list[dict[str, float]]}
+    return {"probabilities" if manifest.score_output == "probability" else "predictions": list[float]}
+
+
+def answer(manifest: Manifest, scores: list[Any]) -> dict[str, Any]:
+    """Return what a response says of rows, by :func:`answer_fields`.
+
+    Args:
+        manifest: Of the bundle.
+        scores: A number a row, or of several classes a list of their probabilities.
+    """
+    if not manifest.classes:
+        return dict.fromkeys(answer_fields(manifest), scores)
+    return {
+        "predictions": [manifest.classes[row.index(max(row))] for row in scores],
+        "probabilities": [dict(zip(manifest.classes, row, strict=True)) for row in scores],
+    }
+
+
+def read_answer(manifest: Manifest, content: Mapping[str, Any]) -> list[Any]:
+    """Return the scores in a response, as :func:`answer` was given them."""
+    if not manifest.classes:
+        return list(content[next(iter(answer_fields(manifest)))])
+    return [[row[name] for name in manifest.classes] for row in content["probabilities"]]
 
 
 def rows_field(row: Any, max_rows: int) -> Any:

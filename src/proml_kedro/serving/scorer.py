@@ -23,12 +23,12 @@ class Scored:
     """Scores of n rows.
 
     Attributes:
-        scores: A probability or mean each.
+        scores: A probability or mean each, or a list with the probability of each class.
         missing: How many features of each row are null, or are of a key that the store has nothing for.
         expired: How many of those are so since they are older than their view's TTL.
     """
 
-    scores: list[float]
+    scores: list[Any]
     missing: list[int]
     expired: list[int]
 
@@ -51,8 +51,8 @@ class BundleScorer:
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
-    def score(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of feature values: a probability or mean each."""
+    def score(self, rows: Sequence[Row]) -> list[Any]:
+        """Score rows of feature values: a probability or mean each, or a list with a probability of each class."""
         schema = self.bundle.manifest.rows
         return self._score(to_columns(rows, schema.inputs, "float64"))
 
@@ -76,8 +76,8 @@ class BundleScorer:
             missing += _missing(column)
         return Scored(self._score(columns), missing.tolist(), found.expired.tolist())
 
-    def score_online(self, rows: Sequence[Row]) -> list[float]:
-        """Score rows of keys and request features: a probability or mean each.
+    def score_online(self, rows: Sequence[Row]) -> list[Any]:
+        """Score rows of keys and request features, as :meth:`score` does.
 
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
@@ -86,9 +86,9 @@ class BundleScorer:
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
         return self._score({**brought, **self.online.read(rows)})
 
-    def _score(self, columns: Columns) -> list[float]:
-        probabilities: list[float] = self.bundle.score(columns).tolist()
-        return probabilities
+    def _score(self, columns: Columns) -> list[Any]:
+        scores: list[Any] = self.bundle.score(columns).tolist()
+        return scores
 
     def metadata(self) -> dict[str, Any]:
         """Describe what is served by plain values, without any row."""
@@ -99,6 +99,7 @@ class BundleScorer:
             "description": manifest.description,
             "sha256": self.bundle.digest,
             "proml_kedro": __version__,
+            **({"classes": manifest.classes} if manifest.classes else {}),
             "schema": manifest.rows.model_dump(mode="json"),
             "lineage": manifest.lineage,
             "metrics": self.bundle.metrics,

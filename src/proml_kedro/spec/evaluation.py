@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -15,7 +15,22 @@ from proml_kedro.spec.model import ModelSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 from proml_kedro.spec.training_set import DAY, GROUP, cluster_columns
 
-MetricName = Annotated[str, NameIn(metrics)]
+
+def _check_level(text: str) -> str:
+    name, at, level = text.partition("@")
+    if metrics.get(name).takes_level != bool(at) or (at and not re.fullmatch(r"0?\.\d{1,6}", level)):
+        instead = f"write {name}@0.9 for the quantile 0.9" if metrics.get(name).takes_level else f"write {name}"
+        raise ValueError(f"'{text}' is no metric; {instead}")
+    return text
+
+
+MetricName = Annotated[str, NameIn(metrics), AfterValidator(_check_level)]
+"""``rmse``, ``pinball@0.9`` and so on, or one of an installed package."""
+
+
+def metric_kind(name: str) -> Any:
+    """Return the class of a metric, of whatever level."""
+    return metrics.get(name.partition("@")[0])
 
 
 def _check_ranking_metric(text: str) -> str:
@@ -122,7 +137,9 @@ class EvaluationSpec(Spec):
     Attributes:
         baseline: A second model, trained on the same examples; none when left out.
         metrics: What to compute; the first one decides. When left out, what fits the label: `auc`, `logloss`, `brier`
-            and `calibration_error` of a truth value, `rmse`, `mae`, `r2` and `calibration_error` of a number,
+            and `calibration_error` of a truth value, `logloss`, `accuracy`, `macro_f1`, `weighted_f1`, `ovr_auc` (each
+            class against the others) and `calibration_error` of classes, `class_distance` and `quadratic_kappa` too
+            where these are ordered, `rmse`, `mae`, `r2` and `calibration_error` of a number,
             `poisson_deviance`, `rmse`, `mae` and `calibration_error` of a count.
         ranking: How good the order within groups is. When left out, it is judged where the problem has
             `examples.group`.
@@ -139,9 +156,13 @@ class EvaluationSpec(Spec):
     slices: list[str] = []
     gates: dict[str, MetricGateSpec] = {}
 
-    def metrics_for(self, task: Task) -> tuple[str, ...]:
-        """Name the metrics to compute for a task."""
-        return tuple(self.metrics or (one for one in metrics_of(task) if task in metrics.get(one).default_for))
+    def metrics_for(self, task: Task, ordered: bool = False) -> tuple[str, ...]:
+        """Name the metrics to compute for a task; ``ordered`` says whether the order of its classes means something."""
+        kinds = {name: metrics.get(name) for name in metrics_of(task)}
+        return tuple(
+            self.metrics
+            or (name for name, one in kinds.items() if task in one.default_for or (ordered and one.needs_order))
+        )
 
     def cluster_for(self, problem: ProblemSpec) -> str:
         """Say what makes rows a cluster: what is named, but rows where it is days and there are none."""
@@ -156,7 +177,7 @@ class EvaluationSpec(Spec):
 
     def _check_gates(self, problem: ProblemSpec) -> Iterator[Mistake]:
         ranking = self.ranking_for(problem)
-        known = [*self.metrics_for(problem.label.task), *(ranking.metrics if ranking else ())]
+        known = [*self.metrics_for(problem.label.task, problem.label.ordered), *(ranking.metrics if ranking else ())]
         for name, gate in self.gates.items():
             if name not in known:
                 yield Mistake(f"gates.{name}", unknown("metric", name, known) + " Only what is computed has a gate.")
@@ -168,8 +189,11 @@ class EvaluationSpec(Spec):
         """Find what does not fit the problem; keys begin inside of the evaluation."""
         task = problem.label.task
         for position, metric in enumerate(self.metrics):
-            if task not in metrics.get(metric).tasks:
+            if task not in metric_kind(metric).tasks:
                 message = f"'{metric}' is not for a label of task '{task}'; there are {', '.join(metrics_of(task))}"
+                yield Mistake(f"metrics.{position}", message)
+            elif metric_kind(metric).needs_order and not problem.label.ordered:
+                message = f"'{metric}' is for classes that have an order; write label.classes and label.ordered: true"
                 yield Mistake(f"metrics.{position}", message)
         yield from self._check_gates(problem)
         columns = cluster_columns(problem)
@@ -178,7 +202,9 @@ class EvaluationSpec(Spec):
             yield Mistake("compare.cluster_by", message)
         if self.ranking and task == "binary" and self.ranking.relevant is not None:
             yield Mistake("ranking.relevant", "is for labels that are numbers; the problem's is a truth value")
-        if self.ranking and self.ranking.within not in columns:
+        if self.ranking and task == "multiclass":
+            yield Mistake("ranking", "is for truth values and numbers; the problem's label is one of several classes")
+        elif self.ranking and self.ranking.within not in columns:
             yield Mistake("ranking.within", _no_column("column", self.ranking.within, columns))
 
 

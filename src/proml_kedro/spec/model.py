@@ -11,7 +11,7 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.extensions import UnknownNameError, components
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
-from proml_kedro.spec.outputs import Output, OutputRef
+from proml_kedro.spec.outputs import OF_CLASSES, Output, OutputRef
 from proml_kedro.spec.problem import ProblemSpec, Task
 
 
@@ -29,6 +29,9 @@ class ComponentSpec(Spec):
 
     learns: ClassVar[bool] = True
     """Whether it has a state that is fitted. One without is computed once a batch, and never fitted or cross-fitted."""
+
+    is_constant: ClassVar[bool] = False
+    """Whether it says the same of every row, whatever it reads."""
 
     warm_starts: ClassVar[bool] = False
     """Whether a component of this kind can start from what an earlier one has learned."""
@@ -72,6 +75,8 @@ class ComponentSpec(Spec):
         Args:
             task: Of the problem.
         """
+        if task == "multiclass":
+            return (Output(score_output(task), OF_CLASSES),)
         return (Output("margin"), Output(score_output(task)))
 
     def output_names(self, task: Task) -> tuple[str, ...]:
@@ -81,9 +86,16 @@ class ComponentSpec(Spec):
     @classmethod
     def can_read(cls, dtype: Dtype) -> bool:
         """Tell whether a component of this kind can read inputs of a dtype."""
+        if dtype == OF_CLASSES:
+            return False
         if dtype == "str":
             return cls.takes_categories
         return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
+
+    @property
+    def said_quantile(self) -> float | None:
+        """Return the quantile of a number that scores of the component are, where they are not its mean."""
+        return None
 
     @property
     def needs_earlier(self) -> str | None:
@@ -104,8 +116,11 @@ class ComponentSpec(Spec):
 
 
 def score_output(task: Task) -> str:
-    """Name the output that is a model's score: a probability, or otherwise the mean of what is predicted."""
-    return "probability" if task == "binary" else "mean"
+    """Name the output that is a model's score: a probability, one of each class, or the mean of what is predicted."""
+    return _SCORES.get(task, "mean")
+
+
+_SCORES: dict[Task, str] = {"binary": "probability", "multiclass": "probabilities"}
 
 
 def spec_of(kind: str) -> type[ComponentSpec]:
@@ -162,7 +177,7 @@ class ModelSpec(Spec):
     Attributes:
         name: Set from the file's name.
         components: The nodes of the graph; their names are the user's own.
-        score: The component whose probability, or mean for other tasks, is the model's.
+        score: The component whose probability, probabilities of classes, or mean is the model's.
         description: What it is, for people.
         training: How the graph is trained.
     """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from proml_kedro.spec.dtype import Dtype
+
+OF_CLASSES: Final = "number of each class"
+"""Type of an output that no component can read, since how many classes there are is known only with the data."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Output:
 
     Attributes:
         name: Such as ``margin``.
-        dtype: ``float`` for a number a row, ``str`` for a category, ``vector[N]`` for N numbers.
+        dtype: ``float`` for a number a row, ``str`` for a category, ``vector[N]`` for N numbers, :data:`OF_CLASSES` for
+            a number a class, however many classes the label has.
     """
 
     name: str

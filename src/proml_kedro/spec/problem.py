@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Duration, Name, Spec, Sql
@@ -16,8 +16,25 @@ from proml_kedro.spec.table import AnyTable, TableSpec
 
 __all__ = ["ExamplesSpec", "LabelSpec", "ProblemSpec", "SplitSpec", "TableSpec", "Task"]
 
-Task = Literal["binary", "regression", "count"]
-"""What sort of label there is: a truth value, a number, or how often something happened."""
+Task = Literal["binary", "multiclass", "regression", "count"]
+"""What sort of label there is: a truth value, one of several classes, a number, or how often something happened."""
+
+MOST_CLASSES = 1000
+"""Of a label; a model has a margin, a service's answer a number for each."""
+
+
+def _class_name(value: Any) -> Any:
+    """Take whole numbers for names of classes; YAML's truth values and numbers with a fraction are none."""
+    if isinstance(value, bool):
+        written = "yes, true or on" if value else "no, false or off"
+        raise ValueError(f"YAML reads {written} as a truth value; write a class of that name in quotes")
+    if isinstance(value, float):
+        raise ValueError(f"{value!r} is no name of a class; write it in quotes, as the label's text has it")
+    return str(value) if isinstance(value, int) else value
+
+
+ClassName = Annotated[str, BeforeValidator(_class_name), Field(min_length=1)]
+"""What a class is called: text, or a whole number, which stands for its text."""
 
 
 class ExamplesSpec(Spec):
@@ -48,14 +65,35 @@ class LabelSpec(Spec):
     """What is predicted.
 
     Attributes:
-        expression: SQL over the examples' columns; for ``binary`` a truth value, otherwise a number.
-        task: What sort of label it is: ``binary``, ``regression`` (any number) or ``count`` (0, 1, 2 and so on).
+        expression: SQL over the examples' columns; for ``binary`` a truth value, for ``multiclass`` text or a whole
+            number, otherwise a number.
+        task: What sort of label it is: ``binary``, ``multiclass`` (one of several classes), ``regression`` (any number)
+            or ``count`` (0, 1, 2 and so on).
+        classes: Of ``multiclass``, in the order that answers have; those of the training part, sorted, when left out.
+        ordered: Whether the order of ``classes`` means something, as in `[low, middle, high]`: metrics then also say
+            how far off a wrong class is.
         drop_when: SQL; rows for which it holds have no label and are left out of training and evaluation.
     """
 
     expression: Sql
     task: Task = "binary"
+    classes: Annotated[list[ClassName], Field(max_length=MOST_CLASSES)] = []
+    ordered: bool = False
     drop_when: Sql | None = None
+
+    @model_validator(mode="after")
+    def _fit_the_task(self) -> Self:
+        for key in ("classes", "ordered"):
+            if getattr(self, key) and self.task != "multiclass":
+                raise ValueError(f"{key} is for task 'multiclass', and the task is '{self.task}'")
+        if len(self.classes) == 1:
+            raise ValueError(f"classes names '{self.classes[0]}' alone; it takes two, or leave the key out")
+        twice = next((one for one in self.classes if self.classes.count(one) > 1), None)
+        if twice is not None:
+            raise ValueError(f"classes names '{twice}' twice")
+        if self.ordered and not self.classes:
+            raise ValueError("ordered needs classes, in their order")
+        return self
 
 
 class ProblemSpec(Spec):

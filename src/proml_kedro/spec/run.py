@@ -129,7 +129,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
             yield Mistake(f"{here}.kind", message)
         read = read_by(spec, types, outputs)
-        mistakes = [*_check_types(spec, read), *spec.check(read, problem)]
+        mistakes = [*_check_types(spec, read), *(spec.check(read, problem) if task in spec.tasks else ())]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")
@@ -169,6 +169,14 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     columns = cluster_columns(run.problem)
     group = run.model.training.cross_fit.group
     yield from (Mistake(f"evaluation.{one.key}", one.message) for one in run.evaluation.check(run.problem))
+    quantile = run.model.components[run.model.score].said_quantile
+    metric = f"pinball@{quantile:g}" if quantile is not None else ""
+    if run.problem.label.task == "regression" and metric and metric not in run.evaluation.metrics:
+        message = f"the model's score is the quantile {quantile:g}, which metrics of means do not judge"
+        yield Mistake("evaluation.metrics", f"{message}; write metrics: [{metric}]")
+    if run.model.training.warm_start and run.problem.split.by == "rolling":
+        message = "an earlier bundle may have learned from what later folds are tested by; write a split by time"
+        yield Mistake("model.training.warm_start", message)
     types = input_types(run.problem, run.features)
     models = [one for one in (run.model, run.evaluation.baseline) if one]
     read = {name for model in models for one in model.components.values() for name in read_by(one, types, {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import available_timezones
 
@@ -41,12 +42,27 @@ class ExampleColumns:
     Attributes:
         timestamp: The example's moment; None where there is none.
         identity: What makes an example itself wherever it stands in its table, as arguments of ``row(…)``.
-        label: The truth value that is predicted; None where the label is none.
+        label: The truth value or class that is predicted; None where the label is a number.
     """
 
     timestamp: str | None
     identity: str
     label: str | None = None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One of several divisions by time, by each of which a model is judged.
+
+    Attributes:
+        validation_from: First moment of its validation period; examples before it train.
+        test_from: First moment of its test period.
+        end: Moment at which that ends; examples from then on are in no part of the fold.
+    """
+
+    validation_from: datetime
+    test_from: datetime
+    end: datetime
 
 
 class SplitSpec(Spec):
@@ -104,6 +120,17 @@ class SplitSpec(Spec):
             NotImplementedError: A kind of split overrides neither this nor :meth:`divide`.
         """
         raise NotImplementedError(f"split '{self.by}' says nowhere how it divides")
+
+    def folds_until(self, newest: datetime) -> list[Fold]:
+        """List the divisions by each of which a model is judged, the earliest first; the last one is the split itself.
+
+        Args:
+            newest: Moment of the last example.
+
+        Returns:
+            None where the split is the only division.
+        """
+        return []
 
     def key_of(self, name: SplitName) -> str:
         """Return the key inside of the split that decides whether a part of it has rows; empty for the split itself."""

@@ -39,6 +39,8 @@ BASELINE: Final = "baseline"
 """In files of scores: what the baseline predicts. No column of a training set."""
 ORDER: Final = "order"
 """In files of scores: what rows are put in order by, where a ranking is judged. No column of a training set."""
+CLASS: Final = "class"
+"""In files of scores, of several classes: the most probable one. No column of a training set."""
 ROW: Final = "row"
 """In files of scores: place of the row in what was scored, from 0. No column of a training set."""
 
@@ -47,7 +49,7 @@ FILE: Final = "training_set.parquet"
 MOMENTS: Final = (TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT)
 """Columns that say when and where to an example belongs, in the order of the file."""
 
-SCORED: Final = (SCORE, BASELINE, ORDER, ROW)
+SCORED: Final = (SCORE, BASELINE, ORDER, ROW, CLASS)
 """Columns of files of scores; an entity cannot have such a name either."""
 
 RESERVED: Final = (EXAMPLE_ID, TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT, LABEL, WEIGHT, GROUP)
@@ -56,6 +58,15 @@ RESERVED: Final = (EXAMPLE_ID, TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT, LABEL, WE
 ColumnType = Literal["id", "key", "moment", "date", "split", "label", "group"] | Dtype
 """``id``: int64; ``key``: int64 or text; ``moment``: timestamp in microseconds, UTC; ``label``: float64; ``group``: as
 in the examples' table; a feature has its own type."""
+
+
+def probability_of(name: str) -> str:
+    """Return the column of a class's probability in files of scores.
+
+    >>> probability_of("setosa")
+    'probability.setosa'
+    """
+    return f"probability.{name}"
 
 
 def auxiliary(name: str) -> str:

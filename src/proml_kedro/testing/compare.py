@@ -9,7 +9,7 @@ import numpy as np
 
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.spec.dtype import vector_size
-from proml_kedro.spec.outputs import Output
+from proml_kedro.spec.outputs import OF_CLASSES, Output
 
 Score = Callable[[Columns], Mapping[str, Array]]
 
@@ -21,6 +21,8 @@ def check_types(scores: Mapping[str, Array], declared: Iterable[Output], rows: i
     for name, values in scores.items():
         dtype, size = dtypes[name], vector_size(dtypes[name])
         expected = (rows,) if size is None else (rows, size)
+        if dtype == OF_CLASSES:
+            expected = (rows, values.shape[-1])
         assert values.shape == expected, f"output '{name}' has shape {values.shape} for {rows} rows of {dtype}"
         if dtype == "str":
             texts = values.dtype == object and all(one is None or isinstance(one, str) for one in values)

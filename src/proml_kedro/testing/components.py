@@ -45,6 +45,8 @@ def _draw_label(generator: np.random.Generator, margin: Array, task: Task) -> Ar
         return np.asarray(margin + generator.normal(size=len(margin)))
     if task == "count":
         return generator.poisson(np.exp(margin / 2)).astype(np.float64)
+    if task == "multiclass":
+        return np.digitize(margin + generator.logistic(size=len(margin)), [-1.0, 1.5]).astype(np.float64)
     return (generator.random(len(margin)) < sigmoid(margin)).astype(np.float64)
 
 
@@ -73,7 +75,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     inputs = [one for one in (*INPUTS, VECTOR) if one.name in named]
     spec = spec_type.model_validate({**config, spec_type.inputs_key: [one.name for one in inputs]})
     train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
-    context = FitContext(HardwareSpec(threads=1), seed=7, task=task)
+    classes = _CLASSES if task == "multiclass" else 0
+    context = FitContext(HardwareSpec(threads=1), seed=7, task=task, classes=classes)
 
     def fitted(examples: Examples = train, validation: Examples = check) -> Component:
         component = kind(spec, inputs)
@@ -86,14 +89,15 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     check_types(scores, spec.outputs(task), len(fresh))
     if spec.learns:
         _check_scores(scores, task)
-        _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
+        if not spec.is_constant:
+            _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
         same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
         again = make_examples(600, 1, inputs, task)
         check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
-        if task == "regression":
+        if task == "regression" and not spec.is_constant:
             far = fitted(_moved(train), _moved(check)).score(fresh.columns)
             _check_far_labels(scores, far, task)
-    if spec.learns and spec.takes_weights:
+    if spec.learns and spec.takes_weights and not spec.is_constant:
         equal = replace(check, weight=np.ones(len(check)))
         weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
         _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
@@ -107,6 +111,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     assert spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)
 
+
+_CLASSES = 3
 
 _FAR = 2.0**30  # where steps of float32 are 128
 
@@ -138,11 +144,21 @@ def _check_scores(scores: Mapping[str, Array], task: Task) -> None:
     if "probability" in scores:
         inside = (scores["probability"] >= 0) & (scores["probability"] <= 1)
         assert inside.all(), "a probability lies outside of 0 and 1"
+    if "probabilities" in scores:
+        shares = scores["probabilities"]
+        assert shares.shape[1] == _CLASSES, f"{shares.shape[1]} probabilities a row, and {_CLASSES} classes"
+        assert (shares >= 0).all(), "the probability of a class is negative"
+        assert np.abs(shares.sum(axis=1) - 1).max() <= 1e-6, "the probabilities of a row do not sum to 1"
     if task == "count" and "mean" in scores:
         assert (scores["mean"] >= 0).all(), "the mean of a count is negative"
 
 
 def _check_learns(scores: Mapping[str, Array], label: Array, task: Task, otherwise: str) -> None:
+    if task == "multiclass":
+        shares = scores[score_output(task)]
+        means = [shares[label == number].mean(axis=0) - shares.mean(axis=0) for number in range(_CLASSES)]
+        assert min(mean[number] for number, mean in enumerate(means)) > 1e-9, otherwise
+        return
     numbers = [values for values in scores.values() if values.dtype != object and values.ndim == 1]
     values = scores.get(score_output(task), numbers[0])
     high = label > np.median(label) if task != "binary" else label == 1
@@ -159,6 +175,9 @@ def _check_unknown_values(component: Component, columns: Columns) -> None:
             continue
         finite = np.isfinite(values) if component.spec.learns else ~np.isinf(values)
         assert finite.all(), f"output '{name}' is not finite for missing, unknown or huge values"
+        if name == "probabilities":
+            off = float(np.abs(values.sum(axis=1) - 1).max())
+            assert off <= 1e-6, "probabilities do not sum to 1 for missing, unknown or huge values"
 
 
 def _check_every_input(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:

@@ -18,6 +18,7 @@ Array = npt.NDArray[Any]
 
 _ROWS = 400
 _GROUPS = 600
+_CLASSES = 7
 _CLUSTERS = 12
 _TOLERANCE = 1e-9
 
@@ -112,7 +113,7 @@ def _samples(task: Task, seed: int) -> Iterator[tuple[Array, Array]]:
     label, score = _sample(task, seed)
     yield label, score
     yield label, _in_steps(score)
-    yield label, np.full(_ROWS, np.median(score))
+    yield label, np.full_like(score, np.median(score))
 
 
 def _sample(task: Task, seed: int) -> tuple[Array, Array]:
@@ -123,12 +124,17 @@ def _sample(task: Task, seed: int) -> tuple[Array, Array]:
     if task == "count":
         score = generator.gamma(2.0, 1.5, _ROWS) + 0.1
         return generator.poisson(score).astype(np.float64), score
+    if task == "multiclass":
+        score = generator.dirichlet(np.ones(_CLASSES), _ROWS)
+        return (generator.random((_ROWS, 1)) > np.cumsum(score, axis=1)[:, :-1]).sum(axis=1).astype(np.float64), score
     score = generator.normal(0.0, 2.0, _ROWS)
     return score + generator.normal(size=_ROWS), score
 
 
 def _in_steps(score: Array) -> Array:
-    """Replace each score by the middle of its fifth of the rows."""
+    """Replace each score by the middle of its fifth of the rows; probabilities of classes by sixths."""
+    if score.ndim > 1:
+        return np.asarray(np.round(score * 6) / 6)
     fifth = np.searchsorted(np.quantile(score, [0.2, 0.4, 0.6, 0.8]), score)
     return np.asarray(np.quantile(score, [0.1, 0.3, 0.5, 0.7, 0.9])[fifth])
 
@@ -170,7 +176,9 @@ def _check_without_each(name: str, label: Array, score: Array, seed: int) -> Non
 
 def _check_direction(name: str, metric: Metric, task: Task) -> None:
     label, score = _sample(task, 5)
-    perfect, random = (_measure(name, label, by) for by in (label, np.random.default_rng(6).permutation(score)))
+    perfect, random = (
+        _measure(name, label, by) for by in (_certain(label, task), np.random.default_rng(6).permutation(score))
+    )
     is_better = perfect > random if metric.higher_is_better else perfect < random
     assert is_better, f"perfect scores give {perfect:.4g}, random ones {random:.4g}: which way is up?"
 
@@ -182,13 +190,18 @@ def _check_rare_samples(name: str, task: Task) -> None:
         "one row": (label[:1], score[:1]),
         "equal labels": (np.full(9, label[high][0]), score[:9]),
         "the lowest label alone": (np.full(9, label.min()), score[:9]),
-        "equal labels and scores": (np.full(9, label.min()), np.full(9, score[0])),
-        "the opposite of the labels": (label, label.max() + label.min() - label),
+        "equal labels and scores": (np.full(9, label.min()), np.repeat(score[:1], 9, axis=0)),
+        "the opposite of the labels": (label, _certain(label.max() + label.min() - label, task)),
     }
     for what, (labels, scores) in rare.items():
         with np.errstate(all="ignore"):
             value = _measure(name, labels, scores)
         assert not math.isinf(value), f"for {what} it is {value}; what is not defined is NaN"
+
+
+def _certain(label: Array, task: Task) -> Array:
+    """Scores that say these labels."""
+    return np.eye(_CLASSES)[label.astype(np.int64)] if task == "multiclass" else label
 
 
 def _ranked_sample(seed: int) -> tuple[Array, Array, Array]:

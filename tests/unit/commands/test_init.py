@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import proml_kedro
+from proml_kedro.commands.config_schema import schema_command
 from proml_kedro.commands.init import init_command
 from proml_kedro.commands.new import make_project
+from proml_kedro.extensions import splits
 from strangers import Dialect, shop_visits
 
 
@@ -111,3 +113,33 @@ def test_names_that_look_like_interpolations_are_names(folder: Path) -> None:
     result = init("odd.csv", "--label", "bought")
     assert result.exit_code == 0, result.output
     assert proml_kedro.open_project(folder / "odd").spec.problem.tables["odd"].columns == {"seed": '"${seed}"'}
+
+
+def test_the_schema_is_written_anew_with_what_extensions_register(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_project(folder, "bakery")
+    monkeypatch.chdir(home)
+    monkeypatch.syspath_prepend(home)
+    (home / "own_splits.py").write_text(
+        "from typing import Literal\n"
+        "from proml_kedro.extensions import splits\n"
+        "from proml_kedro.spec.split import SplitSpec\n"
+        "@splits.register('by_parity')\n"
+        "class Parity(SplitSpec):\n"
+        "    by: Literal['by_parity']\n"
+        "    odd: int\n"
+        "    def sql(self, timestamp):\n"
+        "        return \"'train'\"\n"
+    )
+    with (home / "conf" / "config.yaml").open("a") as config:
+        config.write("extensions: [own_splits]\n")
+    before = (home / "schema" / "proml.schema.json").read_text()
+    try:
+        result = CliRunner().invoke(schema_command(), ["--conf-source", str(home / "conf")])
+        assert result.exit_code == 0, result.output
+        assert "wrote schema, with what own_splits registers" in result.stdout
+        assert '"by_parity"' not in before
+        assert '"by_parity"' in (home / "schema" / "proml.schema.json").read_text()
+    finally:
+        splits._objects.pop("by_parity", None)

@@ -17,6 +17,7 @@ from proml_kedro.config import HydraConfigLoader
 from proml_kedro.config.overrides import from_params, parse
 from proml_kedro.config.show import as_yaml, with_origins
 from proml_kedro.errors import UserError
+from tiers import examples
 
 
 def test_serves_kedros_keys(load, conf):
@@ -219,7 +220,7 @@ VALUES = st.recursive(
 
 
 @given(value=VALUES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(10, 25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_runtime_parameter_survives(load, value):
     """Metadata may hold anything, so it shows what arrived."""
     loader = load(catalog={"store": {"metadata": {"value": value}}})

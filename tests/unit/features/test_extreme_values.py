@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proml_kedro.engine.session import connect
@@ -20,6 +20,7 @@ from proml_kedro.extensions import aggregates
 from proml_kedro.features.views.windows import snapshot_sql
 from proml_kedro.spec.features import FeatureViewSpec, window_length
 from proml_kedro.spec.hardware import HardwareSpec
+from tiers import examples
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -140,7 +141,7 @@ VALUES = st.sampled_from([None, INF, -INF, math.nan, 0.0, 1.0, 2.5, -2.5, 1e300,
 STREAM = st.lists(st.tuples(st.integers(0, 14), VALUES | st.floats(-100, 100)), min_size=1, max_size=20)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(10, 25)
 @given(st.dictionaries(st.integers(1, 9), STREAM, min_size=4))
 def test_every_aggregate_agrees_with_a_loop_over_rows(streams: dict[int, list[Event]]) -> None:
     for key, rows in compute(streams).items():

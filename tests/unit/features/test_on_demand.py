@@ -7,13 +7,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.on_demand.plain_values import from_lists, to_lists
 from proml_kedro.spec.expression_types import OPERATORS
 from proml_kedro.spec.features import FeaturesSpec
+from tiers import examples
 
 BASES = {"x": "float", "y": "float", "k": "int", "b": "bool", "s": "str", "u": "vector[3]", "v": "vector[3]"}
 SQL = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN", "str": "VARCHAR", "vector[3]": "DOUBLE[3]"}
@@ -139,21 +140,21 @@ def truths(numbers: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
 ROWS = st.lists(st.fixed_dictionaries({name: VALUES[dtype] for name, dtype in BASES.items()}), min_size=1, max_size=6)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40, 100)
 @given(curves(), ROWS)
 def test_numbers_are_those_of_sql(pair: Pair, rows: list[dict[str, Any]]) -> None:
     found, wanted = ours(pair[0], "float", rows), of_duckdb(f"CAST({pair[1]} AS DOUBLE)", rows)
     assert all(map(same, found, wanted)), (pair, found, wanted)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40, 100)
 @given(truths(numbers()), ROWS)
 def test_truth_values_are_those_of_sql(pair: Pair, rows: list[dict[str, Any]]) -> None:
     found, wanted = ours(pair[0], "bool", rows), of_duckdb(pair[1], rows)
     assert all(map(same, found, wanted)), (pair, found, wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20, 40)
 @given(ROWS)
 def test_vectors(rows: list[dict[str, Any]]) -> None:
     for expression, sql in (
@@ -170,7 +171,7 @@ def test_vectors(rows: list[dict[str, Any]]) -> None:
         assert all(map(max, close, tiny)), (expression, found, wanted)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20, 40)
 @given(curves(), ROWS)
 def test_a_row_alone_is_as_among_others(pair: Pair, rows: list[dict[str, Any]]) -> None:
     together = ours(pair[0], "float", rows)

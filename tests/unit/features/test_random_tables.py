@@ -20,6 +20,7 @@ from proml_kedro.features.tables.read import read_tables
 from proml_kedro.results import TablesFacts
 from proml_kedro.spec.problem import ProblemSpec
 from shop import HARDWARE
+from tiers import examples
 
 FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d %b %Y", "%m-%d-%Y"]
 TIMES = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%d.%m.%Y %H:%M:%S"]
@@ -212,7 +213,7 @@ def check_csv(table: dict[str, Column], dialect: Dialect) -> None:
 SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
-@settings(SETTINGS, max_examples=40)
+@settings(SETTINGS, max_examples=examples(20, 40).max_examples)
 @given(tables(), dialects)
 def test_csv(table: dict[str, Column], dialect: Dialect) -> None:
     check_csv(table, dialect)

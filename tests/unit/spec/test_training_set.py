@@ -19,6 +19,7 @@ OTHER_MEANINGS = {
     "evaluation/plots.py": {"label"},  # of an axis
     "extensions.py": {"split"},  # the registry
     "features/tables/readers/postgresql.py": {"timestamp"},  # a type
+    "features/training/classes.py": {"label"},  # a key of the problem's YAML
     "features/training/splits/random.py": {"group"},  # a key of its YAML
     "generators/job_search.py": {"event_timestamp"},  # a source table of the example
     "marketplace/entry.py": {"day"},  # a unit of time

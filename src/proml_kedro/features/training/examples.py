@@ -12,7 +12,7 @@ from proml_kedro.features.training.labels import check_labels, kept, label_colum
 from proml_kedro.features.training.requested import RequestFeature, check_requested
 from proml_kedro.features.views.keys import keys_sql
 from proml_kedro.spec.problem import ProblemSpec
-from proml_kedro.spec.training_set import DAY, EVENT_TIMESTAMP, EXAMPLE_ID, RESERVED, SCORED, SPLIT, TIMESTAMP
+from proml_kedro.spec.training_set import CLASS, DAY, EVENT_TIMESTAMP, EXAMPLE_ID, RESERVED, SCORED, SPLIT, TIMESTAMP
 
 
 def check_examples(problem: ProblemSpec, requested: Sequence[RequestFeature], tables: Tables) -> None:
@@ -41,7 +41,7 @@ def _check_columns(problem: ProblemSpec, relation: Relation) -> Iterator[Mistake
     examples = problem.examples
     for position, name in enumerate(examples.entities):
         key = f"problem.examples.entities.{position}"
-        if name.lower() in (*RESERVED, *SCORED):
+        if name.lower() in (*RESERVED, *SCORED) and (name.lower() != CLASS or problem.label.task == "multiclass"):
             yield Mistake(key, f"'{name}' is a column of training sets or scores; derive the entity under another name")
         elif relation.type_of(name) is None:
             yield Mistake(key, unknown("column", name, relation.schema))

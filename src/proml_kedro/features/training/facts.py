@@ -10,7 +10,8 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.features.training.labels import kept, split_sql
+from proml_kedro.features.training.folds import check_folds
+from proml_kedro.features.training.labels import kept, label_sql, rounded_sql, split_sql
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import SPLIT
@@ -42,8 +43,8 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
         tables: Its tables.
 
     Raises:
-        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split has
-            no rows, or only one label.
+        UserError: Moments or labels are missing, a label is not what the task wants, a weight is negative, a split or
+            one of its folds has no rows, or only one label.
     """
     table = tables.relation(problem.examples.table, numbered=True)
     try:
@@ -52,10 +53,12 @@ def read_facts(problem: ProblemSpec, tables: Tables) -> Facts:
     except EngineError as error:
         raise UserError.at("problem.label.expression", explain(error)) from error
     mistakes = [*_check_complete(problem, splits)] or [*_check_splits(problem, splits)]
+    if problem.examples.timestamp is not None and not mistakes:
+        mistakes = [*check_folds(problem, tables, max(one["last"] for one in splits.values()))]
     if mistakes:
         raise UserError(*mistakes)
     rows = sum(one["rows"] for one in splits.values())
-    return Facts(rows, total - rows, {name: _facts_of(splits[name]) for name in SPLITS})
+    return Facts(rows, total - rows, {name: _facts_of(splits[name], problem) for name in SPLITS})
 
 
 def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
@@ -63,31 +66,39 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
     timestamp = problem.examples.timestamp
     moment = quote(timestamp) if timestamp else "CAST(NULL AS TIMESTAMPTZ)"
     weight = enclosed(problem.examples.weight or "1")
+    type_, _ = table.check_expression(problem.label.expression, "problem.label.expression")
+    classes = ", histogram(CAST(__label AS INTEGER)) AS classes" if problem.label.task == "multiclass" else ""
     return f"""
         SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
             avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
             count(*) FILTER ({moment} IS NULL) AS no_moment,
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
             count(*) FILTER (isfinite(__label) AND abs(__label) > {LARGEST_LABEL}) AS too_large,
+            count(*) FILTER (__rounded) AS rounded,
             count(*) FILTER (__label < 0 OR __label != floor(__label)) AS no_count,
-            sum(__weight) AS total_weight,
+            sum(__weight) AS total_weight{classes},
             count(*) FILTER (__weight IS NULL OR NOT __weight >= 0 OR isinf(__weight)) AS no_weight
         FROM (
             SELECT *, {split_sql(problem, table.schema)} AS __split,
-                CAST({enclosed(problem.label.expression)} AS DOUBLE) AS __label, CAST({weight} AS DOUBLE) AS __weight
+                {label_sql(problem)} AS __label, {rounded_sql(problem, type_)} AS __rounded,
+                CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
 
 
-def _facts_of(split: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of(split: Mapping[str, Any], problem: ProblemSpec) -> dict[str, Any]:
     first, last = (split[one] and split[one].isoformat() for one in ("first", "last"))
-    return {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+    facts = {"rows": split["rows"], "label_mean": split["mean"], "from": first, "to": last}
+    if problem.label.task != "multiclass":
+        return facts
+    counts = {name: split["classes"].get(code, 0) for code, name in enumerate(problem.label.classes)}
+    return facts | {"label_mean": None, "classes": counts}
 
 
 def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
-    rows, no_moment, no_label, too_large, no_count, no_weight = (
+    rows, no_moment, no_label, too_large, rounded, no_count, no_weight = (
         sum(one[name] for one in splits.values())
-        for name in ("rows", "no_moment", "no_label", "too_large", "no_count", "no_weight")
+        for name in ("rows", "no_moment", "no_label", "too_large", "rounded", "no_count", "no_weight")
     )
     if not rows:
         yield Mistake("problem.label.drop_when", "drops every example")
@@ -100,6 +111,9 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     if too_large:
         message = f"is beyond ±{LARGEST_LABEL:g} for {too_large:,} of {rows:,} examples, whose squares have no meaning"
         yield Mistake("problem.label.expression", f"{message}; divide it, or take its logarithm")
+    if rounded:
+        message = f"is a whole number beyond 2^53 for {rounded:,} of {rows:,} examples, which float64 rounds"
+        yield Mistake("problem.label.expression", f"{message}; take an origin off it, or another unit")
     if no_count and problem.label.task == "count":
         message = f"is negative or not a whole number for {no_count:,} of {rows:,} examples; is the task 'regression'?"
         yield Mistake("problem.label.expression", message)
@@ -127,8 +141,14 @@ def _check_splits(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]])
             yield Mistake(key, f"no example is in the {name} {part}{period}")
         elif splits[name]["least"] == splits[name]["most"]:
             value = splits[name]["least"]
-            label = ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"
-            message = f"is {label} for all {splits[name]['rows']:,} examples of the {name} {part}"
+            message = f"is {_in_words(value, problem)} for all {splits[name]['rows']:,} examples of the {name} {part}"
             yield Mistake("problem.label.expression", message)
         elif not splits[name]["total_weight"]:
             yield Mistake("problem.examples.weight", f"is 0 for every example of the {name} {part}")
+
+
+def _in_words(value: float, problem: ProblemSpec) -> str:
+    """A label as the user knows it."""
+    if problem.label.task == "multiclass":
+        return f"'{problem.label.classes[int(value)]}'"
+    return ("true" if value else "false") if problem.label.task == "binary" else f"{value:g}"

@@ -15,6 +15,7 @@ from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.tables.statistics import column_statistics
 from proml_kedro.features.tables.stored import Tables
+from proml_kedro.features.training.classes import with_classes
 from proml_kedro.features.training.examples import check_examples, examples_sql
 from proml_kedro.features.training.facts import Facts, read_facts
 from proml_kedro.features.training.join import FeatureHistory, PointInTimeJoin
@@ -44,10 +45,11 @@ def build_training_set(
 
     The file has a row for each example with a label, in the order of the examples' table: ``example_id`` (int64, from
     0), the entities, where examples have a moment ``timestamp`` (that), ``event_timestamp`` (``lead_time`` before it,
-    as of which features are read) and ``day``, then ``split``, ``label`` (float64), and a column ``view.feature`` for
-    each feature, for a vector a list of float32. Where the problem has them there are ``weight`` (float64), ``group``,
-    and ``label.name`` (float64) for each auxiliary label. Rows are streamed; no more than the hardware's memory is
-    used.
+    as of which features are read) and ``day``, then ``split``, ``label`` (float64; of several
+    classes the number of each row's, from 0, and their names are in ``training_set.json``), and a column
+    ``view.feature`` for each feature, for a vector a list of float32. Where the problem has them there are ``weight``
+    (float64), ``group``, and ``label.name`` (float64) for each auxiliary label. Rows are streamed; no more than the
+    hardware's memory is used.
 
     Args:
         problem: The problem.
@@ -68,6 +70,7 @@ def build_training_set(
     with connect(hardware, folder) as session:
         read = Tables(session, tables)
         check_examples(problem, brought, read)
+        problem = with_classes(problem, read)
         facts = read_facts(problem, read)
         query = examples_sql(problem, brought, read)
     joined = [name for name in taken if name not in requested]
@@ -78,7 +81,8 @@ def build_training_set(
     with blaming(problem, brought, tables, hardware):
         rows = join.write_parquet(target, columns_sql, order_by=EXAMPLE_ID, derive=derive)
     _check_rows(rows, facts, target, hardware)
-    TrainingSetFacts.of(_figures(facts, target, columns, hardware)).write(folder)
+    figures = _figures(facts, target, columns, hardware)
+    TrainingSetFacts.of({**figures, "classes": problem.label.classes}).write(folder)
     logger.info("training set: %s rows, %s features", f"{rows:,}", len(columns))
 
 

@@ -85,12 +85,15 @@ class ModelGraph:
         return run_plan(self.plan, columns, InProcess(self.components))
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
-        """Compute the model's score, shape (n,): the probability, or for other tasks the mean of what is predicted."""
+        """Compute the model's score, shape (n,): the probability, or for other tasks the mean of what is predicted.
+
+        Where the label has several classes it is the probability of each; shape (n, classes).
+        """
         made = run_plan(self._scoring, columns, InProcess(self.components))
         return np.asarray(made[self.plan.score], np.float64)
 
     def score_rows(self, source: RowSource) -> npt.NDArray[np.float64]:
-        """Compute the model's score for all rows of a source, shape (n,); some rows are in memory at a time."""
+        """Compute the model's score for all rows of a source, as :meth:`score`; some rows are in memory at a time."""
         return np.asarray(score_rows(self._scoring, source, InProcess(self.components)), np.float64)
 
     def importance(self) -> dict[str, float]:

@@ -124,7 +124,7 @@ class PlannedRows:
 
 
 def score_rows(plan: Plan, source: RowSource, executor: Executor, rows: int = 1 << 16) -> Array:
-    """Compute a model's score for all rows of a source in bounded memory; float64 of shape (n,).
+    """Compute a model's score for all rows of a source in bounded memory; float64 of shape (n,) or (n, classes).
 
     Args:
         plan: The model's plan.
@@ -134,4 +134,4 @@ def score_rows(plan: Plan, source: RowSource, executor: Executor, rows: int = 1 
     """
     wanted = [one for step in plan.steps for one in step.gives if one.name == plan.score]
     parts = [part[plan.score] for part in PlannedRows(source, plan, executor).batches(wanted, rows)]
-    return np.concatenate([np.zeros(0), *parts])
+    return np.concatenate(parts) if parts else np.zeros(0)

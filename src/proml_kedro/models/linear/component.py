@@ -20,6 +20,7 @@ from proml_kedro.spec.problem import Task
 class Linear(Component):
     """A linear model: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
+    Where the label has several classes there is a margin for each: multinomial logistic regression.
     A number enters standardised, with 0 (its mean) and an indicator when it is missing; a category enters as one
     of its indicators, and as none when it is missing or unknown.
     """
@@ -34,8 +35,9 @@ class Linear(Component):
         self._vocabularies: dict[str, Vocabulary] = {}
         self._mean: Array = np.zeros(0)
         self._scale: Array = np.zeros(0)
-        self._intercept = 0.0
-        # One coefficient for each number, then one for each number's missing indicator, then each category's.
+        self._intercept: float | Array = 0.0
+        # One coefficient for each number, then one for each number's missing indicator, then each category's. Of
+        # classes there is a row of them, and an intercept, for each.
         self._coefficients: Array = np.zeros(0)
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -49,9 +51,11 @@ class Linear(Component):
         self._coefficients, self._intercept = self._maximise(
             self._design(examples.columns), label, weight, context.seed
         )
+        if self._task == "multiclass" and len(self._coefficients) != context.classes:
+            raise ValueError(f"{context.classes} classes, and examples of {len(self._coefficients)} alone")
 
-    def _maximise(self, design: Any, label: Array, weight: Array, seed: int) -> tuple[Array, float]:
-        """The coefficients, shape (width of the design,), and the intercept."""
+    def _maximise(self, design: Any, label: Array, weight: Array, seed: int) -> tuple[Array, float | Array]:
+        """The coefficients, shape (width of the design,) or (classes, width), and the intercept."""
         from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
         penalty, steps = self.spec.penalty, self.spec.max_iterations
@@ -59,6 +63,10 @@ class Linear(Component):
             model = LogisticRegression(C=1.0 / penalty, max_iter=steps, random_state=seed)
             model.fit(design, label, weight)
             return model.coef_[0].astype(np.float64), float(model.intercept_[0])
+        if self._task == "multiclass":
+            model = LogisticRegression(C=1.0 / penalty, max_iter=steps, random_state=seed)
+            model.fit(design, label, weight)
+            return _of_each_class(model.coef_), _of_each_class(model.intercept_)
         if self._task == "count":  # scikit-learn divides the likelihood by the sum of the weights
             model = PoissonRegressor(alpha=penalty / weight.sum(), max_iter=steps, tol=1e-6)
             model.fit(design, label, weight)
@@ -108,14 +116,19 @@ class Linear(Component):
     def _blocks(self) -> list[Array]:
         """The coefficients of the numbers with their indicators, then of each categorical input."""
         widths = [2 * len(self._numbers), *(len(one) for one in self._vocabularies.values())]
-        return np.split(self._coefficients, np.cumsum(widths)[:-1])
+        return np.split(self._coefficients, np.cumsum(widths)[:-1], axis=-1)
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Compute the margin (log-odds, the number itself, or the logarithm of the mean) and probability or mean."""
+        """Compute the margin (log-odds, the number itself, or the logarithm of the mean) and probability or mean.
+
+        Where the label has several classes it is the probability of each; shape (n, classes).
+        """
         numeric, *categorical = self._blocks()
-        margin = self._intercept + self._numeric(columns) @ numeric
+        margin = self._intercept + self._numeric(columns) @ numeric.T
         for (rows, codes), coefficients in zip(self._known(columns), categorical, strict=True):
-            margin[rows] += coefficients[codes]
+            margin[rows] += coefficients[..., codes].T
+        if self._task == "multiclass":
+            return {score_output(self._task): mean_of(margin, self._task)}
         return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}
 
     def save(self, folder: Path) -> None:
@@ -123,7 +136,7 @@ class Linear(Component):
         np.save(folder / "coefficients.npy", self._coefficients, allow_pickle=False)
         encoding = {
             "task": self._task,
-            "intercept": self._intercept,
+            "intercept": np.asarray(self._intercept).tolist(),
             "mean": self._mean.tolist(),
             "scale": self._scale.tolist(),
             "categories": {name: one.categories for name, one in self._vocabularies.items()},
@@ -137,17 +150,23 @@ class Linear(Component):
         encoding = json.loads((folder / "encoding.json").read_text())
         component._coefficients = np.load(folder / "coefficients.npy", allow_pickle=False)
         component._task = encoding["task"]
-        component._intercept = encoding["intercept"]
+        component._intercept = np.asarray(encoding["intercept"])
         component._mean, component._scale = np.array(encoding["mean"]), np.array(encoding["scale"])
         component._vocabularies = {name: Vocabulary(known) for name, known in encoding["categories"].items()}
         return component
 
     def importance(self) -> dict[str, float]:
         """Share of the absolute coefficients of each number; categories have no comparable scale and are left out."""
-        size = np.abs(self._coefficients[: len(self._numbers)])
+        numbers = np.abs(self._coefficients[..., : len(self._numbers)])
+        size = numbers.reshape(-1, len(self._numbers)).sum(axis=0)
         total = float(size.sum()) or 1.0
         return {name: float(value) / total for name, value in zip(self._numbers, size, strict=True)}
 
     def summary(self) -> dict[str, Any]:
         """Count the coefficients."""
-        return {"coefficients": len(self._coefficients)}
+        return {"coefficients": self._coefficients.size}
+
+
+def _of_each_class(learned: Array) -> npt.NDArray[np.float64]:
+    """What scikit-learn learned of each class, a row each; of two classes it tells the second from the first."""
+    return np.asarray(learned if len(learned) > 1 else np.concatenate([np.zeros_like(learned), learned]), np.float64)

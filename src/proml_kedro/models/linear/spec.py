@@ -13,13 +13,16 @@ from proml_kedro.spec.problem import Task
 class LinearSpec(ComponentSpec):
     """A ridge linear model: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
+    One of several classes has a margin for each, whose softmax is its probability: multinomial logistic regression.
+
     Attributes:
         penalty: Half of it times the sum of the squared coefficients is added to the summed loss: the log loss of a
-            truth value, the Poisson loss of a count, half the squared error of a number in standard deviations.
+            truth value or of classes, the Poisson loss of a count, half the squared error of a number in standard
+            deviations.
         max_iterations: Of the optimiser.
     """
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "multiclass", "regression", "count"})
     requires: ClassVar[tuple[str, ...]] = ("scikit-learn", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
 

@@ -47,7 +47,7 @@ class Producer(ComponentSpec):
     Component: ClassVar[Any] = _Computed()
 
     learns: ClassVar[bool] = False
-    tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "regression", "count"})
+    tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "multiclass", "regression", "count"})
     takes_numbers: ClassVar[bool] = True
     takes_categories: ClassVar[bool] = False
     inputs_key: ClassVar[str] = "of"

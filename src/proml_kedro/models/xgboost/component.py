@@ -23,10 +23,17 @@ from proml_kedro.spec.problem import Task
 
 _OBJECTIVES: dict[Task, str] = {
     "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
     "regression": "reg:squarederror",
     "count": "count:poisson",
 }
-_ORDERS: dict[Objective, str] = {"pairwise": "rank:pairwise", "listwise": "rank:ndcg"}
+_OWN: dict[Objective, str] = {
+    "pairwise": "rank:pairwise",
+    "listwise": "rank:ndcg",
+    "quantile": "reg:quantileerror",
+    "tweedie": "reg:tweedie",
+}
+"""Objectives that stand whatever the task is."""
 
 
 class XGBoost(Component):
@@ -47,9 +54,15 @@ class XGBoost(Component):
         """Grow trees until the validation period stops improving, then refit on both periods if that is asked for.
 
         Raises:
-            UserError: XGBoost does not know a parameter, or refuses its value.
+            UserError: XGBoost does not know a parameter, or refuses its value, or a label is negative under
+                objective ``tweedie``.
         """
         self._task = context.task
+        if self._is_tweedie and (negative := int((train.label < 0).sum())):
+            message = (
+                f"'tweedie' learns numbers that are never negative, and {negative:,} labels of the training part are"
+            )
+            raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
         self._vocabularies = learn_vocabularies(train.columns, self.inputs)
@@ -63,21 +76,38 @@ class XGBoost(Component):
             self._vocabularies = learn_vocabularies(both.columns, self.inputs)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
 
+    @property
+    def _is_tweedie(self) -> bool:
+        return self.spec.objective == "tweedie"
+
     def _params(self, context: FitContext) -> dict[str, Any]:
         return {
             **self.spec.params.model_dump(exclude_none=True),
             **xgboost_settings(context.hardware),
-            "objective": _ORDERS.get(self.spec.objective, _OBJECTIVES[context.task]),
+            "objective": _OWN.get(self.spec.objective, _OBJECTIVES[context.task]),
             "eval_metric": self.spec.metric(context.task),
             "seed": context.seed,
+            **self._of_objective(context),
         }
+
+    def _of_objective(self, context: FitContext) -> dict[str, Any]:
+        """Parameters that the objective needs."""
+        if context.task == "multiclass":
+            return {"num_class": context.classes}
+        if self.spec.objective == "quantile":
+            return {"quantile_alpha": self.spec.said_quantile}
+        if self.spec.objective == "tweedie":
+            power, metric = self.spec.tweedie_power or 1.5, self.spec.metric(context.task)
+            named = f"{metric}@{power}" if metric == "tweedie-nloglik" else metric
+            return {"tweedie_variance_power": power, "eval_metric": named}
+        return {}
 
     def _train(
         self, params: dict[str, Any], train: Examples, validation: Examples | None, rounds: int, context: FitContext
     ) -> Any:
         import xgboost
 
-        self._origin = _origin_of(train) if context.task == "regression" else 0.0
+        self._origin = _origin_of(train) if context.task == "regression" and not self._is_tweedie else 0.0
         if self._origin and "base_score" in params:
             params = {**params, "base_score": params["base_score"] - self._origin}
         data = self._quantiles(train, params)
@@ -114,11 +144,20 @@ class XGBoost(Component):
         )
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
-        """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean."""
+        """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean.
+
+        Where the label has several classes it is the probability of each; shape (n, classes).
+        """
         margin = self._margin(columns)
+        if self._task == "multiclass":
+            return {score_output(self._task): mean_of(margin, self._task)}
         if self.spec.learns_order:
             return {"margin": margin, "probability": self._calibration.probability(margin)}
-        return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}
+        # Of Tweedie's margin the mean is the exponential, as of that of a count.
+        return {
+            "margin": margin,
+            score_output(self._task): mean_of(margin, "count" if self._is_tweedie else self._task),
+        }
 
     def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
         matrix = to_matrix(columns, self.inputs, self._vocabularies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -62,6 +62,7 @@ class XGBoostParams(Spec):
 
 _METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("logloss", "auc", "aucpr", "error"),
+    "multiclass": ("mlogloss", "merror", "auc"),
     "regression": ("rmse", "mae"),
     "count": ("poisson-nloglik", "rmse", "mae"),
 }
@@ -69,23 +70,54 @@ _METRICS: dict[Task, tuple[str, ...]] = {
 
 _RANKING_METRICS = ("ndcg", "map", "auc")
 
-EvalMetric = Literal["logloss", "auc", "aucpr", "error", "rmse", "mae", "poisson-nloglik", "ndcg", "map"]
-Objective = Literal["pointwise", "pairwise", "listwise"]
+EvalMetric = Literal[
+    "logloss",
+    "auc",
+    "aucpr",
+    "error",
+    "mlogloss",
+    "merror",
+    "rmse",
+    "mae",
+    "quantile",
+    "tweedie-nloglik",
+    "poisson-nloglik",
+    "ndcg",
+    "map",
+]
+Objective = Literal["pointwise", "pairwise", "listwise", "quantile", "tweedie"]
+
+_METRICS_OF: dict[Objective, tuple[str, ...]] = {
+    "pairwise": _RANKING_METRICS,
+    "listwise": _RANKING_METRICS,
+    "quantile": ("quantile", "mae"),
+    "tweedie": ("tweedie-nloglik", "rmse", "mae"),
+}
+"""What the validation period can be judged by, where the objective and not the task decides."""
 
 
 class XGBoostSpec(ComponentSpec):
     """Gradient-boosted trees: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
+    One of several classes has trees of its own for each, whose margins a softmax makes probabilities of.
+
     Attributes:
         objective: What is learned. `pointwise`: each label for itself. `pairwise` and `listwise`: to put the positive
             rows of a group (the problem's `examples.group`) before the others, by comparing pairs of rows, or pairs
             weighted by what they change in NDCG; a logistic regression on the validation period then makes a
-            probability of the margin.
-        num_boost_round: Most trees there can be.
+            probability of the margin. Of a number, `quantile`: what it stays below as often as `quantile` says, instead
+            of its mean; `tweedie`: the mean of a number that is often 0 and never negative, such as what an insured
+            claims.
+        quantile: Of objective `quantile`; 0.5, the median, when left out. The output `mean` is then this quantile.
+        tweedie_power: Of objective `tweedie`: the variance is the mean to that power, between 1 (counts) and 2 (sizes);
+            1.5 when left out.
+        num_boost_round: Most trees there can be; of classes each round grows a tree for every class.
         early_stopping_rounds: Stop when the validation period has not improved for so many trees; 0 for never.
         eval_metric: By which the validation period is judged: `logloss`, `auc`, `aucpr` or `error` of a truth value,
-            `rmse` or `mae` of a number, `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within
-            groups) of an order. The first one when left out.
+            `mlogloss`, `merror` or `auc` (each class against the others) of classes, `rmse` or `mae` of a number
+            (`quantile` or `mae` of its quantile, `tweedie-nloglik`, `rmse` or `mae` of objective `tweedie`),
+            `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within groups) of an order. The first
+            one when left out.
         refit: Train again on training and validation period together, with the number of trees that was found.
         params: XGBoost's own parameters.
     """
@@ -97,6 +129,8 @@ class XGBoostSpec(ComponentSpec):
 
     kind: Literal["xgboost"]
     objective: Objective = "pointwise"
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    tweedie_power: Annotated[float, Field(gt=1, lt=2)] | None = None
     num_boost_round: Annotated[int, Field(ge=1, le=100_000)] = 100
     early_stopping_rounds: Annotated[int, Field(ge=0)] = 0
     eval_metric: EvalMetric | None = None
@@ -106,14 +140,19 @@ class XGBoostSpec(ComponentSpec):
     @property
     def learns_order(self) -> bool:
         """Tell whether rows are compared with others of their group."""
-        return self.objective != "pointwise"
+        return self.objective in ("pairwise", "listwise")
+
+    @property
+    def said_quantile(self) -> float | None:
+        """Return the quantile that scores are, where they are no mean."""
+        return (self.quantile or 0.5) if self.objective == "quantile" else None
 
     def metric(self, task: Task) -> str:
         """Name the metric that the validation period is judged by."""
         return self.eval_metric or self._metrics(task)[0]
 
     def _metrics(self, task: Task) -> tuple[str, ...]:
-        return _RANKING_METRICS if self.learns_order else _METRICS[task]
+        return _METRICS_OF.get(self.objective, _METRICS[task])
 
     def check(self, inputs: Mapping[str, Dtype], problem: ProblemSpec) -> list[Mistake]:
         """Find settings that are of another task."""
@@ -126,14 +165,28 @@ class XGBoostSpec(ComponentSpec):
             mistakes.append(
                 Mistake("objective", f"'{self.objective}' learns the order within groups and needs {lacks}")
             )
+        mistakes += self._check_numbers(task)
         if self.metric(task) not in self._metrics(task):
-            what = f"objective '{self.objective}'" if self.learns_order else f"a label of task '{task}'"
+            what = f"objective '{self.objective}'" if self.objective in _METRICS_OF else f"a label of task '{task}'"
             message = f"'{self.eval_metric}' is not for {what}; there are {', '.join(self._metrics(task))}"
             mistakes.append(Mistake("eval_metric", message))
         if task != "binary" and params.scale_pos_weight is not None:
             mistakes.append(Mistake("params.scale_pos_weight", f"is for truth values; the label is of task '{task}'"))
-        is_mean = params.base_score is None or task == "regression" or params.base_score > 0
+        if task == "multiclass" and params.base_score is not None:
+            message = "means nothing where there are several classes: the same would be added to the margin of each"
+            return [*mistakes, Mistake("params.base_score", f"{message}; leave it out")]
+        any_number = task == "regression" and self.objective != "tweedie"
+        is_mean = params.base_score is None or any_number or params.base_score > 0
         if not is_mean or (task == "binary" and (params.base_score or 0) >= 1):
-            wanted = "between 0 and 1, a probability" if task == "binary" else "more than 0, a mean of counts"
+            positive = "more than 0, a mean of counts" if task == "count" else "more than 0, a mean"
+            wanted = "between 0 and 1, a probability" if task == "binary" else positive
             mistakes.append(Mistake("params.base_score", f"must be {wanted}, not {params.base_score:g}"))
         return mistakes
+
+    def _check_numbers(self, task: Task) -> Iterator[Mistake]:
+        """Find objectives of numbers where the label is none, and their keys under another objective."""
+        if self.objective in ("quantile", "tweedie") and task != "regression":
+            yield Mistake("objective", f"'{self.objective}' learns numbers; the label is of task '{task}'")
+        for key, objective in (("quantile", "quantile"), ("tweedie_power", "tweedie")):
+            if getattr(self, key) is not None and self.objective != objective:
+                yield Mistake(key, f"is for objective '{objective}', and the objective is '{self.objective}'")

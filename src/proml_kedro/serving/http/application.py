@@ -23,7 +23,7 @@ from proml_kedro.serving.http.decoder import Decoder, RefusedError
 from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import page, specification
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
-from proml_kedro.serving.schema import MAX_PROBLEMS, Row, online_row_type, row_type, scores_field
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row, answer, online_row_type, row_type
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.training_set import TIMESTAMP
@@ -91,7 +91,7 @@ class Service:
     def __init__(self, scorer: BundleScorer, spec: ServingSpec, options: Options) -> None:
         manifest = scorer.bundle.manifest
         self._scorer, self._spec, self._options = scorer, spec, options
-        self._field, self._tag = scores_field(manifest), manifest.tag
+        self._manifest, self._tag = manifest, manifest.tag
         self._bodies = {
             "/predict": Decoder("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows),
             "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows),
@@ -131,8 +131,8 @@ class Service:
         except TimeoutError:
             return Json({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
         self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
-        answer = {self._field: found.scores, "missing": found.missing, "model": self._tag}
-        return Json({**answer, "expired": found.expired} if in_thread else answer)
+        said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
+        return Json({**said, "expired": found.expired} if in_thread else said)
 
     async def metadata(self, request: Request) -> Response:
         """Say what is served."""

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.http.decoder import Decoder
-from proml_kedro.serving.schema import scores_field
+from proml_kedro.serving.schema import answer_fields
 
 _SCHEMAS = "#/components/schemas/{model}"
 _ERROR = {
@@ -97,14 +99,13 @@ _READ = {
 
 
 def _scores(manifest: Manifest) -> dict[str, Any]:
-    numbers = {"type": "array", "items": {"type": "number"}}
     counts = {"type": "array", "items": {"type": "integer"}}
-    field = scores_field(manifest)
+    fields = {name: TypeAdapter(kind).json_schema() for name, kind in answer_fields(manifest).items()}
     return {
         "type": "object",
-        "required": [field, "missing", "model"],
+        "required": [*fields, "missing", "model"],
         "properties": {
-            field: numbers,
+            **fields,
             "missing": {**counts, "description": "how many features of each row were null or unknown"},
             "expired": {**counts, "description": "how many of those were older than their view's TTL"},
             "model": {"type": "string"},

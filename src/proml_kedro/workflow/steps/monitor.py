@@ -56,10 +56,12 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     from proml_kedro.health.read_current import read_current
     from proml_kedro.health.report import write_result
     from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.results import TrainingSetFacts
 
     spec, monitoring = run.spec, run.spec.monitoring
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
-    past = History(examples_file(training_set.path), graph)
+    classes = TrainingSetFacts.read(training_set.path).classes
+    past = History(examples_file(training_set.path), graph, classes)
     reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
     if current_file:
         current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.results import Metrics, TablesFacts
+from proml_kedro.results import Metrics, TablesFacts, TrainingSetFacts
 from proml_kedro.results.names import examples_file
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import model_code
@@ -29,6 +29,7 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
                 training_set=examples_file(training_set.path),
                 metrics=Metrics.read(evaluation.path).as_dict(),
                 tables=_how_read(run, training_set),
+                classes=TrainingSetFacts.read(training_set.path).classes,
                 lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
             ),
             name=f"{problem.name}-{model.name}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact, Recipe
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.results import FitSummary
+from proml_kedro.results import FitSummary, TrainingSetFacts
 from proml_kedro.results.names import examples_file
 from proml_kedro.spec import ModelSpec
 from proml_kedro.spec.split import TRAIN, VALIDATION
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from proml_kedro.bundle import Bundle
+    from proml_kedro.models.component import FitContext
+    from proml_kedro.models.graph import ModelGraph
 
 
 def train_model(run: Run, training_set: Artifact) -> Artifact:
@@ -41,18 +43,11 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
 
     def write(folder: Path, checkpoints: Path) -> None:
         from proml_kedro.models.component import FitContext
-        from proml_kedro.models.examples import read_examples
-        from proml_kedro.models.graph import ModelGraph
 
-        spec, rows = run.spec, examples_file(training_set.path)
-        graph = ModelGraph(model, run.input_types, spec.problem.label.task)
-        train, validation = (
-            read_examples(rows, split, graph.inputs, spec.problem, spec.hardware.precision)
-            for split in (TRAIN, VALIDATION)
-        )
-        context = FitContext(spec.hardware, spec.seed, key, task=spec.problem.label.task, checkpoints=checkpoints)
-        groups = _groups(rows, model.training.cross_fit.group)
-        graph.fit(train, validation, context, groups, previous.graph if previous else None)
+        spec, classes = run.spec, len(TrainingSetFacts.read(training_set.path).classes)
+        context = FitContext(spec.hardware, spec.seed, key, classes=classes, checkpoints=checkpoints)
+        rows = examples_file(training_set.path)
+        graph = fit_graph(run, rows, model, context, previous.graph if previous else None)
         graph.save(folder)
         FitSummary.of(graph.summary()).write(folder)
 
@@ -63,6 +58,28 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
         write,
         code=("workflow/steps/train.py", *model_code(model)),
     )
+
+
+def fit_graph(
+    run: Run, rows: Path, model: ModelSpec, context: FitContext, previous: ModelGraph | None = None
+) -> ModelGraph:
+    """Fit a model to the training and validation part of a training set.
+
+    Args:
+        run: The run.
+        rows: The Parquet file of the training set.
+        model: What to fit.
+        context: What components may use.
+        previous: An earlier model to start from.
+    """
+    from proml_kedro.models.examples import read_examples
+    from proml_kedro.models.graph import ModelGraph
+
+    problem, precision = run.spec.problem, run.spec.hardware.precision
+    graph = ModelGraph(model, run.input_types, problem.label.task)
+    train, validation = (read_examples(rows, split, graph.inputs, problem, precision) for split in (TRAIN, VALIDATION))
+    graph.fit(train, validation, context, _groups(rows, model.training.cross_fit.group), previous)
+    return graph
 
 
 def _groups(rows: Path, column: str | None) -> npt.NDArray[np.object_] | None:

@@ -6,7 +6,7 @@ import { empty, featureLink, fold, interval, report, reportPath, share, time, un
 import { measured, moment, number, percent, plural } from "./words.js";
 
 const FEW = 8;
-const PLOTS = { "calibration.png": "Calibration", "weeks.png": "By week", "scores.png": "Scores", "importance.png": "Importance" };
+const PLOTS = { "confusion.png": "What is taken for what", "calibration.png": "Calibration", "weeks.png": "By week", "scores.png": "Scores", "importance.png": "Importance" };
 
 /** Fill the page. */
 export async function models(main, state) {
@@ -51,7 +51,8 @@ function metrics({ metrics: found, higher_is_better: higher, model }) {
 
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-function labels({ positive_rate: positive, label_mean: mean }) {
+function labels({ positive_rate: positive, label_mean: mean, class_shares: classes }) {
+  if (Object.keys(classes ?? {}).length) return `, ${plural(Object.keys(classes).length, "class", "classes")}`;
   if (positive != null) return `, ${percent(positive)} positive`;
   return mean == null ? null : `, mean label ${measured(mean)}`;
 }

@@ -27,8 +27,8 @@ class RandomSplit(SplitSpec):
         seed: Another one divides otherwise.
         group: Column whose rows of one value are on one side, such as the customer; a row without a value is a group of
             its own. Shares are then those of groups.
-        stratified: Whether each part has the same share of true labels. When left out: for truth values without
-            ``group``.
+        stratified: Whether each part has the same share of true labels, or of each class. When left out: for truth
+            values and classes without ``group``.
     """
 
     example: ClassVar[Mapping[str, Any]] = {"validation": "20%", "test": "20%"}
