@@ -2,13 +2,17 @@
 
     python benchmarks/run.py
 
-Prints a table, and last one line of JSON. CPU seconds are those of the whole process and its children.
+Prints a table, and last one line of JSON. CPU seconds are those of the whole process and its children; commands
+that are compared take turns. ``again_allowed`` is what an unchanged run may cost: its imports, in a process that does
+nothing else, and twice ``kedro --version``. ``first_line_ratio`` is what it costs until the first line, beside
+``kedro --version``. ``verifying_share`` is the part of its CPU seconds that goes into digests of stored results.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import resource
 import statistics
@@ -50,6 +54,92 @@ def row(name: str, figures: dict[str, float]) -> dict[str, float]:
     return figures
 
 
+_IMPORTS = """
+import importlib, json, os, sys, warnings
+warnings.simplefilter("ignore")
+for name in json.loads(sys.stdin.read()):
+    try:
+        importlib.import_module(name)
+    except BaseException:
+        pass
+os._exit(0)
+"""
+_VERIFYING = """
+import atexit, sys, time
+from proml_kedro import result_folder
+from kedro.framework.cli import main
+whole, spent = result_folder._sha256, [0.0]
+def timed(file):
+    began = time.process_time()
+    try:
+        return whole(file)
+    finally:
+        spent[0] += time.process_time() - began
+result_folder._sha256 = timed
+atexit.register(lambda: print(f"verifying {spent[0]} of {time.process_time()}", file=sys.stderr))
+sys.argv[0] = "kedro"
+main()
+"""
+
+
+def modules(*arguments: str) -> list[str]:
+    """Names of all modules that a command imports, in their order."""
+    command = [sys.executable, "-X", "importtime", str(KEDRO), *arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    lines = [line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")]
+    return lines[1:]
+
+
+def cpu_of_imports(names: list[str]) -> float:
+    """CPU seconds of a process that imports modules and ends."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", _IMPORTS], cwd=ROOT, input=json.dumps(names), text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def cpu_until_first_line(*arguments: str) -> float:
+    """CPU seconds of a command in a terminal until it has said something, after which it is ended."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([str(KEDRO), *arguments], cwd=ROOT, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.read(ours, 1)
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    process.kill()
+    process.wait()
+    os.close(ours)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def verifying_share(*arguments: str) -> float:
+    """Part of a run's CPU seconds that goes into digests of what is stored."""
+    command = [sys.executable, "-c", _VERIFYING, *arguments]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    found = re.search(r"verifying (\S+) of (\S+)", said)
+    assert found, said
+    return float(found[1]) / float(found[2])
+
+
+def compare(where: str) -> dict[str, float]:
+    """What an unchanged run costs beside its imports and ``kedro --version``, in turns."""
+    names = modules("run", where)
+    turns = [
+        {
+            "version": measure("--version")["cpu"],
+            "again": measure("run", where)["cpu"],
+            "imports": cpu_of_imports(names),
+            "first_line": cpu_until_first_line("run", where),
+            "verifying_share": verifying_share("run", where),
+        }
+        for _ in range(REPEATS)
+    ]
+    found = {name: statistics.median(one[name] for one in turns) for name in turns[0]}
+    found["again_allowed"] = found["imports"] + 2 * found["version"]
+    found["first_line_ratio"] = found["first_line"] / found["version"]
+    print(" ".join(f"{name}={value:.3g}" for name, value in found.items()))
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     os.environ["COLUMNS"] = "200"
@@ -58,10 +148,12 @@ def main() -> None:
         where = f"data_dir={data}"
         first = row("first run", measure("run", where))
         again = median("run with nothing left to do", "run", where)
+        compared = compare(where)
     usage = median("kedro run --help", "run", "--help")
     mistake = median("a mistake in an override", "run", "model=xgbost")
     figures = {"first": first, "again": again, "help": usage, "mistake": mistake}
-    print(json.dumps({f"{name}_{key}": round(value, 2) for name, one in figures.items() for key, value in one.items()}))
+    rows = {f"{name}_{key}": round(value, 2) for name, one in figures.items() for key, value in one.items()}
+    print(json.dumps(rows | {f"compared_{name}": round(value, 4) for name, value in compared.items()}))
 
 
 if __name__ == "__main__":

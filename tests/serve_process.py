@@ -50,10 +50,10 @@ class Server:
         return [int(one) for one in children.split()]
 
 
-def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], list[str]]:
+def start(*arguments: str, folder: Path | None = None, **environment: str) -> tuple[subprocess.Popen[str], list[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "proml_kedro", "serve", *arguments],
-        env={**os.environ, **environment}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        cwd=folder, env={**os.environ, **environment}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     lines: list[str] = []
 
@@ -68,8 +68,8 @@ def start(*arguments: str, **environment: str) -> tuple[subprocess.Popen[str], l
 
 
 @contextmanager
-def serving(bundle: Path, *options: str, **environment: str) -> Iterator[Server]:
-    process, lines = start(str(bundle), "--port", "0", *options, **environment)
+def serving(bundle: Path, *options: str, folder: Path | None = None, **environment: str) -> Iterator[Server]:
+    process, lines = start(str(bundle), "--port", "0", *options, folder=folder, **environment)
     try:
         server = Server(process, 0, lines)
         server.wait_for("serving ")

@@ -43,6 +43,11 @@ def typed(otherwise: str = "") -> str:
     return shlex.join([program, *map(masked_setting, arguments)]) if ours or not otherwise else otherwise
 
 
+def is_run() -> bool:
+    """Tell whether the command is `run`."""
+    return sys.argv[1:2] == ["run"]
+
+
 def is_set(key: str) -> bool:
     """Tell whether an override of this key was typed."""
     return any(_key(one) == key for one in _arguments() if _is_override(one))

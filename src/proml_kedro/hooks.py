@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.command_line import run_again, typed
+from proml_kedro.command_line import is_run, run_again, typed
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import Mistake, UserError
@@ -25,6 +26,8 @@ from proml_kedro.workflow.stored import explain_missing, find
 
 DRIFTED = GATED = 1
 """Exit code of `kedro run --pipelines=monitor` when current data has drifted, and of runs that fail a gate."""
+
+logger = logging.getLogger(__name__)
 
 _SHOWN = {"evaluation", "drift", "consistency", "bundle", "bento"}
 """Results that people read or serve once a run has ended; of the others, whichever step reads them looks first."""
@@ -41,8 +44,11 @@ class ProjectHooks:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Remember who knows the configuration, its files and its lines."""
+        """Remember who knows the configuration, its files and its lines; say to whoever waits that a run begins."""
         self._loader, self._project_path = context.config_loader, Path(context.project_path)
+        if self._loader is not None and is_run() and sys.stderr.isatty():  # the libraries of its steps take seconds
+            spec = self._loader.loaded.run
+            logger.info("%s: a run of model %s begins", spec.problem.name, spec.model.name)
 
     @hook_impl
     def after_catalog_created(self, catalog: CatalogProtocol[Any, Any]) -> None:

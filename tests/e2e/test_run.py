@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -314,3 +315,15 @@ def test_each_run_has_left_its_record(finished_shop):
     assert first["results"]["bundle"] == packaged["results"]["bundle"], "what a run starts from is named too"
     assert packaged["verdicts"]["consistency"].startswith("0 of ")
     assert first["command"].startswith("kedro run --conf-source ")
+
+
+@pytest.mark.slow
+def test_a_terminal_hears_of_a_run_before_its_libraries_are_loaded(shop):
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(shop.command("--pipelines=features"), cwd=ROOT, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = os.read(ours, 1000).decode()
+        process.kill()
+    os.close(ours)
+    assert said.splitlines()[0] == "shop: a run of model xgboost begins"
+    assert "a run of model" not in shop.run("--pipelines=features").stderr, "programs hear of results alone"

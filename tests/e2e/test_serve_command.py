@@ -99,6 +99,34 @@ def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: byte
         assert {status for status, _ in load.answers} == {200}
 
 
+def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    data, project = tmp_path / "data", tmp_path
+    for name in ("one", "two"):
+        shutil.copytree(bundle, data / "bundles" / name)
+    shutil.copytree(Path(__file__).parents[2] / "conf", project / "conf")
+    release = data / "release"
+    release.mkdir()
+
+    def name(said: str) -> None:
+        (release / "new").write_text(said)
+        (release / "new").rename(release / "flight_delays.json")
+
+    name('{"champion": "bundles/one"}')
+    with serving(Path("flight_delays"), "--no-online", folder=project) as server:
+        assert any("bundles/one" in line for line in server.lines)
+        load = Load(server.port, body)
+        with load.running(keeping=2):
+            name('{"champion": "bundles/two"}')
+            server.wait_for("changed to")
+            assert any("changed to" in line and "bundles/two" in line for line in server.lines)
+            name('{"champion": "bundles/three"}')
+            server.wait_for("nothing is changed")
+            name("{broken")
+            server.wait_for("is not what says which bundle is live")
+        assert (load.lost, load.refused) == ([], 0)
+        assert {status for status, _ in load.answers} == {200}
+
+
 def test_memory_is_flat_once_it_is_warm(bundle: Path, body: bytes) -> None:
     with serving(bundle, "--no-online") as server:
         warm, load = Load(server.port, body), Load(server.port, body)

@@ -34,7 +34,7 @@ def open_text(draft: Draft, session: Session, folder: Path) -> Relation:
     for _ in range(5):  # encoding, then header, names and delimiter, each at most once
         try:
             with draft.opened(session, folder) as rows:
-                if draft.reader().is_text and "header" not in draft.options and _has_no_header(draft, folder):
+                if draft.reader().is_text and "header" not in draft.options and _is_otherwise(draft, folder):
                     continue
                 copy = folder / f"{draft.name}.text.parquet"
                 session.write_parquet(f"SELECT * FROM {rows}", copy)
@@ -78,18 +78,23 @@ def _mend(draft: Draft, error: UserError, folder: Path) -> bool:
 
 def _records(draft: Draft, folder: Path) -> Sequence[Sequence[str]]:
     reader = draft.reader()
+    dialect = Dialect(draft.options.get("delimiter"), draft.options.get("quote", '"'))
     with tempfile.TemporaryDirectory(dir=folder) as own, reader.fetch(draft.origin, Path(own)) as files:
-        return Dialect(draft.options.get("delimiter"), draft.options.get("quote", '"')).first_records(files[0])
+        draft.delimiter = dialect.delimiter_in(files[0])
+        return dialect.first_records(files[0])
 
 
-def _has_no_header(draft: Draft, folder: Path) -> bool:
-    """Tell whether the first line is data like all others; the draft then has names."""
+def _is_otherwise(draft: Draft, folder: Path) -> bool:
+    """Tell whether the first line has no names, or has them in other quotes; the draft then says so."""
     if draft.file.suffix.lower() in (".jsonl", ".ndjson") or "names" in draft.options:
         return False
     records = _records(draft, folder)
     if len(records) < 2:
         return False
     first, *rest = records
+    if "quote" not in draft.options and all(re.fullmatch("'.+'", cell) for cell in first):
+        draft.set("quote", "'", "names stand in such quotes")
+        return True
     data = [bool(_DATA.fullmatch(cell)) for cell in first]
     below = [[row[at] for row in rest if at < len(row) and row[at].strip()] for at in range(len(first))]
     all_data = [bool(cells) and all(map(_DATA.fullmatch, cells)) for cells in below]

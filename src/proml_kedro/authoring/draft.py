@@ -34,6 +34,7 @@ class Draft:
         reasons: Why a key is as it is, by its dotted path inside of the table: `decimal`, `date_format.at`.
         undecided: Columns that can be read in several ways: what to write for each of them.
         names: Columns whose names YAML does not take: those that they are derived under.
+        delimiter: What is between fields of a CSV file.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Draft:
     reasons: dict[str, str] = field(default_factory=dict)
     undecided: dict[str, Undecided] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    delimiter: str = ""
 
     def set(self, key: str, value: Any, why: str) -> None:
         """Set a key of the reader.
@@ -109,7 +111,9 @@ class Undecided:
     Attributes:
         cell: One that shows it.
         ways: The line of YAML for each way, as key and value inside of the table, with what the cell then is.
+        is_moment: Whether it is a date or moment in each of them.
     """
 
     cell: str
     ways: Mapping[str, tuple[str, Any]]
+    is_moment: bool = False

@@ -58,11 +58,7 @@ def find_moment(table: Table, keys: Sequence[str], label: str) -> Moment:
 
 def undecided_moments(table: Table) -> list[str]:
     """Return the columns of dates that can be read in several ways."""
-    return [
-        name
-        for name, one in table.draft.undecided.items()
-        if name in table.columns and any(key in ("date_format", "columns") for key, _ in one.ways.values())
-    ]
+    return [name for name, one in table.draft.undecided.items() if name in table.columns and one.is_moment]
 
 
 def _is_day(table: Table, column: str) -> bool:

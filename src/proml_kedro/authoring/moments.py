@@ -60,7 +60,7 @@ def _undecided(rows: Relation, name: str, formats: Sequence[str]) -> Undecided:
     cell, one, two = rows.engine.row(
         f"SELECT {quote(name)}, {first}::VARCHAR, {second}::VARCHAR FROM {rows} WHERE {first} IS DISTINCT FROM {second}"
     )
-    return Undecided(str(cell), {one: ("date_format", formats[0]), two: ("date_format", formats[1])})
+    return Undecided(str(cell), {one: ("date_format", formats[0]), two: ("date_format", formats[1])}, is_moment=True)
 
 
 def _decide_digits(draft: Draft, rows: Relation, name: str) -> None:
@@ -113,9 +113,8 @@ def _note_mixed(draft: Draft, rows: Relation, name: str, shape: _Shape, sure: Se
         ways += dict.fromkeys(every)
     cell = str(rows.engine.row(f"SELECT {quote(name)} FROM {rows} WHERE {shape.condition} LIMIT 1")[0])
     named = {"day first": orders[True], "month first": orders[False]}
-    draft.undecided[name] = Undecided(
-        cell, {words: ("columns", _coalesced(name, ways)) for words, ways in named.items() if ways}
-    )
+    meant = {words: ("columns", _coalesced(name, ways)) for words, ways in named.items() if ways}
+    draft.undecided[name] = Undecided(cell, meant, is_moment=True)
 
 
 def _coalesced(name: str, ways: Iterable[str]) -> str:

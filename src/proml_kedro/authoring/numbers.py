@@ -196,6 +196,9 @@ def _ask_points(draft: Draft, rows: Relation, found: _Found) -> None:
     pointed = [name for name, (points, _) in counts.items() if points]
     if any(points > grouped for points, grouped in counts.values()):
         return
+    if pointed and draft.delimiter == ",":
+        draft.reasons["decimal"] = f"points are before fractions in {_listed(pointed)}, as commas are between fields"
+        return
     for name in pointed:
         cell = _cell(rows, name, ".")
         repair = f"replace({in_sql(name)}, '.', '')::double"

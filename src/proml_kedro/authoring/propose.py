@@ -140,7 +140,8 @@ def _of_single_rows(column: Column, table: Table) -> str:
 def _numbers_rows(column: Column, table: Table) -> bool:
     if column.different < column.known:
         return False
-    return is_identifier(column.name, table.name) or bool(column.most - column.least == column.known - 1)
+    counts = column.least in (0, 1) and column.most - column.least == column.known - 1
+    return is_identifier(column.name, table.name) or counts
 
 
 def _target(label: Label) -> str:

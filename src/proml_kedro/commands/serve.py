@@ -14,8 +14,9 @@ from proml_kedro.errors import Mistake, UserError, did_you_mean
 
 _HELP = """Serve a model over HTTP.
 
-    TARGET is the folder of a trained model (a bundle), or the name of a problem, whose newest bundle is served; then
-    OVERRIDES such as model=logistic choose the model. http://HOST:PORT/ says what can be asked.
+    TARGET is the folder of a trained model (a bundle), or the name of a problem. Of a problem the bundle is served that
+    data/release/PROBLEM.json names, and another one as soon as that changes; the newest where there is no such file, or
+    where OVERRIDES such as model=logistic choose the model. http://HOST:PORT/ says what can be asked.
 
     The model is loaded and proved by its golden rows before anything is answered. SIGHUP loads it anew: requests are
     answered by the old one until the new one is proved. Beyond this machine (--host) clients need a token, which the
@@ -52,7 +53,8 @@ def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers:
         raise UserError(Mistake("", message, f"option --host={host}"))
     bundle = _bundle(target, overrides)
     spec = Manifest.read(bundle()).serving
-    service = Service(bundle, host, port, workers or spec.workers, online=online)
+    state = getattr(bundle, "state", lambda: None)
+    service = Service(bundle, host, port, workers or spec.workers, online=online, state=state)
     serve(service, lambda line: click.echo(line, err=True))
 
 
@@ -77,16 +79,19 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
 def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     from proml_kedro.project import open_project
     from proml_kedro.results.names import MANIFEST
+    from proml_kedro.serving.http.champion import Champion
 
     known = sorted(one.stem for one in (Path.cwd() / "conf" / "problem").glob("*.yaml"))
     if known and problem not in known:
         message = f"no bundle and no problem '{problem}'.{did_you_mean(problem, known)}"
         raise UserError(Mistake("", message, "argument TARGET"))
-    place = open_project(".", f"problem={problem}", *overrides).places.at("bundle")
-    if not (place / MANIFEST).is_file():
+    project = open_project(".", f"problem={problem}", *overrides)
+    place, pointer = project.places.at("bundle"), project.data_dir / "release" / f"{problem}.json"
+    if not pointer.exists() and not (place / MANIFEST).is_file():
         message = f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
         raise UserError(Mistake("", message, "argument TARGET"))
-    return lambda: place
+    # Who chooses a model by overrides wants that one, whichever is live.
+    return Champion(None if overrides else pointer, place)
 
 
 def _is_this_machine(host: str) -> bool:

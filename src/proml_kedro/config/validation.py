@@ -106,7 +106,7 @@ def _mistakes(error: ValidationError, values: dict[str, Any], place: Path_) -> I
     for one in error.errors(include_url=False):
         path, union = _key_of((*place, *one["loc"]), one["type"], values)
         by_path[path].append(one)
-        if union is not None and one["type"] not in MISFITS:
+        if union is not None and (one["type"] not in MISFITS or len(path) > len(union)):
             tried[union] = True  # a member of the union fits the value, so what other members say is beside the point
     for path, errors in by_path.items():
         left = [one for one in errors if not (path in tried and one["type"] in MISFITS)]

@@ -15,7 +15,17 @@ from proml_kedro.errors import Mistake, UserError
 from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows
 from proml_kedro.release.scored import ScoredModel
 from proml_kedro.spec.problem import Task
-from proml_kedro.spec.training_set import DAY, EXAMPLE_ID, LABEL, ORDER, SCORED, TIMESTAMP, WEIGHT
+from proml_kedro.spec.training_set import (
+    BASELINE,
+    DAY,
+    EXAMPLE_ID,
+    LABEL,
+    ORDER,
+    SCORED,
+    TIMESTAMP,
+    WEIGHT,
+    probability_of,
+)
 
 AnyArray = npt.NDArray[Any]
 
@@ -44,11 +54,13 @@ class Aligned:
             UserError: There is no such column.
         """
         first, model = self.models[0], self.models[place]
+        classes = _classes(first)
         return ScoredRows(
-            label=_numbers(first.rows, LABEL),
+            label=_class_numbers(first, classes) if classes else _numbers(first.rows, LABEL),
             candidate=_scores(model, within),
             baseline=_scores(first, within),
             task=cast(Task, first.metrics.task),
+            classes=classes,
             clusters=None if cluster_by == "row" else _column(first, cluster_by, "--by"),
             grouping=Grouping(within, _codes(_column(first, within, "ranking"))) if within else None,
         )
@@ -65,6 +77,9 @@ def align(models: Sequence[ScoredModel]) -> Aligned:
         if one.metrics.task != first.metrics.task:
             tasks = f"{first.title} is of task '{first.metrics.task}', {one.title} of '{one.metrics.task}'"
             raise UserError(Mistake("", f"they cannot be compared: {tasks}"))
+        if _classes(one) != _classes(first):
+            classes = f"{first.title} knows {', '.join(_classes(first))}, {one.title} {', '.join(_classes(one))}"
+            raise UserError(Mistake("", f"they cannot be compared: of classes {classes}"))
     ids = [_ids(one) for one in models]
     common = ids[0]
     for of_one in ids[1:]:
@@ -96,7 +111,7 @@ def _check_same(first: ScoredModel, other: ScoredModel) -> None:
 
     Weights may differ: they are of training, and no metric takes them.
     """
-    shared = [one for one in first.rows.column_names if one in other.rows.column_names and one not in (*SCORED, WEIGHT)]
+    shared = [one for one in first.rows.column_names if one in other.rows.column_names and not _is_score(one)]
     for name in shared:
         one, two = first.rows[name].combine_chunks(), other.rows[name].combine_chunks()
         differ = pc.sum(pc.invert(_same(one, two))).as_py() or 0
@@ -122,7 +137,29 @@ def _left_out(models: Sequence[ScoredModel], common: int) -> Iterator[str]:
             yield f"{left:,} of {one.rows.num_rows:,} examples of {one.title} are left out: not every model scored them"
 
 
+def _is_score(column: str) -> bool:
+    """Tell whether a column says what a model makes of an example, or how much it learned from it."""
+    return column in (*SCORED, WEIGHT) or column.startswith((probability_of(""), f"{BASELINE}."))
+
+
+def _classes(model: ScoredModel) -> tuple[str, ...]:
+    """Name the classes that a model tells apart, in the order of its columns; none where there are not several."""
+    prefix = probability_of("")
+    return tuple(one.removeprefix(prefix) for one in model.rows.column_names if one.startswith(prefix))
+
+
+def _class_numbers(model: ScoredModel, classes: Sequence[str]) -> AnyArray:
+    """Number the class of each example, from 0."""
+    numbers = pc.index_in(model.rows[LABEL].cast(pa.string()), value_set=pa.array(classes))
+    if numbers.null_count:
+        raise UserError(Mistake("", f"{model.title} has labels that are none of its classes"))
+    return cast(AnyArray, numbers.to_numpy().astype(np.float64))
+
+
 def _scores(model: ScoredModel, within: str | None) -> ModelScores:
+    if classes := _classes(model):
+        each = [_numbers(model.rows, probability_of(one)) for one in classes]
+        return ModelScores(model.title, np.stack(each, axis=1))
     order = _numbers(model.rows, ORDER) if within and ORDER in model.rows.column_names else None
     return ModelScores(model.title, _numbers(model.rows, "score"), order)
 

@@ -196,3 +196,23 @@ def test_a_word_for_nothing_leaves_the_texts_of_other_columns_alone(tmp_path: Pa
     values = read(propose_problem([tmp_path / "t.csv"], "y", tmp_path), tmp_path)["t"]
     assert values["country"].count("NA") == 60
     assert values["x"] == [None if at % 5 == 0 else at / 8 for at in range(90)]
+
+
+def test_commas_between_fields_tell_that_points_are_before_fractions(tmp_path: Path) -> None:
+    """Sea temperatures of El Niño, as statsmodels has them: every cell has three digits behind the point."""
+    from statsmodels.datasets import elnino
+
+    file = Path(str(elnino.__file__)).with_name("elnino.csv")
+    found = propose_problem([file], "DEC", tmp_path)
+    assert not found.undecided
+    assert any("as commas are between fields" in line for line in found.said)
+    values = read(found, tmp_path)["elnino"]
+    assert (values["JAN"][0], values["DEC"][0]) == (23.11, 21.8)
+
+
+def test_names_in_other_quotes_are_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "'x'\t'the label'\n" + "".join(f"'{at % 20}\t{at % 2}'\t{at % 3 % 2}\n" for at in range(60))
+    )
+    found = propose_problem([tmp_path / "t.csv"], "the label", tmp_path)
+    assert read(found, tmp_path)["t"]["x"][:2] == ["0\t0", "1\t1"]

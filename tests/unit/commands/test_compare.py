@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,45 @@ def test_what_is_not_the_same_is_not_compared(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
+
+
+def write_classes(folder: Path, sure: float, seed: int, names: Sequence[str] = ("low", "mid", "high")) -> Path:
+    """Write what an evaluation of three classes leaves, of a model that is so sure of the right one."""
+    generator = np.random.default_rng(3)
+    label = generator.integers(0, 3, ROWS)
+    margin = np.random.default_rng(seed).normal(size=(ROWS, 3)) + sure * np.eye(3)[label]
+    each = np.exp(margin) / np.exp(margin).sum(axis=1, keepdims=True)
+    columns = {f"probability.{name}": each[:, number] for number, name in enumerate(names)}
+    best = np.array(names)[each.argmax(axis=1)]
+    rows = {name: make_rows()[name] for name in ("example_id", "user", "day", "split")}
+    table = pa.table({**rows, "label": np.array(names)[label], "class": best, "score": each.max(axis=1), **columns})
+    folder.mkdir(parents=True)
+    pq.write_table(table, folder / Scores.FILE)
+    content = {"rows": ROWS, "task": "multiclass", "candidate": {"logloss": 1.0, "accuracy": 0.5}, "cluster_by": "day"}
+    Metrics.of(content).write(folder)
+    return folder
+
+
+def test_models_of_several_classes_are_compared_by_the_probability_of_each(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    from sklearn.metrics import accuracy_score, log_loss
+
+    folders = [write_classes(tmp_path / str(sure), sure, seed) for sure, seed in ((1.0, 1), (1.5, 2))]
+    done = run(*folders, "--json")
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)["comparisons"]
+    assert found["verdict"] == "better"
+    for figures, folder in ((found["baseline"], folders[0]), (found["candidate"], folders[1])):
+        table = Scores.read(folder).table
+        each = np.stack([table[f"probability.{name}"].to_numpy() for name in ("high", "low", "mid")], axis=1)
+        assert figures["logloss"] == pytest.approx(log_loss(table["label"].to_pylist(), each), abs=1e-9)
+        best = accuracy_score(table["label"].to_pylist(), table["class"].to_pylist())
+        assert figures["accuracy"] == pytest.approx(best, abs=1e-12)
+    other = write_classes(tmp_path / "other", 1.0, 1, ("low", "mid", "top"))
+    refused = run(folders[0], other)
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "of classes" in refused.stderr
 
 
 def test_weights_of_training_may_differ(run: Callable[..., Result], tmp_path: Path) -> None:

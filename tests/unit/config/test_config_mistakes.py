@@ -95,6 +95,14 @@ def test_one_override_that_is_wrong_is_one_line(lines, override, message):
     assert found[0].startswith((f"override '{override}'", "conf/")), found[0]
 
 
+def test_of_a_number_or_a_schedule_that_is_misspelt_only_the_spelling_is_told(lines):
+    net = (
+        "{kind: deep, inputs: ['*'], graph: {a: {block: mlp, of: numbers, units: [4]}}, head: {of: a}, training: {%s}}"
+    )
+    (found,) = lines("+model.components.net=" + net % "learning_rate: {schedule: cosin, start: 0.1}")
+    assert "schedule: must be 'cosine', 'linear' or 'exponential', not 'cosin'. Did you mean 'cosine'?" in found
+
+
 def test_all_mistakes_are_told_at_once(lines):
     wrong = ["seed", "model=forst", "seed=x", "reuse=maybe", "hardware.threads=none", "problem.label.task=x", "foo=1"]
     found = lines(*wrong)

@@ -97,8 +97,16 @@ class Dialect:
             DialectError: The delimiter cannot be told.
             UnicodeDecodeError: The beginning is not UTF-8.
         """
-        text = head(file)
-        return self._records(text, self.delimiter or self._find_delimiter(text))
+        return self._records(head(file), self.delimiter_in(file))
+
+    def delimiter_in(self, file: Path) -> str:
+        """Return the delimiter, found in a file in UTF-8 if YAML does not say it.
+
+        Raises:
+            DialectError: It cannot be told.
+            UnicodeDecodeError: The beginning is not UTF-8.
+        """
+        return self.delimiter or self._find_delimiter(head(file))
 
     def _records(self, text: str, delimiter: str, every: bool = False) -> list[list[str]]:
         lines = io.StringIO(text, newline="")

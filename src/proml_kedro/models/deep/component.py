@@ -18,18 +18,20 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
-from proml_kedro.models.deep.data import ExampleParts, batches_of, pack
+from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.deep.fitted import FittedNetwork
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.pack import batches_of, pack
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import learn
 from proml_kedro.models.deep.train import best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.models.deep.trainer import TrainingTask
+from proml_kedro.models.deep.unknown import Hiding
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
@@ -99,10 +101,11 @@ class Deep(Component):
         with strategy.scope(), training_precision(context.hardware):
             fitted = FittedNetwork.build(self.spec, self._layout, statistics, starts, context.key)
         heads = [(self._heads[name], starts.learned[name]) for name in self._heads]
-        task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy)
         with _folder_of_parts(context.checkpoints) as folder:
             packed = self._pack(train, fitted, heads, folder / "train")
-            self._warn_of_same(packed.same, context.key)
+            self._warn_of_same(packed.facts.same, context.key)
+            hiding = Hiding(self._layout, self.spec.features.unknown, packed.facts.unknown)
+            task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy, hiding)
             judge = None
             if validation is not None:
                 watched = self._pack([validation], fitted, heads, folder / "validation")

@@ -69,6 +69,8 @@ class DeepFeaturesSpec(Spec):
         missing: ``indicator`` gives each number a second column that says that it is missing; ``mean`` does not.
         buckets: Numbers that become categories, by how many buckets of equal counts.
         min_count: A category, word or item that occurs less often in training is unknown.
+        unknown: Share of the categories, words and items of each input, drawn anew each epoch, that training takes for
+            unknown, if fewer are: so it learns what to expect of those that it has not seen.
         max_categories: How many are known at most, the most frequent ones.
         hash: Categories without a vocabulary, by how many ids their hashes are spread over.
         text: Inputs that are texts of words.
@@ -82,6 +84,7 @@ class DeepFeaturesSpec(Spec):
     missing: Literal["indicator", "mean"] = "indicator"
     buckets: dict[str, Annotated[int, Field(ge=2, le=1000)]] = {}
     min_count: PositiveInt | dict[str, PositiveInt] = 1
+    unknown: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     max_categories: PositiveInt | dict[str, PositiveInt] | None = None
     hash: dict[str, Bins] = {}
     text: dict[str, TextSpec] = {}

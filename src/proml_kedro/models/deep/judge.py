@@ -89,14 +89,14 @@ class Judge:
         head = self._heads[position]
         labels = self.labels[:, [position]]
         if not head[0].by_group:
-            return float(total_loss([head], [margins], labels, self.weight, labels.shape[:1]))
+            return float(total_loss([head], [margins], labels, self.weight, None))
         lists = batches.as_lists(self._group, np.arange(len(margins)))
-        counts = np.sum(np.where(lists < 0, 0.0, self.weight[lists]), axis=1) / np.sum(lists >= 0, axis=1)
+        real = lists != batches.PADDING
+        counts = np.sum(np.where(real, self.weight[lists], 0.0), axis=1) / np.sum(real, axis=1)
         total = 0.0
         for start in range(0, len(lists), _LISTS):
-            some = lists[start : start + _LISTS]
-            rows = np.where(some < 0, -1 - some, some).ravel()
-            label = np.where(some.ravel() < 0, np.nan, labels[rows, 0]).astype(np.float32)[:, None]
-            loss = total_loss([head], [margins[rows]], label, self.weight[rows], some.shape)
+            some = batches.trimmed(lists[start : start + _LISTS])
+            rows = some[some != batches.PADDING]
+            loss = total_loss([head], [margins[rows]], labels[rows], self.weight[rows], some)
             total += float(loss) * float(counts[start : start + _LISTS].sum())
         return total / float(counts.sum())

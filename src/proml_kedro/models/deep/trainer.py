@@ -17,6 +17,7 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.loss import total_loss
 from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
+from proml_kedro.models.deep.unknown import Draw, Hiding
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class TrainingTask:
         spec: Of the optimiser and of early stopping.
         seed: Of the order of the examples.
         strategy: ``tf.distribute.Strategy`` in whose scope the model was made.
+        hiding: Which ids are taken for unknown.
     """
 
     model: Any
@@ -40,6 +42,7 @@ class TrainingTask:
     spec: DeepTrainingSpec
     seed: int
     strategy: Any
+    hiding: Hiding
 
     @property
     def by_group(self) -> bool:
@@ -72,7 +75,7 @@ class Trainer:
         self._kept = _as_tensors(examples[0]) if examples.are_kept else None
 
     def epoch(self, number: int) -> float:
-        """Train on each example once, except those left over from the last whole batch of a part.
+        """Train on each example once, except single rows left over from the last whole batch of a part.
 
         Args:
             number: Of the epoch, from 0; the order of the examples follows from it.
@@ -86,17 +89,18 @@ class Trainer:
             part = self._examples[position]
             tensors = self._kept or _as_tensors(part)
             rows = self._rows(part, generator)
+            drawn = self._task.hiding.draw(self._task.seed, number, position)
             shares = (done + len(part) * (np.arange(len(rows)) + 0.5) / len(rows)) / len(self._examples)
-            rates = np.array([learning_rate(self._task.spec, number + share) for share in shares.tolist()], np.float32)
+            rates = [learning_rate(self._task.spec, number + share) for share in shares.tolist()]
             for start in range(0, len(rows), _STEPS):
                 some = slice(start, start + _STEPS)
-                loss = float(self._run(*tensors, rates[some], rows[some]))
+                loss = self._run(tensors, rows[some], rates[some], drawn)
             done += len(part)
         if not math.isfinite(loss):
             logger.warning("the loss is no longer finite; a smaller learning rate may help")
         return loss
 
-    def _rows(self, part: PackedExamples, generator: np.random.Generator) -> batches.Batches:
+    def _rows(self, part: PackedExamples, generator: np.random.Generator) -> list[batches.Batch]:
         replicas = self._task.strategy.num_replicas_in_sync
         size = self._task.spec.batch_size
         if self._task.by_group:
@@ -110,44 +114,66 @@ def _as_tensors(part: PackedExamples) -> tuple[Any, ...]:
     return tuple(tf.constant(one) for one in (part.numbers, part.ids, part.labels, part.weight))
 
 
-def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., Any]:
-    """Make a function of a part's tensors, learning rates and as many lines of row numbers that takes a step for each.
+def summed(gradient: Any) -> Any:
+    """Add up the parts of a gradient that belong to one row of a table.
 
-    It returns the last loss.
+    Keras squares them one by one for Adam, so that a category that is 400 times in a batch would move 20 steps at once.
+    Nothing is lost by a tensor as large as the table: Adam moves the means of every row, and Keras makes that tensor
+    twice.
+
+    Args:
+        gradient: Tensor, or ``tf.IndexedSlices`` in which rows may repeat.
+    """
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., float]:
+    """Make a function of a part's tensors, batches, learning rates and the draw of hidden ids: a step for each batch.
+
+    It returns the loss of the last one.
     """
     import tensorflow as tf
 
     model, strategy = task.model, task.strategy
     replicas = strategy.num_replicas_in_sync
 
-    def step(numbers: Any, ids: Any, labels: Any, weight: Any, rows: Any) -> Any:
+    def step(part: Any, lists: Any, drawn: Any) -> Any:
+        numbers, ids, labels, weight = part
         if replicas > 1:  # each device takes its share of the batch
             number = tf.distribute.get_replica_context().replica_id_in_sync_group
-            rows = tf.reshape(rows, tf.concat([[replicas, -1], tf.shape(rows)[1:]], axis=0))[number]
-        flat = tf.reshape(rows, [-1])
-        chosen = tf.where(flat < 0, -1 - flat, flat) if task.by_group else flat
-        label = tf.gather(labels, chosen)
-        if task.by_group:
-            label = tf.where((flat < 0)[:, None], math.nan, label)
+            lists = tf.reshape(lists, [replicas, -1, tf.shape(lists)[1]])[number]
+        rows = tf.reshape(lists, [-1])
+        if task.by_group:  # the network is given no padding: it would count in the statistics of a batch
+            rows = tf.boolean_mask(rows, rows != batches.PADDING)
+        known = task.hiding.hide(tf.gather(ids, rows), rows, drawn)
         with tf.GradientTape() as tape:
-            outputs = call(model, tf.gather(numbers, chosen), tf.gather(ids, chosen), training=True)
-            loss = total_loss(task.heads, outputs, label, tf.gather(weight, chosen), tf.shape(rows))
+            outputs = call(model, tf.gather(numbers, rows), known, training=True)
+            loss = total_loss(task.heads, outputs, tf.gather(labels, rows), tf.gather(weight, rows), lists)
             total = tf.add_n([loss, *model.losses]) if model.losses else loss
             total = total / replicas  # the optimiser sums the gradients of all devices
         weights = model.trainable_variables
-        optimizer.apply(tape.gradient(total, weights), weights)
+        optimizer.apply([summed(one) for one in tape.gradient(total, weights)], weights)
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def run(numbers: Any, ids: Any, labels: Any, weight: Any, rates: Any, batched: Any) -> Any:
-        loss = tf.constant(0.0)
-        for position in tf.range(tf.shape(batched)[0]):
+    def run(part: Any, cells: Any, shapes: Any, rates: Any, drawn: Any) -> Any:
+        loss, start = tf.constant(0.0), tf.constant(0)
+        for position in tf.range(tf.shape(rates)[0]):
+            end = start + tf.reduce_prod(shapes[position])
+            lists = tf.reshape(cells[start:end], shapes[position])
+            start = end
             optimizer.learning_rate.assign(rates[position])
             if replicas > 1:
-                each = strategy.run(step, args=(numbers, ids, labels, weight, batched[position]))
+                each = strategy.run(step, args=(part, lists, drawn))
                 loss = strategy.reduce(tf.distribute.ReduceOp.MEAN, each, axis=None)
             else:
-                loss = step(numbers, ids, labels, weight, batched[position])
+                loss = step(part, lists, drawn)
         return loss
 
-    return lambda *arguments: run(*arguments[:-2], *(tf.constant(one) for one in arguments[-2:]))
+    def run_batches(part: tuple[Any, ...], some: Sequence[batches.Batch], rates: Sequence[float], drawn: Draw) -> float:
+        cells, shapes = np.concatenate([one.ravel() for one in some]), np.array([one.shape for one in some], np.int32)
+        return float(run(part, *(tf.constant(one) for one in (cells, shapes, rates, drawn))))
+
+    return run_batches

@@ -58,8 +58,8 @@ class DeepTrainingSpec(Spec):
         early_stopping: When to stop; never when left out.
         refit: Train again on training and validation period together, for the number of epochs that was found; without
             early_stopping for all of them.
-        rows_in_memory: Largest number of examples in memory at once; a longer table is read in parts, each shuffled for
-            itself.
+        rows_in_memory: Largest number of examples in memory at once; a longer table is read in parts, cut between
+            groups and each shuffled for itself.
         tensorboard: Folder for curves of loss, metric and learning rate, which TensorBoard reads.
     """
 

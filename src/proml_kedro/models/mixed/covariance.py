@@ -51,6 +51,11 @@ class Covariance:
         self._change = math.inf
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether :meth:`update` changes it."""
+        return self._estimate
+
+    @property
     def precision(self) -> Array:
         """Inverse of the covariance, shape (d, d)."""
         return np.asarray(np.linalg.inv(self.value))

@@ -50,6 +50,7 @@ class Service:
         workers: Number of processes.
         serving: Limits for the workers, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
+        state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
     bundle: Callable[[], Path]
@@ -58,6 +59,7 @@ class Service:
     workers: int = 1
     serving: dict[str, Any] = field(default_factory=dict)
     online: bool = True
+    state: Callable[[], object] = lambda: None
 
 
 @dataclass
@@ -75,7 +77,7 @@ class _Worker:
 
 
 def serve(service: Service, said: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP changes all workers for new ones, of the bundle that is named now.
+    """Serve until SIGTERM or SIGINT; SIGHUP, or another state, changes workers for new ones, of the bundle named now.
 
     New workers load and prove their bundle before the old ones are told to end; a bundle that is not sound changes
     nothing. Workers that are told to end answer what has come, and close their connections.
@@ -97,6 +99,7 @@ class _Supervisor:
         self._workers: list[_Worker] = []
         self._ended: list[float] = []
         self._is_told = self._is_to_change = False
+        self._state = service.state()
 
     def run(self) -> None:
         with _signals(self._note):
@@ -119,6 +122,8 @@ class _Supervisor:
             self._is_told = True
 
     def _look(self) -> None:
+        if (state := self._service.state()) != self._state:
+            self._state, self._is_to_change = state, True
         if self._is_to_change:
             self._is_to_change = False
             self._change()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from proml_kedro.models.deep.component import Deep
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import ModelSpec, ProblemSpec
 from proml_kedro.testing import INPUTS, make_examples
-from random_networks import CONTEXT, RICH, check_network, choices, fitted, random_config
+from random_networks import CONTEXT, RICH, check_network, choices, fitted, random_config, through_signature
 
 SAMPLE = (0, 1, 2, 166, 186, 193, 291)
 """Few networks that have between them every choice that a random one can make."""
@@ -97,6 +98,7 @@ def test_random_networks_have_no_mistake(seed):
     ("layer", "message"),
     [
         ({"layer": "LayerNormalisation", "of": "all"}, "Did you mean 'LayerNormalization'"),
+        ({"layer": "LayerNorm", "of": "all"}, "Did you mean 'LayerNormalization'"),
         ({"layer": "Dense", "of": "all"}, "units"),
         ({"layer": "Dense", "of": "all", "config": {"units": 3, "unitz": 4}}, "unitz"),
         ({"layer": "Multiply", "of": "all"}, "list"),
@@ -157,6 +159,51 @@ def test_refit_learns_from_the_validation_period_too():
     assert kept.summary() == again.summary()
     fresh = make_examples(50, 5).columns
     assert np.abs(kept.score(fresh)["margin"] - again.score(fresh)["margin"]).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_refit_without_early_stopping_learns_from_both_periods_for_all_epochs():
+    found = [fitted(plain_config(epochs=3, refit=refit)).score(FRESH)["margin"] for refit in (False, True)]
+    assert np.abs(found[0] - found[1]).max() > 1e-3
+
+
+def test_a_block_may_be_called_like_a_view():
+    config = plain_config(epochs=1)
+    config |= {"graph": {"shop": {"block": "mlp", "of": ["shop.*"], "units": [4]}}, "head": {"of": "shop"}}
+    config["expose"] = {"hidden": "shop", "city": "shop.city"}
+    assert {"hidden_3", "city_3"} <= set(fitted(config).score(FRESH))
+
+
+@pytest.mark.slow
+def test_a_number_that_a_head_reads_has_a_weight_that_is_learned():
+    """Dear things sell: a weight of 1, whatever is learned, would be far too little."""
+    config = plain_config(epochs=30) | {"graph": {"deep": {"block": "mlp", "of": "shop.city", "units": [4]}}}
+    config |= {"inputs": ["shop.price", "shop.city"], "head": {"of": ["deep", "shop.price"]}}
+    config["features"]["missing"] = "mean"
+    train = make_examples(600, 1)
+    train = replace(train, label=(train.columns["shop.price"] > 20).astype(np.float32))
+    component = Deep(Deep.Spec.model_validate(config), [one for one in INPUTS if one.name in config["inputs"]])
+    component.fit(train, train, CONTEXT)
+    fresh = {"shop.price": np.array([20.0, 25.0]), "shop.city": np.array(["Oslo", "Oslo"], object)}
+    low, high = component.score(fresh)["margin"]
+    assert high - low > 2
+
+
+@pytest.mark.slow
+def test_the_saved_model_takes_numbers_beyond_single_precision(tmp_path):
+    config = plain_config(epochs=1)
+    train = make_examples(200, 1)
+    ids = 2.0**40 + np.arange(200)
+    train = replace(train, columns=dict(train.columns) | {"shop.visits": ids})
+    component = Deep(Deep.Spec.model_validate(config), INPUTS)
+    component.fit(train, train, CONTEXT)
+    component.save(tmp_path)
+    scores = component.score(train.columns)["margin"]
+    assert np.ptp(scores) > 0.01
+    assert through_signature(tmp_path / "saved_model", train.columns)["margin"] == pytest.approx(scores, abs=1e-5)
+
+
+FRESH = make_examples(50, 5).columns
 
 
 def log_loss(examples, component):

@@ -191,7 +191,7 @@ def test_models_fitted_in_threads_are_those_fitted_one_after_the_other():
 
 
 def test_several_heads_learn_their_own_labels():
-    made = config(HEADS, epochs=20, early_stopping={"metric": "order.ndcg", "patience": 20})
+    made = config(HEADS, epochs=20, early_stopping={"metric": "sale.logloss", "patience": 20})
     component = fitted(made, with_labels(1500, 1), with_labels(300, 2))
     fresh = with_labels(500, 3)
     found = component.score(fresh.columns)
@@ -207,14 +207,10 @@ def test_several_heads_learn_their_own_labels():
 
 
 def test_a_weight_of_2_is_the_row_twice():
-    """One batch of all rows, so that only the loss, what is learned of inputs and the start can differ.
-
-    Numbers alone: Adam of Keras squares the gradients of an embedding row by row before it adds them up.
-    """
+    """One batch of all rows, so that only the loss, what is learned of inputs and the start can differ."""
     made = config({"heads": HEADS["heads"] | {"order": {"of": "deep", "loss": "pairwise"}}}, epochs=5, batch_size=5000)
-    made["expose"] = {"hidden": "deep"}
-    inputs = [one for one in INPUTS if one.name != "shop.city"]
-    made["graph"]["deep"] |= {"of": ["numbers"], "dropout": 0.0, "batch_norm": False}
+    made["graph"]["deep"] |= {"dropout": 0.0, "batch_norm": False}
+    made["features"]["unknown"] = 0.0  # what is hidden is drawn row by row
     plain, check = with_labels(300, 1), with_labels(200, 2)
     counts, watched = np.resize(np.repeat([1, 2, 3], 5), 300), np.resize(np.repeat([3, 1], 5), 200)
 
@@ -224,11 +220,56 @@ def test_a_weight_of_2_is_the_row_twice():
         return replace(one.take(rows), group=one.group[rows] * 3 + copies)
 
     weighted = [replace(one, weight=times.astype(float)) for one, times in ((plain, counts), (check, watched))]
-    heavy = fitted(made, *weighted, inputs=inputs)
-    twice = fitted(made, repeated(plain, counts), repeated(check, watched), inputs=inputs)
+    heavy = fitted(made, *weighted)
+    twice = fitted(made, repeated(plain, counts), repeated(check, watched))
     fresh = make_examples(100, 9).columns
     for name, values in twice.score(fresh).items():
         assert heavy.score(fresh)[name] == pytest.approx(values, abs=2e-3), name
+
+
+def numpy_adam(weights, gradients, steps, rate=0.02):
+    """Adam of Kingma and Ba, Algorithm 1, with the gradients of whole tables."""
+    weights = [one.astype(np.float64) for one in weights]
+    means, squares = ([np.zeros_like(one) for one in weights] for _ in range(2))
+    for step in range(1, steps + 1):
+        for at, gradient in enumerate(gradients(weights)):
+            means[at] += 0.1 * (gradient - means[at])
+            squares[at] += 0.001 * (gradient**2 - squares[at])
+            alpha = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            weights[at] = weights[at] - alpha * means[at] / (np.sqrt(squares[at]) + 1e-7)
+    return weights
+
+
+def test_a_category_moves_by_its_summed_gradient_like_adam_of_numpy():
+    """One batch of all rows, in which a category is hundreds of times; the table is embedded, then weighed."""
+    made = config({"head": {"of": "embeddings"}}, epochs=5, batch_size=5000, learning_rate=1e-30)
+    made["features"]["unknown"] = 0.0
+    made |= {"graph": {"wide": {"block": "linear", "of": "categories"}}, "head": {"of": ["embeddings", "wide"]}}
+    city = [one for one in INPUTS if one.name == "shop.city"]
+    train = make_examples(900, 1)
+    start = fitted(made, train, inputs=city)._fitted.model
+    made["training"]["learning_rate"] = 0.02
+    found = fitted(made, train, inputs=city)
+    of = [one.path.split("/")[0] for one in start.weights]
+    known = found._fitted.statistics.vocabularies["shop.city"]
+    ids = np.array([2 + known.index(one) if one else 0 for one in train.columns["shop.city"]])
+    assert np.bincount(ids).max() > 100
+
+    def gradients(weights):
+        table, wide, dense, bias = (
+            weights[of.index(one)] for one in ("embeddings4", "wide_table0", "head_dense", "head_bias")
+        )
+        margin = table[ids] @ dense + wide[ids] + bias
+        loss = (1 / (1 + np.exp(-margin)) - train.label[:, None]) / len(ids)
+        sums = {"embeddings4": np.zeros_like(table), "wide_table0": np.zeros_like(wide)}
+        np.add.at(sums["embeddings4"], ids, loss @ dense.T)
+        np.add.at(sums["wide_table0"], ids, loss)
+        sums |= {"head_dense": table[ids].T @ loss, "head_bias": loss.sum(axis=0)}
+        return [sums[one] for one in of]
+
+    expected = numpy_adam(start.get_weights(), gradients, 5)
+    for name, one, other in zip(of, found._fitted.model.get_weights(), expected, strict=True):
+        assert one == pytest.approx(other, abs=2e-5), name
 
 
 def test_an_input_with_one_value_is_named(caplog):

@@ -61,6 +61,10 @@ def test_what_cannot_be_compared_is_refused(rows, change, config, reason):
         other[1][0] = 1 - other[1][0]
     base = {"fixed": ["x"], "random_effects": EFFECT}
     one = likelihood(rows, **base)
+    assert fitted(*rows, "logistic", **base).summary()["log likelihood is"] == "laplace"
+    if reason.startswith("not at"):
+        said = fitted(*rows, "logistic", **base | config).summary()["log likelihood is"]
+        assert said == "laplace, not at its maximum"
     assert reason in "; ".join(obstacles(one, likelihood(other, change.get("loss", "logistic"), **base | config)))
     assert not list(obstacles(one, likelihood(rows, **base)))
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.mixed.fitted import FittedModel
-from proml_kedro.models.mixed.memory import design
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
@@ -76,7 +75,9 @@ def fit_model(
             logger.warning("%s: %s", context.key, note)
         model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
     if (value := model.facts.get("log likelihood")) is not None:
-        model.facts["likelihood"] = asdict(likelihood_of(problem, spec, value, result.converged))
+        known = likelihood_of(problem, spec, value, result.converged)
+        model.facts["log likelihood is"] = known.kind if known.maximised else f"{known.kind}, not at its maximum"
+        model.facts["likelihood"] = asdict(known)
     model.importance = input_shares(terms, model, columns)
     return model
 
@@ -123,7 +124,7 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
         rest = "errors of single entities are those given all others, and there is no log likelihood"
         if problem.loss != "linear" and spec.method != "pql":
             rest = f"labels are averaged as if effects were independent (up to 8 % of nested deviations), {rest}"
-        yield f"approximate: more than {design.MOST_DENSE:,} columns beside the largest effect: {how}; {rest}"
+        yield f"approximate: more columns beside the largest effect than can be dense in time: {how}; {rest}"
     if not problem.plan.variances_locked:
         for effect, covariance, means in zip(problem.terms.effects, fit.covariances, fit.effects, strict=True):
             if len(means) > 1:  # of one entity it has been said that there is no variance

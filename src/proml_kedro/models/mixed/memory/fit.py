@@ -119,7 +119,7 @@ def _initial_for_counts(passes: Passes, now: Coefficients, priors: Priors) -> Co
     counts = design.label + 0.5
     logarithms = replace(design, label=np.log(counts).astype(np.float32), weight=(design.weight * counts))
     around = passes.like(logarithms, "linear")
-    step = newton_step(around, around.linearise(none, now.u, now.x), now, priors, accuracy=0.1)
+    step = newton_step(around, around.linearise(none, now.u, now.x), now, priors, accuracy=0.1, probe=False)
     there = now.moved(step.change, 1.0)
     before, after = (passes.loss_at(one.u, one.x) + priors.inner(design, one, one) / 2 for one in (now, there))
     return there if after < before else now
@@ -135,7 +135,9 @@ def _iterate(
     at = passes.linearise(kappa, state.now.u, state.now.x)
     accuracy = min(0.1, math.sqrt(state.step_size))
     previous = PreviousTilt(state.tilt, state.share) if _is_skewed(settings) else None
-    step = newton_step(passes, at, state.now, priors, accuracy, previous)
+    disperses = settings.loss == "linear" and settings.estimate_dispersion
+    probe = disperses or any(one.is_estimated for one in covariances)
+    step = newton_step(passes, at, state.now, priors, accuracy, previous, probe)
     length = _line_search(passes, at, state.now, step, priors, kappa)
     state.now = state.now.moved(step.change, length)
     state.step_size = _size(design, step.change)

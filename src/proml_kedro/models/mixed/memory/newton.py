@@ -66,6 +66,7 @@ def newton_step(
     priors: Priors,
     accuracy: float,
     previous: PreviousTilt | None = None,
+    probe: bool = True,
 ) -> NewtonStep:
     """Solve for the step.
 
@@ -77,6 +78,7 @@ def newton_step(
         accuracy: Conjugate gradients stop when the residual has fallen by this factor.
         previous: Tilt of the step before, when the fixed effects maximise Laplace's marginal likelihood; None when
             they maximise the joint likelihood.
+        probe: Whether the mean posterior covariances are wanted where they cost solutions of the equations.
     """
     design = passes.design
     precision = priors.precisions[design.eliminated]
@@ -110,7 +112,7 @@ def newton_step(
         linear=linear,
         products=solver.products,
         skew=skew,
-        means=_means(passes, at, inverse, solver, skew is not None),
+        means=_means(passes, at, inverse, solver, skew is not None) if probe else None,
     )
 
 
