@@ -13,6 +13,7 @@ from proml_kedro.authoring.names import in_sql, is_identifier
 from proml_kedro.authoring.propose import Proposal
 from proml_kedro.authoring.relate import Link, step_of
 from proml_kedro.spec.base import format_duration
+from proml_kedro.spec.training_set import LABEL
 
 _AMOUNTS = 5
 """Columns of events that are aggregated."""
@@ -58,7 +59,7 @@ def _request(found: Proposal) -> View:
     examples = found.examples
     features = {one.name: {"dtype": one.dtype} for one in found.request_columns()}
     own = found.left_out.get(examples.name, {})
-    name = "example" if examples.name == "label" else examples.name
+    name = "example" if examples.name == LABEL else examples.name
     comment = "comes with each example, and with each request for a score"
     return View(name, {"source": "request"}, features, comment, found.doubts.get(examples.name, {}), own)
 

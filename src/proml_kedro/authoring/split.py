@@ -51,7 +51,7 @@ def find_split(table: Table, label: Label, moment: Moment, keys: Sequence[str]) 
         why = "there is no moment to divide by"
         if group is None:
             return Split(dict(_AT_RANDOM), why)
-        return Split({**_AT_RANDOM, "group": group}, f"{why}; all rows of one {group} are on one side")
+        return Split(dict(_AT_RANDOM, group=group), f"{why}; all rows of one {group} are on one side")
     undecided = table.draft.undecided.get(moment.column)
     if undecided is None:
         return _by_time(table, label, f"CAST({quote(moment.column)} AS TIMESTAMPTZ)")

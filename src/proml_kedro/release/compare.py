@@ -15,6 +15,7 @@ from proml_kedro.extensions import ranking_metrics
 from proml_kedro.release.aligned import Aligned
 from proml_kedro.results import Comparison
 from proml_kedro.spec.evaluation import ComparisonSpec, RankingSpec
+from proml_kedro.spec.training_set import DAY
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _remarks(result: Evaluation, margin: float | None) -> Iterator[str]:
     size = margin or abs(one.difference)
     needed = clusters_needed(one, result.clusters, size, result.confidence)
     if needed and not (low > 0 or high < 0):
-        unit = {"row": "rows", "day": "days"}.get(result.cluster_by, f"clusters by {result.cluster_by}")
+        unit = {"row": "rows", DAY: "days"}.get(result.cluster_by, f"clusters by {result.cluster_by}")
         yield (
             f"to see a difference of {size:.2g} in {name} in 4 of 5 tests takes about {needed:,} {unit}; "
             f"there are {result.clusters:,}"

@@ -122,6 +122,15 @@ def test_more_columns_than_can_be_dense_are_said(method, monkeypatch):
     assert "log likelihood" not in facts
 
 
+@pytest.mark.parametrize("loss", ["linear", "logistic"])
+def test_they_are_said_where_variances_are_given_too(loss, monkeypatch):
+    given = [{**one, "variance": 0.25} for one in BOTH]
+    assert not [one for one in fitted(rows_of(loss), loss, random_effects=given).summary()["notes"] if "approx" in one]
+    monkeypatch.setattr(design, "MOST_DENSE", 10)
+    facts = fitted(rows_of(loss), loss, random_effects=given).summary()
+    assert [one for one in facts["notes"] if one.startswith("approximate: more columns beside")]
+
+
 def test_separation_is_said_whatever_causes_it():
     numbers = rows_of("logistic")
     numbers["y"] = (numbers["x"] + numbers["x2"] > 0.5).astype(np.float32)

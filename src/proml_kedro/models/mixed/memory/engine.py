@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _WIDE = 2.0  # deviation of an effect in log-odds: a factor of 7 in the odds
 
+_TOO_MANY = "more columns beside the largest effect than can be dense in time"
+
 
 def fit_model(
     spec: MixedSpec,
@@ -124,7 +126,10 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
         rest = "errors of single entities are those given all others, and there is no log likelihood"
         if problem.loss != "linear" and spec.method != "pql":
             rest = f"labels are averaged as if effects were independent (up to 8 % of nested deviations), {rest}"
-        yield f"approximate: more columns beside the largest effect than can be dense in time: {how}; {rest}"
+        yield f"approximate: {_TOO_MANY}: {how}; {rest}"
+    elif not fit.is_exact:  # variances are given
+        rest = "fixed coefficients and errors of single entities are those given all others"
+        yield f"approximate: {_TOO_MANY}: {rest}, and there is no log likelihood"
     if not problem.plan.variances_locked:
         for effect, covariance, means in zip(problem.terms.effects, fit.covariances, fit.effects, strict=True):
             if len(means) > 1:  # of one entity it has been said that there is no variance

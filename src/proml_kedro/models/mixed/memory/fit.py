@@ -223,6 +223,7 @@ def _result(
         *(effects, uncertainties, averaged, shifts, covariances),
         fixed_covariance=fixed,
         by_chance=_by_chance(step, covariances),
+        is_exact=design.is_dense,
         dispersion=state.dispersion,
         iterations=len(state.history),
         passes=passes.count,

@@ -30,6 +30,7 @@ class InMemoryFit:
         fixed_covariance: Posterior covariance of the fixed effects, numbers first; see
             :func:`.newton.covariance_of_fixed`.
         by_chance: Relative standard error of the deviations where they rest on random right sides, else None.
+        is_exact: Whether posterior covariances are those of all effects together, not of each given the others.
         dispersion: Variance of a label around its mean, with the linear loss; else 1.
         iterations: Number of Newton steps.
         passes: Number of passes over the rows.
@@ -52,6 +53,7 @@ class InMemoryFit:
     covariances: list[Array]
     fixed_covariance: Floats
     by_chance: float | None = None
+    is_exact: bool = True
     dispersion: float = 1.0
     iterations: int = 0
     passes: int = 0
