@@ -59,7 +59,7 @@ def test_metrics_of_another_task_are_one_line(shop):
     assert done.returncode == 2
     assert done.stderr.strip().splitlines() == [
         "override 'evaluation.metrics=[auc]': evaluation.metrics.0: 'auc' is not for a label of task 'count'; "
-        "there are poisson_deviance, rmse, mae, r2, calibration_error"
+        "there are poisson_deviance, rmse, pinball, mae, r2, calibration_error"
     ]
 
 

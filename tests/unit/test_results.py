@@ -55,6 +55,7 @@ METRICS = {
     },
     "candidate_name": "xgboost",
     "baseline_name": "linear",
+    "class_shares": {},
     "verdict": None,
     "gates": [{"metric": "auc", "passed": False, "text": "0.7331 is below min 0.75"}],
     "slices": [
@@ -69,7 +70,13 @@ METRICS = {
         }
     ],
 }
-SPLIT = {"rows": 3, "label_mean": 0.25, "from": "2013-01-01T10:15:00+00:00", "to": "2013-09-01T03:59:00+00:00"}
+SPLIT = {
+    "rows": 3,
+    "label_mean": 0.25,
+    "from": "2013-01-01T10:15:00+00:00",
+    "to": "2013-09-01T03:59:00+00:00",
+    "classes": {},
+}
 COLUMN = {
     "name": "plane.model",
     "verdict": "warn",
@@ -96,7 +103,10 @@ COMPARISON = {
 FILES: list[tuple[type[JsonFile], object]] = [
     (Metrics, METRICS),
     (Importance, {"plane.age": 0.75, "weather.temp": 0.25}),
-    (TrainingSetFacts, {"rows": 3, "dropped": 1, "splits": {"train": SPLIT}, "null_share": {"plane.age": None}}),
+    (
+        TrainingSetFacts,
+        {"rows": 3, "dropped": 1, "splits": {"train": SPLIT}, "null_share": {"plane.age": None}, "classes": []},
+    ),
     (FitSummary, {"trees": {"trees": 103, "converged": True, "engine": "memory"}}),
     (
         DriftResult,

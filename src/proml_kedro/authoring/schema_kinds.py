@@ -80,6 +80,7 @@ def _nested(schemas: Schemas, entries: Entries) -> Iterator[tuple[Schema, Schema
     own = schemas.keys(model)
     inside = {**own, "properties": {name: one for name, one in own["properties"].items() if name != "by"}}
     inside.pop("required", None)
+    inside["minProperties"] = 1
     outside = {**own, "properties": {**own["properties"], "by": inside}}
     outside.pop("required", None)
     yield {"properties": {"by": {"type": "object"}}, "required": ["by"]}, outside

@@ -166,10 +166,10 @@ class FitContext:
         final: Whether no other component learns from this one's outputs. Only then may it learn from the validation
             period too, after that has chosen.
         task: What sort of label is predicted.
-        classes: How many classes a label of task ``multiclass`` has; 0 for other tasks.
         checkpoints: A folder that outlives a run that is killed, and is there for the next one that fits the same
             component on the same examples; it may not exist yet. None when nothing is to be kept.
         previous: The same component as an earlier model has it, to start from; None to start afresh.
+        classes: How many classes a label of task ``multiclass`` has; 0 for other tasks.
     """
 
     hardware: HardwareSpec
@@ -177,9 +177,9 @@ class FitContext:
     key: str = "model"
     final: bool = True
     task: Task = "binary"
-    classes: int = 0
     checkpoints: Path | None = None
     previous: Component | None = None
+    classes: int = 0
 
 
 class Description(Protocol):

@@ -52,7 +52,7 @@ def test_names_of_ones_own():
 
 def test_choices():
     assert choices_at(["reuse"], CONFIG) == ["true", "false"]
-    assert choices_at(["problem", "split", "by"], CONFIG) == ["column", "entity", "random", "time"]
+    assert choices_at(["problem", "split", "by"], CONFIG) == ["column", "entity", "random", "rolling", "time"]
     assert choices_at(["seed"], CONFIG) == []
 
 

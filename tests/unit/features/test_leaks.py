@@ -104,9 +104,9 @@ def test_text_is_looked_at_in_time_in_proportion_to_its_rows():
     label = (generator.random(400_000) < 0.3).astype(float)
     values = np.where(generator.random(400_000) < 0.2 + 0.5 * label, "a", "b").astype(object)
     values[300_000:300_100] = "new"
-    assert leaks._area(values[:600], label[:600]) == pytest.approx(_area_row_by_row(values[:600], label[:600]))
+    assert leaks.area_of(values[:600], label[:600]) == pytest.approx(_area_row_by_row(values[:600], label[:600]))
     known = _area_row_by_row(values[299_000:301_000], label[299_000:301_000])
-    assert leaks._area(values[299_000:301_000], label[299_000:301_000]) == pytest.approx(known), "with a new category"
+    assert leaks.area_of(values[299_000:301_000], label[299_000:301_000]) == pytest.approx(known), "with a new category"
     started = time.process_time()
-    leaks._area(values, label)
+    leaks.area_of(values, label)
     assert time.process_time() - started < 2

@@ -24,7 +24,7 @@ def bucket_bounds(values: Doubles, counts: Doubles, buckets: int) -> list[float]
     Returns:
         Rising bounds, one less than there are buckets; none when there is one value or none.
 
-    >>> bucket_bounds(np.array([0.0, 1.0, 2.0, 3.0]), np.array([97.0, 1.0, 1.0, 1.0]), 3)
+    >>> bucket_bounds(np.array([0.0, 1.0, 2.0, 3.0, 4.0]), np.array([96.0, 1.0, 1.0, 1.0, 1.0]), 3)
     [0.5, 2.5]
     """
     if len(values) <= buckets:
