@@ -80,6 +80,12 @@ def program(name: str) -> str:
     return str(own.relative_to(here) if own.is_relative_to(here) else own)
 
 
+def serve(bundle: Path) -> str:
+    """Return the command that serves a bundle."""
+    here, place = Path.cwd(), bundle.absolute()
+    return _command("serve", str(place.relative_to(here) if place.is_relative_to(here) else place))
+
+
 def _command(*arguments: str) -> str:
     typed = Path(sys.argv[0]) if sys.argv else Path()
     name = "proml_kedro" if "proml_kedro" in (typed.name, typed.parent.name) else "kedro"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
-from proml_kedro.command_line import is_set, program, repeats, run_again, workspace
+from proml_kedro.command_line import is_set, repeats, run_again, serve, workspace
 from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
@@ -160,7 +159,7 @@ def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec, wor
     """Propose what to do next, as lines to copy; never to serve a model that is worse than its baseline."""
     yield Text("Next", "bold")
     if "bento" in results and not worse:
-        yield f"  serve it          {program('bentoml')} serve {shlex.quote(str(places.at('bento').absolute()))}"
+        yield f"  serve it          {serve(places.at('bundle'))}"
     elif "bundle" in results and not worse:
         yield f"  make it servable  {run_again('--pipelines=' + ','.join(SERVED))}"
     key, _, value = (model.components[model.score].example_change or "").partition("=")

@@ -41,7 +41,7 @@ def test_the_summary_says_how_good_where_and_what_next(finished_shop):
     ):
         assert words in output, words
     assert output.index("xgboost is ") < output.index("interval, by day"), "the verdict comes first"
-    assert "bentoml serve" in finished_shop.environment["PACKAGED_OUTPUT"]
+    assert re.search(r"serve it +\S*kedro serve \S+/bundle", finished_shop.environment["PACKAGED_OUTPUT"])
     first, later = finished_shop.environment["FINISHED_ERRORS"], finished_shop.environment["PACKAGED_ERRORS"]
     assert "Warning" not in first + later
     for result in ("bento", "consistency"):
