@@ -44,8 +44,9 @@ def _program() -> Path:
         python = ENVIRONMENT / "bin" / "python"
         for command in (["venv", "--quiet", "--clear", ENVIRONMENT], ["pip", "install", "--quiet", "--python", python]):
             arguments = [uv, *command, *(["moto[s3,server]>=5"] if command[0] == "pip" else [])]
-            if subprocess.run(arguments, capture_output=True, timeout=300).returncode:
-                pytest.skip("moto, which speaks S3, cannot be installed here")
+            done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+            if done.returncode:
+                pytest.skip(f"moto, which speaks S3, cannot be installed here: {done.stderr.strip()[-300:]}")
     return program
 
 

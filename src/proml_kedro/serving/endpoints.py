@@ -16,8 +16,7 @@ from starlette.responses import Response as HttpResponse
 
 from proml_kedro.serving.body import Refusal, Scores
 from proml_kedro.serving.lookup import STORE_VARIABLE, MomentUnknownError, StoreUnavailableError
-from proml_kedro.serving.schema import MAX_PROBLEMS, Row, answer
-from proml_kedro.spec.training_set import TIMESTAMP
+from proml_kedro.serving.schema import Row, answer
 
 if TYPE_CHECKING:
     from proml_kedro.serving.scorer import BundleScorer
@@ -51,8 +50,7 @@ class Endpoints:
             else:
                 found = score(rows)
         except MomentUnknownError as error:
-            problems = [{"row": row, "field": TIMESTAMP, "problem": str(error)} for row in error.rows[:MAX_PROBLEMS]]
-            return JSONResponse({"error": "nothing was scored", "problems": problems}, 422)
+            return JSONResponse(error.content(), 422)
         except StoreUnavailableError as error:
             return JSONResponse({"error": str(error)}, 503)
         except Exception as error:  # noqa: BLE001 (its message may hold values of the request)

@@ -18,7 +18,7 @@ from proml_kedro.features.online.lookup import Found, OnlineFeatures
 from proml_kedro.features.online.open import SQLITE, kind_of, open_store
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
-from proml_kedro.serving.schema import Row
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row
 from proml_kedro.spec.training_set import TIMESTAMP
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,11 @@ class MomentUnknownError(Exception):
     def __init__(self, rows: Sequence[int]) -> None:
         super().__init__("the online store keeps the newest values only, which are from after this moment")
         self.rows = list(rows)
+
+    def content(self) -> dict[str, Any]:
+        """Return the body of the answer."""
+        problems = [{"row": row, "field": TIMESTAMP, "problem": str(self)} for row in self.rows[:MAX_PROBLEMS]]
+        return {"error": "nothing was scored", "problems": problems}
 
 
 class OnlineLookup:

@@ -163,6 +163,26 @@ def test_malformed_bodies_are_refused_and_the_server_stays_right(
         assert right.status_code == 200
 
 
+def test_a_fault_of_ours_says_where_and_no_value(
+    scorer: BundleScorer,
+    rows: list[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(rows: object) -> None:
+        raise ValueError(str(rows))
+
+    monkeypatch.setattr(scorer, "find", fail)
+    application = make_application(scorer, scorer.bundle.manifest.serving, Options())
+    with TestClient(application) as client:  # which would raise what the application raises
+        answer = client.post("/predict", json={"instances": [{**rows[0], "visit.city": "Secretville"}]})
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "scoring failed; the server's log says where"}
+    assert "scoring failed: ValueError" in caplog.text
+    assert "Secretville" not in caplog.text + capfd.readouterr().err
+
+
 def test_values_of_requests_are_not_logged(
     client: TestClient, rows: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:

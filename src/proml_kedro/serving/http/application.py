@@ -23,10 +23,9 @@ from proml_kedro.serving.http.decoder import Decoder, RefusedError
 from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import page, specification
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
-from proml_kedro.serving.schema import MAX_PROBLEMS, Row, answer, online_row_type, row_type
+from proml_kedro.serving.schema import Row, answer, online_row_type, row_type
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
-from proml_kedro.spec.training_set import TIMESTAMP
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
         Route("/readyz", service.readyz),
         Route("/metrics", service.figures),
     ]
-    inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _fault})
+    inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     inner.router.redirect_slashes = False
     guarded = RequestGuard(inner, spec.max_body_bytes, options.token)
     return _Counted(guarded, service.metrics)
@@ -124,12 +123,13 @@ class Service:
         except RefusedError as error:
             return Json(error.content(), error.status)
         except MomentUnknownError as error:
-            problems = [{"row": row, "field": TIMESTAMP, "problem": str(error)} for row in error.rows[:MAX_PROBLEMS]]
-            return Json({"error": "nothing was scored", "problems": problems}, 422)
+            return Json(error.content(), 422)
         except StoreUnavailableError as error:
             return Json({"error": str(error)}, 503)
         except TimeoutError:
             return Json({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
+        except Exception as error:  # noqa: BLE001 (raised further, its message, which may hold values, would be logged)
+            return _fault(error)
         self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
         said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
         return Json({**said, "expired": found.expired} if in_thread else said)
@@ -198,8 +198,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return Json({"error": known.get(status, "the request cannot be answered")}, status, headers)
 
 
-async def _fault(request: Request, error: Exception) -> Response:
-    """A fault of ours; its message may hold values of the request."""
+def _fault(error: Exception) -> Response:
+    """A fault of ours; its message may hold values of the request, so the log has its place alone."""
     lines = "".join(traceback.format_tb(error.__traceback__))
     logger.error("scoring failed: %s\n%s", type(error).__name__, lines)
     return Json({"error": "scoring failed; the server's log says where"}, 500)
