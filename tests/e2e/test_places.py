@@ -61,7 +61,7 @@ def test_every_result_can_be_moved_and_every_reader_finds_it(shop: Any) -> None:
     assert not (shop.data / "shop").exists(), "nothing lies at the default places"
     for name, file in (("evaluation", "report.md"), ("bundle", "card.md"), ("drift", "drift.html")):
         assert f"{elsewhere / name / file}\n" in done.stdout
-    assert f"serve {elsewhere / 'bento'}\n" in done.stdout
+    assert f"kedro serve {elsewhere / 'bundle'}\n" in done.stdout
     assert registered(shop) == {"orders_table": str(table_file((elsewhere / "feature_tables").resolve(), "orders"))}
     run_yml = yaml.safe_load((elsewhere / "bundle" / "run.yml").read_text())
     assert run_yml["run"]["params"]["resolved"] == str(elsewhere / "bundle" / "proml.yaml")
