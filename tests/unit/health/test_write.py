@@ -27,7 +27,7 @@ def result():
         "view.same": generator.normal(size=2000),
         "view.gone": np.full(2000, "a", object),
     }
-    current = {"view.shifted": generator.normal(1, 1, 2000), "view.same": generator.normal(size=2000)}
+    current = {"view.shifted": generator.normal(0.4, 1, 2000), "view.same": generator.normal(size=2000)}
     return check_drift(reference, current, INPUTS, GateSpec())
 
 
@@ -57,7 +57,7 @@ def test_markdown_and_the_page_of_a_ci_job(result, tmp_path, monkeypatch):
     show_in_ci(tmp_path / "drift.md")
     markdown = (tmp_path / "drift.md").read_text()
     assert page.read_text() == "before\n" + markdown
-    assert "**drifted: 1 of 3 columns, 1 more differs**" in markdown
+    assert "**drifted: 1 of 3 columns, 1 more differs; look at view.gone (schema)**" in markdown
     assert "| view.gone | drifted: schema | schema 100% | the column is missing |" in markdown
 
 
