@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from proml_kedro.health.calibrate import calibrate
-from proml_kedro.health.numeric_profile import NumericProfile
 from proml_kedro.health.drift import check_drift
+from proml_kedro.health.numeric_profile import NumericProfile
 from proml_kedro.health.profile import ReferenceProfile, profile
 from proml_kedro.models.component import Input
 from proml_kedro.spec.monitoring import GateSpec

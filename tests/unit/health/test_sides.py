@@ -1,7 +1,7 @@
 """Where reference and current data come from: a user's file, or periods of the training set."""
 
 import gzip
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 import numpy as np

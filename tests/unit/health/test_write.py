@@ -43,9 +43,10 @@ def test_the_json_holds_every_column(result, tmp_path):
 def test_junit_fails_what_fails(result, tmp_path):
     write_result(tmp_path, result, "sales")
     suite = ET.parse(tmp_path / "drift.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
-    assert failed == ["view.gone"]
+    assert failed == ["verdict", "view.gone"]
+    assert suite.find("testcase[@name='verdict']/failure").get("message") == result.words
     assert "PSI" in suite.find("testcase[@name='view.shifted']/system-out").text
 
 
