@@ -149,7 +149,10 @@ def rolling_weeks() -> dict[str, float]:
         movements = calibrate(((rows(one, two), rows(two, three)) for one, two, three in past), inputs, GATE)
         begin, middle, end = pairs[ends[number]]
         known, week = profile(rows(begin, middle), inputs), rows(middle, end)
-        verdicts[check_drift(known, week, inputs, GATE, movements).verdict] += 1
+        found = check_drift(known, week, inputs, GATE, movements)
+        verdicts[found.verdict] += 1
+        if found.verdict != "ok":
+            print(f"{str(end)[:10]}: {found.words}")
         for fault, apply in FAULTS.items():
             red[fault] += check_drift(known, apply(week, generator), inputs, GATE, movements).verdict == "drift"
     figures = {f"weeks_{verdict}": verdicts[verdict] / len(weeks) for verdict in ("ok", "warn", "drift")}

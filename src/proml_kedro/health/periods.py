@@ -14,7 +14,7 @@ from proml_kedro.models.columns import read_columns
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.monitoring import MonitoringSpec
-from proml_kedro.spec.split import SplitName
+from proml_kedro.spec.split import TRAIN, SplitName
 from proml_kedro.spec.training_set import LABEL, SCORE, SPLIT, TIMESTAMP
 
 MOST_CLASSES = 20
@@ -49,8 +49,8 @@ class History:
         now = self._end_of(monitoring.current.split, monitoring.current.last) if current is None else current
         reference = monitoring.reference
         columns, moments = self._split(None)
-        if reference.period == "fixed" or not len(moments):
-            return self._end_of(reference.split, reference.last), now
+        if reference.split is not None or not len(moments):
+            return self._end_of(reference.split or TRAIN, reference.last), now
         end = self._start(monitoring) if current is None else moments.max() + _TICK
         return _take(columns, _between(moments, *_window(end, monitoring))), now
 
@@ -97,8 +97,8 @@ class History:
         reference out of its split. The earliest references may be shorter than they should be, but never shorter than
         the current data: a rough measure of normal change is better than none.
         """
-        is_fixed = monitoring.reference.period == "fixed"
-        columns, moments = self._split(monitoring.reference.split if is_fixed else None)
+        is_fixed = monitoring.reference.split is not None
+        columns, moments = self._split(monitoring.reference.split)
         length = np.timedelta64(monitoring.current.last or timedelta(days=7))
         if not len(moments):
             return

@@ -57,7 +57,7 @@ def _of_limit(one: ColumnDrift) -> str:
 
 
 def _write_junit(file: Path, result: DriftResult, name: str) -> None:
-    failures = sum(one.verdict == "drift" for one in (result, *result.columns))
+    failures = sum(one == "drift" for one in (result.verdict, *(one.verdict for one in result.columns)))
     suite = ET.Element("testsuite", name=f"drift.{name}", tests=str(1 + len(result.columns)), failures=str(failures))
     whole = ET.SubElement(suite, "testcase", classname=f"drift.{name}", name="verdict")
     if result.verdict == "drift":

@@ -140,5 +140,6 @@ def score_checks_of(gate: GateSpec) -> dict[str, ScoreCheck]:
     """Return the checks of a gate that are made of the model's score, by name."""
     margin = gate.psi_margin if gate.psi == "calibrated" else 0.0
     return {
-        name: kind(gate.score.get(name, kind.floor), margin if kind.follows else 0.0) for name, kind in _KINDS.items()
+        f"score_{name}": kind(gate.score.get(name, kind.floor), margin if kind.follows else 0.0)
+        for name, kind in _KINDS.items()
     }

@@ -15,7 +15,7 @@ SCORE_WEIGHT = 2.0
 _SLIGHT = 1.4
 """How many times its limit a difference counts at most that is too small to be severe; less than 3 in the score."""
 _LOSSES = frozenset({"schema", "empty", "stuck"})
-_OF_A_LOST_SCORE = frozenset({*_LOSSES, "relation"})
+_OF_A_LOST_SCORE = frozenset({*_LOSSES, "score_relation"})
 _FEWEST_SOURCES = 3
 
 

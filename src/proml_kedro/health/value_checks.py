@@ -117,7 +117,7 @@ class Range(DriftCheck[RangeLimits]):
     """Numbers below the second smallest or above the second largest of the reference, more than chance brings."""
 
     Limits = RangeLimits
-    severe = 0.1  # one storm, or one hour, may be all of a small share
+    severe = 0.5  # a warm week, or a storm, is beyond what eight weeks had
 
     @classmethod
     def of_gate(cls, gate: GateSpec) -> Self:

@@ -11,14 +11,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, drift_checks
 from proml_kedro.spec.base import Name, PositiveDuration, Spec
-from proml_kedro.spec.split import TEST, TRAIN, SplitName
+from proml_kedro.spec.split import TEST, SplitName
 
 STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "range", "rest", "distribution")
 """The drift checks of every gate, in the order in which they are reported."""
 
 ScoreCheckName = Literal["level", "relation", "calibration"]
 
-SCORE_CHECKS: tuple[ScoreCheckName, ...] = ("level", "relation", "calibration")
+SCORE_CHECKS = ("score_level", "score_relation", "score_calibration")
 """The checks of every gate that are made of the model's score alone."""
 
 
@@ -48,32 +48,23 @@ else:
 
 
 class ReferenceSpec(Spec):
-    """The data that counts as normal: rows right before the current ones, of the same season, or a part that is fixed.
+    """The data that counts as normal: what came right before the current rows, or a part that stays where it is.
 
     Attributes:
-        period: `before`: rows of every part of the training set that come right before the current ones; `fixed`: the
-            end of `split`.
-        ago: With `period: before`, so much earlier still, such as `364d` for the same season of the year before.
-        split: With `period: fixed`, the part of the training set.
+        split: Part of the training set that is the reference whatever is current. When left out, rows of all parts that
+            come right before the current ones are; where rows have no moments, those for training.
         last: Only the end of it, of this length.
+        ago: Without a split: so much earlier still, such as `364d` for the same season of the year before.
     """
 
-    period: Literal["before", "fixed"] = "before"
-    ago: PositiveDuration | None = None
-    split: SplitName = TRAIN
+    split: SplitName | None = None
     last: PositiveDuration | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_means_fixed(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and "split" in value and "period" not in value:
-            return {**value, "period": "fixed"}
-        return value
+    ago: PositiveDuration | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.ago is not None and self.period == "fixed":
-            raise ValueError("ago goes with period: before; a fixed part of the training set has its own time")
+        if self.ago is not None and self.split is not None:
+            raise ValueError("ago goes without split: a part of the training set has its own time")
         return self
 
 
@@ -173,6 +164,6 @@ class MonitoringSpec(Spec):
     def _two_different_sides(self) -> Self:
         reference, current = self.reference, self.current
         is_same = (current.split, current.last) == (reference.split, reference.last)
-        if current.path is None and reference.period == "fixed" and is_same:
+        if current.path is None and is_same:
             raise ValueError("reference and current are the same rows")
         return self

@@ -118,8 +118,8 @@ def test_a_feed_that_was_silent_before_is_no_news(known, week):
     [
         (lambda score: np.full(len(score), 0.3), "stuck"),
         (lambda score: np.full(len(score), np.nan), "empty"),
-        (lambda score: 1 - score, "relation"),
-        (lambda score: np.random.default_rng(0).permutation(score), "relation"),
+        (lambda score: 1 - score, "score_relation"),
+        (lambda score: np.random.default_rng(0).permutation(score), "score_relation"),
     ],
 )
 def test_a_score_that_is_broken_is_drift(known, week, change, check):
@@ -136,7 +136,7 @@ def test_an_inverted_score_is_called_so(known, week):
 def test_labels_that_scores_do_not_foretell(known, week):
     found = judged(known, week, label=np.minimum(1, week["label"] + (np.arange(1000) % 3 == 0)))
     assert found.columns[0].name == "score"
-    assert found.columns[0].reasons == ("calibration",)
+    assert found.columns[0].reasons == ("score_calibration",)
     assert "labels less scores" in found.columns[0].message
     unknown = judged(known, week, label=np.full(1000, np.nan))
     assert unknown.verdict == "ok", "labels that are not known yet say nothing"
