@@ -175,7 +175,7 @@ def _serve(settings: Settings) -> None:
     spec = ServingSpec.model_validate(settings.serving) if settings.serving else None
     scorer = BundleScorer(bundle, spec.log if spec else None)
     spec = spec or scorer.bundle.manifest.serving
-    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online)
+    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online and spec.online)
     application = _Closing(make_application(scorer, spec, options))
     config = uvicorn.Config(
         application,
