@@ -9,12 +9,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from proml_kedro.serving.whole import prove_whole
 _READY_SECONDS = 300
 _ANSWER_SECONDS = 60
 _END_SECONDS = 60
+_STEP = 0.1
 _ROWS = 50
 """Golden rows in one request, well below the limit of a body's size."""
 
@@ -65,31 +66,33 @@ def _served(folder: Path) -> Iterator[int]:
         IntegrityError: It ends before it is ready, or with another exit code than 0.
     """
     with TemporaryDirectory() as home:
+        log = Path(home, "log")
         command = [sys.executable, "-m", "bentoml", "serve", str(folder), "--host", "127.0.0.1", "--port", "0"]
-        process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
-            command, cwd=home, env=_environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        timer = threading.Timer(_READY_SECONDS, process.kill)
-        timer.start()
-        lines: list[str] = []
+        with log.open("wb") as stream:
+            process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+                command, cwd=home, env=_environment(home), stdout=subprocess.DEVNULL, stderr=stream
+            )
         try:
-            said = cast("IO[str]", process.stderr)
-            port = _port(said, lines)
-            if port is None:
-                process.wait()
-                reason = _last(lines) or f"its server ended with exit code {process.returncode}"
-                raise IntegrityError.of(folder, f"the Bento does not serve its model: {reason}")
-            timer.cancel()
-            rest = threading.Thread(target=lines.extend, args=(said,), daemon=True)
-            rest.start()
-            yield port
+            yield _port(process, log, folder)
             process.terminate()
-            if process.wait(_END_SECONDS):
-                raise IntegrityError.of(folder, f"the server ended with exit code {process.returncode}: {_last(lines)}")
+            if code := process.wait(_END_SECONDS):
+                raise IntegrityError.of(folder, f"its server ended with exit code {code}: {_last(log)}")
         finally:
-            timer.cancel()
             process.kill()
             process.wait()
+
+
+def _port(process: subprocess.Popen[bytes], log: Path, folder: Path) -> int:
+    """Wait until the server says where it listens."""
+    end = time.monotonic() + _READY_SECONDS
+    while not (found := re.search(rb"^serving .* at http://.*:(\d+)$", log.read_bytes(), re.MULTILINE)):
+        if process.poll() is not None:
+            reason = _last(log) or f"its server ended with exit code {process.returncode}"
+            raise IntegrityError.of(folder, f"the Bento does not serve its model: {reason}")
+        if time.monotonic() > end:
+            raise IntegrityError.of(folder, f"the Bento is not ready within {_READY_SECONDS} s: {_last(log)}")
+        time.sleep(_STEP)
+    return int(found[1])
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -99,16 +102,8 @@ def _environment(home: str) -> dict[str, str]:
     return {**inherited, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _port(said: IO[str], lines: list[str]) -> int | None:
-    """Read until the server says where it listens; None when it ends before."""
-    for line in said:
-        lines.append(line)
-        if found := re.match(r"serving .* at http://.*:(\d+)$", line):
-            return int(found[1])
-    return None
-
-
-def _last(lines: list[str]) -> str:
+def _last(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 

@@ -109,6 +109,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._told: float | None = None
+        self._supervisor = os.getppid()
 
     @property
     def is_draining(self) -> bool:
@@ -126,6 +127,8 @@ class _Server(uvicorn.Server):
         os.close(self._settings.ready)
 
     async def on_tick(self, counter: int) -> bool:
+        if os.getppid() != self._supervisor:  # it was killed; nobody else would ever end this worker
+            self._told = self._told or time.monotonic()
         if self._told is not None:
             gone = time.monotonic() - self._told
             if gone > _ACCEPT_SECONDS:
