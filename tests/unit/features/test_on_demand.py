@@ -179,7 +179,7 @@ def test_a_row_alone_is_as_among_others(pair: Pair, rows: list[dict[str, Any]]) 
 
 
 def test_every_function_is_computed() -> None:
-    from proml_kedro.features.on_demand.functions import FUNCTIONS
+    from proml_kedro.column_functions.functions import FUNCTIONS
 
     assert set(FUNCTIONS) == {*OPERATORS, *FUNCTIONS, "case"}
 
