@@ -99,8 +99,10 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
             _check_far_labels(scores, far, task)
     if spec.learns and spec.takes_weights and not spec.is_constant:
         equal = replace(check, weight=np.ones(len(check)))
-        weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
-        _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
+        some = _mostly_wrong(make_examples(900, 1, inputs, task))
+        weighted = fitted(some, equal).score(fresh.columns)
+        _check_learns(weighted, fresh.label, task, "examples of weight 0 count")
+        _check_level(weighted, fitted(_repeated(some), equal).score(fresh.columns), task)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
@@ -130,11 +132,27 @@ def _check_far_labels(scores: Mapping[str, Array], far: Mapping[str, Array], tas
 
 
 def _mostly_wrong(examples: Examples) -> Examples:
-    """Examples of which three of five have the opposite label and count nothing."""
+    """Examples of which three of five have the opposite label and count nothing, and high ones count three times."""
     wrong = np.arange(len(examples)) % 5 < 3
     opposite = examples.label.max() + examples.label.min() - examples.label
     label = np.where(wrong, opposite, examples.label)
-    return replace(examples, label=label, weight=np.where(wrong, 0.0, 1.0))
+    high = label > np.median(examples.label)
+    return replace(examples, label=label, weight=np.where(wrong, 0.0, np.where(high, 3.0, 1.0)))
+
+
+def _repeated(examples: Examples) -> Examples:
+    """Examples as often as they count."""
+    assert examples.weight is not None
+    return replace(examples.take(np.repeat(np.arange(len(examples)), examples.weight.astype(int))), weight=None)
+
+
+def _check_level(weighted: Mapping[str, Array], repeated: Mapping[str, Array], task: Task) -> None:
+    if (name := score_output(task)) in weighted:
+        one, other = (found[name].reshape(len(found[name]), -1)[:, -1] for found in (weighted, repeated))
+        apart, limit = abs(float(one.mean() - other.mean())), 0.2 * float(other.std())
+        assert apart <= limit, (
+            f"an example of weight 3 is not as the example three times: {apart:.3g} apart in '{name}'"
+        )
 
 
 def _check_scores(scores: Mapping[str, Array], task: Task) -> None:
