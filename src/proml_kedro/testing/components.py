@@ -92,17 +92,16 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         if not spec.is_constant:
             _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
         same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
-        again = make_examples(600, 1, inputs, task)
-        check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
+        check_untouched(_arrays(train), _arrays(make_examples(600, 1, inputs, task)), "fitting")
         if task == "regression" and not spec.is_constant:
             far = fitted(_moved(train), _moved(check)).score(fresh.columns)
             _check_far_labels(scores, far, task)
     if spec.learns and spec.takes_weights and not spec.is_constant:
         equal = replace(check, weight=np.ones(len(check)))
         some = _mostly_wrong(make_examples(900, 1, inputs, task))
-        weighted = fitted(some, equal).score(fresh.columns)
+        weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
         _check_learns(weighted, fresh.label, task, "examples of weight 0 count")
-        _check_level(weighted, fitted(_repeated(some), equal).score(fresh.columns), task)
+        _check_level(weighted, repeated, task)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
@@ -112,6 +111,10 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     same("a saved component scores as before", scores, loaded.score(fresh.columns))
     assert spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)
+
+
+def _arrays(examples: Examples) -> dict[str, Array]:
+    return {**examples.columns, "label": examples.label}
 
 
 _CLASSES = 3
