@@ -100,8 +100,7 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         equal = replace(check, weight=np.ones(len(check)))
         some = _mostly_wrong(make_examples(900, 1, inputs, task))
         weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
-        _check_learns(weighted, fresh.label, task, "examples of weight 0 count")
-        _check_level(weighted, repeated, task)
+        _check_weights(weighted, repeated, fresh.label, task)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
@@ -149,7 +148,8 @@ def _repeated(examples: Examples) -> Examples:
     return replace(examples.take(np.repeat(np.arange(len(examples)), examples.weight.astype(int))), weight=None)
 
 
-def _check_level(weighted: Mapping[str, Array], repeated: Mapping[str, Array], task: Task) -> None:
+def _check_weights(weighted: Mapping[str, Array], repeated: Mapping[str, Array], label: Array, task: Task) -> None:
+    _check_learns(weighted, label, task, "examples of weight 0 count")
     if (name := score_output(task)) in weighted:
         one, other = (found[name].reshape(len(found[name]), -1)[:, -1] for found in (weighted, repeated))
         apart, limit = abs(float(one.mean() - other.mean())), 0.2 * float(other.std())
