@@ -103,14 +103,14 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
     if spec.learns:
         same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
-        again = make_examples(600, 1, inputs, task)
-        check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
+        check_untouched(_arrays(train), _arrays(make_examples(600, 1, inputs, task)), "fitting")
     if learns_labels and task == "regression":
         _check_far_labels(scores, fitted(_moved(train), _moved(check)).score(fresh.columns), task)
     if learns_labels and spec.takes_weights:
         equal = replace(check, weight=np.ones(len(check)))
-        weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
-        _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
+        some = _mostly_wrong(make_examples(900, 1, inputs, task))
+        weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
+        _check_weights(weighted, repeated, fresh.label, task)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
@@ -124,6 +124,10 @@ def _check_saved(component: Component, folder: Path, columns: Columns, scores: M
     same("a saved component scores as before", scores, loaded.score(columns))
     assert component.spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)
+
+
+def _arrays(examples: Examples) -> dict[str, Array]:
+    return {**examples.columns, "label": examples.label}
 
 
 _CLASSES = 3
@@ -144,11 +148,28 @@ def _check_far_labels(scores: Mapping[str, Array], far: Mapping[str, Array], tas
 
 
 def _mostly_wrong(examples: Examples) -> Examples:
-    """Examples of which three of five have the opposite label and count nothing."""
+    """Examples of which three of five have the opposite label and count nothing, and high ones count three times."""
     wrong = np.arange(len(examples)) % 5 < 3
     opposite = examples.label.max() + examples.label.min() - examples.label
     label = np.where(wrong, opposite, examples.label)
-    return replace(examples, label=label, weight=np.where(wrong, 0.0, 1.0))
+    high = label > np.median(examples.label)
+    return replace(examples, label=label, weight=np.where(wrong, 0.0, np.where(high, 3.0, 1.0)))
+
+
+def _repeated(examples: Examples) -> Examples:
+    """Examples as often as they count."""
+    assert examples.weight is not None
+    return replace(examples.take(np.repeat(np.arange(len(examples)), examples.weight.astype(int))), weight=None)
+
+
+def _check_weights(weighted: Mapping[str, Array], repeated: Mapping[str, Array], label: Array, task: Task) -> None:
+    _check_learns(weighted, label, task, "examples of weight 0 count")
+    if (name := score_output(task)) in weighted:
+        one, other = (found[name].reshape(len(found[name]), -1)[:, -1] for found in (weighted, repeated))
+        apart, limit = abs(float(one.mean() - other.mean())), 0.2 * float(other.std())
+        assert apart <= limit, (
+            f"an example of weight 3 is not as the example three times: {apart:.3g} apart in '{name}'"
+        )
 
 
 def _check_scores(scores: Mapping[str, Array], task: Task) -> None:
