@@ -33,6 +33,9 @@ class ComponentSpec(Spec):
     is_constant: ClassVar[bool] = False
     """Whether it says the same of every row, whatever it reads."""
 
+    reads_labels: ClassVar[bool] = True
+    """Whether what it learns depends on labels. One that does not is never cross-fitted: it cannot give them away."""
+
     warm_starts: ClassVar[bool] = False
     """Whether a component of this kind can start from what an earlier one has learned."""
 
@@ -91,6 +94,14 @@ class ComponentSpec(Spec):
         if dtype == "str":
             return cls.takes_categories
         return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
+
+    def input_key(self, position: int) -> str:
+        """Name the key inside of the component at which an input is named.
+
+        Args:
+            position: Of the input.
+        """
+        return f"{self.inputs_key}.{position}"
 
     @property
     def said_quantile(self) -> float | None:
