@@ -25,6 +25,7 @@ __all__ = [
     "Manifest",
     "Schema",
     "golden",
+    "integrity",
     "places",
     "row_scorer",
     "write_bundle",
