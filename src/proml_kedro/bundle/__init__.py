@@ -26,6 +26,7 @@ __all__ = [
     "Schema",
     "golden",
     "integrity",
+    "places",
     "row_scorer",
     "write_bundle",
 ]

@@ -41,6 +41,7 @@ __all__ = [
     "order",
     "outputs",
     "problem",
+    "rank",
     "run",
     "scoring",
     "split",

@@ -13,6 +13,7 @@ from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.outputs import OF_CLASSES, Output, OutputRef
 from proml_kedro.spec.problem import ProblemSpec, Task
+from proml_kedro.spec.rank import RankSpec
 
 
 class ComponentSpec(Spec):
@@ -191,6 +192,7 @@ class ModelSpec(Spec):
         score: The component whose probability, probabilities of classes, or mean is the model's.
         description: What it is, for people.
         training: How the graph is trained.
+        rank: How scored rows are put in order. It changes nothing that is learned.
     """
 
     name: Name
@@ -198,6 +200,7 @@ class ModelSpec(Spec):
     components: Annotated[dict[Name, AnyComponent], Field(min_length=1)]
     score: Name
     training: TrainingSpec = TrainingSpec()
+    rank: RankSpec | None = None
 
     def outputs(self, task: Task) -> dict[OutputRef, Dtype]:
         """List what the components give, with the type of each.

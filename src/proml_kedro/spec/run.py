@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -133,6 +134,10 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")
+    if model.rank:
+        known_inputs = {name for one in model.components.values() for name in read_by(one, types, {})}
+        found = model.rank.check(problem, sorted(known_inputs))
+        yield from (replace(one, key=f"{key}.rank.{one.key}") for one in found)
     if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
         yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     try:

@@ -89,6 +89,7 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
 
     def fitted(examples: Examples = train, validation: Examples = check) -> Component:
         component = kind(spec, inputs)
+        component.task = task
         if spec.learns:
             component.fit(examples, validation, context)
         return component
@@ -121,6 +122,7 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
 def _check_saved(component: Component, folder: Path, columns: Columns, scores: Mapping[str, Array]) -> None:
     component.save(folder)
     loaded = type(component).load(component.spec, component.inputs, folder)
+    loaded.task = component.task
     same("a saved component scores as before", scores, loaded.score(columns))
     assert component.spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)

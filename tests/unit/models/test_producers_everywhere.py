@@ -17,9 +17,12 @@ from proml_kedro.extensions import producers
 from proml_kedro.features.on_demand.batches import with_on_demand
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.columns import ParquetRows, in_split, read_columns
-from proml_kedro.models.component import Input
+from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
+from proml_kedro.models.graph.fit import GraphFit
 from proml_kedro.serving.scorer import BundleScorer
+from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.model import ModelSpec
 from proml_kedro.spec.run import RunSpec
 from small import METRICS, fit, make_config, write_training_set
 
@@ -164,13 +167,29 @@ def instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(str(text) if "+" in str(text) or "Z" in str(text) else f"{text}+00:00")
 
 
+def test_a_blend_is_the_mean_of_log_odds_and_its_scorers_are_fitted_once() -> None:
+    """Of two logistic regressions, by their own scores."""
+    names = ("one", "two")
+    scorers = {name: {"kind": "logistic", "inputs": [f"a.{name}"]} for name in names}
+    blend = {"kind": "blend", "inputs": ["one.margin", "two.margin"], "weights": [1, 3]}
+    model = ModelSpec(name="m", components={**scorers, "all": blend}, score="all")
+    graph = ModelGraph(model, dict.fromkeys(("a.one", "a.two"), "float"))
+    generator = np.random.default_rng(0)
+    columns = {f"a.{name}": generator.normal(size=500) for name in names}
+    label = (generator.random(500) < 1 / (1 + np.exp(-sum(columns.values())))).astype(float)
+    rows = Examples(columns, label)
+    copies: list[str] = []
+    fit_of = GraphFit(graph.plan, graph.components, lambda name: copies.append(name) or graph._new(name), 3)
+    fit_of.run(rows, rows, FitContext(HardwareSpec(threads=1), seed=0))
+    assert copies == []
+    made = graph.outputs(columns)
+    odds = [np.log(made[f"{name}.probability"] / (1 - made[f"{name}.probability"])) for name in names]
+    expected = 1 / (1 + np.exp(-(0.25 * odds[0] + 0.75 * odds[1])))
+    np.testing.assert_allclose(graph.score(columns), expected, rtol=0, atol=1e-12)
+
+
 def test_statistics_of_training_rows_are_out_of_fold() -> None:
     """A category of one row each says nothing of its own label to whoever learns from it."""
-    from proml_kedro.models.component import Examples, FitContext
-    from proml_kedro.models.graph.fit import GraphFit
-    from proml_kedro.spec.hardware import HardwareSpec
-    from proml_kedro.spec.model import ModelSpec
-
     model = ModelSpec(
         name="m",
         components={

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from proml_kedro.spec.run import RunSpec, check
 from small import make_config
 
-TREES = {"kind": "xgboost", "inputs": ["visit.price", "made"]}
+TREES = {"kind": "xgboost", "inputs": ["visit.price", "made.*"]}
 
 
 def mistakes(made: dict[str, Any], **others: Any) -> list[str]:
@@ -63,6 +63,11 @@ def mistakes(made: dict[str, Any], **others: Any) -> list[str]:
         ({"kind": "time_since", "of": ["visit.city", "shop"], "unit": "weeks"}, "'days'"),
         ({"kind": "text_overlap", "of": ["visit.city", "visit.price"]}, "made.of.1: 'visit.price' is a float"),
         ({"kind": "tfidf_similarity", "inputs": ["visit.city"]}, "made.inputs: 'tfidf_similarity' compares two texts"),
+        (
+            {"kind": "blend", "inputs": ["visit.price"]},
+            "made.inputs: 'visit.price' is no margin; blend averages outputs",
+        ),
+        ({"kind": "blend", "inputs": ["other.margin"], "weights": [1, 2]}, "made.weights: there are 2 weights of 1"),
         ({"kind": "target_statistics", "inputs": ["visit.price"]}, "made.inputs.0: 'visit.price' is a float"),
         ({"kind": "target_statistics", "inputs": ["shop"], "smoothing": 0}, "greater than 0"),
         ({"kind": "target_statistics", "inputs": ["trees.leaf"]}, "no feature or output 'trees.leaf'"),
@@ -74,7 +79,8 @@ def mistakes(made: dict[str, Any], **others: Any) -> list[str]:
     ids=str,
 )
 def test_one_line_each(made: dict[str, Any], line: str) -> None:
-    found = mistakes(made, log={"kind": "log1p", "of": "visit.price"})
+    other = {"kind": "linear", "inputs": ["visit.price"]}
+    found = mistakes(made, other=other, log={"kind": "log1p", "of": "visit.price"})
     assert len(found) == 1, found
     assert line in found[0]
     assert "\n" not in found[0]
