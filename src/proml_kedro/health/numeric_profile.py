@@ -84,8 +84,8 @@ class NumericProfile(Binned):
         low: Second smallest number.
         high: Second largest number.
         distinct: 0, 1, or 2 for more different values.
-        is_single: Whether the numbers were of single precision. Others are rounded to it before they are counted: else a
-            value such as 0.1 in double precision would not be the 0.1 of the reference.
+        is_single: Whether the numbers were of single precision. Others are rounded to it before they are counted: else
+            0.1 in double precision would not be the 0.1 of the reference.
         is_id_like: Whether each row has a whole number of its own, so that what comes next is new by its nature.
         spike: The number that at least half of the rows carry; None without one.
         rest: The other numbers, by bins of their own; None where there are hardly any.
