@@ -2,6 +2,6 @@
 
 from proml_kedro.features.feast.unchecked import leave_unchecked
 
-leave_unchecked()
-
 __all__ = ["history", "materialize", "repository"]
+
+leave_unchecked()
