@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from proml_kedro.column_functions import cosine_similarity
+from proml_kedro.column_functions.vectors import cosine_similarity
 from proml_kedro.models.columns import ParquetRows, to_arrow
 from proml_kedro.models.component import Examples, FitContext, Input, LazyColumns
 from proml_kedro.models.graph import ModelGraph

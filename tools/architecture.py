@@ -59,9 +59,9 @@ OVERRIDE: Way = (
 REQUEST: Way = (
     ("POST /predict_online", ""),
     ("serving.guard:RequestGuard", ""),
-    ("serving.service:make_service", ""),
-    ("serving.schema:online_row_type", ""),
-    ("serving.scorer:BundleScorer", "by serving.service"),
+    ("serving.http.application:make_application", ""),
+    ("serving.http.decoder:Decoder", ""),
+    ("serving.scorer:BundleScorer", "by serving.http.application"),
     ("serving.lookup:OnlineLookup", ""),
     ("features.online.lookup:OnlineFeatures", ""),
     ("bundle.bundle:Bundle", "by serving.scorer"),

@@ -76,12 +76,19 @@ CONFIGS += [
 ]
 
 
-CONFIGS += [{"kind": "linear"}]
+CONFIGS += [
+    {"kind": "linear"},
+    {"kind": "blend", "inputs": ["shop.price", "shop.visits"], "weights": [1, 3]},
+    {"kind": "target_statistics", "inputs": ["shop.city"]},
+    {"kind": "tfidf_similarity", "inputs": ["shop.motto", "shop.search"]},
+]
 OF_OTHER_TASKS = [
     {"kind": "linear"},
     {"kind": "linear", "penalty": 100.0},
     {"kind": "xgboost", "num_boost_round": 20},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "eval_metric": "mae"},
+    {"kind": "target_statistics", "inputs": ["shop.city"]},
+    {"kind": "blend", "inputs": ["shop.price"]},
 ]
 
 

@@ -13,6 +13,25 @@ from proml_kedro.testing import check_component, check_producer
 
 CONFIGS = {
     "bucketize": [{"bounds": [-1, 0, 2.5]}, {"bounds": [0], "of": "shop.visits"}],
+    "clip": [{"low": -1}, {"high": 1e3}, {"low": -1, "high": 2, "of": "shop.visits"}],
+    "cross": [{"of": ["shop.city", "shop.country"]}, {"of": ["shop.city", "shop.country", "shop.city"]}],
+    "date_part": [
+        {"of": "member.seen", "part": part, "timezone": zone}
+        for part in ("year", "quarter", "month", "week", "day", "isodow", "doy", "hour", "minute")
+        for zone in (None, "America/New_York")
+    ],
+    "expression": [
+        {"expression": "shop.price / shop.visits + dot(shop.embedding, member.embedding)"},
+        {"expression": "lower(shop.city)", "dtype": "str"},
+        {"expression": "case when shop.city = shop.country then shop.visits / 2 end", "dtype": "int"},
+        {
+            "expression": "date_part('hour', member.seen) > 12 or time_since('days', member.seen, shop.opened) > 9",
+            "dtype": "bool",
+        },
+        {"expression": "clip(shop.price, -1, 1) + euclidean_distance(shop.embedding, member.embedding)"},
+        {"expression": "text_overlap(shop.city, shop.country)"},
+    ],
+    "time_since": [{"of": ["member.seen", "shop.opened"], "unit": unit} for unit in ("seconds", "days")],
     "cosine_similarity": [{}, {"of": ["member.embedding", "member.embedding"]}],
     "ratio": [{}, {"of": ["shop.visits", "shop.price"]}],
 }

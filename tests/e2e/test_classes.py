@@ -23,7 +23,8 @@ from proml_kedro.artifacts import Artifact
 from proml_kedro.bundle import Bundle
 from proml_kedro.evaluation.predictions import Predictions
 from proml_kedro.results import Scores
-from proml_kedro.serving.service import make_service
+from proml_kedro.serving.http.application import Options, make_application
+from proml_kedro.serving.scorer import BundleScorer
 
 pytestmark = [
     pytest.mark.e2e,
@@ -145,11 +146,11 @@ def test_a_service_names_classes(flowers: Mapping[str, Path]) -> None:
     assert bundle.classes == ("setosa", "versicolor", "virginica")
     rows = [{f"row.x{number}": value for number, value in enumerate(one)} for one in ([5.1, 3.5, 1.4, 0.2], [None] * 4)]
     frame = pd.DataFrame(rows, dtype=float)
-    with TestClient(make_service(flowers["bundle"], metrics=False).to_asgi()) as client:
+    with TestClient(make_application(BundleScorer(flowers["bundle"]), bundle.manifest.serving, Options())) as client:
         answer = client.post("/predict", json={"instances": rows}).json()
         assert client.get("/metadata").json()["classes"] == list(bundle.classes)
-        described = client.get("/docs.json").json()["components"]["schemas"]["Scores"]["properties"]
-    assert set(described) == {"predictions", "probabilities", "model"}
+        described = client.get("/openapi.json").json()["components"]["schemas"]["Scores"]["properties"]
+    assert set(described) == {"predictions", "probabilities", "missing", "expired", "model"}
     assert answer["predictions"][0] == "setosa"
     found = np.array([[one[name] for name in bundle.classes] for one in answer["probabilities"]])
     assert np.array_equal(found, bundle.score_frame(frame))

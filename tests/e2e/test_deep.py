@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proml_kedro import open_project
+from proml_kedro.bundle import Bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -67,3 +68,16 @@ def test_a_shipped_model_of_the_search_for_jobs(problem, model, auc, jobs):
     assert metrics["candidate"]["auc"] >= auc
     trained = open_project(ROOT, *chosen).run(results=("trained_model",))["trained_model"]
     assert list(trained.path.glob("*/saved_model/saved_model.pb"))
+
+
+@pytest.mark.parametrize("model", ["deep_mlp", "deep_cross", "deep_wide", "deepfm", "dlrm"])
+def test_a_model_without_names_of_features_reads_vectors_too(model, tmp_path_factory, small_jobs):
+    short = ("model.components.tower.training.epochs=1", "problem.generator.lists=3000", "~evaluation.baseline")
+    chosen = ("problem=job_recommendations", f"model={model}", f"data_dir={small_jobs}", *short)
+    bundle = Bundle.load(open_project(ROOT, *chosen).run(results=("bundle",))["bundle"].path)
+    assert {"member.title_embedding", "job.title_embedding"} <= {one.name for one in bundle.inputs}
+
+
+@pytest.fixture(scope="module")
+def small_jobs(tmp_path_factory):
+    return tmp_path_factory.mktemp("small_jobs") / "data"

@@ -51,7 +51,9 @@ def test_its_feature_repository_is_the_shipped_one_but_for_the_name(tmp_path):
     assert (made / "feature_store.yaml").read_text() == expected
 
 
-@pytest.mark.parametrize("name", ["Shop", "1st", "a-b", "../up", "a/b", "", "a.b", "größe", "shop\n"])
+@pytest.mark.parametrize(
+    "name", ["Shop", "1st", "a-b", "../up", "a/b", "", "a.b", "größe", "shop\n", "on", "no", "null", "nan"]
+)
 def test_a_name_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path, name):
     with pytest.raises(UserError, match="is no name for a project"):
         make_project(tmp_path, name)

@@ -154,6 +154,31 @@ def test_a_worker_that_is_killed_is_replaced(bundle: Path) -> None:
         assert server.get("/readyz") == 200
 
 
+def test_workers_end_when_their_supervisor_is_killed(bundle: Path) -> None:
+    with serving(bundle, "--no-online") as server:
+        (worker,) = server.workers()
+        server.process.kill()
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{worker}").exists() and "State:\tZ" not in Path(f"/proc/{worker}/status").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_all_workers_serve_the_same_wherever_a_link_moves(bundle: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(bundle)
+    with serving(link, "--no-online") as server:
+        link.unlink()
+        link.symlink_to(tmp_path)  # where no bundle is
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for("another one is started")
+        deadline = time.monotonic() + 60
+        while not server.workers():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert server.get("/livez") == 200
+
+
 def test_slow_and_endless_heads_are_cut(bundle: Path) -> None:
     with serving(bundle, "--no-online") as server, ExitStack() as clients:
         slow = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))

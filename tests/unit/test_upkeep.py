@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import pytest
 
 from proml_kedro.artifacts import Artifact, ArtifactStore, Recipe
 from proml_kedro.bundle import Bundle
+from proml_kedro.bundle.integrity import write_checksums
 from proml_kedro.errors import UserError
 from proml_kedro.result_folder import find_damage
+from proml_kedro.serving.http.bento import Settings
 from proml_kedro.spec import RunSpec
 from proml_kedro.upkeep import Stored, find_all_damage, find_needs, free, may_go, repair, take_stock
 from proml_kedro.workflow import Run
@@ -286,48 +288,40 @@ def test_an_altered_registry_is_found_and_removed(run: Run) -> None:
     assert not registry.exists()
 
 
-SERVE = """
-import sys
-from pathlib import Path
-from proml_kedro.serving.service import make_service
-service = make_service(Path(sys.argv[1]))
-print("supervisor", flush=True)
-sys.stdin.readline()
-worker = service.inner()
-print("worker", flush=True)
-for line in sys.stdin:
-    print(worker.scorer.metadata()["version"], worker.scorer.bundle.metrics["candidate"]["auc"], flush=True)
-"""
+def serves(folder: Path) -> Iterator[str]:
+    """What is there to be served: a bundle by the command, or a Bento by its own server."""
+    if (folder / "src").is_dir():
+        yield from ("proml_kedro.serving.http.bento", Settings(str(folder / "src"), "127.0.0.1", 0, 1).line())
+    else:
+        yield from ("proml_kedro", "serve", str(folder), "--port", "0", "--no-online")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("inside", ["", "src/bundle"], ids=["a bundle", "a Bento"])
 def test_what_a_service_serves_is_not_freed_when_its_link_has_moved(run: Run, tmp_path: Path, inside: str) -> None:
     bundle = make_bundle(tmp_path / "made")
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(bundle, folder / inside, dirs_exist_ok=True)
+        if inside:
+            (folder / "src" / "serving.yaml").write_text("{online: false}")
+            write_checksums(folder)
+
     store = ArtifactStore(run.store.data_dir)
-    served, newer = (
-        store.build("served", {"n": n}, lambda folder: shutil.copytree(bundle, folder / inside, dirs_exist_ok=True))
-        for n in (1, 2)
-    )
+    served, newer = (store.build("served", {"n": n}, fill) for n in (1, 2))
     store._again.clear()  # as in `build`
     del store
     link(run, "live", served.path)
     live = run.store.data_dir / "shop" / "live"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", SERVE, str(live / inside)], **pipes, text=True) as process:
-        assert process.stdout.readline() == "supervisor\n"
+    command = [sys.executable, "-m", *serves(live)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("serving ")
         live.unlink()
         live.symlink_to(newer.path)
-        assert free(run, []) == [], "workers are yet to start from it"
-        process.stdin.write("start\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "worker\n"
         assert free(run, []) == []
         assert find_damage(served.path) is None
-        process.stdin.write("ask\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "v1 0.8\n"
-        process.send_signal(signal.SIGKILL)
+        process.terminate()
+        assert process.wait(60) == 0
     assert places(free(run, [])) == {place_of(run, served)}
 
 

@@ -29,6 +29,10 @@ _TRUE = (
     "bad",
 )
 """Words that mean true, in small letters."""
+_CLASSES, _ROWS_OF_A_CLASS = 50, 5
+"""Different texts up to which a label is one of several classes, and rows that these have in the mean at least."""
+_NAMES = 20
+"""Different whole numbers up to which they may be names."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +86,14 @@ def find_label(tables: Mapping[str, Table], wanted: str) -> Label:
     if column.different == 2:
         return Label(table, column.name, "binary", *_of_two(tables[table], column, drop_when))
     if is_number(column.type):
-        counts = column.dtype == "int" and column.least >= 0
-        why = "a number" + ("; write task: count if it says how often something happened" if counts else "")
+        may_count = column.dtype == "int" and column.least >= 0
+        why = "a number" + ("; write task: count if it says how often something happened" if may_count else "")
+        if may_count and column.different <= _NAMES:
+            why += ", or task: multiclass if it names classes"
         return Label(table, column.name, "regression", sql, drop_when, why)
     if column.is_moment or column.type != "VARCHAR":
         raise _error(f"'{name}' is {column.type}, which is no label; name a number, or a column of two values")
-    common = rows.engine.rows(f"SELECT {quote(column.name)} FROM {rows} GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 3")
-    shown = " or ".join(f"--label {name}='{one}'" for (one,) in common if one is not None)
-    raise _error(f"'{name}' has {column.different:,} different texts; say which of them is to be predicted: {shown}")
+    return Label(table, column.name, "multiclass", sql, drop_when, _of_texts(name, column, tables[table]))
 
 
 def _place(tables: Mapping[str, Table], name: str) -> tuple[str, Column]:
@@ -122,6 +126,26 @@ def _of_two(table: Table, column: Column, drop_when: str | None) -> tuple[str, s
     other = next(one for one in counts if one != true)
     expression = f"{in_sql(column.name)} = {_constant(column, true)}"
     return expression, drop_when, f"{true!r} ({why}; {counts[true]:,} rows) against {other!r} ({counts[other]:,} rows)"
+
+
+def _of_texts(label: str, column: Column, table: Table) -> str:
+    """What the classes are, in words: the three most frequent ones and the rarest one.
+
+    Raises:
+        UserError: There are too many texts for classes.
+    """
+    name = quote(column.name)
+    counts = table.rows.engine.rows(
+        f"SELECT {name}, count(*) FROM {table.rows} WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+    )
+    if column.different > _CLASSES or column.known < _ROWS_OF_A_CLASS * column.different:
+        wanted = " or ".join(f"--label {label}='{one}'" for one, _ in counts[:3])
+        raise _error(
+            f"'{label}' has {column.different:,} different texts; say which of them is to be predicted: {wanted}"
+        )
+    shown = [f"{name!r} ({count:,} rows)" for name, count in counts]
+    rest = [f"{len(shown) - 4:,} more"] if len(shown) > 4 else []
+    return f"one of {len(shown)} classes: {', '.join([*shown[:3], *rest, *shown[3:][-1:]])}"
 
 
 def _constant(column: Column, value: Any) -> str:

@@ -12,7 +12,7 @@ from proml_kedro.authoring.label import Label
 from proml_kedro.authoring.look import Table
 from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.relation import Engine
-from proml_kedro.features.training.leaks import CERTAIN, SUSPICIOUS, area_of
+from proml_kedro.features.training.telling import CERTAIN, SUSPICIOUS, is_missing, tells
 
 _ROWS = 50_000
 _AT_ONCE = 200
@@ -67,9 +67,14 @@ def measured(rows: str, columns: Sequence[str], task: str, engine: Engine) -> It
             f"SELECT {names}, label_ FROM {rows} WHERE label_ IS NOT NULL ORDER BY hash(rowid_) LIMIT {_ROWS}"
         )
         label = np.asarray(found["label_"].to_numpy())
+        classes: list[str] = []
+        if task == "multiclass":
+            names_, label = np.unique(label, return_inverse=True)
+            classes = names_.tolist()
         for name in part:
             column = _plain(np.asarray(found[name].to_numpy(zero_copy_only=False)))
-            yield from ((name, *one) for one in _told(column, label, task))
+            told = _followed(column, label) if task == "regression" else _told(column, label, classes)
+            yield from ((name, *one) for one in told)
 
 
 def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -82,21 +87,18 @@ def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.array([np.nan if one is None else float(one) for one in values])
 
 
-def _told(values: npt.NDArray[Any], label: npt.NDArray[Any], task: str) -> Iterator[tuple[str, bool]]:
-    is_text = values.dtype == object
-    missing = np.array([one is None for one in values]) if is_text else np.isnan(values)
-    if task == "binary":
-        for area, what in (
-            (area_of(values[~missing], label[~missing]), "it"),
-            (area_of(missing, label), "its absence"),
-        ):
-            if area >= SUSPICIOUS:
-                yield f"{what} alone tells the label (AUC {area:.3f})", area >= CERTAIN
-                return
-    elif not is_text and (~missing).sum() >= _FEW:
-        found = _correlation(values[~missing], label[~missing])
-        if found >= SUSPICIOUS:
-            yield f"it follows the label (correlation {found:.3f})", found >= CERTAIN
+def _told(values: npt.NDArray[Any], label: npt.NDArray[Any], classes: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    found = max(tells(values, is_missing(values), label, classes), key=lambda one: one.is_certain, default=None)
+    if found:
+        yield f"{found.what} alone tells {found.of}", found.is_certain
+
+
+def _followed(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> Iterator[tuple[str, bool]]:
+    if values.dtype == object:
+        return
+    known = ~is_missing(values)
+    if known.sum() >= _FEW and (found := _correlation(values[known], label[known])) >= SUSPICIOUS:
+        yield f"it follows the label (correlation {found:.3f})", found >= CERTAIN
 
 
 def _correlation(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:

@@ -11,7 +11,7 @@ from proml_kedro.authoring.look import Column, Table
 from proml_kedro.authoring.moment_of import Moment, find_moment
 from proml_kedro.authoring.names import in_sql, is_identifier
 from proml_kedro.authoring.relate import Link, find_links, own_keys
-from proml_kedro.authoring.split import Split, find_split
+from proml_kedro.authoring.split import Split, find_split, with_learned_classes
 from proml_kedro.engine.duckdb import quote
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.spec.training_set import RESERVED, SCORED
@@ -37,6 +37,7 @@ class Proposal:
         links: Which of them are keys of other tables.
         left_out: Columns of tables that are no features, by table: why.
         doubts: Columns that are features with a question, by table: what it is.
+        empty: Tables without a row, which no run reads.
     """
 
     tables: Mapping[str, Table]
@@ -47,6 +48,7 @@ class Proposal:
     links: list[Link]
     left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     doubts: dict[str, dict[str, str]] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
     @property
     def examples(self) -> Table:
@@ -71,6 +73,8 @@ def propose(tables: Mapping[str, Table], wanted: str) -> Proposal:
         UserError: There is no such label.
     """
     label = find_label(tables, wanted)
+    empty = [name for name, one in tables.items() if not one.count]
+    tables = {name: one for name, one in tables.items() if one.count}
     examples = tables[label.table]
     others = {name: one for name, one in tables.items() if name != examples.name}
     links = find_links(examples, others, label.column)
@@ -78,7 +82,8 @@ def propose(tables: Mapping[str, Table], wanted: str) -> Proposal:
     moment = find_moment(examples, keys, label.column)
     _refuse_reserved(keys)
     split = find_split(examples, label, moment, keys)
-    found = Proposal(tables, label, moment, split, keys if moment.column else [], links)
+    label = with_learned_classes(examples, label, moment, split)
+    found = Proposal(tables, label, moment, split, keys if moment.column else [], links, empty=empty)
     _leave_out(found, keys)
     return found
 
@@ -145,7 +150,8 @@ def _numbers_rows(column: Column, table: Table) -> bool:
 
 
 def _target(label: Label) -> str:
-    return f"CAST(({label.expression}) AS DOUBLE) AS label_, row_number() OVER () AS rowid_"
+    type_ = "VARCHAR" if label.task == "multiclass" else "DOUBLE"
+    return f"CAST(({label.expression}) AS {type_}) AS label_, row_number() OVER () AS rowid_"
 
 
 def _joined(examples: Table, label: Label, table: Table, link: Link, names: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from proml_kedro.authoring.label import Label
 from proml_kedro.authoring.look import Table
 from proml_kedro.authoring.moment_of import Moment
 from proml_kedro.authoring.names import mapping
-from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.duckdb import literal, quote
 from proml_kedro.features.tables.dates import reading_in
 
 _VALIDATION, _TEST = 0.7, 0.85
@@ -35,6 +35,12 @@ class Split:
 
     yaml: dict[str, Any]
     why: str
+
+    @property
+    def start(self) -> date | str:
+        """First day or moment of the validation period, of a split by time."""
+        start: date | str = self.yaml["validation_from"]
+        return start
 
 
 def find_split(table: Table, label: Label, moment: Moment, keys: Sequence[str]) -> Split:
@@ -79,6 +85,32 @@ def _by_time(table: Table, label: Label, at: str) -> Split:
         return Split(dict(_AT_RANDOM), "there are too few moments to divide by")
     yaml = {"by": "time", "validation_from": starts[0], "test_from": starts[1]}
     return Split(yaml, "about 70 %, 15 % and 15 % of the examples, in UTC")
+
+
+def with_learned_classes(table: Table, label: Label, moment: Moment, split: Split) -> Label:
+    """Leave out the classes that no example before the validation period has: nothing could be learned of them.
+
+    Args:
+        table: The examples' table.
+        label: What is predicted.
+        moment: The examples' moment.
+        split: How they are divided.
+    """
+    if label.task != "multiclass" or split.yaml["by"] != "time" or moment.column in table.draft.undecided:
+        return label
+    learned = f"count(*) FILTER (CAST({quote(str(moment.column))} AS TIMESTAMPTZ) < {literal(str(split.start))})"
+    name = label.expression
+    found = table.rows.engine.rows(
+        f"SELECT {name}, count(*) FROM {table.rows} WHERE {name} IS NOT NULL GROUP BY 1 HAVING {learned} = 0 ORDER BY 1"
+    )
+    if not found:
+        return label
+    unseen = f"{name} in ({', '.join(literal(one) for one, _ in found)})"
+    drop_when = f"{label.drop_when} or {unseen}" if label.drop_when else unseen
+    rows = sum(count for _, count in found)
+    classes = ", ".join(repr(one) for one, _ in found)
+    why = f"{label.why}; left out: {rows:,} rows of {classes}, which no row before {split.start} has"
+    return replace(label, drop_when=drop_when, why=why)
 
 
 def _start(moment: datetime, days: bool) -> date | str:

@@ -24,12 +24,12 @@ def problem_yaml(found: Proposal) -> str:
     lines = [named_by("problem"), f"description: {scalar(_description(found))}", "", "tables:"]
     for table in found.tables.values():
         lines += (f"  {one}".rstrip() for one in _table(table.draft))
-    lines += ["", "examples:", f"  table: {found.label.table}"]
+    lines += ["", "examples:", f"  table: {scalar(found.label.table)}"]
     if found.entities:
         lines.append(f"  entities: {scalar(found.entities)}".ljust(40) + "  # whom or what a row is about")
     if found.moment.column:
-        lines.append(f"  timestamp: {found.moment.column}".ljust(40) + f"  # {on_one_line(_why_moment(found))}")
-    lines += ["", "label:", f"  # {found.label.why}", f"  expression: {scalar(found.label.expression)}"]
+        lines.append(f"  timestamp: {scalar(found.moment.column)}".ljust(40) + f"  # {on_one_line(_why_moment(found))}")
+    lines += ["", "label:", f"  # {on_one_line(found.label.why)}", f"  expression: {scalar(found.label.expression)}"]
     lines.append(f"  task: {found.label.task}")
     if found.label.drop_when:
         lines.append(f"  drop_when: {scalar(found.label.drop_when)}")
@@ -50,7 +50,7 @@ def _why_moment(found: Proposal) -> str:
 
 
 def _table(draft: Draft) -> Iterator[str]:
-    yield f"{draft.name}:"
+    yield f"{scalar(draft.name)}:"
     for key, value in draft.yaml().items():
         if key not in _BLOCKS:
             yield from _line(f"  {key}: {scalar(value)}", draft.reasons.get(key))
@@ -109,7 +109,7 @@ def features_yaml(views: list[View]) -> str:
     """
     lines: list[str] = []
     for view in views:
-        lines += ["", f"# {on_one_line(view.comment)}", f"{view.name}:"]
+        lines += ["", f"# {on_one_line(view.comment)}", f"{scalar(view.name)}:"]
         lines += (
             f"  {key}: {mapping(one) if isinstance(one, dict) else scalar(one)}" for key, one in view.head.items()
         )
@@ -134,7 +134,7 @@ def said(found: Proposal, views: list[View]) -> Iterator[str]:
     yield f"examples: moment {moment or 'none'}, keys {', '.join(found.entities) or 'none'}"
     for view in views:
         for name, why in view.left_out.items():
-            if "tells the label" in why or "follows the label" in why or "known afterwards" in why:
+            if " alone tells " in why or "follows the label" in why or "known afterwards" in why:
                 yield f"left out: {view.name}.{name} {why}"
         yield from (f"look at: {view.name}.{name}: {what}" for name, what in view.notes.items())
     for table in found.tables.values():
@@ -147,6 +147,7 @@ def said(found: Proposal, views: list[View]) -> Iterator[str]:
 
 def _unused(found: Proposal, views: list[View]) -> Iterator[str]:
     used = {one.head["source"]["table"] for one in views if isinstance(one.head["source"], dict)}
+    yield from (f"left out: {name}, which has no rows" for name in found.empty)
     for name in found.tables:
         if name not in {*used, found.label.table}:
             linked = any(one.table == name for one in found.links)

@@ -25,6 +25,8 @@ __all__ = [
     "Manifest",
     "Schema",
     "golden",
+    "integrity",
+    "places",
     "row_scorer",
     "write_bundle",
 ]

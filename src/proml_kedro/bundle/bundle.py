@@ -20,9 +20,11 @@ from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.how_read import how_read
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs
-from proml_kedro.bundle.row_scorer import RowScorer
+from proml_kedro.bundle.places import Places, places_of
+from proml_kedro.bundle.row_scorer import RowScorer, with_neutral
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
-from proml_kedro.models.component import Columns, Input
+from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
 from proml_kedro.results import FitSummary, TablesFacts
@@ -30,6 +32,7 @@ from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
+from proml_kedro.spec.rank import RankSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
 
 
@@ -231,6 +234,51 @@ class Bundle:
             UserError: A column is missing or is not of its type, one line each.
         """
         return self.score(read_frame(frame, self.inputs))
+
+    def places(self, columns: Columns, group: Array) -> Places:
+        """Place each row in its group as the model's ``rank`` says, from 1; 0 for one that is not shown; shape (n,).
+
+        Args:
+            columns: As for :meth:`order_scores`.
+            group: A number or text of each row; None is a group of its own. Shape (n,).
+
+        Raises:
+            UserError: The model says no ``rank``.
+        """
+        scores, attributes = self.order_scores(columns), self.attributes(columns)
+        return places_of(self.rank, group, scores, attributes)
+
+    def attributes(self, columns: Columns) -> Columns:
+        """Return the values that ``rank.at_most`` counts, by its keys, n rows each."""
+        known = self._scorer.known(with_neutral(columns, self._scorer.neutral)) if self.rank.at_most else {}
+        return {name: known[name] for name in self.rank.at_most}
+
+    def rank_frame(self, frame: Any) -> Places:
+        """Place the rows of a data frame as :meth:`places` does, in the order of its rows.
+
+        Args:
+            frame: As for :meth:`score_frame`; it has also the column of ``rank.within``, by its name in the examples'
+                table, and may lack features with a neutral value.
+
+        Raises:
+            UserError: A column is missing or is not of its type, or the model says no ``rank``.
+        """
+        within = Input(self.rank.column(self.manifest.problem), "str")
+        inputs = [one for one in self.inputs if one.name not in self._scorer.neutral]
+        columns = dict(read_frame(frame, [*dict.fromkeys([*inputs, within])]))
+        return self.places(columns, columns[within.name])
+
+    @property
+    def rank(self) -> RankSpec:
+        """Say how rows are put in order.
+
+        Raises:
+            UserError: The model does not say it.
+        """
+        found = self.graph.spec.rank
+        if found is None:
+            raise UserError(Mistake("model.rank", f"{self.manifest.tag} says no rank, such as rank: {{within: group}}"))
+        return found
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from proml_kedro.errors import Mistake, UserError
@@ -44,8 +44,16 @@ def write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def verify(folder: Path) -> dict[str, str]:
+def verify(
+    folder: Path, what: str = "bundle", unlisted: Collection[str] = (), unread: Collection[str] = ()
+) -> dict[str, str]:
     """Prove that a folder holds exactly the files of its ``SHA256SUMS``, unchanged.
+
+    Args:
+        folder: The folder.
+        what: What it should be, for errors.
+        unlisted: Names of folders, at any depth, that may hold other files.
+        unread: Listed files whose content may be another.
 
     Returns:
         Each file's digest by its path relative to the folder.
@@ -54,17 +62,18 @@ def verify(folder: Path) -> dict[str, str]:
         IntegrityError: A file is missing, added or changed, or is a link, or a listed path leads out of the folder.
     """
     if not folder.is_dir():
-        raise IntegrityError.of(folder, "no such bundle")
+        raise IntegrityError.of(folder, f"no such {what}")
     listing = folder / CHECKSUMS
     if listing.is_symlink() or not listing.is_file():
-        raise IntegrityError.of(folder, f"no {CHECKSUMS} in it: it is no bundle, or it is not whole")
+        raise IntegrityError.of(folder, f"no {CHECKSUMS} in it: it is no {what}, or it is not whole")
     listed = _parse(folder, listing.read_text(encoding="utf-8", errors="replace"))
     present, problems = _contents(folder)
+    present = {name for name in present if name in listed or not {*PurePosixPath(name).parts[:-1]} & {*unlisted}}
     problems += [f"{name} is missing" for name in sorted(listed.keys() - present)]
     problems += [f"{name} is not listed in {CHECKSUMS}" for name in sorted(present - listed.keys())]
     problems += [
         f"{name} was changed after it was written: its SHA-256 is not the one listed"
-        for name in sorted(listed.keys() & present)
+        for name in sorted(listed.keys() & present - {*unread})
         if sha256(folder / name) != listed[name]
     ]
     if problems:

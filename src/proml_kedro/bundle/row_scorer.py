@@ -51,11 +51,15 @@ class RowScorer:
         Args:
             columns: :attr:`inputs`, n rows each, numbers in float64 so that on-demand features are as in training.
         """
-        known = {**columns, **self._on_demand.compute(columns)}
+        known = self.known(columns)
         given = {one.name: known[one.name] for one in self._graph.inputs}
         return self._graph.score(
             {name: one if one.dtype == object else as_numbers(one, self._precision) for name, one in given.items()}
         )
+
+    def known(self, columns: Columns) -> Columns:
+        """Return the columns of :meth:`score`, and the on-demand features that are computed from them."""
+        return {**columns, **self._on_demand.compute(columns)}
 
     def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Scores to put rows in order by: a feature with a neutral value has that value in every row; shape (n,).

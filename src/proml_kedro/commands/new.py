@@ -20,6 +20,8 @@ _EXAMPLE = ("generate_tables.py",)
 _OF_EXAMPLE = re.compile(r"[ ]*@EXAMPLE@\n(.*?)[ ]*@END@\n", re.DOTALL)
 """Lines of other files that only the example needs."""
 
+_WORDS_OF_YAML = ("true", "false", "yes", "no", "on", "off", "null", "nan", "inf")
+
 _HELP = """Make a project folder of its own: YAML, feature repository, Makefile, CI workflow, tests.
 
     NAME is the folder's, and the problem's: small letters, digits and underscores. The example in it runs as it is.
@@ -73,6 +75,8 @@ def check_name(name: str) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name, re.ASCII):
         raise _error(f"'{name}' is no name for a project; write small letters, digits and underscores, a letter first")
+    if name in _WORDS_OF_YAML:
+        raise _error(f"'{name}' is no name for a project: YAML or Hydra take it for a truth value, a number or nothing")
 
 
 def _fill(folder: Path, name: str, own: Mapping[str, str] | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -45,12 +44,10 @@ def serve_command() -> click.Command:
 
 def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers: int | None, online: bool) -> None:
     from proml_kedro.bundle import Manifest
-    from proml_kedro.serving.guard import TOKEN_VARIABLE
+    from proml_kedro.serving.http.address import refuse_without_token
     from proml_kedro.serving.http.supervisor import Service, serve
 
-    if not _is_this_machine(host) and not os.environ.get(TOKEN_VARIABLE):
-        message = f"other machines can ask there, so set {TOKEN_VARIABLE} to a token that clients have to send"
-        raise UserError(Mistake("", message, f"option --host={host}"))
+    refuse_without_token(host)
     bundle = _bundle(target, overrides)
     spec = Manifest.read(bundle()).serving
     state = getattr(bundle, "state", lambda: None)
@@ -92,13 +89,3 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
         raise UserError(Mistake("", message, "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.
     return Champion(None if overrides else pointer, place)
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError as error:
-        message = f"'{host}' is no address; write one such as 127.0.0.1 or 0.0.0.0"
-        raise UserError(Mistake("", message, "option --host")) from error

@@ -17,7 +17,7 @@ from proml_kedro.features.tables.stored import Tables
 from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
 from proml_kedro.marketplace.entry import REQUEST, Entry
 from proml_kedro.models.progress import progress
-from proml_kedro.results import Places
+from proml_kedro.results import Places, TrainingSetFacts
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -150,7 +150,8 @@ def _leaking_in_data(entries: Sequence[Entry], places: Places, hardware: Hardwar
                 continue
             seen.add(file.resolve())
             with progress(f"looking for leaks in {file.parent.parent.name}", len(names)) as advance:
-                for name, message, certain in measured_leaks(file, names, hardware, advance):
+                classes = TrainingSetFacts.read(file.parent).classes
+                for name, message, certain in measured_leaks(file, names, hardware, classes, advance):
                     yield FeatureFinding("error" if certain else "warning", by_name[problem, name].place, name, message)
 
 

@@ -237,9 +237,11 @@ class Component(ABC):
 
     Attributes:
         Spec: What its YAML may say, and which outputs :meth:`score` gives.
+        task: What sort of label is predicted; a graph says it to each of its components.
     """
 
     Spec: ClassVar[type[ComponentSpec]]
+    task: Task = "binary"
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         self.spec = spec

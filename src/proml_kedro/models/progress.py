@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Advances a bar by a step."""
+
+    def __call__(self, note: str = "") -> None:
+        """Take a step; a note is a line above the bar that stays."""
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Callable[[], None]]:
+def progress(description: str, total: int | None) -> Iterator[Advance]:
     """Show a bar while the block runs; the function it is given advances it by a step (of ``total``, if known)."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield lambda note="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -20,4 +28,10 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[], None]
     columns = (name, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda: bar.advance(task)
+
+        def advance(note: str = "") -> None:
+            bar.advance(task)
+            if note:
+                bar.console.print(note, markup=False, highlight=False)
+
+        yield advance

@@ -15,6 +15,8 @@ from proml_kedro.atomic import cannot_write, disk_full, lock_beside, remove_aban
 from proml_kedro.errors import UserError
 from proml_kedro.locks import take
 from proml_kedro.scoring.counts import Counts
+from proml_kedro.scoring.ranked import place_rows, with_places
+from proml_kedro.spec.rank import RankSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,23 +136,30 @@ class Parts:
             temporary.unlink(missing_ok=True)
         self.done.append(Part(part, counts))
 
-    def finish(self) -> None:
-        """Put the parts together into the file of scores, and remove them."""
+    def finish(self, rank: RankSpec | None = None) -> None:
+        """Put the parts together into the file of scores, and remove them.
+
+        Args:
+            rank: How rows are put in order; None for a model that does not say it.
+        """
         temporary = temporary_beside(self.output)
         try:
             with self._writing(), cannot_write(self.output):
                 write = _write_csv if self.output.suffix.lower() == ".csv" else write_parquet
-                write(self._tables(), temporary)
+                write(self._tables(rank), temporary)
                 temporary.replace(self.output)
         finally:
             temporary.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _tables(self) -> Iterator[pa.Table]:
+    def _tables(self, rank: RankSpec | None) -> Iterator[pa.Table]:
         import pyarrow.parquet as pq
 
+        places, first = place_rows(rank, [one.file for one in self.done]) if rank else None, 0
         for one in self.done:
-            yield pq.read_table(one.file)
+            table = pq.read_table(one.file)
+            yield table if places is None else with_places(table, places[first : first + len(table)])
+            first += len(table)
 
 
 def write_parquet(tables: Iterator[pa.Table], file: Path) -> None:

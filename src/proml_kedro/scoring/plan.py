@@ -27,6 +27,7 @@ from proml_kedro.features.tables.text import reading_of
 from proml_kedro.features.training.requested import RequestFeature, request_features
 from proml_kedro.models.component import Input
 from proml_kedro.results import KeyFacts
+from proml_kedro.scoring.ranked import WITHIN
 from proml_kedro.scoring.rows import Rows
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
@@ -69,7 +70,7 @@ class Planner:
     """
 
     def __init__(self, manifest: Manifest, rows: Rows, as_of: datetime | None) -> None:
-        self._schema, self._examples = manifest.rows, manifest.problem.examples
+        self._schema, self._problem, self._rank = manifest.rows, manifest.problem, manifest.model.rank
         self._features: FeaturesSpec = manifest.features
         self._rows, self._as_of = rows, as_of
         self._mistakes: list[Mistake] = []
@@ -89,6 +90,7 @@ class Planner:
         self._add_moment(plan)
         for one in inputs:
             self._add(one, plan)
+        self._add_groups(plan)
         self._check_lookup(plan)
         if self._mistakes:
             raise UserError(*dict.fromkeys(self._mistakes))
@@ -107,11 +109,30 @@ class Planner:
         name = self._schema.timestamp
         given = self._relation.type_of(name) if name is not None else None
         if name is not None and given is not None:
-            if is_moment(given):
+            if is_moment(given) or self._is_empty(name):
                 plan.columns[TIMESTAMP] = f"CAST({quote(name)} AS TIMESTAMPTZ)"
                 plan.kept.append(TIMESTAMP)
             else:
                 self._mistakes.append(Mistake(name, f"the column is {given}, not a timestamp"))
+
+    def _is_empty(self, name: str) -> bool:
+        """Whether a column of text has no cell, in a table without rows for example: it is of any type."""
+        is_text = self._relation.type_of(name) == "VARCHAR"
+        return is_text and not self._relation.engine.row(f"SELECT count({quote(name)}) FROM {self._relation}")[0]
+
+    def _add_groups(self, plan: Plan) -> None:
+        """Add what rows are ranked within, where the model ranks them."""
+        if self._rank is None:
+            return
+        name = self._rank.column(self._problem)
+        if name in plan.columns:
+            plan.columns[WITHIN] = f"CAST({plan.columns[name]} AS VARCHAR)"
+        elif self._relation.type_of(name) is not None:
+            plan.columns[WITHIN] = f"CAST({quote(name)} AS VARCHAR)"
+        else:
+            self._mistakes.append(Mistake(name, f"{self._no_column(name)}; the model ranks rows within it"))
+            return
+        plan.kept.append(WITHIN)
 
     def _add(self, one: Input, plan: Plan) -> None:
         given = self._relation.type_of(one.name)

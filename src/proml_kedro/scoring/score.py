@@ -34,6 +34,7 @@ from proml_kedro.scoring.counts import Counts
 from proml_kedro.scoring.job import ScoringJob
 from proml_kedro.scoring.parts import Parts
 from proml_kedro.scoring.plan import Plan, Planner, failing
+from proml_kedro.scoring.ranked import counted_columns, nothing_counted
 from proml_kedro.scoring.rows import Rows, file_rows, files_of, stored_rows
 from proml_kedro.scoring.summary import ScoringSummary
 from proml_kedro.spec.training_set import CLASS, EVENT_TIMESTAMP, ORDER, ROW, SCORE
@@ -56,7 +57,8 @@ def score_table(job: ScoringJob, tell: Callable[[str], None]) -> ScoringSummary:
 
     The file has a row for each of the table, in its order: ``row`` (int64, from 0), the keys and ``timestamp`` where
     the table has them, ``score`` (float64: a probability, or the mean of a number or count), and ``order`` for a model
-    with neutral features, by which rows are to be ranked. An earlier try that was killed is gone on with.
+    with neutral features, by which rows are to be ranked, and ``rank`` (int64, null for a row that is not shown) for a
+    model that says it. An earlier try that was killed is gone on with.
 
     Args:
         job: What is scored.
@@ -117,7 +119,7 @@ class _Scoring:
                 if _state_of(files) != before:
                     message = "it changed while it was read; score it again when nobody writes it any more"
                     raise UserError(Mistake("", message, self._job.input))
-                parts.finish()
+                parts.finish(self._bundle.graph.spec.rank)
         return self._summary(rows, plan, parts, time.perf_counter() - started)
 
     def _plan(self, rows: Rows) -> Plan:
@@ -237,6 +239,9 @@ class _Scoring:
             table = table.append_column(name, to_arrow(values))
         if neutral and not classes:
             table = table.append_column(ORDER, pa.array(self._bundle.order_scores(columns), pa.float64()))
+        if self._bundle.graph.spec.rank:
+            for name, values in counted_columns(self._bundle, columns).items():
+                table = table.append_column(name, values)
         return table
 
     def _columns(self, rows: pa.Table, found: Any, plan: Plan) -> Columns:
@@ -257,6 +262,9 @@ class _Scoring:
         ordered = [ORDER] if self._bundle.manifest.rows.neutral and not classes else []
         for name in of_classes or (SCORE, *ordered):
             empty = empty.append_column(name, pa.array([], pa.string() if name == CLASS else pa.float64()))
+        if rank := self._bundle.graph.spec.rank:
+            for name, values in nothing_counted(rank, self._bundle).items():
+                empty = empty.append_column(name, values)
         return empty
 
     def _summary(self, rows: Rows, plan: Plan, parts: Parts, seconds: float) -> ScoringSummary:

@@ -1,3 +1,3 @@
 """The scoring service that a bundle is packaged into."""
 
-__all__ = ["bento", "guard", "http"]
+__all__ = ["bento", "http", "prove"]

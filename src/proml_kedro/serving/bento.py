@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,27 +9,27 @@ import sys
 from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import yaml
 
 from proml_kedro import __version__
-from proml_kedro.bundle import IntegrityError, Manifest
+from proml_kedro.bundle import Manifest
+from proml_kedro.bundle.integrity import write_checksums
 from proml_kedro.errors import UserError
-from proml_kedro.serving.guard import TOKEN_VARIABLE
+from proml_kedro.serving.http.decoder import bodies
+from proml_kedro.serving.http.openapi import specification
 from proml_kedro.serving.requirements import PACKAGE, needed_modules, own_sources, pins
 from proml_kedro.spec import ServingSpec
 
 _PACKAGE_FOLDER = Path(__file__).parents[1]
 _BUILD_SECONDS = 300
-_CHECK_SECONDS = 300
 
 
 def build_bento(bundle: Path, folder: Path, spec: ServingSpec | None = None) -> None:
     """Build a Bento without a network: nothing is locked, resolved or downloaded.
 
-    The Bento holds the bundle, this package's source and pins of what serving needs. Workers and limits stand in its
-    ``src/serving.yaml``, which may be changed: it is no part of the bundle.
+    The Bento holds the bundle, this package's source, pins of all that serving needs, and checksums of every file. Its
+    ``src/serving.yaml`` has workers and limits, and its ``apis/openapi.yaml`` the routes.
 
     Args:
         bundle: The bundle's folder.
@@ -53,6 +52,8 @@ def build_bento(bundle: Path, folder: Path, spec: ServingSpec | None = None) -> 
         if result.returncode or len(built) != 1:
             raise UserError.at("serving", f"BentoML cannot build {manifest.tag}: {_last_line(result.stderr)}")
         shutil.copytree(built[0], folder, dirs_exist_ok=True)
+    _write_routes(folder, manifest, spec or manifest.serving)
+    write_checksums(folder)
 
 
 def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context: Path) -> None:
@@ -69,6 +70,12 @@ def _write_context(bundle: Path, manifest: Manifest, spec: ServingSpec, context:
             shutil.copy(source, context / name)
     _write_entry_points(context)
     (context / "requirements.txt").write_text("".join(f"{pin}\n" for pin in pins(modules)))
+
+
+def _write_routes(folder: Path, manifest: Manifest, spec: ServingSpec) -> None:
+    """Describe the routes of our server in the file in which BentoML describes those of its own."""
+    described = specification(manifest, bodies(manifest, spec), needs_token=False)
+    (folder / "apis" / "openapi.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
 
 
 def _template() -> Path:
@@ -93,33 +100,8 @@ def _write_entry_points(context: Path) -> None:
     (folder / "entry_points.txt").write_text(text + "\n")
 
 
-def check_bento(folder: Path) -> dict[str, Any]:
-    """Prove a Bento: a fresh Python process serves it by its own copy of the code and scores the golden rows by HTTP.
-
-    Args:
-        folder: What :func:`build_bento` made.
-
-    Returns:
-        ``model``, ``rows`` (golden rows scored) and ``largest_difference`` of their scores.
-
-    Raises:
-        IntegrityError: It is not whole, does not become ready, or scores differently than the bundle says.
-    """
-    source = folder.resolve() / "src"
-    if not (source / "bundle").is_dir():
-        raise IntegrityError.of(folder, "no Bento with a bundle")
-    command = [sys.executable, "-m", "proml_kedro.serving.prove", str(folder.resolve())]
-    with TemporaryDirectory() as home:
-        # Started in `source`, Python finds the Bento's copy of this package before the installed one.
-        result = _run(command, source, _CHECK_SECONDS, BENTOML_HOME=home, PROMETHEUS_MULTIPROC_DIR=home)
-    if result.returncode:
-        raise IntegrityError.of(folder, f"the Bento does not serve its model: {_last_line(result.stderr)}")
-    report: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return report
-
-
 def _run(command: list[str], folder: Path, seconds: int, **variables: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in (TOKEN_VARIABLE, "PYTHONPATH")}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment = {**inherited, "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1", **variables}
     try:
         return subprocess.run(  # noqa: S603 (our own command, no shell)

@@ -1,78 +1,133 @@
-"""Run by :func:`proml_kedro.serving.bento.check_bento` in a process of its own, inside the Bento it checks."""
+"""Proof that a Bento serves its model: started as users start it, and asked over HTTP."""
 
 from __future__ import annotations
 
-import asyncio
+import http.client
 import json
 import math
+import os
+import re
+import subprocess
 import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from proml_kedro.bundle import IntegrityError, Manifest
 from proml_kedro.bundle.golden import compare, read_scores
-from proml_kedro.errors import UserError
 from proml_kedro.results.names import GOLDEN
+from proml_kedro.serving.guard import TOKEN_VARIABLE
 from proml_kedro.serving.schema import Row, read_answer
+from proml_kedro.serving.whole import prove_whole
+
+_READY_SECONDS = 300
+_ANSWER_SECONDS = 60
+_END_SECONDS = 60
+_STEP = 0.1
+_ROWS = 50
+"""Golden rows in one request, well below the limit of a body's size."""
 
 
-def main() -> None:
-    """Check the Bento whose folder is the only argument; the last line printed is a report in JSON."""
-    folder = Path(sys.argv[1])
-    try:
-        report = asyncio.run(check(folder))
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(error.exit_code)
-    sys.stdout.write(f"{json.dumps(report)}\n")
-
-
-async def check(folder: Path) -> dict[str, Any]:
-    """Serve a Bento's application in this process and compare its answers with the golden rows.
+def check_bento(folder: Path) -> dict[str, Any]:
+    """Prove a Bento: ``bentoml serve`` serves it by its own copy of the code, and scores the golden rows over HTTP.
 
     Args:
         folder: The Bento.
 
     Returns:
-        ``model``, ``rows`` and ``largest_difference``.
+        ``model``, ``rows`` (golden rows scored) and ``largest_difference`` of their scores.
 
     Raises:
-        IntegrityError: An answer is not what it should be.
+        IntegrityError: It is not whole, does not become ready, or scores differently than the bundle says.
     """
-    import bentoml
-    import httpx
-
     bundle = folder / "src" / "bundle"
+    if not bundle.is_dir():
+        raise IntegrityError.of(folder, "no Bento with a bundle")
+    prove_whole(folder)
     manifest = Manifest.read(bundle)
-    expected = read_scores(bundle, manifest)
-    rows = golden_rows(bundle, manifest)
-    service: Any = bentoml.load(str(folder))
-    application = service.to_asgi()
-    async with application.router.lifespan_context(application):
-        transport = httpx.ASGITransport(application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://bento", timeout=60) as client:
-            ready = await client.get("/readyz")
-            if ready.status_code != 200:
-                raise IntegrityError.of(folder, f"it is not ready: /readyz answers {ready.status_code}")
-            actual = [
-                score for batch in _batches(rows, manifest) for score in await _predict(client, folder, manifest, batch)
-            ]
+    expected, rows = read_scores(bundle, manifest), golden_rows(bundle, manifest)
+    with _served(folder.resolve()) as port:
+        actual = [one for batch in _batches(rows, manifest) for one in _predict(folder, port, manifest, batch)]
     compare(bundle, actual, expected, manifest.serving.tolerance, manifest.problem.label.task)
     largest = float(abs(np.asarray(actual) - expected).max())
     return {"model": manifest.tag, "rows": len(rows), "largest_difference": largest}
 
 
-async def _predict(client: Any, folder: Path, manifest: Manifest, rows: list[Row]) -> list[Any]:
-    response = await client.post("/predict", json={"instances": rows})
-    if response.status_code != 200:
-        raise IntegrityError.of(folder, f"/predict answers {response.status_code} to its own golden rows")
-    return read_answer(manifest, response.json())
+@contextmanager
+def _served(folder: Path) -> Iterator[int]:
+    """Serve a Bento on a free port while the block runs.
+
+    Raises:
+        IntegrityError: It ends before it is ready, or with another exit code than 0.
+    """
+    with TemporaryDirectory() as home:
+        log = Path(home, "log")
+        command = [sys.executable, "-m", "bentoml", "serve", str(folder), "--host", "127.0.0.1", "--port", "0"]
+        with log.open("wb") as stream:
+            process = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+                command, cwd=home, env=_environment(home), stdout=subprocess.DEVNULL, stderr=stream
+            )
+        try:
+            yield _port(process, log, folder)
+            process.terminate()
+            if code := process.wait(_END_SECONDS):
+                raise IntegrityError.of(folder, f"its server ended with exit code {code}: {_last(log)}")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _port(process: subprocess.Popen[bytes], log: Path, folder: Path) -> int:
+    """Wait until the server says where it listens."""
+    end = time.monotonic() + _READY_SECONDS
+    while not (found := re.search(rb"^serving .* at http://.*:(\d+)$", log.read_bytes(), re.MULTILINE)):
+        if process.poll() is not None:
+            reason = _last(log) or f"its server ended with exit code {process.returncode}"
+            raise IntegrityError.of(folder, f"the Bento does not serve its model: {reason}")
+        if time.monotonic() > end:
+            raise IntegrityError.of(folder, f"the Bento is not ready within {_READY_SECONDS} s: {_last(log)}")
+        time.sleep(_STEP)
+    return int(found[1])
+
+
+def _environment(home: str) -> dict[str, str]:
+    """The environment of somebody who has configured nothing; no bytecode is put into the Bento."""
+    ours = (TOKEN_VARIABLE, "PYTHONPATH", "BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS", "BENTOML_CONTAINERIZED")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**inherited, "BENTOML_HOME": home, "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _last(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _predict(folder: Path, port: int, manifest: Manifest, rows: list[Row]) -> list[Any]:
+    status, answer = _ask(folder, port, json.dumps({"instances": rows}))
+    if status != 200:
+        raise IntegrityError.of(folder, f"/predict answers {status} to its own golden rows: {answer.get('error')}")
+    return read_answer(manifest, answer)
+
+
+def _ask(folder: Path, port: int, body: str) -> tuple[int, Mapping[str, Any]]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise IntegrityError.of(folder, f"/predict does not answer: {type(error).__name__}: {error}") from error
+    finally:
+        connection.close()
 
 
 def _batches(rows: list[Row], manifest: Manifest) -> list[list[Row]]:
-    size = min(manifest.serving.max_rows, 50)  # well below the limit of a body's size
+    size = min(manifest.serving.max_rows, _ROWS)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
@@ -86,7 +141,3 @@ def golden_rows(bundle: Path, manifest: Manifest) -> list[Row]:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,11 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.extensions import online_stores
@@ -18,7 +21,7 @@ from proml_kedro.models.kinds import modules_of
 PACKAGE = "proml_kedro"
 
 # What is loaded by name and so imported nowhere.
-_SERVICE = ("proml_kedro.serving.service", "proml_kedro.serving.scorer", "pyarrow")
+_SERVICE = ("proml_kedro.serving.service", "proml_kedro.serving.http.worker", "pyarrow", "uvicorn", "httptools")
 _ONLINE = ("proml_kedro.features.online.lookup",)
 
 
@@ -64,11 +67,37 @@ def _store_modules(configured: str) -> set[str]:
 
 
 def pins(modules: Iterable[str]) -> list[str]:
-    """Return ``distribution==version`` for each module of an installed distribution, sorted."""
+    """Return ``distribution==version`` for each module of an installed distribution, and all that those need, sorted.
+
+    What a distribution needs is what its metadata says for this platform; what is not installed here is left out.
+    """
     known = _distributions()
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - {PACKAGE}
-    names = {name for top in tops for name in known.get(top, [])[:1]}
+    names = _with_their_own({name for top in tops for name in known.get(top, [])[:1]})
     return [f"{name}=={version(name)}" for name in sorted(names, key=str.lower)]
+
+
+def _with_their_own(names: Iterable[str]) -> set[str]:
+    """Return distributions and those that they need, however far; by their names as installed."""
+    found: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    pending = [Requirement(name) for name in names]
+    while pending:
+        one = pending.pop()
+        name = canonicalize_name(one.name)
+        wanted = {(name, extra) for extra in ("", *one.extras)} - seen
+        seen |= wanted
+        try:
+            metadata = distribution(one.name).metadata if wanted else None
+        except PackageNotFoundError:  # optional, or of another platform
+            continue
+        if metadata is None:
+            continue
+        found[name] = metadata["Name"]
+        needs = [Requirement(text) for text in metadata.get_all("Requires-Dist") or ()]
+        environments = [{"extra": extra} for _, extra in wanted]
+        pending += [two for two in needs if not two.marker or any(map(two.marker.evaluate, environments))]
+    return set(found.values())
 
 
 def own_sources(modules: Iterable[str]) -> dict[str, Path]:

@@ -1,115 +1,80 @@
-"""The HTTP service: a bundle behind BentoML's server, supervisor, probes and metrics.
+"""A Bento's service, as BentoML sees it: its start is our own server, in the place of BentoML's.
 
-``POST /predict`` scores rows of feature values, ``POST /predict_online`` looks features up by key, ``GET /metadata``
-says what is served. A body that does not fit is answered here and not by BentoML, which would log its values.
+BentoML's server would open a control socket that runs commands of any local user, listen at all addresses, keep figures
+for every path that a client makes up, and restart for ever what cannot start. So ``bentoml serve`` loads this service,
+which looks what it was asked for, and becomes the process that :mod:`proml_kedro.serving.http.bento` runs.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import bentoml
-import yaml
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
+import click
+from click.core import ParameterSource
 
-from proml_kedro.bundle import Manifest
-from proml_kedro.locks import Claims
-from proml_kedro.result_folder import claim_around
-from proml_kedro.serving.body import make_body, make_scores
-from proml_kedro.serving.endpoints import Endpoints
-from proml_kedro.serving.guard import TOKEN_VARIABLE, RequestGuard
-from proml_kedro.serving.schema import online_row_type, row_type
-from proml_kedro.spec import ServingSpec
+from proml_kedro.bundle import BundleOutline
+from proml_kedro.errors import Mistake, UserError
+from proml_kedro.serving.http.bento import Settings
 
-if TYPE_CHECKING:
-    from proml_kedro.serving.scorer import BundleScorer
+_HONOURED = frozenset({"bento", "host", "port", "api_workers", "working_dir", "production", "development", "env"})
+_CONFIGURATION = ("BENTOML_CONFIG", "BENTOML_CONFIG_OPTIONS")
 
 
-def read_spec(file: Path) -> ServingSpec:
-    """Read how to serve from a YAML file with the keys of ``conf/serving``.
-
-    Raises:
-        pydantic.ValidationError: The file is not what ``ServingSpec`` describes.
-    """
-    return ServingSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-
-
-def make_service(bundle: Path, spec: ServingSpec | None = None, metrics: bool = True) -> Any:
-    """Make a BentoML service for a bundle.
-
-    Only the manifest is read here: the server's supervisor imports the service too. The bundle is verified, loaded
-    and proved by its golden rows when a worker starts; a worker that fails at that never becomes ready. The process
-    serves the bundle that a link leads to now, wherever the link moves, and nobody frees that one meanwhile.
+def make_service(source: Path) -> Any:
+    """Make the BentoML service of a Bento.
 
     Args:
-        bundle: The bundle's folder.
-        spec: How to serve it; as the run that made the bundle was configured when None.
-        metrics: Whether to offer Prometheus metrics; a process can hold only one service that does.
+        source: The Bento's ``src``, with ``bundle``, ``serving.yaml`` and this package.
 
     Returns:
-        A ``bentoml.Service``; its ``to_asgi()`` is the application.
-
-    Raises:
-        IntegrityError: The bundle has no manifest that this version reads.
+        A ``bentoml.Service`` that turns into our server once it is started.
     """
-    claims = Claims()
-    bundle = claim_around(bundle, claims)
-    manifest = Manifest.read(bundle)
-    spec = spec or manifest.serving
-    log = spec.log
-    predict_body = make_body("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows)
-    scores = make_scores(manifest)
-    online_body = make_body("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows)
 
     class Service:
-        def __init__(self) -> None:
-            from proml_kedro.serving.scorer import BundleScorer
+        @bentoml.on_deployment  # type: ignore[untyped-decorator]
+        def start() -> None:  # BentoML calls it without an instance, before it opens anything
+            _become(source, _settings(source))
 
-            self.claims = claims  # workers that start later need the bundle too: it is in use as long as this class is
-            self.scorer = BundleScorer(bundle, log)
-            self.endpoints = Endpoints(self.scorer, scores)
-            application.state.scorer = self.scorer
+    name = BundleOutline.read(source / "bundle").name
+    return bentoml.service(name=name.lower())(Service)
 
-        def __is_ready__(self) -> bool:
-            return True  # it exists: the bundle was proved
 
-        @bentoml.api(input_spec=predict_body, output_spec=scores)  # type: ignore[untyped-decorator]
-        async def predict(self, instances: Any) -> Any:
-            """Score rows of feature values."""
-            return await self.endpoints.answer(self.scorer.score, instances)
+def _settings(source: Path) -> Settings:
+    """What ``bentoml serve`` was asked for.
 
-        @bentoml.api(input_spec=online_body, output_spec=scores)  # type: ignore[untyped-decorator]
-        async def predict_online(self, instances: Any) -> Any:
-            """Look up features by key, then score."""
-            return await self.endpoints.answer(self.scorer.score_online, instances, in_thread=True)
-
-    Service.__doc__ = f"{manifest.description or manifest.name}: the model {manifest.tag}"
-    application = Starlette(routes=[Route("/metadata", _metadata, methods=["GET"])])
-    service = bentoml.service(name=manifest.name.lower(), **_settings(spec, metrics))(Service)
-    service.mount_asgi_app(application, path="/")
-    service.add_asgi_middleware(
-        RequestGuard, max_body_bytes=spec.max_body_bytes, token=os.environ.get(TOKEN_VARIABLE) or None
+    Raises:
+        UserError: Something that would be ignored, such as TLS.
+    """
+    context = click.get_current_context(silent=True)
+    given: dict[str, Any] = (
+        {}
+        if context is None
+        else {
+            name: value
+            for name, value in context.params.items()
+            if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+        }
     )
-    return service
+    message = "is not for this Bento, whose server is its own: src/serving.yaml has its limits, and a proxy does TLS"
+    unknown = [f"--{name.replace('_', '-')}" for name in sorted(given.keys() - _HONOURED)]
+    unknown += [name for name in _CONFIGURATION if os.environ.get(name)]
+    if unknown:
+        raise UserError(*(Mistake("", message, name) for name in unknown))
+    everywhere = os.environ.get("BENTOML_CONTAINERIZED")  # a port of a container is published from outside
+    host = given.get("host") or ("0.0.0.0" if everywhere else "127.0.0.1")  # noqa: S104
+    port = given.get("port")
+    return Settings(str(source), host, 3000 if port is None else port, given.get("api_workers"))
 
 
-def _settings(spec: ServingSpec, metrics: bool) -> dict[str, Any]:
-    timeout = {"timeout": spec.timeout.total_seconds()}
-    return {"workers": spec.workers, "traffic": timeout, "metrics": {"enabled": metrics}, **_tracing()}
-
-
-def _tracing() -> dict[str, Any]:
-    """Turn tracing off unless BentoML is configured: spans that nobody collects took a quarter of a request's time."""
-    configured = os.environ.get("BENTOML_CONFIG") or os.environ.get("BENTOML_CONFIG_OPTIONS")
-    return {} if configured else {"tracing": {"excluded_urls": [".*"]}}
-
-
-async def _metadata(request: Request) -> HttpResponse:
-    scorer: BundleScorer = request.app.state.scorer
-    return JSONResponse(scorer.metadata())
+def _become(source: Path, settings: Settings) -> None:
+    """Run our server in this process's place, by the Bento's own copy of the code."""
+    path = os.pathsep.join(filter(None, [str(source), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}  # nothing is imported from where it runs
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = [sys.executable, "-m", "proml_kedro.serving.http.bento", settings.line()]
+    os.execve(sys.executable, command, environment)  # noqa: S606 (our own module, no shell)

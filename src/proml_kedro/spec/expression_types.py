@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from proml_kedro.errors import unknown
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.expression import Call, Column, Literal, Node
+from proml_kedro.spec.moments import DATE_PARTS, SECONDS
 
 NULL = "null"
 
@@ -22,12 +23,14 @@ class Signature:
         gives: Sort of the value; ``same`` for that of the arguments.
         least: How many arguments are needed; all of ``takes`` when None.
         repeats: Whether the last argument can be given any number of times.
+        words: What the first argument may be, which has to be a constant; empty for anything.
     """
 
     takes: tuple[str, ...]
     gives: str
     least: int | None = None
     repeats: bool = False
+    words: tuple[str, ...] = ()
 
 
 _NUMBER = Signature(("number",), "number")
@@ -56,7 +59,11 @@ FUNCTIONS = {
     "nullif": Signature(("same", "same"), "same"),
     **dict.fromkeys(("lower", "upper"), _TEXT),
     "length": Signature(("text",), "number"),
-    **dict.fromkeys(("cosine_similarity", "dot"), _VECTORS),
+    **dict.fromkeys(("cosine_similarity", "dot", "euclidean_distance"), _VECTORS),
+    "clip": Signature(("number", "number", "number"), "number"),
+    "text_overlap": Signature(("text", "text"), "number"),
+    "date_part": Signature(("text", "text"), "number", words=DATE_PARTS),
+    "time_since": Signature(("text", "text", "text"), "number", words=tuple(SECONDS)),
 }
 """The functions there are, by name."""
 
@@ -115,6 +122,8 @@ def _sort_of_call(node: Call, sorts: list[str]) -> str:
     for argument, sort, kind in zip(node.arguments, sorts, wanted, strict=False):
         if kind in _WORDS and sort not in (kind, NULL):
             raise ValueError(f"'{node.function}' takes {_plural(kind)}, and {_described(argument)} is {_words(sort)}")
+    if signature.words:
+        _check_word(node, signature.words)
     if "vector" in wanted:
         _check_vectors(node, sorts)
     same = _common(node, sorts) if "same" in wanted else NULL
@@ -135,6 +144,14 @@ def _common(node: Call, sorts: list[str]) -> str:
     if known and vector_size(known[0]) is not None:
         raise ValueError(f"'{node.function}' does not take vectors")
     return known[0] if known else NULL
+
+
+def _check_word(node: Call, words: tuple[str, ...]) -> None:
+    first = node.arguments[0]
+    if not (isinstance(first, Literal) and first.value in words):
+        said = str(first.value) if isinstance(first, Literal) else first.name if isinstance(first, Column) else "…"
+        able = ", ".join(f"'{one}'" for one in words)
+        raise ValueError(f"the first value of '{node.function}' is one of {able}, not {said}")
 
 
 def _check_vectors(node: Call, sorts: list[str]) -> None:

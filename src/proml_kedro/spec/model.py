@@ -13,6 +13,7 @@ from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.outputs import OF_CLASSES, Output, OutputRef
 from proml_kedro.spec.problem import ProblemSpec, Task
+from proml_kedro.spec.rank import RankSpec
 
 
 class ComponentSpec(Spec):
@@ -32,6 +33,9 @@ class ComponentSpec(Spec):
 
     is_constant: ClassVar[bool] = False
     """Whether it says the same of every row, whatever it reads."""
+
+    reads_labels: ClassVar[bool] = True
+    """Whether what it learns depends on labels. One that does not is never cross-fitted: it cannot give them away."""
 
     warm_starts: ClassVar[bool] = False
     """Whether a component of this kind can start from what an earlier one has learned."""
@@ -91,6 +95,14 @@ class ComponentSpec(Spec):
         if dtype == "str":
             return cls.takes_categories
         return cls.takes_numbers if vector_size(dtype) is None else cls.takes_vectors
+
+    def input_key(self, position: int) -> str:
+        """Name the key inside of the component at which an input is named.
+
+        Args:
+            position: Of the input.
+        """
+        return f"{self.inputs_key}.{position}"
 
     @property
     def said_quantile(self) -> float | None:
@@ -180,6 +192,7 @@ class ModelSpec(Spec):
         score: The component whose probability, probabilities of classes, or mean is the model's.
         description: What it is, for people.
         training: How the graph is trained.
+        rank: How scored rows are put in order. It changes nothing that is learned.
     """
 
     name: Name
@@ -187,6 +200,7 @@ class ModelSpec(Spec):
     components: Annotated[dict[Name, AnyComponent], Field(min_length=1)]
     score: Name
     training: TrainingSpec = TrainingSpec()
+    rank: RankSpec | None = None
 
     def outputs(self, task: Task) -> dict[OutputRef, Dtype]:
         """List what the components give, with the type of each.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -123,7 +124,7 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         here = f"{key}.components.{name}"
         for position, pattern in enumerate(spec.inputs):
             if not any(matching(pattern, types)) and not outputs_meant(pattern, outputs):
-                yield Mistake(f"{here}.{spec.inputs_key}.{position}", unknown("feature or output", pattern, known))
+                yield Mistake(f"{here}.{spec.input_key(position)}", unknown("feature or output", pattern, known))
         if task not in spec.tasks:
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
@@ -133,6 +134,10 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")
+    if model.rank:
+        known_inputs = {name for one in model.components.values() for name in read_by(one, types, {})}
+        found = model.rank.check(problem, sorted(known_inputs))
+        yield from (replace(one, key=f"{key}.rank.{one.key}") for one in found)
     if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
         yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
     try:
@@ -152,7 +157,7 @@ def _check_types(spec: ComponentSpec, read: Mapping[str, Dtype]) -> Iterator[Mis
     """An input of a type that the kind cannot read; one is enough."""
     name, dtype = next(((name, dtype) for name, dtype in read.items() if not spec.can_read(dtype)), (None, ""))
     if name is not None:
-        key = f"{spec.inputs_key}.{position_of(name, spec.inputs)}"
+        key = spec.input_key(position_of(name, spec.inputs))
         what = "category" if dtype == "str" else dtype
         instead = "leave it out" if vector_size(dtype) is None else _INSTEAD_OF_VECTORS
         yield Mistake(key, f"'{name}' is a {what}, which kind '{spec.kind}' cannot read; {instead}")

@@ -19,6 +19,7 @@ class ServingSpec(Spec):
         workers: Processes; each scores with one thread.
         timeout: After which a request is given up.
         golden_rows: Test rows stored with their scores, to prove every copy of the model against.
+        online: Whether features are looked up by key; the store is then part of readiness where a model needs it.
         log: A file to which every row that features were looked up for is added, with keys, moment and those features;
             nothing is written when left out. It holds data about whoever the keys are about.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
@@ -30,5 +31,6 @@ class ServingSpec(Spec):
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     timeout: PositiveDuration = timedelta(seconds=30)
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
+    online: bool = True
     log: str | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

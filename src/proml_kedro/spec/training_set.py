@@ -44,6 +44,9 @@ CLASS: Final = "class"
 ROW: Final = "row"
 """In files of scores: place of the row in what was scored, from 0. No column of a training set."""
 
+RANK: Final = "rank"
+"""In files of scores, of a model that says ``rank``: place of the row in its group, null for one that is not shown."""
+
 FILE: Final = "training_set.parquet"
 
 MOMENTS: Final = (TIMESTAMP, EVENT_TIMESTAMP, DAY, SPLIT)

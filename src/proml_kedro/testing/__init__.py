@@ -14,7 +14,7 @@ In a test of your own::
 
 from proml_kedro.testing.aggregates import check_aggregate
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
-from proml_kedro.testing.components import INPUTS, VECTOR, check_component, make_examples
+from proml_kedro.testing.components import INPUTS, TEXTS, VECTOR, check_component, make_examples
 from proml_kedro.testing.drift_checks import check_drift_check
 from proml_kedro.testing.heads import check_head
 from proml_kedro.testing.metrics import check_metric, check_ranking_metric
@@ -27,6 +27,7 @@ __all__ = [
     "BLOCK_INPUTS",
     "INPUTS",
     "PRODUCER_INPUTS",
+    "TEXTS",
     "VECTOR",
     "check_aggregate",
     "check_block",

@@ -21,7 +21,10 @@ INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop
 """Two numbers and a category, with missing values in each."""
 
 VECTOR = Input("shop.embedding", "vector[4]")
-"""For components that read vectors: a fourth input when ``inputs`` names it."""
+"""For components that read vectors: a further input when ``inputs`` names it."""
+
+TEXTS = (Input("shop.motto", "str"), Input("shop.search", "str"))
+"""For components that read texts: further inputs when ``inputs`` names them."""
 
 
 def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS, task: Task = "binary") -> Examples:
@@ -37,7 +40,12 @@ def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS, ta
     embedding = np.column_stack([label, *generator.normal(size=(3, rows))]).astype(np.float32)
     embedding[generator.random(rows) < 0.05] = np.nan
     columns["shop.embedding"] = embedding
+    for one in TEXTS:
+        columns[one.name] = generator.choice(np.array(_TEXTS, object), rows)
     return Examples({one.name: columns[one.name] for one in inputs}, label)
+
+
+_TEXTS = ("fresh bread", "Fresh Bread and cake", "old cake, old bread", "Tea!", "?", "", None)
 
 
 def _draw_label(generator: np.random.Generator, margin: Array, task: Task) -> Array:
@@ -59,9 +67,11 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     learns numbers far from 0 (where single precision is too coarse) like those near it, and counts examples by their
     weights if its spec says ``takes_weights``. One that does not learn writes no state.
 
+    One whose spec says ``reads_labels = False`` may give missing values, and need not learn the problem.
+
     Args:
-        config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS` and :data:`VECTOR`, and is
-            all of the former when omitted.
+        config: Its YAML as a mapping; ``inputs`` may name some of :data:`INPUTS`, :data:`VECTOR` and :data:`TEXTS`, and
+            is all of the first when omitted.
         folder: An empty folder to save into.
         task: What sort of label it is to learn.
         every_input: Prove also that each input changes the scores, as it must in a network: a block that cuts an input
@@ -72,14 +82,14 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     """
     kind, spec_type = component_of(config["kind"]), spec_of(config["kind"])
     named = config.get(spec_type.inputs_key, [every.name for every in INPUTS])
-    inputs = [one for one in (*INPUTS, VECTOR) if one.name in named]
+    inputs = [one for one in (*INPUTS, VECTOR, *TEXTS) if one.name in named]
     spec = spec_type.model_validate({**config, spec_type.inputs_key: [one.name for one in inputs]})
     train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
-    classes = _CLASSES if task == "multiclass" else 0
-    context = FitContext(HardwareSpec(threads=1), seed=7, task=task, classes=classes)
+    context = FitContext(HardwareSpec(threads=1), 7, task=task, classes=_CLASSES if task == "multiclass" else 0)
 
     def fitted(examples: Examples = train, validation: Examples = check) -> Component:
         component = kind(spec, inputs)
+        component.task = task
         if spec.learns:
             component.fit(examples, validation, context)
         return component
@@ -87,29 +97,39 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     component = fitted()
     scores = component.score(fresh.columns)
     check_types(scores, spec.outputs(task), len(fresh))
-    if spec.learns:
+    learns_labels = spec.learns and spec.reads_labels and not spec.is_constant
+    if spec.learns and spec.reads_labels:
         _check_scores(scores, task)
-        if not spec.is_constant:
-            _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
+    if learns_labels:
+        _check_learns(scores, fresh.label, task, "it learns nothing from an easy problem")
+    if spec.learns:
         same("fitting twice with one seed gives one model", scores, fitted().score(fresh.columns))
-        again = make_examples(600, 1, inputs, task)
-        check_untouched({**train.columns, "label": train.label}, {**again.columns, "label": again.label}, "fitting")
-        if task == "regression" and not spec.is_constant:
-            far = fitted(_moved(train), _moved(check)).score(fresh.columns)
-            _check_far_labels(scores, far, task)
-    if spec.learns and spec.takes_weights and not spec.is_constant:
+        check_untouched(_arrays(train), _arrays(make_examples(600, 1, inputs, task)), "fitting")
+    if learns_labels and task == "regression":
+        _check_far_labels(scores, fitted(_moved(train), _moved(check)).score(fresh.columns), task)
+    if learns_labels and spec.takes_weights:
         equal = replace(check, weight=np.ones(len(check)))
-        weighted = fitted(_mostly_wrong(make_examples(900, 1, inputs, task)), equal)
-        _check_learns(weighted.score(fresh.columns), fresh.label, task, "examples of weight 0 count")
+        some = _mostly_wrong(make_examples(900, 1, inputs, task))
+        weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
+        _check_weights(weighted, repeated, fresh.label, task)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)
+    _check_saved(component, folder, fresh.columns, scores)
+
+
+def _check_saved(component: Component, folder: Path, columns: Columns, scores: Mapping[str, Array]) -> None:
     component.save(folder)
-    loaded = kind.load(spec, inputs, folder)
-    same("a saved component scores as before", scores, loaded.score(fresh.columns))
-    assert spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
+    loaded = type(component).load(component.spec, component.inputs, folder)
+    loaded.task = component.task
+    same("a saved component scores as before", scores, loaded.score(columns))
+    assert component.spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)
+
+
+def _arrays(examples: Examples) -> dict[str, Array]:
+    return {**examples.columns, "label": examples.label}
 
 
 _CLASSES = 3
@@ -130,11 +150,28 @@ def _check_far_labels(scores: Mapping[str, Array], far: Mapping[str, Array], tas
 
 
 def _mostly_wrong(examples: Examples) -> Examples:
-    """Examples of which three of five have the opposite label and count nothing."""
+    """Examples of which three of five have the opposite label and count nothing, and high ones count three times."""
     wrong = np.arange(len(examples)) % 5 < 3
     opposite = examples.label.max() + examples.label.min() - examples.label
     label = np.where(wrong, opposite, examples.label)
-    return replace(examples, label=label, weight=np.where(wrong, 0.0, 1.0))
+    high = label > np.median(examples.label)
+    return replace(examples, label=label, weight=np.where(wrong, 0.0, np.where(high, 3.0, 1.0)))
+
+
+def _repeated(examples: Examples) -> Examples:
+    """Examples as often as they count."""
+    assert examples.weight is not None
+    return replace(examples.take(np.repeat(np.arange(len(examples)), examples.weight.astype(int))), weight=None)
+
+
+def _check_weights(weighted: Mapping[str, Array], repeated: Mapping[str, Array], label: Array, task: Task) -> None:
+    _check_learns(weighted, label, task, "examples of weight 0 count")
+    if (name := score_output(task)) in weighted:
+        one, other = (found[name].reshape(len(found[name]), -1)[:, -1] for found in (weighted, repeated))
+        apart, limit = abs(float(one.mean() - other.mean())), 0.2 * float(other.std())
+        assert apart <= limit, (
+            f"an example of weight 3 is not as the example three times: {apart:.3g} apart in '{name}'"
+        )
 
 
 def _check_scores(scores: Mapping[str, Array], task: Task) -> None:
@@ -168,12 +205,12 @@ def _check_learns(scores: Mapping[str, Array], label: Array, task: Task, otherwi
 
 def _check_unknown_values(component: Component, columns: Columns) -> None:
     one = {name: values[:3].copy() for name, values in columns.items()}
-    for name, values in one.items():
-        values.T[:] = [None, "nowhere", "Bern"] if name == "shop.city" else [np.nan, 1e30, -1e30]
+    for values in one.values():
+        values.T[:] = [None, "nowhere", "Bern"] if values.dtype == object else [np.nan, 1e30, -1e30]
     for name, values in component.score(one).items():
         if values.dtype == object:
             continue
-        finite = np.isfinite(values) if component.spec.learns else ~np.isinf(values)
+        finite = np.isfinite(values) if component.spec.learns and component.spec.reads_labels else ~np.isinf(values)
         assert finite.all(), f"output '{name}' is not finite for missing, unknown or huge values"
         if name == "probabilities":
             off = float(np.abs(values.sum(axis=1) - 1).max())

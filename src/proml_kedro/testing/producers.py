@@ -20,8 +20,11 @@ PRODUCER_INPUTS = (
     Input("shop.country", "str"),
     Input("shop.embedding", "vector[4]"),
     Input("member.embedding", "vector[4]"),
+    Input("member.seen", "str"),
+    Input("shop.opened", "str"),
 )
-"""Two numbers, two categories and two vectors, with missing values, zeros and huge numbers in them."""
+"""Two numbers, two categories, two vectors and two dates as text, with missing values, zeros and huge numbers in them,
+and among the dates what is none."""
 
 
 def check_producer(config: Mapping[str, Any], folder: Path) -> None:
@@ -40,7 +43,8 @@ def check_producer(config: Mapping[str, Any], folder: Path) -> None:
         AssertionError: A law is broken; the message names it.
     """
     spec_type = spec_of(config["kind"])
-    spec = spec_type.model_validate({"of": _default_inputs(spec_type), **config})
+    named = {"of": _default_inputs(spec_type)} if spec_type.model_fields["inputs"].is_required() else {}
+    spec = spec_type.model_validate({**named, **config})
     assert not spec.learns, "a producer learns nothing"
     inputs = [one for name in spec.inputs for one in PRODUCER_INPUTS if one.name == name]
     producer, columns = component_of(spec.kind)(spec, inputs), _columns(inputs, np.float64)
@@ -61,6 +65,8 @@ def check_producer(config: Mapping[str, Any], folder: Path) -> None:
 
 
 _ROWS = 60
+_TEXTS = ("Bern", "Lima", "", "a b", None)
+_DATES = ("2024-02-29", "2023-12-31T23:30:00-05:00", "2026-06-01 12:00:00.25", "0001-01-01", "yesterday", "", None)
 
 
 def _default_inputs(spec: type[ComponentSpec]) -> list[str]:
@@ -74,7 +80,8 @@ def _columns(inputs: list[Input], precision: Any) -> Columns:
     made: dict[str, Array] = {}
     for one in PRODUCER_INPUTS:
         if one.is_categorical:
-            values = generator.choice(np.array(["Bern", "Lima", "", "a b", None], object), _ROWS)
+            texts = _DATES if one.name in ("member.seen", "shop.opened") else _TEXTS
+            values = generator.choice(np.array(texts, object), _ROWS)
         else:
             shape = (_ROWS,) if one.size is None else (_ROWS, one.size)
             values = generator.normal(0, 5, shape).round(3).astype(precision)

@@ -130,7 +130,7 @@ def _trained(run: RunSpec, fitted: ModelSpec, key: str) -> Recipe:
     return Recipe(
         "trained_model",
         {
-            "model": fitted.model_dump(mode="json", exclude={"name"}),
+            "model": fitted.model_dump(mode="json", exclude={"name", "rank"}),
             "columns": columns_read(run, fitted),
             "seed": run.seed,
             "hardware": run.hardware.model_dump(include={"precision", "device", "devices", "mixed_precision"}),

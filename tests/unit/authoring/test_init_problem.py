@@ -95,6 +95,52 @@ def test_of_a_number_what_follows_it_or_is_missing_with_it_is_left_out(tmp_path:
     assert list(features["flats"]["features"]) == ["size"]
 
 
+def test_a_label_of_several_texts_is_one_of_several_classes(tmp_path: Path) -> None:
+    columns, chance = visits(), random.Random(4)
+    species = [chance.choice(["setosa", "virginica", "no"]) for _ in columns["at"]]
+    species[-1] = species[-2] = "late"
+    columns |= {
+        "species": [None if place == 7 else one for place, one in enumerate(species)],
+        "code": [["no", "virginica", "late", "setosa"].index(one) for one in species],
+        "stalk": [None if one == "setosa" else chance.randint(1, 9) for one in species],
+    }
+    found = proposed(tmp_path, "species", visits=Stranger(columns))
+    problem, features = problem_of(found)
+    assert problem["label"] == {
+        "expression": "species",
+        "task": "multiclass",
+        "drop_when": "species is null or species in ('late')",
+    }
+    assert any("one of 4 classes" in line and "left out: 2 rows of 'late'" in line for line in found.said)
+    assert list(features["visits"]["features"]) == ["customer", "pages", "ordered"]
+    assert "code: it alone tells the label (mean AUC of classes 1.000)" in found.features
+    assert "stalk: its absence alone tells class 'setosa'" in found.features
+    problem, _ = problem_of(proposed(tmp_path, "species=setosa", visits=Stranger(columns)))
+    assert problem["label"]["task"] == "binary"
+
+
+def test_texts_of_which_each_stands_in_few_rows_are_no_classes(tmp_path: Path) -> None:
+    columns = visits(40) | {"note": [f"n{one % 9}" for one in range(40)]}
+    with pytest.raises(UserError, match=r"'note' has 9 different texts; say which .* --label note='n0' or"):
+        proposed(tmp_path, "note", visits=Stranger(columns))
+
+
+def test_names_that_yaml_takes_for_truth_values_are_read_back(tmp_path: Path) -> None:
+    columns = visits()
+    columns["on"] = columns.pop("at")
+    problem, features = problem_of(proposed(tmp_path, "ordered", no=Stranger(columns)))
+    assert problem["examples"] == {"table": "no", "entities": ["customer"], "timestamp": "on"}
+    assert set(problem["tables"]) == {"no"}
+    assert "no" in features
+
+
+def test_a_table_without_rows_is_left_out_and_said(tmp_path: Path) -> None:
+    found = proposed(tmp_path, "ordered", visits=Stranger(visits()), orders=Stranger({"customer": [], "at": []}))
+    problem, _ = problem_of(found)
+    assert set(problem["tables"]) == {"visits"}
+    assert "left out: orders, which has no rows" in found.said
+
+
 def test_keys_are_found_by_name_and_value_and_their_leading_zeros_restored(tmp_path: Path) -> None:
     columns, chance = visits(), random.Random(2)
     customers = sorted(set(columns["customer"]))
@@ -148,7 +194,10 @@ def test_a_series_of_observations_is_read_as_of_the_latest(tmp_path: Path) -> No
     ("label", "message"),
     [
         ("orderd", "no column 'orderd'"),
-        ("who", "'who' has 6 different texts; say which of them is to be predicted: --label who="),
+        (
+            "customer_id",
+            r"'customer_id' has \d\d different texts; say which of them is to be predicted: --label customer_id=",
+        ),
         ("who=nobody", "no row of visits has who = nobody"),
         ("day", "which is no label"),
     ],

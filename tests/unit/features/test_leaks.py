@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from proml_kedro.features.training import leaks
-from proml_kedro.features.training.leaks import _auc, declared_leaks, measured_leaks
+from proml_kedro.features.training import telling
+from proml_kedro.features.training.leaks import declared_leaks, measured_leaks
+from proml_kedro.features.training.telling import _auc
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 from shop import FEATURES, HARDWARE, PROBLEM
@@ -80,6 +81,38 @@ def test_other_labels_are_passed_over(tmp_path: Path, label: Any) -> None:
     assert list(measured_leaks(write(tmp_path, label.astype(np.float32)), NAMES, HARDWARE)) == []
 
 
+def test_of_several_classes_each_is_told_from_all_others(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    n = 3000
+    label = generator.integers(0, 4, n)
+    noise = generator.normal(size=n)
+    one_class = pa.array(np.where(label == 2, np.nan, noise), from_pandas=True)
+    columns = {
+        "example_id": np.arange(n),
+        "split": ["train"] * n,
+        "label": label.astype(np.float64),
+        "v.code": (7 - 2 * label) % 5,  # in another order than the classes
+        "v.near": label * 3.2 + noise,
+        "v.name": np.array(["north", "east", "south", "west"])[label],
+        "v.one": np.where(label == 1, noise + 9, noise),
+        "v.absent": one_class,
+        "v.honest": label + noise,
+        "v.id": generator.permutation(n),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "training_set.parquet")
+    names, classes = [one for one in columns if one.startswith("v.")], ["a", "b", "c", "d"]
+    found = {
+        name: (message, certain)
+        for name, message, certain in measured_leaks(tmp_path / "training_set.parquet", names, HARDWARE, classes)
+    }
+    assert {name for name, (_, certain) in found.items() if certain} == {"v.code", "v.name", "v.absent"}
+    assert {name for name, (_, certain) in found.items() if not certain} == {"v.near", "v.one"}
+    assert found["v.code"][0].startswith("it alone predicts the label (mean AUC of classes 1.000)")
+    assert found["v.one"][0].startswith("it alone predicts class 'b' (AUC 1.000)")
+    assert found["v.absent"][0].startswith("its absence alone predicts class 'c' (AUC 1.000)")
+    assert list(measured_leaks(tmp_path / "training_set.parquet", names, HARDWARE)) == [], "a count, say"
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=60))
 def test_the_area_is_that_of_scikit_learn(rows: list[tuple[int, bool]]) -> None:
@@ -96,7 +129,7 @@ def _area_row_by_row(values, label):
     rates = [
         label[:half][values[:half] == one].mean() if one in values[:half] else overall for one in values[half:].tolist()
     ]
-    return leaks._auc(np.array(rates), label[half:])
+    return telling._auc(np.array(rates), label[half:])
 
 
 def test_text_is_looked_at_in_time_in_proportion_to_its_rows():
@@ -104,9 +137,11 @@ def test_text_is_looked_at_in_time_in_proportion_to_its_rows():
     label = (generator.random(400_000) < 0.3).astype(float)
     values = np.where(generator.random(400_000) < 0.2 + 0.5 * label, "a", "b").astype(object)
     values[300_000:300_100] = "new"
-    assert leaks.area_of(values[:600], label[:600]) == pytest.approx(_area_row_by_row(values[:600], label[:600]))
+    assert telling.area_of(values[:600], label[:600]) == pytest.approx(_area_row_by_row(values[:600], label[:600]))
     known = _area_row_by_row(values[299_000:301_000], label[299_000:301_000])
-    assert leaks.area_of(values[299_000:301_000], label[299_000:301_000]) == pytest.approx(known), "with a new category"
+    assert telling.area_of(values[299_000:301_000], label[299_000:301_000]) == pytest.approx(known), (
+        "with a new category"
+    )
     started = time.process_time()
-    leaks.area_of(values, label)
+    telling.area_of(values, label)
     assert time.process_time() - started < 2

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.features.on_demand.plain_values import from_lists, to_lists
-from proml_kedro.spec.expression_types import OPERATORS
+from proml_kedro.spec.expression_types import FUNCTIONS, OPERATORS
 from proml_kedro.spec.features import FeaturesSpec
 from tiers import examples
 
@@ -179,9 +179,9 @@ def test_a_row_alone_is_as_among_others(pair: Pair, rows: list[dict[str, Any]]) 
 
 
 def test_every_function_is_computed() -> None:
-    from proml_kedro.features.on_demand.functions import FUNCTIONS
+    from proml_kedro.column_functions.functions import FUNCTIONS as COMPUTED
 
-    assert set(FUNCTIONS) == {*OPERATORS, *FUNCTIONS, "case"}
+    assert set(COMPUTED) == {*OPERATORS, *FUNCTIONS, "case"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from proml_kedro.bundle import BundleContent, write_bundle
 from proml_kedro.serving.http.application import Options, make_application
 from proml_kedro.serving.lookup import STORE_VARIABLE
 from proml_kedro.serving.scorer import BundleScorer
-from proml_kedro.serving.service import make_service
 from proml_kedro.spec import ServingSpec
 from proml_kedro.spec.run import RunSpec
 from redis_server import redis_server
@@ -86,15 +85,21 @@ def made(tmp_path_factory):
 
 
 @contextmanager
-def serving(bundle, spec=None):
+def answering(bundle, online=True, **spec):
+    """The application of `kedro serve`, in this process."""
     from starlette.testclient import TestClient
 
-    with TestClient(make_service(bundle, spec, metrics=False).to_asgi()) as client:
+    scorer = BundleScorer(bundle, spec.get("log"))
+    with TestClient(make_application(scorer, ServingSpec(**spec), Options(online=online))) as client:
         yield client
 
 
 def post(client, path, row):
     return client.post(path, json={"instances": [row]})
+
+
+def scores(answer):
+    return answer.json()["probabilities"], answer.json()["model"]
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -109,28 +114,18 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
     }
     sent = {name: newest[name] for name in columns}
     assert sent["traffic.visits_all"] > 100
-    with serving(bundle, ServingSpec(log=str(tmp_path / "log.jsonl"))) as client:
+    with answering(bundle, log=str(tmp_path / "log.jsonl")) as client:
         online, offline = post(client, "/predict_online", asked), post(client, "/predict", sent)
         assert (online.status_code, offline.status_code) == (200, 200)
-        assert online.json() == offline.json()
+        assert scores(online) == scores(offline)
         lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
         assert [line["keys"] for line in lines] == [{"shop": newest["shop"]}]
         assert lines[0]["features"]["traffic.visits_all"] == sent["traffic.visits_all"]
         assert newest["visit.city"] not in json.dumps(lines), "what a request brings is not logged"
         nowhere = {**asked, "shop": 999}
         empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
-        assert post(client, "/predict_online", nowhere).json() == post(client, "/predict", empty).json()
+        assert scores(post(client, "/predict_online", nowhere)) == scores(post(client, "/predict", empty))
         assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
-
-
-@contextmanager
-def answering(bundle, online=True, **spec):
-    """The application of `kedro serve`, in this process."""
-    from starlette.testclient import TestClient
-
-    scorer = BundleScorer(bundle, spec.get("log"))
-    with TestClient(make_application(scorer, ServingSpec(**spec), Options(online=online))) as client:
-        yield client
 
 
 def test_an_answer_says_what_the_store_did_not_have(made, monkeypatch, tmp_path):
@@ -210,14 +205,14 @@ def test_a_service_reads_from_redis(made, monkeypatch, tmp_path):
         register(store, run.problem, run.features, "sales_xgboost", run.features.columns(), views)
         materialize_new(store, views, ["traffic"], newest["event_timestamp"], run.hardware)
         monkeypatch.setenv(STORE_VARIABLE, url)
-        with serving(bundle) as client:
+        with answering(bundle) as client:
             online = post(client, "/predict_online", asked)
             sent = post(client, "/predict", {name: newest[name] for name in columns})
             assert online.status_code == 200
-            assert online.json() == sent.json()
-    with serving(bundle) as client:  # the server is gone
+            assert scores(online) == scores(sent)
+    with answering(bundle) as client:  # the server is gone
         assert post(client, "/predict_online", asked).status_code == 503
-        assert client.get("/readyz").status_code == 200
+        assert client.get("/readyz").status_code == 503
 
 
 def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, caplog):
@@ -227,9 +222,9 @@ def test_a_store_that_cannot_be_read_is_said_to_be(made, monkeypatch, tmp_path, 
     (broken / "online.db").write_text("this is no database")
     monkeypatch.setenv(STORE_VARIABLE, os.fspath(tmp_path))
     asked = {"shop": newest["shop"], **{name: newest[name] for name in REQUEST}}
-    with serving(bundle) as client:
+    with answering(bundle) as client:
         answer = post(client, "/predict_online", asked)
         assert answer.status_code == 503
         assert os.fspath(tmp_path) not in answer.text
-        assert client.get("/readyz").status_code == 200
+        assert client.get("/readyz").status_code == 503
     assert "the online feature store cannot be read" in caplog.text

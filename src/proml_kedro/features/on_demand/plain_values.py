@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from proml_kedro.features.on_demand.functions import Array
+from proml_kedro.column_functions.functions import Array
 from proml_kedro.spec.dtype import Dtype, vector_size
 
 _PLAIN: dict[Dtype, Callable[[Any], Any]] = {"float": float, "int": int, "bool": bool, "str": str}

@@ -1,7 +1,8 @@
 """Features that know too much: made of what the label is made of, or predicting it better than anything can.
 
 A leak that is declared is found without data. One that is not shows in a training set: a single feature, or whether it
-is missing, that tells the classes apart almost alone is rarely knowledge and mostly the answer.
+is missing, that tells the classes apart almost alone is rarely knowledge and mostly the answer. How much one tells is
+in :mod:`proml_kedro.features.training.telling`.
 """
 
 from __future__ import annotations
@@ -18,18 +19,14 @@ from proml_kedro.engine.duckdb import quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.features.tables.stored import Tables
-from proml_kedro.formulas import auc
+from proml_kedro.features.training.telling import is_binary, is_missing, tells
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec, FeatureViewSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.split import TRAIN
 from proml_kedro.spec.training_set import EXAMPLE_ID, LABEL, SPLIT
 
-SUSPICIOUS, CERTAIN = 0.95, 0.99
-"""Areas under the ROC curve from which a feature is warned of, and from which it is an error."""
-
 _ROWS = 50_000
-_LEAST_OF_A_CLASS = 50
 
 
 def declared_leaks(problem: ProblemSpec, features: FeaturesSpec) -> Iterator[tuple[str, str]]:
@@ -90,14 +87,19 @@ _KEYWORD = re.compile(r"and|or|not|is|in|null|true|false|case|when|then|else|end
 
 
 def measured_leaks(
-    training_set: Path, names: Iterable[str], hardware: HardwareSpec, advance: Callable[[], object] = lambda: None
+    training_set: Path,
+    names: Iterable[str],
+    hardware: HardwareSpec,
+    classes: Sequence[str] = (),
+    advance: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[str, str, bool]]:
-    """Find features of a training set of a binary label that predict it almost alone.
+    """Find features of a training set that predict its label almost alone; one that is a number is passed over.
 
     Args:
         training_set: The Parquet file.
         names: ``view.feature``; what the file lacks is passed over, and so are vectors.
         hardware: The machine.
+        classes: Names of the label's classes, by its numbers; none of a binary label.
         advance: Called when a feature was looked at.
 
     Yields:
@@ -108,15 +110,12 @@ def measured_leaks(
         chosen = [name for name in names if not rows.schema.get(name, "]").endswith("]")]
         columns = _sample(rows, chosen) if chosen else {}
     label = columns.pop(LABEL, np.zeros(0))
-    if not _is_binary(label):
+    if not classes and not is_binary(label):
         return
     for name, values in columns.items():
         advance()
-        missing = _is_missing(values)
-        for area, words in ((area_of(values[~missing], label[~missing]), "it"), (_auc(missing, label), "its absence")):
-            if area >= SUSPICIOUS:
-                message = f"{words} alone predicts the label (AUC {area:.3f}): is it known when it is used?"
-                yield name, message, area >= CERTAIN
+        for found in tells(values, is_missing(values), label, classes):
+            yield name, f"{found.what} alone predicts {found.of}: is it known when it is used?", found.is_certain
 
 
 def _sample(rows: Relation, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -125,46 +124,3 @@ def _sample(rows: Relation, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]
     query = f"SELECT {columns} FROM {rows} WHERE {SPLIT} = '{TRAIN}' ORDER BY hash({EXAMPLE_ID}) LIMIT {_ROWS}"
     table = rows.engine.arrow(query)
     return {name: np.asarray(table[name].to_numpy()) for name in table.column_names}
-
-
-def _is_binary(label: npt.NDArray[Any]) -> bool:
-    values, counts = np.unique(label, return_counts=True)
-    return values.tolist() == [0, 1] and int(counts.min()) >= _LEAST_OF_A_CLASS
-
-
-def _is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    if values.dtype == object:
-        return np.array([one is None or one != one for one in values], np.bool_)
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), np.bool_)
-
-
-def area_of(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """Compute the AUC of one feature against a binary label, in whichever direction it is larger.
-
-    Text is first replaced by the label rate of its category, estimated on half of the rows and judged on the other.
-
-    Args:
-        values: Numbers, truth values or texts, none of them missing, shape (n,).
-        label: 0 or 1, shape (n,).
-
-    Returns:
-        0 where there are fewer than 50 rows of a class.
-    """
-    if not _is_binary(label):
-        return 0.0
-    if values.dtype != object or not isinstance(values[0], str):
-        return _auc(values.astype(np.float64), label)
-    half = len(values) // 2
-    known, category = np.unique(values[:half], return_inverse=True)
-    rates = np.bincount(category, label[:half]) / np.bincount(category)
-    place = np.minimum(np.searchsorted(known, values[half:]), len(known) - 1)
-    overall = float(label[:half].mean())
-    return _auc(np.where(known[place] == values[half:], rates[place], overall), label[half:])
-
-
-def _auc(values: npt.NDArray[Any], label: npt.NDArray[Any]) -> float:
-    """Compute the AUC of values, or of their opposite, whichever is larger; 0 for too few rows."""
-    if not _is_binary(label):
-        return 0.0
-    area = auc(label, values)
-    return max(area, 1 - area)

@@ -35,13 +35,19 @@ def check_names(graph: Graph, inputs: Iterable[str]) -> Iterator[Mistake]:
 def check_references(graph: Graph, heads: Mapping[str, Head], layout: Layout) -> Iterator[Mistake]:
     """Find references to nothing, and those that a block or head cannot read.
 
+    That of a sort of inputs may stand for none where another one stands for something: so one declaration fits problems
+    with vectors and without.
+
     Args:
         graph: The blocks.
         heads: The heads by their keys, as ``heads.sale``.
         layout: The inputs.
     """
     for key, references, reads_categories in _readers(graph, heads):
+        some = any(not resolve(one, graph, layout).is_nothing for one in references)
         for position, reference in enumerate(references):
+            if some and reference in GROUPS and resolve(reference, graph, layout).is_nothing:
+                continue
             message = _objection(reference, reads_categories, graph, layout)
             if message:
                 yield Mistake(f"{key}.of.{position}", message)

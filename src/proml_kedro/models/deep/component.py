@@ -105,6 +105,8 @@ class Deep(Component):
         with _folder_of_parts(context.checkpoints) as folder:
             packed = self._pack(train, fitted, heads, folder / "train")
             self._warn_of_same(packed.facts.same, context.key)
+            if packed.facts.met:
+                fitted = fitted.having_met(packed.facts.met)
             hiding = Hiding(self._layout, self.spec.features.unknown, packed.facts.unknown)
             task = TrainingTask(fitted.model, heads, self.spec.training, context.seed, strategy, hiding)
             judge = None

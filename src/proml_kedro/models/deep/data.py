@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,10 +41,12 @@ class EncodedFacts:
     Attributes:
         same: Inputs whose columns have one value in all of them.
         unknown: Share of unknown ids by categorical of the layout.
+        met: Ids that hashes became, rising, by table; int32.
     """
 
     same: Sequence[str]
     unknown: Sequence[float]
+    met: Mapping[str, Array]
 
 
 class ExampleParts:

@@ -1,8 +1,8 @@
 """A trained network as a SavedModel: raw values in, outputs out, for whoever serves without Python.
 
 Its signature ``serving_default`` takes each input by its name with ``__`` for the dot (``flight__carrier``): numbers as
-float64 of shape (n,), NaN for missing; texts as strings of shape (n,), empty for missing; vectors as float32 of
-shape (n, size). It gives each output by its name as float32 of shape (n,).
+float64 of shape (n,), NaN for missing; texts as strings of shape (n,), empty for missing, their letters composed (NFC);
+vectors as float32 of shape (n, size). It gives each output by its name as float32 of shape (n,).
 """
 
 from __future__ import annotations

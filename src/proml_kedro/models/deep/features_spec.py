@@ -18,7 +18,7 @@ class TextSpec(Spec):
 
     Attributes:
         words: Number of words, the first ones. A text is put in small letters and cut at whatever is no letter, no mark
-            of one and no digit; ``+`` and ``#`` at the end of a word belong to it.
+            of one and no digit; ``+`` and ``#`` at the end of a word belong to it. Letters are composed (NFC) first.
         pooling: How the vectors become one; ``attention`` and ``as_sequence`` blocks are given each vector instead.
     """
 
@@ -70,7 +70,8 @@ class DeepFeaturesSpec(Spec):
         buckets: Numbers that become categories, by how many buckets of equal counts.
         min_count: A category, word or item that occurs less often in training is unknown.
         unknown: Share of the categories, words and items of each input, drawn anew each epoch, that training takes for
-            unknown, if fewer are: so it learns what to expect of those that it has not seen.
+            unknown, if fewer are: so it learns what to expect of those that it has not seen, of bins of hashes that
+            no example fell into, and of missing values where none was missing.
         max_categories: How many are known at most, the most frequent ones.
         hash: Categories without a vocabulary, by how many ids their hashes are spread over.
         text: Inputs that are texts of words.

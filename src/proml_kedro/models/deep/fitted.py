@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from proml_kedro.models.component import Array
 from proml_kedro.models.deep.build import build
 from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.heads import HeadState
@@ -19,6 +20,8 @@ from proml_kedro.models.deep.preprocess import Preprocess
 from proml_kedro.models.deep.scorer import Scorer
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import Statistics
+
+_MET = "met."  # before the names of tables, beside the numbers of weights
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ class FittedNetwork:
         scorer = Scorer(preprocess, model, heads, spec.output_names("binary"))
         return cls(spec, statistics, learned, preprocess, model, scorer)
 
+    def having_met(self, met: Mapping[str, Array]) -> Self:
+        """Return the network with what stands for all ids of hashes but those that training has met, by table."""
+        statistics = replace(self.statistics, met=met)
+        preprocess = Preprocess(self.preprocess.layout, statistics)
+        return self._assemble(self.spec, statistics, self.learned, preprocess, self.model)
+
     def finished(self, learned: Mapping[str, HeadState], anew: bool) -> Self:
         """Return the network with what its heads have learned after training.
 
@@ -88,15 +97,16 @@ class FittedNetwork:
     def save(self, folder: Path, **facts: Any) -> None:
         """Write ``weights.npz``, ``statistics.json`` and ``saved_model``.
 
-        Weights are arrays in the order in which the network is built. The SavedModel is for whoever serves without
-        Python; :meth:`load` does not need it.
+        Weights are arrays in the order in which the network is built, then those of :attr:`Statistics.met`. The
+        SavedModel is for whoever serves without Python; :meth:`load` does not need it.
 
         Args:
             folder: Where to.
             facts: Further values for ``statistics.json``.
         """
         weights = {str(position): values for position, values in enumerate(self.model.get_weights())}
-        np.savez(folder / "weights.npz", **weights)
+        met = {f"{_MET}{table}": values for table, values in self.statistics.met.items()}
+        np.savez(folder / "weights.npz", allow_pickle=False, **weights, **met)
         heads = {name: dict(learned) for name, learned in self.learned.items()}
         state = {**facts, "heads": heads, **self.statistics.as_json()}
         (folder / "statistics.json").write_text(json.dumps(state))
@@ -110,11 +120,14 @@ class FittedNetwork:
             The network, and the further values of ``statistics.json``.
         """
         state = json.loads((folder / "statistics.json").read_text())
-        statistics = Statistics(**{name: state.pop(name) for name in ("scales", "bounds", "vocabularies")})
+        with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
+            weights = {name: arrays[name] for name in arrays.files}
+        met = {name.removeprefix(_MET): weights.pop(name) for name in list(weights) if name.startswith(_MET)}
+        names = ("scales", "bounds", "vocabularies", "complete")
+        statistics = Statistics(**{name: state.pop(name) for name in names if name in state}, met=met)
         starts = HeadStarts(_no_starts(spec), state.pop("heads"))
         fitted = cls.build(spec, layout, statistics, starts, "model")
-        with np.load(folder / "weights.npz", allow_pickle=False) as weights:
-            fitted.model.set_weights([weights[str(position)] for position in range(len(weights.files))])
+        fitted.model.set_weights([weights[str(position)] for position in range(len(weights))])
         return fitted, state
 
 

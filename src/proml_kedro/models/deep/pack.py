@@ -15,6 +15,7 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.labels import labels_of, weight_of
 from proml_kedro.models.deep.layout import Layout
 from proml_kedro.models.deep.preprocess import Preprocess
+from proml_kedro.models.deep.stand_ins import MetBins
 from proml_kedro.models.deep.unknown import UnknownCounts
 
 Ints = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ def pack(
     labels, weight, group = _labels(examples, heads), weight_of(examples).astype(np.float32), _group(examples)
     part_of = parts_of(group if any(head.by_group for head, _ in heads) else np.arange(len(labels)), rows)
     seen = _Seen(preprocess.layout)
-    encoded = _encoded(batches_of(examples, inputs), preprocess, seen)
+    encoded = _encoded(batches_of(examples, inputs), preprocess, seen, weight > 0)
     lengths = np.bincount(part_of).tolist()
     if len(lengths) <= 1:
         numbers, ids = _joined(encoded, len(labels), preprocess.layout)
@@ -113,11 +114,17 @@ def _group(examples: Sequence[Examples]) -> npt.NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def _encoded(batches: Iterator[Columns], preprocess: Preprocess, seen: _Seen) -> Iterator[tuple[Array, Array]]:
+def _encoded(
+    batches: Iterator[Columns], preprocess: Preprocess, seen: _Seen, counts: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Encode parts; ``counts`` tells of each row of all of them whether it has any weight."""
+    done = 0
     for columns in batches:
-        matrices = preprocess.encode(columns)
-        seen.add(*matrices)
-        yield matrices
+        numbers, ids = preprocess.encode(columns)
+        some = counts[done : done + len(ids)]
+        done += len(ids)
+        seen.add(*((numbers, ids) if some.all() else (numbers[some], ids[some])))
+        yield numbers, ids
 
 
 def _joined(
@@ -146,6 +153,7 @@ class _Seen:
         self._layout = layout
         self._first: list[Array] = []
         self._unknown = UnknownCounts(layout)
+        self._met = MetBins(layout)
         self._moved = [np.zeros(layout.width, np.bool_), np.zeros(layout.id_count, np.bool_)]
 
     def add(self, numbers: Array, ids: Array) -> None:
@@ -155,10 +163,13 @@ class _Seen:
         for moved, first, values in zip(self._moved, self._first, (numbers, ids), strict=True):
             moved |= (values != first).any(axis=0)
         self._unknown.add(ids)
+        self._met.add(ids)
 
     def facts(self) -> EncodedFacts:
         layout, (numbers, ids) = self._layout, self._moved
         found = [(one.name, numbers[layout.columns_of_numbers([at])]) for at, one in enumerate(layout.numbers)]
         found += [(one.name, numbers[layout.columns_of_vector(at)]) for at, one in enumerate(layout.vectors)]
         found += [(one.name, ids[layout.columns_of_ids(at)]) for at, one in enumerate(layout.categoricals)]
-        return EncodedFacts([name for name, moved in found if not moved.any()], self._unknown.shares())
+        return EncodedFacts(
+            [name for name, moved in found if not moved.any()], self._unknown.shares(), self._met.tables()
+        )

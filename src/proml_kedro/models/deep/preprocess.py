@@ -12,7 +12,9 @@ from proml_kedro.models.component import Columns
 from proml_kedro.models.deep.layout import Layout
 from proml_kedro.models.deep.lookup import Bucketer, TextLookup, crossed
 from proml_kedro.models.deep.scaler import Scaler
+from proml_kedro.models.deep.stand_ins import StandIns
 from proml_kedro.models.deep.statistics import Statistics
+from proml_kedro.models.deep.tokens import composed
 
 _ROWS = 65_536  # rows at once
 
@@ -42,6 +44,8 @@ class Preprocess:
         self.texts = [one.name for one in layout.categoricals if one.is_text]
         self._scale = Scaler(layout, statistics)
         self._bucket = Bucketer(bucketed, statistics, start)
+        self._words = {one.name for one in layout.categoricals if one.form == "text"}
+        self._replace = StandIns(layout, statistics)
         self._look_up = TextLookup(layout, statistics)
         self.tables = self._look_up.tables
         shapes = [tf.TensorSpec((None, sum(self.numbers.values())), tf.float64)]
@@ -70,7 +74,7 @@ class Preprocess:
             start += size
         texts = np.empty((rows, len(self.texts)), object)
         for position, name in enumerate(self.texts):
-            texts[:, position] = columns[name]
+            texts[:, position] = composed(columns[name]) if name in self._words else columns[name]
         texts[texts == None] = ""  # noqa: E711 - element by element
         return numbers, texts
 
@@ -94,4 +98,4 @@ class Preprocess:
             if one.form == "cross":
                 found[one.name] = crossed(one, strings, found)
         parts = [found[one.name] for one in self.layout.categoricals]
-        return tf.concat(parts, axis=1) if parts else tf.zeros((tf.shape(numbers)[0], 0), tf.int32)
+        return self._replace(tf.concat(parts, axis=1)) if parts else tf.zeros((tf.shape(numbers)[0], 0), tf.int32)

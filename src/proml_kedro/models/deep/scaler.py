@@ -29,6 +29,7 @@ class Scaler:
         self._means = np.array([*(mean for mean, _ in plain), *(0.0 for _ in sizes)])
         self._deviations = np.array([*(deviation for _, deviation in plain), *sizes])
         self._logs = np.array([*(one.scaling == "log" for one in layout.numbers), *(False for _ in sizes)])
+        self._marked = np.array([one.name not in statistics.complete for one in layout.numbers])
         self._ranked = [position for position, one in enumerate(layout.numbers) if one.scaling == "quantile"]
         cuts, ranks = [], []
         for position in self._ranked:
@@ -62,7 +63,10 @@ class Scaler:
             scaled = self._with_ranks(values, scaled)
         parts = [tf.cast(tf.where(missing, tf.zeros_like(scaled), scaled), tf.float32)]
         if self._layout.indicators:
-            parts.append(tf.cast(missing[:, : len(self._layout.numbers)], tf.float32))
+            marks = missing[:, : len(self._layout.numbers)]
+            if not self._marked.all():  # nothing has trained the weights of an indicator that was never on
+                marks &= self._marked
+            parts.append(tf.cast(marks, tf.float32))
         return tf.concat(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _with_ranks(self, values: Any, scaled: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,16 @@ class Statistics:
             which repeat where values do; the typical size of a vector's numbers.
         bounds: Upper bounds of all buckets but the last of each bucketed number, rising.
         vocabularies: Known categories of each table, the most frequent first.
+        complete: Inputs that no training example lacks.
+        met: Ids that hashes of training examples became, rising, by table; int32. Those of a table that is not in it
+            count as met.
     """
 
     scales: Mapping[str, Sequence[float]]
     bounds: Mapping[str, Sequence[float]]
     vocabularies: Mapping[str, Sequence[str]]
+    complete: Sequence[str] = ()
+    met: Mapping[str, Array] = field(default_factory=dict)
 
     def size_of(self, one: CategoricalInput) -> int:
         """Count the different ids in the columns of a categorical."""
@@ -44,8 +49,9 @@ class Statistics:
         return FIRST + (len(self.vocabularies[one.table]) if one.has_vocabulary else len(self.bounds[one.name]) + 1)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the arguments from which :class:`Statistics` can be made again."""
-        return {"scales": dict(self.scales), "bounds": dict(self.bounds), "vocabularies": dict(self.vocabularies)}
+        """Return the arguments that make these statistics again, but for ``met``: arrays are no JSON."""
+        found = {"scales": dict(self.scales), "bounds": dict(self.bounds), "vocabularies": dict(self.vocabularies)}
+        return found | {"complete": list(self.complete)}
 
 
 def learn(parts: Iterable[Columns], layout: Layout, key: str, weight: Array | None = None) -> Statistics:
@@ -99,6 +105,8 @@ class _Learner:
         self._squares = {one.name: Moments(log=False) for one in layout.vectors}
         self._known = [one for one in layout.categoricals if one.has_vocabulary]
         self._counts: dict[str, Counter[str]] = {one.table: Counter() for one in self._known}
+        names = [*(one.name for one in layout.numbers), *(one.name for one in layout.categoricals)]
+        self._complete = dict.fromkeys(names, True)
 
     def add(self, columns: Columns, weight: Array) -> None:
         for name, moment in self._moments.items():
@@ -110,6 +118,9 @@ class _Learner:
             square.add(squares.ravel(), np.repeat(weight, squares.shape[1]))
         for one in self._known:
             self._counts[one.table].update(_categories(columns[one.name], one))
+        for name, values in columns.items():
+            if self._complete.get(name):
+                self._complete[name] = not _any_missing(values)
 
     def finish(self, key: str) -> Statistics:
         scales = {name: one.mean_and_deviation() for name, one in self._moments.items()}
@@ -124,7 +135,8 @@ class _Learner:
             for one in self._layout.categoricals
             if one.buckets
         }
-        return Statistics(scales, bounds, {table: self._vocabulary(table, key) for table in self._counts})
+        complete = [one for one in self._complete if self._complete[one]]
+        return Statistics(scales, bounds, {table: self._vocabulary(table, key) for table in self._counts}, complete)
 
     def _vocabulary(self, table: str, key: str) -> list[str]:
         """Sort the known categories of a table, the most frequent first and equals by name."""
@@ -138,12 +150,17 @@ class _Learner:
         return known[: members[0].most]
 
 
+def _any_missing(values: Array) -> bool:
+    return not all(values.tolist()) if values.dtype == object else bool(np.isnan(values).any())
+
+
 def _categories(values: Array, one: CategoricalInput) -> list[str]:
     """List every category, word or item in a column, as often as it occurs; missing values are omitted."""
     given = [value for value in values.tolist() if value]
     if one.form == "category":
         return given
-    from proml_kedro.models.deep.tokens import tokens
+    from proml_kedro.models.deep.tokens import composed, tokens
 
-    cut = tokens(np.array(given or [""], dtype=object), one).numpy().ravel().tolist()
+    texts = np.array(given or [""], dtype=object)
+    cut = tokens(composed(texts) if one.form == "text" else texts, one).numpy().ravel().tolist()
     return [token.decode() for token in cut if token]

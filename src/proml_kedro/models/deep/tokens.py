@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import normalize
 
+import numpy as np
+
+from proml_kedro.models.component import Array
 from proml_kedro.models.deep.layout import CategoricalInput
 
 _CUTS = (
@@ -12,6 +16,16 @@ _CUTS = (
     (r"(^| )[+#]+", " "),  # C++ and C# are no C, but a sign by itself is no word
 )
 """Patterns, and what each is replaced by, that leave words with spaces between them."""
+
+
+def composed(texts: Array) -> Array:
+    """Compose letters and their marks (Unicode's NFC), which TensorFlow cannot: é is one letter however it is written.
+
+    Args:
+        texts: Strings or None, dtype object of shape (n,).
+    """
+    done = [one if one is None or one.isascii() else normalize("NFC", one) for one in texts.tolist()]
+    return np.array(done, object)
 
 
 def tokens(texts: Any, one: CategoricalInput) -> Any:

@@ -50,13 +50,13 @@ def train(
         while epoch < epochs and not _is_over(history, task.spec):
             loss = trainer.epoch(epoch)
             epoch += 1
-            advance()
             values = {"loss": loss, "learning_rate": learning_rate(task.spec, epoch)}
             if judge is not None:
                 history.append(judge())
                 values["validation"] = history[-1]
                 if best_epoch(history) == len(history):
                     best = task.model.get_weights()
+            advance(_in_words(epoch, epochs, loss, history, task.spec))
             logger.debug("epoch %d: %s", epoch, values)
             logs.write(epoch, values)
             checkpoint.save(epoch, history, best)
@@ -73,6 +73,16 @@ def best_epoch(history: Sequence[float]) -> int:
     2
     """
     return int(np.argmax(history)) + 1
+
+
+def _in_words(epoch: int, epochs: int, loss: float, history: Sequence[float], spec: DeepTrainingSpec) -> str:
+    """Say how far training is and how good, in one line."""
+    line = f"epoch {epoch} of {epochs}: loss {loss:.4g}"
+    if spec.early_stopping is None or not history:
+        return line
+    metric = spec.early_stopping.metric
+    judged = history[-1] if metric.endswith(("auc", "ndcg")) else -history[-1]  # what falls is judged by its negative
+    return f"{line}, validation {metric} {judged:.4g}{' (best)' if best_epoch(history) == len(history) else ''}"
 
 
 def _is_over(history: Sequence[float], spec: DeepTrainingSpec) -> bool:

@@ -36,7 +36,7 @@ class Hiding:
         shares: list[float] = []
         self._keys: list[int] = []
         for one, found in zip(layout.categoricals, unknown, strict=True):
-            wanted = max(0.0, (share - found) / (1 - found)) if one.has_vocabulary and found < 1 else 0.0
+            wanted = max(0.0, (share - found) / (1 - found)) if one.form != "buckets" and found < 1 else 0.0
             shares += [wanted] * one.length
             self._keys += [crc32(f"{one.name} {position}".encode()) for position in range(one.length)]
         self._least = (np.array(shares) * _PRIME).astype(np.int64)

@@ -98,7 +98,7 @@ class GraphFit:
                 rows, chooser = learned.seen_by(step), chosen.seen_by(step)
                 fit_one(self.components[step.component], step.component, rows, chooser, here)
                 if not here.final:
-                    learned.held.update(self._out_of_fold(step, rows, chooser, here, context.key))
+                    learned.held.update(self._said_of_learned(step, rows, chooser, here, context.key))
                     chosen.held.update(executor.run(step, chooser.columns))
 
     def _check_memory(self, rows: int, hardware: HardwareSpec) -> None:
@@ -130,6 +130,15 @@ class GraphFit:
     def _same_component(self, name: str) -> Component | None:
         found, spec = self.previous.get(name), self.components[name].spec
         return found if found is not None and spec.warm_starts and found.spec.kind == spec.kind else None
+
+    def _said_of_learned(
+        self, step: Step, train: Examples, validation: Examples, here: FitContext, key: str
+    ) -> Columns:
+        """The component's outputs for its training rows, out of fold unless it has not seen their labels."""
+        component = self.components[step.component]
+        if component.spec.reads_labels:
+            return self._out_of_fold(step, train, validation, here, key)
+        return InProcess({step.component: component}).run(step, train.columns)
 
     def _out_of_fold(
         self, step: Step, train: Examples, validation: Examples, here: FitContext, key: str

@@ -52,10 +52,12 @@ class ModelGraph:
     def _new(self, name: str) -> Component:
         spec = self.spec.components[name]
         try:
-            return component_of(spec.kind)(spec, self.plan.step(name).reads)
+            component = component_of(spec.kind)(spec, self.plan.step(name).reads)
         except UserError as error:  # a component does not know where it stands
             here = f"model.components.{name}"
             raise UserError(*(replace(one, key=f"{here}.{one.key}") for one in error.mistakes)) from error
+        component.task = self.task
+        return component
 
     def fit(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,6 +26,22 @@ def listed(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def of_no_convergence(done: str, what: str, last: Mapping[str, float]) -> str:
+    """Say that a fit stopped too early, and how far it was from rest.
+
+    >>> of_no_convergence("2 steps", "margins", {"step": 0.03, "change": 0.125})[:69]
+    'stopped after 2 steps without converging: the last moved margins by 0.'
+
+    Args:
+        done: How many steps were taken.
+        what: What a step moves.
+        last: Size of the last ``step``, and relative ``change`` of variances, infinite before there are two of them.
+    """
+    far = f"{last['change']:.1%}" if math.isfinite(last["change"]) else "an amount that one step cannot tell"
+    moved = f"the last moved {what} by {last['step']:.2g}, and variances by {far}"
+    return f"stopped after {done} without converging: {moved}; raise max_iterations to go on"
 
 
 def of_covariance(effect: RandomEffectSpec, covariance: Array, unit: float) -> Iterator[str]:

@@ -22,6 +22,6 @@ class CosineSimilarity(Producer):
 
     def compute(self, values: Sequence[Array]) -> Array:
         """Compute the cosine, shape (n,)."""
-        from proml_kedro.column_functions import cosine_similarity
+        from proml_kedro.column_functions.vectors import cosine_similarity
 
         return cosine_similarity(values[0], values[1])

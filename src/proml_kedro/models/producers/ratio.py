@@ -20,6 +20,6 @@ class Ratio(Producer):
 
     def compute(self, values: Sequence[Array]) -> Array:
         """Compute the quotient, shape (n,)."""
-        from proml_kedro.column_functions import ratio
+        from proml_kedro.column_functions.numbers import ratio
 
         return ratio(values[0], values[1])

@@ -19,11 +19,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
-from proml_kedro.serving.http.decoder import Decoder, RefusedError
+from proml_kedro.serving.http.decoder import RefusedError, bodies
 from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import page, specification
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
-from proml_kedro.serving.schema import Row, answer, online_row_type, row_type
+from proml_kedro.serving.schema import Row, answer
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
 
@@ -91,10 +91,7 @@ class Service:
         manifest = scorer.bundle.manifest
         self._scorer, self._spec, self._options = scorer, spec, options
         self._manifest, self._tag = manifest, manifest.tag
-        self._bodies = {
-            "/predict": Decoder("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows),
-            "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows),
-        }
+        self._bodies = bodies(manifest, spec)
         self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
         self._openapi = specification(manifest, self._bodies, needs_token=options.token is not None)
         self.metrics = Metrics(PATHS, manifest.score_output == "probability")
@@ -107,7 +104,7 @@ class Service:
     async def predict_online(self, request: Request) -> Response:
         """Look features up by key, then score."""
         if not self._options.online:
-            return Json({"error": "features are not looked up here: the server was started with --no-online"}, 503)
+            return Json({"error": "features are not looked up here: `serving.online` or --no-online says so"}, 503)
         return await self._answer(request, "/predict_online", self._scorer.find_online, in_thread=True)
 
     async def _answer(

@@ -9,7 +9,17 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from proml_kedro.serving.schema import BodyProblem, Row, describe_problems, is_not_json, rows_field
+from proml_kedro.bundle import Manifest
+from proml_kedro.serving.schema import (
+    BodyProblem,
+    Row,
+    describe_problems,
+    is_not_json,
+    online_row_type,
+    row_type,
+    rows_field,
+)
+from proml_kedro.spec import ServingSpec
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,19 @@ class Decoder:
             template: Where further types stand, such as ``#/components/schemas/{model}``.
         """
         return self._adapter.json_schema(ref_template=template)
+
+
+def bodies(manifest: Manifest, spec: ServingSpec) -> dict[str, Decoder]:
+    """Return the readers of the routes that score, by path.
+
+    Args:
+        manifest: The bundle's.
+        spec: Limits.
+    """
+    return {
+        "/predict": Decoder("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows),
+        "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows),
+    }
 
 
 def _refused(error: ValidationError, known: Sequence[str]) -> RefusedError:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.locks import Claims
+from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.http.worker import Settings
 
 logger = logging.getLogger(__name__)
@@ -100,11 +102,17 @@ class _Supervisor:
         self._ended: list[float] = []
         self._is_told = self._is_to_change = False
         self._state = service.state()
+        self._bundle, self._claims = self._chosen()
+
+    def _chosen(self) -> tuple[Path, Claims]:
+        """The folder of the bundle to serve now: all workers serve the same, and nobody frees it meanwhile."""
+        claims = Claims()
+        return claim_around(self._service.bundle(), claims), claims
 
     def run(self) -> None:
         with _signals(self._note):
             try:
-                self._workers = self._started(self._service.workers)
+                self._workers = self._started(self._service.workers, self._bundle)
                 host, port = self._listening.getsockname()[:2]
                 self._said(f"serving {self._service.bundle()} at http://{_bracketed(host)}:{port}")
                 while not self._is_told:
@@ -139,26 +147,26 @@ class _Supervisor:
             message = f"{len(self._ended)} workers ended within {_WITHIN:.0f} s (exit codes {codes})"
             raise UserError(Mistake("", f"{message}; the lines above say why"))
         logger.error("a worker ended (exit code %s); another one is started", codes)
-        self._workers += self._started(len(gone))
+        self._workers += self._started(len(gone), self._bundle)
 
     def _change(self) -> None:
         """Put new workers in place of the old ones, unless the new ones do not become ready."""
         try:
-            fresh = self._started(self._service.workers)
+            bundle, claims = self._chosen()
+            fresh = self._started(self._service.workers, bundle)
         except UserError as error:
             self._said(f"nothing is changed: {error}")
             return
-        old, self._workers = self._workers, fresh
-        self._said(f"changed to {self._service.bundle().resolve()}")
+        old, self._workers, self._bundle, self._claims = self._workers, fresh, bundle, claims
+        self._said(f"changed to {bundle}")
         self._end(old)
 
-    def _started(self, count: int) -> list[_Worker]:
+    def _started(self, count: int, bundle: Path) -> list[_Worker]:
         """Start workers, and wait until all of them are ready.
 
         Raises:
             UserError: One ends before, or takes too long.
         """
-        bundle = self._service.bundle()
         workers = [self._start(bundle) for _ in range(count)]
         try:
             for worker in workers:

@@ -109,6 +109,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._told: float | None = None
+        self._supervisor = os.getppid()
 
     @property
     def is_draining(self) -> bool:
@@ -126,6 +127,8 @@ class _Server(uvicorn.Server):
         os.close(self._settings.ready)
 
     async def on_tick(self, counter: int) -> bool:
+        if os.getppid() != self._supervisor:  # it was killed; nobody else would ever end this worker
+            self._told = self._told or time.monotonic()
         if self._told is not None:
             gone = time.monotonic() - self._told
             if gone > _ACCEPT_SECONDS:
@@ -175,7 +178,7 @@ def _serve(settings: Settings) -> None:
     spec = ServingSpec.model_validate(settings.serving) if settings.serving else None
     scorer = BundleScorer(bundle, spec.log if spec else None)
     spec = spec or scorer.bundle.manifest.serving
-    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online)
+    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online and spec.online)
     application = _Closing(make_application(scorer, spec, options))
     config = uvicorn.Config(
         application,

@@ -52,12 +52,12 @@ def _how_read(run: Run, training_set: Artifact) -> TablesFacts | None:
 
 
 def build_bento(run: Run, bundle: Artifact) -> Artifact:
-    """Build the Bento, then prove in a fresh process that it scores the golden rows as they were scored."""
+    """Build the Bento, then serve it on a free port and prove that it scores the golden rows as they were scored."""
     serving = run.spec.serving
 
     def write(folder: Path) -> None:
         from proml_kedro.serving.bento import build_bento as build
-        from proml_kedro.serving.bento import check_bento
+        from proml_kedro.serving.prove import check_bento
 
         build(bundle.path, folder, serving)
         check_bento(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -42,13 +44,21 @@ def test_marks_and_names_of_languages_are_parts_of_words():
     assert set(statistics.vocabularies["j.title"]) == wanted
 
 
+def test_letters_are_one_however_they_are_written():
+    """é is one sign, or e and a mark: TensorFlow takes them for two words."""
+    train = {"j.title": texts("Café Zoë", unicodedata.normalize("NFD", "café zoë"))}
+    encode, statistics = encoder(train, {"j.title": "str"}, text={"j.title": {"words": 2}})
+    assert dict(statistics.vocabularies) == {"j.title": ["café", "zoë"]}
+    assert encode.encode(train)[1].tolist() == [[2, 3], [2, 3]]
+
+
 def test_a_separator_at_the_end_is_no_item():
     encode, _ = encoder({"m.recent": texts("a,b,", "a")}, {"m.recent": "str"}, sequences={"m.recent": {"items": 2}})
     assert encode.encode({"m.recent": texts("a,b,", ",")})[1].tolist() == [[2, 3], [0, 0]]
 
 
 def test_a_sequence_keeps_its_last_items_and_shares_a_vocabulary():
-    train = {"m.recent": texts("b|a", "a", None), "j.id": texts("a", "c", "c")}
+    train = {"m.recent": texts("b|a", "a", None, None), "j.id": texts("a", "c", "c", None)}
     features = {
         "sequences": {"m.recent": {"items": 2, "separator": "|"}},
         "tables": {"jobs": ["m.recent", "j.id"]},
@@ -63,7 +73,7 @@ def test_a_sequence_keeps_its_last_items_and_shares_a_vocabulary():
 
 
 def test_the_most_frequent_are_known_and_hashes_need_no_vocabulary():
-    train = {"a.x": texts("p", "q", "q", "r", "r", "r")}
+    train = {"a.x": texts("p", "q", "q", "r", "r", "r", None)}
     encode, statistics = encoder(train, {"a.x": "str"}, max_categories=2)
     assert list(statistics.vocabularies["a.x"]) == ["r", "q"]
     encode, statistics = encoder(train, {"a.x": "str"}, hash={"a.x": 50})
@@ -75,7 +85,7 @@ def test_the_most_frequent_are_known_and_hashes_need_no_vocabulary():
 
 
 def test_a_cross_is_missing_when_a_part_is():
-    train = {"a.x": texts("p", "q"), "a.n": np.array([1.0, 9.0], np.float32)}
+    train = {"a.x": texts("p", "q", None), "a.n": np.array([1.0, 9.0, np.nan], np.float32)}
     features = {"buckets": {"a.n": 2}, "crosses": {"both": {"of": ["a.x", "a.n"], "buckets": 1000}}}
     encode, _ = encoder(train, {"a.x": "str", "a.n": "float"}, **features)
     columns = {"a.x": texts("p", "p", "q", None, "p"), "a.n": np.array([1, 9, 1, 1, np.nan], np.float32)}

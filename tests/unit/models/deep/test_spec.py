@@ -77,7 +77,7 @@ def test_a_sound_component_has_no_mistake():
             "features.tables.t: embed, min_count, max_categories and hash must be equal for shop.city, shop.country",
         ),
         (
-            {"features": {"buckets": {"*": 4}}},
+            {"features": {"buckets": {"*": 4}}, "deep": {"block": "mlp", "of": "numbers", "units": [4]}},
             "graph.deep.of.0: there are no numbers: no input is a number that is not bucketed",
         ),
     ],
@@ -86,6 +86,14 @@ def test_mistakes_are_told_with_their_key(changes, expected):
     (found,) = mistakes(make(**changes))[:1]
     assert found.startswith(expected)
     assert "\n" not in found
+
+
+def test_a_sort_of_inputs_may_be_empty_beside_another():
+    """One declaration fits problems with vectors and without."""
+    deep = {"block": "mlp", "of": ["numbers", "vectors", "embeddings"], "units": [4]}
+    assert mistakes(make(deep=deep)) == []
+    bucketed = make(deep=deep, features={"buckets": {"*": 4}})
+    assert mistakes(bucketed) == []
 
 
 def problem(task="binary", group="list"):

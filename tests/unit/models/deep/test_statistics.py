@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from proml_kedro.models.deep.features_spec import DeepFeaturesSpec
 from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.preprocess import Preprocess
+from proml_kedro.models.deep.stand_ins import MetBins
 from proml_kedro.models.deep.statistics import MISSING, UNKNOWN, Statistics, learn
 
 DTYPES = {"a.x": "float", "a.home": "str", "a.away": "str"}
@@ -128,12 +130,43 @@ def test_a_weight_of_2_is_the_row_twice():
 
 
 def test_buckets_hold_equal_counts_and_nothing_has_its_own():
-    train = {"a.x": column(*range(1, 101))}
+    train = {"a.x": column(*range(1, 101), None)}
     layout, statistics, encoder = make(train, {"a.x": "float"}, buckets={"a.x": 4})
     ids = encoder.ids(train)[:, 0]
-    assert np.bincount(ids)[2:].tolist() == [25, 25, 25, 25]
+    assert np.bincount(ids).tolist() == [1, 0, 25, 25, 25, 25]
     assert encoder.ids({"a.x": column(None, -1e30, 1e30)})[:, 0].tolist() == [MISSING, 2, 5]
     assert statistics.size_of(layout.categoricals[0]) == 6
+
+
+def test_what_was_never_missing_is_as_the_median_or_the_mean_or_unknown_when_it_is():
+    """The vectors and weights of missing values are as they were drawn: no example has trained them."""
+    train = {"a.x": column(*range(1, 101)), "a.y": column(1, 3, *[2] * 98), "a.home": column(*["Rome", "Bern"] * 50)}
+    dtypes = {"a.x": "float", "a.y": "float", "a.home": "str"}
+    features = {"buckets": {"a.x": 4}, "crosses": {"both": {"of": ["a.x", "a.home"], "buckets": 50}}}
+    _, _, encoder = make(train, dtypes, **features)
+    nothing = {name: column(None) for name in ("a.x", "a.y")} | {"a.home": np.array([None])}
+    assert encoder.numbers(nothing).tolist() == [[0, 0]]
+    assert encoder.ids(nothing).tolist() == [[3, UNKNOWN, UNKNOWN]]
+    sometimes = {name: np.append(values, nothing[name]) for name, values in train.items()}
+    _, _, encoder = make(sometimes, dtypes, **features)
+    assert encoder.numbers(nothing).tolist() == [[0, 1]]
+    assert encoder.ids(nothing).tolist() == [[MISSING, MISSING, MISSING]]
+
+
+def test_bins_that_no_hash_of_training_fell_into_are_unknown():
+    dtypes, features = {"a.home": "str"}, {"hash": {"a.home": 1000}}
+    known = np.array([f"town{one}" for one in range(40)] + [None], object)
+    layout, statistics, encoder = make({"a.home": known}, dtypes, **features)
+    bins = MetBins(layout)
+    for part in (known[:10], known[5:]):
+        bins.add(encoder.ids({"a.home": part}))
+    sure = Encoder(layout, replace(statistics, met=bins.tables()))
+    fresh = np.array([f"village{one}" for one in range(2000)], object)
+    assert np.array_equal(sure.ids({"a.home": known}), encoder.ids({"a.home": known}))
+    before, after = encoder.ids({"a.home": fresh})[:, 0], sure.ids({"a.home": fresh})[:, 0]
+    trained = np.isin(before, encoder.ids({"a.home": known}))
+    assert 0 < trained.sum() < 200
+    assert np.array_equal(after, np.where(trained, before, UNKNOWN))
 
 
 @pytest.mark.parametrize("values", [[7, 7, 7], [None, None, None]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -162,6 +163,18 @@ def test_curves_are_written_as_tensorboard_reads_them(tmp_path):
     (file,) = (tmp_path / "logs").iterdir()
     points = [(event.step, value.tag) for event in summary_iterator(str(file)) for value in event.summary.value]
     assert sorted(points) == [(s, tag) for s in (1, 2, 3) for tag in ("learning_rate", "loss", "validation")]
+
+
+def test_a_terminal_shows_a_line_for_each_epoch(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    short = config(epochs=3, early_stopping={"metric": "auc", "patience": 3})
+    fitted(short)
+    lines = re.findall(r"epoch \d of 3: loss [\d.]+, validation auc 0\.\d+(?: \(best\))?", capsys.readouterr().err)
+    assert [line[:12] for line in lines] == ["epoch 1 of 3", "epoch 2 of 3", "epoch 3 of 3"]
+    assert lines[0].endswith("(best)")
+    monkeypatch.undo()
+    fitted(short)
+    assert not capsys.readouterr().err
 
 
 def with_labels(rows, seed):

@@ -35,7 +35,7 @@ def cities(rows, seed):
     return Examples(columns, (generator.random(rows) < share[city]).astype(np.float32))
 
 
-def expected_of_unseen(seed, **features):
+def fitted(seed, train=None, **features):
     config = {
         "kind": "deep",
         "inputs": ["*"],
@@ -49,7 +49,12 @@ def expected_of_unseen(seed, **features):
         },
     }
     component = Deep(Deep.Spec.model_validate(config), INPUTS)
-    component.fit(cities(4000, seed), cities(400, 100 + seed), replace(CONTEXT, seed=seed))
+    component.fit(train or cities(4000, seed), cities(400, 100 + seed), replace(CONTEXT, seed=seed))
+    return component
+
+
+def expected_of_unseen(seed, **features):
+    component = fitted(seed, **features)
     fresh = cities(500, 200 + seed)
     known = component.score(fresh.columns)["probability"]
     unseen = component.score(dict(fresh.columns) | {"shop.city": np.full(500, "Nowhere", object)})["probability"]
@@ -64,6 +69,21 @@ def test_an_unseen_category_is_as_likely_as_all_together(seed):
     assert mean == pytest.approx(0.41, abs=0.06)
 
 
+def test_what_training_has_not_met_has_the_score_of_what_is_unknown(tmp_path):
+    """Vectors of empty bins and of missing values are as they were drawn, and so is the weight of an indicator."""
+    train = cities(4000, 2)
+    component = fitted(2, train, hash={"shop.city": 500})
+    component.save(tmp_path)
+    names = np.array([None, *(f"village{one}" for one in range(300))], object)
+    mean = np.float64(train.columns["shop.price"].mean())
+    for one in (component, Deep.load(component.spec, INPUTS, tmp_path)):
+        unseen = one.score({"shop.city": names, "shop.price": np.full(301, mean)})["probability"]
+        assert unseen[0] == pytest.approx(0.41, abs=0.07)
+        assert np.mean(np.isclose(unseen, unseen[0], atol=1e-6)) > 0.9  # few fall into the twenty bins of the towns
+        without = one.score({"shop.city": names, "shop.price": np.full(301, np.nan)})["probability"]
+        assert without == pytest.approx(unseen, abs=1e-5)
+
+
 def hidden(layout, unknown, share=0.1, rows=20_000, seed=1):
     hiding = Hiding(layout, share, unknown)
     ids = np.full((rows, layout.id_count), FIRST + 3, np.int32)
@@ -74,8 +94,9 @@ def test_a_share_of_each_column_is_hidden_beside_what_is_unknown_anyway():
     found = hidden(LAYOUT, [0.0, 0.05, 0.0]).mean(axis=0)
     assert found[0] == pytest.approx(0.1, abs=0.01)
     assert found[1:4] == pytest.approx(0.05 / 0.95, abs=0.01)
-    assert found[4] == 0  # a hash knows all
-    assert not hidden(LAYOUT, [0.1, 1.0, 0.0]).any()
+    assert found[4] == pytest.approx(0.1, abs=0.01)
+    assert not hidden(LAYOUT, [0.1, 1.0, 0.2]).any()
+    assert not hidden(lay_out(DeepFeaturesSpec(buckets={"*": 3}), {"a.x": "float"}), [0.0]).any()
     assert not hidden(LAYOUT, [0.0, 0.0, 0.0], share=0.0).any()
 
 

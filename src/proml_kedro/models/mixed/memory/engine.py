@@ -21,7 +21,7 @@ from proml_kedro.models.mixed.memory.problem import FitProblem
 from proml_kedro.models.mixed.memory.separation import separation_notes
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.memory.structure import structure_notes
-from proml_kedro.models.mixed.notes import of_covariance
+from proml_kedro.models.mixed.notes import of_covariance, of_no_convergence
 from proml_kedro.models.mixed.rows import check_label, sample, usable, weights
 from proml_kedro.models.mixed.score import input_shares
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -118,9 +118,7 @@ def _sample(spec: MixedSpec, terms: Terms, examples: Examples, context: FitConte
 def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterator[str]:
     """Say what the fit has not reached, and where what it reached is at an edge or a poor approximation."""
     if not fit.converged:
-        last = fit.history[-1]
-        moved = f"the last moved margins by {last['step']:.2g}, and variances by {last['change']:.1%}"
-        yield f"stopped after {fit.iterations} steps without converging: {moved}; raise max_iterations to go on"
+        yield of_no_convergence(f"{fit.iterations} steps", "margins", fit.history[-1])
     if fit.by_chance is not None:
         how = f"deviations rest on {PROBES} random right sides, which alone move them by {fit.by_chance:.1%}"
         rest = "errors of single entities are those given all others, and there is no log likelihood"

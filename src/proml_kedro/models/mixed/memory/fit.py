@@ -236,12 +236,13 @@ def _result(
 def _by_chance(step: NewtonStep, covariances: list[Array]) -> float | None:
     """Estimate the largest relative standard error of a deviation that random right sides cause.
 
-    A change of V changes S = A + V by about S / (S - V) as much.
+    A change of V changes S = A(S) + V(S) by 1 / (1 - A' - V') as much, which is (S / (S - V))^2 where each entity has
+    as many rows.
     """
     if step.means is None:
         return None
     shares = [
-        error / np.maximum(np.diag(value) - np.diag(mean), 1e-2 * np.diag(value)) / 2
+        error * np.diag(value) / np.maximum(np.diag(value) - np.diag(mean), 1e-2 * np.diag(value)) ** 2 / 2
         for value, mean, error in zip(covariances, step.means.means, step.means.errors, strict=True)
     ]
     return float(max(one.max() for one in shares))

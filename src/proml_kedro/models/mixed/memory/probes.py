@@ -20,6 +20,9 @@ from proml_kedro.models.mixed.memory.schur import SchurSolver
 PROBES = 16
 """Number of random right sides. They are the same in each step, so that steps come to rest."""
 
+SEED = 0
+"""Of the signs."""
+
 _ACCURACY = 1e-4
 
 
@@ -47,7 +50,7 @@ def mean_covariances(passes: Passes, at: Linearisation, inverse: Floats, solver:
         solver: Solver of the Newton equations.
     """
     design = passes.design
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(SEED)
     random = np.arange(design.width) >= design.first_random
     own, chief = solver.variances(), _own_of_eliminated(passes, at, inverse, solver)
     found: list[list[Array]] = [[] for _ in range(PROBES)]

@@ -18,7 +18,7 @@ from proml_kedro.models.mixed.covariance import Covariance, first_covariance
 from proml_kedro.models.mixed.effect_spec import INTERCEPT, RandomEffectSpec
 from proml_kedro.models.mixed.encoding import Levels
 from proml_kedro.models.mixed.fitted import FittedEffect, FittedFixed, FittedModel
-from proml_kedro.models.mixed.notes import of_counts, of_covariance
+from proml_kedro.models.mixed.notes import of_counts, of_covariance, of_no_convergence
 from proml_kedro.models.mixed.rows import check_label, report_omitted
 from proml_kedro.models.mixed.score import shares
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -133,9 +133,7 @@ def _notes(effect: RandomEffectSpec, problem: StreamedProblem, found: StreamedFi
     yield from of_counts(effect, len(found.effects.names), found.rows, problem.loss != "poisson")
     progress = found.progress
     if not progress.converged:
-        last = progress.history[-1]
-        moved = f"the last moved the fixed effects by {last['step']:.2g}, and variances by {last['change']:.1%}"
-        yield f"stopped after {progress.sweeps} sweeps without converging: {moved}; raise max_iterations to go on"
+        yield of_no_convergence(f"{progress.sweeps} sweeps", "the fixed effects", progress.history[-1])
     yield from of_covariance(effect, found.covariance, unit)
 
 

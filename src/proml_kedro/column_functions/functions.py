@@ -1,4 +1,4 @@
-"""The functions of on-demand expressions, on NumPy arrays.
+"""Functions of expressions, on NumPy arrays.
 
 Numbers and truth values are float64 arrays with NaN for null, text is an object array with None for null, vectors are
 arrays of shape (n, size) with rows of NaN for null.
@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.column_functions import cosine_similarity, dot, finite, ratio
+from proml_kedro.column_functions.dates import date_part, time_since
+from proml_kedro.column_functions.numbers import clip, difference, finite, log1p, ratio
+from proml_kedro.column_functions.texts import text_overlap
+from proml_kedro.column_functions.vectors import cosine_similarity, dot, euclidean_distance
 
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
@@ -84,12 +87,17 @@ def _text(function: Callable[[str], Any], missing: Any, kind: Any) -> Callable[[
     return lambda values: np.array([missing if one is None else function(one) for one in values], kind)
 
 
-OF_TEXT = ("lower", "upper", "length")
+def _first_constant(function: Callable[..., Numbers]) -> Callable[..., Numbers]:
+    """A function whose first argument is the same word in every row."""
+    return lambda word, *columns: function(word[0], *columns) if len(word) else np.zeros(0)
+
+
+OF_TEXT = ("lower", "upper", "length", "date_part", "time_since", "text_overlap")
 """Functions whose arguments are text."""
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     "+": _arithmetic(np.add),
-    "-": _arithmetic(np.subtract),
+    "-": difference,
     "*": _arithmetic(np.multiply),
     "/": ratio,
     "%": _arithmetic(np.fmod),
@@ -111,7 +119,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "exp": _arithmetic(np.exp),
     "floor": np.floor,
     "ln": _arithmetic(np.log),
-    "log1p": _arithmetic(np.log1p),
+    "log1p": log1p,
     "sign": np.sign,
     "sqrt": _arithmetic(np.sqrt),
     "round": round_half_away,
@@ -123,7 +131,12 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "lower": _text(str.lower, None, object),
     "upper": _text(str.upper, None, object),
     "length": _text(len, np.nan, np.float64),
+    "clip": clip,
     "cosine_similarity": cosine_similarity,
     "dot": dot,
+    "euclidean_distance": euclidean_distance,
+    "text_overlap": text_overlap,
+    "date_part": _first_constant(date_part),
+    "time_since": _first_constant(time_since),
 }
 """Each function of :mod:`proml_kedro.spec.expression` by its name there."""
