@@ -16,6 +16,7 @@ from proml_kedro.hardware import xgboost_settings
 from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
 from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.progress import progress
+from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
 from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
@@ -47,6 +48,7 @@ class XGBoost(Component):
         super().__init__(spec, inputs)
         self._vocabularies: dict[str, Vocabulary] = {}
         self._booster: Any = None
+        self._dense: DenseMargin | None = None  # of trees that were loaded, to be asked for few rows at a time
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
@@ -168,7 +170,10 @@ class XGBoost(Component):
 
     def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
         matrix = to_matrix(columns, self.inputs, self._vocabularies)
-        margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
+        if self._dense is not None and len(matrix):
+            margin = self._dense(matrix)
+        else:
+            margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
         return np.asarray(margin, np.float64) + self._origin
 
     def save(self, folder: Path) -> None:
@@ -187,6 +192,7 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
+        component._dense = fast_margin(component._booster, xgboost.core._LIB, len(inputs))
         component._task = component._booster.attr("task")
         slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
         component._calibration, component._origin = Calibration(slope, offset), origin
