@@ -86,7 +86,7 @@ TRIALS = [
 NAMES = {
     ("kill",): "Runs are killed before a random file operation, and the next is right",
     ("ENOSPC", "full"): "The disk is full from a random file operation on, and the next run is right",
-    ("EIO",): "An I/O error at each file operation of a run in turn, and the next is right",
+    ("EIO",): "An I/O error at one file operation of a run, and the next is right",
 }
 
 
