@@ -148,9 +148,8 @@ def _drift(result: DriftResult) -> Text:
     flagged = [column.name for column in result.columns if column.verdict != "ok"]
     colour = {"ok": "green", "warn": "yellow", "drift": "red"}.get(result.verdict, "default")
     more = ", …" if len(flagged) > 5 else ""
-    return Text.assemble(
-        "Drift verdict: ", (result.words, colour), f" ({', '.join(flagged[:5])}{more})" * bool(flagged)
-    )
+    those = f" ({', '.join(flagged[:5])}{more})" * (len(flagged) > 1)  # a single one is in the words already
+    return Text.assemble("Drift verdict: ", (result.words, colour), those)
 
 
 def _consistency(result: Consistency) -> Text:

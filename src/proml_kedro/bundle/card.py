@@ -109,7 +109,8 @@ def write_card(folder: Path, manifest: Manifest, figures: CardFigures, run_file:
         "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
         "## Limits\n\n" + "\n".join(_limits(manifest, figures)),
         _serving(manifest),
-        f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```",
+        f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```\n\n"
+        "Stand in the project's folder; if the run had `--conf-source`, give it here too.",
     ]
     (folder / REPORTS["bundle"]).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 

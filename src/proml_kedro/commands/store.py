@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,7 +112,8 @@ def _facts(stored: Stored, needs: Needs, now: float) -> dict[str, Any]:
 
 def _needed_by(facts: Mapping[str, Any]) -> str:
     if facts["needed_by"]:
-        return ", ".join(facts["needed_by"])
+        here = f"{Path.cwd()}{os.sep}"
+        return ", ".join(one.removeprefix(here) for one in facts["needed_by"])
     if facts["needed"]:
         return "results made from it"
     return "nobody" if facts["whole"] else "nobody: it is not complete"

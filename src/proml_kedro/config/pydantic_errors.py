@@ -59,6 +59,9 @@ def in_words(errors: Sequence[Error]) -> str:
     wanted = list(dict.fromkeys(_wanted(error) for error in errors))
     given = errors[0]["input"]
     allowed = [value for error in errors for value in _allowed(error)]
+    if isinstance(given, bool) and "text" in wanted:
+        words = "on, yes and true" if given else "off, no and false"
+        return f"must be {' or '.join(wanted)}, not {_shown(given)}; YAML takes {words} for that without quotes"
     hint = did_you_mean(given, allowed) if isinstance(given, str) else ""
     return f"must be {' or '.join(wanted)}, not {_shown(given)}" + (f".{hint}" if "Did you mean" in hint else "")
 

@@ -109,11 +109,16 @@ class Planner:
         name = self._schema.timestamp
         given = self._relation.type_of(name) if name is not None else None
         if name is not None and given is not None:
-            if is_moment(given):
+            if is_moment(given) or self._is_empty(name):
                 plan.columns[TIMESTAMP] = f"CAST({quote(name)} AS TIMESTAMPTZ)"
                 plan.kept.append(TIMESTAMP)
             else:
                 self._mistakes.append(Mistake(name, f"the column is {given}, not a timestamp"))
+
+    def _is_empty(self, name: str) -> bool:
+        """Whether a column of text has no cell, in a table without rows for example: it is of any type."""
+        is_text = self._relation.type_of(name) == "VARCHAR"
+        return is_text and not self._relation.engine.row(f"SELECT count({quote(name)}) FROM {self._relation}")[0]
 
     def _add_groups(self, plan: Plan) -> None:
         """Add what rows are ranked within, where the model ranks them."""

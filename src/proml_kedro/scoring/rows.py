@@ -87,6 +87,7 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
         with _blaming(source):
             reader = choose_reader(_as_file(table, source.text), source)
             files = until_read.enter_context(reader.fetch(source, Path(folder)))
+            reader = reader.for_other_columns(files)
         try:
             with _blaming(source):
                 rows = _typed_rows(reader.relation(files, session), reader, manifest, inputs)

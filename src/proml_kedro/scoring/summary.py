@@ -53,7 +53,7 @@ class ScoringSummary:
             yield f"missing values: {_named(shares)}"
         if counts.no_moment:
             yield f"without a moment, so that nothing is looked up: {_share(counts.no_moment, counts.rows)} of rows"
-        for view, end in self.values_end.items():
+        for view, end in self.values_end.items() if counts.newest else ():
             unknown = f"nothing is known of {_share(counts.unknown[view], counts.rows)} of rows at their moment"
             yield f"{view}: looked up as of moments up to {counts.newest}, its newest value is of {end}; {unknown}"
         if self.ignored:

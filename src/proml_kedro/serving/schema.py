@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Annotated, Any, NotRequired
 
 import numpy as np
@@ -148,7 +149,22 @@ def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str
         An array of shape (n,) for each input: NaN for a missing number, None for a missing category. Of a vector an
         array of shape (n, size), with a row of NaN where it is missing.
     """
-    return {one.name: _column([_take(row, one) for row in rows], one, precision) for one in inputs}
+    plain = [one for one in inputs if one.entity is None and not one.is_key and not one.is_text and not _size(one)]
+    together: Columns = {}
+    if plain:
+        take = itemgetter(*(one.name for one in plain))
+        numbers = np.array([take(row) for row in rows], precision).reshape(len(rows), len(plain))
+        together = dict(zip([one.name for one in plain], np.ascontiguousarray(numbers.T), strict=True))
+    return {
+        one.name: together[one.name]
+        if one.name in together
+        else _column([_take(row, one) for row in rows], one, precision)
+        for one in inputs
+    }
+
+
+def _size(one: InputField) -> int | None:
+    return vector_size(one.dtype)
 
 
 def _column(values: list[Any], one: InputField, precision: str) -> Array:

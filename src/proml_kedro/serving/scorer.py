@@ -107,7 +107,7 @@ class BundleScorer:
 
 
 def _nulls(row: Row) -> int:
-    return sum(value is None for value in row.values())
+    return list(row.values()).count(None)
 
 
 def _missing(column: Array) -> Array:

@@ -50,7 +50,7 @@ def stored(make_project: Callable[[Path], Any], tmp_path: Path) -> Stored:
     return Stored(make_project(tmp_path))
 
 
-def test_results_are_listed_with_size_age_and_who_needs_them(stored: Stored) -> None:
+def test_results_are_listed_with_size_age_and_who_needs_them(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {one["place"]: one for one in json.loads(stored("list", "--json").stdout)}
     assert {place: one["size"] for place, one in found.items()} == {
         stored.place(stored.below): 2000,
@@ -64,6 +64,10 @@ def test_results_are_listed_with_size_age_and_who_needs_them(stored: Stored) -> 
     assert next(line for line in lines if stored.place(stored.below) in line).endswith("results made from it")
     assert next(line for line in lines if stored.place(stored.unneeded) in line).endswith("nobody")
     assert lines[-1] == "3 results, 4.0 kB; nobody needs 1, 1.5 kB"
+    monkeypatch.chdir(stored.data.parent)
+    lines = stored("list").stdout.splitlines()
+    wanted = str(Path(stored.data.name, "shop", "trees", "bundle"))
+    assert next(line for line in lines if stored.place(stored.linked) in line).endswith(f"  {wanted}")
 
 
 def test_sizes_are_summed_by_sort(stored: Stored) -> None:

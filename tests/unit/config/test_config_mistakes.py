@@ -183,6 +183,16 @@ FILES = [
             "conf/problem/shop.yaml:1: problem.split: is missing",
         ],
     ),
+    (
+        {"problem__shop": "tables: {visits: {source: off}}\n"},
+        [
+            "conf/problem/shop.yaml:1: problem.tables.visits.source: must be text, not false; YAML takes off, no and "
+            "false for that without quotes",
+            "conf/problem/shop.yaml:1: problem.examples: is missing",
+            "conf/problem/shop.yaml:1: problem.label: is missing",
+            "conf/problem/shop.yaml:1: problem.split: is missing",
+        ],
+    ),
 ]
 
 

@@ -134,9 +134,18 @@ def test_what_a_web_server_does_not_give(web: tuple[Web, str], tmp_path: Path) -
     place = Place(tmp_path, url)
     assert str(place.refused("no.csv")).endswith(f"no file '{url}/no.csv'")
     assert "a query behind the path of a URL is not sent" in str(place.refused("t.csv?token=1", reader="csv"))
+    for folder in ("", "a/"):
+        assert f"'{url}/{folder}' names no file" in str(place.refused(folder, reader="csv"))
     held.files["/t.xls"] = b"x"
     with pytest.raises(UserError, match=r"cannot read 't.xls'; files end in"):
         place.read("t.xls")
+
+
+@pytest.mark.parametrize("url", ["ftp://host/t.csv", "file:///t.csv", "hdfs://host/t.parquet", "sqlite:///t.db"])
+def test_other_urls_are_no_files_of_this_machine(url: str, tmp_path: Path) -> None:
+    problem = problem_of(source=url, **({"table": "t"} if url.endswith("db") else {}))
+    with pytest.raises(UserError, match=f"'{url.partition(':')[0]}' is no sort of URL that a table is read from"):
+        read_tables(problem, None, tmp_path, HARDWARE, tmp_path)
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

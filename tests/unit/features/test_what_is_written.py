@@ -296,6 +296,13 @@ def test_one_line_decides(tmp_path: Path, form: str) -> None:
     assert case.values() == [101.0 if day < date(2024, 2, 1) else 102.0 for day in DAYS[5:55]], "no price of December"
 
 
+def test_a_cell_of_another_form_is_said_to_be_none_of_the_form(tmp_path: Path) -> None:
+    examples(tmp_path, [1])
+    write(tmp_path / "ev.csv", {"k": [1, 1], "at": ["31/01/2024", "2024-01-31"], "z": [1, 2]})
+    line = Case(tmp_path, ev={"date_format": {"at": "%d/%m/%Y"}}).refused()
+    assert "1 of 2 cells of 'at' are not of the form %d/%m/%Y (problem.tables.ev.date_format): '2024-01-31'" in line
+
+
 @pytest.mark.parametrize("cells", [["2024-01-31 10:00", "2024-01-30"], ["31/01/2024 10:00", "30/01/2024 11:00"]])
 def test_a_day_does_not_lose_a_time(tmp_path: Path, cells: list[str]) -> None:
     examples(tmp_path, [1, 2], born=cells)

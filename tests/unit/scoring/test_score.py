@@ -106,6 +106,12 @@ def test_columns_of_the_inputs_own_names(bundle: Path, expected: np.ndarray[Any,
     assert lines[-1] == "columns that the model does not read: example_id, timestamp, event_timestamp, split, label"
 
 
+def test_an_empty_csv_gives_a_file_without_rows(bundle: Path, raw: pa.Table, tmp_path: Path) -> None:
+    found, lines, _ = run(bundle, write(raw.slice(0, 0), tmp_path / "rows.csv"), tmp_path / "out.parquet")
+    assert found.num_rows == 0
+    assert lines[0].startswith("0 rows scored by")
+
+
 def test_no_rows_give_a_file_without_rows(bundle: Path, raw: pa.Table, tmp_path: Path) -> None:
     found, lines, _ = run(bundle, write(raw.slice(0, 0), tmp_path / "rows.parquet"), tmp_path / "out.parquet")
     assert found.num_rows == 0

@@ -189,4 +189,5 @@ def test_latency_is_that_of_rows_one_by_one(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(RowScorer, "score", slow)
     assert _latency_ms(run, rows, model) > 3
-    assert seen == [{1}] * 330
+    assert len(seen) > 100
+    assert all(one == {1} for one in seen)

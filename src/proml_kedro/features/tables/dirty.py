@@ -46,7 +46,7 @@ class Dirty:
             cells, bad = counts[2 * position : 2 * position + 2]
             if bad:
                 one = columns[name]
-                message = f"{bad:,} of {cells:,} cells of '{name}' are no {one.called} ({one.why})"
+                message = f"{bad:,} of {cells:,} cells of '{name}' are {_are_no(one.called)} ({one.why})"
                 remedy = self._remedy(name, one, condition)
                 yield Mistake(self._place(one, name), f"{message}: {self._samples(name, f'NOT {condition}')}; {remedy}")
 
@@ -123,6 +123,10 @@ class Dirty:
         query = f"SELECT DISTINCT {quote(name)}::VARCHAR FROM {self.rows} WHERE NOT {condition} LIMIT 1000"
         cells = [one for (one,) in self.rows.engine.rows(query)]
         return Remedies(self.rows, self.is_text).cells(name, column.type, cells)
+
+
+def _are_no(called: str) -> str:
+    return f"not {called}" if called.startswith("of ") else f"no {called}"
 
 
 def _short(cell: object) -> str:

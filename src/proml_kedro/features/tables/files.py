@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,12 @@ _LARGE = 64 << 20
 
 _SETTLED = 2_000_000_000
 """Nanoseconds without a change after which a digest is remembered."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_URLS = (
+    "write s3://, gs://, az:// or https:// for files that lie elsewhere, postgresql:// for a server, "
+    "and a path for files of this machine, SQLite's among them"
+)
 
 _KNOWN: ContextVar[dict[str, str] | None] = ContextVar("digests", default=None)
 """State of a file → digest of its content, while :func:`remembering`."""
@@ -38,6 +45,8 @@ def locate(key: str, source: str, base_path: Path) -> list[Path]:
     Raises:
         UserError: There is no such file.
     """
+    if (url := _URL.match(source)) and not (base_path / source).exists():
+        raise UserError.at(key, f"'{url[1]}' is no sort of URL that a table is read from; {_URLS}")
     path = _in_package(source, key) if source.startswith("package:") else base_path / source
     if path.is_dir():
         _refuse_lakes(path, key, source)

@@ -170,6 +170,8 @@ class RemoteFiles:
         query = urlsplit(self.url).query
         if query:
             raise UserError.at(self.key, "a query behind the path of a URL is not sent; name a URL without one")
+        if not self._path or self._path.endswith("/"):
+            raise UserError.at(self.key, f"'{self.url}' names no file; a web server's folders cannot be listed")
         store = obstore.store.HTTPStore.from_url(f"{scheme}://{host}", client_options=client, retry_config=_RETRIES)
         return store, [obstore.head(store, self._path)]
 

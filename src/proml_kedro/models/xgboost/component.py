@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, to_matrix
-from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
+from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.progress import progress
+from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
+from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
 from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
@@ -46,6 +48,7 @@ class XGBoost(Component):
         super().__init__(spec, inputs)
         self._vocabularies: dict[str, Vocabulary] = {}
         self._booster: Any = None
+        self._dense: DenseMargin | None = None  # of trees that were loaded, to be asked for few rows at a time
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
@@ -65,7 +68,7 @@ class XGBoost(Component):
             raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
-        self._vocabularies = learn_vocabularies(train.columns, self.inputs)
+        self._vocabularies = vocabularies_of(train, self.inputs)
         params = self._params(context)
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
@@ -73,7 +76,7 @@ class XGBoost(Component):
             self._calibration = Calibration.of(self._margin(validation.columns), validation.label)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
-            self._vocabularies = learn_vocabularies(both.columns, self.inputs)
+            self._vocabularies = vocabularies_of(both, self.inputs)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
 
     @property
@@ -130,18 +133,24 @@ class XGBoost(Component):
     def _quantiles(self, examples: Examples, params: dict[str, Any], reference: Any = None) -> Any:
         import xgboost
 
+        label, settings = examples.label - self._origin, {"max_bin": params.get("max_bin", 256), "ref": reference}
+        settings |= {"nthread": params["nthread"], "enable_categorical": True}
+        if is_in_parts(examples, self.inputs):
+            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, **settings)
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
-            examples.label - self._origin,
+            label,
             weight=weight_of_groups(examples) if self.spec.learns_order else examples.weight,
             qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
-            max_bin=params.get("max_bin", 256),
-            ref=reference,
-            nthread=params["nthread"],
-            enable_categorical=True,
+            **settings,
         )
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate what XGBoost holds; rows that have an order are held as columns and side by side too."""
+        held = NUMBER + np.dtype(precision).itemsize if self.spec.learns_order else 0
+        return memory_of_quantiles(rows, len(self.inputs)) + rows * len(self.inputs) * held
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean.
@@ -161,7 +170,10 @@ class XGBoost(Component):
 
     def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
         matrix = to_matrix(columns, self.inputs, self._vocabularies)
-        margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
+        if self._dense is not None and len(matrix):
+            margin = self._dense(matrix)
+        else:
+            margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
         return np.asarray(margin, np.float64) + self._origin
 
     def save(self, folder: Path) -> None:
@@ -180,6 +192,7 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
+        component._dense = fast_margin(component._booster, xgboost.core._LIB, len(inputs))
         component._task = component._booster.attr("task")
         slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
         component._calibration, component._origin = Calibration(slope, offset), origin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,10 +29,13 @@ from proml_kedro.spec import ServingSpec
 
 logger = logging.getLogger(__name__)
 
-_INLINE_ROWS = 32
+_INLINE_ROWS = 256
 """Largest number of rows that are scored at once; more in a thread, so that probes are answered meanwhile."""
 
 PATHS = ("/predict", "/predict_online", "/metadata", "/schema", "/openapi.json", "/", "/livez", "/readyz", "/metrics")
+
+
+_KNOWN = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: "this path is not for this method"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,22 @@ class Json(Response):
         return orjson.dumps(content)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a body.
+
+    Attributes:
+        content: What JSON can hold.
+        status: HTTP status.
+    """
+
+    content: Mapping[str, Any]
+    status: int = 200
+
+
+Answers = Callable[[bytes], Awaitable[Answer]]
+
+
 def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) -> App:
     """Make the ASGI application of a loaded bundle.
 
@@ -68,8 +87,6 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     """
     service = Service(scorer, spec, options)
     routes = [
-        Route("/predict", service.predict, methods=["POST"]),
-        Route("/predict_online", service.predict_online, methods=["POST"]),
         Route("/metadata", service.metadata),
         Route("/schema", service.schema),
         Route("/openapi.json", service.openapi),
@@ -80,7 +97,8 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     inner.router.redirect_slashes = False
-    guarded = RequestGuard(inner, spec.max_body_bytes, options.token)
+    direct = _Direct({"/predict": service.predict, "/predict_online": service.predict_online}, inner)
+    guarded = RequestGuard(direct, spec.max_body_bytes, options.token)
     return _Counted(guarded, service.metrics)
 
 
@@ -97,39 +115,37 @@ class Service:
         self.metrics = Metrics(PATHS, manifest.score_output == "probability")
         scorer.online.on_loss = self.metrics.lost
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, body: bytes) -> Answer:
         """Score rows of feature values."""
-        return await self._answer(request, "/predict", self._scorer.find, in_thread=False)
+        return await self._answer(body, "/predict", self._scorer.find, in_thread=False)
 
-    async def predict_online(self, request: Request) -> Response:
+    async def predict_online(self, body: bytes) -> Answer:
         """Look features up by key, then score."""
         if not self._options.online:
-            return Json({"error": "features are not looked up here: `serving.online` or --no-online says so"}, 503)
-        return await self._answer(request, "/predict_online", self._scorer.find_online, in_thread=True)
+            return Answer({"error": "features are not looked up here: `serving.online` or --no-online says so"}, 503)
+        return await self._answer(body, "/predict_online", self._scorer.find_online, in_thread=True)
 
-    async def _answer(
-        self, request: Request, route: str, score: Callable[[list[Row]], Scored], in_thread: bool
-    ) -> Response:
+    async def _answer(self, body: bytes, route: str, score: Callable[[list[Row]], Scored], in_thread: bool) -> Answer:
         try:
-            rows = self._bodies[route].rows(await request.body())
+            rows = self._bodies[route].rows(body)
             if in_thread or len(rows) > _INLINE_ROWS:
                 work = asyncio.get_running_loop().run_in_executor(self._thread, score, rows)
                 found = await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
             else:
                 found = score(rows)
         except RefusedError as error:
-            return Json(error.content(), error.status)
+            return Answer(error.content(), error.status)
         except MomentUnknownError as error:
-            return Json(error.content(), 422)
+            return Answer(error.content(), 422)
         except StoreUnavailableError as error:
-            return Json({"error": str(error)}, 503)
+            return Answer({"error": str(error)}, 503)
         except TimeoutError:
-            return Json({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
+            return Answer({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
         except Exception as error:  # noqa: BLE001 (raised further, its message, which may hold values, would be logged)
             return _fault(error)
         self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
         said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
-        return Json({**said, "expired": found.expired} if in_thread else said)
+        return Answer({**said, "expired": found.expired} if in_thread else said)
 
     async def metadata(self, request: Request) -> Response:
         """Say what is served."""
@@ -168,6 +184,29 @@ class Service:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+class _Direct:
+    """The routes that take bodies, without a framework between: it would cost as much as the model of a row."""
+
+    def __init__(self, answers: Mapping[str, Answers], others: App) -> None:
+        self._answers, self._others = answers, others
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        found = self._answers.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self._others(scope, receive, send)
+            return
+        headers = [(b"content-type", b"application/json")]
+        if scope["method"] == "POST":
+            said = await found((await receive())["body"])  # the guard has read all of it
+        else:
+            said = Answer({"error": _KNOWN[405]}, 405)
+            headers.append((b"allow", b"POST"))
+        content = orjson.dumps(said.content)
+        headers.append((b"content-length", b"%d" % len(content)))
+        await send({"type": "http.response.start", "status": said.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
 class _Counted:
     """Counter of all requests, those that the guard refuses too."""
 
@@ -190,16 +229,15 @@ class _Counted:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    known = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: "this path is not for this method"}
     headers = getattr(error, "headers", None)
-    return Json({"error": known.get(status, "the request cannot be answered")}, status, headers)
+    return Json({"error": _KNOWN.get(status, "the request cannot be answered")}, status, headers)
 
 
-def _fault(error: Exception) -> Response:
+def _fault(error: Exception) -> Answer:
     """A fault of ours; its message may hold values of the request, so the log has its place alone."""
     lines = "".join(traceback.format_tb(error.__traceback__))
     logger.error("scoring failed: %s\n%s", type(error).__name__, lines)
-    return Json({"error": "scoring failed; the server's log says where"}, 500)
+    return Answer({"error": "scoring failed; the server's log says where"}, 500)
 
 
 def _seconds(duration: timedelta) -> str:

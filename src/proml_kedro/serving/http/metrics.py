@@ -39,6 +39,7 @@ class Metrics:
         self._expired = Counter("proml_expired_features", "Features older than their TTL", registry=self._own)
         self._unlogged = Counter("proml_log_losses", "Rows that the request log does not have", registry=self._own)
         scores = Counter("proml_scores", "Scores given, by bands from this one on", ["band"], registry=self._own)
+        self._counters: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._bands = [scores.labels(f"{band / _BANDS:.2f}") for band in range(_BANDS)] if is_probability else []
 
     @contextmanager
@@ -48,15 +49,23 @@ class Metrics:
         try:
             yield status
         finally:
-            self._requests.labels(route, status[-1]).inc()
-            self._seconds.labels(route).observe(time.perf_counter() - begun)
+            key = route, status[-1]
+            if key not in self._counters:
+                self._counters[key] = self._requests.labels(*key), self._seconds.labels(route)
+            count, seconds = self._counters[key]
+            count.inc()
+            seconds.observe(time.perf_counter() - begun)
 
     def scored(self, route: str, scores: Sequence[float], missing: int, expired: int) -> None:
         """Count the rows of an answer."""
         self._rows.labels(route).inc(len(scores))
-        self._missing.inc(missing)
-        self._expired.inc(expired)
-        if self._bands:
+        if missing:
+            self._missing.inc(missing)
+        if expired:
+            self._expired.inc(expired)
+        if self._bands and len(scores) == 1:
+            self._bands[min(int(scores[0] * _BANDS), _BANDS - 1)].inc()
+        elif self._bands:
             places = (np.asarray(scores) * _BANDS).astype(np.int64).clip(0, _BANDS - 1)
             for band, count in enumerate(np.bincount(places, minlength=_BANDS).tolist()):
                 if count:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
@@ -91,6 +91,17 @@ class TableReader(TableSpec):
             UserError: There are none.
         """
         yield source.files()
+
+    def for_other_columns(self, files: Sequence[Path]) -> Self:
+        """Return the reader of files that may have other columns than the source that YAML is about, such as no label.
+
+        Args:
+            files: What :meth:`fetch` gave of them.
+
+        Raises:
+            UserError: What YAML says of columns does not hold for these files, with a key inside of the table.
+        """
+        return self
 
     @abstractmethod
     def relation(self, files: Sequence[Path], session: Session) -> Relation:

@@ -73,13 +73,42 @@ class CsvReader(TableReader):
 
     def relation(self, files: Sequence[Path], session: Session) -> Relation:
         """Return the rows, all of them text."""
-        dialect = Dialect(self.delimiter, self.quote, self.header, self.names, self.null_words)
+        with self._explained(files[0]):
+            return session.relation(self._dialect.sql(files[0]))
+
+    @property
+    def _dialect(self) -> Dialect:
+        return Dialect(self.delimiter, self.quote, self.header, self.names, self.null_words)
+
+    def for_other_columns(self, files: Sequence[Path]) -> Self:
+        """Return the reader of a file that may have other columns, or another order of them.
+
+        ``names`` stand for the columns of one file, by their places. Where another file has other columns, or some of
+        these names at other places, its own header says what they are.
+        """
+        if self.names is None or not self.header:
+            return self
+        with self._explained(files[0]):
+            records = self._dialect.first_records(files[0])
+        header = [name.strip().lower() for name in records[0]] if records else []
+        places = {name.lower(): place for place, name in enumerate(self.names)}
+        once = [(place, name) for place, name in enumerate(header) if header.count(name) == 1]
+        if len(header) == len(places) and all(places.get(name, place) == place for place, name in once):
+            return self
+        if len(once) == len(header):
+            return self.model_copy(update={"names": None})
+        message = f"names stand for the {len(places)} columns of another file; write a header with names of these"
+        raise UserError.at("names", f"{message}: {', '.join(self.names)}")
+
+    @contextmanager
+    def _explained(self, file: Path) -> Iterator[None]:
+        """Say which key of YAML decides what is wrong with the beginning of a file."""
         try:
-            return session.relation(dialect.sql(files[0]))
+            yield
         except DialectError as error:
             raise UserError.at(error.key, str(error)) from error
         except UnicodeDecodeError as error:
-            key, message = not_utf8(files[0]) or ("encoding", "it is not UTF-8")
+            key, message = not_utf8(file) or ("encoding", "it is not UTF-8")
             raise UserError.at(key, message) from error
 
     def numbers(self) -> Numbers:
