@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proml_kedro.commands.base import OVERRIDES, Command
 from proml_kedro.errors import Mistake, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from proml_kedro.project import Project
 
 _HELP = """Serve a model over HTTP.
 
@@ -94,7 +98,15 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     project = open_project(".", f"problem={problem}", *overrides)
     place, pointer = project.places.at("bundle"), project.data_dir / "release" / f"{problem}.json"
     if not pointer.exists() and not (place / MANIFEST).is_file():
-        message = f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
-        raise UserError(Mistake("", message, "argument TARGET"))
+        raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.
     return Champion(None if overrides else pointer, place)
+
+
+def _no_bundle(project: Project, problem: str, place: Path) -> str:
+    """Say that the configured model of a problem has no bundle, and which other ones have."""
+    others = [model for _, model in project.places.find("bundle", problem)]
+    if not others:
+        return f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
+    ways = " or ".join(f"`kedro serve {problem} model={model}`" for model in others)
+    return f"'{problem}' has no bundle of model '{project.spec.model.name}', which is configured; write {ways}"

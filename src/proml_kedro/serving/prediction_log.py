@@ -115,9 +115,11 @@ class PredictionLog:
         self._thread.join()
 
     def _run(self, every: float) -> None:
-        while not self._is_over:
+        is_last = False
+        while not is_last:
             self._is_full.wait(every)
             self._is_full.clear()
+            is_last = self._is_over  # nothing is written after that, so this turn takes all
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 (the next turn may do better; rows stay in their spools)

@@ -115,7 +115,7 @@ def test_what_was_looked_up_and_what_could_not_be(scorer: BundleScorer, tmp_path
 
 
 def test_readers_see_whole_files_and_each_row_once(tmp_path: Path) -> None:
-    log = PredictionLog(tmp_path, SMALL, timedelta(milliseconds=5), None)
+    log = PredictionLog(tmp_path, SMALL, timedelta(milliseconds=20), None)
     seen: list[int] = []
     is_over = threading.Event()
 
@@ -123,19 +123,20 @@ def test_readers_see_whole_files_and_each_row_once(tmp_path: Path) -> None:
         while not is_over.is_set():
             files = sorted(tmp_path.glob("predictions-*.parquet"))
             seen.append(sum(pq.read_table(file).num_rows for file in files))
+            time.sleep(0.01)
 
     reader = threading.Thread(target=look)
     reader.start()
-    for number in range(600):
+    for number in range(150):
         log.write(record(str(number), rows=2))
-        time.sleep(0.0005)
+        time.sleep(0.001)
     log.close()
     is_over.set()
     reader.join()
     assert seen == sorted(seen)
     assert len(set(seen)) > 2
     table = read(tmp_path)
-    assert table["request_id"].to_pylist() == [str(number) for number in range(600) for _ in range(2)]
+    assert table["request_id"].to_pylist() == [str(number) for number in range(150) for _ in range(2)]
     assert not list(tmp_path.glob(".*"))
 
 
