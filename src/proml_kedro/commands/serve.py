@@ -41,12 +41,21 @@ def serve_command() -> click.Command:
             ),
             click.Option(["--workers"], type=click.IntRange(1, 256), help="Processes; as the bundle says if left out."),
             click.Option(["--online/--no-online"], default=True, help="Whether features are looked up by key."),
+            click.Option(["--log"], help="Folder of the prediction log; as serving.predictions says if left out."),
         ],
         help=_HELP,
     )
 
 
-def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers: int | None, online: bool) -> None:
+def _serve(
+    target: str,
+    overrides: Sequence[str],
+    host: str,
+    port: int,
+    workers: int | None,
+    online: bool,
+    log: str | None,
+) -> None:
     from proml_kedro.bundle import Manifest
     from proml_kedro.serving.http.address import refuse_without_token
     from proml_kedro.serving.http.supervisor import Service, serve
@@ -55,7 +64,7 @@ def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers:
     bundle = _bundle(target, overrides)
     spec = Manifest.read(bundle()).serving
     state = getattr(bundle, "state", lambda: None)
-    service = Service(bundle, host, port, workers or spec.workers, online=online, state=state)
+    service = Service(bundle, host, port, workers or spec.workers, online=online, log=log, state=state)
     serve(service, lambda line: click.echo(line, err=True))
 
 
