@@ -27,7 +27,6 @@ __all__ = [
     "golden",
     "integrity",
     "places",
-    "row_scorer",
     "write_bundle",
 ]
 
