@@ -30,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[WHOLE] = "yes"
     if hasattr(config, "workerinput"):
         _limit_linear_algebra()
+    importlib.import_module(
+        "proml_kedro.features.feast"
+    )  # before a test imports Feast itself, which then costs a quarter
 
 
 def _limit_linear_algebra() -> None:

@@ -87,7 +87,7 @@ class Zeros(DriftCheck):
         return f"the share of the lowest values changed by {size:.0%}"
 
     def example(self):
-        return np.arange(1000.0), np.zeros(1000)
+        return np.linspace(0, 1, 1000), np.zeros(1000)
 
 
 @aggregates.register("geometric_mean")

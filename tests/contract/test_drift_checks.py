@@ -118,7 +118,7 @@ def test_further_checks_are_in_the_verdict_and_the_json():
     reference = {"price": np.full(900, 2.0), "city": np.full(900, "a", object)}
     with drift_checks.temporary("median", Median):
         gate = GateSpec.model_validate(
-            {"checks": {"level": {"kind": "median"}}, "fail_on": ["level"], "psi": 99, "scale": 99}
+            {"checks": {"level": {"kind": "median"}}, "fail_on": ["level"], "psi": 99, "scale": 99, "range": 1}
         )
         result = check_drift(reference, {**reference, "price": np.full(900, 5.0)}, inputs, gate)
     assert (result.verdict, result.columns[0].reasons) == ("drift", ("level",))

@@ -89,6 +89,8 @@ COLUMN = {
     "scale": 1.0,
     "new_values": 0.0,
     "cause": {"check": "distribution", "share": 1.88},
+    "weight": 0.5,
+    "is_silent": False,
 }
 COMPARISON = {
     "feature": "plane.age",
@@ -112,12 +114,14 @@ FILES: list[tuple[type[JsonFile], object]] = [
         DriftResult,
         {
             "verdict": "warn",
-            "words": "no drift, but 1 of 1 columns differs",
+            "words": "no drift, but 1 of 1 columns differs; look at plane.model (distribution)",
             "reference_rows": 51946,
             "current_rows": 5999,
             "flagged_share": 0.3,
             "notices": ["weekday was not checked"],
             "columns": [COLUMN],
+            "lost": ["plane"],
+            "needed_rows": 500,
         },
     ),
     (OnlineValues, {"plane": ["2014-01-01T03:59:00+00:00", "3322-44"]}),

@@ -6,18 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.columns import in_split, read_columns
+from proml_kedro.models.columns import read_columns
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.monitoring import MonitoringSpec
-from proml_kedro.spec.split import SplitName
-from proml_kedro.spec.training_set import TIMESTAMP
-
-SCORE = "score"
-"""The model's probability, watched like any column; of several classes the most probable one."""
+from proml_kedro.spec.split import TRAIN, SplitName
+from proml_kedro.spec.training_set import LABEL, SCORE, SPLIT, TIMESTAMP
 
 MOST_CLASSES = 20
 """How many classes are watched by their probabilities too; of more the most probable one alone."""
@@ -37,11 +35,33 @@ class History:
     def __init__(self, file: Path, graph: ModelGraph, classes: Sequence[str] = ()) -> None:
         self._file, self._classes = file, classes
         self._graph = graph
-        self._split = cache(self._read)
+        self._split = cache(self._part)
         # A key says who a row is about: that other members come tomorrow is no drift.
         self.inputs = (*(one for one in graph.inputs if not one.is_entity), *self._scores())
 
-    def end_of(self, split: str, last: timedelta | None) -> Columns:
+    def sides(self, monitoring: MonitoringSpec, current: Columns | None = None) -> tuple[Columns, Columns]:
+        """Take reference and current data.
+
+        Args:
+            monitoring: What is compared.
+            current: Current rows of a file; the reference then ends with the training set.
+        """
+        now = self._end_of(monitoring.current.split, monitoring.current.last) if current is None else current
+        reference = monitoring.reference
+        columns, moments = self._split(None)
+        if reference.split is not None or not len(moments):
+            return self._end_of(reference.split or TRAIN, reference.last), now
+        end = self._start(monitoring) if current is None else moments.max() + _TICK
+        return _take(columns, _between(moments, *_window(end, monitoring))), now
+
+    def _start(self, monitoring: MonitoringSpec) -> Any:
+        """The moment at which the current rows begin; that after the last row without such rows."""
+        last, moments = monitoring.current.last, self._split(monitoring.current.split)[1]
+        if not len(moments):
+            return self._split(None)[1].max() + _TICK
+        return moments.max() + _TICK - np.timedelta64(last) if last else moments.min()
+
+    def _end_of(self, split: str, last: timedelta | None) -> Columns:
         """Take the last part of a split, of this length; all of it when None, and where rows have no moments."""
         columns, moments = self._split(split)
         if last is None or not len(moments):
@@ -71,33 +91,66 @@ class History:
         return {SCORE: most, **{name: values for name, values in each.items() if name in watched}}
 
     def periods(self, monitoring: MonitoringSpec) -> Iterator[tuple[Columns, Columns]]:
-        """Cut pairs of earlier periods out of the reference's split, as long as reference and current data are.
+        """Cut pairs of earlier periods out of what lies before the current data, as long as both sides are.
 
-        From the end of the split backwards, one for each length of the current data, at most
-        :data:`MOST_PERIODS`. The earliest references may be shorter than that, but never shorter than the current
-        data: a rough measure of normal change is better than none.
+        From the end backwards, one for each length of the current data, at most :data:`MOST_PERIODS`; with a fixed
+        reference out of its split. The earliest references may be shorter than they should be, but never shorter than
+        the current data: a rough measure of normal change is better than none.
         """
+        is_fixed = monitoring.reference.split is not None
         columns, moments = self._split(monitoring.reference.split)
         length = np.timedelta64(monitoring.current.last or timedelta(days=7))
-        before = np.timedelta64(monitoring.reference.last) if monitoring.reference.last else 4 * length
-        for number in range(MOST_PERIODS if len(moments) else 0):
-            end = moments.max() - number * length
-            if end - 2 * length < moments.min():
+        if not len(moments):
+            return
+        follows = is_fixed or monitoring.current.path is not None
+        end = moments.max() + _TICK if follows else self._start(monitoring)
+        for number in range(MOST_PERIODS):
+            now = (end - (number + 1) * length, end - number * length)
+            then = _window(now[0], monitoring)
+            if then[1] - length < moments.min():
                 return
-            now = (moments > end - length) & (moments <= end)
-            then = (moments > end - length - before) & (moments <= end - length)
-            if now.any() and then.any():
-                yield _take(columns, then), _take(columns, now)
+            pair = _between(moments, *then), _between(moments, *now)
+            if pair[0].any() and pair[1].any():
+                yield _take(columns, pair[0]), _take(columns, pair[1])
 
-    def _read(self, split: SplitName) -> tuple[Columns, Array]:
+    def _part(self, split: SplitName | None) -> tuple[Columns, Array]:
+        """The rows of a split, or all, with their moments; no moments where the training set has none."""
+        if split is None:
+            return self._read()
         import pyarrow.parquet as pq
 
-        rows = in_split(split)
-        columns = self.with_score(read_columns(self._file, self._graph.inputs, rows))
-        if TIMESTAMP not in pq.read_schema(self._file).names:
+        columns, moments = self._split(None)
+        chosen = pq.read_table(self._file, columns=[SPLIT])[SPLIT].to_numpy() == split
+        return _take(columns, chosen), moments[chosen] if len(moments) else moments
+
+    def _read(self) -> tuple[Columns, Array]:
+        import pyarrow.parquet as pq
+
+        names = pq.read_schema(self._file).names
+        columns = self.with_score(read_columns(self._file, self._graph.inputs))
+        if not self._classes and LABEL in names:
+            label = pq.read_table(self._file, columns=[LABEL])[LABEL]
+            columns = {**columns, LABEL: label.to_numpy().astype(np.float64)}
+        if TIMESTAMP not in names:
             return columns, np.zeros(0, "datetime64[us]")
-        moments = pq.read_table(self._file, columns=[TIMESTAMP], filters=rows)[TIMESTAMP].to_numpy()
-        return columns, moments
+        return columns, pq.read_table(self._file, columns=[TIMESTAMP])[TIMESTAMP].to_numpy()
+
+
+_TICK = np.timedelta64(1, "us")
+
+
+def _window(end: Any, monitoring: MonitoringSpec) -> tuple[Any, Any]:
+    """From and until when the reference is of current rows that begin at ``end``; the end is not in it."""
+    current = np.timedelta64(monitoring.current.last or timedelta(days=7))
+    length = np.timedelta64(monitoring.reference.last) if monitoring.reference.last else 4 * current
+    if monitoring.reference.ago is not None:  # around the same days of an earlier season
+        end = end + (current + length) / 2 - np.timedelta64(monitoring.reference.ago)
+    return end - length, end
+
+
+def _between(moments: Array, begin: Any, end: Any) -> Array:
+    inside: Array = (moments >= begin) & (moments < end)
+    return inside
 
 
 def _of_class(name: str) -> str:

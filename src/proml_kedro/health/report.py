@@ -57,13 +57,20 @@ def _of_limit(one: ColumnDrift) -> str:
 
 
 def _write_junit(file: Path, result: DriftResult, name: str) -> None:
-    failures = sum(one.verdict == "drift" for one in result.columns)
-    suite = ET.Element("testsuite", name=f"drift.{name}", tests=str(len(result.columns)), failures=str(failures))
+    failures = sum(one == "drift" for one in (result.verdict, *(one.verdict for one in result.columns)))
+    suite = ET.Element("testsuite", name=f"drift.{name}", tests=str(1 + len(result.columns)), failures=str(failures))
+    whole = ET.SubElement(suite, "testcase", classname=f"drift.{name}", name="verdict")
+    if result.verdict == "drift":
+        ET.SubElement(whole, "failure", message=result.words, type="drift")
+    elif result.verdict == "insufficient":
+        ET.SubElement(whole, "skipped", message=result.words)
+    else:
+        ET.SubElement(whole, "system-out").text = result.words
     for one in result.columns:
         case = ET.SubElement(suite, "testcase", classname=f"drift.{name}", name=one.name)
         if one.verdict == "drift":
             ET.SubElement(case, "failure", message=one.message, type=",".join(one.reasons))
-        elif one.verdict == "warn":
+        elif one.reasons:
             ET.SubElement(case, "system-out").text = f"{', '.join(one.reasons)}: {one.message}"
     ET.ElementTree(suite).write(file, encoding="utf-8", xml_declaration=True)
 

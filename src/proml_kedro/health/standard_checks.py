@@ -8,8 +8,16 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from proml_kedro.health.categorical_profile import CategoricalProfile
 from proml_kedro.health.check import ColumnPair, DriftCheck
-from proml_kedro.health.statistics import g_test, new_value_excess, proportion_test, scale_ratio, stability_index
+from proml_kedro.health.statistics import (
+    chance_of_index,
+    g_test,
+    new_value_excess,
+    proportion_test,
+    scale_ratio,
+    stability_index,
+)
 from proml_kedro.models.component import Array
 from proml_kedro.spec.monitoring import DriftCheckSpec, GateSpec
 
@@ -21,6 +29,7 @@ class Schema(DriftCheck[DriftCheckSpec]):
 
     Limits = DriftCheckSpec
     reads_values = False
+    reads_ids = True
 
     @classmethod
     def of_gate(cls, gate: GateSpec) -> Self:
@@ -49,7 +58,7 @@ class NullLimits(DriftCheckSpec):
 
     Attributes:
         change: Smallest change that counts.
-        margin: It must also exceed the largest change between earlier periods by this factor; not when left out.
+        margin: It must also be so many times what earlier periods let expect; not when left out.
     """
 
     kind: str = "nulls"
@@ -61,6 +70,8 @@ class Nulls(DriftCheck[NullLimits]):
     """Another share of rows without a value."""
 
     Limits = NullLimits
+    severe = 0.15
+    reads_ids = True
 
     @classmethod
     def of_gate(cls, gate: GateSpec) -> Self:
@@ -152,6 +163,7 @@ class NewValues(DriftCheck[NewValueLimits]):
     """Categories that the reference does not have, more often than its rare categories let expect."""
 
     Limits = NewValueLimits
+    severe = 0.1
 
     @classmethod
     def of_gate(cls, gate: GateSpec) -> Self:
@@ -160,8 +172,10 @@ class NewValues(DriftCheck[NewValueLimits]):
 
     def size(self, pair: ColumnPair) -> float:
         """Measure the share of new categories beyond the expected one."""
-        current = pair.current
-        return new_value_excess(current.new, current.values, pair.profile.unseen, pair.reference.values)
+        known, current = pair.profile, pair.current
+        if not isinstance(known, CategoricalProfile):
+            return 0.0
+        return new_value_excess(current.new, current.values, (known.unseen, known.unseen_error), pair.reference.values)
 
     def limit(self, column: str, movement: float) -> float:
         """Return the smallest share that counts."""
@@ -181,15 +195,15 @@ class DistributionLimits(DriftCheckSpec):
     """When a change of the distribution counts.
 
     Attributes:
-        psi: Smallest PSI that counts, or ``calibrated``: ``psi_floor``, or ``psi_margin`` times the largest one between
-            earlier periods, whichever is larger.
+        psi: Smallest PSI that counts, or ``calibrated``: ``psi_floor``, or ``psi_margin`` times what earlier periods
+            let expect, whichever is larger.
         columns: PSI for single columns, by name.
     """
 
     kind: str = "distribution"
     psi: Annotated[float, Field(gt=0)] | Literal["calibrated"] = "calibrated"
-    psi_floor: Annotated[float, Field(gt=0)] = 0.05
-    psi_margin: Annotated[float, Field(ge=1)] = 1.2
+    psi_floor: Annotated[float, Field(gt=0)] = 0.02
+    psi_margin: Annotated[float, Field(ge=1)] = 1.0
     columns: dict[str, Annotated[float, Field(gt=0)]] = {}
 
 
@@ -197,6 +211,7 @@ class Distribution(DriftCheck[DistributionLimits]):
     """Another distribution: a population stability index (PSI) beyond chance, and a significant G-test."""
 
     Limits = DistributionLimits
+    severe = 0.25  # a usual measure of a major shift
 
     @classmethod
     def of_gate(cls, gate: GateSpec) -> Self:
@@ -217,6 +232,10 @@ class Distribution(DriftCheck[DistributionLimits]):
     def p_value(self, pair: ColumnPair) -> float:
         """Test whether both samples have one distribution."""
         return g_test(*pair.bins)
+
+    def certain(self, pair: ColumnPair, size: float) -> float:
+        """Return the PSI less what one in a thousand samples of the same distribution has."""
+        return size - chance_of_index(*pair.bins)
 
     def limit(self, column: str, movement: float) -> float:
         """Return the smallest PSI that counts."""

@@ -23,6 +23,7 @@ from proml_kedro.bundle import Bundle
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.locks import take
 from proml_kedro.release.log import Action, Event, Log
+from proml_kedro.results.live import live_file
 
 Stage = Literal["champion", "challenger", "archived"]
 
@@ -95,7 +96,7 @@ class Registry:
     @property
     def pointer(self) -> Path:
         """File that says what is live."""
-        return self.data_dir / "release" / f"{self.problem}.json"
+        return live_file(self.data_dir, self.problem)
 
     @property
     def log(self) -> Path:

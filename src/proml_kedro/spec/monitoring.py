@@ -11,10 +11,15 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, drift_checks
 from proml_kedro.spec.base import Name, PositiveDuration, Spec
-from proml_kedro.spec.split import TEST, TRAIN, SplitName
+from proml_kedro.spec.split import TEST, SplitName
 
-STANDARD_CHECKS = ("schema", "nulls", "scale", "new_values", "distribution")
+STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "range", "rest", "distribution")
 """The drift checks of every gate, in the order in which they are reported."""
+
+ScoreCheckName = Literal["level", "relation", "calibration"]
+
+SCORE_CHECKS = ("score_level", "score_relation", "score_calibration")
+"""The checks of every gate that are made of the model's score alone."""
 
 
 class DriftCheckSpec(Spec):
@@ -43,15 +48,24 @@ else:
 
 
 class ReferenceSpec(Spec):
-    """The data that counts as normal.
+    """The data that counts as normal: what came right before the current rows, or a part that stays where it is.
 
     Attributes:
-        split: Part of the training set.
+        split: Part of the training set that is the reference whatever is current. When left out, rows of all parts that
+            come right before the current ones are; where rows have no moments, those for training.
         last: Only the end of it, of this length.
+        ago: Without a split: so much earlier still, such as `364d` for the same season of the year before.
     """
 
-    split: SplitName = TRAIN
+    split: SplitName | None = None
     last: PositiveDuration | None = None
+    ago: PositiveDuration | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.ago is not None and self.split is not None:
+            raise ValueError("ago goes without split: a part of the training set has its own time")
+        return self
 
 
 class CurrentSpec(Spec):
@@ -71,43 +85,55 @@ class CurrentSpec(Spec):
 class GateSpec(Spec):
     """When a difference is drift.
 
-    A column's distribution has drifted when the difference is significant (a two-sample G-test, Benjamini and
-    Hochberg's procedure over all columns at level ``alpha``) and also large: its population stability index (PSI),
-    less what chance alone adds, is at least ``psi``.
+    A difference counts when it is significant (a two-sample test, Benjamini and Hochberg's procedure over all columns
+    at level `alpha`) and also as large as its limit. A limit is a number below, or `psi_margin` times what earlier
+    periods let expect of the next one, whichever is larger. How many times its limit a difference is, multiplied by
+    how much the column matters to the model, is its evidence: from 1 on the column differs, from `severe` on it has
+    drifted.
 
     Attributes:
         alpha: Level of significance over all columns.
-        psi: Smallest PSI that counts, or ``calibrated``: ``psi_floor``, or ``psi_margin`` times the largest one seen
-            between earlier periods of the reference, whichever is larger.
-        null_change: Smallest change in the share of nulls that counts; calibrated together with ``psi``.
+        psi: Smallest population stability index (PSI) that counts, less what chance adds, or `calibrated`: `psi_floor`,
+            or `psi_margin` times what earlier periods let expect, whichever is larger. With a number, no limit follows
+            earlier periods.
+        null_change: Smallest change in the share of nulls that counts; calibrated together with `psi`.
         scale: Factor by which the size of the numbers must change to count (a change of unit).
         new_values: Smallest share of unexpected new categories that counts.
+        range: Smallest share of numbers beyond the reference's range that counts; calibrated together with `psi`.
+        score: Smallest change of the model's score that counts, by check: `level` (its mean, in standard deviations;
+            0.2), `relation` (how much is lost of how it goes with the inputs; 0.7), `calibration` (labels less scores,
+            in standard deviations; 0.1); `level` and `calibration` are calibrated together with `psi`.
         min_rows: With fewer current rows there is no verdict.
         checks: Further checks, by a name of your own: `kind` is one that an installed package registers, the other keys
             are its limits.
-        fail_on: Checks of which one column is enough for drift; the others warn. They are `schema`, `nulls`, `scale`,
-            `new_values`, `distribution`, and the names in `checks`.
-        fail_share: Share of columns with any finding that is drift in itself.
+        severe: Evidence from which on one column is enough for drift.
+        fail_on: Checks of which one column is enough for drift, whatever its evidence. They are `schema`, `empty`,
+            `stuck`, `nulls`, `scale`, `new_values`, `range`, `rest`, `distribution`, and the names in `checks`.
+        fail_share: Share of the sources whose columns differ that is drift in itself; of the columns, where there are
+            fewer than three sources. A source is a feature view. At least two must differ.
         columns: PSI for single columns, by name.
     """
 
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
     psi: Annotated[float, Field(gt=0)] | Literal["calibrated"] = "calibrated"
-    psi_floor: Annotated[float, Field(gt=0)] = 0.05
-    psi_margin: Annotated[float, Field(ge=1)] = 1.2
+    psi_floor: Annotated[float, Field(gt=0)] = 0.02
+    psi_margin: Annotated[float, Field(ge=1)] = 1.0
     null_change: Annotated[float, Field(gt=0, le=1)] = 0.05
     scale: Annotated[float, Field(gt=1)] = 10.0
     new_values: Annotated[float, Field(gt=0, le=1)] = 0.01
+    range: Annotated[float, Field(gt=0, le=1)] = 0.005
+    score: dict[ScoreCheckName, Annotated[float, Field(gt=0)]] = {}
     min_rows: Annotated[int, Field(ge=30)] = 500
     checks: dict[Name, DriftCheckField] = {}
-    fail_on: list[str] = ["schema", "scale"]
+    severe: Annotated[float, Field(ge=1)] = 3.0
+    fail_on: list[str] = ["schema", "empty", "scale"]
     fail_share: Annotated[float, Field(gt=0, le=1)] = 0.34
     columns: dict[str, Annotated[float, Field(gt=0)]] = {}
 
     @field_validator("checks")
     @classmethod
     def _names_of_their_own(cls, checks: dict[str, DriftCheckSpec]) -> dict[str, DriftCheckSpec]:
-        for name in STANDARD_CHECKS:
+        for name in (*STANDARD_CHECKS, *SCORE_CHECKS):
             if name in checks:
                 raise ValueError(f"'{name}' is a check of every gate; give this one another name")
         return checks
@@ -136,9 +162,8 @@ class MonitoringSpec(Spec):
 
     @model_validator(mode="after")
     def _two_different_sides(self) -> Self:
-        if self.current.path is None and (self.current.split, self.current.last) == (
-            self.reference.split,
-            self.reference.last,
-        ):
+        reference, current = self.reference, self.current
+        is_same = (current.split, current.last) == (reference.split, reference.last)
+        if current.path is None and is_same:
             raise ValueError("reference and current are the same rows")
         return self

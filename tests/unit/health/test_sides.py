@@ -1,7 +1,7 @@
 """Where reference and current data come from: a user's file, or periods of the training set."""
 
 import gzip
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
-from proml_kedro.health.periods import SCORE, History
+from proml_kedro.health.periods import History
 from proml_kedro.health.read_current import file_fingerprint, read_current
 from proml_kedro.models.component import Input
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
+from proml_kedro.spec.training_set import LABEL, SCORE
 from small import fit, make_config, write_training_set
 
 HARDWARE = HardwareSpec(threads=1)
@@ -117,8 +118,12 @@ def history(tmp_path_factory):
     return History(file, fit(make_config(), file))
 
 
+def side(history, **reference):
+    return history.sides(MonitoringSpec.model_validate({"reference": reference}))[0]
+
+
 def test_the_score_is_watched_like_a_column(history):
-    whole = history.end_of("train", None)
+    whole = side(history, split="train")
     assert [one.name for one in history.inputs][-1] == SCORE
     assert ((whole[SCORE] > 0) & (whole[SCORE] < 1)).all()
     broken = {name: values for name, values in whole.items() if name not in (SCORE, "visit.price")}
@@ -128,22 +133,40 @@ def test_the_score_is_watched_like_a_column(history):
 
 
 def test_the_end_of_a_split(history):
-    rows = len(history.end_of("train", None)[SCORE])
+    rows = len(side(history, split="train")[SCORE])
     assert rows == 520
-    assert len(history.end_of("train", timedelta(days=3))[SCORE]) == pytest.approx(3 * rows / 31, abs=1)
-    assert len(history.end_of("train", timedelta(days=999))[SCORE]) == rows
+    assert len(side(history, split="train", last="3d")[SCORE]) == pytest.approx(3 * rows / 31, abs=1)
+    assert len(side(history, split="train", last="999d")[SCORE]) == rows
+
+
+def test_the_reference_comes_right_before_what_is_current(history):
+    """Of 1,500 rows in 90 days the last 7 days are current; the model and labels go with both sides."""
+    spec = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "7d"}})
+    reference, current = history.sides(spec)
+    assert (len(reference[SCORE]), len(current[SCORE])) == pytest.approx((14 * 1500 / 90, 7 * 1500 / 90), abs=2)
+    assert set(np.unique(reference[LABEL])) == {0.0, 1.0}
+    whole = history.sides(spec.model_copy(update={"current": spec.current.model_copy(update={"last": None})}))
+    moved = history.sides(MonitoringSpec.model_validate({"reference": {"last": "14d", "ago": "30d"}}))[0]
+    assert len(moved[SCORE]) == pytest.approx(14 * 1500 / 90, abs=2)
+    assert len(whole[1][SCORE]) == pytest.approx(30 * 1500 / 90, abs=20), "all of the test period"
+    given = {"visit.price": np.zeros(10)}
+    last, same = history.sides(spec, given)
+    assert same is given
+    np.testing.assert_array_equal(last[SCORE][-len(current[SCORE]) :], current[SCORE])
 
 
 def test_earlier_periods_are_as_long_as_what_is_compared(history):
-    spec = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "7d"}})
+    spec = MonitoringSpec.model_validate({"reference": {"split": "train", "last": "14d"}, "current": {"last": "7d"}})
     sizes = [(len(before[SCORE]), len(after[SCORE])) for before, after in history.periods(spec)]
     a_day = 520 / 31
     expected = [(14, 7), (14, 7), (10, 7)]  # the last one reaches the beginning of the data
     assert len(sizes) == len(expected)
     for found, days in zip(sizes, expected, strict=True):
         assert found == pytest.approx([day * a_day for day in days], abs=2)
-    too_long = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "30d"}})
+    too_long = MonitoringSpec.model_validate({"reference": {"split": "train"}, "current": {"last": "30d"}})
     assert list(history.periods(too_long)) == []
+    rolling = MonitoringSpec.model_validate({"reference": {"last": "14d"}, "current": {"last": "7d"}})
+    assert len(list(history.periods(rolling))) == 10, "of 90 days without the current 7, a week to begin with"
 
 
 def test_on_demand_features_are_computed_from_what_a_file_has(tmp_path):

@@ -95,10 +95,11 @@ def test_expected_new_categories_are_granted():
         known, times = np.unique(reference, return_counts=True)
         new = int((~np.isin(current, known)).sum())
         assert new > 50
-        excess.append(new_value_excess(new, 1000, (times == 1).sum() / 5000, 5000))
+        once, twice = ((times == number).sum() for number in (1, 2))
+        excess.append(new_value_excess(new, 1000, (once / 5000, np.sqrt(once + 2 * twice) / 5000), 5000))
     assert np.mean(np.array(excess) > 0.01) == 0
-    assert new_value_excess(300, 1000, 0.0, 5000) > 0.25
-    assert new_value_excess(0, 0, 0.0, 100) == 0.0
+    assert new_value_excess(300, 1000, (0.0, 0.0), 5000) > 0.25
+    assert new_value_excess(0, 0, (0.0, 0.0), 100) == 0.0
 
 
 def test_benjamini_hochberg_equals_scipy():

@@ -27,7 +27,7 @@ def result():
         "view.same": generator.normal(size=2000),
         "view.gone": np.full(2000, "a", object),
     }
-    current = {"view.shifted": generator.normal(1, 1, 2000), "view.same": generator.normal(size=2000)}
+    current = {"view.shifted": generator.normal(0.4, 1, 2000), "view.same": generator.normal(size=2000)}
     return check_drift(reference, current, INPUTS, GateSpec())
 
 
@@ -43,9 +43,10 @@ def test_the_json_holds_every_column(result, tmp_path):
 def test_junit_fails_what_fails(result, tmp_path):
     write_result(tmp_path, result, "sales")
     suite = ET.parse(tmp_path / "drift.xml").getroot()
-    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    assert (suite.get("tests"), suite.get("failures")) == ("4", "2")
     failed = [case.get("name") for case in suite if case.find("failure") is not None]
-    assert failed == ["view.gone"]
+    assert failed == ["verdict", "view.gone"]
+    assert suite.find("testcase[@name='verdict']/failure").get("message") == result.words
     assert "PSI" in suite.find("testcase[@name='view.shifted']/system-out").text
 
 
@@ -57,7 +58,7 @@ def test_markdown_and_the_page_of_a_ci_job(result, tmp_path, monkeypatch):
     show_in_ci(tmp_path / "drift.md")
     markdown = (tmp_path / "drift.md").read_text()
     assert page.read_text() == "before\n" + markdown
-    assert "**drifted: 1 of 3 columns, 1 more differs**" in markdown
+    assert "**drifted: 1 of 3 columns, 1 more differs; look at view.gone (schema)**" in markdown
     assert "| view.gone | drifted: schema | schema 100% | the column is missing |" in markdown
 
 

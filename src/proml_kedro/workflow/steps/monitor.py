@@ -62,11 +62,10 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     graph = ModelGraph.load(spec.model, run.input_types, trained_model.path, spec.problem.label.task)
     classes = TrainingSetFacts.read(training_set.path).classes
     past = History(examples_file(training_set.path), graph, classes)
-    reference = past.end_of(monitoring.reference.split, monitoring.reference.last)
+    given = None
     if current_file:
-        current = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
-    else:
-        current = past.end_of(monitoring.current.split, monitoring.current.last)
+        given = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
+    reference, current = past.sides(monitoring, given)
     movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
     result = check(reference, current, past.inputs, monitoring.gate, movements)
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
