@@ -27,6 +27,7 @@ __all__ = [
     "golden",
     "integrity",
     "places",
+    "row_scorer",
     "write_bundle",
 ]
 
