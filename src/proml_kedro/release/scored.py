@@ -54,17 +54,13 @@ class Shelf:
                 problem, whose newest evaluation is meant.
 
         Raises:
-            UserError: It is none of them, it has no scores, or scores of classes.
+            UserError: It is none of them, or it has no scores.
         """
         folder = self._folder(name)
         scores = Scores.read(folder, TEST)
         if scores.table.num_rows == 0:
             raise UserError(Mistake("", f"'{name}' has no scores of a test period"))
-        metrics = Metrics.read(folder)
-        if metrics.class_shares:
-            message = f"'{name}' predicts one of several classes, and models are compared by one score a row"
-            raise UserError(Mistake("", f"{message}; set evaluation.baseline to compare it in its own run"))
-        return ScoredModel(name, scores.table, metrics)
+        return ScoredModel(name, scores.table, Metrics.read(folder))
 
     def _folder(self, name: str) -> Path:
         """Return the folder of the evaluation that a name stands for."""

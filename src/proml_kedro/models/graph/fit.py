@@ -164,7 +164,7 @@ def fit_one(component: Component, name: str, train: Examples, validation: Exampl
     """Fit a component, and log how long it took and what it says of the fit."""
     start = time.perf_counter()
     component.fit(train, validation, context)
-    facts = {"rows": len(train), **component.summary()}
+    facts = {"rows to train": len(train), "to choose": len(validation), **component.summary()}
     said = ", ".join(_in_words(fact, value) for fact, value in facts.items() if not isinstance(value, list | dict))
     logger.info("%s: fitted in %.1f s: %s", name, time.perf_counter() - start, said)
 

@@ -61,11 +61,12 @@ class XGBoost(Component):
                 objective ``tweedie``.
         """
         self._task = context.task
-        if self._is_tweedie and (negative := int((train.label < 0).sum())):
-            message = (
-                f"'tweedie' learns numbers that are never negative, and {negative:,} labels of the training part are"
-            )
-            raise UserError.at(f"{context.key}.objective", message)
+        if self._is_tweedie:
+            for part, rows in (("training", train), ("validation", validation)):
+                if negative := int((rows.label < 0).sum()):
+                    found = f"{negative:,} labels of the {part} part are"
+                    message = f"'tweedie' learns numbers that are never negative, and {found}"
+                    raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
         self._vocabularies = vocabularies_of(train, self.inputs)
