@@ -40,7 +40,7 @@ def compile_kernels() -> None:
         for letters in ("abcde", "wxyz")
     ]
     columns = dict(zip((one.name for one in _INPUTS), (number, *names), strict=True))
-    label = (number + generator.normal(size=300) > 0).astype(np.float32)
+    label = (number + generator.normal(size=300) > 0).astype(np.float64)
     for task, config in _FITS:
         spec = MixedSpec.model_validate({"kind": "mixed", "inputs": list(columns), **config})
         component = Mixed(spec, _INPUTS)
