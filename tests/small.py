@@ -20,6 +20,10 @@ from proml_kedro.spec.run import RunSpec
 XGBOOST = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 20}}
 CITIES = ["Bern", "Lima", "Oslo"]
 METRICS = {
+    "rows": 500,
+    "task": "binary",
+    "cluster_by": "day",
+    "clusters": 30,
     "candidate": {"auc": 0.8, "logloss": 0.5},
     "baseline": {"auc": 0.7, "logloss": 0.6},
     "differences": {"auc": {"difference": 0.1, "low": 0.05, "high": 0.15}},
