@@ -122,7 +122,6 @@ def prepare() -> None:
 
     configure_project("proml_kedro")
     import duckdb  # noqa: F401
-    import feast  # noqa: F401
     import pandas  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import xgboost  # noqa: F401

@@ -1,4 +1,4 @@
-"""Commands of Kedro in processes of their own that need not import everything anew.
+"""Commands of Kedro and of Feast in processes of their own that need not import everything anew.
 
 Half of what a small run costs is imports. A server, started at the first command, has done them once and is forked for
 each. What a command then does is its own: arguments, folder, environment, output and exit code. Tests of what imports
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
@@ -43,6 +44,21 @@ class Started:
         """What it has said until now: ``out`` or ``err``."""
         file = Path(self.folder.name, name)
         return file.read_text() if file.exists() else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.poll() is None
+        return bool(self.process.is_alive())
+
+    def wait_until_said(self, words: str, name: str = "out", timeout: float = 900) -> None:
+        """Wait until it has said some words: on ``out`` or on ``err``."""
+        deadline = time.monotonic() + timeout
+        while words not in self.said(name):
+            assert self.running or words in self.said(name), f"it ended and did not say '{words}': {self.said(name)}"
+            assert time.monotonic() < deadline, f"it did not say '{words}' in time: {self.said(name)}"
+            time.sleep(0.05)
 
     def wait(self, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Wait until it has ended.
@@ -90,16 +106,28 @@ def start_kedro(arguments: Sequence[str], cwd: Path, environment: Mapping[str, s
         environment: Variables beside those of this process. A ``PYTHONPATH`` is put in front, with what a
             ``sitecustomize.py`` there does.
     """
-    variables = {**os.environ, **(environment or {})}
+    return _start(["kedro", *arguments], cwd, environment or {})
+
+
+def run_feast(arguments: Sequence[str], cwd: Path, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run ``feast`` with arguments.
+
+    Raises:
+        subprocess.TimeoutExpired: It took longer, and was ended.
+    """
+    return _start(["feast", *arguments], cwd, {}).wait(timeout)
+
+
+def _start(command: list[str], cwd: Path, environment: Mapping[str, str]) -> Started:
+    variables = {**os.environ, **environment}
     folder = tempfile.TemporaryDirectory()
     files = [Path(folder.name) / name for name in ("out", "err")]
-    command = ["kedro", *arguments]
     if "COVERAGE_FILE" in os.environ:
-        command = [str(Path(sys.executable).with_name("kedro")), *arguments]
+        command = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
         with files[0].open("w") as out, files[1].open("w") as err:
             process: Any = subprocess.Popen(command, cwd=cwd, env=variables, stdout=out, stderr=err)
         return Started(command, process, folder)
-    return Started(command, _fork(_kedro, command, str(cwd), variables, *map(str, files)), folder)
+    return Started(command, _fork(_run, command, str(cwd), variables, *map(str, files)), folder)
 
 
 def start_function(function: Callable[..., None], *arguments: Any) -> Any:
@@ -115,7 +143,7 @@ def _fork(function: Callable[..., None], *arguments: Any) -> Any:
     return process
 
 
-def _kedro(command: list[str], cwd: str, variables: dict[str, str], out: str, err: str) -> None:
+def _run(command: list[str], cwd: str, variables: dict[str, str], out: str, err: str) -> None:
     for descriptor, file in ((1, out), (2, err)):
         opened = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
         os.dup2(opened, descriptor)
@@ -129,8 +157,10 @@ def _kedro(command: list[str], cwd: str, variables: dict[str, str], out: str, er
         customize = Path(one) / "sitecustomize.py"
         if customize.is_file():
             exec(compile(customize.read_text(), str(customize), "exec"), {})
-    from kedro.framework.cli import main
-
+    if command[0] == "feast":
+        from feast.cli.cli import cli as main
+    else:
+        from kedro.framework.cli import main
     try:
         main()
     finally:

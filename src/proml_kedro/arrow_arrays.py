@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+_FEW = 100
+"""Rows below which it costs more to find equal texts than to hold each."""
+
 
 def as_numbers(values: Array, precision: str) -> Array:
     """Numbers as models are given them: floating point, NaN for what is missing, infinite, or too large for that."""
@@ -45,7 +48,13 @@ def as_texts(column: Any) -> Array:
 
     if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
         column = column.cast(pa.string())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    if len(column) < _FEW:
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    # One object for each different text: one for each row, of 50 bytes and more, would be most of what columns need.
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = column.dictionary_encode()
+    known = np.asarray([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(known[encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)], dtype=object)
 
 
 def as_floats(column: Any, precision: str) -> Array:

@@ -46,13 +46,8 @@ def limit_environment(hardware: HardwareSpec) -> None:
 
 
 def duckdb_settings(hardware: HardwareSpec) -> dict[str, Any]:
-    """Return the settings of a DuckDB connection, which otherwise has eight threads more, for reading and writing."""
-    return {
-        "threads": hardware.threads,
-        "async_threads": hardware.threads,
-        "memory_limit": hardware.memory,
-        "TimeZone": "UTC",
-    }
+    """Return what a DuckDB connection is opened with; otherwise it has eight threads more, for reading and writing."""
+    return {"threads": hardware.threads, "async_threads": hardware.threads, "memory_limit": hardware.memory}
 
 
 def check_device(hardware: HardwareSpec) -> None:

@@ -19,6 +19,7 @@ from proml_kedro.datasets import ArtifactDataset, RunDataset, move_links
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.results import DriftResult, Metrics
 from proml_kedro.workflow import Run
+from proml_kedro.workflow.champion import challenge, find_champion
 from proml_kedro.workflow.plan import pipelines_for
 from proml_kedro.workflow.recipes import recipes_of
 from proml_kedro.workflow.recording import Recording
@@ -78,6 +79,8 @@ class ProjectHooks:
         self._recording = Recording.begin(run, typed(), self._loader.overrides if self._loader else ())
         try:
             run.prepare(writes=bool(pipeline.inputs() & {"run", "store"}))
+            if "evaluation" in pipeline.all_outputs():
+                find_champion(run)
             _choose_inputs(pipeline, catalog, run)
         except Exception as error:
             self.on_pipeline_error(error)
@@ -123,12 +126,16 @@ class ProjectHooks:
             run.store.verify(results[name])
         move_links(self._datasets.values(), run.store.data_dir)
         seconds = self._recording.steps if self._recording else {}
+        against = challenge(run, results["evaluation"]) if "evaluation" in results else None
         if self._recording:
             self._recording.results |= self._of_this_run()
+            self._recording.challenge = against
             self._recording.complete()
-        summary.show(results, run.spec, run.places, seconds)
+        summary.show(results, run.spec, run.places, seconds, against)
         alone = list(run_params.get("pipeline_names") or []) == ["monitor"]
         if "evaluation" in results and Metrics.read(results["evaluation"].path).failed_gates:
+            sys.exit(GATED)
+        if against is not None and against.failed_gates:
             sys.exit(GATED)
         if alone and DriftResult.read(results["drift"].path).verdict == "drift":
             sys.exit(DRIFTED)

@@ -14,9 +14,13 @@ from proml_kedro.command_line import is_set, repeats, run_again, serve, workspac
 from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
+from proml_kedro.workflow.champion import Challenge
 from proml_kedro.workflow.plan import SERVED
 
 _TITLES = {"evaluation": "Evaluation", "bundle": "Model card", "drift": "Drift"}
+
+_COLOURS = {"better": "green", "worse": "red", "unclear worse": "yellow"}
+"""Of verdicts."""
 
 _FEW_UNKNOWN = 0.01
 """Share of test rows below which the summary says nothing of keys that training has not seen."""
@@ -25,7 +29,13 @@ _WARNINGS = 5
 """How many warnings about data, and how many about the model, the summary names."""
 
 
-def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds: Mapping[str, float]) -> None:
+def show(
+    results: Mapping[str, Artifact],
+    run: RunSpec,
+    places: Places,
+    seconds: Mapping[str, float],
+    against: Challenge | None = None,
+) -> None:
     """Print the summary to standard output.
 
     Args:
@@ -33,6 +43,7 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         run: What was run.
         places: Where results lie.
         seconds: How long each node took.
+        against: What came of a comparison with the champion; None where there was none.
     """
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)  # users may write [a] and :b:
     problem, model = run.problem.name, run.model.name
@@ -43,7 +54,9 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         console.print(_metrics(metrics, model))
         for line in (*_groups(metrics), *_unknown(metrics)):
             console.print(line)
-        for gate in metrics.failed_gates:
+        if against:
+            console.print(Text(against.text, _COLOURS.get(against.kind, "default")))
+        for gate in [*metrics.failed_gates, *(against.failed_gates if against else ())]:
             console.print(Text(f"Gate of {gate.metric} failed: {gate.text}", "red"))
     for warning in _warnings(results):
         console.print(warning)
@@ -55,6 +68,7 @@ def show(results: Mapping[str, Artifact], run: RunSpec, places: Places, seconds:
         metrics = Metrics.read(results["bundle"].path)
     judged = metrics.verdict if metrics else None
     worse = bool(judged and judged.forbids_serving) or bool(metrics and metrics.failed_gates)
+    worse |= bool(against and against.failed_gates)
     for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
         console.print(text)
     console.print(_cost(seconds), style="dim")
@@ -64,8 +78,7 @@ def _verdict(metrics: Metrics) -> Text:
     """Say first what the metrics come to."""
     if metrics.verdict is None:
         return Text("no verdict: evaluated by an earlier version")
-    colours = {"better": "green", "worse": "red", "unclear worse": "yellow"}
-    return Text(metrics.verdict.in_words, colours.get(metrics.verdict.kind, "default"))
+    return Text(metrics.verdict.in_words, _COLOURS.get(metrics.verdict.kind, "default"))
 
 
 def _metrics(result: Metrics, model: str) -> Table:

@@ -132,8 +132,8 @@ CONFIGS += [
 ]
 
 
-SLOW = ("pairs",)
-"""Graphs of DeepFM and DLRM; each block's laws, and those of two larger networks, are proved among the fast tests."""
+SLOW = ("pairs", "wide")
+"""Graphs of DeepFM, DLRM and wide and deep; each block's laws, and those of the largest network, are among the fast."""
 
 
 def is_slow(config):
@@ -147,14 +147,8 @@ def test_component_obeys_the_laws(config, tmp_path):
     check_component(config, tmp_path, every_input=config["kind"] == "deep")
 
 
-@pytest.mark.parametrize(
-    ("loss", "task"),
-    [
-        pytest.param("huber", "regression", marks=pytest.mark.slow),
-        ("quantile", "regression"),
-        pytest.param("poisson", "count", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("loss", "task"), [("huber", "regression"), ("quantile", "regression"), ("poisson", "count")])
 def test_networks_learn_numbers_and_counts(loss, task, tmp_path):
     deep = {"block": "mlp", "of": EVERYTHING, "units": [16, 8]}
     training = {**TRAINING, "early_stopping": {"metric": "loss"}}
@@ -162,6 +156,7 @@ def test_networks_learn_numbers_and_counts(loss, task, tmp_path):
     check_component(config, tmp_path, task, every_input=True)
 
 
+@pytest.mark.slow
 def test_blocks_and_layers_of_ones_own_obey_the_laws(tmp_path):
     text = (Path(__file__).parents[2] / "docs/explanation/deep-models.md").read_text()
     sources = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ".register(" in one]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kedro_process import run_feast
 from proml_kedro.config import HydraConfigLoader
 from proml_kedro.features.feast.repository import open_repository, register
 from proml_kedro.features.tables.read import read_tables
@@ -58,9 +59,7 @@ def computed(project: Path) -> Path:
 
 
 def feast(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [FEAST, *arguments], cwd=project / "feature_repo", capture_output=True, text=True, timeout=600, check=False
-    )
+    return run_feast(arguments, project / "feature_repo")
 
 
 def test_without_feature_tables_it_says_what_to_do(project: Path) -> None:

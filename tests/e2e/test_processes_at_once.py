@@ -162,7 +162,7 @@ class Reading:
 
     def __init__(self, folder: Folder) -> None:
         self._started = folder.start("workspace", "--port", "0", "--no-browser")
-        wait_until(lambda: "http://" in self._started.said(), lambda: self._started.process.exitcode is None)
+        wait_until(lambda: "http://" in self._started.said(), lambda: self._started.running)
         self._address = "http://" + self._started.said().partition("http://")[2].split()[0].rstrip("/")
         self.read = 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import pty
@@ -13,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from kedro_process import run_kedro, start_kedro
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -80,14 +81,8 @@ def test_a_repeated_run_takes_everything_over(finished_shop, files):
 
 def test_the_run_in_a_bundle_can_be_repeated(finished_shop, tmp_path):
     bundle = finished_shop.result("bundle").resolve()
-    command = [
-        *finished_shop.command()[:2],
-        "--conf-source",
-        str(finished_shop.conf),
-        "--config",
-        str(bundle / "run.yml"),
-    ]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600)
+    arguments = ["run", "--conf-source", str(finished_shop.conf), "--config", str(bundle / "run.yml")]
+    done = run_kedro(arguments, ROOT)
     assert done.returncode == 0, done.stderr
     assert finished_shop.result("bundle").resolve() == bundle
 
@@ -212,18 +207,10 @@ def test_a_killed_run_goes_on_where_it_was(shop):
     begin = "    def fit(self, train, validation, context):\n"
     arguments = use_own_component(shop)
     shop.edit("my_components.py", begin, begin + waits)
-    process = subprocess.Popen(
-        shop.command(*arguments),
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    seen = list(itertools.takewhile(lambda line: "it is fitted now" not in line, process.stderr))
-    assert any("trained_model: computing" in line for line in seen), "".join(seen)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=300)
+    started = start_kedro(shop.command(*arguments)[1:], ROOT)
+    started.wait_until_said("it is fitted now", "err")
+    assert "trained_model: computing" in started.said("err")
+    started.end()
     assert not shop.data.joinpath("shop").exists(), "links lead to results of runs that have ended"
     going_on.touch()
     done = shop.run(*arguments)

@@ -10,6 +10,7 @@ __all__ = [
     "init",
     "model_describe",
     "model_effects",
+    "model_registry",
     "new",
     "predict",
     "run",

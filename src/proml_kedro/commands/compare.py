@@ -102,7 +102,7 @@ def _lines(answers: Sequence[Answer]) -> Iterator[str]:
             "metric",
             one.baseline,
             one.name,
-            "lift",
+            "difference",
             f"{100 * result.confidence:.4g}% interval",
             "p",
             "p of all",

@@ -43,11 +43,11 @@ def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[Sess
 
     spill = Path(tempfile.mkdtemp(prefix=".duckdb-", dir=folder))
     try:
-        with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        # From the start: a connection begins eight threads to read and write, and one for each processor, otherwise.
+        config = {"autoinstall_known_extensions": "false", "temp_directory": str(spill), **duckdb_settings(hardware)}
+        with duckdb.connect(config=config) as connection:
             session = Session(connection)
-            # One by one: the time zone belongs to an extension that is loaded once there is a connection.
-            for name, value in {**duckdb_settings(hardware), "temp_directory": spill}.items():
-                session.run(f"SET {name} = {literal(str(value))}")
+            session.run("SET TimeZone = 'UTC'")  # it belongs to an extension that is loaded once there is a connection
             yield session
     except MemoryShortageError as error:
         raise UserError.at("hardware.memory", f"{hardware.memory} is too little for this much data") from error

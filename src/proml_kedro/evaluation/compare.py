@@ -26,7 +26,13 @@ _LARGEST_EXPONENT = 31
 """Largest label for which 2^label is taken, as XGBoost has it."""
 
 
-def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None = None, seed: int = 0) -> Evaluation:
+def evaluate(
+    rows: ScoredRows,
+    spec: EvaluationSpec,
+    ranking: RankingSpec | None = None,
+    seed: int = 0,
+    latency_ms: float | None = None,
+) -> Evaluation:
     """Measure a model on the test rows, and its difference to a baseline with how sure that is.
 
     Args:
@@ -34,8 +40,10 @@ def evaluate(rows: ScoredRows, spec: EvaluationSpec, ranking: RankingSpec | None
         spec: Which metrics, how they are compared.
         ranking: Which ranking metrics, where the rows have a grouping.
         seed: Of the bootstrap, and of the order of equal scores.
+        latency_ms: How long one row takes; None where it was not measured.
     """
     result = measure(rows, spec.metrics_for(rows.task, rows.ordered), spec.compare, ranking, seed)
+    result = replace(result, latency_ms=latency_ms)
     return replace(result, gates=judge_gates(spec.gates, result))
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from proml_kedro.arrow_arrays import as_floats, as_numbers, as_texts, as_vectors
 from proml_kedro.formulas import sigmoid, softmax
-from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.models.component import Array, Columns, Examples, Input, RowSource
 from proml_kedro.spec.problem import Task
 from proml_kedro.spec.split import SplitName
 from proml_kedro.spec.training_set import SPLIT
@@ -22,8 +22,10 @@ __all__ = [
     "Vocabulary",
     "as_numbers",
     "as_vectors",
+    "batches_of",
     "in_split",
     "learn_vocabularies",
+    "read_all",
     "read_columns",
     "row_count",
     "sigmoid",
@@ -82,7 +84,7 @@ def in_split(split: SplitName) -> Any:
     return pc.field(SPLIT) == split
 
 
-_ROWS = 1 << 17  # of a batch
+_CELLS = 1 << 22  # of a batch of rows that are put together, so that few columns and many need the same memory
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,9 @@ class ParquetRows:
 
     def read(self, inputs: Sequence[Input]) -> Columns:
         """Read all rows, as :func:`read_columns` does."""
-        parts = list(self.batches(inputs, _ROWS))
-        if not parts:
+        if not len(self):
             return read_columns(self.path, inputs, in_split(self.split), self.precision)
-        return {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
+        return read_all(self, inputs)
 
     def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
         """Read the inputs in the order of the file, at most ``rows`` rows at a time."""
@@ -134,6 +135,36 @@ class ParquetRows:
                         batch = batch.filter(pc.equal(batch.column(SPLIT), self.split)).select(list(names))
                     if batch.num_rows:
                         yield batch
+
+
+def read_all(source: RowSource, inputs: Sequence[Input]) -> Columns:
+    """Read the inputs of all rows, of which there is at least one; nothing is held twice meanwhile."""
+    columns: dict[str, Array] = {}
+    first = 0
+    for part in source.batches(inputs, max(1, _CELLS // max(1, len(inputs)))):
+        for name, values in part.items():
+            if name not in columns:
+                columns[name] = np.empty((len(source), *values.shape[1:]), values.dtype)
+            columns[name][first : first + len(values)] = values
+        first += row_count(part)
+    return columns
+
+
+def batches_of(examples: Sequence[Examples], inputs: Sequence[Input], rows: int = 1 << 16) -> Iterator[Columns]:
+    """Read the inputs, some rows at a time; from where they are stored if possible, so that they need no memory.
+
+    Args:
+        examples: One set after the other.
+        inputs: What to read of them.
+        rows: The most rows of a batch.
+    """
+    for one in examples:
+        if one.source is not None:
+            yield from one.source.batches(inputs, rows)
+        else:
+            columns = {each.name: one.columns[each.name] for each in inputs}
+            for start in range(0, len(one), rows):
+                yield {name: values[start : start + rows] for name, values in columns.items()}
 
 
 def _share_of_split(group: Any, split: SplitName) -> Literal["all", "some", "none"]:

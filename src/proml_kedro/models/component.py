@@ -23,6 +23,9 @@ from proml_kedro.spec.problem import Task
 
 Array = npt.NDArray[Any]
 
+NUMBER = 4
+"""Bytes of a number in float32, and of the number of a category in int32: nobody holds an input in less."""
+
 Columns = Mapping[str, Array]
 """Equally long arrays by name. Numbers are floating point of shape (n,) with NaN for missing; text is an object array
 of ``str`` of shape (n,) with None for missing; vectors are floating point of shape (n, size) with a row of NaN for
@@ -102,6 +105,35 @@ class RowSource(Protocol):
 
 
 @dataclass(frozen=True)
+class JoinedRows:
+    """Rows of several sources, one after the other.
+
+    Attributes:
+        sources: At least one, all of one precision.
+    """
+
+    sources: tuple[RowSource, ...]
+
+    @property
+    def precision(self) -> str:
+        """Return the floating point type of numbers and vectors."""
+        return self.sources[0].precision
+
+    def __len__(self) -> int:
+        return sum(len(one) for one in self.sources)
+
+    def batches(self, inputs: Sequence[Input], rows: int) -> Iterator[Columns]:
+        """Read the inputs of one source after the other, at most ``rows`` rows at a time."""
+        for one in self.sources:
+            yield from one.batches(inputs, rows)
+
+    def record_batches(self, names: Sequence[str], rows: int) -> Iterator[Any]:
+        """Read columns of one source after the other as ``pyarrow.RecordBatch``."""
+        for one in self.sources:
+            yield from one.record_batches(names, rows)
+
+
+@dataclass(frozen=True)
 class Examples:
     """Rows with what is to be predicted.
 
@@ -137,13 +169,18 @@ class Examples:
         )
 
     def join(self, other: Examples) -> Examples:
-        """Append other rows, whose groups are different ones."""
+        """Append other rows, whose groups are different ones; columns are put together when one is asked for."""
+
+        def columns() -> Columns:
+            return {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()}
+
         return Examples(
-            {name: np.concatenate([values, other.columns[name]]) for name, values in self.columns.items()},
+            LazyColumns(self.columns, columns),
             np.concatenate([self.label, other.label]),
             _joined(self.weight, other.weight),
             _joined(self.group, None if other.group is None else other.group + _next_number(self.group)),
             {name: np.concatenate([values, other.labels[name]]) for name, values in self.labels.items()},
+            JoinedRows((self.source, other.source)) if self.source is not None and other.source is not None else None,
         )
 
 
@@ -232,6 +269,17 @@ class Component(ABC):
     @abstractmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
         """Read the component that :meth:`save` wrote; it scores with one thread."""
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate how many bytes :meth:`fit` holds at once, at the least, beside labels and a batch of rows.
+
+        A run that may not have as much ends before it reads any row.
+
+        Args:
+            rows: Of training and validation period together.
+            precision: Floating point type of numbers.
+        """
+        return rows * sum(NUMBER * (one.size or 1) for one in self.inputs)
 
     def importance(self) -> dict[str, float]:
         """Return the share of each input in what was learned, summing to 1; empty when the kind has no such notion."""

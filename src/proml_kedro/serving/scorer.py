@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from proml_kedro import __version__
-from proml_kedro.bundle import Bundle
+from proml_kedro.bundle import Bundle, InputField
+from proml_kedro.bundle.places import places_of
+from proml_kedro.bundle.row_scorer import Trace, with_neutral
+from proml_kedro.features.online.lookup import Found
 from proml_kedro.hardware import limit_environment
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec.rank import RankSpec
+
+_BEST_FIRST = RankSpec(within="group")
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,15 @@ class Scored:
         scores: A probability or mean each, or a list with the probability of each class.
         missing: How many features of each row are null, or are of a key that the store has nothing for.
         expired: How many of those are so since they are older than their view's TTL.
+        trace: What they were made from, where that is kept.
+        places: Of rows that were put in order: from 1, or 0 for one that is not shown.
     """
 
     scores: list[Any]
     missing: list[int]
     expired: list[int]
+    trace: Trace | None = None
+    places: list[int] | None = None
 
 
 class BundleScorer:
@@ -40,6 +50,9 @@ class BundleScorer:
         path: The bundle's folder.
         log: File to log what is looked up; None for no log.
 
+    Attributes:
+        keeps_trace: Whether :meth:`find` and :meth:`find_online` keep what scores were made from.
+
     Raises:
         IntegrityError: The bundle is not what was written, or does not score as it did.
     """
@@ -48,6 +61,7 @@ class BundleScorer:
         # Two threads a worker on a busy machine made a request of 0.2 ms take 30: workers are what is scaled.
         limit_environment(HardwareSpec(threads=1))
         self.bundle = Bundle.load(path)
+        self.keeps_trace = False
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
@@ -58,7 +72,8 @@ class BundleScorer:
 
     def find(self, rows: Sequence[Row]) -> Scored:
         """Score rows of feature values, and count what they lack."""
-        return Scored(self.score(rows), [_nulls(row) for row in rows], [0] * len(rows))
+        columns = to_columns(rows, self.bundle.manifest.rows.inputs, "float64")
+        return self._scored(columns, [_nulls(row) for row in rows], [0] * len(rows))
 
     def find_online(self, rows: Sequence[Row]) -> Scored:
         """Score rows of keys and request features, and count what they and the store lack.
@@ -67,14 +82,33 @@ class BundleScorer:
             StoreUnavailableError: There is no online store, and the model needs one.
             MomentUnknownError: The store does not know what held at a moment that a row names.
         """
+        columns, found = self._looked_up(rows, [one for one in self.bundle.manifest.rows.inputs if one.request])
+        return self._scored(columns, _count_missing(columns, found), found.expired.tolist())
+
+    def find_ranked(self, rows: Sequence[Row]) -> Scored:
+        """Score rows of keys and request features that are alternatives to each other, and place them.
+
+        They are scored as if features with a neutral value, such as a position, had it; rows need not have those. The
+        order is the one that the model's ``rank`` says, within all rows; the largest score first where it says none.
+
+        Raises:
+            StoreUnavailableError: There is no online store, and the model needs one.
+            MomentUnknownError: The store does not know what held at a moment that a row names.
+        """
         schema = self.bundle.manifest.rows
-        brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
+        brought = [one for one in schema.inputs if one.request and one.name not in schema.neutral]
+        columns, found = self._looked_up(rows, brought)
+        missing = _count_missing(columns, found)
+        columns = with_neutral(columns, schema.neutral)
+        scored = self._scored(columns, missing, found.expired.tolist())
+        rank = self.bundle.graph.spec.rank
+        counted = self.bundle.attributes(columns) if rank else {}
+        places = places_of(rank or _BEST_FIRST, np.zeros(len(rows)), np.array(scored.scores), counted)
+        return replace(scored, places=places.tolist())
+
+    def _looked_up(self, rows: Sequence[Row], brought: Sequence[InputField]) -> tuple[Columns, Found]:
         found = self.online.find(rows)
-        columns = {**brought, **found.columns}
-        missing = found.unknown.copy()
-        for column in columns.values():
-            missing += _missing(column)
-        return Scored(self._score(columns), missing.tolist(), found.expired.tolist())
+        return {**to_columns(rows, brought, "float64"), **found.columns}, found
 
     def score_online(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of keys and request features, as :meth:`score` does.
@@ -85,6 +119,12 @@ class BundleScorer:
         schema = self.bundle.manifest.rows
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
         return self._score({**brought, **self.online.read(rows)})
+
+    def _scored(self, columns: Columns, missing: list[int], expired: list[int]) -> Scored:
+        if not self.keeps_trace:
+            return Scored(self._score(columns), missing, expired)
+        trace = self.bundle.trace(columns)
+        return Scored(trace.scores.tolist(), missing, expired, trace)
 
     def _score(self, columns: Columns) -> list[Any]:
         scores: list[Any] = self.bundle.score(columns).tolist()
@@ -104,6 +144,14 @@ class BundleScorer:
             "lineage": manifest.lineage,
             "metrics": self.bundle.metrics,
         }
+
+
+def _count_missing(columns: Columns, found: Found) -> list[int]:
+    missing = found.unknown.copy()
+    for column in columns.values():
+        missing += _missing(column)
+    counts: list[int] = missing.tolist()
+    return counts
 
 
 def _nulls(row: Row) -> int:

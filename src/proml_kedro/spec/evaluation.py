@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -97,6 +97,12 @@ class ComparisonSpec(Spec):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
 
 
+SLICES: Final = "slices"
+"""The gate of the first metric in every slice."""
+LATENCY: Final = "latency"
+"""The gate of the time that one row takes."""
+
+
 class MetricGateSpec(Spec):
     """What a model has to reach in a metric; what cannot be told, for example from too few clusters, is not reached.
 
@@ -108,6 +114,8 @@ class MetricGateSpec(Spec):
         min_lift: Smallest lift on the test period.
         p: Largest p-value; the model has to be the better one.
         margin: By how much the model may be worse: the whole interval of the lift has to lie above `-margin`.
+        against: What a lift is the difference from: the `baseline`, or the `champion`. Where there is no champion yet,
+            gates against it are passed.
     """
 
     min: float | None = None
@@ -115,12 +123,14 @@ class MetricGateSpec(Spec):
     min_lift: float | None = None
     p: Annotated[float, Field(gt=0, lt=1)] | None = None
     margin: Annotated[float, Field(gt=0)] | None = None
+    against: Literal["baseline", "champion"] = "baseline"
 
     @model_validator(mode="after")
     def _sets_a_limit(self) -> Self:
-        limits = self.model_dump(exclude_none=True)
+        limits = self.model_dump(exclude_none=True, exclude={"against"})
         if not limits:
-            raise ValueError(f"sets no limit; write {', '.join(type(self).model_fields)}")
+            names = [name for name in type(self).model_fields if name != "against"]
+            raise ValueError(f"sets no limit; write {', '.join(names)}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"no figure is at least {self.min:g} and at most {self.max:g}")
         return self
@@ -146,7 +156,12 @@ class EvaluationSpec(Spec):
         slices: Columns by whose values the first metric is told apart, by the 20 most frequent ones: keys, `group`,
             `day` and features that the model or the baseline reads; numbers of more values in quarters. Whether the
             training split has rows of a key is told apart for each key in any case.
-        gates: What the model has to reach, by metric. When it does not, the run ends with exit code 1.
+        gates: What the model has to reach, by metric; `slices` holds the first metric to its limits in every slice of
+            at least 1 % of rows, and `latency` limits the milliseconds that one row takes in process, in 99 of 100
+            cases. When one is not reached, the run ends with exit code 1.
+        champion: Folder of the bundle that is live, relative to the folder that holds ``conf``, to compare the model
+            with on the examples that both have scored. When left out, the one that `kedro model promote` has made live,
+            where there is one.
     """
 
     baseline: ModelSpec | None = None
@@ -155,6 +170,7 @@ class EvaluationSpec(Spec):
     compare: ComparisonSpec = ComparisonSpec()
     slices: list[str] = []
     gates: dict[str, MetricGateSpec] = {}
+    champion: str | None = None
 
     def metrics_for(self, task: Task, ordered: bool = False) -> tuple[str, ...]:
         """Name the metrics to compute for a task; ``ordered`` says whether the order of its classes means something."""
@@ -179,9 +195,14 @@ class EvaluationSpec(Spec):
         ranking = self.ranking_for(problem)
         known = [*self.metrics_for(problem.label.task, problem.label.ordered), *(ranking.metrics if ranking else ())]
         for name, gate in self.gates.items():
-            if name not in known:
+            if name == LATENCY:
+                limits = gate.model_dump(exclude_none=True, exclude={"max"}, exclude_defaults=True)
+                yield from (Mistake(f"gates.{name}.{one}", "latency has a max, in milliseconds") for one in limits)
+            elif name not in [*known, SLICES]:
                 yield Mistake(f"gates.{name}", unknown("metric", name, known) + " Only what is computed has a gate.")
-            elif self.baseline is None:
+            elif name == SLICES and gate.against == "champion":
+                yield Mistake(f"gates.{name}.against", "slices are compared with the baseline alone")
+            elif self.baseline is None and gate.against == "baseline":
                 for limit in gate.needs_baseline:
                     yield Mistake(f"gates.{name}.{limit}", "needs evaluation.baseline, and there is none")
 

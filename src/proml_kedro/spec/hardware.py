@@ -42,7 +42,9 @@ class HardwareSpec(Spec):
         mixed_precision: Whether deep components compute in bfloat16 while they are trained; weights stay in float32.
         threads: Threads for each library that computes, reads or writes; ``auto`` is one fewer than the processors at
             hand.
-        memory: Upper bound for joins and aggregates; beyond it they use the disk. At least 20MB for each thread.
+        memory: How much a run may hold beside its imports and 300 MB: joins and aggregates use the disk beyond it, rows
+            are read in parts, and a model that needs more is refused before it is trained. At least 20MB for each
+            thread.
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 

@@ -121,6 +121,16 @@ class SplitSpec(Spec):
         """
         raise NotImplementedError(f"split '{self.by}' says nowhere how it divides")
 
+    def local(self, timestamp: str) -> str:
+        """Return a moment as the clocks of :attr:`timezone` show it, a TIMESTAMP in SQL: days begin at midnight.
+
+        Without it SQL takes the day, hour or weekday of a moment to be those of UTC.
+
+        Args:
+            timestamp: The column with the moment, quoted.
+        """
+        return f"timezone('{self.timezone}', {timestamp})"
+
     def folds_until(self, newest: datetime) -> list[Fold]:
         """List the divisions by each of which a model is judged, the earliest first; the last one is the split itself.
 

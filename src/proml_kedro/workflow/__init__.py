@@ -9,4 +9,4 @@ run, :mod:`~proml_kedro.workflow.scoring` finds what fits a bundle.
 from proml_kedro.workflow.plan import make
 from proml_kedro.workflow.run import Run
 
-__all__ = ["Run", "code", "filled", "make", "plan", "recipes", "recording", "scoring", "steps", "stored"]
+__all__ = ["Run", "champion", "code", "filled", "make", "plan", "recipes", "recording", "scoring", "steps", "stored"]

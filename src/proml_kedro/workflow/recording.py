@@ -30,6 +30,7 @@ from proml_kedro.locks import Claims, seize
 from proml_kedro.results import Consistency, DriftResult, Metrics, UnreadableError
 from proml_kedro.results.run_record import FOLDER, Failure, Machine, RunRecord, record_files
 from proml_kedro.spec.hardware import usable_cpus
+from proml_kedro.workflow.champion import Challenge
 from proml_kedro.workflow.run import Run
 
 logger = logging.getLogger(__name__)
@@ -56,12 +57,14 @@ class Recording:
         record: The record as it is so far.
         steps: Seconds of each step that is finished.
         results: What was made or taken over, by name; to be added to.
+        challenge: What came of a comparison with the champion; None where there was none.
     """
 
     def __init__(self, record: RunRecord, data_dir: Path, cpu_before: float) -> None:
         self.record = record
         self.steps: dict[str, float] = {}
         self.results: dict[str, Artifact] = {}
+        self.challenge: Challenge | None = None
         self._at_work: str | None = None
         self._step_began: dict[str, float] = {}
         self._store = data_dir / "store"
@@ -131,6 +134,11 @@ class Recording:
 
     def _end(self, state: Literal["done", "failed"], error: Failure | None) -> None:
         verdicts, metrics = _outcome(self.results)
+        if self.challenge:
+            verdicts["champion"] = self.challenge.kind
+            if self.challenge.failed_gates:
+                failed = ", ".join(f"{one.metric} failed" for one in self.challenge.failed_gates)
+                verdicts["champion"] += f"; {failed}"
         store = self._store.resolve()
         self.record = replace(
             self.record,

@@ -19,7 +19,7 @@ from proml_kedro.datasets import ArtifactDataset, RunDataset
 from proml_kedro.evaluation.compare import evaluate
 from proml_kedro.evaluation.gates import judge_gates, write_junit
 from proml_kedro.evaluation.report import Insight, write_report
-from proml_kedro.evaluation.result import Difference, Evaluation
+from proml_kedro.evaluation.result import Difference, Evaluation, SliceResult
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
 from proml_kedro.results import GateOutcome, Metrics
 from proml_kedro.results.run_record import read_records
@@ -83,6 +83,52 @@ def test_what_cannot_be_told_is_not_passed(limit: dict[str, float]) -> None:
     few = replace(RESULT, differences={"auc": Difference.unsure(0.02, 3.0, "3 clusters; it takes 5")})
     if limit.keys() & {"p", "margin"}:
         assert "3 clusters; it takes 5" in outcome("auc", few, **limit).text
+
+
+def sliced(*slices: tuple[float, float, float]) -> Evaluation:
+    """A result with parts: share of rows, AUC, p of all."""
+    parts = [
+        SliceResult("user", f"u{number}", 10, share, auc, 0.7, Difference(auc - 0.7, -0.1, 0.1, 0.01, 0.001, p))
+        for number, (share, auc, p) in enumerate(slices)
+    ]
+    return replace(RESULT, slices=tuple(parts))
+
+
+def test_slices_are_held_to_the_first_metric_where_they_are_large_enough() -> None:
+    result = sliced((0.5, 0.72, 0.01), (0.01, 0.66, 0.4), (0.009, 0.3, 0.9))
+    assert outcome("slices", result, min=0.66).passed
+    assert outcome("slices", result, min=0.661).text == "user u1: 0.6600 is below min 0.661"
+    assert "user u1: lift -0.0400 is below min_lift -0.03" in outcome("slices", result, min_lift=-0.03).text
+    told = outcome("slices", sliced((0.5, 0.72, 0.06)), p=0.05)  # by the p-value of the whole table
+    assert "p 0.0600" in told.text
+    assert outcome("slices", sliced((0.5, 0.72, 0.05)), p=0.05).passed
+    assert not outcome("slices", sliced((0.5, math.nan, 0.01)), min=0.1).passed
+    assert "there is no slice of at least 1 %" in outcome("slices", sliced((0.001, 0.9, 0.01)), min=0.1).text
+
+
+def test_latency_is_held_to_its_limit_and_must_have_been_measured() -> None:
+    assert outcome("latency", replace(RESULT, latency_ms=2.0), max=2.0).passed
+    assert "above max 1.9" in outcome("latency", replace(RESULT, latency_ms=2.0), max=1.9).text
+    assert not outcome("latency", max=100.0).passed
+
+
+@pytest.mark.parametrize(
+    ("gates", "line"),
+    [
+        ({"latency": {"min": 1.0}}, "gates.latency.min: latency has a max, in milliseconds"),
+        (
+            {"slices": {"min": 0.5, "against": "champion"}},
+            "gates.slices.against: slices are compared with the baseline",
+        ),
+        ({"slice": {"min": 0.5}}, "gates.slice: no metric 'slice'"),
+        ({"slices": {"p": 0.5}}, "gates.slices.p: needs evaluation.baseline"),
+        ({"auc": {"p": 0.5, "against": "champion"}, "latency": {"max": 3.0}}, None),
+    ],
+)
+def test_what_is_wrong_with_them_is_one_line(gates: dict[str, Any], line: str | None) -> None:
+    problem = RunSpec.model_validate(make_config()).problem
+    found = [f"{one.key}: {one.message}" for one in EvaluationSpec.model_validate({"gates": gates}).check(problem)]
+    assert [one[: len(str(line))] for one in found] == ([line] if line else [])
 
 
 def test_gates_are_in_every_file(tmp_path: Path) -> None:

@@ -220,7 +220,14 @@ def test_csv(table: dict[str, Column], dialect: Dialect) -> None:
 
 
 @pytest.mark.slow
-@settings(SETTINGS, max_examples=500, derandomize=False)
+@settings(SETTINGS, max_examples=120, derandomize=False)
+@given(tables(), dialects)
+def test_other_csv_each_time(table: dict[str, Column], dialect: Dialect) -> None:
+    check_csv(table, dialect)
+
+
+@pytest.mark.soak
+@settings(SETTINGS, max_examples=2000, derandomize=False)
 @given(tables(), dialects)
 def test_csv_at_length(table: dict[str, Column], dialect: Dialect) -> None:
     check_csv(table, dialect)

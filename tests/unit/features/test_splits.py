@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from proml_kedro.engine.session import connect
 from proml_kedro.spec.hardware import HardwareSpec
-from proml_kedro.spec.split import AnySplit, ExampleColumns
+from proml_kedro.spec.split import AnySplit, ExampleColumns, SplitSpec
 
 ROWS = 4000
 GENERATOR = np.random.default_rng(0)
@@ -138,3 +139,27 @@ def test_values_of_a_column_are_compared_as_yaml_writes_them() -> None:
     assert [row for row, part in divide(texts, table).items() if part is None] == list(range(2, ROWS, 3))
     splits = [TypeAdapter(AnySplit).validate_python(one) for one in (texts, numbers)]
     assert [list(one.texts()) for one in splits] == [[("part", "column")], []]
+
+
+class ByWeekday(SplitSpec):
+    """Sundays judge, Saturdays choose."""
+
+    by: Literal["weekday"] = "weekday"
+
+    def sql(self, timestamp: str) -> str:
+        day = f"isodow({self.local(timestamp)})"
+        return f"CASE {day} WHEN 7 THEN 'test' WHEN 6 THEN 'validation' ELSE 'train' END"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles", "UTC"])
+def test_days_of_a_split_of_one_s_own_begin_in_its_time_zone(zone: str) -> None:
+    at = [
+        datetime(2024, 3, 8, tzinfo=UTC) + timedelta(minutes=20 * one) for one in range(400)
+    ]  # over a change of clocks
+    table = pa.table({"row": range(400), "at": at})
+    with connect(HardwareSpec(threads=2, memory="300MB")) as session:
+        session.register("examples", table)
+        split = ByWeekday(timezone=zone).divide(ExampleColumns('"at"', '"row"'))
+        found = [part for (part,) in session.rows(f"SELECT {split} FROM examples ORDER BY row")]
+    days = [one.astimezone(ZoneInfo(zone)).isoweekday() for one in at]
+    assert found == [{6: "validation", 7: "test"}.get(one, "train") for one in days]

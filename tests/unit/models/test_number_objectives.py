@@ -86,6 +86,13 @@ def test_negative_numbers_are_no_tweedie_ones():
         fit(claims(far=-1e3), objective="tweedie")
 
 
+def test_negative_numbers_to_choose_by_are_none_either():
+    component = component_of("xgboost")
+    trees = component(component.Spec.model_validate({**BASE, "objective": "tweedie"}), X)
+    with pytest.raises(UserError, match="and 10 labels of the validation part are"):
+        trees.fit(claims(), claims(10, far=-1e3), FitContext(HardwareSpec(threads=1), seed=1, task="regression"))
+
+
 def run_of(component, metrics=(), task="regression"):
     config = make_config({"trees": {**BASE, "inputs": ["*"], **component}})
     config["problem"]["label"] = {"expression": "amount", "task": task}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from proml_kedro.engine.duckdb import is_moment, literal, microseconds, quote
+from proml_kedro.engine.duckdb import is_moment, microseconds, quote
 from proml_kedro.engine.relation import Relation
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.stored import Tables
@@ -96,4 +96,4 @@ def _moments(problem: ProblemSpec) -> Iterator[str]:
     moment = quote(examples.timestamp)
     yield f"{moment} AS {TIMESTAMP}"
     yield f"{moment} - to_microseconds({microseconds(examples.lead_time)}) AS {EVENT_TIMESTAMP}"
-    yield f"CAST(timezone({literal(problem.split.timezone)}, {moment}) AS DATE) AS {DAY}"
+    yield f"CAST({problem.split.local(moment)} AS DATE) AS {DAY}"

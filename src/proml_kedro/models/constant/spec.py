@@ -11,7 +11,8 @@ from proml_kedro.spec.problem import Task
 class ConstantSpec(ComponentSpec):
     """The mean of the label, whatever a row says: the share of true labels or of each class, or the mean of a number.
 
-    As a baseline it says what a model is worth that looks at nothing.
+    As a baseline it says what a model is worth that looks at nothing. Where no other component learns from it, it is
+    the mean of the training and the validation part.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary", "multiclass", "regression", "count"})

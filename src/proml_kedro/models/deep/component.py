@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import UserError
+from proml_kedro.models.columns import batches_of
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
@@ -25,7 +26,7 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
-from proml_kedro.models.deep.pack import batches_of, pack
+from proml_kedro.models.deep.pack import pack
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import learn
 from proml_kedro.models.deep.train import best_epoch
@@ -121,6 +122,10 @@ class Deep(Component):
         rebuild = strategy.num_replicas_in_sync > 1 or context.hardware.mixed_precision
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate what encoded examples need, of which no more than ``rows_in_memory`` are held."""
+        return super().memory_needed(min(rows, self.spec.training.rows_in_memory), precision)
 
     def _warn_of_same(self, names: Sequence[str], key: str) -> None:
         if names:

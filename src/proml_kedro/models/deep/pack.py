@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.models.columns import batches_of
 from proml_kedro.models.component import Array, Columns, Examples, Input
 from proml_kedro.models.deep.data import EncodedFacts, ExampleParts, PackedExamples, append, keep
 from proml_kedro.models.deep.heads import Head, HeadState
@@ -17,20 +18,7 @@ from proml_kedro.models.deep.preprocess import Preprocess
 from proml_kedro.models.deep.stand_ins import MetBins
 from proml_kedro.models.deep.unknown import UnknownCounts
 
-_READ = 65_536  # rows read and encoded at once
-
 Ints = npt.NDArray[np.int64]
-
-
-def batches_of(examples: Sequence[Examples], inputs: Sequence[Input]) -> Iterator[Columns]:
-    """Read the inputs, some rows at a time; from where they are stored if possible, so that they need no memory."""
-    for one in examples:
-        if one.source is not None:
-            yield from one.source.batches(inputs, _READ)
-        else:
-            columns = {each.name: one.columns[each.name] for each in inputs}
-            for start in range(0, len(one), _READ):
-                yield {name: values[start : start + _READ] for name, values in columns.items()}
 
 
 def pack(

@@ -17,6 +17,7 @@ from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, LazyColumns
 from proml_kedro.models.graph.plan import Plan, Step
 from proml_kedro.models.graph.score import InProcess, PlannedRows, run_plan
+from proml_kedro.spec.hardware import HardwareSpec
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,11 @@ class GraphFit:
             train: To learn from.
             validation: To choose by.
             context: Hardware and seed; its ``key`` is the model's place in the configuration.
+
+        Raises:
+            UserError: A component needs more memory than the hardware has, or refuses its configuration or examples.
         """
+        self._check_memory(len(train) + len(validation), context.hardware)
         executor = InProcess(self.components)
         learned, chosen = (KnownRows(one, self.plan, executor) for one in (train, validation))
         with use(context.hardware):
@@ -95,6 +100,23 @@ class GraphFit:
                 if not here.final:
                     learned.held.update(self._said_of_learned(step, rows, chooser, here, context.key))
                     chosen.held.update(executor.run(step, chooser.columns))
+
+    def _check_memory(self, rows: int, hardware: HardwareSpec) -> None:
+        """Check, before anything is read, that every component has the memory that it needs at the least.
+
+        Raises:
+            UserError: One has not.
+        """
+        for step in self.plan.steps:
+            component = self.components[step.component]
+            needed = component.memory_needed(rows, hardware.precision) if step.learns else 0
+            if needed > hardware.memory_bytes:
+                least = f"{-(-needed // 1_000_000)}MB"
+                raise UserError.at(
+                    "hardware.memory",
+                    f"component '{step.component}' needs at least {least} to learn from {rows:,} rows of "
+                    f"{len(component.inputs):,} inputs, more than {hardware.memory}; write hardware.memory={least}",
+                )
 
     def _context(self, name: str, context: FitContext) -> FitContext:
         return replace(
@@ -142,7 +164,7 @@ def fit_one(component: Component, name: str, train: Examples, validation: Exampl
     """Fit a component, and log how long it took and what it says of the fit."""
     start = time.perf_counter()
     component.fit(train, validation, context)
-    facts = {"rows": len(train), **component.summary()}
+    facts = {"rows to train": len(train), "to choose": len(validation), **component.summary()}
     said = ", ".join(_in_words(fact, value) for fact, value in facts.items() if not isinstance(value, list | dict))
     logger.info("%s: fitted in %.1f s: %s", name, time.perf_counter() - start, said)
 

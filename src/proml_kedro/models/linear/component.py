@@ -10,11 +10,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, row_count
+from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, read_all, row_count
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.linear.spec import LinearSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
 from proml_kedro.spec.problem import Task
+
+_PART = 1 << 19
+"""Values of inputs whose rows of the design matrix are made at a time."""
+
+_OF_ENTRY, _OF_ROW = 12, 64
+"""Bytes of an entry of the design matrix, a float64 and an int32 that says in which column; and of labels, weights,
+margins and gradients of a row."""
 
 
 class Linear(Component):
@@ -44,13 +51,9 @@ class Linear(Component):
         """Maximise the penalised likelihood of the training period, or of both periods when the component is final."""
         examples = train.join(validation) if context.final else train
         self._task = context.task
-        self._vocabularies = learn_vocabularies(examples.columns, self.inputs)
-        self._learn_scale(examples.columns)
         label = examples.label
         weight = np.ones(len(label)) if examples.weight is None else examples.weight
-        self._coefficients, self._intercept = self._maximise(
-            self._design(examples.columns), label, weight, context.seed
-        )
+        self._coefficients, self._intercept = self._maximise(self._learn_design(examples), label, weight, context.seed)
         if self._task == "multiclass" and len(self._coefficients) != context.classes:
             raise ValueError(f"{context.classes} classes, and examples of {len(self._coefficients)} alone")
 
@@ -76,11 +79,16 @@ class Linear(Component):
         model.fit(design, (label - mean) / scale, weight)
         return scale * model.coef_.astype(np.float64), float(mean + scale * model.intercept_)
 
+    def _learn_design(self, examples: Examples) -> Any:
+        """Learn scales and vocabularies, and make the design matrix."""
+        columns = examples.columns if examples.source is None else read_all(examples.source, self.inputs)
+        self._vocabularies = learn_vocabularies(columns, self.inputs)
+        self._learn_scale(columns)
+        return self._design(columns)
+
     def _learn_scale(self, columns: Columns) -> None:
-        numbers = [columns[name].astype(np.float64) for name in self._numbers]
-        known = [values[np.isfinite(values)] for values in numbers]
-        self._mean = np.array([values.mean() if len(values) else 0.0 for values in known])
-        scale = np.array([values.std() if len(values) else 0.0 for values in known])
+        found = [_mean_and_spread(columns[name]) for name in self._numbers]
+        self._mean, scale = (np.array([one[place] for one in found]) for place in (0, 1))
         self._scale = np.where(scale > 0, scale, 1.0)
 
     def _numeric(self, columns: Columns) -> npt.NDArray[np.float64]:
@@ -104,7 +112,23 @@ class Linear(Component):
         return found
 
     def _design(self, columns: Columns) -> Any:
-        """The design matrix, sparse, in the order of the coefficients."""
+        """The design matrix, sparse, in the order of the coefficients; made in parts: only the whole is large."""
+        from scipy import sparse
+
+        rows, most = row_count(columns), row_count(columns) * len(self.inputs)
+        data, indices = np.empty(most), np.empty(most, np.int32)  # of an input no row has two entries
+        starts, filled, width = [np.zeros(1, np.int64)], 0, 0
+        size = max(1, _PART // len(self.inputs))
+        for first in range(0, max(rows, 1), size):
+            part = self._part_of_design({name: values[first : first + size] for name, values in columns.items()})
+            here, width = slice(filled, filled + part.nnz), part.shape[1]
+            data[here], indices[here] = part.data, part.indices
+            starts.append(part.indptr[1:] + np.int64(filled))
+            filled = here.stop
+        parts = data[:filled], indices[:filled], np.concatenate(starts)
+        return sparse.csr_matrix(parts, shape=(rows, width), copy=False)
+
+    def _part_of_design(self, columns: Columns) -> Any:
         from scipy import sparse
 
         blocks = [sparse.csr_matrix(self._numeric(columns))]
@@ -112,6 +136,10 @@ class Linear(Component):
             shape = (row_count(columns), len(vocabulary))
             blocks.append(sparse.csr_matrix((np.ones(len(rows)), (rows, codes)), shape=shape))
         return sparse.hstack(blocks, format="csr")
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate what columns and the design matrix need."""
+        return rows * (len(self.inputs) * (np.dtype(precision).itemsize + _OF_ENTRY) + _OF_ROW)
 
     def _blocks(self) -> list[Array]:
         """The coefficients of the numbers with their indicators, then of each categorical input."""
@@ -165,6 +193,12 @@ class Linear(Component):
     def summary(self) -> dict[str, Any]:
         """Count the coefficients."""
         return {"coefficients": self._coefficients.size}
+
+
+def _mean_and_spread(values: Array) -> tuple[float, float]:
+    """Mean and standard deviation of what is known; 0 where nothing is."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
 
 
 def _of_each_class(learned: Array) -> npt.NDArray[np.float64]:

@@ -13,6 +13,7 @@ from proml_kedro.spec.problem import Task
 class LinearSpec(ComponentSpec):
     """A ridge linear model: of the log-odds of a truth value, of a number itself, of the logarithm of a count's mean.
 
+    Where no other component learns from it, it learns from the training and the validation part.
     One of several classes has a margin for each, whose softmax is its probability: multinomial logistic regression.
 
     Attributes:

@@ -29,7 +29,7 @@ def is_streamed(spec: MixedSpec, fixed: Sequence[str], examples: Sequence[Exampl
         UserError: ``engine: streamed`` is asked for, and the model cannot be streamed.
     """
     rows = sum(len(one) for one in examples)
-    if spec.engine == "memory" or (spec.engine == "auto" and rows < _MANY_ROWS):
+    if not would_stream(spec, rows):
         return False
     unmet = spec.streaming_obstacles(fixed)
     if spec.loss_for(context.task) == "logistic" and not all(_are_classes(one.label) for one in examples):
@@ -41,6 +41,11 @@ def is_streamed(spec: MixedSpec, fixed: Sequence[str], examples: Sequence[Exampl
         return False
     logger.info("%s: %s rows are streamed from disk", context.key, f"{rows:,}")
     return True
+
+
+def would_stream(spec: MixedSpec, rows: int) -> bool:
+    """Tell whether so many rows are streamed, if nothing that the model asks for stands against it."""
+    return spec.engine == "streamed" or (spec.engine == "auto" and rows >= _MANY_ROWS)
 
 
 def _are_classes(label: Array) -> bool:

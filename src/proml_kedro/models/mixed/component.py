@@ -13,7 +13,7 @@ from proml_kedro.models.columns import sigmoid
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.effects import Contrast, EntityEffect, FixedEffect, Population
 from proml_kedro.models.mixed import effects, score
-from proml_kedro.models.mixed.choose_engine import is_streamed
+from proml_kedro.models.mixed.choose_engine import is_streamed, would_stream
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import MixedSpec
@@ -50,6 +50,10 @@ class Mixed(Component):
         streamed = is_streamed(spec, [*terms.numbers, *terms.categories], periods, context)
         self._model = _engine(streamed)(spec, terms, periods, self._previous(context), context)
         self._model.at_mode = spec.method == "pql" and self._model.loss != "linear" and not spec.factors
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate what the columns need; rows that are streamed are never held."""
+        return 0 if would_stream(self.spec, rows) else super().memory_needed(rows, precision)
 
     def _previous(self, context: FitContext) -> PreviousModel | None:
         """Return the previous model if it can be continued."""

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
-from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, to_matrix
-from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
+from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
+from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
 from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
@@ -60,14 +61,15 @@ class XGBoost(Component):
                 objective ``tweedie``.
         """
         self._task = context.task
-        if self._is_tweedie and (negative := int((train.label < 0).sum())):
-            message = (
-                f"'tweedie' learns numbers that are never negative, and {negative:,} labels of the training part are"
-            )
-            raise UserError.at(f"{context.key}.objective", message)
+        if self._is_tweedie:
+            for part, rows in (("training", train), ("validation", validation)):
+                if negative := int((rows.label < 0).sum()):
+                    found = f"{negative:,} labels of the {part} part are"
+                    message = f"'tweedie' learns numbers that are never negative, and {found}"
+                    raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
-        self._vocabularies = learn_vocabularies(train.columns, self.inputs)
+        self._vocabularies = vocabularies_of(train, self.inputs)
         params = self._params(context)
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
@@ -75,7 +77,7 @@ class XGBoost(Component):
             self._calibration = Calibration.of(self._margin(validation.columns), validation.label)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
-            self._vocabularies = learn_vocabularies(both.columns, self.inputs)
+            self._vocabularies = vocabularies_of(both, self.inputs)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
 
     @property
@@ -132,18 +134,24 @@ class XGBoost(Component):
     def _quantiles(self, examples: Examples, params: dict[str, Any], reference: Any = None) -> Any:
         import xgboost
 
+        label, settings = examples.label - self._origin, {"max_bin": params.get("max_bin", 256), "ref": reference}
+        settings |= {"nthread": params["nthread"], "enable_categorical": True}
+        if is_in_parts(examples, self.inputs):
+            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, **settings)
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
-            examples.label - self._origin,
+            label,
             weight=weight_of_groups(examples) if self.spec.learns_order else examples.weight,
             qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
-            max_bin=params.get("max_bin", 256),
-            ref=reference,
-            nthread=params["nthread"],
-            enable_categorical=True,
+            **settings,
         )
+
+    def memory_needed(self, rows: int, precision: str) -> int:
+        """Estimate what XGBoost holds; rows that have an order are held as columns and side by side too."""
+        held = NUMBER + np.dtype(precision).itemsize if self.spec.learns_order else 0
+        return memory_of_quantiles(rows, len(self.inputs)) + rows * len(self.inputs) * held
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean.
