@@ -35,8 +35,11 @@ class Server:
             time.sleep(0.05)
 
     def wait_for_changes(self, count: int, seconds: float = 120) -> None:
+        self.wait_for_lines("changed to", count, seconds)
+
+    def wait_for_lines(self, text: str, count: int, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
-        while sum("changed to" in line for line in self.lines) < count:
+        while sum(text in line for line in self.lines) < count:
             assert time.monotonic() < deadline, self.lines
             time.sleep(0.05)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import weakref
 from collections.abc import Callable
@@ -162,9 +163,9 @@ def seize(file: Path) -> int | None:
 
     Raises:
         NoLocksError: Files cannot be locked here.
-        OSError: It is not there, or cannot be written to.
+        OSError: It is not there, or cannot be read.
     """
-    descriptor = os.open(file, os.O_RDWR)
+    descriptor = _open(file)
     try:
         import fcntl
 
@@ -176,3 +177,13 @@ def seize(file: Path) -> int | None:
         os.close(descriptor)
         raise NoLocksError(f"files cannot be locked in {file.parent}") from error
     return descriptor
+
+
+def _open(file: Path) -> int:
+    """Open a file to lock it: network file systems want it writable, and who may only read looks all the same."""
+    try:
+        return os.open(file, os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        return os.open(file, os.O_RDONLY)

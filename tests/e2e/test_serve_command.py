@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
 import signal
 import socket
+import threading
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.serving.prove import golden_rows
@@ -152,6 +155,51 @@ def test_a_worker_that_is_killed_is_replaced(bundle: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert server.get("/readyz") == 200
+
+
+def ask_by_name(port: int, body: bytes, who: str, answered: list[str], is_over: threading.Event) -> None:
+    """Ask all the time, each request with a name of its own, and note those that were answered."""
+    number = 0
+    while not is_over.is_set():
+        number += 1
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {"Content-Type": "application/json", "X-Request-Id": f"{who}-{number}"}
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("POST", "/predict", body, headers)
+            if connection.getresponse().read():
+                answered.append(headers["X-Request-Id"])
+        connection.close()
+
+
+def test_what_was_answered_is_logged_though_workers_are_killed(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    answered: list[str] = []
+    is_over = threading.Event()
+    with serving(bundle, "--no-online", "--workers", "2", "--log", str(tmp_path / "log")) as server:
+        clients = [
+            threading.Thread(target=ask_by_name, args=(server.port, body, str(one), answered, is_over))
+            for one in range(4)
+        ]
+        for one in clients:
+            one.start()
+        for killed in range(3):
+            enough = len(answered) + 150
+            while len(answered) < enough:
+                time.sleep(0.05)
+            os.kill(server.workers()[0], signal.SIGKILL)
+            server.wait_for_lines("another one is started", killed + 1)
+        is_over.set()
+        for one in clients:
+            one.join()
+    tables = [pq.read_table(file) for file in (tmp_path / "log").glob("predictions-*.parquet")]
+    logged = [
+        one["request_id"]
+        for table in tables
+        for one in table.select(["request_id", "row"]).to_pylist()
+        if not one["row"]
+    ]
+    assert len(logged) == len(set(logged))
+    assert len(answered) > 450
+    assert set(answered) - set(logged) == set()
 
 
 def test_workers_end_when_their_supervisor_is_killed(bundle: Path) -> None:

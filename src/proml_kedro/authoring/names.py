@@ -8,20 +8,10 @@ import unicodedata
 from collections.abc import Collection
 from typing import Any
 
-from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.duckdb import RESERVED_WORDS, quote
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPELLED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "o", "æ": "ae", "ł": "l", "đ": "d"})
-_WORDS = re.compile(
-    r"all|analyse|analyze|and|anti|any|array|as|asc|asof|asymmetric|at|authorization|binary|both|by|case|cast|"
-    r"check|collate|collation|column|concurrently|constraint|create|cross|default|deferrable|desc|describe|distinct|do|"
-    r"else|end|except|false|fetch|for|foreign|freeze|from|full|glob|group|having|ilike|in|initially|inner|"
-    r"intersect|into|is|isnull|join|lambda|lateral|leading|left|like|limit|natural|not|notnull|null|offset|on|"
-    r"only|or|order|outer|overlaps|pivot|pivot_longer|pivot_wider|placing|positional|primary|qualify|"
-    r"references|returning|right|select|semi|show|similar|some|summarize|symmetric|table|tablesample|then|to|"
-    r"trailing|true|union|unique|unpack|unpivot|using|variadic|verbose|when|where|window|with"
-)
-"""Words that mean something of their own in the engine's SQL."""
 _SUFFIX = re.compile(r"(?<=[a-z0-9])_?(?:ids?|keys?|no|nr|num|number|code|uuid)$")
 
 
@@ -49,7 +39,7 @@ def in_sql(name: str) -> str:
     >>> in_sql("amount"), in_sql("order"), in_sql("Kunden-Nr.")
     ('amount', '"order"', '"Kunden-Nr."')
     """
-    return name if is_plain(name) and not _WORDS.fullmatch(name.lower()) else quote(name)
+    return name if is_plain(name) and not RESERVED_WORDS.fullmatch(name.lower()) else quote(name)
 
 
 def stem(name: str, table: str = "") -> str:

@@ -21,7 +21,7 @@ from proml_kedro.bundle.how_read import how_read
 from proml_kedro.bundle.integrity import CHECKSUMS, IntegrityError, sha256, verify, write_checksums
 from proml_kedro.bundle.manifest import Manifest, Schema, describe_inputs
 from proml_kedro.bundle.places import Places, places_of
-from proml_kedro.bundle.row_scorer import RowScorer, with_neutral
+from proml_kedro.bundle.row_scorer import RowScorer, Trace, with_neutral
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
 from proml_kedro.models.component import Array, Columns, Input
@@ -211,6 +211,19 @@ class Bundle:
             columns: Each of :attr:`inputs`, n rows: float64 with NaN for missing, or objects with None for missing.
         """
         return self._scorer.score(columns)
+
+    def trace(self, columns: Columns) -> Trace:
+        """Score rows as :meth:`score` does, and keep features and what each component says.
+
+        Args:
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.trace(columns)
+
+    @property
+    def traced(self) -> tuple[Input, ...]:
+        """List the features of a trace: :attr:`inputs`, and on-demand ones."""
+        return self._scorer.traced
 
     def order_scores(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Compute scores to put rows in order by; float64 of shape (n,).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,21 @@ from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Scores of n rows with what they were made from.
+
+    Attributes:
+        scores: Shape (n,); of several classes (n, classes).
+        features: All inputs, and the on-demand features.
+        components: ``component.output`` of every component.
+    """
+
+    scores: npt.NDArray[np.float64]
+    features: Columns
+    components: Columns
 
 
 class RowScorer:
@@ -54,6 +70,18 @@ class RowScorer:
         known = self.known(columns)
         given = {one.name: known[one.name] for one in self._graph.inputs}
         return self._graph.score(_as_given(given, self._precision))
+
+    def trace(self, columns: Columns) -> Trace:
+        """Score rows, and keep what that was made from."""
+        known = self.known(columns)
+        given = {one.name: known[one.name] for one in self._graph.inputs}
+        outputs = self._graph.outputs(_as_given(given, self._precision))
+        return Trace(np.asarray(outputs[self._graph.plan.score], np.float64), known, outputs)
+
+    @property
+    def traced(self) -> tuple[Input, ...]:
+        """List the features of :attr:`Trace.features`."""
+        return (*self.inputs, *(Input(name, dtype) for name, dtype in self._on_demand.dtypes.items()))
 
     def known(self, columns: Columns) -> Columns:
         """Return the columns of :meth:`score`, and the on-demand features that are computed from them."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proml_kedro.commands.base import OVERRIDES, Command
 from proml_kedro.errors import Mistake, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from proml_kedro.project import Project
 
 _HELP = """Serve a model over HTTP.
 
@@ -37,12 +41,21 @@ def serve_command() -> click.Command:
             ),
             click.Option(["--workers"], type=click.IntRange(1, 256), help="Processes; as the bundle says if left out."),
             click.Option(["--online/--no-online"], default=True, help="Whether features are looked up by key."),
+            click.Option(["--log"], help="Folder of the prediction log; as serving.predictions says if left out."),
         ],
         help=_HELP,
     )
 
 
-def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers: int | None, online: bool) -> None:
+def _serve(
+    target: str,
+    overrides: Sequence[str],
+    host: str,
+    port: int,
+    workers: int | None,
+    online: bool,
+    log: str | None,
+) -> None:
     from proml_kedro.bundle import Manifest
     from proml_kedro.serving.http.address import refuse_without_token
     from proml_kedro.serving.http.supervisor import Service, serve
@@ -51,7 +64,7 @@ def _serve(target: str, overrides: Sequence[str], host: str, port: int, workers:
     bundle = _bundle(target, overrides)
     spec = Manifest.read(bundle()).serving
     state = getattr(bundle, "state", lambda: None)
-    service = Service(bundle, host, port, workers or spec.workers, online=online, state=state)
+    service = Service(bundle, host, port, workers or spec.workers, online=online, log=log, state=state)
     serve(service, lambda line: click.echo(line, err=True))
 
 
@@ -85,7 +98,15 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     project = open_project(".", f"problem={problem}", *overrides)
     place, pointer = project.places.at("bundle"), project.data_dir / "release" / f"{problem}.json"
     if not pointer.exists() and not (place / MANIFEST).is_file():
-        message = f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
-        raise UserError(Mistake("", message, "argument TARGET"))
+        raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.
     return Champion(None if overrides else pointer, place)
+
+
+def _no_bundle(project: Project, problem: str, place: Path) -> str:
+    """Say that the configured model of a problem has no bundle, and which other ones have."""
+    others = [model for _, model in project.places.find("bundle", problem)]
+    if not others:
+        return f"'{problem}' has no bundle yet, at {place}; make it with `kedro run problem={problem}`"
+    ways = " or ".join(f"`kedro serve {problem} model={model}`" for model in others)
+    return f"'{problem}' has no bundle of model '{project.spec.model.name}', which is configured; write {ways}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,17 @@ from proml_kedro.spec.dtype import Dtype, vector_size
 
 TYPES = {"float": "DOUBLE", "int": "BIGINT", "bool": "BOOLEAN", "str": "VARCHAR"}
 """SQL type of each scalar feature type."""
+
+RESERVED_WORDS = re.compile(
+    r"all|analyse|analyze|and|anti|any|array|as|asc|asof|asymmetric|at|authorization|binary|both|by|case|cast|"
+    r"check|collate|collation|column|concurrently|constraint|create|cross|default|deferrable|desc|describe|distinct|do|"
+    r"else|end|except|false|fetch|for|foreign|freeze|from|full|glob|group|having|ilike|in|initially|inner|"
+    r"intersect|into|is|isnull|join|lambda|lateral|leading|left|like|limit|natural|not|notnull|null|offset|on|"
+    r"only|or|order|outer|overlaps|pivot|pivot_longer|pivot_wider|placing|positional|primary|qualify|"
+    r"references|returning|right|select|semi|show|similar|some|summarize|symmetric|table|tablesample|then|to|"
+    r"trailing|true|union|unique|unpack|unpivot|using|variadic|verbose|when|where|window|with"
+)
+"""Words that mean something of their own in the engine's SQL."""
 
 
 def sql_type(dtype: Dtype) -> str:
@@ -116,3 +127,18 @@ def explain(error: EngineError, columns: Mapping[str, str] | None = None) -> str
         line = re.sub(r"'[^']*'|\"[^\"]*\"|(?<=value )\S+", "…", line)
     suggestion = re.search(r"Did you mean \"(.+?)\"", text)
     return line + (f" Did you mean '{suggestion[1]}'?" if suggestion and "does not exist" in line else "")
+
+
+def reserved_columns(expression: str, columns: Iterable[str]) -> list[str]:
+    """Return the columns that stand without quotes in an expression whose names are words of SQL.
+
+    >>> reserved_columns("to_timestamp(at) + 'at'", ["at", "order"]), reserved_columns('"at" + 1', ["at"])
+    (['at'], [])
+
+    Args:
+        expression: Which the engine cannot parse.
+        columns: Names of columns.
+    """
+    bare = re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", " ", expression)
+    words = {one.lower() for one in re.findall(r"\w+", bare)}
+    return [one for one in columns if one.lower() in words and RESERVED_WORDS.fullmatch(one.lower())]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proml_kedro.engine.allowed import NotAllowedError, check_expression
-from proml_kedro.engine.duckdb import enclosed, explain, find, is_number, quote
+from proml_kedro.engine.duckdb import enclosed, explain, find, is_number, quote, reserved_columns
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake
 
@@ -184,4 +184,7 @@ class Relation:
         except NotAllowedError as error:
             return None, Mistake(key, str(error))
         except EngineError as error:
-            return None, Mistake(key, explain(error, self.schema))
+            words = [quote(one) for one in reserved_columns(expression, self.schema)]
+            is_taken = bool(words) and "syntax error" in str(error)
+            hint = f"; a word of SQL as the name of a column needs quotes: {', '.join(words)}" if is_taken else ""
+            return None, Mistake(key, f"{explain(error, self.schema)}{hint}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle
+from proml_kedro.bundle.row_scorer import Trace
 from proml_kedro.hardware import limit_environment
 from proml_kedro.models.component import Array, Columns
 from proml_kedro.serving.lookup import OnlineLookup
@@ -26,11 +27,13 @@ class Scored:
         scores: A probability or mean each, or a list with the probability of each class.
         missing: How many features of each row are null, or are of a key that the store has nothing for.
         expired: How many of those are so since they are older than their view's TTL.
+        trace: What they were made from, where that is kept.
     """
 
     scores: list[Any]
     missing: list[int]
     expired: list[int]
+    trace: Trace | None = None
 
 
 class BundleScorer:
@@ -40,6 +43,9 @@ class BundleScorer:
         path: The bundle's folder.
         log: File to log what is looked up; None for no log.
 
+    Attributes:
+        keeps_trace: Whether :meth:`find` and :meth:`find_online` keep what scores were made from.
+
     Raises:
         IntegrityError: The bundle is not what was written, or does not score as it did.
     """
@@ -48,6 +54,7 @@ class BundleScorer:
         # Two threads a worker on a busy machine made a request of 0.2 ms take 30: workers are what is scaled.
         limit_environment(HardwareSpec(threads=1))
         self.bundle = Bundle.load(path)
+        self.keeps_trace = False
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
@@ -58,7 +65,8 @@ class BundleScorer:
 
     def find(self, rows: Sequence[Row]) -> Scored:
         """Score rows of feature values, and count what they lack."""
-        return Scored(self.score(rows), [_nulls(row) for row in rows], [0] * len(rows))
+        columns = to_columns(rows, self.bundle.manifest.rows.inputs, "float64")
+        return self._scored(columns, [_nulls(row) for row in rows], [0] * len(rows))
 
     def find_online(self, rows: Sequence[Row]) -> Scored:
         """Score rows of keys and request features, and count what they and the store lack.
@@ -74,7 +82,7 @@ class BundleScorer:
         missing = found.unknown.copy()
         for column in columns.values():
             missing += _missing(column)
-        return Scored(self._score(columns), missing.tolist(), found.expired.tolist())
+        return self._scored(columns, missing.tolist(), found.expired.tolist())
 
     def score_online(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of keys and request features, as :meth:`score` does.
@@ -85,6 +93,12 @@ class BundleScorer:
         schema = self.bundle.manifest.rows
         brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
         return self._score({**brought, **self.online.read(rows)})
+
+    def _scored(self, columns: Columns, missing: list[int], expired: list[int]) -> Scored:
+        if not self.keeps_trace:
+            return Scored(self._score(columns), missing, expired)
+        trace = self.bundle.trace(columns)
+        return Scored(trace.scores.tolist(), missing, expired, trace)
 
     def _score(self, columns: Columns) -> list[Any]:
         scores: list[Any] = self.bundle.score(columns).tolist()

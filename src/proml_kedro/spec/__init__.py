@@ -8,7 +8,7 @@ from proml_kedro.spec.model import ComponentSpec, ModelSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.run import RunSpec
-from proml_kedro.spec.serving import ServingSpec
+from proml_kedro.spec.serving import PredictionLogSpec, ServingSpec
 
 __all__ = [
     "ComponentSpec",
@@ -18,6 +18,7 @@ __all__ = [
     "HardwareSpec",
     "ModelSpec",
     "MonitoringSpec",
+    "PredictionLogSpec",
     "ProblemSpec",
     "RunSpec",
     "ServingSpec",

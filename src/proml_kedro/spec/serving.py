@@ -10,6 +10,20 @@ from pydantic import Field
 from proml_kedro.spec.base import PositiveDuration, Spec
 
 
+class PredictionLogSpec(Spec):
+    """The log of what was asked and answered, as Parquet files. It holds data about whoever the rows are about.
+
+    Attributes:
+        folder: Where the files go; a path that is not absolute begins where the server is started.
+        every: How long rows may wait for their Parquet file.
+        keep: After which files are removed; null to keep them all.
+    """
+
+    folder: str
+    every: PositiveDuration = timedelta(seconds=10)
+    keep: PositiveDuration | None = timedelta(days=30)
+
+
 class ServingSpec(Spec):
     """The scoring service.
 
@@ -22,6 +36,7 @@ class ServingSpec(Spec):
         online: Whether features are looked up by key; the store is then part of readiness where a model needs it.
         log: A file to which every row that features were looked up for is added, with keys, moment and those features;
             nothing is written when left out. It holds data about whoever the keys are about.
+        predictions: Log of every row that was asked for, with its score, features and what the components say.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
             as a share of how far the golden rows' numbers lie apart.
     """
@@ -33,4 +48,5 @@ class ServingSpec(Spec):
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     online: bool = True
     log: str | None = None
+    predictions: PredictionLogSpec | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

@@ -8,6 +8,7 @@ from typing import Any
 
 from proml_kedro.marketplace.build import open_market
 from proml_kedro.project import Project
+from read_only import read_only
 
 
 def found(project: Any, *arguments: str) -> dict[str, Any]:
@@ -39,6 +40,16 @@ def test_search_as_people_read_it(read_project):
     nothing = read_project.features("search", "zzz", "area").stdout.splitlines()
     assert nothing[0] == "not together; alone: zzz 0, area 1"
     assert nothing[1].startswith("0 of 8 features, ")
+
+
+def test_a_reader_reads_where_nothing_can_be_written(read_project):
+    result(read_project, "importance.json", {"visit.pages": 0.5})
+    with read_only(read_project.data):
+        assert found(read_project, "area")["total"] == 1
+        done = read_project.features("describe", "region.area")
+        assert done.exit_code == 0, done.output
+        read_project.features("validate")
+        assert not list(read_project.data.rglob("*index*"))
 
 
 def test_only_what_was_declared_of_a_feature_is_searched_and_a_hit_says_where(read_project):

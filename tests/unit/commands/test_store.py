@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from proml_kedro import open_project
 from proml_kedro.artifacts import Artifact
 from proml_kedro.commands.store import make_group
+from read_only import read_only
 
 
 class Stored:
@@ -68,6 +69,19 @@ def test_results_are_listed_with_size_age_and_who_needs_them(stored: Stored, mon
     lines = stored("list").stdout.splitlines()
     wanted = str(Path(stored.data.name, "shop", "trees", "bundle"))
     assert next(line for line in lines if stored.place(stored.linked) in line).endswith(f"  {wanted}")
+
+
+def test_who_may_only_read_looks_all_the_same(stored: Stored) -> None:
+    commands = (["size"], ["gc", "--dry-run"], ["check"])
+    before = [stored(*one).stdout.splitlines()[-1] for one in commands]
+    with read_only(stored.data):
+        assert [stored(*one).stdout.splitlines()[-1] for one in commands] == before
+        found = json.loads(stored("list", "--json").stdout)
+        assert [one["needed"] for one in found].count(False) == 1
+        refused = stored("gc")
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines()[0].startswith("data_dir: cannot write to ")
+    assert stored.unneeded.path.exists()
 
 
 def test_sizes_are_summed_by_sort(stored: Stored) -> None:

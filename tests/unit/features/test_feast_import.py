@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -36,3 +37,19 @@ def test_only_feast_is_left_unchecked(tmp_path):
     file.write_text(CODE)
     done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+OPENED = """
+import os
+import proml_kedro.features.feast.repository
+from feast import metrics
+print(os.listdir(metrics._prometheus_mp_dir))
+"""
+
+
+def test_feasts_metrics_open_no_files():
+    """Which runs that trained warned of at their end, with names of temporary files."""
+    clean = {name: one for name, one in os.environ.items() if not name.startswith("PROMETHEUS")}  # Feast changes it
+    command = [sys.executable, "-c", OPENED]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, timeout=300, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

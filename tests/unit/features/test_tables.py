@@ -134,6 +134,11 @@ def test_days_and_texts_as_timestamps(tmp_path: Path) -> None:
         ({"source": "t.csv", "types": {"tag": "DATE"}}, "types.tag", "no format reads its 1 cells"),
         ({"source": "t.csv", "columns": {"y": "xx + 1"}}, "columns.y", "no column 'xx'."),
         ({"source": "t.csv", "columns": {"y": "x +"}}, "columns.y", "syntax error"),
+        (
+            {"source": "t.csv", "columns": {"y": "to_timestamp(at)"}},
+            "columns.y",
+            'syntax error at or near ")"; a word of SQL as the name of a column needs quotes: "at"',
+        ),
         ({"source": "t.csv", "columns": {"y": "medean(x)"}}, "columns.y", "medean does not exist"),
         ({"source": "t.csv", "columns": {"ok": "1", "y": "tag::int + ok"}}, "columns.y", "Could not convert string"),
     ],

@@ -19,6 +19,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.extensions import splits
 from proml_kedro.features.feast.history import FeastHistory
 from proml_kedro.features.feast.repository import open_repository, register
+from proml_kedro.features.training.as_of import FeaturesAsOf
 from proml_kedro.features.training.training_set import build_training_set, newest_moment
 from proml_kedro.models.examples import read_examples
 from proml_kedro.spec.hardware import HardwareSpec
@@ -366,3 +367,18 @@ def test_labels_that_do_not_fit(shop: Shop, tmp_path: Path, changes: dict[str, A
     with pytest.raises(UserError) as raised:
         build(shop, tmp_path / "set", **changes)
     assert expected in str(raised.value)
+
+
+def test_nothing_is_known_of_a_row_without_a_moment_and_that_is_not_0(shop: Shop) -> None:
+    stored = pq.read_table(shop.views / "spending.parquet")
+    stored = stored.filter(pc.greater(stored["big_all"], 0)).slice(0, 1)
+    user, item, moment = (stored[name][0].as_py() for name in ("user", "item", "event_timestamp"))
+    rows = pa.table(
+        {
+            "user": pa.array([user, -1, user, None], stored.schema.field("user").type),
+            "item": pa.array([item] * 4, stored.schema.field("item").type),
+            "event_timestamp": pa.array([moment, moment, None, moment], stored.schema.field("event_timestamp").type),
+        }
+    )
+    found = FeaturesAsOf(shop.features, {"spending.big_all": "int"}, shop.views, HARDWARE).read(rows)
+    assert found["spending.big_all"].to_pylist() == [stored["big_all"][0].as_py(), 0, None, None]

@@ -70,7 +70,7 @@ class FeaturesAsOf:
 
         asked = rows.append_column(_PLACE, pa.array(range(len(rows)), pa.int64()))
         moments = {_since(name): quote(_since(name)) for name in self._views}
-        columns = values_sql(self._names, self._features) | moments
+        columns = values_sql(self._names, self._features, EVENT_TIMESTAMP) | moments
         selected = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
         join = join_sql(_ROWS, asked.column_names, EVENT_TIMESTAMP, list(self._views.values()))
         with connect(self._hardware) as session:

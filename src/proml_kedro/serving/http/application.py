@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,9 +20,12 @@ from starlette.routing import Route
 
 from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
 from proml_kedro.serving.http.decoder import RefusedError, bodies
+from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Asked, Direct
 from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import page, specification
+from proml_kedro.serving.log_records import Record
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
+from proml_kedro.serving.prediction_log import PredictionLog
 from proml_kedro.serving.schema import Row, answer
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
@@ -35,7 +38,9 @@ _INLINE_ROWS = 256
 PATHS = ("/predict", "/predict_online", "/metadata", "/schema", "/openapi.json", "/", "/livez", "/readyz", "/metrics")
 
 
-_KNOWN = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: "this path is not for this method"}
+Score = Callable[[list[Row]], Scored]
+
+_KNOWN = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: NOT_FOR_THIS_METHOD}
 
 
 @dataclass(frozen=True)
@@ -45,10 +50,12 @@ class Options:
     Attributes:
         token: What clients have to send; None when they need none.
         online: Whether features are looked up; the store is then part of readiness, where the model needs one.
+        log: Of what is asked and answered; None for none.
     """
 
     token: str | None = None
     online: bool = True
+    log: PredictionLog | None = None
 
 
 class Json(Response):
@@ -59,22 +66,6 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         """Write the content; not-a-number cannot be in it."""
         return orjson.dumps(content)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer to a body.
-
-    Attributes:
-        content: What JSON can hold.
-        status: HTTP status.
-    """
-
-    content: Mapping[str, Any]
-    status: int = 200
-
-
-Answers = Callable[[bytes], Awaitable[Answer]]
 
 
 def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) -> App:
@@ -97,7 +88,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     inner.router.redirect_slashes = False
-    direct = _Direct({"/predict": service.predict, "/predict_online": service.predict_online}, inner)
+    direct = Direct({"/predict": service.predict, "/predict_online": service.predict_online}, inner)
     guarded = RequestGuard(direct, spec.max_body_bytes, options.token)
     return _Counted(guarded, service.metrics)
 
@@ -114,27 +105,40 @@ class Service:
         self._openapi = specification(manifest, self._bodies, needs_token=options.token is not None)
         self.metrics = Metrics(PATHS, manifest.score_output == "probability")
         scorer.online.on_loss = self.metrics.lost
+        scorer.keeps_trace = options.log is not None
+        if options.log is not None:
+            options.log.on_loss = self.metrics.lost
 
-    async def predict(self, body: bytes) -> Answer:
+    async def predict(self, asked: Asked) -> Answer:
         """Score rows of feature values."""
-        return await self._answer(body, "/predict", self._scorer.find, in_thread=False)
+        return await self._answer(asked, "/predict", self._scorer.find, in_thread=False)
 
-    async def predict_online(self, body: bytes) -> Answer:
+    async def predict_online(self, asked: Asked) -> Answer:
         """Look features up by key, then score."""
         if not self._options.online:
             return Answer({"error": "features are not looked up here: `serving.online` or --no-online says so"}, 503)
-        return await self._answer(body, "/predict_online", self._scorer.find_online, in_thread=True)
+        return await self._answer(asked, "/predict_online", self._scorer.find_online, in_thread=True)
 
-    async def _answer(self, body: bytes, route: str, score: Callable[[list[Row]], Scored], in_thread: bool) -> Answer:
+    async def _answer(self, asked: Asked, route: str, score: Score, in_thread: bool) -> Answer:
         try:
-            rows = self._bodies[route].rows(body)
-            if in_thread or len(rows) > _INLINE_ROWS:
-                work = asyncio.get_running_loop().run_in_executor(self._thread, score, rows)
-                found = await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
-            else:
-                found = score(rows)
+            rows = self._bodies[route].rows(asked.body)
         except RefusedError as error:
             return Answer(error.content(), error.status)
+        found = await self._found(rows, score, in_thread)
+        self._log(asked, rows, found)
+        if isinstance(found, Answer):
+            return found
+        self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
+        said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
+        return Answer({**said, "expired": found.expired} if in_thread else said)
+
+    async def _found(self, rows: list[Row], score: Score, in_thread: bool) -> Scored | Answer:
+        """Score rows, or say why not."""
+        try:
+            if not in_thread and len(rows) <= _INLINE_ROWS:
+                return score(rows)
+            work = asyncio.get_running_loop().run_in_executor(self._thread, score, rows)
+            return await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
         except MomentUnknownError as error:
             return Answer(error.content(), 422)
         except StoreUnavailableError as error:
@@ -143,9 +147,19 @@ class Service:
             return Answer({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
         except Exception as error:  # noqa: BLE001 (raised further, its message, which may hold values, would be logged)
             return _fault(error)
-        self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
-        said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
-        return Answer({**said, "expired": found.expired} if in_thread else said)
+
+    def _log(self, asked: Asked, rows: list[Row], found: Scored | Answer) -> None:
+        if self._options.log is None:
+            return
+        record = Record(asked.request_id, asked.received_at, 200, rows)
+        if isinstance(found, Answer):
+            record = replace(record, status=found.status)
+        elif found.trace is not None:
+            made = found.trace
+            record = replace(
+                record, scores=found.scores, features=made.features, components=made.components, missing=found.missing
+            )
+        self._options.log.write(record)
 
     async def metadata(self, request: Request) -> Response:
         """Say what is served."""
@@ -182,29 +196,6 @@ class Service:
     async def figures(self, request: Request) -> Response:
         """Give figures to Prometheus."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-class _Direct:
-    """The routes that take bodies, without a framework between: it would cost as much as the model of a row."""
-
-    def __init__(self, answers: Mapping[str, Answers], others: App) -> None:
-        self._answers, self._others = answers, others
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        found = self._answers.get(scope["path"]) if scope["type"] == "http" else None
-        if found is None:
-            await self._others(scope, receive, send)
-            return
-        headers = [(b"content-type", b"application/json")]
-        if scope["method"] == "POST":
-            said = await found((await receive())["body"])  # the guard has read all of it
-        else:
-            said = Answer({"error": _KNOWN[405]}, 405)
-            headers.append((b"allow", b"POST"))
-        content = orjson.dumps(said.content)
-        headers.append((b"content-length", b"%d" % len(content)))
-        await send({"type": "http.response.start", "status": said.status, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
 
 
 class _Counted:

@@ -52,6 +52,7 @@ class Service:
         workers: Number of processes.
         serving: Limits for the workers, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
+        log: Folder of the prediction log; as ``serving.predictions`` says when None.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
@@ -61,6 +62,7 @@ class Service:
     workers: int = 1
     serving: dict[str, Any] = field(default_factory=dict)
     online: bool = True
+    log: str | None = None
     state: Callable[[], object] = lambda: None
 
 
@@ -180,7 +182,12 @@ class _Supervisor:
         reading, writing = os.pipe()
         try:
             settings = Settings(
-                str(bundle), self._listening.fileno(), writing, self._service.serving, self._service.online
+                str(bundle),
+                self._listening.fileno(),
+                writing,
+                self._service.serving,
+                self._service.online,
+                self._service.log,
             )
             process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
                 [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],

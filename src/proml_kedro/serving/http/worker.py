@@ -25,7 +25,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.guard import TOKEN_VARIABLE, App, Message, Receive, Send
-from proml_kedro.spec import ServingSpec
+from proml_kedro.spec import PredictionLogSpec, ServingSpec
 
 _HEADER_SECONDS = 10.0
 """How long the head of a request may take."""
@@ -47,6 +47,7 @@ class Settings:
         ready: Number of the file to which a line is written once the bundle is proved.
         serving: Limits, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
+        log: Folder of the prediction log; as ``serving.predictions`` says when None.
         drain: Seconds that open connections may stay after the worker was told to end.
     """
 
@@ -55,6 +56,7 @@ class Settings:
     ready: int
     serving: dict[str, Any] = field(default_factory=dict)
     online: bool = True
+    log: str | None = None
     drain: float = 10.0
 
     def line(self) -> str:
@@ -171,6 +173,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _serve(settings: Settings) -> None:
     from proml_kedro.serving.http.application import Options, make_application
+    from proml_kedro.serving.prediction_log import open_log
     from proml_kedro.serving.scorer import BundleScorer
 
     claims = Claims()  # nobody frees the bundle while this process serves it
@@ -178,7 +181,9 @@ def _serve(settings: Settings) -> None:
     spec = ServingSpec.model_validate(settings.serving) if settings.serving else None
     scorer = BundleScorer(bundle, spec.log if spec else None)
     spec = spec or scorer.bundle.manifest.serving
-    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online and spec.online)
+    predictions = PredictionLogSpec(folder=settings.log) if settings.log else spec.predictions
+    log = open_log(predictions, scorer.bundle) if predictions else None
+    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online and spec.online, log)
     application = _Closing(make_application(scorer, spec, options))
     config = uvicorn.Config(
         application,
@@ -193,7 +198,11 @@ def _serve(settings: Settings) -> None:
         timeout_graceful_shutdown=max(1, int(spec.timeout.total_seconds())),
     )
     application.server = _Server(config, settings)
-    application.server.run([socket.socket(fileno=settings.socket)])
+    try:
+        application.server.run([socket.socket(fileno=settings.socket)])
+    finally:
+        if log is not None:
+            log.close()
 
 
 if __name__ == "__main__":

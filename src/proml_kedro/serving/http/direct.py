@@ -1,0 +1,92 @@
+"""The routes that take bodies, without a framework between: it would cost as much as the model of a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from proml_kedro.serving.guard import App, Message, Receive, Send
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+NOT_FOR_THIS_METHOD = "this path is not for this method"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request.
+
+    Attributes:
+        body: Its body.
+        request_id: Its name: as the client says by ``X-Request-Id``, or by the trace of a ``traceparent``; else a new
+            one.
+        received_at: When its body was whole; aware.
+    """
+
+    body: bytes
+    request_id: str
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a body.
+
+    Attributes:
+        content: What JSON can hold.
+        status: HTTP status.
+    """
+
+    content: Mapping[str, Any]
+    status: int = 200
+
+
+Answers = Callable[[Asked], Awaitable[Answer]]
+
+
+class Direct:
+    """ASGI application of the routes that take bodies; others are passed on.
+
+    Args:
+        answers: What answers, by path.
+        others: The application of all other paths.
+    """
+
+    def __init__(self, answers: Mapping[str, Answers], others: App) -> None:
+        self._answers, self._others = answers, others
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer, or pass on."""
+        found = self._answers.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            await self._others(scope, receive, send)
+            return
+        name = request_id(scope["headers"])
+        headers = [(b"content-type", b"application/json"), (b"x-request-id", name.encode())]
+        if scope["method"] == "POST":
+            body = (await receive())["body"]  # the guard has read all of it
+            said = await found(Asked(body, name, datetime.now(UTC)))
+        else:
+            said = Answer({"error": NOT_FOR_THIS_METHOD}, 405)
+            headers.append((b"allow", b"POST"))
+        content = orjson.dumps(said.content)
+        headers.append((b"content-length", b"%d" % len(content)))
+        await send({"type": "http.response.start", "status": said.status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+
+def request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """Return the name of a request, as its headers say; a new one where they say none that is good."""
+    trace = None
+    for name, value in headers:
+        if name == b"x-request-id" and _ID.fullmatch(value):
+            return value.decode()
+        if name == b"traceparent" and (found := _TRACE.fullmatch(value)):
+            trace = found[1].decode()
+    return trace or uuid4().hex
