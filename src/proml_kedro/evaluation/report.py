@@ -89,7 +89,7 @@ def _markdown(
     result: Evaluation, content: Mapping[str, Any], verdict: Comparison, plots: Sequence[str]
 ) -> Iterator[str]:
     yield f"# {content['candidate_name']} on the test period\n"
-    yield f"[Curves, thresholds, calibration, importance and rates on one page]({REPORT_PAGE})\n"
+    yield f"[All of it on one page, with curves, thresholds and rates]({REPORT_PAGE})\n"
     yield f"**{verdict.in_words}**\n"
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)
