@@ -16,6 +16,7 @@ from proml_kedro.commands.features import make_group as make_features
 from proml_kedro.commands.init import init_command
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
+from proml_kedro.commands.model_registry import registry_commands
 from proml_kedro.commands.predict import predict_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
@@ -55,7 +56,7 @@ def data() -> None:
 
 @cli.group()
 def model() -> None:
-    """Look at the configured model, or at one that was trained."""
+    """Look at models, register them, and say which one is live."""
 
 
 run = run_command()
@@ -73,3 +74,5 @@ config.add_command(schema_command())
 data.add_command(check_command())
 model.add_command(effects_command())
 model.add_command(describe_command())
+for registry_command in registry_commands():
+    model.add_command(registry_command)

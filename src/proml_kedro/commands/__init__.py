@@ -9,6 +9,7 @@ __all__ = [
     "init",
     "model_describe",
     "model_effects",
+    "model_registry",
     "new",
     "predict",
     "run",

@@ -173,8 +173,8 @@ class EvaluationSpec(Spec):
             cases. When one is not reached, the run ends with exit code 1.
         costs: What mistakes cost, for the table of thresholds in the report; of a truth value.
         champion: Folder of the bundle that is live, relative to the folder that holds ``conf``, to compare the model
-            with on the examples that both have scored. When left out, that of `release/PROBLEM.json` below the data
-            folder, where there is one.
+            with on the examples that both have scored. When left out, the one that `kedro model promote` has made live,
+            where there is one.
     """
 
     baseline: ModelSpec | None = None
