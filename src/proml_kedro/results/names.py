@@ -42,6 +42,9 @@ COMPONENTS = "components"
 GOLDEN = "golden.parquet"
 """Rows of a bundle with their scores."""
 
+REFERENCE = "reference.json"
+"""What a bundle remembers of the data that its model is for."""
+
 DRIFT_SUMMARY = "drift.md"
 """A drift check's verdict as Markdown."""
 
