@@ -26,6 +26,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m proml_kedro.models.mixed.prepare
 	@touch $@
 
 run: $(VENV)/installed  ## Run everything on real flights: features, training, evaluation, monitoring, packaging

@@ -51,7 +51,7 @@ def _costly() -> dict[str, tuple[str, ...]]:
     The fast tests that fork commands share the process that these are forked from; the slow ones are too many for that.
     """
     forked = () if os.environ.get(WHOLE) else ("run_kedro", "shop.run(")
-    networks = ("models.deep", '"kind": "deep"')
+    networks = ("models.deep", '"kind": "deep"', "check_block")
     return {"commands": ("finished_shop", *forked), "networks": networks, "compiled kernels": ("streamed",)}
 
 

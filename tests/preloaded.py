@@ -1,4 +1,4 @@
-"""What commands of the tests import: loaded once, in the process that they are forked from.
+"""What commands of the tests import, and read of imports: once, in the process that they are forked from.
 
 TensorFlow and Numba are not here: they start threads when they are loaded, which do not survive a fork.
 """
@@ -9,6 +9,11 @@ import gc
 import importlib
 import pkgutil
 import warnings
+from pathlib import Path
+
+import proml_kedro
+from proml_kedro import source_code
+from proml_kedro.imports import ImportIndex
 
 _LIBRARIES = (
     "proml_kedro.features.feast",  # before Feast itself, which then costs a quarter
@@ -30,4 +35,5 @@ with warnings.catch_warnings():  # some libraries show all warnings from their i
         package = importlib.import_module(f"proml_kedro.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+source_code.SourceTree(Path(proml_kedro.__file__).parents[1], "proml_kedro", ImportIndex(None)).closure(["proml_kedro"])
 gc.freeze()  # what is loaded is shared with the forks, as long as no collector touches it

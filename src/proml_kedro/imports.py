@@ -17,6 +17,9 @@ _DOTTED = re.compile(r"""["'](\w+(?:\.\w+)+)["']""")
 
 _FORMAT = 1
 
+_FOUND: dict[str, list[str]] = {}
+"""What this process has found, whichever file remembers it: it may work on several projects."""
+
 _ONE_PARSE = Lock()
 """Python 3.11 counts the depth of a tree for the whole process: two threads that parse at once are a SystemError."""
 
@@ -45,7 +48,9 @@ class ImportIndex:
         """
         key = f"{digest[:32]} {package}"
         if key not in self._known:
-            self._known[key] = sorted(set(find_imports(source, package)))
+            if key not in _FOUND:
+                _FOUND[key] = sorted(set(find_imports(source, package)))
+            self._known[key] = _FOUND[key]
             self._has_new = True
         return tuple(self._known[key])
 

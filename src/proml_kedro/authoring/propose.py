@@ -11,7 +11,7 @@ from proml_kedro.authoring.look import Column, Table
 from proml_kedro.authoring.moment_of import Moment, find_moment
 from proml_kedro.authoring.names import in_sql, is_identifier
 from proml_kedro.authoring.relate import Link, find_links, own_keys
-from proml_kedro.authoring.split import Split, find_split, with_learned_classes
+from proml_kedro.authoring.split import Split, with_learned_classes
 from proml_kedro.engine.duckdb import quote
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.spec.training_set import RESERVED, SCORED
@@ -81,8 +81,7 @@ def propose(tables: Mapping[str, Table], wanted: str) -> Proposal:
     keys = list(dict.fromkeys([*(one.column for one in links), *own_keys(examples, label.column)]))
     moment = find_moment(examples, keys, label.column)
     _refuse_reserved(keys)
-    split = find_split(examples, label, moment, keys)
-    label = with_learned_classes(examples, label, moment, split)
+    label, split = with_learned_classes(examples, label, moment, keys)
     found = Proposal(tables, label, moment, split, keys if moment.column else [], links, empty=empty)
     _leave_out(found, keys)
     return found

@@ -87,30 +87,34 @@ def _by_time(table: Table, label: Label, at: str) -> Split:
     return Split(yaml, "about 70 %, 15 % and 15 % of the examples, in UTC")
 
 
-def with_learned_classes(table: Table, label: Label, moment: Moment, split: Split) -> Label:
-    """Leave out the classes that no example before the validation period has: nothing could be learned of them.
+def with_learned_classes(table: Table, label: Label, moment: Moment, keys: Sequence[str]) -> tuple[Label, Split]:
+    """Divide examples, and leave out the classes that no one before validation has: nothing could be learned of them.
 
     Args:
         table: The examples' table.
         label: What is predicted.
         moment: The examples' moment.
-        split: How they are divided.
+        keys: Columns by which examples repeat.
+
+    Returns:
+        The label without such classes, and how the other examples are divided.
     """
+    split = find_split(table, label, moment, keys)
     if label.task != "multiclass" or split.yaml["by"] != "time" or moment.column in table.draft.undecided:
-        return label
+        return label, split
+    name, rest = label.expression, f"NOT coalesce({label.drop_when or 'false'}, false)"
     learned = f"count(*) FILTER (CAST({quote(str(moment.column))} AS TIMESTAMPTZ) < {literal(str(split.start))})"
-    name = label.expression
     found = table.rows.engine.rows(
-        f"SELECT {name}, count(*) FROM {table.rows} WHERE {name} IS NOT NULL GROUP BY 1 HAVING {learned} = 0 ORDER BY 1"
+        f"SELECT {name}, count(*), {learned} AS learned FROM {table.rows} WHERE {rest} GROUP BY 1 ORDER BY 1"
     )
-    if not found:
-        return label
-    unseen = f"{name} in ({', '.join(literal(one) for one, _ in found)})"
-    drop_when = f"{label.drop_when} or {unseen}" if label.drop_when else unseen
-    rows = sum(count for _, count in found)
-    classes = ", ".join(repr(one) for one, _ in found)
-    why = f"{label.why}; left out: {rows:,} rows of {classes}, which no row before {split.start} has"
-    return replace(label, drop_when=drop_when, why=why)
+    unseen = {one: count for one, count, learned_from in found if not learned_from}
+    if not unseen or len(found) - len(unseen) < 2:
+        return label, split
+    condition = f"{name} in ({', '.join(map(literal, unseen))})"
+    drop_when = f"{label.drop_when} or {condition}" if label.drop_when else condition
+    classes = ", ".join(map(repr, unseen))
+    why = f"{label.why}; left out: {sum(unseen.values()):,} rows of {classes}, which no row before {split.start} has"
+    return with_learned_classes(table, replace(label, drop_when=drop_when, why=why), moment, keys)
 
 
 def _start(moment: datetime, days: bool) -> date | str:

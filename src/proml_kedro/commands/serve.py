@@ -88,6 +88,7 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
 
 def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     from proml_kedro.project import open_project
+    from proml_kedro.results.live import live_file
     from proml_kedro.results.names import MANIFEST
     from proml_kedro.serving.http.champion import Champion
 
@@ -96,7 +97,7 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
         message = f"no bundle and no problem '{problem}'.{did_you_mean(problem, known)}"
         raise UserError(Mistake("", message, "argument TARGET"))
     project = open_project(".", f"problem={problem}", *overrides)
-    place, pointer = project.places.at("bundle"), project.data_dir / "release" / f"{problem}.json"
+    place, pointer = project.places.at("bundle"), live_file(project.data_dir, problem)
     if not pointer.exists() and not (place / MANIFEST).is_file():
         raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.

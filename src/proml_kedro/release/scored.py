@@ -62,11 +62,30 @@ class Shelf:
             raise UserError(Mistake("", f"'{name}' has no scores of a test period"))
         return ScoredModel(name, scores.table, Metrics.read(folder))
 
+    def bundle(self, name: str) -> Path:
+        """Return the folder of a bundle by a name that a user has written: that folder, or the beginning of a run's id.
+
+        Raises:
+            UserError: It is neither, or the run has made none.
+        """
+        if (Path(name) / MANIFEST).is_file():
+            return Path(name)
+        runs = [one for one in self.records if one.id.startswith(name)]
+        if len(runs) != 1:
+            what = f"begins the ids of {len(runs)} runs" if runs else "is neither a bundle's folder nor a run's id"
+            raise UserError(Mistake("", f"'{name}' {what}; see `kedro runs list`"))
+        made = runs[0].results.get("bundle")
+        if made is None or not (folder := self.store.data_dir / "store" / made).is_dir():
+            raise UserError(
+                Mistake("", f"run {runs[0].id} has no bundle, or it was removed; `{runs[0].command}` makes it")
+            )
+        return folder
+
     def _folder(self, name: str) -> Path:
         """Return the folder of the evaluation that a name stands for."""
         place = Path(name)
         if (place / MANIFEST).is_file():
-            return self._of_bundle(place)
+            return self.evaluation_of(place)
         if place.is_dir() and (place / Metrics.FILE).is_file():
             return place
         runs = [one for one in self.records if one.id.startswith(name)]
@@ -93,8 +112,14 @@ class Shelf:
             raise UserError(Mistake("", f"the evaluation of run {run.id} was removed; `{run.command}` makes it anew"))
         return folder
 
-    def _of_bundle(self, place: Path) -> Path:
-        """Return the evaluation that a bundle was made from, in the store that the bundle lies in or in this one."""
+    def evaluation_of(self, place: Path) -> Path:
+        """Return the evaluation that a bundle was made from: beside it, in the store that it lies in, or in this one.
+
+        Raises:
+            UserError: It is in none of them.
+        """
+        if (place.parent / "evaluation" / Metrics.FILE).is_file() and place.name == "bundle":
+            return place.parent / "evaluation"
         folder = place.resolve()
         stores = [ArtifactStore(one) for one in folder.parents if (one / "store").is_dir()]
         for store in [*stores, self.store]:

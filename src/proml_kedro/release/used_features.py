@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from proml_kedro.bundle import BundleOutline, InputOutline
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.release.registry import Registry
 from proml_kedro.results import Places, UnreadableError
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.features import FeaturesSpec
@@ -19,7 +21,7 @@ def refuse_removal(problem: ProblemSpec, features: FeaturesSpec, places: Places,
     Args:
         problem: The problem.
         features: Its features, as they would be registered.
-        places: Where results lie; the newest bundle of each model is live.
+        places: Where results lie; the newest bundle of each model, and each registered one, may be live.
         allowed: Whether the user has said that they may go.
 
     Raises:
@@ -30,9 +32,24 @@ def refuse_removal(problem: ProblemSpec, features: FeaturesSpec, places: Places,
         raise UserError(*mistakes)
 
 
+def lost_features(folder: Path, features: FeaturesSpec) -> list[InputOutline]:
+    """List the inputs that a bundle looks up online and that are not declared as they were.
+
+    Args:
+        folder: Of the bundle.
+        features: The features of now.
+
+    Raises:
+        UnreadableError: There is no bundle.
+    """
+    return list(_lost(BundleOutline.read(folder), features.columns()))
+
+
 def _removed(problem: ProblemSpec, features: FeaturesSpec, places: Places) -> Iterator[Mistake]:
     declared = features.columns()
-    for folder in places.find("bundle", problem.name).values():
+    released = Registry(places.base / places.data_dir, problem.name).read().versions.values()
+    served = [one.bundle for one in released if one.stage != "archived"]
+    for folder in (*places.find("bundle", problem.name).values(), *served):
         with suppress(UnreadableError):  # which is for those to say who serve it
             bundle = BundleOutline.read(folder)
             yield from (_mistake(one, features, f"{folder} ({bundle.tag})") for one in _lost(bundle, declared))

@@ -53,6 +53,7 @@ __all__ = [
     "drift",
     "evaluation",
     "json_file",
+    "live",
     "names",
     "places",
     "read_model",

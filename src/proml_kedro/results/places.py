@@ -13,7 +13,7 @@ from proml_kedro.results.names import NAMES, PER_MODEL
 PROBLEM, MODEL = "<problem>", "<model>"
 """What stands in a pattern for the names of a problem and a model."""
 
-_OTHERS = ("store", "feature_store", "features")
+_OTHERS = ("store", "feature_store", "features", "release", "runs")
 """Folders below the data folder that belong to no problem."""
 
 

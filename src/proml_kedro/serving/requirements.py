@@ -127,12 +127,21 @@ def _distributions_on(path: tuple[str, ...]) -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _imports_of(module: str) -> Iterator[str]:
+def _imports_of(module: str) -> tuple[str, ...]:
     file = _file_of(module)
     if file is None:
-        return
+        return ()
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in _runtime_nodes(ast.parse(file.read_text(encoding="utf-8"))):
+    return _imported_in(file.read_text(encoding="utf-8"), package)
+
+
+@cache
+def _imported_in(source: str, package: str) -> tuple[str, ...]:
+    return tuple(_find_imports(ast.parse(source), package))
+
+
+def _find_imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in _runtime_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -11,6 +11,7 @@ from proml_kedro.artifacts import Artifact
 from proml_kedro.atomic import write_whole
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.results import GateOutcome, Metrics
+from proml_kedro.results.live import live_bundle, live_file
 from proml_kedro.results.names import GATES_JUNIT, MANIFEST
 from proml_kedro.workflow.run import Run
 
@@ -51,21 +52,13 @@ def find_champion(run: Run) -> Path | None:
         UserError: There is no bundle where one is named.
     """
     named = run.spec.evaluation.champion
-    note = run.store.data_dir / "release" / f"{run.spec.problem.name}.json"
-    mistake = Mistake("evaluation.champion", "")
-    if named is None:
-        if not note.is_file():
-            return None
-        mistake = Mistake("", "", str(note))
-        try:
-            named = str(json.loads(note.read_text(encoding="utf-8"))["bundle"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            message = 'is not JSON with a "bundle", the folder of the one that is live'
-            raise UserError(replace(mistake, message=message)) from error
-    folder = run.base_path / named
+    note = live_file(run.store.data_dir, run.spec.problem.name)
+    if named is None and not note.is_file():
+        return None
+    folder = live_bundle(note) if named is None else run.base_path / named
     if not (folder / MANIFEST).is_file():
-        message = f"there is no bundle in '{named}'; name the folder that holds {MANIFEST}"
-        raise UserError(replace(mistake, message=message))
+        message = f"there is no bundle in '{folder}'; name the folder that holds {MANIFEST}"
+        raise UserError(Mistake("", message, str(note)) if named is None else Mistake("evaluation.champion", message))
     return folder
 
 

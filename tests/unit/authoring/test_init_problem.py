@@ -119,6 +119,17 @@ def test_a_label_of_several_texts_is_one_of_several_classes(tmp_path: Path) -> N
     assert problem["label"]["task"] == "binary"
 
 
+def test_examples_are_divided_without_the_classes_that_come_too_late(tmp_path: Path) -> None:
+    columns = visits()
+    kinds = ["late" if place > 320 else "ab"[place % 2] for place, _ in enumerate(columns["at"])]
+    problem, _ = problem_of(proposed(tmp_path, "kind", visits=Stranger(columns | {"kind": kinds})))
+    assert problem["label"]["drop_when"] == "kind in ('late')"
+    starts = [problem["split"][name] for name in ("validation_from", "test_from")]
+    kept = [at.date() for at, kind in zip(columns["at"], kinds, strict=True) if kind != "late"]
+    shares = [sum(day < start for day in kept) / len(kept) for start in starts]
+    assert shares == pytest.approx([0.7, 0.85], abs=0.02)
+
+
 def test_texts_of_which_each_stands_in_few_rows_are_no_classes(tmp_path: Path) -> None:
     columns = visits(40) | {"note": [f"n{one % 9}" for one in range(40)]}
     with pytest.raises(UserError, match=r"'note' has 9 different texts; say which .* --label note='n0' or"):

@@ -88,7 +88,7 @@ def test_figures_are_those_of_both_models_and_gates_hold_their_difference(tmp_pa
     (better, _), (worse, live) = make(run, 0.2), make(run, 2.0)
     run = run_of(tmp_path, None if by_file else live, auc=GATE, logloss={"max": 0.1, "against": "champion"})
     if by_file:
-        release(run, {"bundle": str(live.relative_to(tmp_path))})
+        release(run, {"champion": str(live.relative_to(run.store.data_dir))})
     found = challenge(run, better)
     assert found is not None
     assert found.text.startswith("Against the champion: xgboost is better than champion live:7: auc +0.")
@@ -130,9 +130,9 @@ def test_without_a_champion_nothing_is_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", 'is not JSON with a "bundle"'),
-        ({"x": 1}, 'is not JSON with a "bundle"'),
-        ({"bundle": "no"}, "there is no bundle in 'no'"),
+        ("{", "is not what says which bundle is live"),
+        ({"x": 1}, "is not what says which bundle is live"),
+        ({"champion": "no"}, "there is no bundle in '.*/no'"),
     ],
 )
 def test_what_names_no_bundle_is_one_line_before_the_run(tmp_path: Path, content: Any, message: str) -> None:
@@ -143,7 +143,7 @@ def test_what_names_no_bundle_is_one_line_before_the_run(tmp_path: Path, content
     with pytest.raises(UserError, match=message) as caught:
         hooks.ProjectHooks().before_pipeline_run(pipeline, catalog)
     assert str(caught.value).startswith(f"{note}: ")
-    with pytest.raises(UserError, match=r"evaluation.champion: there is no bundle in 'nowhere'"):
+    with pytest.raises(UserError, match=r"evaluation.champion: there is no bundle in '.*nowhere'"):
         challenge(run_of(tmp_path, Path("nowhere")), make(run, 0.2)[0])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.results.live import live_bundle
 from proml_kedro.results.names import MANIFEST
 
 
@@ -31,7 +31,7 @@ class Champion:
         """
         if self.file is None or not self.file.exists():
             return _bundle(self.newest, "the newest bundle")
-        return _bundle(_named(self.file), str(self.file))
+        return _bundle(live_bundle(self.file), str(self.file))
 
     def state(self) -> tuple[int, int] | None:
         """Return what changes whenever the file is replaced; None while it is not there."""
@@ -48,12 +48,3 @@ def _bundle(folder: Path, where: str) -> Path:
     if not (folder / MANIFEST).is_file():
         raise UserError(Mistake("", f"there is no bundle at {folder}", where))
     return folder
-
-
-def _named(file: Path) -> Path:
-    try:
-        said = json.loads(file.read_bytes())
-        return file.parents[1] / str(said["champion"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = 'is not what says which bundle is live: {"champion": PATH, …}'
-        raise UserError(Mistake("", message, str(file))) from error

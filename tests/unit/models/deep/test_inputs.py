@@ -173,6 +173,7 @@ def loaded(readers, tmp_path_factory):
     return Deep.load(readers.spec, INPUTS, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_what_blocks_make_of_words_and_items(readers, loaded, reader):
     name = "probability" if reader == "asked" else f"{reader}_probability"

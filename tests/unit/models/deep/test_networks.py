@@ -20,7 +20,8 @@ SAMPLE = (0, 1, 2, 166, 186, 193, 291)
 """Few networks that have between them every choice that a random one can make."""
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow][seed == 0 :]) for seed in SAMPLE])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SAMPLE)
 def test_random_networks(seed, tmp_path):
     check_network(seed, tmp_path)
 

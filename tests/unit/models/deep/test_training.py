@@ -100,9 +100,8 @@ def test_training_goes_on_after_a_kill_as_if_nothing_had_happened(tmp_path, capl
     assert margin(again) == pytest.approx(margin(resumed), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "damage", [pytest.param(b"", id="empty", marks=pytest.mark.slow), pytest.param(b"PK half a file", id="half")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [pytest.param(b"", id="empty"), pytest.param(b"PK half a file", id="half")])
 def test_a_checkpoint_of_something_else_is_not_taken_up(tmp_path, damage, caplog):
     context = replace(CONTEXT, checkpoints=tmp_path)
     fitted(config(), context=context)
@@ -128,6 +127,7 @@ def test_a_table_that_is_read_at_once_trains_the_same(tmp_path):
     assert margin(fitted(early, train, check)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_table_that_is_read_in_parts_trains_as_well(tmp_path):
     train = in_parquet(tmp_path / "train.parquet", make_examples(2000, 1), "train")
     check = in_parquet(tmp_path / "check.parquet", make_examples(300, 2), "validation")
@@ -195,6 +195,7 @@ HEADS = {
 }
 
 
+@pytest.mark.slow
 def test_models_fitted_in_threads_are_those_fitted_one_after_the_other():
     other = replace(CONTEXT, seed=8)
     with ThreadPoolExecutor(2) as threads:
