@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from proml_kedro.bundle import BundleContent, write_bundle
+from proml_kedro.health.periods import History
+from proml_kedro.health.reference import Reference
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types
+from proml_kedro.spec.monitoring import MonitoringSpec, ReferenceSpec
 from proml_kedro.spec.run import RunSpec
 
 XGBOOST = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 20}}
@@ -125,12 +129,17 @@ def make_bundle(folder: Path, rank: dict[str, Any] | None = None, **serving: Any
     training_set = write_training_set(folder / "training_set.parquet")
     bundle = folder / "bundle"
     bundle.mkdir()
+    graph = fit(config, training_set)
+    monitoring = MonitoringSpec(reference=ReferenceSpec(last=timedelta(days=60)))
+    monitoring = MonitoringSpec(reference=ReferenceSpec(last=timedelta(days=60)))
+    reference = Reference.of(History(training_set, graph), monitoring)
     write_bundle(
         bundle,
         BundleContent(
-            graph=fit(config, training_set),
+            graph=graph,
             config=config,
             training_set=training_set,
+            reference=reference.model_dump_json(),
             metrics=METRICS,
             lineage={"training_set": "0123456789abcdef"},
         ),
