@@ -27,6 +27,7 @@ from proml_kedro.serving.prediction_log import PredictionLog, open_log
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import BundleScorer
 from proml_kedro.spec import PredictionLogSpec
+from proml_kedro.spec.outputs import OF_CLASSES
 from small import make_bundle
 
 SMALL = LogColumns("m:1", False, {"shop": "int"}, {"a": "float"}, {"trees.margin": "float"}, {})
