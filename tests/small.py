@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from proml_kedro.bundle import BundleContent, write_bundle
+from proml_kedro.health.periods import History
+from proml_kedro.health.reference import Reference
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import input_types
+from proml_kedro.spec.monitoring import MonitoringSpec, ReferenceSpec
 from proml_kedro.spec.run import RunSpec
 
 XGBOOST = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 20}}
@@ -30,8 +34,11 @@ METRICS = {
 }
 
 
-def make_config(components: dict[str, Any] | None = None, **serving: Any) -> dict[str, Any]:
-    """The resolved configuration of a run that predicts whether a visit ends in a sale."""
+def make_config(
+    components: dict[str, Any] | None = None, rank: dict[str, Any] | None = None, **serving: Any
+) -> dict[str, Any]:
+    """The resolved configuration of a run that predicts whether a visit ends in a sale; with ``rank``, items are a
+    feature that is known only once visits have been put in order."""
     components = components or XGBOOST
     run = {
         "problem": {
@@ -49,7 +56,7 @@ def make_config(components: dict[str, Any] | None = None, **serving: Any) -> dic
                     "city": {"dtype": "str", "description": "where the visitor is"},
                     "shop": {"dtype": "int"},
                     "price": {"dtype": "float", "description": "in euros"},
-                    "items": {"dtype": "int"},
+                    "items": {"dtype": "int", "neutral": 3 if rank else None},
                     "member": {"dtype": "bool"},
                 },
             },
@@ -59,7 +66,7 @@ def make_config(components: dict[str, Any] | None = None, **serving: Any) -> dic
                 "features": {"visits": {"agg": "count", "windows": ["3h", "all"], "description": "visits"}},
             },
         },
-        "model": {"name": "xgboost", "components": components, "score": next(reversed(components))},
+        "model": {"name": "xgboost", "components": components, "score": next(reversed(components)), "rank": rank},
         "hardware": {"threads": 1},
         "serving": {"max_rows": 50, "golden_rows": 20, "max_body_bytes": 20_000, **serving},
     }
@@ -115,19 +122,24 @@ def fit(config: dict[str, Any], training_set: Path) -> ModelGraph:
     return graph
 
 
-def make_bundle(folder: Path, **serving: Any) -> Path:
+def make_bundle(folder: Path, rank: dict[str, Any] | None = None, **serving: Any) -> Path:
     """A bundle of that problem below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = make_config(**serving)
+    config = make_config(rank=rank, **serving)
     training_set = write_training_set(folder / "training_set.parquet")
     bundle = folder / "bundle"
     bundle.mkdir()
+    graph = fit(config, training_set)
+    monitoring = MonitoringSpec(reference=ReferenceSpec(last=timedelta(days=60)))
+    monitoring = MonitoringSpec(reference=ReferenceSpec(last=timedelta(days=60)))
+    reference = Reference.of(History(training_set, graph), monitoring)
     write_bundle(
         bundle,
         BundleContent(
-            graph=fit(config, training_set),
+            graph=graph,
             config=config,
             training_set=training_set,
+            reference=reference.model_dump_json(),
             metrics=METRICS,
             lineage={"training_set": "0123456789abcdef"},
         ),

@@ -12,6 +12,7 @@ from proml_kedro.commands.compare import compare_command
 from proml_kedro.commands.config_schema import schema_command
 from proml_kedro.commands.config_show import show_command
 from proml_kedro.commands.data_check import check_command
+from proml_kedro.commands.drift_check import drift_check_command
 from proml_kedro.commands.features import make_group as make_features
 from proml_kedro.commands.init import init_command
 from proml_kedro.commands.model_describe import describe_command
@@ -55,6 +56,11 @@ def data() -> None:
 
 
 @cli.group()
+def drift() -> None:
+    """Look whether data has drifted."""
+
+
+@cli.group()
 def model() -> None:
     """Look at models, register them, and say which one is live."""
 
@@ -72,6 +78,7 @@ cli.add_command(make_command())
 config.add_command(show_command())
 config.add_command(schema_command())
 data.add_command(check_command())
+drift.add_command(drift_check_command())
 model.add_command(effects_command())
 model.add_command(describe_command())
 for registry_command in registry_commands():

@@ -24,11 +24,11 @@ from proml_kedro.bundle.places import Places, places_of
 from proml_kedro.bundle.row_scorer import RowScorer, Trace, with_neutral
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
-from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.models.component import Array, Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
 from proml_kedro.results import FitSummary, TablesFacts
-from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST
+from proml_kedro.results.names import BUNDLE_METRICS, COMPONENTS, MANIFEST, REFERENCE
 from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
@@ -48,6 +48,7 @@ class BundleContent:
         lineage: What the bundle was made from, as plain values.
         tables: How the problem's tables were read, so that rows to be scored are read alike; None when not known.
         classes: Names of the label's classes; empty for other tasks than ``multiclass``.
+        reference: What drift checks remember of the data, as JSON; none is written when None.
     """
 
     graph: ModelGraph
@@ -57,6 +58,7 @@ class BundleContent:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     tables: TablesFacts | None = None
     classes: Sequence[str] = ()
+    reference: str | None = None
 
 
 def write_bundle(folder: Path, content: BundleContent, *, name: str, version: str, shown_at: Path) -> None:
@@ -98,6 +100,8 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     told = CardFigures(read_periods(training_set, content.classes), figures, notes)
     write_card(folder, manifest, told, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
+    if content.reference is not None:
+        (folder / REFERENCE).write_text(content.reference, encoding="utf-8")
     write_checksums(folder)
     Bundle.load(folder)
 
@@ -219,6 +223,14 @@ class Bundle:
             columns: As for :meth:`score`.
         """
         return self._scorer.trace(columns)
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide the margin of each row among the model's inputs; None when its last component has no way to.
+
+        Args:
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.explain(columns)
 
     @property
     def traced(self) -> tuple[Input, ...]:

@@ -5,6 +5,7 @@ __all__ = [
     "config_schema",
     "config_show",
     "data_check",
+    "drift_check",
     "features",
     "init",
     "model_describe",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from proml_kedro.config.apply_overrides import apply_overrides
 from proml_kedro.config.catalog import KEY as CATALOG
-from proml_kedro.config.defaults import Main, check_defaults, read_main
+from proml_kedro.config.defaults import NEEDED, Main, check_defaults, chooses_none, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
 from proml_kedro.config.overrides import Override
 from proml_kedro.config.provenance import Layer, Origins
@@ -82,9 +82,10 @@ def _check_choice(choice: Override, folders: Folders) -> Mistake | None:
         return Mistake("", unknown("group", choice.key, folders.groups), choice.where)
     if choice.mode == "force":
         return Mistake("", f"write {choice.group}=NAME, or +{choice.group}=NAME for a group that is new", choice.where)
-    if choice.value is None:
-        return None
     options = folders.options(choice.key)
+    if choice.value is None:
+        is_needed = choice.group in NEEDED and choice.mode != "delete"
+        return Mistake("", chooses_none(choice.group, options), choice.where) if is_needed else None
     if str(choice.value) not in options:
         return Mistake("", unknown(choice.key, str(choice.value), options), choice.where)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ import yaml
 
 from proml_kedro.config.folders import MAIN, Folders
 from proml_kedro.errors import Mistake, unknown
+
+NEEDED = ("problem", "features", "model")
+"""Groups without which there is nothing to run."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -90,7 +93,13 @@ def _choices(entry: yaml.Node) -> Iterator[Choice]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else str(value)
+    return value if isinstance(value, str) else "[…]"
+
+
+def chooses_none(group: str, options: Sequence[str]) -> str:
+    """Return the message for a group that has to be chosen and is null."""
+    named = "; a file of the name null needs quotes" if "null" in options else ""
+    return f"null chooses no {group}, and a run needs one. Known: {', '.join(sorted(options)[:10])}{named}"
 
 
 def check_defaults(main: Main, folders: Folders, overridden: set[str]) -> list[Mistake]:
@@ -98,9 +107,13 @@ def check_defaults(main: Main, folders: Folders, overridden: set[str]) -> list[M
     label = folders.label(folders.own / MAIN)
     mistakes = []
     for entry in main.entries:
-        if entry.group in overridden or entry.optional or entry.option is None or "${" in entry.option:
+        if entry.group in overridden or entry.optional or "${" in (entry.option or ""):
             continue
-        if entry.folder not in folders.groups:
+        if entry.option is None and entry.group not in NEEDED:
+            continue
+        if entry.option is None:
+            message = chooses_none(entry.group, folders.options(entry.folder))
+        elif entry.folder not in folders.groups:
             message = unknown("group", entry.folder, folders.groups)
         elif entry.option not in folders.options(entry.folder):
             message = unknown(entry.folder, entry.option, folders.options(entry.folder))

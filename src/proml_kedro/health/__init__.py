@@ -1,3 +1,13 @@
 """Whether the data a model meets is the data it was made for."""
 
-__all__ = ["calibrate", "check", "drift", "evidently_report", "periods", "read_current", "report"]
+__all__ = [
+    "calibrate",
+    "check",
+    "check_table",
+    "drift",
+    "evidently_report",
+    "periods",
+    "read_current",
+    "reference",
+    "report",
+]

@@ -84,6 +84,8 @@ class NumericProfile(Binned):
         low: Second smallest number.
         high: Second largest number.
         distinct: 0, 1, or 2 for more different values.
+        is_single: Whether the numbers were of single precision. Others are rounded to it before they are counted: else
+            0.1 in double precision would not be the 0.1 of the reference.
         is_id_like: Whether each row has a whole number of its own, so that what comes next is new by its nature.
         spike: The number that at least half of the rows carry; None without one.
         rest: The other numbers, by bins of their own; None where there are hardly any.
@@ -98,13 +100,19 @@ class NumericProfile(Binned):
     low: float | None = None
     high: float | None = None
     distinct: int = 2
+    is_single: bool = False
     is_id_like: bool = False
     spike: float | None = None
     rest: Binned | None = None
 
     @classmethod
-    def of(cls, values: Numbers) -> NumericProfile:
-        """Profile numbers, shape (n,), NaN for null."""
+    def of(cls, values: Numbers, is_single: bool = False) -> NumericProfile:
+        """Profile numbers, shape (n,), NaN for null.
+
+        Args:
+            values: The numbers.
+            is_single: Whether they were of single precision.
+        """
         ordered = np.sort(values[np.isfinite(values)])
         binned = Binned.of(ordered)
         spike = _spike(binned)
@@ -119,6 +127,7 @@ class NumericProfile(Binned):
             low=float(ordered[min(EXTREME, len(ordered)) - 1]) if len(ordered) else None,
             high=float(ordered[-min(EXTREME, len(ordered))]) if len(ordered) else None,
             distinct=_distinct(ordered),
+            is_single=is_single,
             is_id_like=_is_id_like(ordered),
             spike=spike,
             rest=Binned.of(others) if spike is not None and len(others) >= _LEAST_REST else None,
@@ -126,6 +135,7 @@ class NumericProfile(Binned):
 
     def sample_of(self, values: Numbers) -> Sample:
         """Count other values of the column by the bins of this profile."""
+        values = self._rounded(values)
         ordered = np.sort(values[np.isfinite(values)])
         outside = 0
         if self.low is not None and self.high is not None:
@@ -150,7 +160,13 @@ class NumericProfile(Binned):
 
     def bins_of(self, values: Numbers) -> npt.NDArray[np.int64]:
         """Number the bin of each value; -1 for none; shape (n,)."""
-        return self.places(values)
+        return self.places(self._rounded(values))
+
+    def _rounded(self, values: Numbers) -> Numbers:
+        if not self.is_single:
+            return values
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32).astype(np.float64)
 
     @property
     def sample(self) -> Sample:

@@ -74,7 +74,8 @@ def profile(columns: Columns, inputs: Sequence[Input]) -> ReferenceProfile:
         elif one.is_categorical:
             profiles[one.name] = CategoricalProfile.of(as_texts(columns[one.name]))
         else:
-            profiles[one.name] = NumericProfile.of(as_numbers(columns[one.name]))
+            values = columns[one.name]
+            profiles[one.name] = NumericProfile.of(as_numbers(values), values.dtype == np.float32)
     rows = len(next(iter(columns.values()))) if columns else 0
     known = ReferenceProfile(rows=rows, columns=profiles, unusable=unusable)
     return known.model_copy(update={"score": _score(known, columns)}) if rows else known

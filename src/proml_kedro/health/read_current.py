@@ -51,17 +51,38 @@ def read_current(
     Raises:
         UserError: It cannot be read, or has none of the inputs.
     """
-    on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
-    more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
     try:
         with connect(hardware) as session, file_rows(path, session, _KEY) as rows:
-            found = [one for one in dict.fromkeys([*inputs, *more]) if rows.type_of(one.name) is not None]
-            if not found:
-                raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
-            table: Any = session.arrow(f"SELECT {', '.join(_selected(rows, found))} FROM {_typed(rows, found)}")
-            columns = {one.name: _values(table[one.name], one) for one in found}
+            found = columns_of(rows, inputs, features)
     except EngineError as error:
         raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
+    if not found:
+        raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
+    return found
+
+
+def columns_of(
+    rows: Relation, inputs: Sequence[Input], features: FeaturesSpec | None = None, most_rows: int | None = None
+) -> Columns:
+    """Read the inputs that rows have, and compute on-demand ones; empty where they have none.
+
+    Args:
+        rows: The rows.
+        inputs: What to read.
+        features: The problem's features, for on-demand ones.
+        most_rows: Of more rows a uniform sample is read, the same one each time by one thread.
+
+    Raises:
+        EngineError: They cannot be read.
+    """
+    on_demand = OnDemand(features, [one.name for one in inputs]) if features else None
+    more = [Input(name, dtype) for name, dtype in on_demand.needs.items()] if on_demand else []
+    present = [one for one in dict.fromkeys([*inputs, *more]) if rows.type_of(one.name) is not None]
+    if not present:
+        return {}
+    sample = f" USING SAMPLE reservoir({most_rows} ROWS) REPEATABLE (0)" if most_rows else ""
+    table: Any = rows.engine.arrow(f"SELECT {', '.join(_selected(rows, present))} FROM {_typed(rows, present)}{sample}")
+    columns = {one.name: _values(table[one.name], one) for one in present}
     sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
     if on_demand and more and sound:
         columns = {**on_demand.compute(columns), **columns}
@@ -95,4 +116,18 @@ def _values(column: Any, one: Input) -> Array:
     is_number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     if one.is_categorical and is_number and one.is_entity:
         column, is_number = column.cast(pa.string()), False
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64 if is_number else object)
+    if is_number:
+        return _doubles(column.cast(pa.float64(), safe=False).combine_chunks())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return np.array(column.to_pylist(), object)
+    return np.asarray(column.to_numpy(zero_copy_only=False), object)
+
+
+def _doubles(array: Any) -> Array:
+    """Read numbers of Arrow, NaN for null; its own conversion would import pandas, which costs more than all else."""
+    valid, content = array.buffers()
+    values: Array = np.frombuffer(content, np.float64)[array.offset : array.offset + len(array)]
+    if array.null_count:
+        bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+        values = np.where(bits[array.offset : array.offset + len(array)], values, np.nan)
+    return values

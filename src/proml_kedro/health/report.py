@@ -32,11 +32,11 @@ def write_result(folder: Path, result: DriftResult, name: str) -> None:
         _plot(folder / DRIFT_PLOT, result)
 
 
-def show_in_ci(markdown: Path) -> None:
-    """Add a file to the page that a CI job offers for its summary, where there is one (``$GITHUB_STEP_SUMMARY``)."""
+def show_in_ci(result: DriftResult, name: str) -> None:
+    """Add the verdict to the page of a CI job, where there is one (``$GITHUB_STEP_SUMMARY``)."""
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a") as stream:
-            stream.write(markdown.read_text())
+            stream.write("\n".join(_markdown(result, name)) + "\n")
 
 
 def _markdown(result: DriftResult, name: str) -> Iterator[str]:

@@ -70,7 +70,7 @@ class Nulls(DriftCheck[NullLimits]):
     """Another share of rows without a value."""
 
     Limits = NullLimits
-    severe = 0.15
+    severe = 0.2
     reads_ids = True
 
     @classmethod

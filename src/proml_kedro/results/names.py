@@ -42,11 +42,17 @@ COMPONENTS = "components"
 GOLDEN = "golden.parquet"
 """Rows of a bundle with their scores."""
 
+REFERENCE = "reference.json"
+"""What a bundle remembers of the data that its model is for."""
+
 DRIFT_SUMMARY = "drift.md"
 """A drift check's verdict as Markdown."""
 
 DRIFT_JUNIT = "drift.xml"
 """A drift check's verdict for CI."""
+
+REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
+"""An evaluation with curves, thresholds, calibration, importance and rates, for people and for programs."""
 
 GATES_JUNIT = "gates.xml"
 """What came of the gates of an evaluation, for CI."""

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from proml_kedro import __version__
-from proml_kedro.bundle import Bundle
-from proml_kedro.bundle.row_scorer import Trace
+from proml_kedro.bundle import Bundle, InputField
+from proml_kedro.bundle.places import places_of
+from proml_kedro.bundle.row_scorer import Trace, with_neutral
+from proml_kedro.features.online.lookup import Found
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.component import Array, Columns
+from proml_kedro.models.component import Array, Columns, Explanation
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
+from proml_kedro.spec.rank import RankSpec
+
+_BEST_FIRST = RankSpec(within="group")
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,14 @@ class Scored:
         missing: How many features of each row are null, or are of a key that the store has nothing for.
         expired: How many of those are so since they are older than their view's TTL.
         trace: What they were made from, where that is kept.
+        places: Of rows that were put in order: from 1, or 0 for one that is not shown.
     """
 
     scores: list[Any]
     missing: list[int]
     expired: list[int]
     trace: Trace | None = None
+    places: list[int] | None = None
 
 
 class BundleScorer:
@@ -75,14 +82,37 @@ class BundleScorer:
             StoreUnavailableError: There is no online store, and the model needs one.
             MomentUnknownError: The store does not know what held at a moment that a row names.
         """
+        columns, found = self._looked_up(rows, [one for one in self.bundle.manifest.rows.inputs if one.request])
+        return self._scored(columns, _count_missing(columns, found), found.expired.tolist())
+
+    def find_ranked(self, rows: Sequence[Row]) -> Scored:
+        """Score rows of keys and request features that are alternatives to each other, and place them.
+
+        They are scored as if features with a neutral value, such as a position, had it; rows need not have those. The
+        order is the one that the model's ``rank`` says, within all rows; the largest score first where it says none.
+
+        Raises:
+            StoreUnavailableError: There is no online store, and the model needs one.
+            MomentUnknownError: The store does not know what held at a moment that a row names.
+        """
         schema = self.bundle.manifest.rows
-        brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
+        brought = [one for one in schema.inputs if one.request and one.name not in schema.neutral]
+        columns, found = self._looked_up(rows, brought)
+        missing = _count_missing(columns, found)
+        columns = with_neutral(columns, schema.neutral)
+        scored = self._scored(columns, missing, found.expired.tolist())
+        rank = self.bundle.graph.spec.rank
+        counted = self.bundle.attributes(columns) if rank else {}
+        places = places_of(rank or _BEST_FIRST, np.zeros(len(rows)), np.array(scored.scores), counted)
+        return replace(scored, places=places.tolist())
+
+    def explain(self, rows: Sequence[Row]) -> Explanation | None:
+        """Divide the margins of rows of feature values among the inputs; None where the model has no way to."""
+        return self.bundle.explain(to_columns(rows, self.bundle.manifest.rows.inputs, "float64"))
+
+    def _looked_up(self, rows: Sequence[Row], brought: Sequence[InputField]) -> tuple[Columns, Found]:
         found = self.online.find(rows)
-        columns = {**brought, **found.columns}
-        missing = found.unknown.copy()
-        for column in columns.values():
-            missing += _missing(column)
-        return self._scored(columns, missing.tolist(), found.expired.tolist())
+        return {**to_columns(rows, brought, "float64"), **found.columns}, found
 
     def score_online(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of keys and request features, as :meth:`score` does.
@@ -118,6 +148,14 @@ class BundleScorer:
             "lineage": manifest.lineage,
             "metrics": self.bundle.metrics,
         }
+
+
+def _count_missing(columns: Columns, found: Found) -> list[int]:
+    missing = found.unknown.copy()
+    for column in columns.values():
+        missing += _missing(column)
+    counts: list[int] = missing.tolist()
+    return counts
 
 
 def _nulls(row: Row) -> int:

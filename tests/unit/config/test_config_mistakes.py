@@ -9,6 +9,7 @@ from proml_kedro.errors import UserError
 
 OVERRIDES = [
     ("model=forst", "override 'model=forst': no model 'forst'. Did you mean 'forest'?"),
+    ("model=null", "override 'model=null': null chooses no model, and a run needs one. Known: "),
     ("modle=forest", "override 'modle=forest': modle: unknown key. Did you mean 'model'?"),
     ("experiment=dep", "override 'experiment=dep': no experiment 'dep'. Did you mean 'deep'?"),
     ("env=prd", "override 'env=prd': no env 'prd'. Did you mean 'prod'?"),
@@ -133,10 +134,7 @@ FILES = [
     ),
     (
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
-        [
-            "conf/model/forest.yaml:2: model.components.trees: kind is missing; "
-            "known: bucketize, constant, cosine_similarity, deep, linear, logistic, mixed, ratio, xgboost"
-        ],
+        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: "],
     ),
     (
         {"model__forest": "components:\n\ttrees: 1\n"},
@@ -160,6 +158,13 @@ FILES = [
             "conf/config.yaml:2: no problem 'shp'. Did you mean 'shop'?",
             "conf/config.yaml:3: no model 'forst'. Did you mean 'forest'?",
             "conf/config.yaml:4: no serving 'nope'. Known: default.",
+        ],
+    ),
+    (
+        {"config": "defaults:\n  - problem: null\n  - model: [a, b]\n  - _self_\n"},
+        [
+            "conf/config.yaml:2: null chooses no problem, and a run needs one. Known: flight_delays",
+            "conf/config.yaml:3: no model '[…]'.",
         ],
     ),
     (

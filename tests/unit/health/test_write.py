@@ -55,7 +55,7 @@ def test_markdown_and_the_page_of_a_ci_job(result, tmp_path, monkeypatch):
     page.write_text("before\n")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     write_result(tmp_path, result, "sales")
-    show_in_ci(tmp_path / "drift.md")
+    show_in_ci(result, "sales")
     markdown = (tmp_path / "drift.md").read_text()
     assert page.read_text() == "before\n" + markdown
     assert "**drifted: 1 of 3 columns, 1 more differs; look at view.gone (schema)**" in markdown

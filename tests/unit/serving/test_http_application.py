@@ -146,8 +146,11 @@ INPUTS = ("visit.city", "visit.shop", "visit.price", "visit.items", "visit.membe
         st.lists(st.dictionaries(st.sampled_from(INPUTS), JSON, max_size=7), max_size=3).map(
             lambda rows: json.dumps({"instances": rows}).encode()
         ),
+        st.tuples(JSON, st.lists(st.dictionaries(st.sampled_from(INPUTS), JSON, max_size=7), max_size=3)).map(
+            lambda both: json.dumps({"common": both[0], "candidates": both[1]}).encode()
+        ),
     ),
-    path=st.sampled_from(["/predict", "/predict_online", "/other", "/metadata"]),
+    path=st.sampled_from(["/predict", "/predict_online", "/rank", "/features", "/other", "/metadata"]),
     kind=st.sampled_from(["application/json", "text/plain", "application/json; charset=x", ""]),
 )
 def test_malformed_bodies_are_refused_and_the_server_stays_right(

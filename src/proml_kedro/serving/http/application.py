@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from starlette.applications import Starlette
@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from proml_kedro.bundle import Manifest
 from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
+from proml_kedro.serving.http import answers
 from proml_kedro.serving.http.decoder import RefusedError, bodies
 from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Asked, Direct
 from proml_kedro.serving.http.metrics import Metrics
@@ -26,7 +28,7 @@ from proml_kedro.serving.http.openapi import page, specification
 from proml_kedro.serving.log_records import Record
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
 from proml_kedro.serving.prediction_log import PredictionLog
-from proml_kedro.serving.schema import Row, answer
+from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
 
@@ -35,10 +37,28 @@ logger = logging.getLogger(__name__)
 _INLINE_ROWS = 256
 """Largest number of rows that are scored at once; more in a thread, so that probes are answered meanwhile."""
 
-PATHS = ("/predict", "/predict_online", "/metadata", "/schema", "/openapi.json", "/", "/livez", "/readyz", "/metrics")
+PATHS = (
+    "/predict",
+    "/predict_online",
+    "/rank",
+    "/explain",
+    "/features",
+    "/metadata",
+    "/schema",
+    "/openapi.json",
+    "/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+)
 
 
+_WITH_FEATURES = ("/predict", "/explain")
+"""Routes whose rows bring all features."""
+
+T = TypeVar("T")
 Score = Callable[[list[Row]], Scored]
+Say = Callable[[Manifest, list[Row], Scored], dict[str, Any]]
 
 _KNOWN = {404: f"there is no such path; there are {', '.join(PATHS)}", 405: NOT_FOR_THIS_METHOD}
 
@@ -88,7 +108,14 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     inner.router.redirect_slashes = False
-    direct = Direct({"/predict": service.predict, "/predict_online": service.predict_online}, inner)
+    by_path = {
+        "/predict": service.predict,
+        "/predict_online": service.predict_online,
+        "/rank": service.rank,
+        "/explain": service.explain,
+        "/features": service.features,
+    }
+    direct = Direct(by_path, inner)
     guarded = RequestGuard(direct, spec.max_body_bytes, options.token)
     return _Counted(guarded, service.metrics)
 
@@ -111,33 +138,66 @@ class Service:
 
     async def predict(self, asked: Asked) -> Answer:
         """Score rows of feature values."""
-        return await self._answer(asked, "/predict", self._scorer.find, in_thread=False)
+        return await self._answer(asked, "/predict", self._scorer.find, answers.scores)
 
     async def predict_online(self, asked: Asked) -> Answer:
         """Look features up by key, then score."""
-        if not self._options.online:
-            return Answer({"error": "features are not looked up here: `serving.online` or --no-online says so"}, 503)
-        return await self._answer(asked, "/predict_online", self._scorer.find_online, in_thread=True)
+        return await self._answer(asked, "/predict_online", self._scorer.find_online, answers.online_scores)
 
-    async def _answer(self, asked: Asked, route: str, score: Score, in_thread: bool) -> Answer:
+    async def rank(self, asked: Asked) -> Answer:
+        """Look candidates up by key, score them, and put them in order."""
+        if self._manifest.classes:
+            return Answer({"error": "the score of several classes has no order"}, 422)
+        return await self._answer(asked, "/rank", self._scorer.find_ranked, answers.ranked)
+
+    async def explain(self, asked: Asked) -> Answer:
+        """Divide scores among the features."""
         try:
-            rows = self._bodies[route].rows(asked.body)
+            rows = self._rows(asked, "/explain")
         except RefusedError as error:
             return Answer(error.content(), error.status)
-        found = await self._found(rows, score, in_thread)
+        found = await self._found(rows, self._scorer.explain, in_thread=True)
+        if found is None:
+            return Answer({"error": f"{self._tag} cannot be explained: only the margins of trees can"}, 422)
+        return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
+
+    async def features(self, asked: Asked) -> Answer:
+        """Look features up by key."""
+        try:
+            rows = self._rows(asked, "/features")
+        except RefusedError as error:
+            return Answer(error.content(), error.status)
+        found = await self._found(rows, self._scorer.online.find, in_thread=True)
+        return found if isinstance(found, Answer) else Answer(answers.features(found, len(rows)))
+
+    def _rows(self, asked: Asked, route: str) -> list[Row]:
+        """Read the rows of a body.
+
+        Raises:
+            RefusedError: They do not fit, or nothing is looked up here.
+        """
+        if route not in _WITH_FEATURES and not self._options.online:
+            raise RefusedError(503, "features are not looked up here: `serving.online` or --no-online says so")
+        return self._bodies[route].rows(asked.body)
+
+    async def _answer(self, asked: Asked, route: str, score: Score, say: Say) -> Answer:
+        try:
+            rows = self._rows(asked, route)
+        except RefusedError as error:
+            return Answer(error.content(), error.status)
+        found = await self._found(rows, score, in_thread=route != "/predict")
         self._log(asked, rows, found)
         if isinstance(found, Answer):
             return found
         self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
-        said = {**answer(self._manifest, found.scores), "missing": found.missing, "model": self._tag}
-        return Answer({**said, "expired": found.expired} if in_thread else said)
+        return Answer(say(self._manifest, rows, found))
 
-    async def _found(self, rows: list[Row], score: Score, in_thread: bool) -> Scored | Answer:
-        """Score rows, or say why not."""
+    async def _found(self, rows: list[Row], find: Callable[[list[Row]], T], in_thread: bool) -> T | Answer:
+        """Score rows or look them up, or say why not."""
         try:
             if not in_thread and len(rows) <= _INLINE_ROWS:
-                return score(rows)
-            work = asyncio.get_running_loop().run_in_executor(self._thread, score, rows)
+                return find(rows)
+            work = asyncio.get_running_loop().run_in_executor(self._thread, find, rows)
             return await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
         except MomentUnknownError as error:
             return Answer(error.content(), 422)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired, Protocol
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.schema import (
+    MAX_PROBLEMS,
     BodyProblem,
     Row,
     describe_problems,
@@ -52,8 +54,7 @@ class Decoder:
 
     def __init__(self, name: str, row: Any, max_rows: int) -> None:
         fields: dict[str, Any] = {"instances": rows_field(row, max_rows)}
-        body = with_config(ConfigDict(extra="forbid"))(TypedDict(name, fields))  # type: ignore[operator]
-        self._adapter: TypeAdapter[Any] = TypeAdapter(body)
+        self._adapter: TypeAdapter[Any] = _adapter(name, fields)
         self._known = tuple(row.__annotations__)
 
     def rows(self, content: bytes) -> list[Row]:
@@ -77,17 +78,85 @@ class Decoder:
         return self._adapter.json_schema(ref_template=template)
 
 
-def bodies(manifest: Manifest, spec: ServingSpec) -> dict[str, Decoder]:
-    """Return the readers of the routes that score, by path.
+class RankDecoder:
+    """Reader of bodies with candidates, and what is common to all of them.
+
+    Args:
+        row: The type of a row: what is common, and what a candidate has, together.
+        max_rows: Largest number of candidates.
+    """
+
+    def __init__(self, row: Any, max_rows: int) -> None:
+        self._rows = Decoder("RankRows", row, max_rows)
+        fields: dict[str, Any] = {
+            "common": NotRequired[dict[str, Any]],
+            "candidates": Annotated[list[dict[str, Any]], Field(min_length=1, max_length=max_rows)],
+        }
+        self._adapter: TypeAdapter[Any] = _adapter("RankRequest", fields)
+
+    def rows(self, content: bytes) -> list[Row]:
+        """Read the candidates of a body, each with what is common.
+
+        Raises:
+            RefusedError: It is no JSON, or does not fit.
+        """
+        try:
+            body = self._adapter.validate_json(content)
+        except ValidationError as error:
+            raise _refused(error, ("common", "candidates")) from None
+        common, candidates = body.get("common", {}), body["candidates"]
+        twice = [(row, name) for row, one in enumerate(candidates) for name in one if name in common]
+        if twice:
+            problem = "stands in common, too; leave one of them out"
+            found = [{"problem": problem, "row": row, "field": name[:100]} for row, name in twice[:MAX_PROBLEMS]]
+            raise RefusedError(422, "nothing was scored", found)
+        merged = {"instances": [{**common, **one} for one in candidates]}
+        return self._rows.rows(to_json(merged, inf_nan_mode="constants"))  # which are refused, and not null
+
+    def json_schema(self, template: str) -> dict[str, Any]:
+        """Return the JSON Schema of a body; see :meth:`Decoder.json_schema`."""
+        row = next(iter(self._rows.json_schema(template)["$defs"].values()))
+        schema = self._adapter.json_schema(ref_template=template)
+        some = {"type": "object", "properties": row["properties"], "additionalProperties": False}
+        schema["properties"]["common"] = {**some, "description": "what all candidates share, such as who is asking"}
+        schema["properties"]["candidates"]["items"] = some
+        return schema
+
+
+class Body(Protocol):
+    """Reader of the bodies of a route."""
+
+    def rows(self, content: bytes) -> list[Row]:
+        """Read the rows of a body."""
+
+    def json_schema(self, template: str) -> dict[str, Any]:
+        """Return the JSON Schema of a body."""
+
+
+def bodies(manifest: Manifest, spec: ServingSpec) -> dict[str, Body]:
+    """Return the readers of the routes that take bodies, by path.
 
     Args:
         manifest: The bundle's.
         spec: Limits.
     """
+    rows = manifest.rows
+    known_first = [one for one in rows.inputs if one.name not in rows.neutral]
+    candidates = rows.model_copy(update={"inputs": known_first})
+    keys = rows.model_copy(update={"inputs": [one for one in rows.inputs if not one.request]})
     return {
-        "/predict": Decoder("PredictRequest", row_type("FeatureRow", manifest.rows), spec.max_rows),
-        "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", manifest.rows), spec.max_rows),
+        "/predict": Decoder("PredictRequest", row_type("FeatureRow", rows), spec.max_rows),
+        "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", rows), spec.max_rows),
+        "/rank": RankDecoder(online_row_type("Candidate", candidates), spec.max_rows),
+        "/explain": Decoder(
+            "ExplainRequest", row_type("FeatureRow", rows), min(spec.max_explained_rows, spec.max_rows)
+        ),
+        "/features": Decoder("FeaturesRequest", online_row_type("Keys", keys), spec.max_rows),
     }
+
+
+def _adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(TypedDict(name, fields)))  # type: ignore[operator]
 
 
 def _refused(error: ValidationError, known: Sequence[str]) -> RefusedError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.serving.http.decoder import Decoder
+from proml_kedro.serving.http.decoder import Body
 from proml_kedro.serving.schema import answer_fields
 
 _SCHEMAS = "#/components/schemas/{model}"
@@ -47,7 +47,7 @@ _REFUSALS = {
 }
 
 
-def specification(manifest: Manifest, bodies: Mapping[str, Decoder], needs_token: bool) -> dict[str, Any]:
+def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: bool) -> dict[str, Any]:
     """Describe the routes.
 
     Args:
@@ -61,15 +61,20 @@ def specification(manifest: Manifest, bodies: Mapping[str, Decoder], needs_token
         schema = decoder.json_schema(_SCHEMAS)
         schemas.update(schema.pop("$defs", {}))
         schemas[schema["title"]] = schema
-        summary = "Look features up by key, then score" if path == "/predict_online" else "Score rows of feature values"
+        summary, words, answer = _BODIES[path]
         paths[path] = {
             "post": {
                 "summary": summary,
                 "requestBody": {"required": True, "content": _json(f"#/components/schemas/{schema['title']}")},
-                "responses": {"200": _answer("Scores of the rows, in order", "Scores"), **_refusals(*_REFUSALS)},
+                "responses": {"200": _answer(words, answer), **_refusals(*_REFUSALS)},
             }
         }
-    schemas["Scores"] = _scores(manifest)
+    schemas |= {
+        "Scores": _scores(manifest),
+        "Ranked": _ranked(manifest),
+        "Features": _features(),
+        "Explanations": _EXPLANATIONS,
+    }
     for path, words in _READ.items():
         refusals = _refusals("401", "405", *(["503"] if path == "/readyz" else []))
         paths[path] = {"get": {"summary": words, "responses": {"200": {"description": words}, **refusals}}}
@@ -87,6 +92,14 @@ def specification(manifest: Manifest, bodies: Mapping[str, Decoder], needs_token
     }
 
 
+_BODIES = {
+    "/predict": ("Score rows of feature values", "Scores of the rows, in order", "Scores"),
+    "/predict_online": ("Look features up by key, then score", "Scores of the rows, in order", "Scores"),
+    "/rank": ("Look candidates up by key, score them, and put them in order", "Candidates, the best first", "Ranked"),
+    "/explain": ("Divide scores among the features", "What each feature adds to the margin of a row", "Explanations"),
+    "/features": ("Look features up by key", "Features of the rows, in order", "Features"),
+}
+
 _READ = {
     "/metadata": "What is served: name, version, digest, schema, metrics",
     "/schema": "What a row consists of",
@@ -98,16 +111,72 @@ _READ = {
 }
 
 
+def _ranked(manifest: Manifest) -> dict[str, Any]:
+    integer = {"type": "integer"}
+    item = {
+        "candidate": {**integer, "description": "its number in the request, from 0"},
+        "place": {**integer, "description": "from 1"},
+        "score": {"type": "number"},
+        "missing": {**integer, "description": "how many of its features were null or unknown"},
+        "expired": {**integer, "description": "how many of those were older than their view's TTL"},
+        **{name: {"type": ["integer" if kind == "int" else "string", "null"]} for name, kind in _keys(manifest)},
+    }
+    items = {"type": "array", "items": {"type": "object", "properties": item, "required": [*item]}}
+    return {
+        "type": "object",
+        "required": ["items", "model"],
+        "properties": {"items": items, "model": {"type": "string"}},
+    }
+
+
+def _keys(manifest: Manifest) -> Iterable[tuple[str, str]]:
+    return manifest.rows.entities.items()
+
+
+def _features() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["features", "expired", "unknown"],
+        "properties": {
+            "features": {"type": "array", "items": {"type": "object"}},
+            "expired": {**_COUNTS, "description": "how many features of each row are older than their view's TTL"},
+            "unknown": {**_COUNTS, "description": "how many are 0 since the store has nothing for the key"},
+        },
+    }
+
+
+_EXPLANATIONS = {
+    "type": "object",
+    "required": ["explanations", "model"],
+    "properties": {
+        "explanations": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["base", "contributions", "margin"],
+                "properties": {
+                    "base": {"type": "number", "description": "the margin of a row of which nothing is known"},
+                    "contributions": {"type": "object", "additionalProperties": {"type": "number"}},
+                    "margin": {"type": "number", "description": "base and contributions together"},
+                },
+            },
+        },
+        "model": {"type": "string"},
+    },
+}
+
+_COUNTS = {"type": "array", "items": {"type": "integer"}}
+
+
 def _scores(manifest: Manifest) -> dict[str, Any]:
-    counts = {"type": "array", "items": {"type": "integer"}}
     fields = {name: TypeAdapter(kind).json_schema() for name, kind in answer_fields(manifest).items()}
     return {
         "type": "object",
         "required": [*fields, "missing", "model"],
         "properties": {
             **fields,
-            "missing": {**counts, "description": "how many features of each row were null or unknown"},
-            "expired": {**counts, "description": "how many of those were older than their view's TTL"},
+            "missing": {**_COUNTS, "description": "how many features of each row were null or unknown"},
+            "expired": {**_COUNTS, "description": "how many of those were older than their view's TTL"},
             "model": {"type": "string"},
         },
     }

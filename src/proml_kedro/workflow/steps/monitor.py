@@ -6,7 +6,8 @@ from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.errors import UserError
-from proml_kedro.results.names import DRIFT_SUMMARY, REPORTS, examples_file
+from proml_kedro.results import DriftResult
+from proml_kedro.results.names import REPORTS, examples_file
 from proml_kedro.workflow.code import TRAINING_SET, model_code, own_code_of
 from proml_kedro.workflow.recipes import learned_from
 from proml_kedro.workflow.run import Run
@@ -44,7 +45,7 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
         write,
         code=("health", "workflow/steps/monitor.py", "==evidently", *model_code(spec.model)),
     )
-    show_in_ci(drift.file(DRIFT_SUMMARY))
+    show_in_ci(DriftResult.read(drift.path), f"{spec.problem.name} · {spec.model.name}")
     return drift
 
 

@@ -19,17 +19,24 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
     def write(folder: Path) -> None:
         from proml_kedro.bundle import BundleContent
         from proml_kedro.bundle import write_bundle as write_files
+        from proml_kedro.health.periods import History
+        from proml_kedro.health.reference import Reference
         from proml_kedro.models.graph import ModelGraph
+
+        graph = ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task)
+        classes = TrainingSetFacts.read(training_set.path).classes
+        past = History(examples_file(training_set.path), graph, classes)
 
         write_files(
             folder,
             BundleContent(
-                graph=ModelGraph.load(model, run.input_types, trained_model.path, problem.label.task),
+                graph=graph,
                 config=run.spec.model_dump(mode="json", exclude={"scoring"}),
                 training_set=examples_file(training_set.path),
                 metrics=Metrics.read(evaluation.path).as_dict(),
                 tables=_how_read(run, training_set),
-                classes=TrainingSetFacts.read(training_set.path).classes,
+                classes=classes,
+                reference=Reference.of(past, run.spec.monitoring).model_dump_json(indent=1),
                 lineage={"training_set": training_set.fingerprint, "trained_model": trained_model.fingerprint},
             ),
             name=f"{problem.name}-{model.name}",
@@ -41,7 +48,7 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
         recipes.bundle(run.spec),
         {"trained_model": trained_model, "training_set": training_set, "evaluation": evaluation},
         write,
-        code=("bundle", *model_code(model)),
+        code=("bundle", "health", *model_code(model)),
     )
 
 
