@@ -140,7 +140,7 @@ def test_a_file_that_holds_other_rows_than_it_did_is_refused(training_set, kept)
     before = len(source)
     whole = pq.read_table(training_set)
     pq.write_table(whole.slice(0, kept) if kept < 900 else pa.concat_tables([whole, whole]), training_set)
-    with pytest.raises(ValueError, match="rows were read where there should be|could not broadcast"):
+    with pytest.raises(ValueError, match=r"rows were read where there should be|could not broadcast"):
         source.read(INPUTS)
     assert len(source) == before
 
