@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -314,3 +315,21 @@ def test_a_terminal_hears_of_a_run_before_its_libraries_are_loaded(shop):
     os.close(ours)
     assert said.splitlines()[0] == "shop: a run of model xgboost begins"
     assert "a run of model" not in shop.run("--pipelines=features").stderr, "programs hear of results alone"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_one_thread_means_one_that_computes_in_all_of_a_run(shop, tmp_path):
+    """Beside it wait those of Arrow's and DuckDB's for files, the allocator's, and Kedro's."""
+    command = shop.command("hardware.threads=1", "--pipelines=features,train,evaluate,bundle,materialize")
+    with (tmp_path / "said").open("w+") as said:
+        run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said)
+        most, tasks = 0, Path(f"/proc/{run.pid}/task")
+        while run.poll() is None:
+            most = max(most, len(list(tasks.iterdir())))
+            time.sleep(0.002)
+        said.seek(0)
+        lines = said.read()
+    assert run.returncode == 0, lines
+    assert 1 < most <= 6, "fourteen, where each connection of DuckDB began with eight more"
+    assert "Warning" not in lines

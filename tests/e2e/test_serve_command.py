@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -155,6 +157,24 @@ def test_a_worker_that_is_killed_is_replaced(bundle: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert server.get("/readyz") == 200
+
+
+def test_the_lines_of_the_documentation_are_answered(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / "serve-a-model.md").read_text()
+    lines = re.findall(r"^\$ (curl .*)$", text, re.MULTILINE)
+    assert len(lines) >= 4
+    (tmp_path / "rows.json").write_bytes(body)
+    with serving(bundle, "--no-online") as server:
+        for line in lines:
+            asked = line.replace("localhost:3000", f"127.0.0.1:{server.port}").replace(
+                "curl ", "curl --fail-with-body "
+            )
+            environment = {**os.environ, "PROML_API_TOKEN": "x"}
+            done = subprocess.run(
+                ["bash", "-c", asked], cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=False
+            )
+            assert done.returncode == 0, (line, done.stdout)
+            assert json.loads(done.stdout)
 
 
 def ask_by_name(port: int, body: bytes, who: str, answered: list[str], is_over: threading.Event) -> None:

@@ -82,3 +82,24 @@ def test_mistakes_of_steps_are_located(by_kedro: Any, tmp_path: Path) -> None:
     project = open_project(by_kedro.folder, f"data_dir={tmp_path}")
     with pytest.raises(UserError, match=r"^override 'problem.label.expression=.*no column 'nothing'"):
         project.run("problem.label.expression='nothing = 1'")
+
+
+@pytest.mark.slow
+def test_only_the_label_changes(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Tables and features are taken over by a problem of another name, and so is a baseline that learns the same."""
+    (shop.conf / "problem" / "other.yaml").write_text("defaults: [shop, _self_]\nlabel: {expression: ordered = 0}\n")
+    quick = ("model.components.trees.num_boost_round=2", "evaluation.compare.resamples=20")
+    first = open_project(shop.folder, f"data_dir={shop.data}", *quick).run()
+    caplog.clear()
+    caplog.set_level("INFO")
+    second = open_project(shop.folder, f"data_dir={shop.data}", *quick, "problem=other", "features=shop").run()
+    for name in ("tables", "feature_tables"):
+        assert second[name].path == first[name].path
+        assert f"other/{name}: unchanged, taken over" in caplog.text
+    for name in ("training_set", "trained_model", "trained_baseline", "evaluation"):
+        assert second[name].path != first[name].path
+    caplog.clear()
+    more = "model.components.trees.inputs=[visit.pages, orders.*]"
+    third = open_project(shop.folder, f"data_dir={shop.data}", *quick, more).run()
+    assert third["trained_model"].path != first["trained_model"].path
+    assert third["trained_baseline"].path == first["trained_baseline"].path

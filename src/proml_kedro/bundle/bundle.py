@@ -24,7 +24,7 @@ from proml_kedro.bundle.places import Places, places_of
 from proml_kedro.bundle.row_scorer import RowScorer, Trace, with_neutral
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
-from proml_kedro.models.component import Array, Columns, Input
+from proml_kedro.models.component import Array, Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
 from proml_kedro.results import FitSummary, TablesFacts
@@ -223,6 +223,14 @@ class Bundle:
             columns: As for :meth:`score`.
         """
         return self._scorer.trace(columns)
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide the margin of each row among the model's inputs; None when its last component has no way to.
+
+        Args:
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.explain(columns)
 
     @property
     def traced(self) -> tuple[Input, ...]:

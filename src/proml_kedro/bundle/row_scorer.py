@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from proml_kedro.arrow_arrays import as_numbers
 from proml_kedro.features.on_demand.evaluate import OnDemand
-from proml_kedro.models.component import Columns, Input
+from proml_kedro.models.component import Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec import FeaturesSpec
 
@@ -77,6 +77,13 @@ class RowScorer:
         given = {one.name: known[one.name] for one in self._graph.inputs}
         outputs = self._graph.outputs(_as_given(given, self._precision))
         return Trace(np.asarray(outputs[self._graph.plan.score], np.float64), known, outputs)
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide margins among the model's inputs, on-demand features too; None when the model has no way to."""
+        known = self.known(columns)
+        return self._graph.explain(
+            _as_given({one.name: known[one.name] for one in self._graph.inputs}, self._precision)
+        )
 
     @property
     def traced(self) -> tuple[Input, ...]:

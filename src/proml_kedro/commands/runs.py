@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
-from proml_kedro.errors import Mistake, UserError, shortened, unknown
+from proml_kedro.errors import Mistake, UserError, masked, shortened, unknown
 
 if TYPE_CHECKING:
+    from proml_kedro.release.changes import Changes
     from proml_kedro.results import RunRecord
 
 _LIST = """List runs, the newest first: when, what came of it, how long, the first metric, and what was changed.
 
     A file that is no record is named and left out.
+    """
+_DIFF = """Say what changed from run A to run B: configuration, data and code, versions, metrics.
+
+    Both are named by the beginning of their ids.
     """
 _SHOW = "Say all that is known of a run. ID is the beginning of its id, or of its file's name."
 
@@ -35,7 +41,9 @@ def make_group() -> click.Group:
     limit = click.Option(["--limit"], type=click.IntRange(1, 1000), default=20, show_default=True, help="At most.")
     as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     name = click.Argument(["name"], metavar="ID")
+    pair = [click.Argument(["before"], metavar="A"), click.Argument(["after"], metavar="B")]
     for title, callback, params, text in (
+        ("diff", _diff, [*pair, overrides_argument(), as_json], _DIFF),
         ("list", _list, [overrides_argument(), limit, as_json], _LIST),
         ("show", _show, [name, overrides_argument(), as_json], _SHOW),
     ):
@@ -65,15 +73,62 @@ def _list(overrides: tuple[str, ...], limit: int, as_json: bool, env: str | None
             click.echo(line)
 
 
+def _diff(
+    before: str, after: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str
+) -> None:
+    from proml_kedro.project import Project
+    from proml_kedro.release.changes import find_changes
+
+    found = list(_records(overrides, env, conf_source))
+    one, other = (_meant(found, name)[1] for name in (before, after))
+    changes = find_changes(one, other, Project(conf_source, overrides, env).store())
+    if as_json:
+        click.echo(masked(json.dumps(asdict(changes), ensure_ascii=False)))
+        return
+    for line in differences(changes):
+        click.echo(masked(line))
+
+
 def _show(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
     found = list(_records(overrides, env, conf_source))
+    plain = _plain(*_meant(found, name))
+    click.echo(json.dumps(plain, ensure_ascii=False, indent=1) if as_json else "\n".join(as_text(plain)))
+
+
+def _meant(found: Sequence[tuple[Path, RunRecord, str]], name: str) -> tuple[Path, RunRecord, str]:
     meant = [one for one in found if one[1].id.startswith(name) or one[0].name.startswith(name)]
     if len(meant) != 1:
         ids = [record.id for _, record, _ in found]
         several = f"'{name}' begins the ids of {len(meant)} runs; write more of it"
         raise UserError(Mistake("", several if meant else f"{unknown('run', name, ids)} See `kedro runs list`."))
-    plain = _plain(*meant[0])
-    click.echo(json.dumps(plain, ensure_ascii=False, indent=1) if as_json else "\n".join(as_text(plain)))
+    return meant[0]
+
+
+def differences(changes: Changes) -> Iterator[str]:
+    """Lay out what changed between two runs, as lines."""
+    for title, pairs in (
+        ("run", changes.facts),
+        ("configuration", changes.configuration),
+        ("versions", changes.versions),
+    ):
+        if pairs:
+            yield f"{title}:"
+            yield from (f"  {name}: {one} -> {other}" for name, (one, other) in pairs.items())
+    anew = {name: why for name, why in changes.results.items() if why}
+    if anew:
+        yield "results:"
+        yield from (f"  {name}: {why}" for name, why in anew.items())
+    if changes.metrics:
+        yield "metrics:"
+        yield from (f"  {name}: {_change(*pair)}" for name, pair in changes.metrics.items())
+    if not (changes.facts or changes.configuration or changes.versions or anew or changes.metrics):
+        yield f"nothing changed: {len(changes.results)} results are the same"
+
+
+def _change(one: float | None, other: float | None) -> str:
+    if one is None or other is None:
+        return " -> ".join("none" if value is None else f"{value:.4f}" for value in (one, other))
+    return f"{one:.4f} -> {other:.4f} ({other - one:+.4f})"
 
 
 def _plain(file: Path, record: RunRecord, state: str) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def connect(hardware: HardwareSpec, folder: Path | None = None) -> Iterator[Sess
             session.run("SET TimeZone = 'UTC'")  # it belongs to an extension that is loaded once there is a connection
             yield session
     except MemoryShortageError as error:
-        raise UserError.at("hardware.memory", f"{hardware.memory} is too little for this much data") from error
+        more = f"{2 * hardware.memory_bytes // 1_000_000}MB"  # what would do is known to nobody before it is tried
+        message = f"{hardware.memory} is too little for this much data; try hardware.memory={more}"
+        raise UserError.at("hardware.memory", message) from error
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 

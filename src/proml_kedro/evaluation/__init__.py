@@ -15,6 +15,7 @@ __all__ = [
     "result",
     "rows",
     "scores",
+    "sections",
     "significance",
     "slices",
     "verdict",

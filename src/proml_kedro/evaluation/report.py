@@ -11,14 +11,16 @@ from typing import Any
 from proml_kedro.evaluation.class_plots import plot_classes
 from proml_kedro.evaluation.gates import write_junit
 from proml_kedro.evaluation.metric import higher_is_better, meaning
+from proml_kedro.evaluation.page import write_page
 from proml_kedro.evaluation.plots import Line, plot_calibration, plot_importance, plot_scores, plot_weeks
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows
+from proml_kedro.evaluation.sections import Section
 from proml_kedro.evaluation.verdict import compare
 from proml_kedro.formulas import in_shares
 from proml_kedro.plots import BLUE, ORANGE
 from proml_kedro.results import Comparison, Importance, Metrics
-from proml_kedro.results.names import GATES_JUNIT, REPORTS
+from proml_kedro.results.names import GATES_JUNIT, REPORT_PAGE, REPORTS
 
 _FIGURES_OF_A_PART = 7
 
@@ -32,14 +34,16 @@ class Insight:
     Attributes:
         importance: Share of each input; may be empty.
         lines: Lines of Markdown about what its components have learned.
+        sections: What the page says beside metrics.
     """
 
     importance: Mapping[str, float] = field(default_factory=dict)
     lines: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
 def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: Insight) -> None:
-    """Write ``metrics.json``, ``report.md``, ``importance.json`` and plots.
+    """Write ``metrics.json``, ``report.md``, ``report.html``, ``report.json``, ``importance.json`` and plots.
 
     Args:
         folder: Where to.
@@ -56,6 +60,7 @@ def write_report(folder: Path, result: Evaluation, rows: ScoredRows, insight: In
         "verdict": verdict,
     }
     Metrics.of(content).write(folder)
+    write_page(folder, result, verdict, rows.candidate.name, insight.sections)
     if result.gates:
         write_junit(folder / GATES_JUNIT, result.gates, rows.candidate.name)
     lines = [Line(one.name, one.scores, colour) for one, colour in _in_colours(rows)]
@@ -84,6 +89,7 @@ def _markdown(
     result: Evaluation, content: Mapping[str, Any], verdict: Comparison, plots: Sequence[str]
 ) -> Iterator[str]:
     yield f"# {content['candidate_name']} on the test period\n"
+    yield f"[All of it on one page, with curves, thresholds and rates]({REPORT_PAGE})\n"
     yield f"**{verdict.in_words}**\n"
     yield f"{result.rows:,} rows, {_labels(result)}.\n"
     yield from _table(result, content)

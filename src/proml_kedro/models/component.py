@@ -134,6 +134,19 @@ class JoinedRows:
 
 
 @dataclass(frozen=True)
+class Explanation:
+    """What each input adds to the margins of n rows; base and contributions sum to the margin.
+
+    Attributes:
+        base: What a row has before anything is known of it; shape (n,).
+        contributions: By input; shape (n,) each.
+    """
+
+    base: npt.NDArray[np.float64]
+    contributions: Mapping[str, npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
 class Examples:
     """Rows with what is to be predicted.
 
@@ -280,6 +293,10 @@ class Component(ABC):
             precision: Floating point type of numbers.
         """
         return rows * sum(NUMBER * (one.size or 1) for one in self.inputs)
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide the margin of each of n rows among the inputs; None when the kind has no way to."""
+        return None
 
     def importance(self) -> dict[str, float]:
         """Return the share of each input in what was learned, summing to 1; empty when the kind has no such notion."""

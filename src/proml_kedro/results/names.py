@@ -51,6 +51,9 @@ DRIFT_SUMMARY = "drift.md"
 DRIFT_JUNIT = "drift.xml"
 """A drift check's verdict for CI."""
 
+REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
+"""An evaluation with curves, thresholds, calibration, importance and rates, for people and for programs."""
+
 GATES_JUNIT = "gates.xml"
 """What came of the gates of an evaluation, for CI."""
 

@@ -14,6 +14,7 @@ from proml_kedro.bundle import Manifest
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.serving.schema import Row
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.outputs import OF_CLASSES
 from proml_kedro.spec.training_set import TIMESTAMP
 
 
@@ -180,7 +181,8 @@ def _arrow(dtype: Dtype) -> Any:
 
     if dtype == "str":
         return pa.string()
-    return pa.float64() if vector_size(dtype) is None else pa.list_(pa.float64())
+    has_several = dtype == OF_CLASSES or vector_size(dtype) is not None
+    return pa.list_(pa.float64()) if has_several else pa.float64()
 
 
 def _plain(values: Array) -> Any:

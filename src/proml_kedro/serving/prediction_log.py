@@ -28,7 +28,7 @@ from proml_kedro.spec import PredictionLogSpec
 
 logger = logging.getLogger(__name__)
 
-_SPOOL, _PARQUET = ".spool-", "predictions-"
+_SPOOL, _ASIDE, _PARQUET = ".spool-", ".unreadable-", "predictions-"
 _MOST_BYTES = 256 << 20
 """Of spools that could not become Parquet; beyond it rows are lost, and counted."""
 
@@ -137,7 +137,11 @@ class PredictionLog:
                     self._pending.append((path, handle, 0))
         for one in list(self._pending):
             path, handle, size = one
-            self._convert(path)
+            try:
+                self._convert(path)
+            except (ValueError, TypeError) as error:  # no column can hold it: others need not wait for that
+                aside = path.rename(path.with_name(path.name.replace(_SPOOL, _ASIDE, 1)))
+                logger.error("%s cannot become Parquet and is left as it is: %s", aside, type(error).__name__)
             os.close(handle)
             self._pending.remove(one)
             with self._lock:

@@ -15,7 +15,7 @@ from proml_kedro.bundle.places import places_of
 from proml_kedro.bundle.row_scorer import Trace, with_neutral
 from proml_kedro.features.online.lookup import Found
 from proml_kedro.hardware import limit_environment
-from proml_kedro.models.component import Array, Columns
+from proml_kedro.models.component import Array, Columns, Explanation
 from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, to_columns
 from proml_kedro.spec import HardwareSpec
@@ -105,6 +105,10 @@ class BundleScorer:
         counted = self.bundle.attributes(columns) if rank else {}
         places = places_of(rank or _BEST_FIRST, np.zeros(len(rows)), np.array(scored.scores), counted)
         return replace(scored, places=places.tolist())
+
+    def explain(self, rows: Sequence[Row]) -> Explanation | None:
+        """Divide the margins of rows of feature values among the inputs; None where the model has no way to."""
+        return self.bundle.explain(to_columns(rows, self.bundle.manifest.rows.inputs, "float64"))
 
     def _looked_up(self, rows: Sequence[Row], brought: Sequence[InputField]) -> tuple[Columns, Found]:
         found = self.online.find(rows)

@@ -141,6 +141,18 @@ class MetricGateSpec(Spec):
         return [name for name in ("min_lift", "p", "margin") if getattr(self, name) is not None]
 
 
+class CostsSpec(Spec):
+    """What mistakes cost when rows from a score on are taken for positive; of any unit.
+
+    Attributes:
+        false_positive: A row that is taken and is not positive.
+        false_negative: A positive row that is not taken.
+    """
+
+    false_positive: Annotated[float, Field(ge=0)]
+    false_negative: Annotated[float, Field(ge=0)]
+
+
 class EvaluationSpec(Spec):
     """Metrics on the test period, and the comparison with a baseline.
 
@@ -159,6 +171,7 @@ class EvaluationSpec(Spec):
         gates: What the model has to reach, by metric; `slices` holds the first metric to its limits in every slice of
             at least 1 % of rows, and `latency` limits the milliseconds that one row takes in process, in 99 of 100
             cases. When one is not reached, the run ends with exit code 1.
+        costs: What mistakes cost, for the table of thresholds in the report; of a truth value.
         champion: Folder of the bundle that is live, relative to the folder that holds ``conf``, to compare the model
             with on the examples that both have scored. When left out, the one that `kedro model promote` has made live,
             where there is one.
@@ -170,6 +183,7 @@ class EvaluationSpec(Spec):
     compare: ComparisonSpec = ComparisonSpec()
     slices: list[str] = []
     gates: dict[str, MetricGateSpec] = {}
+    costs: CostsSpec | None = None
     champion: str | None = None
 
     def metrics_for(self, task: Task, ordered: bool = False) -> tuple[str, ...]:
@@ -217,6 +231,8 @@ class EvaluationSpec(Spec):
                 message = f"'{metric}' is for classes that have an order; write label.classes and label.ordered: true"
                 yield Mistake(f"metrics.{position}", message)
         yield from self._check_gates(problem)
+        if self.costs and task != "binary":
+            yield Mistake("costs", f"are of a truth value; the label is of task '{task}'")
         columns = cluster_columns(problem)
         if self.cluster_for(problem) not in [*columns, "row"]:
             message = _no_column("cluster", self.compare.cluster_by, [*columns, "row"])

@@ -122,15 +122,18 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         yield Mistake(f"{key}.components.{name}", "a feature view has this name too; call the component something else")
     for name, spec in model.components.items():
         here = f"{key}.components.{name}"
-        for position, pattern in enumerate(spec.inputs):
-            if not any(matching(pattern, types)) and not outputs_meant(pattern, outputs):
-                yield Mistake(f"{here}.{spec.input_key(position)}", unknown("feature or output", pattern, known))
+        lacking = [one for one in spec.inputs if not any(matching(one, types)) and not outputs_meant(one, outputs)]
+        for pattern in lacking:
+            key = spec.input_key(spec.inputs.index(pattern))
+            yield Mistake(f"{here}.{key}", unknown("feature or output", pattern, known))
         if task not in spec.tasks:
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"
             yield Mistake(f"{here}.kind", message)
         read = read_by(spec, types, outputs)
         mistakes = [*_check_types(spec, read), *(spec.check(read, problem) if task in spec.tasks else ())]
+        if lacking:  # how many there are is wrong only because of them
+            mistakes = [one for one in mistakes if one.key != spec.inputs_key]
         yield from (Mistake(f"{here}.{mistake.key}", mistake.message) for mistake in mistakes)
         if spec.needs_earlier and not model.training.warm_start:
             yield Mistake(f"{here}.{spec.needs_earlier}", "needs an earlier bundle: set training.warm_start")

@@ -29,6 +29,7 @@ class ServingSpec(Spec):
 
     Attributes:
         max_rows: Most rows one request may hold.
+        max_explained_rows: Most rows one request for explanations may hold: each costs as much as many scores.
         max_body_bytes: Largest request body that is read.
         workers: Processes; each scores with one thread.
         timeout: After which a request is given up.
@@ -42,6 +43,7 @@ class ServingSpec(Spec):
     """
 
     max_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_explained_rows: Annotated[int, Field(ge=1, le=1000)] = 50
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     timeout: PositiveDuration = timedelta(seconds=30)

@@ -188,7 +188,7 @@ def test_every_function_that_looks_before_a_type_is_known_to_the_schema() -> Non
     """A new one would be refused by editors although it is sound: name it in ``ALSO`` or ``FIELDS``."""
     own = {("FeatureViewSpec", "_one_key_as_list"), ("FeatureViewSpec", "_share_windows"), ("EntitySplit", "_flat")}
     own |= {("RandomEffectSpec", "_as_list"), ("XGBoostParams", "_accept_aliases"), ("WindowFeature", "_fill_in")}
-    own |= {("Spec", "_no_truth_values_as_numbers")}
+    own |= {("Spec", "_no_truth_values_as_numbers"), ("Expression", "_inputs_named")}
     found = set()
     for model in _models(BaseModel):
         if not model.__module__.startswith("proml_kedro."):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from proml_kedro import open_project
+from proml_kedro.artifacts import Recipe
 from proml_kedro.commands.runs import make_group
 from proml_kedro.errors import Mistake, RetriableError
 from proml_kedro.workflow import Run
@@ -90,3 +93,68 @@ def test_a_damaged_record_is_named_and_the_others_are_listed(recorded: Any) -> N
 
 def test_before_the_first_run_there_is_nothing(make_project: Callable[[Path], Any], tmp_path: Path) -> None:
     assert runs(make_project(tmp_path), "list").stdout == "no runs yet\n"
+
+
+def write_nothing(folder: Path) -> None:
+    (folder / "file").write_text("nothing")
+
+
+@pytest.fixture
+def made(recorded: Any) -> Callable[..., str]:
+    """Records a run with results of its own; returns its id."""
+    opened = open_project(recorded.folder, f"data_dir={recorded.data}")
+    run, store = Run(opened.spec, opened.store(), opened.base_path, opened.places), opened.store()
+
+    def record(depth: int, rows: int = 10, auc: float | None = 0.7, commit: str = "aaaa") -> str:
+        tables = Recipe("shop/tables", {"problem": {"name": "shop"}})
+        training_set = Recipe("shop/training_set", {"features": {"visit": ["pages"]}}, {"tables": tables})
+        params = {"trees": {"params": {"max_depth": depth}, "inputs": ["a"] * depth, "secret_url": "x://me:word@host"}}
+        model = Recipe("shop/trees/trained_model", {"components": params}, {"training_set": training_set})
+        parts = {"tables": store.build(tables, {"rows": rows}, write_nothing)}
+        parts["training_set"] = store.build(training_set, {"tables": parts["tables"]}, write_nothing)
+        parts["trained_model"] = store.build(model, {"training_set": parts["training_set"]}, write_nothing)
+        one = Recording.begin(run, "kedro run", [])
+        results = {name: str(made.path.relative_to(recorded.data / "store")) for name, made in parts.items()}
+        one.complete()
+        whole = replace(one.record, results=results, metrics={"auc": auc}, commit=commit)
+        (recorded.data / "runs" / whole.file_name).write_text(json.dumps(whole.as_dict()))
+        return whole.id
+
+    return record
+
+
+def test_what_changed_is_said_by_key_and_cause(recorded: Any, made: Callable[..., str]) -> None:
+    first, same = made(2), made(2)
+    assert runs(recorded, "diff", first, same).stdout == "nothing changed: 3 results are the same\n"
+    deeper, more = made(3, auc=0.72, commit="bbbb"), made(2, rows=11, auc=None)
+    done = runs(recorded, "diff", first, deeper)
+    assert done.stdout.splitlines() == [
+        "run:",
+        "  commit: aaaa -> bbbb",
+        "configuration:",
+        "  components.trees.params.max_depth: 2 -> 3",
+        "  components.trees.inputs.2: (absent) -> a",
+        "results:",
+        "  trained_model: made anew because of its configuration",
+        "metrics:",
+        "  auc: 0.7000 -> 0.7200 (+0.0200)",
+    ]
+    changed = runs(recorded, "diff", first, more).stdout
+    assert "tables: made anew because of its data, code or libraries" in changed
+    assert "training_set: made anew because of tables" in changed
+    assert "trained_model: made anew because of training_set" in changed
+    assert "auc: 0.7000 -> none" in changed
+    plain = json.loads(runs(recorded, "diff", first, deeper, "--json").stdout)
+    assert plain["configuration"]["components.trees.params.max_depth"] == ["2", "3"]
+    for name, message in (("zzz", "no run 'zzz'"), ("2", "begins the ids of")):
+        wrong = runs(recorded, "diff", first, name)
+        assert wrong.exit_code == 2
+        assert message in wrong.stderr
+
+
+def test_what_was_freed_is_not_guessed(recorded: Any, made: Callable[..., str]) -> None:
+    first, other = made(2), made(3)
+    shutil.rmtree(recorded.data / "store" / "shop" / "trees")
+    said = runs(recorded, "diff", first, other).stdout
+    assert "trained_model: another one; what it was made from is not known any more" in said
+    assert "configuration" not in said

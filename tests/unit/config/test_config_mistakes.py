@@ -134,7 +134,7 @@ FILES = [
     ),
     (
         {"model__forest": "components:\n  trees: {inputs: ['*']}\nscore: trees\n"},
-        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: bucketize, "],
+        ["conf/model/forest.yaml:2: model.components.trees: kind is missing; known: "],
     ),
     (
         {"model__forest": "components:\n\ttrees: 1\n"},

@@ -80,7 +80,8 @@ def test_too_little_memory_is_a_mistake_of_the_hardware(tmp_path: Path) -> None:
             session.run("SET max_temp_directory_size = '1MB'")
             session.rows("SELECT list(i) FROM range(10000000) t(i)")
 
-    with pytest.raises(UserError, match="too little"):
+    said = r"hardware\.memory: 20MB is too little for this much data; try hardware\.memory=40MB"
+    with pytest.raises(UserError, match=said):
         exhaust()
     assert list(tmp_path.iterdir()) == [], "the temporary folder is removed"
 

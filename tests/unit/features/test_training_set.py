@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -225,6 +226,26 @@ def test_days_begin_in_the_time_zone(shop: Shop, tmp_path: Path) -> None:
         local = row["timestamp"].astimezone(tokyo).date()
         assert row["day"] == local
         assert (row["split"] == "test") == (local >= date(2024, 3, 26))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+def test_dates_keep_their_day_or_are_refused(shop: Shop, tmp_path: Path, zone: str) -> None:
+    """A date is midnight of UTC, which is a day before in America."""
+    shutil.copytree(shop.tables, tmp_path / "tables")
+    rows = pq.read_table(shop.tables / "visits.parquet")
+    days = pc.floor_temporal(rows["seen_at"], unit="day")
+    place = rows.column_names.index("seen_at")
+    pq.write_table(rows.set_column(place, "seen_at", days), tmp_path / "tables" / "visits.parquet")
+    problem = changed(split__timezone=zone)
+    made = (problem, shop.features, {"visit.hour": "int"}, tmp_path / "tables", None, HARDWARE, tmp_path)
+    if zone == "America/New_York":
+        with pytest.raises(UserError, match="'seen_at' holds dates, which are midnights of UTC: in America/New_York"):
+            build_training_set(*made)
+        return
+    build_training_set(*made)
+    for row in pq.read_table(tmp_path / "training_set.parquet").to_pylist():
+        assert row["day"] == row["timestamp"].date()
+        assert (row["split"] == "test") == (row["day"] >= date(2024, 3, 26))
 
 
 def test_request_features_alone_need_no_store(shop: Shop, tmp_path: Path) -> None:

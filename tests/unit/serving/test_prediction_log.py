@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from proml_kedro.serving.prediction_log import PredictionLog, open_log
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import BundleScorer
 from proml_kedro.spec import PredictionLogSpec
+from proml_kedro.spec.outputs import OF_CLASSES
 from small import make_bundle
 
 SMALL = LogColumns("m:1", False, {"shop": "int"}, {"a": "float"}, {"trees.margin": "float"}, {})
@@ -217,17 +219,32 @@ def test_old_files_are_removed(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_none_and_classes(tmp_path: Path) -> None:
-    columns = LogColumns(
-        "m:1", True, {"shop": "int", "who": "str"}, {"v": "vector[2]", "t": "str"}, {}, {"shop": "v.shop"}
-    )
+    features, given = {"v": "vector[2]", "t": "str"}, {"m.probabilities": OF_CLASSES}
+    columns = LogColumns("m:1", True, {"shop": "int", "who": "str"}, features, given, {"shop": "v.shop"})
     assert columns.key("shop", {"v.shop": 3e38}) is None
     assert columns.key("shop", {"shop": None}) is None
     assert columns.key("who", {"who": 5}) == "5"
     made = {"v": np.array([[1, np.nan]]), "t": np.array([None], object)}
-    one = Record("x", datetime.now(UTC), 200, [{"v.shop": 3.0}], [[0.25, 0.75]], made, {}, [1])
+    said = {"m.probabilities": np.array([[0.25, 0.75]])}
+    one = Record("x", datetime.now(UTC), 200, [{"v.shop": 3.0}], [[0.25, 0.75]], made, said, [1])
     log = PredictionLog(tmp_path, columns, timedelta(hours=1), None)
     log.write(one)
     log.close()
     (row,) = read(tmp_path).to_pylist()
     assert (row["keys.shop"], row["keys.who"], row["score"], row["features.v"]) == (3, None, [0.25, 0.75], [1.0, None])
+    assert row["components.m.probabilities"] == [0.25, 0.75]
     assert json.loads(columns.head())["tag"] == "m:1"
+
+
+def test_a_spool_that_no_column_can_hold_does_not_keep_others_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = PredictionLog(tmp_path, SMALL, timedelta(hours=1), None)
+    log.write(replace(record("odd"), scores=[[1.0, 2.0]]))
+    log._turn()
+    log.write(record("good"))
+    log.close()
+    assert read(tmp_path)["request_id"].to_pylist() == ["good"]
+    (aside,) = tmp_path.glob(".unreadable-*")
+    assert b"odd" in aside.read_bytes()
+    assert "cannot become Parquet" in caplog.text

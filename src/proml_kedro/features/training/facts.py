@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from proml_kedro.engine.duckdb import enclosed, explain, quote
+from proml_kedro.engine.duckdb import enclosed, explain, microseconds, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.stored import Tables
@@ -72,6 +73,7 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
         SELECT __split AS {SPLIT}, count(*) AS rows, min({moment}) AS first, max({moment}) AS last,
             avg(__label) AS mean, min(__label) AS least, max(__label) AS most,
             count(*) FILTER ({moment} IS NULL) AS no_moment,
+            count(*) FILTER ({_day_before(moment, problem)}) AS day_before,
             count(*) FILTER (__label IS NULL OR NOT isfinite(__label)) AS no_label,
             count(*) FILTER (isfinite(__label) AND abs(__label) > {LARGEST_LABEL}) AS too_large,
             count(*) FILTER (__rounded) AS rounded,
@@ -84,6 +86,12 @@ def _facts_sql(problem: ProblemSpec, tables: Tables) -> str:
                 CAST({weight} AS DOUBLE) AS __weight
             FROM {table} WHERE {kept(problem)})
         GROUP BY 1"""
+
+
+def _day_before(moment: str, problem: ProblemSpec) -> str:
+    """The condition for a moment to be midnight of a day in UTC, and of another one in the split's time zone."""
+    other = f"CAST({problem.split.local(moment)} AS DATE) != CAST(timezone('UTC', {moment}) AS DATE)"
+    return f"epoch_us({moment}) % {microseconds(timedelta(days=1))} = 0 AND {other}"
 
 
 def _facts_of(split: Mapping[str, Any], problem: ProblemSpec) -> dict[str, Any]:
@@ -105,6 +113,9 @@ def _check_complete(problem: ProblemSpec, splits: Mapping[str, Mapping[str, Any]
     if no_moment and problem.examples.timestamp is not None:
         message = f"'{problem.examples.timestamp}' is null in {no_moment:,} of {rows:,} examples; leave them out"
         yield Mistake("problem.examples.timestamp", f"{message} with label.drop_when")
+    if rows and rows == sum(one["day_before"] for one in splits.values()):
+        message = f"'{problem.examples.timestamp}' holds dates, which are midnights of UTC: in {problem.split.timezone}"
+        yield Mistake("problem.split.timezone", f"{message} each would be taken for the day before; leave it out")
     if no_label:
         message = f"is null or not finite for {no_label:,} of {rows:,} examples; leave them out with drop_when"
         yield Mistake("problem.label.expression", message)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import UserError
-from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input, RowSource
+from proml_kedro.models.component import Array, Columns, Component, Examples, Explanation, FitContext, Input, RowSource
 from proml_kedro.models.graph.fit import GraphFit
 from proml_kedro.models.graph.plan import Plan
 from proml_kedro.models.graph.score import InProcess, run_plan, score_rows
@@ -48,6 +48,7 @@ class ModelGraph:
         self.components: dict[str, Component] = {step.component: self._new(step.component) for step in self.plan.steps}
         self.inputs: tuple[Input, ...] = self.plan.inputs
         self._scoring = self.plan.until([self.plan.score])
+        self._before = self.plan.until([one.name for one in self.plan.step(spec.score).reads])
 
     def _new(self, name: str) -> Component:
         spec = self.spec.components[name]
@@ -93,6 +94,12 @@ class ModelGraph:
         """
         made = run_plan(self._scoring, columns, InProcess(self.components))
         return np.asarray(made[self.plan.score], np.float64)
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide the margin of the component that gives the score among what it reads; None when it has no way to."""
+        component = self.components[self.spec.score]
+        known = {**columns, **run_plan(self._before, columns, InProcess(self.components))}
+        return component.explain({one.name: known[one.name] for one in component.inputs})
 
     def score_rows(self, source: RowSource) -> npt.NDArray[np.float64]:
         """Compute the model's score for all rows of a source, as :meth:`score`; some rows are in memory at a time."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
 from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
-from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import NUMBER, Columns, Component, Examples, Explanation, FitContext, Input
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
@@ -176,6 +176,26 @@ class XGBoost(Component):
         else:
             margin = self._booster.inplace_predict(matrix, predict_type="margin", validate_features=False)
         return np.asarray(margin, np.float64) + self._origin
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide margins among the inputs by TreeSHAP (Lundberg et al., Nature Machine Intelligence 2020).
+
+        None where the label has several classes, each of which has a margin.
+        """
+        if self._task == "multiclass":
+            return None
+        import xgboost
+
+        matrix = xgboost.DMatrix(
+            to_matrix(columns, self.inputs, self._vocabularies),
+            feature_names=[one.name for one in self.inputs],
+            feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            enable_categorical=True,
+            nthread=1,
+        )
+        found = np.asarray(self._booster.predict(matrix, pred_contribs=True), np.float64)
+        contributions = {one.name: found[:, position] for position, one in enumerate(self.inputs)}
+        return Explanation(found[:, -1] + self._origin, contributions)
 
     def save(self, folder: Path) -> None:
         """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""

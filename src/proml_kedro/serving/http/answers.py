@@ -7,7 +7,7 @@ from typing import Any
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.features.online.lookup import Found
-from proml_kedro.models.component import Array
+from proml_kedro.models.component import Array, Explanation
 from proml_kedro.serving.schema import Row, answer
 from proml_kedro.serving.scorer import Scored
 
@@ -49,6 +49,20 @@ def features(found: Found, rows: int) -> dict[str, Any]:
         "expired": found.expired.tolist(),
         "unknown": found.unknown.tolist(),
     }
+
+
+def explanations(manifest: Manifest, found: Explanation) -> dict[str, Any]:
+    """Say what each input adds to the margin of each row."""
+    columns = {name: one.tolist() for name, one in found.contributions.items()}
+    rows = [
+        {
+            "base": base,
+            "contributions": {name: one[row] for name, one in columns.items()},
+            "margin": base + sum(one[row] for one in columns.values()),
+        }
+        for row, base in enumerate(found.base.tolist())
+    ]
+    return {"explanations": rows, "model": manifest.tag}
 
 
 def _plain(column: Array) -> list[Any]:

@@ -41,6 +41,7 @@ PATHS = (
     "/predict",
     "/predict_online",
     "/rank",
+    "/explain",
     "/features",
     "/metadata",
     "/schema",
@@ -51,6 +52,9 @@ PATHS = (
     "/metrics",
 )
 
+
+_WITH_FEATURES = ("/predict", "/explain")
+"""Routes whose rows bring all features."""
 
 T = TypeVar("T")
 Score = Callable[[list[Row]], Scored]
@@ -108,6 +112,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
         "/predict": service.predict,
         "/predict_online": service.predict_online,
         "/rank": service.rank,
+        "/explain": service.explain,
         "/features": service.features,
     }
     direct = Direct(by_path, inner)
@@ -145,6 +150,17 @@ class Service:
             return Answer({"error": "the score of several classes has no order"}, 422)
         return await self._answer(asked, "/rank", self._scorer.find_ranked, answers.ranked)
 
+    async def explain(self, asked: Asked) -> Answer:
+        """Divide scores among the features."""
+        try:
+            rows = self._rows(asked, "/explain")
+        except RefusedError as error:
+            return Answer(error.content(), error.status)
+        found = await self._found(rows, self._scorer.explain, in_thread=True)
+        if found is None:
+            return Answer({"error": f"{self._tag} cannot be explained: only the margins of trees can"}, 422)
+        return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
+
     async def features(self, asked: Asked) -> Answer:
         """Look features up by key."""
         try:
@@ -160,7 +176,7 @@ class Service:
         Raises:
             RefusedError: They do not fit, or nothing is looked up here.
         """
-        if route != "/predict" and not self._options.online:
+        if route not in _WITH_FEATURES and not self._options.online:
             raise RefusedError(503, "features are not looked up here: `serving.online` or --no-online says so")
         return self._bodies[route].rows(asked.body)
 

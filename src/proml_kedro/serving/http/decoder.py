@@ -148,6 +148,9 @@ def bodies(manifest: Manifest, spec: ServingSpec) -> dict[str, Body]:
         "/predict": Decoder("PredictRequest", row_type("FeatureRow", rows), spec.max_rows),
         "/predict_online": Decoder("PredictOnlineRequest", online_row_type("KeyRow", rows), spec.max_rows),
         "/rank": RankDecoder(online_row_type("Candidate", candidates), spec.max_rows),
+        "/explain": Decoder(
+            "ExplainRequest", row_type("FeatureRow", rows), min(spec.max_explained_rows, spec.max_rows)
+        ),
         "/features": Decoder("FeaturesRequest", online_row_type("Keys", keys), spec.max_rows),
     }
 

@@ -69,7 +69,12 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
                 "responses": {"200": _answer(words, answer), **_refusals(*_REFUSALS)},
             }
         }
-    schemas |= {"Scores": _scores(manifest), "Ranked": _ranked(manifest), "Features": _features()}
+    schemas |= {
+        "Scores": _scores(manifest),
+        "Ranked": _ranked(manifest),
+        "Features": _features(),
+        "Explanations": _EXPLANATIONS,
+    }
     for path, words in _READ.items():
         refusals = _refusals("401", "405", *(["503"] if path == "/readyz" else []))
         paths[path] = {"get": {"summary": words, "responses": {"200": {"description": words}, **refusals}}}
@@ -91,6 +96,7 @@ _BODIES = {
     "/predict": ("Score rows of feature values", "Scores of the rows, in order", "Scores"),
     "/predict_online": ("Look features up by key, then score", "Scores of the rows, in order", "Scores"),
     "/rank": ("Look candidates up by key, score them, and put them in order", "Candidates, the best first", "Ranked"),
+    "/explain": ("Divide scores among the features", "What each feature adds to the margin of a row", "Explanations"),
     "/features": ("Look features up by key", "Features of the rows, in order", "Features"),
 }
 
@@ -138,6 +144,26 @@ def _features() -> dict[str, Any]:
         },
     }
 
+
+_EXPLANATIONS = {
+    "type": "object",
+    "required": ["explanations", "model"],
+    "properties": {
+        "explanations": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["base", "contributions", "margin"],
+                "properties": {
+                    "base": {"type": "number", "description": "the margin of a row of which nothing is known"},
+                    "contributions": {"type": "object", "additionalProperties": {"type": "number"}},
+                    "margin": {"type": "number", "description": "base and contributions together"},
+                },
+            },
+        },
+        "model": {"type": "string"},
+    },
+}
 
 _COUNTS = {"type": "array", "items": {"type": "integer"}}
 

@@ -20,6 +20,7 @@ from proml_kedro.workflow.steps.scored import FittedModel, as_columns, for_probl
 
 if TYPE_CHECKING:
     from proml_kedro.evaluation.rows import Slice
+    from proml_kedro.evaluation.sections import Sample
 
 
 def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, trained_baseline: Artifact) -> Artifact:
@@ -37,6 +38,7 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     from proml_kedro.evaluation.compare import evaluate
     from proml_kedro.evaluation.report import Insight, write_report
     from proml_kedro.evaluation.scores import write_scores
+    from proml_kedro.evaluation.sections import sections_of
     from proml_kedro.results import TrainingSetFacts
 
     spec, evaluation = run.spec, for_problem(run)
@@ -47,13 +49,39 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     latency = _latency_ms(run, rows, candidate) if LATENCY in evaluation.gates else None
     result = evaluate(scored, evaluation, evaluation.ranking_for(spec.problem), spec.seed, latency)
     lines = [*candidate.graph.report(folder), *evaluate_folds(run, rows, scored, folder)]
-    write_report(folder, result, scored, Insight(candidate.graph.importance(), lines))
+    sections = list(sections_of(result, scored, _sample(run, rows, candidate), spec.evaluation.costs, spec.seed))
+    write_report(folder, result, scored, Insight(candidate.graph.importance(), lines, sections))
     validation = candidate.scores(VALIDATION), baseline.scores(VALIDATION) if baseline else None
     scores = {
         VALIDATION: as_columns(*validation, classes),
         TEST: as_columns(scored.candidate, scored.baseline, classes),
     }
     write_scores(folder, rows, _kept_columns(run), scores, classes)
+
+
+def _sample(run: Run, rows: Path, candidate: FittedModel) -> Sample:
+    """Rows of the test period with the model's inputs: all, or every second, third and so on where there are many."""
+    import numpy as np
+
+    from proml_kedro.evaluation.sections import Sample
+    from proml_kedro.models.columns import ParquetRows
+
+    source, inputs = ParquetRows(rows, TEST, run.spec.hardware.precision), candidate.graph.inputs
+    most = max(1000, min(_SAMPLED_ROWS, _SAMPLED_NUMBERS // sum(one.size or 1 for one in inputs)))
+    every, first, at, parts = -(-len(source) // most) or 1, 0, [], []
+    for batch in source.batches(inputs, 1 << 14):
+        size = len(next(iter(batch.values())))
+        here = np.arange(-first % every, size, every)
+        at.append(first + here)
+        parts.append({name: values[here] for name, values in batch.items()})
+        first += size
+    columns = {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
+    worth = candidate.graph.importance()
+    chosen = sorted(columns, key=lambda name: -worth.get(name, 0.0))
+    return Sample(columns, np.concatenate(at), candidate.graph.score, chosen)
+
+
+_SAMPLED_ROWS, _SAMPLED_NUMBERS = 100_000, 5_000_000
 
 
 def _latency_ms(run: Run, rows: Path, candidate: FittedModel) -> float:
