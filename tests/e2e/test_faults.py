@@ -77,8 +77,8 @@ def look_at(what: str, answer: dict[str, Any]) -> str:
 
 
 TRIALS = [
-    pytest.param(("EIO", "ENOSPC", "full"), 12, marks=pytest.mark.slow, id="12 faults"),
-    pytest.param(("kill",), 8, marks=pytest.mark.slow, id="8 kills"),
+    pytest.param(("EIO", "ENOSPC", "full"), 40, marks=pytest.mark.slow, id="40 faults"),
+    pytest.param(("kill",), 20, marks=pytest.mark.slow, id="20 kills"),
     pytest.param(("kill",), 200, marks=pytest.mark.soak, id="200 kills"),
     pytest.param(("ENOSPC", "full"), 100, marks=pytest.mark.soak, id="100 full disks"),
     pytest.param(("EIO",), None, marks=pytest.mark.soak, id="an error at each operation"),

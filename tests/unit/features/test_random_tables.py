@@ -221,7 +221,7 @@ def test_csv(table: dict[str, Column], dialect: Dialect) -> None:
 
 
 @pytest.mark.slow
-@settings(SETTINGS, max_examples=120, derandomize=False)
+@settings(SETTINGS, max_examples=500, derandomize=False)
 @given(tables(), dialects)
 def test_other_csv_each_time(table: dict[str, Column], dialect: Dialect) -> None:
     check_csv(table, dialect)
