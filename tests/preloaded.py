@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 
 import proml_kedro
-from proml_kedro import source_code
+from proml_kedro import extensions, source_code
 from proml_kedro.imports import ImportIndex
 
 _LIBRARIES = (
@@ -36,4 +36,8 @@ with warnings.catch_warnings():  # some libraries show all warnings from their i
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
 source_code.SourceTree(Path(proml_kedro.__file__).parents[1], "proml_kedro", ImportIndex(None)).closure(["proml_kedro"])
+extensions._installed.cache_clear()  # a command may have packages of its own on its path
+for one in vars(extensions).values():
+    if isinstance(one, extensions.Registry):
+        vars(one).pop("_entry_points", None)
 gc.freeze()  # what is loaded is shared with the forks, as long as no collector touches it

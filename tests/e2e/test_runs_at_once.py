@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sqlite3
@@ -215,6 +216,7 @@ def test_random_runs_with_their_steps_in_any_order(shop: Any, alone: Any, tmp_pa
             except StopIteration:
                 del waiting[place]
             if order.random() < 0.2:
+                gc.collect()  # an ended run lets go of what it has claimed
                 freed += len(free(open_project(shop.folder, f"data_dir={data}").as_run(), ()))
         for place, overrides in enumerate(chosen):
             kept = {name: one for name, one in made[place].items() if one.path.is_dir()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from proml_kedro.evaluation.curves import Curve, calibration_of, curve_of
 from proml_kedro.evaluation.metric import meaning
-from proml_kedro.evaluation.permutation import MOST_ROWS, losses_of
+from proml_kedro.evaluation.permutation import MOST_INPUTS, losses_of, rows_for
 from proml_kedro.evaluation.rates import Array, Ints, by_mass, means_of
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ScoredRows
@@ -50,11 +50,13 @@ class Sample:
         columns: The inputs, n rows each.
         at: Their places among the rows of the test period, shape (n,).
         score: The model.
+        chosen: Names of the inputs, those that are worth most by the model's own account first.
     """
 
     columns: Columns
     at: Ints
     score: Callable[[Columns], Array]
+    chosen: Sequence[str]
 
 
 def sections_of(
@@ -146,16 +148,20 @@ def _calibration(rows: ScoredRows, clusters: Ints, confidence: float) -> Section
 
 def _importance(result: Evaluation, rows: ScoredRows, sample: Sample, seed: int) -> Section:
     metric = next(iter(result.candidate))
-    some = np.unique(np.linspace(0, len(sample.at) - 1, min(MOST_ROWS, len(sample.at))).astype(np.int64))
+    shuffled = sample.chosen[:MOST_INPUTS]
+    some = np.unique(np.linspace(0, len(sample.at) - 1, min(rows_for(len(shuffled)), len(sample.at))).astype(np.int64))
     columns = {name: values[some] for name, values in sample.columns.items()}
-    found = losses_of(columns, rows.label[sample.at[some]], sample.score, metric, seed, result.confidence)
+    label = rows.label[sample.at[some]]
+    found = losses_of(columns, shuffled, (label, sample.score, metric), seed, result.confidence)
     names = list(found)
     mean, low, high = (np.array([getattr(one, key) for one in found.values()]) for key in ("mean", "low", "high"))
     sure = [name for name, one in found.items() if one.low > 0]
+    left = f", and {len(sample.chosen) - len(names)} inputs were not tried" if len(sample.chosen) > len(names) else ""
     return Section(
         "Permutation importance",
-        f"Shuffling {len(sure)} of {len(names)} inputs, one at a time, makes {metric} ({meaning(metric)}) worse beyond "
-        f"chance{f', {sure[0]} the most' if sure else ''}; inputs that say the same share what they are worth.",
+        f"Shuffling one input at a time makes {metric} ({meaning(metric)}) worse beyond chance for {len(sure)} of "
+        f"{len(names)} inputs{f', for {sure[0]} the most' if sure else ''}{left}; inputs that say the same share what "
+        "they are worth.",
         ("input", "rows", "loss", "low", "high"),
         [(name, len(some), *figures) for name, *figures in zip(names, *map(_plain, (mean, low, high)), strict=True)],
         bar_chart(names, mean, low, high, f"loss of {metric}"),

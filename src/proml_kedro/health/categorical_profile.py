@@ -26,8 +26,10 @@ class CategoricalProfile(BaseModel):
     Attributes:
         rows: Number of rows.
         nulls: Rows without a category.
-        categories: How often each known category occurs, the most frequent ones first.
+        categories: How often each known category occurs, the most frequent ones first; none where they hardly repeat:
+            names of people or of sessions are nothing to keep.
         others: Rows with further categories.
+        top: Rows with the most frequent category.
         distinct: How many categories there were, also those beyond the ones kept.
         unseen: Share that unknown categories are to be expected to have.
         unseen_error: Standard error of that.
@@ -40,6 +42,7 @@ class CategoricalProfile(BaseModel):
     nulls: int
     categories: dict[str, int]
     others: int = 0
+    top: int = 0
     distinct: int
     unseen: float = 0.0
     unseen_error: float = 0.0
@@ -53,20 +56,23 @@ class CategoricalProfile(BaseModel):
         ranked = sorted(((str(name), count) for name, count in occurring.items()), key=lambda one: (-one[1], one[0]))
         total = sum(count for _, count in ranked)
         once, twice = (sum(count == times for _, count in ranked) for times in (1, 2))
+        unseen = once / total if total else 0.0
+        known = {} if unseen > _ID_LIKE or len(ranked) > _KNOWN_CATEGORIES else dict(ranked)
         return cls(
             rows=total + nulls,
             nulls=nulls,
-            categories=dict(ranked[:_KNOWN_CATEGORIES]),
-            others=sum(count for _, count in ranked[_KNOWN_CATEGORIES:]),
+            categories=known,
+            others=total - sum(known.values()),
+            top=ranked[0][1] if ranked else 0,
             distinct=len(ranked),
-            unseen=once / total if total else 0.0,
+            unseen=unseen,
             unseen_error=math.sqrt(once + 2 * twice) / total if total else 0.0,
         )
 
     @property
     def is_id_like(self) -> bool:
         """Whether categories hardly repeat, so that a new one tells nothing."""
-        return self.unseen > _ID_LIKE or self.distinct > len(self.categories)
+        return self.distinct > len(self.categories)
 
     def sample_of(self, values: Iterable[str | None]) -> Sample:
         """Count other values of the column by the categories of this profile; the last bin is of all others."""

@@ -15,6 +15,7 @@ Counts = npt.NDArray[np.int64]
 _LEAST_EXPECTED = 5.0  # Cochran's rule: below it the chi-square approximation of a cell is poor
 _NEW_VALUE_ERRORS = 4.0
 _EXCEEDED = 0.001
+_LEAST_SIZE = 1e-9
 _FARTHEST = math.log(3)  # beyond the largest so far: of few sizes the interval alone would allow nearly anything
 _PRIOR_SIZES, _PRIOR_DEVIATION = 8, 0.5
 
@@ -72,7 +73,7 @@ def prediction_bound(sizes: Sequence[float], least: float) -> float:
     """
     from scipy.special import stdtrit
 
-    logs = np.log(np.array([one for one in sizes if math.isfinite(one)]) + least)
+    logs = np.log(np.array([one for one in sizes if math.isfinite(one)]) + max(least, _LEAST_SIZE))
     count = len(logs)
     if not count:
         return 0.0
@@ -80,7 +81,7 @@ def prediction_bound(sizes: Sequence[float], least: float) -> float:
     variance = (((logs - logs.mean()) ** 2).sum() + _PRIOR_SIZES * _PRIOR_DEVIATION**2) / freedom
     quantile = float(stdtrit(freedom, 1 - _EXCEEDED))
     reach = float(logs.mean() + quantile * math.sqrt(variance * (1 + 1 / count)))
-    return max(0.0, math.exp(min(reach, float(logs.max()) + _FARTHEST)) - least)
+    return max(0.0, math.exp(min(reach, float(logs.max()) + _FARTHEST)) - max(least, _LEAST_SIZE))
 
 
 def stability_index(reference: Counts, current: Counts) -> float:

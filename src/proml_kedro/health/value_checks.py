@@ -9,6 +9,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field
 
+from proml_kedro.health.categorical_profile import CategoricalProfile
 from proml_kedro.health.check import ColumnPair, DriftCheck
 from proml_kedro.health.numeric_profile import EXTREME, NumericProfile
 from proml_kedro.health.standard_checks import Distribution
@@ -83,7 +84,9 @@ class Stuck(_Loss):
         current, reference = pair.current, pair.reference
         if current.distinct != 1 or reference.distinct < 2 or current.values < _LEAST_EXPECTED:
             return 0.0
-        largest = float(reference.counts.max()) / max(1, reference.values)
+        known = pair.profile
+        most = known.top if isinstance(known, CategoricalProfile) else int(reference.counts.max())
+        largest = most / max(1, reference.values)
         is_usual = largest >= _MOST_CONSTANT or largest**current.values > _CHANCE
         return float(not is_usual)
 

@@ -138,7 +138,11 @@ class ParquetRows:
 
 
 def read_all(source: RowSource, inputs: Sequence[Input]) -> Columns:
-    """Read the inputs of all rows, of which there is at least one; nothing is held twice meanwhile."""
+    """Read the inputs of all rows, of which there is at least one; nothing is held twice meanwhile.
+
+    Raises:
+        ValueError: There are fewer rows than the source has said, or more.
+    """
     columns: dict[str, Array] = {}
     first = 0
     for part in source.batches(inputs, max(1, _CELLS // max(1, len(inputs)))):
@@ -147,6 +151,8 @@ def read_all(source: RowSource, inputs: Sequence[Input]) -> Columns:
                 columns[name] = np.empty((len(source), *values.shape[1:]), values.dtype)
             columns[name][first : first + len(values)] = values
         first += row_count(part)
+    if first != len(source):
+        raise ValueError(f"{first:,} rows were read where there should be {len(source):,}")
     return columns
 
 

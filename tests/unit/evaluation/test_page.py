@@ -15,7 +15,7 @@ from sklearn.metrics import precision_score, recall_score, roc_curve
 
 from proml_kedro.evaluation.compare import evaluate
 from proml_kedro.evaluation.curves import calibration_of, curve_of
-from proml_kedro.evaluation.permutation import losses_of
+from proml_kedro.evaluation.permutation import losses_of, rows_for
 from proml_kedro.evaluation.rates import by_mass, means_of
 from proml_kedro.evaluation.report import Insight, write_report
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows, Slice
@@ -118,7 +118,8 @@ def test_parts_of_equal_mass_keep_equal_values_together() -> None:
 def test_importance_is_what_shuffling_costs_and_noise_costs_nothing() -> None:
     label, _, _, columns = make_rows()
     numbers = {"a.x": np.nan_to_num(columns["a.x"]), "a.noise": columns["a.noise"]}
-    found = losses_of(numbers, label, lambda known: 1 / (1 + np.exp(-known["a.x"])), "logloss", 0, 0.95)
+    judge = label, lambda known: 1 / (1 + np.exp(-known["a.x"])), "logloss"
+    found = losses_of(numbers, list(numbers), judge, 0, 0.95)
     assert list(found) == ["a.x", "a.noise"]
     assert found["a.noise"].mean == 0
     assert found["a.x"].low > 0.05
@@ -159,7 +160,8 @@ def test_the_page_stands_alone_and_every_drawing_has_its_rows_and_a_sentence(tmp
     names = ModelScores("<ours>", score), ModelScores("theirs", np.roll(score, 1, axis=0))
     rows = ScoredRows(label, *names, task=task, clusters=clusters, classes=classes, slices=slices)
     result = evaluate(rows, EvaluationSpec())
-    sample = Sample({name: values[::2] for name, values in columns.items()}, np.arange(0, ROWS, 2), model)
+    every = {name: values[::2] for name, values in columns.items()}
+    sample = Sample(every, np.arange(0, ROWS, 2), model, list(every))
     costs = CostsSpec(false_positive=1, false_negative=5) if task == "binary" else None
     sections = list(sections_of(result, rows, sample, costs, 0))
     write_report(tmp_path, result, rows, Insight(sections=sections))
@@ -212,3 +214,20 @@ def test_costs_are_of_truth_values() -> None:
     assert list(spec.check(problem)) == []
     number = problem.model_copy(update={"label": problem.label.model_copy(update={"task": "regression"})})
     assert [one.key for one in spec.check(number)] == ["costs"]
+
+
+def test_what_is_scored_does_not_grow_with_the_inputs() -> None:
+    for inputs in (1, 10, 60):
+        assert 500 <= rows_for(inputs) <= 4000
+        assert rows_for(inputs) * inputs * 5 <= 200_000
+    label, score, clusters, columns = make_rows()
+    many = {f"a.n{number}": columns["a.noise"] for number in range(100)} | columns
+    rows = ScoredRows(label, ModelScores("ours", score), clusters=clusters)
+    chosen = ["a.x", *(name for name in many if name != "a.x")]
+    sections = sections_of(
+        evaluate(rows, EvaluationSpec()), rows, Sample(many, np.arange(ROWS), score_of, chosen), None, 0
+    )
+    (importance,) = (one for one in sections if one.title == "Permutation importance")
+    assert len(importance.rows) == 60
+    assert importance.rows[0][0] == "a.x"
+    assert "44 inputs were not tried" in importance.sentence

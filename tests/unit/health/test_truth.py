@@ -193,3 +193,20 @@ def test_a_bound_is_for_the_next_period():
     assert largest == pytest.approx(1 / 17, abs=0.015)
     assert prediction_bound([], 0.1) == prediction_bound([np.nan], 0.1) == 0.0
     assert prediction_bound([0.2], 0.01) < 0.7, "one period does not excuse anything"
+
+
+def test_of_ids_no_names_are_kept_and_their_loss_is_found():
+    ids = np.array([f"person {number}" for number in range(3000)], object)
+    inputs = [Input("id", "str")]
+    known = profile({"id": ids}, inputs)
+    assert "person" not in known.model_dump_json()
+    for lost, check in ((np.full(1000, None, object), "empty"), (np.full(1000, "person 7", object), "stuck")):
+        result = check_drift(known, {"id": lost}, inputs, GATE)
+        assert (result.verdict, result.columns[0].reasons[0]) in (("drift", "empty"), ("warn", "stuck"))
+        assert check in result.columns[0].reasons
+    fresh = np.array([f"guest {number}" for number in range(1000)], object)
+    assert check_drift(known, {"id": fresh}, inputs, GATE).verdict == "ok"
+
+
+def test_a_bound_where_nothing_is_small():
+    assert prediction_bound([0.0, 0.0], 0.0) < 1e-6

@@ -6,12 +6,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from proml_kedro.models.columns import ParquetRows, read_codes
+from proml_kedro.models.columns import ParquetRows, read_all, read_codes
 from proml_kedro.models.component import Examples, Input, LazyColumns
 from proml_kedro.models.examples import read_examples
 from proml_kedro.spec.problem import ProblemSpec
 
 INPUTS = [Input("shop.price", "float"), Input("member", "str")]
+SPLITS = "train", "test"
 PROBLEM = {
     "name": "p",
     "tables": {"t": {"source": "t.csv"}},
@@ -131,3 +132,26 @@ def test_row_groups_are_read_by_what_they_hold_of_a_split(tmp_path):
         assert max(map(len, found)) == 3
         assert np.concatenate(found).tolist() == [row for row, one in enumerate(split) if one == "train"]
         np.testing.assert_array_equal(source.read(INPUTS[:1])["shop.price"], np.concatenate(found))
+
+
+@pytest.mark.parametrize("kept", [500, 900])
+def test_a_file_that_holds_other_rows_than_it_did_is_refused(training_set, kept):
+    source = ParquetRows(training_set, "train")
+    before = len(source)
+    whole = pq.read_table(training_set)
+    pq.write_table(whole.slice(0, kept) if kept < 900 else pa.concat_tables([whole, whole]), training_set)
+    with pytest.raises(ValueError, match=r"rows were read where there should be|could not broadcast"):
+        source.read(INPUTS)
+    assert len(source) == before
+
+
+def test_joined_examples_are_read_one_source_after_the_other(training_set):
+    parts = [read_examples(training_set, split, INPUTS, ProblemSpec(**PROBLEM), "float32") for split in SPLITS]
+    both = parts[0].join(parts[1])
+    assert len(both) == len(both.source) == 1000
+    for read in (read_all(both.source, INPUTS), both.columns):
+        for name in ("shop.price", "member"):
+            np.testing.assert_array_equal(read[name], np.concatenate([one.columns[name] for one in parts]))
+    named = list(both.source.record_batches(["member"], 100))
+    assert sum(len(one) for one in named) == 1000
+    assert both.join(both.take(np.arange(3))).source is None

@@ -14,6 +14,7 @@ PACKAGE = Path(proml_kedro.__file__).parent
 NAMES = {*RESERVED, CREATED_TIMESTAMP, FILE}
 
 OTHER_MEANINGS = {
+    "column_functions/dates.py": {"day"},  # a unit of time
     "config/composition.py": {"group"},  # of configuration files
     "config/defaults.py": {"group"},
     "evaluation/plots.py": {"label"},  # of an axis
@@ -24,7 +25,9 @@ OTHER_MEANINGS = {
     "generators/job_search.py": {"event_timestamp"},  # a source table of the example
     "marketplace/entry.py": {"day"},  # a unit of time
     "spec/__init__.py": {"split"},  # a module
+    "spec/moments.py": {"day"},  # a unit of time
     "spec/problem.py": {"split"},  # a key of the YAML
+    "spec/rank.py": {"group"},  # a value of its YAML
     "spec/run.py": {"timestamp"},
 }
 

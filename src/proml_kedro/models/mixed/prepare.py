@@ -19,12 +19,12 @@ from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.problem import Task
 
-_INPUTS = (Input("number", "float"), Input("group", "str"), Input("other", "str"))
-_CROSSED = ({"entity": "group", "features": ["intercept", "number"]}, {"entity": "other"})
+_INPUTS = (Input("number", "float"), Input("region", "str"), Input("item", "str"))
+_CROSSED = ({"entity": "region", "features": ["intercept", "number"]}, {"entity": "item"})
 _FITS: tuple[tuple[Task, Mapping[str, Any]], ...] = (
     ("binary", {"random_effects": _CROSSED[1:]}),
-    ("binary", {"fixed": ["number", "other"], "random_effects": _CROSSED, "method": "laplace"}),
-    ("binary", {"random_effects": (*_CROSSED, {"kind": "factors", "entity": ["group", "other"], "rank": 2})}),
+    ("binary", {"fixed": ["number", "item"], "random_effects": _CROSSED, "method": "laplace"}),
+    ("binary", {"random_effects": (*_CROSSED, {"kind": "factors", "entity": ["region", "item"], "rank": 2})}),
     ("count", {"fixed": ["number"], "random_effects": _CROSSED, "method": "pql"}),
     ("regression", {"fixed": ["number"], "random_effects": _CROSSED}),
 )

@@ -66,19 +66,22 @@ def _sample(run: Run, rows: Path, candidate: FittedModel) -> Sample:
     from proml_kedro.evaluation.sections import Sample
     from proml_kedro.models.columns import ParquetRows
 
-    source = ParquetRows(rows, TEST, run.spec.hardware.precision)
-    every, first, at, parts = -(-len(source) // _SAMPLED_ROWS) or 1, 0, [], []
-    for batch in source.batches(candidate.graph.inputs, 1 << 16):
+    source, inputs = ParquetRows(rows, TEST, run.spec.hardware.precision), candidate.graph.inputs
+    most = max(1000, min(_SAMPLED_ROWS, _SAMPLED_NUMBERS // sum(one.size or 1 for one in inputs)))
+    every, first, at, parts = -(-len(source) // most) or 1, 0, [], []
+    for batch in source.batches(inputs, 1 << 14):
         size = len(next(iter(batch.values())))
         here = np.arange(-first % every, size, every)
         at.append(first + here)
         parts.append({name: values[here] for name, values in batch.items()})
         first += size
-    columns = {one.name: np.concatenate([part[one.name] for part in parts]) for one in candidate.graph.inputs}
-    return Sample(columns, np.concatenate(at), candidate.graph.score)
+    columns = {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
+    worth = candidate.graph.importance()
+    chosen = sorted(columns, key=lambda name: -worth.get(name, 0.0))
+    return Sample(columns, np.concatenate(at), candidate.graph.score, chosen)
 
 
-_SAMPLED_ROWS = 100_000
+_SAMPLED_ROWS, _SAMPLED_NUMBERS = 100_000, 5_000_000
 
 
 def _latency_ms(run: Run, rows: Path, candidate: FittedModel) -> float:
