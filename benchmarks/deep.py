@@ -28,9 +28,10 @@ import yaml
 from proml_kedro.models.columns import ParquetRows
 from proml_kedro.models.component import Columns, Examples, FitContext, Input
 from proml_kedro.models.deep.component import Deep
-from proml_kedro.models.deep.data import ExampleParts, PackedExamples, pack
+from proml_kedro.models.deep.data import ExampleParts, PackedExamples
 from proml_kedro.models.deep.devices import limit_tensorflow
 from proml_kedro.models.deep.export import argument, export
+from proml_kedro.models.deep.pack import pack
 from proml_kedro.models.deep.trainer import Trainer, TrainingTask
 from proml_kedro.spec import HardwareSpec
 

@@ -137,34 +137,36 @@ def _dict_type(name: str, fields: Mapping[str, Any]) -> Any:
     return with_config(ConfigDict(extra="forbid"))(TypedDict(name, dict(fields)))  # type: ignore[operator]
 
 
-def to_columns(rows: Sequence[Row], inputs: Sequence[InputField], precision: str) -> Columns:
-    """Turn checked rows into columns.
+class RowReader:
+    """Reader of checked rows into columns.
 
     Args:
-        rows: n rows; a value may be None.
         inputs: What to take from each row.
         precision: Floating point type of numbers.
-
-    Returns:
-        An array of shape (n,) for each input: NaN for a missing number, None for a missing category. Of a vector an
-        array of shape (n, size), with a row of NaN where it is missing.
     """
-    plain = [one for one in inputs if one.entity is None and not one.is_key and not one.is_text and not _size(one)]
-    together: Columns = {}
-    if plain:
-        take = itemgetter(*(one.name for one in plain))
-        numbers = np.array([take(row) for row in rows], precision).reshape(len(rows), len(plain))
-        together = dict(zip([one.name for one in plain], np.ascontiguousarray(numbers.T), strict=True))
-    return {
-        one.name: together[one.name]
-        if one.name in together
-        else _column([_take(row, one) for row in rows], one, precision)
-        for one in inputs
-    }
 
+    def __init__(self, inputs: Sequence[InputField], precision: str) -> None:
+        self._inputs, self._precision = tuple(inputs), precision
+        plain = [one for one in inputs if one.entity is None and not one.is_text and vector_size(one.dtype) is None]
+        self._plain = tuple(one.name for one in plain)
+        self._take = itemgetter(*self._plain) if plain else None
+        self._others = {one.name: one for one in inputs if one not in plain}
 
-def _size(one: InputField) -> int | None:
-    return vector_size(one.dtype)
+    def __call__(self, rows: Sequence[Row]) -> Columns:
+        """Turn n rows, whose values may be None, into columns.
+
+        Returns:
+            An array of shape (n,) for each input: NaN for a missing number, None for a missing category. Of a vector an
+            array of shape (n, size), with a row of NaN where it is missing.
+        """
+        together: Columns = {}
+        if self._take is not None:
+            numbers = np.array([self._take(row) for row in rows], self._precision).reshape(len(rows), len(self._plain))
+            together = dict(zip(self._plain, np.ascontiguousarray(numbers.T), strict=True))
+        apart = {
+            name: _column([_take(row, one) for row in rows], one, self._precision) for name, one in self._others.items()
+        }
+        return {one.name: apart[one.name] if one.name in apart else together[one.name] for one in self._inputs}
 
 
 def _column(values: list[Any], one: InputField, precision: str) -> Array:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from proml_kedro import __version__
-from proml_kedro.bundle import Bundle, InputField
+from proml_kedro.bundle import Bundle
 from proml_kedro.bundle.places import places_of
 from proml_kedro.bundle.row_scorer import Trace, with_neutral
 from proml_kedro.features.online.lookup import Found
 from proml_kedro.hardware import limit_environment
 from proml_kedro.models.component import Array, Columns, Explanation
 from proml_kedro.serving.lookup import OnlineLookup
-from proml_kedro.serving.schema import Row, to_columns
+from proml_kedro.serving.schema import Row, RowReader
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.spec.rank import RankSpec
 
@@ -62,17 +62,20 @@ class BundleScorer:
         limit_environment(HardwareSpec(threads=1))
         self.bundle = Bundle.load(path)
         self.keeps_trace = False
+        rows = self.bundle.manifest.rows
+        brought = [one for one in rows.inputs if one.request]
+        self._all, self._brought = RowReader(rows.inputs, "float64"), RowReader(brought, "float64")
+        self._ranked = RowReader([one for one in brought if one.name not in rows.neutral], "float64")
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
     def score(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of feature values: a probability or mean each, or a list with a probability of each class."""
-        schema = self.bundle.manifest.rows
-        return self._score(to_columns(rows, schema.inputs, "float64"))
+        return self._score(self._all(rows))
 
     def find(self, rows: Sequence[Row]) -> Scored:
         """Score rows of feature values, and count what they lack."""
-        columns = to_columns(rows, self.bundle.manifest.rows.inputs, "float64")
+        columns = self._all(rows)
         return self._scored(columns, [_nulls(row) for row in rows], [0] * len(rows))
 
     def find_online(self, rows: Sequence[Row]) -> Scored:
@@ -82,7 +85,7 @@ class BundleScorer:
             StoreUnavailableError: There is no online store, and the model needs one.
             MomentUnknownError: The store does not know what held at a moment that a row names.
         """
-        columns, found = self._looked_up(rows, [one for one in self.bundle.manifest.rows.inputs if one.request])
+        columns, found = self._looked_up(rows, self._brought)
         return self._scored(columns, _count_missing(columns, found), found.expired.tolist())
 
     def find_ranked(self, rows: Sequence[Row]) -> Scored:
@@ -96,8 +99,7 @@ class BundleScorer:
             MomentUnknownError: The store does not know what held at a moment that a row names.
         """
         schema = self.bundle.manifest.rows
-        brought = [one for one in schema.inputs if one.request and one.name not in schema.neutral]
-        columns, found = self._looked_up(rows, brought)
+        columns, found = self._looked_up(rows, self._ranked)
         missing = _count_missing(columns, found)
         columns = with_neutral(columns, schema.neutral)
         scored = self._scored(columns, missing, found.expired.tolist())
@@ -108,11 +110,11 @@ class BundleScorer:
 
     def explain(self, rows: Sequence[Row]) -> Explanation | None:
         """Divide the margins of rows of feature values among the inputs; None where the model has no way to."""
-        return self.bundle.explain(to_columns(rows, self.bundle.manifest.rows.inputs, "float64"))
+        return self.bundle.explain(self._all(rows))
 
-    def _looked_up(self, rows: Sequence[Row], brought: Sequence[InputField]) -> tuple[Columns, Found]:
+    def _looked_up(self, rows: Sequence[Row], brought: RowReader) -> tuple[Columns, Found]:
         found = self.online.find(rows)
-        return {**to_columns(rows, brought, "float64"), **found.columns}, found
+        return {**brought(rows), **found.columns}, found
 
     def score_online(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of keys and request features, as :meth:`score` does.
@@ -120,9 +122,7 @@ class BundleScorer:
         Raises:
             StoreUnavailableError: There is no online store, and the model needs one.
         """
-        schema = self.bundle.manifest.rows
-        brought = to_columns(rows, [one for one in schema.inputs if one.request], "float64")
-        return self._score({**brought, **self.online.read(rows)})
+        return self._score({**self._brought(rows), **self.online.read(rows)})
 
     def _scored(self, columns: Columns, missing: list[int], expired: list[int]) -> Scored:
         if not self.keeps_trace:

@@ -53,7 +53,7 @@ class ReferenceSpec(Spec):
     Attributes:
         split: Part of the training set that is the reference whatever is current. When left out, rows of all parts that
             come right before the current ones are; where rows have no moments, those for training.
-        last: Only the end of it, of this length.
+        last: Only the end of it, of this length; without a split or a length, four times that of what is current.
         ago: Without a split: so much earlier still, such as `364d` for the same season of the year before.
     """
 

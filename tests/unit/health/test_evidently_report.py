@@ -89,12 +89,12 @@ def test_evidently_draws_the_columns_and_our_verdict_stands(tmp_path):
     inputs = [Input("holes", "float"), Input("same", "float")]
     result = check_drift(reference, current, inputs, GateSpec())
     assert [(one.name, one.words) for one in result.columns] == [
-        ("holes", "differs: nulls"),
+        ("holes", "drifted: nulls"),
         ("same", "like the reference"),
     ]
     write_report(tmp_path / "drift.html", result, reference, current, inputs, 10_000, seed=1)
     page = (tmp_path / "drift.html").read_text()
-    for words in ("drifted: 1 of 2 columns differs, which is too many", "differs: nulls", "like the reference"):
+    for words in (f"Drift: {result.words}", "drifted: 1 of 2 columns; look at holes (nulls)", "like the reference"):
         assert words in page
     for other in ("Dataset Drift", "Drift is detected for", "drift detection threshold"):
         assert other not in page, other

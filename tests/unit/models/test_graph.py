@@ -208,4 +208,4 @@ def test_facts_are_said_in_words(fact, value, said, caplog, monkeypatch):
     monkeypatch.setattr(type(graph.components["one"]), "summary", lambda self: {fact: value})
     with caplog.at_level("INFO"):
         graph.fit(make_examples(200, 1), make_examples(100, 2), CONTEXT)
-    assert caplog.records[-1].message.endswith(f" s: 200 rows, {said}")
+    assert caplog.records[-1].message.endswith(f" s: 200 rows to train, 100 to choose, {said}")

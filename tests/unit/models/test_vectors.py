@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from proml_kedro.bundle.manifest import InputField
 from proml_kedro.models.columns import read_columns
 from proml_kedro.models.component import Input
-from proml_kedro.serving.schema import describe_problems, row_type, to_columns
+from proml_kedro.serving.schema import RowReader, describe_problems, row_type
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.inputs import read_by
 from proml_kedro.spec.model import ComponentSpec
@@ -60,9 +60,9 @@ def row_adapter() -> TypeAdapter:
 
 def test_a_request_brings_a_vector() -> None:
     rows = row_adapter().validate_json('[{"v.e": [1, 2.5]}, {"v.e": null}]')
-    columns = to_columns(rows, [field()], "float32")
+    columns = RowReader([field()], "float32")(rows)
     np.testing.assert_array_equal(columns["v.e"], np.array([[1, 2.5], [np.nan, np.nan]], np.float32))
-    assert to_columns([], [field()], "float32")["v.e"].shape == (0, 2)
+    assert RowReader([field()], "float32")([])["v.e"].shape == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,29 @@ def test_a_fault_of_ours_says_where_and_no_value(
     assert "Secretville" not in caplog.text + capfd.readouterr().err
 
 
+class Broken:
+    """Stands where the prediction log does."""
+
+    on_loss: Any = None
+
+    def write(self, record: Any) -> None:
+        raise ValueError(str(record.asked))
+
+
+def test_a_fault_beside_scoring_is_answered_in_the_same_way(
+    scorer: BundleScorer,
+    rows: list[dict[str, Any]],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    options: Any = Options(log=Broken())  # type: ignore[arg-type]
+    with TestClient(make_application(scorer, scorer.bundle.manifest.serving, options)) as client:
+        answer = client.post("/predict", json={"instances": [{**rows[0], "visit.city": "Secretville"}]})
+    assert (answer.status_code, answer.json()) == (500, {"error": "scoring failed; the server's log says where"})
+    assert "scoring failed: ValueError" in caplog.text
+    assert "Secretville" not in caplog.text + capfd.readouterr().err
+
+
 def test_values_of_requests_are_not_logged(
     client: TestClient, rows: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,12 +10,12 @@ from pydantic import ConfigDict, ValidationError, create_model
 from proml_kedro.bundle import InputField, Schema
 from proml_kedro.serving.schema import (
     MAX_PROBLEMS,
+    RowReader,
     describe_problems,
     is_not_json,
     online_row_type,
     row_type,
     rows_field,
-    to_columns,
 )
 
 INPUTS = [
@@ -138,7 +138,7 @@ def test_not_more_problems_than_a_person_reads():
 
 def test_columns_have_the_types_that_models_read():
     rows = [GOOD, {**dict.fromkeys(GOOD), "visit.items": 2.0, "visit.member": False}]
-    columns = to_columns(rows, INPUTS, "float32")
+    columns = RowReader(INPUTS, "float32")(rows)
     np.testing.assert_array_equal(columns["visit.price"], np.array([1.5, np.nan], np.float32))
     np.testing.assert_array_equal(columns["visit.member"], np.array([1, 0], np.float32))
     np.testing.assert_array_equal(columns["traffic.visits"], np.array([np.nan, np.nan], np.float32))
@@ -147,7 +147,7 @@ def test_columns_have_the_types_that_models_read():
         **{one.name: np.dtype("float32") for one in INPUTS},
         "visit.shop": np.dtype(object),
     }
-    assert to_columns(rows, INPUTS, "float64")["visit.price"].dtype == np.float64
+    assert RowReader(INPUTS, "float64")(rows)["visit.price"].dtype == np.float64
 
 
 def test_keys_and_request_features_are_asked_for_online():
@@ -165,5 +165,5 @@ def test_a_moment_has_an_offset(moment):
 
 def test_a_feature_that_is_a_key_need_not_be_sent_twice():
     request = [one for one in INPUTS if one.request]
-    assert to_columns([KEYS], request, "float32")["visit.shop"].tolist() == ["a"]
-    assert to_columns([{**KEYS, "visit.shop": None}], request, "float32")["visit.shop"].tolist() == [None]
+    assert RowReader(request, "float32")([KEYS])["visit.shop"].tolist() == ["a"]
+    assert RowReader(request, "float32")([{**KEYS, "visit.shop": None}])["visit.shop"].tolist() == [None]

@@ -31,7 +31,7 @@ def listed(names: Sequence[str]) -> str:
 def of_no_convergence(done: str, what: str, last: Mapping[str, float]) -> str:
     """Say that a fit stopped too early, and how far it was from rest.
 
-    >>> of_no_convergence("2 steps", "margins", {"step": 0.03, "change": 0.125})[:69]
+    >>> of_no_convergence("2 steps", "margins", {"step": 0.03, "change": 0.125})[:70]
     'stopped after 2 steps without converging: the last moved margins by 0.'
 
     Args:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from proml_kedro.bundle import Manifest
 from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
 from proml_kedro.serving.http import answers
 from proml_kedro.serving.http.decoder import RefusedError, bodies
-from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Asked, Direct
+from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Asked, Direct, fault
 from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import page, specification
 from proml_kedro.serving.log_records import Record
@@ -31,8 +29,6 @@ from proml_kedro.serving.prediction_log import PredictionLog
 from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import BundleScorer, Scored
 from proml_kedro.spec import ServingSpec
-
-logger = logging.getLogger(__name__)
 
 _INLINE_ROWS = 256
 """Largest number of rows that are scored at once; more in a thread, so that probes are answered meanwhile."""
@@ -206,7 +202,7 @@ class Service:
         except TimeoutError:
             return Answer({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
         except Exception as error:  # noqa: BLE001 (raised further, its message, which may hold values, would be logged)
-            return _fault(error)
+            return fault(error)
 
     def _log(self, asked: Asked, rows: list[Row], found: Scored | Answer) -> None:
         if self._options.log is None:
@@ -282,13 +278,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = getattr(error, "headers", None)
     return Json({"error": _KNOWN.get(status, "the request cannot be answered")}, status, headers)
-
-
-def _fault(error: Exception) -> Answer:
-    """A fault of ours; its message may hold values of the request, so the log has its place alone."""
-    lines = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("scoring failed: %s\n%s", type(error).__name__, lines)
-    return Answer({"error": "scoring failed; the server's log says where"}, 500)
 
 
 def _seconds(duration: timedelta) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from uuid import uuid4
 import orjson
 
 from proml_kedro.serving.guard import App, Message, Receive, Send
+
+logger = logging.getLogger(__name__)
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -71,14 +75,34 @@ class Direct:
         headers = [(b"content-type", b"application/json"), (b"x-request-id", name.encode())]
         if scope["method"] == "POST":
             body = (await receive())["body"]  # the guard has read all of it
-            said = await found(Asked(body, name, datetime.now(UTC)))
+            said = await _said(found, Asked(body, name, datetime.now(UTC)))
         else:
             said = Answer({"error": NOT_FOR_THIS_METHOD}, 405)
             headers.append((b"allow", b"POST"))
-        content = orjson.dumps(said.content)
+        status, content = _written(said)
         headers.append((b"content-length", b"%d" % len(content)))
-        await send({"type": "http.response.start", "status": said.status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
+
+
+async def _said(answers: Answers, asked: Asked) -> Answer:
+    try:
+        return await answers(asked)
+    except Exception as error:  # noqa: BLE001 (the framework that is not here would say it with its message)
+        return fault(error)
+
+
+def _written(said: Answer) -> tuple[int, bytes]:
+    try:
+        return said.status, orjson.dumps(said.content)
+    except TypeError as error:
+        return 500, orjson.dumps(fault(error).content)
+
+
+def fault(error: Exception) -> Answer:
+    """Log a fault of ours, its place alone since its message may hold values of the request; return the answer."""
+    logger.error("scoring failed: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+    return Answer({"error": "scoring failed; the server's log says where"}, 500)
 
 
 def request_id(headers: list[tuple[bytes, bytes]]) -> str:
