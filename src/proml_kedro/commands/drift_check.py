@@ -36,7 +36,9 @@ def drift_check_command() -> click.Command:
         callback=_check,
         params=[
             click.Option(["--reference"], type=file, required=True, help="Folder of a bundle."),
-            click.Option(["--current"], type=file, required=True, help="Table, or log of requests, to check."),
+            click.Option(
+                ["--current"], type=file, required=True, help="Table, or log of predictions or requests, to check."
+            ),
             click.Option(["-o", "--output"], type=file, help="Folder for drift.json, .md, .xml (JUnit) and .png."),
             click.Option(["--strict"], is_flag=True, help="Exit with 3 when there are too few rows."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),

@@ -29,6 +29,12 @@ MOST_ROWS = 200_000
 _LOG = ("model", "features")
 """Columns of a log of requests."""
 
+_PREDICTIONS = ("bundle", "request_id", "status")
+"""Columns of a log of predictions, beside one for each feature."""
+
+_LOGGED = "features."
+"""How the names of these begin."""
+
 
 @dataclass(frozen=True)
 class _Read:
@@ -43,7 +49,8 @@ def check_table(bundle: Path, current: Path) -> tuple[str, DriftResult]:
     Args:
         bundle: Its folder.
         current: A file that a table reader takes by its name, with columns named as the features are, and perhaps
-            ``score`` and ``label``; or a log that a server has written.
+            ``score`` and ``label``; or a log that a server has written, of requests or of
+            predictions: the file, or the folder of several.
 
     Returns:
         The bundle's ``name:version``, and the verdict.
@@ -66,7 +73,9 @@ def check_table(bundle: Path, current: Path) -> tuple[str, DriftResult]:
 def _read(rows: Relation, manifest: Manifest, reference: Reference, key: str) -> _Read:
     is_log = all(rows.type_of(name) is not None for name in _LOG)
     inputs, notices = reference.columns, []
-    if is_log:
+    if all(rows.type_of(name) is not None for name in _PREDICTIONS):
+        rows = _of_predictions(rows, manifest.tag, inputs, key)
+    elif is_log:
         rows = _of_log(rows, manifest.tag, inputs, key)
         looked_up = {one.name for one in manifest.rows.inputs if not (one.request or one.is_key)}
         unlogged = [one.name for one in inputs if not is_score(one.name) and one.name not in looked_up]
@@ -89,18 +98,40 @@ def _read(rows: Relation, manifest: Manifest, reference: Reference, key: str) ->
     return _Read(found, inputs, notices)
 
 
+def _of_predictions(rows: Relation, tag: str, inputs: Sequence[Input], key: str) -> Relation:
+    """Take the rows that a model has scored out of a log of predictions, features by their own names.
+
+    Raises:
+        UserError: None of them is of this model.
+    """
+    scored = _of_model(rows, "bundle", tag, key).select("*", "status = 200")
+    names = {one.name: f"{_LOGGED}{one.name}" for one in inputs if not is_score(one.name)}
+    values = [f"{quote(logged)} AS {quote(name)}" for name, logged in names.items() if rows.type_of(logged) is not None]
+    kept = [quote(name) for name in (*(one.name for one in inputs if is_score(one.name)), LABEL) if rows.type_of(name)]
+    return scored.select(", ".join([*values, *kept]) or "bundle")
+
+
+def _of_model(rows: Relation, column: str, tag: str, key: str) -> Relation:
+    """Select the rows of a model.
+
+    Raises:
+        UserError: There are none.
+    """
+    mine = rows.select("*", f"{column} = {literal(tag)}")
+    if not mine.has_rows():
+        found = rows.engine.rows(f"SELECT {column}, count(*) FROM {rows} GROUP BY {column} ORDER BY 2 DESC, 1 LIMIT 3")
+        others = ", ".join(str(model) for model, _ in found) or "no model at all"
+        raise UserError(Mistake("", f"it has no rows of {tag}, but of {others}", key))
+    return mine
+
+
 def _of_log(rows: Relation, tag: str, inputs: Sequence[Input], key: str) -> Relation:
     """Take the rows of a model out of a log, a column for each feature that some of them have.
 
     Raises:
         UserError: None of them is of this model.
     """
-    where = f"model = {literal(tag)}"
-    counts = rows.engine.rows(f"SELECT model, count(*) FROM {rows} GROUP BY model ORDER BY 2 DESC, 1 LIMIT 3")
-    if tag not in {model for model, _ in counts} and not rows.select("1", where).has_rows():
-        others = ", ".join(str(model) for model, _ in counts)
-        raise UserError(Mistake("", f"it has no rows of {tag}, but of {others}", key))
-    mine = rows.select("*", where)
+    mine = _of_model(rows, "model", tag, key)
     keys = mine.engine.rows(f"SELECT DISTINCT unnest(json_keys(CAST(features AS JSON))) FROM {mine}")
     logged = {name for (name,) in keys}
     values = [

@@ -11,7 +11,15 @@ from proml_kedro.health.pairs import pair_columns
 from proml_kedro.health.profile import ReferenceProfile, is_score
 from proml_kedro.health.profile import profile as make_profile
 from proml_kedro.health.score_checks import score_checks_of
-from proml_kedro.health.severity import SCORE_WEIGHT, Outcome, cause_of, column_verdict, lost_sources, verdict_of
+from proml_kedro.health.severity import (
+    SCORE_WEIGHT,
+    Outcome,
+    cause_of,
+    column_verdict,
+    lost_sources,
+    verdict_of,
+    with_partly_lost,
+)
 from proml_kedro.health.statistics import benjamini_hochberg, scale_ratio
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.results.drift import ColumnDrift, DriftResult, Measurement
@@ -45,11 +53,12 @@ def check_drift(
     rows = max((len(values) for values in current.values()), default=0)
     is_enough = min(rows, known.rows) >= gate.min_rows
     pairs = [one for one in pair_columns(known, current, inputs) if one.problem or is_enough]
-    findings = list(_findings(pairs, known, gate, movements or {}))
+    findings = with_partly_lost(list(_findings(pairs, known, gate, movements or {})))
     lost = lost_sources(findings)
     columns = tuple(sorted(findings, key=_worst_first))
+    verdict = verdict_of(findings, lost, gate)
     return DriftResult(
-        verdict=verdict_of(findings, lost, gate) if is_enough else "insufficient",
+        verdict=verdict if is_enough or (rows and verdict == "drift") else "insufficient",  # what is gone is gone
         reference_rows=known.rows,
         current_rows=rows,
         flagged_share=_flagged_share(findings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proml_kedro.health.profile import is_score
 from proml_kedro.results.drift import Cause, ColumnDrift, ColumnVerdict, Measurement, Verdict
@@ -73,6 +73,26 @@ def lost_sources(findings: Sequence[ColumnDrift]) -> list[str]:
         for source, those in columns.items()
         if all(one.is_silent for one in those) and sum(not _LOSSES.isdisjoint(one.reasons) for one in those) > 1
     ]
+
+
+def with_partly_lost(findings: Sequence[ColumnDrift]) -> list[ColumnDrift]:
+    """Let a source differ of which every column lacks more values than before, however little each of them matters.
+
+    One column that lacks more may be of no account; several that do so together are a feed that comes in part.
+    """
+    columns: dict[str, list[ColumnDrift]] = {}
+    for one in findings:
+        columns.setdefault(source_of(one.name), []).append(one)
+    partly = {source for source, those in columns.items() if _is_partly_lost(those)}
+    return [
+        replace(one, verdict="warn") if one.verdict == "ok" and source_of(one.name) in partly else one
+        for one in findings
+    ]
+
+
+def _is_partly_lost(those: Sequence[ColumnDrift]) -> bool:
+    lacking = [one for one in those if "nulls" in one.reasons and one.nulls and one.nulls[1] > one.nulls[0]]
+    return len(lacking) > 1 and all(one.is_silent or one in lacking for one in those)
 
 
 def source_of(name: str) -> str:

@@ -182,6 +182,51 @@ def test_the_log_of_a_server(bundle, rows, tmp_path):
         check_table(bundle, other)
 
 
+@pytest.fixture(scope="module")
+def answered(bundle, rows, tmp_path_factory):
+    """What a server has logged of rows like those of training."""
+    from starlette.testclient import TestClient
+
+    from proml_kedro.serving.http.application import Options, make_application
+    from proml_kedro.serving.prediction_log import open_log
+    from proml_kedro.serving.scorer import BundleScorer
+    from proml_kedro.spec import PredictionLogSpec
+
+    folder = tmp_path_factory.mktemp("log")
+    scorer = BundleScorer(bundle)
+    names = [one.name for one in scorer.bundle.inputs]
+    instances = [{name: row[name] for name in names} for row in rows.to_pylist()]
+    log = open_log(PredictionLogSpec(folder=str(folder)), scorer.bundle)
+    with TestClient(make_application(scorer, scorer.bundle.manifest.serving, Options(log=log))) as client:
+        for start in range(0, len(instances), 50):
+            assert client.post("/predict", json={"instances": instances[start : start + 50]}).status_code == 200
+    log.close()
+    return folder
+
+
+def test_the_log_of_predictions(bundle, rows, answered, tmp_path):
+    """All that rows were scored by is in it, and the score: so one that is mixed up is found."""
+    _, result = check_table(bundle, answered)
+    assert (result.verdict, result.current_rows) == ("ok", rows.num_rows)
+    assert {one.name for one in result.columns} == {*FEATURES, "visit.shop", "score"}
+    assert result.notices == check_table(bundle, next(answered.glob("*.parquet")))[1].notices
+    whole = pa.concat_tables([pq.read_table(file) for file in sorted(answered.glob("*.parquet"))])
+
+    def changed(name, values):
+        pq.write_table(
+            whole.set_column(whole.column_names.index(name), name, pa.array(values)), tmp_path / "log.parquet"
+        )
+        return check_table(bundle, tmp_path / "log.parquet")[1]
+
+    assert changed("score", np.random.default_rng(0).permutation(whole["score"])).verdict == "drift"
+    prices = 1000 * whole["features.visit.price"].to_numpy(zero_copy_only=False)
+    assert "visit.price" in changed("features.visit.price", prices).words
+    refused = changed("status", np.where(np.arange(whole.num_rows) < 900, 200, 503).astype(np.int16))
+    assert refused.current_rows == 900, "what was not answered was not scored"
+    with pytest.raises(UserError, match="no rows of sales-xgboost:v1, but of other:1"):
+        changed("bundle", ["other:1"] * whole.num_rows)
+
+
 def test_of_many_rows_a_sample_is_judged(bundle, rows, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MOST_ROWS", 1000)
     pq.write_table(rows, tmp_path / "rows.parquet")

@@ -178,14 +178,16 @@ def test_short_periods_do_not_calibrate(reference):
     assert calibrate([], INPUTS) == {}
 
 
-def test_too_few_rows_give_no_verdict_but_name_what_is_broken(reference):
+def test_too_few_rows_give_no_verdict_but_what_is_gone_is_gone(reference):
     current = draw(100, np.random.default_rng(7))
-    del current["city"]
-    for result in (check(reference, current), check(draw(100, np.random.default_rng(8)), reference)):
+    few, whole = draw(100, np.random.default_rng(8)), check(reference, current)
+    for result in (whole, check(few, reference)):
         assert result.verdict == "insufficient"
-    assert check(reference, current).words == "too few rows to tell: 100 current rows, and it takes 500"
-    assert check(current, reference).words == "too few rows to tell: 100 reference rows, and it takes 500"
-    assert [one.name for one in check(reference, current).columns] == ["city"]
+    assert whole.words == "too few rows to tell: 100 current rows, and it takes 500"
+    assert check(few, reference).words == "too few rows to tell: 100 reference rows, and it takes 500"
+    del current["city"]
+    lost = check(reference, current)
+    assert (lost.verdict, [one.name for one in lost.columns]) == ("drift", ["city"])
     assert check(reference, {}).verdict == "insufficient"
     assert check_drift({}, {}, [], GATE).verdict == "insufficient"
 

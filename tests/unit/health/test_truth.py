@@ -210,3 +210,24 @@ def test_of_ids_no_names_are_kept_and_their_loss_is_found():
 
 def test_a_bound_where_nothing_is_small():
     assert prediction_bound([0.0, 0.0], 0.0) < 1e-6
+
+
+def test_a_feed_that_comes_in_part_is_seen_although_no_column_of_it_matters():
+    """An eighth of two columns that the score does not go with; one of them alone is of no account."""
+    inputs = [*SCORED, Input("rain.now", "float"), Input("rain.later", "float")]
+
+    def rows(seed, count):
+        generator = np.random.default_rng(seed)
+        return {**scored(generator, count), **{one.name: generator.normal(size=count) for one in inputs[-2:]}}
+
+    known, now = profile(rows(1, 8000), inputs), rows(2, 2000)
+    gone = np.arange(2000) % 8 == 0
+    alone = {**now, "rain.now": np.where(gone, np.nan, now["rain.now"])}
+    both = {**alone, "rain.later": np.where(gone, np.nan, now["rain.later"])}
+    assert [check_drift(known, one, inputs, GATE).verdict for one in (now, alone, both)] == ["ok", "ok", "warn"]
+    found = check_drift(known, both, inputs, GATE)
+    assert {one.name for one in found.columns if one.verdict == "warn"} == {"rain.now", "rain.later"}
+    assert "rain" in found.words
+    constant = {**now, "rain.now": np.zeros(2000), "rain.later": np.zeros(2000)}
+    same = profile({**rows(1, 8000), "rain.now": np.zeros(8000), "rain.later": np.zeros(8000)}, inputs)
+    assert check_drift(same, constant, inputs, GATE).verdict == "ok", "constants lack nothing"
