@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 CHOICES = sorted(f"{file.parent.relative_to(CONF).as_posix()}={file.stem}" for file in CONF.glob("*/**/*.yaml"))
 PROBLEMS = {
+    "job_game": "job_recommendations",
     "job_mixed": "job_recommendations",
+    "job_ranker": "job_recommendations",
     "multi_task": "job_recommendations",
     "sequence": "job_histories",
     "two_tower": "job_recommendations",

@@ -44,6 +44,7 @@ METRICS = {
     },
     "cluster_by": "day",
     "clusters": 92,
+    "latency_ms": None,
     "confidence": 0.95,
     "ranking": {
         "within": "visit",

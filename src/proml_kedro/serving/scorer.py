@@ -20,8 +20,9 @@ from proml_kedro.serving.lookup import OnlineLookup
 from proml_kedro.serving.schema import Row, RowReader
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.spec.rank import RankSpec
+from proml_kedro.spec.training_set import GROUP
 
-_BEST_FIRST = RankSpec(within="group")
+_BEST_FIRST = RankSpec(within=GROUP)
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,8 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         here = f"{key}.components.{name}"
         lacking = [one for one in spec.inputs if not any(matching(one, types)) and not outputs_meant(one, outputs)]
         for pattern in lacking:
-            key = spec.input_key(spec.inputs.index(pattern))
-            yield Mistake(f"{here}.{key}", unknown("feature or output", pattern, known))
+            place = spec.input_key(spec.inputs.index(pattern))
+            yield Mistake(f"{here}.{place}", unknown("feature or output", pattern, known))
         if task not in spec.tasks:
             able = ", ".join(sorted(spec.tasks))
             message = f"kind '{spec.kind}' learns tasks of these sorts: {able}; the problem's label is '{task}'"

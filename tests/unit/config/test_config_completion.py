@@ -8,12 +8,13 @@ from proml_kedro.config.completion import complete
 from proml_kedro.config.folders import shipped
 
 MODELS = sorted({"forest", *(file.stem for file in (shipped() / "model").glob("*.yaml"))})
+OF_F = [f"model={name}" for name in MODELS if name.startswith("f")]
 CASES = [
     ((), "mod", ["model.", "model="]),
     ((), "experi", ["experiment=deep"]),
     ((), "model=", [f"model={name}" for name in MODELS]),
-    ((), "model=f", ["model=forest"]),
-    (("seed=3",), "model=f", ["model=forest"]),
+    ((), "model=f", OF_F),
+    (("seed=3",), "model=f", OF_F),
     ((), "model.components.", ["model.components.trees.early_stopping_rounds="]),
     ((), "model.components.trees.params.max_d", ["model.components.trees.params.max_delta_step="]),
     (("model=logistic",), "model.components.linear.pen", ["model.components.linear.penalty=1.0"]),
@@ -39,4 +40,4 @@ def test_completion(shared_conf, before, word, expected):
 
 
 def test_a_line_that_cannot_work_yet_is_completed_as_well(shared_conf):
-    assert complete(shared_conf, "model=f", ["model=nope", "seed=x"]) == ["model=forest"]
+    assert complete(shared_conf, "model=f", ["model=nope", "seed=x"]) == OF_F

@@ -125,3 +125,19 @@ def test_each_is_one_line_with_file_and_line(
     assert place, found
     assert int(place[1]) == number or "in a circle" in found[0] or "'score'" in said
     assert said in found[0]
+
+
+def test_several_mistakes_each_have_their_own_place(lines: Callable[..., list[str]], edit: Callable[..., None]) -> None:
+    wrong = (
+        ("[visit.wish, visit.taste]", "[visit.wish, visit.tast]"),
+        ("[visit.price, visit.pages]", "[visit.prize, visit.pages]"),
+    )
+    changed = GRAPH
+    for text, instead in wrong:
+        changed = changed.replace(text, instead)
+    edit(features__shop=FEATURES, model__forest=changed)
+    assert [line.split(": ")[1] for line in lines()] == [
+        "model.components.alike.of.1",
+        "model.components.apart.of.1",
+        "model.components.step.of.0",
+    ]
