@@ -34,7 +34,11 @@ _PROMOTE = """Make a version live: the newest challenger, or VERSION.
     passes over that, and the log keeps it. A bundle that does not score its golden rows is refused in any case.
     `kedro serve PROBLEM` changes to the version without losing a request.
     """
-_ROLLBACK = "Make the version live again that was before this one. Exit code 2 when there is none."
+_ROLLBACK = """Make the version live again that was before this one. Exit code 2 when there is none.
+
+    It is refused, with exit code 1, when features that it looks up are gone; --force passes over that. Retired ones
+    are passed by.
+    """
 _RETIRE = "Archive a version that is not live, so that nobody promotes it by mistake."
 _LIST = "List the versions of the configured problem, the newest first: which is live, how good, from whom."
 _SHOW = "Say all that is known of a version, and all that was done with it."
@@ -42,7 +46,7 @@ _SHOW = "Say all that is known of a version, and all that was done with it."
 
 def registry_commands() -> list[click.Command]:
     """Make the commands."""
-    why = click.Option(["--why"], default="", help="What the log is to remember.")
+    why = click.Option(["--why"], default="", callback=_one_line, help="What the log is to remember.")
     force = click.Option(["--force"], is_flag=True, help="Whatever speaks against it; needs --why.")
     as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     words = click.Argument(["words"], nargs=-1, metavar="[BUNDLE] [KEY=VALUE]...")
@@ -56,10 +60,14 @@ def registry_commands() -> list[click.Command]:
             ("list", _list, [overrides, as_json], _LIST),
             ("show", _show, [version, overrides, as_json], _SHOW),
             ("promote", _promote, [chosen, why, force], _PROMOTE),
-            ("rollback", _rollback, [overrides, why], _ROLLBACK),
+            ("rollback", _rollback, [overrides, why, force], _ROLLBACK),
             ("retire", _retire, [version, overrides, why], _RETIRE),
         )
     ]
+
+
+def _one_line(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return " ".join(value.split())
 
 
 def _register(words: tuple[str, ...], why: str, env: str | None, conf_source: str) -> None:
@@ -86,32 +94,54 @@ def _promote(words: tuple[str, ...], why: str, force: bool, env: str | None, con
     from proml_kedro.bundle.integrity import verify
     from proml_kedro.release.promotion import judge
 
-    if force and not why:
-        raise UserError(Mistake("", "say --why what speaks against it is passed over", "option --force"))
+    _need_why(force, why)
     name, overrides = _split(words, "VERSION")
     project = _project(overrides, env, conf_source)
     registry = _registry(project)
     seen = registry.read()
     version = seen.version(_number(name)) if name else _newest(seen)
     if version.stage == "champion":
+        registry.finish()
         click.echo(f"version {version.number} is live already")
         return
     if version.stage == "archived" and not force:
         message = f"version {version.number} is archived; roll back to what was live before, or say --force and --why"
         raise UserError(Mistake("", message))
     found = judge(version, seen.champion, project.spec.features, _shelf(project))
-    for line in (*found.remarks, *found.against):
+    for line in found.remarks:
         click.echo(line)
-    if found.against and not force:
-        click.echo(f"version {version.number} is not made live; --force and --why pass over it", err=True)
-        sys.exit(_REFUSED)
+    _refuse_unless(force, version, found.against)
     registry.promote(version, why, found.against, seen, lambda: verify(version.bundle))
     click.echo(_is_live(registry, version))
 
 
-def _rollback(overrides: tuple[str, ...], why: str, env: str | None, conf_source: str) -> None:
-    registry = _registry(_project(overrides, env, conf_source))
-    click.echo(_is_live(registry, registry.rollback(why, registry.read())))
+def _rollback(overrides: tuple[str, ...], why: str, force: bool, env: str | None, conf_source: str) -> None:
+    from proml_kedro.bundle.integrity import verify
+    from proml_kedro.release.promotion import of_features
+
+    _need_why(force, why)
+    project = _project(overrides, env, conf_source)
+    registry = _registry(project)
+    seen = registry.read()
+    version = seen.before
+    verify(version.bundle)
+    against = list(of_features(version, project.spec.features))
+    _refuse_unless(force, version, against)
+    registry.rollback(why, against, seen, lambda: verify(version.bundle))
+    click.echo(_is_live(registry, version))
+
+
+def _need_why(force: bool, why: str) -> None:
+    if force and not why:
+        raise UserError(Mistake("", "say --why what speaks against it is passed over", "option --force"))
+
+
+def _refuse_unless(force: bool, version: Version, against: Sequence[str]) -> None:
+    for line in against:
+        click.echo(line)
+    if against and not force:
+        click.echo(f"version {version.number} is not made live; --force and --why pass over it", err=True)
+        sys.exit(_REFUSED)
 
 
 def _retire(version: int, overrides: tuple[str, ...], why: str, env: str | None, conf_source: str) -> None:
@@ -122,7 +152,10 @@ def _retire(version: int, overrides: tuple[str, ...], why: str, env: str | None,
 
 def _list(overrides: tuple[str, ...], as_json: bool, env: str | None, conf_source: str) -> None:
     registry = _registry(_project(overrides, env, conf_source))
-    versions = sorted(registry.read().versions.values(), key=lambda one: -one.number)
+    now = registry.read()
+    versions = sorted(now.versions.values(), key=lambda one: -one.number)
+    if not registry.is_said(now):
+        click.echo(f"{registry.pointer} does not name the champion; `kedro model promote` of it mends that", err=True)
     if as_json:
         click.echo(json.dumps([_plain(one) for one in versions], ensure_ascii=False))
     elif not versions:
@@ -157,11 +190,13 @@ def _plain(one: Version) -> dict[str, Any]:
     metrics: dict[str, float | None] = {}
     with suppress(UnreadableError):  # of an earlier version
         metrics = dict(Metrics.read(one.bundle).candidate)
-    outline = BundleOutline.read(one.bundle)
+    tag = "(missing)"
+    with suppress(UnreadableError):
+        tag = BundleOutline.read(one.bundle).tag
     return {
         "version": one.number,
         "stage": one.stage,
-        "bundle": outline.tag,
+        "bundle": tag,
         "metrics": metrics,
         "registered": one.registered.at,
         "by": one.registered.by,

@@ -19,6 +19,8 @@ _LEAST_MAGNITUDES = 30
 _SPIKE_SHARE = 0.5
 _LEAST_REST = 100
 _LEAST_IDS = 100
+FAR = 3.0
+"""Times the width of the range, beyond it, at which no season and no storm brings numbers."""
 EXTREME = 2
 """The range reaches to the second smallest and second largest number: one outlier does not widen it."""
 
@@ -137,10 +139,6 @@ class NumericProfile(Binned):
         """Count other values of the column by the bins of this profile."""
         values = self._rounded(values)
         ordered = np.sort(values[np.isfinite(values)])
-        outside = 0
-        if self.low is not None and self.high is not None:
-            outside = int(np.searchsorted(ordered, self.low, "left"))
-            outside += len(ordered) - int(np.searchsorted(ordered, self.high, "right"))
         return Sample(
             rows=len(values),
             nulls=len(values) - len(ordered),
@@ -148,10 +146,20 @@ class NumericProfile(Binned):
             counts=self.count(ordered),
             magnitudes=_magnitudes(ordered),
             median=_median(ordered),
-            outside=outside,
+            outside=self._beyond(ordered, 0.0),
+            far=self._beyond(ordered, FAR),
             distinct=_distinct(ordered),
             rest=_rest(self.rest, _without(ordered, self.spike)) if self.rest else None,
         )
+
+    def _beyond(self, ordered: Numbers, widths: float) -> int:
+        """Count numbers, ascending, that lie beyond the range by so many times its width."""
+        if self.low is None or self.high is None:
+            return 0
+        with np.errstate(over="ignore"):
+            far = widths * (np.float64(self.high) - self.low) if widths else 0.0
+            below = int(np.searchsorted(ordered, self.low - far, "left"))
+            return below + len(ordered) - int(np.searchsorted(ordered, self.high + far, "right"))
 
     @property
     def bins(self) -> int:

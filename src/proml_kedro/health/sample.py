@@ -20,6 +20,7 @@ class Sample:
         median: Of the numbers; None without any, and for categories.
         new: Rows with a category that the profile does not know.
         outside: Rows with a number beyond the profile's range.
+        far: Rows among them beyond it by several times its width.
         distinct: How many different values there are, as far as that is known: 0, 1, or more.
         rest: The numbers that are not the profile's spike, counted by bins of their own; None without a spike.
     """
@@ -32,6 +33,7 @@ class Sample:
     median: float | None = None
     new: int = 0
     outside: int = 0
+    far: int = 0
     distinct: int = 2
     rest: Sample | None = None
 

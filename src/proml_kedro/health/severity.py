@@ -41,7 +41,8 @@ def cause_of(outcomes: Mapping[str, Outcome], reasons: Sequence[str]) -> Cause |
     shares = {name: _share(outcomes[name]) for name in reasons or ("distribution",) if name in outcomes}
     if not shares:
         return None
-    check = max(shares, key=lambda name: shares[name])
+    lost = [name for name in shares if name in _LOSSES and outcomes[name].message is not None]
+    check = lost[0] if lost else max(shares, key=lambda name: shares[name])  # what is gone explains all else
     return Cause(check, shares[check] if math.isfinite(shares[check]) else None)
 
 

@@ -152,6 +152,41 @@ class Range(DriftCheck[RangeLimits]):
         return values, np.where(np.arange(_EXAMPLE_ROWS) % 20, values, -999.0)
 
 
+class Far(DriftCheck[RangeLimits]):
+    """Numbers beyond the reference's range by three times its width: -999 for a missing one, or some in another unit.
+
+    What earlier periods did is no measure of that, so the limit does not follow them: where each week is beyond the
+    range of the weeks before, such numbers would hide behind the season.
+    """
+
+    Limits = RangeLimits
+
+    @classmethod
+    def of_gate(cls, gate: GateSpec) -> Self:
+        """Make the check of a gate."""
+        return cls(RangeLimits(kind="far", share=gate.range))
+
+    def size(self, pair: ColumnPair) -> float:
+        """Measure the share, less what is to be expected beyond the range at all; NaN for categories."""
+        if not isinstance(pair.profile, NumericProfile):
+            return math.nan
+        return beyond_range(pair.current.far, pair.current.values, EXTREME, pair.reference.values)
+
+    def limit(self, column: str, movement: float) -> float:
+        """Return the smallest share that counts."""
+        return self.limits.share
+
+    def describe(self, pair: ColumnPair, size: float, limit: float) -> str:
+        """Say the whole share."""
+        share = pair.current.far / pair.current.values
+        return f"{share:.1%} of the numbers are far beyond the reference's range, by three times its width"
+
+    def example(self) -> tuple[Array, Array]:
+        """Make normal numbers of which a twentieth becomes -999."""
+        values = np.random.default_rng(0).normal(size=_EXAMPLE_ROWS)
+        return values, np.where(np.arange(_EXAMPLE_ROWS) % 20, values, -999.0)
+
+
 class Rest(Distribution):
     """Another distribution of the numbers beside the one that at least half of the rows carry, such as zero."""
 

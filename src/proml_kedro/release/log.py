@@ -52,11 +52,13 @@ class Log:
         events: In order.
         head: SHA-256 of the last line; empty when there is none.
         length: Of the whole lines, in bytes; what is behind is of a process that was killed.
+        is_ended: Whether the last line ends as it should; an editor may have taken that away.
     """
 
     events: Sequence[Event]
     head: str = ""
     length: int = 0
+    is_ended: bool = True
 
     @classmethod
     def read(cls, file: Path) -> Log:
@@ -69,9 +71,11 @@ class Log:
             content = file.read_bytes()
         except FileNotFoundError:
             return cls(())
-        whole = content[: content.rfind(b"\n") + 1]
+        *lines, rest = content.split(b"\n")
+        is_ended = _event(rest) is None  # a whole line, but for its end, is not of a process that was killed
+        lines += [] if is_ended else [rest]
         events, head = [], ""
-        for number, line in enumerate(whole.splitlines(keepends=True), 1):
+        for number, line in enumerate(lines, 1):
             event = _event(line)
             if event is None or event.before != head:
                 what = "is no line of it" if event is None else "does not follow from the line before"
@@ -79,7 +83,7 @@ class Log:
                 raise UserError(Mistake("", message, f"{file}:{number}"))
             events.append(event)
             head = _digest(line)
-        return cls(tuple(events), head, len(whole))
+        return cls(tuple(events), head, len(content) - (len(rest) if is_ended else 0), is_ended)
 
     def append(self, file: Path, event: Event) -> str:
         """Write one more line, on the disk when this returns; return its SHA-256.
@@ -88,11 +92,11 @@ class Log:
             file: The log, which nobody else writes to.
             event: The line, whose ``before`` is :attr:`head`.
         """
-        line = json.dumps(asdict(event), ensure_ascii=False, sort_keys=True).encode() + b"\n"
+        line = json.dumps(asdict(event), ensure_ascii=False, sort_keys=True).encode()
         with file.open("r+b" if file.exists() else "xb") as stream:
             stream.truncate(self.length)
             stream.seek(self.length)
-            stream.write(line)
+            stream.write((b"" if self.is_ended else b"\n") + line + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
         return _digest(line)
@@ -106,7 +110,7 @@ def _event(line: bytes) -> Event | None:
     try:
         content: dict[str, Any] = json.loads(line)
         event = Event(**{**content, "forced": tuple(content.get("forced", ()))})
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     sound = event.action in get_args(Action) and isinstance(event.version, int) and isinstance(event.before, str)
     return event if sound else None

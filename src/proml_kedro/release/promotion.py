@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from proml_kedro.bundle import Bundle
-from proml_kedro.errors import UserError
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.release.aligned import align
 from proml_kedro.release.compare import Question, answer
 from proml_kedro.release.registry import Version
 from proml_kedro.release.scored import ScoredModel, Shelf
 from proml_kedro.release.used_features import lost_features
 from proml_kedro.results import Comparison, DriftResult, Metrics, UnreadableError
+from proml_kedro.results.names import MANIFEST
 from proml_kedro.spec.features import FeaturesSpec
 
 
@@ -45,7 +46,7 @@ def judge(version: Version, champion: Version | None, features: FeaturesSpec, sh
         UserError: The bundle is damaged: that cannot be passed over.
     """
     bundle = Bundle.load(version.bundle)
-    against = [*_of_evaluation(version), *_of_features(version, features)]
+    against = [*_of_evaluation(version), *of_features(version, features)]
     against += _of_drift(bundle.manifest.problem.name, bundle.manifest.model.name, shelf)
     remarks: list[str] = []
     if champion is not None:
@@ -70,7 +71,8 @@ def _of_evaluation(version: Version) -> Iterator[str]:
         yield f"gate of {gate.metric}: {gate.text}"
 
 
-def _of_features(version: Version, features: FeaturesSpec) -> Iterator[str]:
+def of_features(version: Version, features: FeaturesSpec) -> Iterator[str]:
+    """Say which features a version looks up that the project no longer declares as they were."""
     lost = [one.name for one in lost_features(version.bundle, features)]
     if lost:
         yield f"features: it looks up what is no longer declared as it was: {', '.join(lost[:5])}"
@@ -84,6 +86,9 @@ def _of_drift(problem: str, model: str, shelf: Shelf) -> Iterator[str]:
 
 def _compared(version: Version, champion: Version, shelf: Shelf) -> Comparison:
     """Compare a version with the champion, on the examples of the test period that both have scored."""
+    if not (champion.bundle / MANIFEST).is_file():
+        message = f"the bundle of version {champion.number}, which is live, is not there; register it anew"
+        raise UserError(Mistake("", message))
     models = [_scored(one, shelf) for one in (champion, version)]
     return answer(align(models), Question())[0].verdict
 

@@ -20,6 +20,7 @@ from typing import Literal
 
 from proml_kedro.atomic import cannot_write, disk_full, lock_beside, remove_abandoned, temporary_beside, write_whole
 from proml_kedro.bundle import Bundle
+from proml_kedro.bundle.integrity import verify
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.locks import take
 from proml_kedro.release.log import Action, Event, Log
@@ -56,7 +57,7 @@ class Registered:
 
     Attributes:
         versions: By number.
-        live: Versions that were live one after the other and were not rolled back; the last one is.
+        live: Versions that were live one after the other and were neither rolled back nor retired; the last one is.
         log: The log.
     """
 
@@ -68,6 +69,18 @@ class Registered:
     def champion(self) -> Version | None:
         """Return the version that is live; None as long as none was promoted."""
         return self.versions[self.live[-1]] if self.live else None
+
+    @property
+    def before(self) -> Version:
+        """Return the version that was live before the one that is.
+
+        Raises:
+            UserError: There is none.
+        """
+        if len(self.live) < 2:
+            only = "no version is live" if not self.live else f"version {self.live[0]} is the first that is live"
+            raise UserError(Mistake("", f"there is nothing to go back to: {only}"))
+        return self.versions[self.live[-2]]
 
     def version(self, number: int) -> Version:
         """Return a version.
@@ -120,6 +133,7 @@ class Registry:
                 stages[event.version] = "challenger"
             elif event.action == "retire":
                 stages[event.version] = "archived"
+                live = [one for one in live if one != event.version]
             else:
                 stages.update(dict.fromkeys(live[-1:], "archived"))
                 live = [*live, event.version] if event.action == "promote" else live[:-1]
@@ -146,21 +160,14 @@ class Registry:
         with self._alone() as now:
             for one in now.versions.values():
                 if one.registered.digest == loaded.digest:
+                    if not _is_sound(one):
+                        shutil.rmtree(one.folder, ignore_errors=True)
+                        _copy(loaded, evaluation, one.folder)
                     return one
-            number = max(now.versions, default=0) + 1
-            folder = self.pointer.with_suffix("") / str(number)
-            folder.parent.mkdir(exist_ok=True)
-            remove_abandoned(folder.parent)
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed before its line was written
-            temporary = temporary_beside(folder)
-            try:
-                with disk_full(folder), cannot_write(folder):
-                    shutil.copytree(loaded.path, temporary / "bundle")
-                    if evaluation is not None:
-                        shutil.copytree(evaluation.resolve(), temporary / "evaluation")
-                    temporary.rename(folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            folders = self.pointer.with_suffix("")
+            there = [int(one.name) for one in folders.glob("[0-9]*") if one.name.isdecimal()]
+            number = max([*now.versions, *there], default=0) + 1  # a folder without a line is not ours to remove
+            _copy(loaded, evaluation, folders / str(number))
             self._note(now.log, "register", number, loaded.digest, why)
         return self.read().version(number)
 
@@ -181,25 +188,32 @@ class Registry:
         """
         with self._alone() as now:
             _refuse_if_changed(seen, now)
+            if now.version(version.number).stage != version.stage:
+                message = f"version {version.number} is {now.version(version.number).stage} meanwhile; look at it first"
+                raise UserError(Mistake("", message))
             check()
             before = now.champion
             head = self._note(now.log, "promote", version.number, version.registered.digest, why, forced)
             self._point(version, before, head)
 
-    def rollback(self, why: str, seen: Registered) -> Version:
+    def rollback(self, why: str, forced: Sequence[str], seen: Registered, check: Callable[[], object]) -> Version:
         """Make the version live again that was before this one.
+
+        Args:
+            why: For the log.
+            forced: What speaks against it and is passed over.
+            seen: What was registered when it was looked at.
+            check: As of :meth:`promote`.
 
         Raises:
             UserError: There is none, or somebody else has changed what is live since.
         """
         with self._alone() as now:
             _refuse_if_changed(seen, now)
-            if len(now.live) < 2:
-                only = "no version is live" if not now.live else f"version {now.live[0]} is the first that is live"
-                raise UserError(Mistake("", f"there is nothing to go back to: {only}"))
+            version = now.before
+            check()
             *older, back, _ = now.live
-            version = now.versions[back]
-            head = self._note(now.log, "rollback", back, version.registered.digest, why)
+            head = self._note(now.log, "rollback", back, version.registered.digest, why, forced)
             self._point(version, now.versions[older[-1]] if older else None, head)
         return version
 
@@ -214,6 +228,19 @@ class Registry:
                 message = f"version {version.number} is live; promote another one, or roll back, before"
                 raise UserError(Mistake("", message))
             self._note(now.log, "retire", version.number, version.registered.digest, why)
+
+    def is_said(self, now: Registered) -> bool:
+        """Tell whether the file for those who serve says what the log comes to."""
+        if now.champion is None:
+            return True
+        said = _said(self.pointer)
+        wanted = _relative(now.champion, self.data_dir), now.champion.registered.digest
+        return (said.get("champion"), said.get("digest")) == wanted
+
+    def finish(self) -> None:
+        """Finish what a process that was killed, or found the disk full, has left."""
+        with self._alone():
+            pass
 
     @contextmanager
     def _alone(self) -> Iterator[Registered]:
@@ -235,8 +262,7 @@ class Registry:
 
     def _finish(self, now: Registered) -> None:
         """Write the file that says what is live, where a process was killed after its line in the log."""
-        last = next((one for one in reversed(now.log.events) if one.action in ("promote", "rollback")), None)
-        if last is not None and now.champion and _said(self.pointer).get("digest") != last.digest:
+        if now.champion and not self.is_said(now):
             self._point(now.champion, now.versions[now.live[-2]] if len(now.live) > 1 else None, now.log.head)
 
     def _check_pointer(self, log: Log) -> None:
@@ -265,6 +291,29 @@ class Registry:
         }
         with disk_full(self.pointer), cannot_write(self.pointer):
             write_whole(self.pointer, json.dumps(content, indent=1) + "\n")
+
+
+def _is_sound(version: Version) -> bool:
+    try:
+        verify(version.bundle)
+    except UserError:
+        return False
+    return True
+
+
+def _copy(bundle: Bundle, evaluation: Path | None, folder: Path) -> None:
+    """Copy what a version is made of; whole, or not at all."""
+    folder.parent.mkdir(exist_ok=True)
+    remove_abandoned(folder.parent)
+    temporary = temporary_beside(folder)
+    try:
+        with disk_full(folder), cannot_write(folder):
+            shutil.copytree(bundle.path, temporary / "bundle")
+            if evaluation is not None:
+                shutil.copytree(evaluation.resolve(), temporary / "evaluation")
+            temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def by_whom() -> str:

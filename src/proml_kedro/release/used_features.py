@@ -47,8 +47,10 @@ def lost_features(folder: Path, features: FeaturesSpec) -> list[InputOutline]:
 
 def _removed(problem: ProblemSpec, features: FeaturesSpec, places: Places) -> Iterator[Mistake]:
     declared = features.columns()
-    released = Registry(places.base / places.data_dir, problem.name).read().versions.values()
-    served = [one.bundle for one in released if one.stage != "archived"]
+    released = Registry(places.base / places.data_dir, problem.name).read()
+    served = [
+        one.bundle for one in released.versions.values() if one.stage == "challenger" or one.number in released.live
+    ]
     for folder in (*places.find("bundle", problem.name).values(), *served):
         with suppress(UnreadableError):  # which is for those to say who serve it
             bundle = BundleOutline.read(folder)

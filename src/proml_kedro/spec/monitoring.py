@@ -13,7 +13,7 @@ from proml_kedro.extensions import Registry, drift_checks
 from proml_kedro.spec.base import Name, PositiveDuration, Spec
 from proml_kedro.spec.split import TEST, SplitName
 
-STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "range", "rest", "distribution")
+STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "far", "range", "rest", "distribution")
 """The drift checks of every gate, in the order in which they are reported."""
 
 ScoreCheckName = Literal["level", "relation", "calibration"]
@@ -99,7 +99,8 @@ class GateSpec(Spec):
         null_change: Smallest change in the share of nulls that counts; calibrated together with `psi`.
         scale: Factor by which the size of the numbers must change to count (a change of unit).
         new_values: Smallest share of unexpected new categories that counts.
-        range: Smallest share of numbers beyond the reference's range that counts; calibrated together with `psi`.
+        range: Smallest share of numbers beyond the reference's range that counts; calibrated together with `psi`, but
+            not for numbers that are far beyond it.
         score: Smallest change of the model's score that counts, by check: `level` (its mean, in standard deviations;
             0.2), `relation` (how much is lost of how it goes with the inputs; 0.7), `calibration` (labels less scores,
             in standard deviations; 0.1); `level` and `calibration` are calibrated together with `psi`.
@@ -108,7 +109,7 @@ class GateSpec(Spec):
             are its limits.
         severe: Evidence from which on one column is enough for drift.
         fail_on: Checks of which one column is enough for drift, whatever its evidence. They are `schema`, `empty`,
-            `stuck`, `nulls`, `scale`, `new_values`, `range`, `rest`, `distribution`, and the names in `checks`.
+            `stuck`, `nulls`, `scale`, `new_values`, `far`, `range`, `rest`, `distribution`, and the names in `checks`.
         fail_share: Share of the sources whose columns differ that is drift in itself; of the columns, where there are
             fewer than three sources. A source is a feature view. At least two must differ.
         columns: PSI for single columns, by name.

@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 from evaluations import write_evaluation
 from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.bundle import Bundle
+from proml_kedro.bundle.integrity import verify
 from proml_kedro.cli import cli
 from proml_kedro.errors import UserError
 from proml_kedro.release import registry as registry_module
 from proml_kedro.release.promotion import judge
-from proml_kedro.release.registry import Registered, Registry
+from proml_kedro.release.registry import Registered, Registry, Version
 from proml_kedro.release.scored import Shelf
 from proml_kedro.results import Places
 from proml_kedro.serving.http.champion import Champion
@@ -43,6 +44,11 @@ def promote(registry: Registry, number: int, seen: Registered | None = None) -> 
     registry.promote(seen.version(number), "", (), seen, lambda: None)
 
 
+def back(registry: Registry, why: str = "") -> Version:
+    seen = registry.read()
+    return registry.rollback(why, (), seen, lambda: None)
+
+
 def stages(registry: Registry) -> list[str]:
     return [one.stage for one in registry.read().versions.values()]
 
@@ -61,16 +67,16 @@ def test_versions_go_live_one_after_the_other_and_back(registry: Registry, bundl
         promote(registry, number)
         assert Bundle.load(live(registry)).digest == Bundle.load(bundles[number - 1]).digest
     assert stages(registry) == ["archived", "archived", "champion"]
-    assert registry.rollback("it drifted", registry.read()).number == 2
+    assert back(registry, "it drifted").number == 2
     assert live(registry) == registry.read().version(2).bundle
-    assert registry.rollback("", registry.read()).number == 1
+    assert back(registry).number == 1
     assert stages(registry) == ["champion", "archived", "archived"]
     with pytest.raises(UserError, match="nothing to go back to: version 1 is the first"):
-        registry.rollback("", registry.read())
+        back(registry)
     with pytest.raises(UserError, match="version 1 is live"):
         registry.retire(registry.read().version(1), "")
     promote(registry, 3)
-    assert registry.rollback("", registry.read()).number == 1
+    assert back(registry).number == 1
     assert [one.action for one in registry.read().log.events].count("rollback") == 3
     assert {(one.by, one.why) for one in registry.read().log.events if one.why} == {
         (registry_module.by_whom(), "it drifted")
@@ -125,12 +131,54 @@ def test_a_log_that_was_altered_is_refused(
 def test_a_line_that_a_killed_process_left_half_written_is_none(registry: Registry, bundles: list[Path]) -> None:
     registry.register(bundles[0], None, "")
     whole = registry.log.read_bytes()
-    for cut in (1, 20, len(whole) - 1):
+    for cut in (1, 20, len(whole) - 2):
         registry.log.write_bytes(whole + whole[:cut])
         assert list(registry.read().versions) == [1]
     promote(registry, 1)
     assert len(registry.log.read_bytes().splitlines()) == 2
     assert live(registry) == registry.read().version(1).bundle
+
+
+def test_a_line_whose_end_an_editor_took_away_is_kept(registry: Registry, bundles: list[Path]) -> None:
+    for one in bundles[:2]:
+        registry.register(one, None, "")
+    registry.log.write_bytes(registry.log.read_bytes().removesuffix(b"\n"))
+    assert registry.register(bundles[2], None, "").number == 3
+    assert list(registry.read().versions) == [1, 2, 3]
+    assert len(registry.log.read_bytes().splitlines()) == 3
+    registry.log.write_bytes(b"[" * 100_000 + b"\n")
+    with pytest.raises(UserError, match=r"sales.log:1: is no line of it"):
+        registry.read()
+
+
+def test_what_was_removed_by_hand_is_mended_or_refused(registry: Registry, bundles: list[Path]) -> None:
+    for one in bundles:
+        registry.register(one, None, "")
+    promote(registry, 1)
+    promote(registry, 2)
+    shutil.rmtree(registry.read().version(1).folder)
+    seen = registry.read()
+    with pytest.raises(UserError, match="no such bundle"):
+        registry.rollback("", (), seen, lambda: verify(seen.before.bundle))
+    assert registry.read().champion.number == 2
+    assert registry.register(bundles[0], None, "").number == 1
+    assert Bundle.load(registry.read().version(1).bundle).digest == Bundle.load(bundles[0]).digest
+    for broken in ({}, {"champion": "release/sales/99/bundle", "digest": seen.champion.registered.digest}):
+        registry.pointer.write_text(json.dumps(broken))
+        assert not registry.is_said(registry.read())
+        registry.finish()
+        assert live(registry) == seen.champion.bundle
+    registry.retire(registry.read().version(1), "wrong")
+    with pytest.raises(UserError, match="nothing to go back to"):
+        back(registry)
+    old = registry.read()
+    registry.retire(registry.read().version(3), "wrong too")
+    with pytest.raises(UserError, match="version 3 is archived meanwhile"):
+        promote(registry, 3, old)
+    registry.log.unlink()
+    registry.pointer.unlink()
+    assert registry.register(bundles[2], None, "").number == 4, "folders without a line are not overwritten"
+    assert registry.data_dir.joinpath("release", "sales", "1", "bundle", "proml.yaml").is_file()
 
 
 class KilledError(BaseException):
@@ -184,7 +232,7 @@ def test_of_two_who_promote_at_once_one_wins_and_the_other_is_told(registry: Reg
         assert f"has made version {winner} live meanwhile" in loser
         assert live(registry) == registry.read().version(winner).bundle
         while registry.read().champion.number != 1:
-            registry.rollback("", registry.read())
+            back(registry)
 
 
 def shelf_of(registry: Registry) -> Shelf:

@@ -5,6 +5,8 @@ The rates themselves are measured by benchmarks/health.py.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -231,3 +233,15 @@ def test_a_feed_that_comes_in_part_is_seen_although_no_column_of_it_matters():
     constant = {**now, "rain.now": np.zeros(2000), "rain.later": np.zeros(2000)}
     same = profile({**rows(1, 8000), "rain.now": np.zeros(8000), "rain.later": np.zeros(8000)}, inputs)
     assert check_drift(same, constant, inputs, GATE).verdict == "ok", "constants lack nothing"
+
+
+def test_a_value_for_nothing_does_not_hide_behind_the_season():
+    """Each month is warmer than the one before by the whole width of a month: beyond its range, but not far beyond."""
+    inputs, generator = [Input("weather.temp", "float")], np.random.default_rng(3)
+    months = [{"weather.temp": generator.normal(10 * month, 2, 3000)} for month in range(9)]
+    movements = calibrate(itertools.pairwise(months[:8]), inputs, GATE)
+    assert check_drift(months[7], months[8], inputs, GATE, movements).verdict == "ok"
+    marked = np.where(np.arange(3000) % 10, months[8]["weather.temp"], -999.0)
+    found = check_drift(months[7], {"weather.temp": marked}, inputs, GATE, movements)
+    assert found.verdict == "drift"
+    assert found.words.endswith("look at weather.temp (far)")

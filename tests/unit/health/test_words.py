@@ -66,7 +66,7 @@ def test_what_decided_is_the_reason_farthest_beyond_its_limit():
     assert causes["same"].check == "distribution"
     assert causes["same"].share < 1
     assert causes["gone"] == Cause("schema", 1.0)
-    assert causes["scaled"].check == "distribution", "farther beyond its limit than being stuck"
+    assert causes["scaled"].check == "stuck", "which explains the distribution"
     assert {one.verdict for one in found.columns if one.cause.share is None or one.cause.share >= 1} == {
         "warn",
         "drift",
