@@ -82,9 +82,10 @@ def _configuration(known: Mapping[str, tuple[Record, Record] | None]) -> Iterato
         one, other = (dict(flattened(record.configuration)) for record in pair)
         for key in dict.fromkeys([*one, *other]):
             values = one.get(key, _ABSENT), other.get(key, _ABSENT)
-            if values[0] != values[1] and key not in seen:
-                seen.add(key)
-                yield key, values
+            name = key.removeprefix("config.")  # a bundle has the whole configuration under it
+            if name not in seen and values[0] != values[1] and set(values) != {"null", _ABSENT}:
+                seen.add(name)
+                yield name, values
 
 
 def flattened(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -112,6 +113,7 @@ def _reason(one: str, other: str, pair: tuple[Record, Record] | None) -> str:
         return "another one; what it was made from is not known any more"
     before, after = pair
     causes = [part for part, place in before.of.items() if after.of.get(part) != place]
+    causes += [place.split("/")[-2] for place in after.uses if place not in before.uses]
     if before.configuration != after.configuration:
         causes.insert(0, "its configuration")
     return f"made anew because of {' and '.join(causes) or 'its data, code or libraries'}"

@@ -113,6 +113,9 @@ def made(recorded: Any) -> Callable[..., str]:
         parts = {"tables": store.build(tables, {"rows": rows}, write_nothing)}
         parts["training_set"] = store.build(training_set, {"tables": parts["tables"]}, write_nothing)
         parts["trained_model"] = store.build(model, {"training_set": parts["training_set"]}, write_nothing)
+        whole = {"config": {"components": params, "later": None} if depth > 2 else {"components": params}}
+        drift = Recipe("shop/trees/drift", whole)
+        parts["drift"] = store.build(drift, {"model": parts["trained_model"]}, write_nothing)
         one = Recording.begin(run, "kedro run", [])
         results = {name: str(made.path.relative_to(recorded.data / "store")) for name, made in parts.items()}
         one.complete()
@@ -125,7 +128,7 @@ def made(recorded: Any) -> Callable[..., str]:
 
 def test_what_changed_is_said_by_key_and_cause(recorded: Any, made: Callable[..., str]) -> None:
     first, same = made(2), made(2)
-    assert runs(recorded, "diff", first, same).stdout == "nothing changed: 3 results are the same\n"
+    assert runs(recorded, "diff", first, same).stdout == "nothing changed: 4 results are the same\n"
     deeper, more = made(3, auc=0.72, commit="bbbb"), made(2, rows=11, auc=None)
     done = runs(recorded, "diff", first, deeper)
     assert done.stdout.splitlines() == [
@@ -136,6 +139,7 @@ def test_what_changed_is_said_by_key_and_cause(recorded: Any, made: Callable[...
         "  components.trees.inputs.2: (absent) -> a",
         "results:",
         "  trained_model: made anew because of its configuration",
+        "  drift: made anew because of its configuration and trained_model",
         "metrics:",
         "  auc: 0.7000 -> 0.7200 (+0.0200)",
     ]
