@@ -18,9 +18,11 @@ def read_only(folder: Path) -> Iterator[None]:
         modes = {one: one.stat().st_mode for one in [folder, *folder.rglob("*")] if not one.is_symlink()}
         for one, mode in modes.items():
             one.chmod(mode & 0o555)
-        yield
-        for one, mode in modes.items():
-            one.chmod(mode)
+        try:
+            yield
+        finally:
+            for one, mode in modes.items():
+                one.chmod(mode)
         return
     place = str(folder)
     for command in (["mount", "--bind", place, place], ["mount", "-o", "remount,bind,ro", place]):

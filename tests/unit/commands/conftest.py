@@ -112,3 +112,17 @@ def make_project() -> Callable[[Path], Project]:
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def compare(make_project: Callable[[Path], Project], tmp_path: Path) -> Callable[..., Result]:
+    """`kedro compare` in a project of its own."""
+    from proml_kedro.cli import cli
+
+    project = make_project(tmp_path)
+
+    def run(*words: object) -> Result:
+        options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf)]
+        return CliRunner().invoke(cli, ["compare", *map(str, words), *options])
+
+    return run

@@ -31,37 +31,26 @@ def _write_result(folder: Path, **how: Any) -> None:
     write_evaluation(folder, **how)
 
 
-@pytest.fixture
-def run(make_project: Callable[[Path], Any], tmp_path: Path) -> Callable[..., Result]:
-    project = make_project(tmp_path)
-
-    def compare(*words: object) -> Result:
-        options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf)]
-        return CliRunner().invoke(cli, ["compare", *map(str, words), *options])
-
-    return compare
-
-
-def test_the_verdict_comes_first_and_every_figure_after_it(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_the_verdict_comes_first_and_every_figure_after_it(compare: Callable[..., Result], tmp_path: Path) -> None:
     champion = write_evaluation(tmp_path / "champion", 0.3)
     worse = write_evaluation(tmp_path / "worse", 2.0, seed=2)
-    done = run(champion, worse)
+    done = compare(champion, worse)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"{worse} is worse than {champion}: auc -0.")
     assert "o not serve it" in lines[0]
     assert "2,000 rows, 40 clusters by day" in lines
     assert [line.split()[0] for line in lines if line.endswith(" worse")] == ["auc", "logloss", "ndcg@5"]
-    assert run(worse, champion).stdout.startswith(f"{champion} is better than {worse}: auc +0.")
+    assert compare(worse, champion).stdout.startswith(f"{champion} is better than {worse}: auc +0.")
 
 
 def test_figures_are_those_of_the_scores_and_differences_turn_around(
-    run: Callable[..., Result], tmp_path: Path
+    compare: Callable[..., Result], tmp_path: Path
 ) -> None:
     from sklearn.metrics import log_loss, roc_auc_score
 
     folders = [write_evaluation(tmp_path / str(one), one / 2, seed=one) for one in (1, 2)]
-    there, back = (json.loads(run(*order, "--json").stdout)["comparisons"][0] for order in (folders, folders[::-1]))
+    there, back = (json.loads(compare(*order, "--json").stdout)["comparisons"][0] for order in (folders, folders[::-1]))
     for figures, folder in ((there["baseline"], folders[0]), (there["candidate"], folders[1])):
         table = Scores.read(folder).table
         assert figures["auc"] == pytest.approx(roc_auc_score(table["label"], table["score"]), abs=1e-12)
@@ -73,9 +62,9 @@ def test_figures_are_those_of_the_scores_and_differences_turn_around(
     assert list(there["candidate"]) == ["auc", "logloss", "ndcg@5"]
 
 
-def test_a_model_equals_itself(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_model_equals_itself(compare: Callable[..., Result], tmp_path: Path) -> None:
     folders = [write_evaluation(tmp_path / name, 0.5) for name in ("one", "again")]
-    done = run(*folders)
+    done = compare(*folders)
     assert "as good as" in done.stdout.splitlines()[0]
     assert "takes about" not in done.stdout
 
@@ -93,9 +82,9 @@ def test_a_model_equals_itself(run: Callable[..., Result], tmp_path: Path) -> No
     ],
 )
 def test_what_is_not_the_same_is_not_compared(
-    run: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], message: str
+    compare: Callable[..., Result], tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    done = run(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **changes))
+    done = compare(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **changes))
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -120,12 +109,12 @@ def write_classes(folder: Path, sure: float, seed: int, names: Sequence[str] = (
 
 
 def test_models_of_several_classes_are_compared_by_the_probability_of_each(
-    run: Callable[..., Result], tmp_path: Path
+    compare: Callable[..., Result], tmp_path: Path
 ) -> None:
     from sklearn.metrics import accuracy_score, log_loss
 
     folders = [write_classes(tmp_path / str(sure), sure, seed) for sure, seed in ((1.0, 1), (1.5, 2))]
-    done = run(*folders, "--json")
+    done = compare(*folders, "--json")
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)["comparisons"]
     assert found["verdict"] == "better"
@@ -136,49 +125,49 @@ def test_models_of_several_classes_are_compared_by_the_probability_of_each(
         best = accuracy_score(table["label"].to_pylist(), table["class"].to_pylist())
         assert figures["accuracy"] == pytest.approx(best, abs=1e-12)
     other = write_classes(tmp_path / "other", 1.0, 1, ("low", "mid", "top"))
-    refused = run(folders[0], other)
+    refused = compare(folders[0], other)
     assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
     assert "of classes" in refused.stderr
 
 
-def test_weights_of_training_may_differ(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_weights_of_training_may_differ(compare: Callable[..., Result], tmp_path: Path) -> None:
     folders = [write_evaluation(tmp_path / str(one), 0.5, weight=np.full(ROWS, float(one))) for one in (1, 2)]
-    assert "as good as" in run(*folders).stdout
+    assert "as good as" in compare(*folders).stdout
 
 
 def test_rows_that_one_model_has_not_scored_are_left_out_and_counted(
-    run: Callable[..., Result], tmp_path: Path
+    compare: Callable[..., Result], tmp_path: Path
 ) -> None:
     fewer = {name: values[: ROWS // 2] for name, values in make_rows().items()}
-    done = run(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **fewer))
+    done = compare(write_evaluation(tmp_path / "one", 0.5), write_evaluation(tmp_path / "other", 0.5, **fewer))
     assert f"1,000 of 2,000 examples of {tmp_path / 'one'} are left out" in done.stdout.splitlines()[0]
     assert "1,000 rows, 20 clusters by day" in done.stdout
 
 
-def test_of_several_models_intervals_are_wider(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_of_several_models_intervals_are_wider(compare: Callable[..., Result], tmp_path: Path) -> None:
     """Five models that equal the first are called different as rarely as one."""
     folders = [write_evaluation(tmp_path / str(one), 0.7, seed=10 * one + 1) for one in range(6)]
-    several = json.loads(run(*folders, "--json").stdout)["comparisons"]
-    alone = json.loads(run(*folders[:2], "--json").stdout)["comparisons"][0]
+    several = json.loads(compare(*folders, "--json").stdout)["comparisons"]
+    alone = json.loads(compare(*folders[:2], "--json").stdout)["comparisons"][0]
     assert [one["confidence"] for one in several] == pytest.approx([0.99] * 5)
     assert several[0]["differences"]["auc"]["low"] < alone["differences"]["auc"]["low"]
-    assert "99% interval" in run(*folders).stdout
+    assert "99% interval" in compare(*folders).stdout
 
 
-def test_a_margin_is_a_question_of_its_own(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_margin_is_a_question_of_its_own(compare: Callable[..., Result], tmp_path: Path) -> None:
     folders = [write_evaluation(tmp_path / str(one), 0.7, seed=one) for one in (1, 5)]
-    assert "\nAs good within 0.1 in auc." in run(*folders, "--margin", "0.1").stdout
-    said = run(*folders, "--margin", "0.0001").stdout
+    assert "\nAs good within 0.1 in auc." in compare(*folders, "--margin", "0.1").stdout
+    said = compare(*folders, "--margin", "0.0001").stdout
     assert "\nNot shown to be as good within 0.0001 in auc." in said
     assert "To see a difference of 0.0001 in auc in 4 of 5 tests takes about" in said
 
 
-def test_what_decides_and_what_a_cluster_is_can_be_chosen(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_what_decides_and_what_a_cluster_is_can_be_chosen(compare: Callable[..., Result], tmp_path: Path) -> None:
     folders = [write_evaluation(tmp_path / str(one), one, seed=one) for one in (1, 2)]
-    done = run(*folders, "--metric", "ndcg@5", "--metric", "logloss", "--by", "user")
+    done = compare(*folders, "--metric", "ndcg@5", "--metric", "logloss", "--by", "user")
     assert ": ndcg@5 -0." in done.stdout.splitlines()[0]
     assert "2,000 rows, 9 clusters by user" in done.stdout
-    assert run(*folders, "--by", "row").stdout.count("2,000 clusters by row") == 1
+    assert compare(*folders, "--by", "row").stdout.count("2,000 clusters by row") == 1
 
 
 def test_runs_bundles_and_models_are_found_by_what_they_are_called(
@@ -225,9 +214,9 @@ def test_runs_bundles_and_models_are_found_by_what_they_are_called(
         (["{one}"], "MODELS"),
     ],
 )
-def test_mistakes_are_one_line(run: Callable[..., Result], tmp_path: Path, words: list[str], message: str) -> None:
+def test_mistakes_are_one_line(compare: Callable[..., Result], tmp_path: Path, words: list[str], message: str) -> None:
     folders = {name: write_evaluation(tmp_path / name, 0.5) for name in ("one", "two")}
-    done = run(*(word.format(**folders) for word in words))
+    done = compare(*(word.format(**folders) for word in words))
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -11,11 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, log_loss, roc_auc_score
 
-from proml_kedro.cli import cli
 from proml_kedro.evaluation.class_scores import baseline_columns, class_columns
 from proml_kedro.results import Metrics, Scores
 
@@ -59,17 +58,6 @@ def write_evaluation(folder: Path, noise: float, seed: int, classes: tuple[str, 
     return folder
 
 
-@pytest.fixture
-def run(make_project: Callable[[Path], Any], tmp_path: Path) -> Callable[..., Result]:
-    project = make_project(tmp_path)
-
-    def compare(*words: object) -> Result:
-        options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf)]
-        return CliRunner().invoke(cli, ["compare", *map(str, words), *options])
-
-    return compare
-
-
 def of_scikit_learn(label: Any, scores: Any) -> dict[str, float]:
     said, numbers = scores.argmax(axis=1), range(len(CLASSES))
     return {
@@ -84,11 +72,11 @@ def of_scikit_learn(label: Any, scores: Any) -> dict[str, float]:
 
 
 def test_figures_are_those_of_scikit_learn_and_intervals_those_of_a_jackknife(
-    run: Callable[..., Result], tmp_path: Path
+    compare: Callable[..., Result], tmp_path: Path
 ) -> None:
     how = {"champion": (0.3, 1), "challenger": (1.5, 2)}
     folders = [write_evaluation(tmp_path / name, *one) for name, one in how.items()]
-    done = run(*folders, "--json")
+    done = compare(*folders, "--json")
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)["comparisons"]
     label, _ = make_labels()
@@ -118,12 +106,12 @@ def test_figures_are_those_of_scikit_learn_and_intervals_those_of_a_jackknife(
         assert one["difference"] == pytest.approx(found["candidate"][name] - found["baseline"][name], abs=1e-12)
 
 
-def test_a_model_equals_itself_and_other_classes_are_refused(run: Callable[..., Result], tmp_path: Path) -> None:
+def test_a_model_equals_itself_and_other_classes_are_refused(compare: Callable[..., Result], tmp_path: Path) -> None:
     one, again = (write_evaluation(tmp_path / name, 0.5, 1) for name in ("one", "again"))
-    assert "as good as" in run(one, again).stdout.splitlines()[0]
+    assert "as good as" in compare(one, again).stdout.splitlines()[0]
     for classes in (("low", "b, c", "11"), ("b, c", "low", "10")):
         other = write_evaluation(tmp_path / str(classes), 0.5, 1, classes)
-        done = run(one, other)
+        done = compare(one, other)
         assert done.exit_code == 2
         assert "they cannot be compared: of classes" in done.stderr
         assert len(done.stderr.splitlines()) == 1
