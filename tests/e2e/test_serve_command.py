@@ -289,3 +289,36 @@ def test_a_port_that_is_taken_and_names_that_are_none(bundle: Path, tmp_path: Pa
     process, lines = start("flight_delay")
     assert process.wait(60) == 2
     assert "Did you mean 'flight_delays'?" in "".join(lines)
+
+
+def test_neither_values_of_requests_nor_the_token_are_in_what_the_processes_say(bundle: Path, body: bytes) -> None:
+    token, secret = "a token of some length", "Secretville"
+    rows = json.loads(body)["instances"]
+    bad = [{**rows[0], "visit.price": secret}, {**rows[0], "visit.city": [secret]}, {**rows[0], secret: 1}]
+    bodies = [
+        *(json.dumps({"instances": [one]}).encode() for one in bad),
+        f"{{{secret}".encode(),
+        secret.encode() * 5000,
+    ]
+    with serving(bundle, "--no-online", PROML_API_TOKEN=token) as server:
+
+        def ask(content: bytes, given: str, path: str = "/predict") -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            headers = {"Authorization": f"Bearer {given}", "Content-Type": "application/json"}
+            connection.request("POST", path, content, headers)
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer.status
+
+        assert [ask(one, token) for one in bodies] == [422, 422, 422, 400, 413]
+        assert ask(json.dumps({"instances": [{**rows[0], "visit.city": secret}]}).encode(), token) == 200
+        assert ask(body, f"{token}, but another") == 401
+        assert ask(body, token, f"/{secret}") == 404
+        server.process.terminate()
+        server.process.wait(60)
+        said = "".join(server.lines)
+    assert "serving " in said, "it was written"
+    assert secret not in said
+    assert token not in said
+    assert "Traceback" not in said
