@@ -7,38 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from equal_models import NAMES, RANKING, SPEC, rows_of_equal_models
 from proml_kedro.evaluation import compare
 from proml_kedro.evaluation.calibration import BINS, bins_of_equal_weight, bins_with_clusters
 from proml_kedro.evaluation.metric import Metric
 from proml_kedro.evaluation.predictions import Predictions
-from proml_kedro.evaluation.rows import Grouping, ModelScores, ScoredRows, Slice
+from proml_kedro.evaluation.rows import ModelScores, ScoredRows, Slice
 from proml_kedro.evaluation.significance import holm
 from proml_kedro.extensions import metrics
 from proml_kedro.spec import EvaluationSpec
-from proml_kedro.spec.evaluation import RankingSpec
 
-NAMES = ("auc", "logloss", "brier", "calibration_error", "ndcg@5")
-SPEC = EvaluationSpec.model_validate({"metrics": list(NAMES[:-1])})
-RANKING = RankingSpec.model_validate({"metrics": [NAMES[-1]]})
 WORLDS = [(clusters, likeness) for clusters in (12, 20, 90, 400) for likeness in (0.0, 0.1)]
-
-
-def rows_of_equal_models(generator, clusters, likeness, lists=4, length=5):
-    """Two models that err alike: by as much, each in its own way, and in part the same for all rows of a cluster.
-
-    Args:
-        likeness: Intraclass correlation, of the labels' latent variable and of each model's errors.
-    """
-    rows = clusters * lists * length
-    cluster = np.repeat(np.arange(clusters), lists * length)
-    shared, own = np.sqrt(likeness), np.sqrt(1 - likeness)
-    known = generator.normal(size=rows) - 1
-    unknown = np.pi / np.sqrt(3) * shared / own * generator.normal(size=clusters)[cluster]
-    label = (generator.random(rows) < 1 / (1 + np.exp(-known - unknown))).astype(float)
-    errors = [shared * generator.normal(size=clusters)[cluster] + own * generator.normal(size=rows) for _ in range(2)]
-    first, second = (ModelScores(str(one), 1 / (1 + np.exp(-known - error / 2))) for one, error in enumerate(errors))
-    grouping = Grouping("list", np.repeat(np.arange(clusters * lists), length))
-    return ScoredRows(label, first, second, clusters=cluster, grouping=grouping)
 
 
 def comparisons_of_equal_models(clusters, likeness, repetitions, lists=4):
@@ -282,14 +261,3 @@ def test_adjusted_p_values_are_those_of_holm():
     assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
     assert holm([0.6, float("nan"), 0.3]) == pytest.approx([0.6, float("nan"), 0.6], nan_ok=True)
     assert holm([]) == []
-
-
-@pytest.mark.slow
-def test_100_000_rows_in_five_metrics_cost_less_than_a_second():
-    from time import process_time
-
-    rows = rows_of_equal_models(np.random.default_rng(0), 90, 0.1, lists=111, length=10)
-    compare.evaluate(rows, SPEC, RANKING)
-    begun = process_time()
-    compare.evaluate(rows, SPEC, RANKING)
-    assert process_time() - begun < 1
