@@ -14,6 +14,7 @@ from proml_kedro.spec.split import TRAIN, VALIDATION
 from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import TRAINING_SET, model_code
 from proml_kedro.workflow.run import Run
+from proml_kedro.workflow.steps.kept_components import KeptComponents
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
     from proml_kedro.models.component import FitContext
     from proml_kedro.models.graph import ModelGraph
+    from proml_kedro.models.graph.fitted_step import KeepsSteps
 
 
 def train_model(run: Run, training_set: Artifact) -> Artifact:
@@ -47,7 +49,8 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
         spec, classes = run.spec, len(TrainingSetFacts.read(training_set.path).classes)
         context = FitContext(spec.hardware, spec.seed, key, classes=classes, checkpoints=checkpoints)
         rows = examples_file(training_set.path)
-        graph = fit_graph(run, rows, model, context, previous.graph if previous else None)
+        keeper = KeptComponents.of(run, training_set, model, previous.digest if previous else None)
+        graph = fit_graph(run, rows, model, context, previous.graph if previous else None, keeper)
         graph.save(folder)
         FitSummary.of(graph.summary()).write(folder)
 
@@ -61,7 +64,12 @@ def _train(run: Run, training_set: Artifact, model: ModelSpec, recipe: Recipe, k
 
 
 def fit_graph(
-    run: Run, rows: Path, model: ModelSpec, context: FitContext, previous: ModelGraph | None = None
+    run: Run,
+    rows: Path,
+    model: ModelSpec,
+    context: FitContext,
+    previous: ModelGraph | None = None,
+    keeper: KeepsSteps | None = None,
 ) -> ModelGraph:
     """Fit a model to the training and validation part of a training set.
 
@@ -71,6 +79,7 @@ def fit_graph(
         model: What to fit.
         context: What components may use.
         previous: An earlier model to start from.
+        keeper: Keeps fitted components for other runs.
     """
     from proml_kedro.models.examples import read_examples
     from proml_kedro.models.graph import ModelGraph
@@ -78,7 +87,7 @@ def fit_graph(
     problem, precision = run.spec.problem, run.spec.hardware.precision
     graph = ModelGraph(model, run.input_types, problem.label.task)
     train, validation = (read_examples(rows, split, graph.inputs, problem, precision) for split in (TRAIN, VALIDATION))
-    graph.fit(train, validation, context, _groups(rows, model.training.cross_fit.group), previous)
+    graph.fit(train, validation, context, _groups(rows, model.training.cross_fit.group), previous, keeper)
     return graph
 
 
