@@ -114,8 +114,12 @@ class ModelGraph:
         return self.components[self.spec.score].importance()
 
     def report(self, folder: Path) -> list[str]:
-        """Plot what each component has learned, and return the lines of Markdown that show the plots."""
-        return [line for name, component in self.components.items() for line in component.report(folder, name)]
+        """Plot what each component has learned, and how; return the lines of Markdown that show the plots."""
+        lines = []
+        for name, component in self.components.items():
+            curve = component.curve()
+            lines += [*(curve.draw(folder, name) if curve else ()), *component.report(folder, name)]
+        return lines
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return facts about the fit of each component that learns."""
