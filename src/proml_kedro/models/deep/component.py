@@ -27,6 +27,7 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.maps import FEWEST, draw
 from proml_kedro.models.deep.metrics import HIGHER
 from proml_kedro.models.deep.pack import pack
 from proml_kedro.models.deep.spec import DeepSpec
@@ -35,6 +36,7 @@ from proml_kedro.models.deep.train import best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.models.deep.trainer import TrainingTask
 from proml_kedro.models.deep.unknown import Hiding
+from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
@@ -196,6 +198,12 @@ class Deep(Component):
     def curve(self) -> Curve | None:
         """Return what early stopping goes by after each epoch; None when it does not stop early."""
         return self._curve
+
+    def report(self, folder: Path, name: str) -> list[str]:
+        """Draw a map of each table of categories but those of keys: which ones the network treats alike."""
+        keys = {one.table for one in self._layout.categoricals if any(map(is_entity, one.of or (one.name,)))}
+        tables = [one for one in self._fitted.embeddings() if len(one.names) >= FEWEST and one.table not in keys]
+        return [line for one in tables for line in draw(folder, name, one)]
 
     def summary(self) -> dict[str, Any]:
         """Count the weights, and how often each example was seen."""
