@@ -175,8 +175,9 @@ def part_of(model: ModelSpec, component: str, before: Collection[str], final: bo
         final: Whether no other component learns from it.
     """
     components = {name: one for name, one in model.components.items() if name == component or name in before}
-    training = model.training
-    if not any(one.warm_starts for one in components.values()):
+    locked = [name for name in model.training.locked if name in components]
+    training = model.training.model_copy(update={"locked": locked})
+    if not locked and not any(one.warm_starts for one in components.values()):
         training = training.model_copy(update={"warm_start": None})
     if final and not any(components[name].learns for name in before):
         training = training.model_copy(update={"cross_fit": CrossFitSpec()})  # nothing is fitted to parts of the rows

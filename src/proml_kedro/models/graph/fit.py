@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +67,7 @@ class GraphFit:
         groups: Shape (n,); rows of the training set with equal values are never split between folds. None for none.
         previous: Components of an earlier model, by name.
         keeper: Keeps components that are fitted for later fits; None when they are not kept.
+        locked: Components that stay as ``previous`` has them.
     """
 
     plan: Plan
@@ -76,6 +77,7 @@ class GraphFit:
     groups: Array | None = None
     previous: Mapping[str, Component] = field(default_factory=dict)
     keeper: KeepsSteps | None = None
+    locked: Collection[str] = ()
 
     def run(self, train: Examples, validation: Examples, context: FitContext) -> dict[str, FittedStep]:
         """Fit every component that learns.
@@ -105,7 +107,9 @@ class GraphFit:
                     continue
                 here, name = self._context(step.component, context), step.component
                 fit = partial(self._fit, step, learned.seen_by(step), chosen.seen_by(step), here, context.key)
-                if self.keeper is None:
+                if name in self.locked:
+                    done[name] = self._locked(step, learned.seen_by(step), chosen.seen_by(step), context.key)
+                elif self.keeper is None:
                     done[name] = fit(here.checkpoints)
                 else:
                     load = partial(type(self.components[name]).load, self.components[name].spec, step.reads)
@@ -133,6 +137,27 @@ class GraphFit:
             learned = self._said_of_learned(step, rows, chooser, here, key)
             chosen = InProcess(self.components).run(step, chooser.columns)
         return FittedStep(component, component.summary(), learned, chosen)
+
+    def _locked(self, step: Step, rows: Examples, chooser: Examples, key: str) -> FittedStep:
+        """Take a component over from the earlier model, with what it says of rows that it may have learned from.
+
+        Raises:
+            UserError: The earlier model does not have it, or declares it otherwise.
+        """
+        name, mine = step.component, self.components[step.component]
+        earlier = self.previous.get(name)
+        if earlier is None or earlier.spec != mine.spec or earlier.inputs != mine.inputs:
+            what = "has no such component" if earlier is None else "declares it, or its inputs, otherwise"
+            message = f"'{name}' cannot be kept: the bundle of training.warm_start {what}; leave it out to train it"
+            raise UserError.at(f"{key}.training.locked", message)
+        logger.info("%s: locked, as the earlier model has it", name)
+        facts, final = earlier.summary(), not self.plan.is_learned_from(name)
+        if not final and mine.spec.reads_labels:
+            note = "locked: what it says of rows that the earlier model has learned from is not out of fold"
+            facts = {**facts, "notes": [*facts.get("notes", ()), note]}
+        executor = InProcess({name: earlier})
+        learned, chosen = ({} if final else executor.run(step, one.columns) for one in (rows, chooser))
+        return FittedStep(earlier, {**facts, "locked": True}, learned, chosen)
 
     def _before(self, step: Step) -> list[str]:
         """Name the components from which what a component reads is computed."""

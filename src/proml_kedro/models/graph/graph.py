@@ -82,9 +82,18 @@ class ModelGraph:
             previous: An earlier model; a component starts from the one of its name and kind.
             keeper: Keeps components that are fitted for later fits.
         """
-        folds = self.spec.training.cross_fit.folds
+        training = self.spec.training
         earlier = previous.components if previous else {}
-        fit = GraphFit(self.plan, self.components, self._new, folds, groups, earlier, keeper)
+        fit = GraphFit(
+            self.plan,
+            self.components,
+            self._new,
+            training.cross_fit.folds,
+            groups,
+            earlier,
+            keeper,
+            training.locked,
+        )
         self._fitted = fit.run(train, validation, replace(context, task=self.task))
 
     def outputs(self, columns: Columns) -> dict[str, Array]:
