@@ -154,7 +154,9 @@ class Service:
             return Answer(error.content(), error.status)
         found = await self._found(rows, self._scorer.explain, in_thread=True)
         if found is None:
-            return Answer({"error": f"{self._tag} cannot be explained: only the margins of trees can"}, 422)
+            return Answer(
+                {"error": f"{self._tag} cannot be explained: only the margins of trees and linear models can"}, 422
+            )
         return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
 
     async def features(self, asked: Asked) -> Answer:
