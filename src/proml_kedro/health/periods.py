@@ -149,7 +149,7 @@ class History:
         moments, splits = (np.concatenate([one[place] for one in parts]) for place in (1, 2))
         return _Rows(columns, moments, splits, rows)
 
-    def _parts(self, file: Any, share: float) -> Iterator[tuple[Columns, Array, Array]]:
+    def _parts(self, file: Any, share: float) -> Iterator[tuple[dict[str, Array], Array, Array]]:
         """Read rows some at a time, of more than are held a sample: the same one on each machine."""
         import pyarrow as pa
 
@@ -162,13 +162,13 @@ class History:
             if batch.num_rows:
                 yield self._as_part(batch)
 
-    def _as_part(self, batch: Any) -> tuple[Columns, Array, Array]:
+    def _as_part(self, batch: Any) -> tuple[dict[str, Array], Array, Array]:
         """Columns with score and label, moments and splits of a batch of Arrow."""
         held = batch.schema.names
         values = {one.name: as_array(batch.column(one.name), one, "float32") for one in self._graph.inputs}
-        columns = self.with_score(values)
+        columns = dict(self.with_score(values))
         if not self._classes and LABEL in held:
-            columns = {**columns, LABEL: as_floats(batch.column(LABEL), "float64")}
+            columns[LABEL] = as_floats(batch.column(LABEL), "float64")
         moments = batch.column(TIMESTAMP).to_numpy(zero_copy_only=False) if TIMESTAMP in held else _NO_MOMENTS
         return columns, moments, as_texts(batch.column(SPLIT))
 
