@@ -122,10 +122,12 @@ def fit(config: dict[str, Any], training_set: Path) -> ModelGraph:
     return graph
 
 
-def make_bundle(folder: Path, rank: dict[str, Any] | None = None, **serving: Any) -> Path:
+def make_bundle(
+    folder: Path, rank: dict[str, Any] | None = None, components: dict[str, Any] | None = None, **serving: Any
+) -> Path:
     """A bundle of that problem below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = make_config(rank=rank, **serving)
+    config = make_config(components, rank=rank, **serving)
     training_set = write_training_set(folder / "training_set.parquet")
     bundle = folder / "bundle"
     bundle.mkdir()
