@@ -110,7 +110,11 @@ class Project:
 
     def with_overrides(self, *overrides: str) -> Project:
         """Open the same project with further overrides."""
-        project = Project(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+        return self.with_only(*self.overrides, *overrides)
+
+    def with_only(self, *overrides: str) -> Project:
+        """Open the same project with these overrides and no others."""
+        project = Project(self.conf_source, overrides, self.env, self._root)
         project.claims = self.claims
         return project
 

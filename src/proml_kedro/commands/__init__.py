@@ -17,5 +17,6 @@ __all__ = [
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]

@@ -58,4 +58,5 @@ __all__ = [
     "places",
     "read_model",
     "run_record",
+    "trial",
 ]

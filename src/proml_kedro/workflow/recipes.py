@@ -171,7 +171,7 @@ def bundle(run: RunSpec) -> Recipe:
     """Recipe of the bundle, which holds the whole configuration."""
     return Recipe(
         "bundle",
-        {"config": run.model_dump(mode="json", exclude={"scoring"})},
+        {"config": run.model_dump(mode="json", exclude={"scoring", "search"})},
         {
             "training_set": training_set(run),
             "trained_model": trained_model(run),

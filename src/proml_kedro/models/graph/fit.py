@@ -97,7 +97,7 @@ class GraphFit:
                 here = self._context(step.component, context)
                 rows, chooser = learned.seen_by(step), chosen.seen_by(step)
                 fit_one(self.components[step.component], step.component, rows, chooser, here)
-                if not here.final:
+                if self.plan.is_learned_from(step.component):
                     learned.held.update(self._said_of_learned(step, rows, chooser, here, context.key))
                     chosen.held.update(executor.run(step, chooser.columns))
 
@@ -122,7 +122,8 @@ class GraphFit:
         return replace(
             context,
             key=f"{context.key}.components.{name}",
-            final=not self.plan.is_learned_from(name),
+            final=context.final and not self.plan.is_learned_from(name),
+            watch=context.watch if self.plan.step(name) == self.plan.maker(self.plan.score) else None,
             checkpoints=context.checkpoints and context.checkpoints / name,
             previous=self._same_component(name),
         )
@@ -151,7 +152,8 @@ class GraphFit:
         for fold in range(self.folds):
             held_out = folds == fold
             copy = self.create(step.component)
-            there = replace(here, checkpoints=here.checkpoints and here.checkpoints / f"fold_{fold + 1}", previous=None)
+            kept = here.checkpoints and here.checkpoints / f"fold_{fold + 1}"
+            there = replace(here, checkpoints=kept, previous=None, shared=None, watch=None)
             fit_one(copy, f"{step.component} (fold {fold + 1})", train.take(~held_out), validation, there)
             scores = InProcess({step.component: copy}).run(step, train.take(held_out).columns)
             for name, values in scores.items():
