@@ -106,8 +106,11 @@ def _report(search: Search, trials: list[Trial], winner: Any) -> Iterator[str]:
 
     measured = [one for one in trials if one.value is not None]
     failed = sum(one.state == "failed" for one in trials)
-    seconds = sum(one.cpu_seconds for one in trials)
-    yield f"{len(trials)} trials, {failed} of them failed, {seconds:,.1f} CPU-s; {search.facts.sampler}"
+    seconds, pruned = sum(one.cpu_seconds for one in trials), sum(one.state == "pruned" for one in trials)
+    ended = f"{failed} of them failed, {pruned} ended early"
+    yield f"{len(trials)} trials, {ended}, {seconds:,.1f} CPU-s; {search.facts.sampler}"
+    if search.project.spec.search.pruning != "none" and not any(one.steps for one in trials):
+        yield "search.pruning ended nothing: no model had a curve to compare"
     yield from table(trials, search.facts)
     alike = comparable(search.space, measured, winner.trial)
     yield from importances(importance(search.space, search.facts, alike), len(alike))

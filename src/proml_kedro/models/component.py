@@ -254,8 +254,9 @@ class FitContext:
         previous: The same component as an earlier model has it, to start from; None to start afresh.
         classes: How many classes a label of task ``multiclass`` has; 0 for other tasks.
         shared: What fits of the same examples may take over from each other; None when there is only one.
-        watch: Called with a step, from 1, and the figure of the validation period after it, by the component that gives
-            the model's score if it learns step by step; what it raises ends the fit. None when nobody watches.
+        watch: Called after each step with the name of a figure and that figure on the validation period, of which less
+            is better, by the component that gives the model's score if it learns step by step; what it raises ends the
+            fit. None when nobody watches.
     """
 
     hardware: HardwareSpec
@@ -267,7 +268,7 @@ class FitContext:
     previous: Component | None = None
     classes: int = 0
     shared: Shared | None = None
-    watch: Callable[[int, float], None] | None = None
+    watch: Callable[[str, float], None] | None = None
 
 
 class Description(Protocol):

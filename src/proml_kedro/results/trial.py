@@ -29,7 +29,9 @@ class Trial(JsonFile):
         host: Machine of that process.
         started: When it began, in UTC.
         value: Figure of the metric on the validation part; None where there is none.
-        steps: Figures of the validation part by step, as far as the model learned step by step and was watched.
+        curve: What the figures of the steps are; empty where there are none.
+        steps: Figures of the validation part by step, of which less is better, where a model learned step by step and
+            was watched.
         facts: What the components say of the fit.
         seconds: How long it took.
         cpu_seconds: CPU time that it took.
@@ -46,6 +48,7 @@ class Trial(JsonFile):
     host: str = ""
     started: str = ""
     value: float | None = None
+    curve: str = ""
     steps: tuple[float, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None

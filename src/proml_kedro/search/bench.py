@@ -70,7 +70,7 @@ class Bench:
             self._sets[digest] = make(run, "training_set")["training_set"]
         return self._sets[digest]
 
-    def measure(self, run: Run, watch: Callable[[int, float], None] | None = None) -> Figure:
+    def measure(self, run: Run, watch: Callable[[str, float], None] | None = None) -> Figure:
         """Fit a run's model to the training part, and measure it on the validation part.
 
         Components learn nothing from the validation part but when to stop, even those that are refitted to both parts

@@ -15,6 +15,7 @@ from proml_kedro.project import Project
 from proml_kedro.results.trial import SearchFacts, Trial
 from proml_kedro.search.bench import Bench, is_better_high
 from proml_kedro.search.propose import LARGEST_GRID, propose
+from proml_kedro.search.prune import PrunedError, Watcher
 from proml_kedro.search.space import Space, read_space
 from proml_kedro.search.study import Study
 
@@ -99,8 +100,12 @@ class Search:
         if (known := self._known(trial)) is not None:
             return replace(trial, state="done", value=known.value, facts={**known.facts, "as_trial": known.number})
         project = self.project.with_overrides(*trial.overrides)
+        pruning = self.project.spec.search.pruning
+        watcher = Watcher(pruning, [one for one in self.study.trials() if one.steps])
         try:
-            figure = self._bench.measure(project.as_run())
+            figure = self._bench.measure(project.as_run(), watcher if pruning != "none" else None)
+        except PrunedError:
+            return replace(trial, state="pruned", curve=watcher.curve, steps=tuple(watcher.losses))
         except RetriableError:
             raise
         except UserError as error:
@@ -110,7 +115,8 @@ class Search:
             text = masked(" ".join(f"{type(error).__name__}: {first_line(error)}".split()))
             logger.debug("trial %d", trial.number, exc_info=True)
             return replace(trial, state="failed", error=shortened(text, 500))
-        return replace(trial, state="done", value=figure.value, facts=figure.facts)
+        known = replace(trial, curve=watcher.curve, steps=tuple(watcher.losses))
+        return replace(known, state="done", value=figure.value, facts=figure.facts)
 
     def _known(self, trial: Trial) -> Trial | None:
         """Find an earlier trial of the same combination: it would come to the same figure."""
@@ -180,7 +186,8 @@ def ranked(trials: Sequence[Trial], facts: SearchFacts) -> list[Trial]:
 
 def in_one_line(trial: Trial, metric: str) -> str:
     """Say in one line what came of a trial."""
-    what = f"{metric} {trial.value:.4f}" if trial.value is not None else f"{trial.state}: {trial.error}"
+    other = f"ended early after {len(trial.steps)} steps" if trial.state == "pruned" else f"failed: {trial.error}"
+    what = f"{metric} {trial.value:.4f}" if trial.value is not None else other
     same = f", as trial {trial.facts['as_trial']}" if "as_trial" in trial.facts else ""
     return f"trial {trial.number}: {what}{same} ({' '.join(trial.overrides)})"
 

@@ -110,17 +110,26 @@ def as_study(space: Space, facts: SearchFacts, trials: Sequence[Trial]) -> Study
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize" if facts.higher_is_better else "minimize")
     distributions = {one.key: (one, distribution(one)) for one in space.dimensions}
-    study.add_trials([_frozen(one, distributions) for one in trials if one.value is not None])
+    sign = -1 if facts.higher_is_better else 1
+    study.add_trials([_frozen(one, distributions, sign) for one in trials if one.value is not None or one.steps])
     return study
 
 
-def _frozen(trial: Trial, distributions: dict[str, tuple[Dimension, Any]]) -> Any:
+def _frozen(trial: Trial, distributions: dict[str, tuple[Dimension, Any]], sign: int) -> Any:
+    """Make a trial of Optuna; of one that was ended early it takes how far that came, and how good it was then."""
     import optuna
 
-    state = optuna.trial.TrialState.COMPLETE
+    pruned, states = trial.state == "pruned", optuna.trial.TrialState
+    steps = {step: sign * loss for step, loss in enumerate(trial.steps, 1)} if pruned else {}
     params: dict[str, Any] = {}
     for key, value in trial.point.items():
         dimension, _ = distributions[key]
         params[key] = int(value) if dimension.values or dimension.whole else value
     known = {key: distributions[key][1] for key in trial.point}
-    return optuna.trial.create_trial(state=state, params=params, distributions=known, value=trial.value)
+    return optuna.trial.create_trial(
+        state=states.PRUNED if pruned else states.COMPLETE,
+        params=params,
+        distributions=known,
+        value=trial.value,
+        intermediate_values=steps,
+    )

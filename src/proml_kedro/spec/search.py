@@ -10,6 +10,8 @@ from proml_kedro.spec.base import Name, PositiveDuration, Spec
 
 Sampler = Literal["auto", "grid", "random", "tpe"]
 
+Pruning = Literal["none", "median", "asha"]
+
 
 class SearchSpec(Spec):
     """What `kedro sweep` tries. Trials are judged by the validation part of the split, never by the test period.
@@ -26,9 +28,10 @@ class SearchSpec(Spec):
         trials: Most trials of the search. A grid that has more combinations is refused.
         cpu: CPU time of all trials together after which no further one begins; no limit when left out.
         metric: What decides; the first metric of the evaluation when left out.
-        pruning: Whether trials end early whose validation curve is a bad one: `median` ends those that are worse than
-            half of the earlier trials at the same step, `asha` keeps a third at steps 10, 30, 90 and so on
-            (asynchronous successive halving, Li et al., MLSys 2020). For models of one component with such a curve.
+        pruning: Whether trials end early whose curve on the validation part is a bad one: `median` ends those that
+            are worse than half of the trials before at the same step, `asha` keeps a third at steps 10, 30, 90 and so
+            on (asynchronous successive halving, Li et al., MLSys 2020). Trees have such a curve, where they give the
+            model's score; only curves of the same figure are compared, and none where a split has several folds.
         name: Name of the search. When left out it is made from what is searched, so that the same command goes on with
             the same search, and another one begins another.
     """
@@ -38,5 +41,5 @@ class SearchSpec(Spec):
     trials: Annotated[int, Field(ge=1, le=10_000)] = 60
     cpu: PositiveDuration | None = None
     metric: str | None = None
-    pruning: Literal["none", "median", "asha"] = "none"
+    pruning: Pruning = "none"
     name: Name | None = None

@@ -38,6 +38,9 @@ _OWN: dict[Objective, str] = {
 }
 """Objectives that stand whatever the task is."""
 
+_LARGE_IS_GOOD = ("auc", "aucpr", "ndcg", "map")
+"""Metrics of XGBoost of which more is better."""
+
 
 class XGBoost(Component):
     """Gradient-boosted trees over numbers and categories; missing values and unknown categories go their own way."""
@@ -269,14 +272,14 @@ def _bar(advance: Callable[[], None]) -> Any:
     return Bar()
 
 
-def _watcher(watch: Callable[[int, float], None]) -> Any:
+def _watcher(watch: Callable[[str, float], None]) -> Any:
     """Make an XGBoost callback that tells somebody the validation period's figure after each tree."""
     import xgboost
 
     class Watcher(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            (figures,) = evals_log["validation"].values()
-            watch(epoch + 1, float(figures[-1]))
+            ((name, figures),) = evals_log["validation"].items()
+            watch(f"xgboost {name}", -float(figures[-1]) if name in _LARGE_IS_GOOD else float(figures[-1]))
             return False
 
     return Watcher()
