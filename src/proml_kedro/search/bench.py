@@ -100,6 +100,13 @@ class Bench:
         found = [self._measure_on(run, rows, context, classes) for rows in folds]
         return Figure(sum(value for value, _ in found) / len(found), found[-1][1])
 
+    def close(self) -> None:
+        """Remove the files of folds."""
+        self._rows.clear()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
     def _measure_on(self, run: Run, rows: Path, context: Any, classes: Sequence[str]) -> tuple[float, dict[str, Any]]:
         from proml_kedro.models.graph import ModelGraph
 

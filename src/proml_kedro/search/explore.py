@@ -55,6 +55,15 @@ class Search:
         Raises:
             UserError: Every trial has failed.
         """
+        try:
+            trials = self._until_the_end()
+        finally:
+            self._bench.close()
+        if not any(one.value is not None for one in trials):
+            raise UserError(*(Mistake("", one.error or "", f"trial {one.number}") for one in trials[:3]))
+        return trials
+
+    def _until_the_end(self) -> list[Trial]:
         while True:
             trial = self.study.begin(self._next)
             if trial is not None:
@@ -64,11 +73,8 @@ class Search:
                 continue
             trials = self.study.trials()
             if not any(one.state == "running" for one in trials):
-                break
+                return trials
             time.sleep(_WAIT)  # another process measures the last ones, or is killed
-        if not any(one.value is not None for one in trials):
-            raise UserError(*(Mistake("", one.error or "", f"trial {one.number}") for one in trials[:3]))
-        return trials
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         """Return the best of some trials, the first one of several that are equally good."""

@@ -45,6 +45,7 @@ __all__ = [
     "rank",
     "run",
     "scoring",
+    "search",
     "split",
     "table",
     "training_set",
