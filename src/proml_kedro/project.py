@@ -218,10 +218,8 @@ class Project:
     def _problem(self, name: str) -> Declared:
         from pydantic import ValidationError
 
-        from proml_kedro.config.interpolation import resolve
-
         composition = self._compose(f"problem={name}")
-        values, mistakes, _ = resolve(composition.config)
+        values, mistakes, _ = composition.resolved()
         if mistakes:
             raise UserError(*mistakes)
         try:

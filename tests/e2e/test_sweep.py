@@ -101,6 +101,29 @@ def test_the_same_search_is_gone_on_with(folder: Path, done: tuple[Search, list[
     assert told(longer.run())[:12] == told(trials)
 
 
+def test_trials_are_listed_with_runs(folder: Path, done: tuple[Search, list[Trial]]) -> None:
+    from click.testing import CliRunner
+
+    from proml_kedro.commands.runs import make_group
+
+    search, trials = done
+
+    def asked(*arguments: str) -> str:
+        result = CliRunner().invoke(make_group(), [*arguments, "--conf-source", str(folder / "conf")])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    data = f"data_dir={folder / 'data'}"
+    listed = json.loads(asked("list", data, "--json", "--limit", "1000"))
+    ours = [one for one in listed if one["id"].startswith(f"{search.study.name}.")]
+    assert [one["metrics"] for one in reversed(ours)] == [{"validation auc": one.value} for one in trials[: len(ours)]]
+    assert not [one for one in json.loads(asked("list", data, "--json", "--no-trials")) if "." in one["id"]]
+    assert [one["started"] for one in listed] == sorted((one["started"] for one in listed), reverse=True)
+    assert f"validation auc: {trials[0].value}" in asked("show", f"{search.study.name}.1", data)
+    first, last = f"{search.study.name}.2", f"{search.study.name}.3"
+    assert "validation auc" in asked("diff", first, last, data)
+
+
 def test_a_broken_trial_is_one_line(folder: Path) -> None:
     key = "model.components.trees.params.monotone_constraints"
     search = opened(folder, f"{key}={{call.minutes:1}},{{call.city:1}},{{call.nothing:1}}", "hardware.threads=1")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from proml_kedro.evaluation.contributions import MOST_ROWS, contributions_of
 from proml_kedro.evaluation.curves import Curve, calibration_of, curve_of
 from proml_kedro.evaluation.metric import meaning
 from proml_kedro.evaluation.permutation import MOST_INPUTS, losses_of, rows_for
@@ -14,13 +15,13 @@ from proml_kedro.evaluation.rates import Array, Ints, by_mass, means_of
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ScoredRows
 from proml_kedro.evaluation.svg import Line, bar_chart, line_chart
-from proml_kedro.models.component import Columns
+from proml_kedro.models.component import Columns, Explanation
 from proml_kedro.spec.evaluation import CostsSpec
 from proml_kedro.spec.inputs import is_entity
 
 Cell = str | int | float | None
 
-_BUCKETS, _MOST_CATEGORIES, _MOST_FEATURES = 10, 12, 12
+_BUCKETS, _MOST_CATEGORIES, _MOST_FEATURES, _MOST_CONTRIBUTIONS = 10, 12, 12, 20
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,14 @@ class Sample:
         at: Their places among the rows of the test period, shape (n,).
         score: The model.
         chosen: Names of the inputs, those that are worth most by the model's own account first.
+        explain: Divides the margins of rows among what the last component reads; gives None when it has no way to.
     """
 
     columns: Columns
     at: Ints
     score: Callable[[Columns], Array]
     chosen: Sequence[str]
+    explain: Callable[[Columns], Explanation | None] = lambda columns: None
 
 
 def sections_of(
@@ -79,6 +82,7 @@ def sections_of(
         yield _calibration(rows, clusters, result.confidence)
     importance = _importance(result, rows, sample, seed)
     yield importance
+    yield from _contributions(sample, clusters, result.confidence)
     if not rows.classes:
         names = [str(row[0]) for row in importance.rows][:_MOST_FEATURES]
         yield from _by_feature(rows, sample, names, clusters, result.confidence)
@@ -165,6 +169,33 @@ def _importance(result: Evaluation, rows: ScoredRows, sample: Sample, seed: int)
         ("input", "rows", "loss", "low", "high"),
         [(name, len(some), *figures) for name, *figures in zip(names, *map(_plain, (mean, low, high)), strict=True)],
         bar_chart(names, mean, low, high, f"loss of {metric}"),
+    )
+
+
+def _contributions(sample: Sample, clusters: Ints, confidence: float) -> Iterator[Section]:
+    """What inputs add to margins, where the model can tell."""
+    some = np.unique(np.linspace(0, len(sample.at) - 1, min(MOST_ROWS, len(sample.at))).astype(np.int64))
+    columns = {name: values[some] for name, values in sample.columns.items()}
+    explained = sample.explain(columns)
+    if explained is None or not explained.contributions:
+        return
+    here = np.unique(clusters[sample.at[some]], return_inverse=True)[1]
+    found = contributions_of(explained, columns, here, confidence)
+    names = list(found)[:_MOST_CONTRIBUTIONS]
+    mean, low, high = (np.array([getattr(found[name], key) for name in names]) for key in ("mean", "low", "high"))
+    first, left = names[0], len(found) - len(names)
+    way = found[first].in_words
+    yield Section(
+        "Contributions",
+        f"What an input adds to the margin of a row, more or less than the average; by size {mean[0]:.3g} for {first}"
+        f"{f', of which {way}' if way else ''}{f'; {left} inputs add less than these' if left else ''}. Contributions "
+        "say what the model does, not what causes what.",
+        ("input", "rows", "mean size", "low", "high", "larger values"),
+        [
+            (name, len(some), *figures, found[name].in_words.removeprefix("larger values "))
+            for name, *figures in zip(names, *map(_plain, (mean, low, high)), strict=True)
+        ],
+        bar_chart(names, mean, low, high, "mean size of what is added to the margin"),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.models.curve import Curve
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import is_entity
@@ -351,6 +352,10 @@ class Component(ABC):
         Raises:
             UserError: The configuration cannot be built.
         """
+        return None
+
+    def curve(self) -> Curve | None:
+        """Return how good it was on the validation period while it learned; None when it does not learn in steps."""
         return None
 
     def report(self, folder: Path, name: str) -> list[str]:

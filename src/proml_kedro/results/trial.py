@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from proml_kedro.results.json_file import JsonFile, UnreadableError, first_line
+from proml_kedro.results.run_record import Failure, Machine, RunRecord
 
 FOLDER = "searches"
 """Folder below the data folder that holds the searches."""
@@ -67,6 +68,7 @@ class SearchFacts(JsonFile):
 
     Attributes:
         problem: Name of the problem.
+        model: Name of the model that is varied, where no file of a model is.
         metric: What decides.
         higher_is_better: Which way is up.
         space: What varies, as it was written.
@@ -80,6 +82,7 @@ class SearchFacts(JsonFile):
     FILE = "search.json"
 
     problem: str
+    model: str
     metric: str
     higher_is_better: bool
     space: tuple[str, ...]
@@ -88,6 +91,45 @@ class SearchFacts(JsonFile):
     seed: int
     made_from: str
     judged: tuple[int, ...] = ()
+
+
+def trial_records(data_dir: Path, say: Callable[[str], object]) -> Iterator[tuple[Path, RunRecord]]:
+    """Read the trials of all searches below a data folder as records of runs, the newest first.
+
+    Args:
+        data_dir: The data folder.
+        say: Called with one line for each search that is skipped.
+    """
+    found: list[tuple[Path, RunRecord]] = []
+    for folder in sorted((data_dir / FOLDER).glob("*/")):
+        try:
+            facts = SearchFacts.read(folder)
+            found += [
+                (folder / "trials" / one.file_name, _as_run(folder.name, facts, one)) for one in read_trials(folder)
+            ]
+        except UnreadableError as error:
+            say(f"{error.file}: its search is skipped, {error.reason}")
+    yield from sorted(found, key=lambda one: (one[1].started, one[1].id), reverse=True)
+
+
+def _as_run(search: str, facts: SearchFacts, trial: Trial) -> RunRecord:
+    model = next((one.partition("=")[2] for one in trial.overrides if one.startswith("model=")), facts.model)
+    return RunRecord(
+        id=f"{search}.{trial.number}",
+        started=trial.started,
+        state="done" if trial.state == "pruned" else trial.state,
+        command="kedro sweep",
+        overrides=(*facts.overrides, *trial.overrides),
+        problem=facts.problem,
+        model=model,
+        composition=facts.made_from,
+        machine=Machine(trial.host, trial.process, "", 0, 0, ""),
+        seconds=trial.seconds,
+        cpu_seconds=trial.cpu_seconds,
+        verdicts={"evaluation": "trial, ended early" if trial.state == "pruned" else "trial"},
+        metrics={} if trial.value is None else {f"validation {facts.metric}": trial.value},
+        error=Failure(trial.error) if trial.error else None,
+    )
 
 
 def read_trials(folder: Path) -> list[Trial]:

@@ -21,10 +21,11 @@ from proml_kedro.spec.training_set import LABEL
 from proml_kedro.workflow import Run, make
 from proml_kedro.workflow.recipes import training_set
 from proml_kedro.workflow.steps.folds import newest_moment, write_fold
+from proml_kedro.workflow.steps.kept_components import KeptComponents
 from proml_kedro.workflow.steps.train import read_parts
 
 if TYPE_CHECKING:
-    from proml_kedro.models.component import Examples, Shared
+    from proml_kedro.models.component import Examples, FitContext, Shared
     from proml_kedro.models.graph import ModelGraph
     from proml_kedro.workflow.steps.train import Parts
 
@@ -97,7 +98,8 @@ class Bench:
         folds = self._folds(run, examples_file(made.path))
         if len(folds) > 1:
             context = replace(context, watch=None)
-        found = [self._measure_on(run, rows, context, classes) for rows in folds]
+        keeper = KeptComponents.of(run, made, run.spec.model, None) if len(folds) == 1 else None
+        found = [self._measure_on(run, rows, context, classes, keeper) for rows in folds]
         return Figure(sum(value for value, _ in found) / len(found), found[-1][1])
 
     def close(self) -> None:
@@ -107,12 +109,14 @@ class Bench:
             self._folder.cleanup()
             self._folder = None
 
-    def _measure_on(self, run: Run, rows: Path, context: Any, classes: Sequence[str]) -> tuple[float, dict[str, Any]]:
+    def _measure_on(
+        self, run: Run, rows: Path, context: FitContext, classes: Sequence[str], keeper: KeptComponents | None
+    ) -> tuple[float, dict[str, Any]]:
         from proml_kedro.models.graph import ModelGraph
 
         graph = ModelGraph(run.spec.model, run.input_types, run.spec.problem.label.task)
         parts = self._read(run, rows, graph)
-        graph.fit(parts.train, parts.validation, context, parts.groups)
+        graph.fit(parts.train, parts.validation, context, parts.groups, keeper=keeper)
         held = parts.validation if any(one is parts for one in self._parts.values()) else None
         value = validation_figure(run, rows, graph, held, self.metric, classes)
         if not isfinite(value):

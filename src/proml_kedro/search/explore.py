@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from proml_kedro.digests import fingerprint
-from proml_kedro.errors import Mistake, RetriableError, UserError, first_line, masked, shortened
+from proml_kedro.errors import Mistake, RetriableError, UserError, first_line, masked, masked_setting, shortened
 from proml_kedro.project import Project
 from proml_kedro.results.trial import SearchFacts, Trial
 from proml_kedro.search.bench import Bench, is_better_high
@@ -153,10 +153,11 @@ def open_search(project: Project) -> Search:
     rest = base.spec.model_dump(mode="json", include={"problem", "features", "model", "seed", "evaluation"})
     facts = SearchFacts(
         problem=base.spec.problem.name,
+        model=base.spec.model.name,
         metric=metric,
         higher_is_better=is_better_high(metric),
         space=tuple(one.written for one in space.dimensions),
-        overrides=tuple(one for one in base.overrides if not one.startswith("search.")),
+        overrides=tuple(masked_setting(one) for one in base.overrides if not one.startswith("search")),
         sampler=sampler,
         seed=base.spec.seed,
         made_from=fingerprint({"configuration": rest, "training_set": made.fingerprint, "code": code}),

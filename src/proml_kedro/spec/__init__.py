@@ -36,6 +36,7 @@ __all__ = [
     "hardware",
     "inputs",
     "model",
+    "model_health",
     "moments",
     "monitoring",
     "on_demand",

@@ -144,12 +144,25 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         known_inputs = {name for one in model.components.values() for name in read_by(one, types, {})}
         found = model.rank.check(problem, sorted(known_inputs))
         yield from (replace(one, key=f"{key}.rank.{one.key}") for one in found)
-    if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
-        yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
+    yield from _check_earlier(f"{key}.training", model)
     try:
         in_order({name: components_read(spec, types, outputs) for name, spec in model.components.items()})
     except CircleError as error:
         yield Mistake(f"{key}.components", f"components {error}")
+
+
+def _check_earlier(key: str, model: ModelSpec) -> Iterator[Mistake]:
+    """What is taken over from an earlier bundle."""
+    training, learners = model.training, [name for name, spec in model.components.items() if spec.learns]
+    if training.warm_start and not training.locked and not any(spec.warm_starts for spec in model.components.values()):
+        yield Mistake(f"{key}.warm_start", "no component of the model can start from an earlier one")
+    if training.locked and not training.warm_start:
+        yield Mistake(f"{key}.locked", "needs an earlier bundle: set training.warm_start")
+    for position, name in enumerate(training.locked):
+        if name not in learners:
+            place = f"{key}.locked.{position}"
+            is_producer = name in model.components
+            yield Mistake(place, f"'{name}' learns nothing" if is_producer else unknown("component", name, learners))
 
 
 def _check_score(key: str, model: ModelSpec, problem: ProblemSpec) -> Iterator[Mistake]:

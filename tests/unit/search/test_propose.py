@@ -26,6 +26,7 @@ def space_of(*arguments: str) -> Space:
 def facts_of(sampler: str, higher: bool = True) -> SearchFacts:
     return SearchFacts(
         problem="p",
+        model="m",
         metric="auc",
         higher_is_better=higher,
         space=(),

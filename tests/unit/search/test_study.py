@@ -16,6 +16,7 @@ from proml_kedro.search.study import Study
 
 FACTS = SearchFacts(
     problem="p",
+    model="m",
     metric="auc",
     higher_is_better=True,
     space=("a=1,2",),

@@ -16,6 +16,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
 from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
 from proml_kedro.models.component import NUMBER, Columns, Component, Examples, Explanation, FitContext, Input
+from proml_kedro.models.curve import Curve
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
@@ -55,6 +56,7 @@ class XGBoost(Component):
         self._dense: DenseMargin | None = None  # of trees that were loaded, to be asked for few rows at a time
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
+        self._curve: Curve | None = None
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -128,19 +130,25 @@ class XGBoost(Component):
             params = {**params, "base_score": params["base_score"] - self._origin}
         data = self._quantiles(train, params, context)
         watched = [(self._quantiles(validation, params, context, data), "validation")] if validation else []
+        judged: dict[str, dict[str, list[float]]] = {}
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
             warnings.simplefilter("always")
             callbacks = [_bar(advance), *([_watcher(context.watch)] if context.watch and validation else [])]
             if validation and self.spec.early_stopping_rounds:
                 callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
             try:
-                booster = xgboost.train(params, data, rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
+                booster = xgboost.train(
+                    params, data, rounds, watched, callbacks=callbacks, evals_result=judged, verbose_eval=False
+                )
             except (xgboost.core.XGBoostError, ValueError) as error:
                 reason = str(error).partition("Stack trace")[0].strip().splitlines()[-1]
                 raise UserError.at(f"{context.key}.params", f"XGBoost refuses them: {reason}") from error
         unused = [str(one.message) for one in caught if "are not used" in str(one.message)]
         if unused:  # XGBoost only warns of a parameter that it ignores
             raise UserError.at(f"{context.key}.params", " ".join(unused[0].split()))
+        if watched:
+            ((metric, values),) = judged["validation"].items()
+            self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
         return booster
 
     def _quantiles(self, examples: Examples, params: dict[str, Any], context: FitContext, reference: Any = None) -> Any:
@@ -222,7 +230,8 @@ class XGBoost(Component):
     def save(self, folder: Path) -> None:
         """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
         learned = {**vars(self._calibration), "origin": self._origin}
-        self._booster.set_attr(task=self._task, **{name: repr(value) for name, value in learned.items()})
+        curve = {"curve": self._curve.as_text()} if self._curve else {}
+        self._booster.set_attr(task=self._task, **curve, **{name: repr(value) for name, value in learned.items()})
         # Written by Python, whose errors of a full disk are known as such.
         (folder / "model.ubj").write_bytes(self._booster.save_raw("ubj"))
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
@@ -239,6 +248,7 @@ class XGBoost(Component):
         component._task = component._booster.attr("task")
         slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
         component._calibration, component._origin = Calibration(slope, offset), origin
+        component._curve = Curve.from_text(component._booster.attr("curve"))
         categories = json.loads((folder / "categories.json").read_text())
         component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
         return component
@@ -248,6 +258,10 @@ class XGBoost(Component):
         gain = self._booster.get_score(importance_type="total_gain")
         total = sum(gain.values()) or 1.0
         return {one.name: gain.get(one.name, 0.0) / total for one in self.inputs}
+
+    def curve(self) -> Curve | None:
+        """Return the metric of the validation period after each tree."""
+        return self._curve
 
     def summary(self) -> dict[str, Any]:
         """Count the trees."""

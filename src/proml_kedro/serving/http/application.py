@@ -112,7 +112,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
         "/features": service.features,
     }
     direct = Direct(by_path, inner)
-    guarded = RequestGuard(direct, spec.max_body_bytes, options.token)
+    guarded = RequestGuard(direct, spec.max_body_bytes, options.token, json_paths=frozenset(by_path))
     return _Counted(guarded, service.metrics)
 
 
@@ -154,7 +154,9 @@ class Service:
             return Answer(error.content(), error.status)
         found = await self._found(rows, self._scorer.explain, in_thread=True)
         if found is None:
-            return Answer({"error": f"{self._tag} cannot be explained: only the margins of trees can"}, 422)
+            return Answer(
+                {"error": f"{self._tag} cannot be explained: only the margins of trees and linear models can"}, 422
+            )
         return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
 
     async def features(self, asked: Asked) -> Answer:
@@ -164,7 +166,7 @@ class Service:
         except RefusedError as error:
             return Answer(error.content(), error.status)
         found = await self._found(rows, self._scorer.online.find, in_thread=True)
-        return found if isinstance(found, Answer) else Answer(answers.features(found, len(rows)))
+        return found if isinstance(found, Answer) else Answer(answers.features(self._manifest, found, len(rows)))
 
     def _rows(self, asked: Asked, route: str) -> list[Row]:
         """Read the rows of a body.

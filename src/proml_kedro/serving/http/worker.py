@@ -94,6 +94,13 @@ class _Protocol(HttpToolsProtocol):
         self._timer.cancel()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP as everything else is refused: in JSON; uvicorn says it in plain text."""
+        content = json.dumps({"error": "this is no request of HTTP/1.1"}).encode()
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(content)
+        self.transport.write(head + b"connection: close\r\n\r\n" + content)
+        self.transport.close()
+
     def _count(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > _HEADER_BYTES:

@@ -20,6 +20,7 @@ __all__ = [
     "evaluate_model",
     "folds",
     "ingest_tables",
+    "kept_components",
     "materialize_features",
     "register",
     "score_table",
