@@ -166,8 +166,8 @@ def _list(overrides: tuple[str, ...], as_json: bool, env: str | None, conf_sourc
             f"no version of {registry.problem} is registered yet; `kedro model register` takes the newest bundle"
         )
     else:
-        rows = [("version", "stage", "model", "metric", "registered (UTC)", "by", "why", "last")]
-        rows += [_row(one, last[one.number]) for one in versions]
+        heading = ("version", "stage", "model", "metric", "registered (UTC)", "by", "why", "last")
+        rows = [heading, *(_row(one, last[one.number]) for one in versions)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
         for row in rows:
             click.echo("  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip())
