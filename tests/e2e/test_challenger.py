@@ -160,7 +160,7 @@ def test_the_champion_answers_for_a_canary_that_does_not(
     bundles: tuple[Path, Path], rows: Rows, scores: list[list[float]]
 ) -> None:
     champion, challenger = bundles
-    canary = options(challenger, mode="canary", share=1, timeout="50ms")
+    canary = options(challenger, mode="canary", share=1, timeout_ms=200)
     with serving(champion, "--no-online", *canary) as server:
         assert predict(server, rows)[1]["probabilities"] == scores[1]
         os.kill(process_of(server), signal.SIGSTOP)

@@ -142,7 +142,10 @@ def _challenger(target: str, overrides: Sequence[str]) -> ChallengerSpec | None:
     try:
         return ChallengerSpec.model_validate({key: yaml.safe_load(value) for key, _, value in told})
     except ValidationError as error:
-        found = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_url=False)]
+        found = [
+            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
+            for one in error.errors(include_url=False)
+        ]
         raise UserError(*(Mistake(f"{_CHALLENGER}{key}".rstrip("."), said) for key, said in found)) from error
 
 

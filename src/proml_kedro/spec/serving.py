@@ -34,14 +34,14 @@ class ChallengerSpec(Spec):
         share: Of the entities that it scores. An entity is always scored by it or never, as long as it is the same
             bundle.
         by: The key that tells entities apart; the first one of the examples when left out.
-        timeout: After which the champion answers in the place of a canary.
+        timeout_ms: Milliseconds after which the champion answers in the place of a canary.
     """
 
     bundle: str
     mode: Literal["shadow", "canary"] = "shadow"
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     by: str | None = None
-    timeout: PositiveDuration = timedelta(seconds=1)
+    timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1000
 
     @model_validator(mode="after")
     def _canary_has_a_share(self) -> Self:

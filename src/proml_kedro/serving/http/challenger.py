@@ -7,6 +7,7 @@ canary that fails or is late leaves its rows to the champion.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
@@ -15,8 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -24,12 +24,11 @@ from prometheus_client import CollectorRegistry
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.errors import Mistake, UserError
-from proml_kedro.serving.http.challenger_process import Settings
 from proml_kedro.serving.http.direct import Answer, Asked
 from proml_kedro.serving.http.frames import frame, read_frame
 from proml_kedro.serving.http.match import matched
 from proml_kedro.serving.http.metrics import ChallengerMetrics
-from proml_kedro.serving.schema import Row
+from proml_kedro.serving.http.share import Share
 from proml_kedro.spec import ChallengerSpec, ServingSpec
 
 logger = logging.getLogger(__name__)
@@ -42,8 +41,30 @@ _FAILURES, _REST = 5, 10.0
 
 _READY_SECONDS = 300.0
 
-SCORED = frozenset({"/predict", "/predict_online", "/rank"})
-"""Routes that it has a part in."""
+
+@dataclass(frozen=True)
+class Settings:
+    """What the process of a challenger is told.
+
+    Attributes:
+        bundle: The bundle's folder.
+        socket: Number of the file of the socket whose other end the worker has.
+        serving: Limits, with the keys of ``conf/serving``.
+        online: Whether features are looked up.
+        log: Folder of the prediction log; None for none.
+        is_shadow: Whether nobody gets its answers.
+    """
+
+    bundle: str
+    socket: int
+    serving: dict[str, Any]
+    online: bool
+    log: str | None
+    is_shadow: bool
+
+    def line(self) -> str:
+        """Return the settings as the process's argument."""
+        return json.dumps(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -88,6 +109,11 @@ class Challenger:
         manifest: Of its own bundle.
         settings: Of its process, for the number of a socket that it is given.
         metrics: Where its answers are counted.
+
+    Attributes:
+        is_shadow: Whether nobody gets its answers.
+        tag: Name and version of its bundle.
+        share: Which rows it scores.
     """
 
     def __init__(
@@ -100,8 +126,7 @@ class Challenger:
     ) -> None:
         self._spec, self._settings, self._metrics = spec, settings, metrics
         self.is_shadow, self.tag = spec.mode == "shadow", manifest.tag
-        self._by = spec.by or next(iter(champion.rows.entities), "")
-        self._place = next((one.name for one in champion.rows.inputs if one.entity == self._by), "")
+        self.share = Share.of(spec, champion, manifest.tag)
         self._process, self._connection = self._started()
         self._is_new = True
         self._writer: asyncio.StreamWriter | None = None
@@ -109,25 +134,6 @@ class Challenger:
         self._pending: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
         self._number = self._failures = 0
         self._rests_until = 0.0
-
-    def chosen(self, rows: Sequence[Row], route: str) -> list[int]:
-        """Return the numbers of the rows that it scores: candidates of a ranking all of them or none."""
-        if self._spec.share >= 1:
-            return list(range(len(rows)))
-        if route == "/rank":
-            keys = {self._key(row) for row in rows}
-            return list(range(len(rows))) if len(keys) == 1 and self._takes(keys.pop()) else []
-        return [number for number, row in enumerate(rows) if self._takes(self._key(row))]
-
-    def _key(self, row: Row) -> Any:
-        return row.get(self._by, row.get(self._place))
-
-    def _takes(self, key: Any) -> bool:
-        """Whether an entity is among those that it scores: by a digest, so all workers say the same for ever."""
-        if key is None:
-            return False
-        digest = blake2b(f"{self.tag}\n{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        return int.from_bytes(digest) < self._spec.share * 2**64
 
     def shadow(self, asked: Asked, route: str, body: bytes, numbers: Sequence[int], scores: Sequence[Any]) -> None:
         """Pass rows on that the champion has scored; nobody waits for what becomes of them."""
@@ -147,7 +153,7 @@ class Challenger:
 
     async def answer(self, asked: Asked, route: str, body: bytes, numbers: Sequence[int]) -> Answer | None:
         """Let it answer rows; None where the champion has to."""
-        said = await self._ask(asked, route, body, numbers, self._spec.timeout.total_seconds())
+        said = await self._ask(asked, route, body, numbers, self._spec.timeout_ms / 1000)
         if said is not None and said.status == 200:
             return said
         self._metrics.fell_back(len(numbers))

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,34 +21,10 @@ import orjson
 from proml_kedro.errors import UserError
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
+from proml_kedro.serving.http.challenger import Settings
 from proml_kedro.serving.http.direct import Answer, Answers, Asked
 from proml_kedro.serving.http.frames import frame, read_frame
 from proml_kedro.spec import PredictionLogSpec, ServingSpec
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the process is told.
-
-    Attributes:
-        bundle: The bundle's folder.
-        socket: Number of the file of the socket whose other end the worker has.
-        serving: Limits, with the keys of ``conf/serving``.
-        online: Whether features are looked up.
-        log: Folder of the prediction log; None for none.
-        is_shadow: Whether nobody gets its answers.
-    """
-
-    bundle: str
-    socket: int
-    serving: dict[str, Any]
-    online: bool
-    log: str | None
-    is_shadow: bool
-
-    def line(self) -> str:
-        """Return the settings as the process's argument."""
-        return json.dumps(asdict(self))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ class Duel:
 
     async def answer(self, own: Own) -> Answer:
         """Answer it: as a shadow the challenger hears of it afterwards; as a canary it answers what is its part."""
-        chosen = self.challenger.chosen(self.rows, self.route)
+        chosen = self.challenger.share.chosen(self.rows, together=self.route == "/rank")
         if self.challenger.is_shadow:
             said = await own(None)
             if chosen and said.status == 200:
