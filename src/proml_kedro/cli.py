@@ -14,6 +14,7 @@ from proml_kedro.commands.config_show import show_command
 from proml_kedro.commands.data_check import check_command
 from proml_kedro.commands.drift_check import drift_check_command
 from proml_kedro.commands.features import make_group as make_features
+from proml_kedro.commands.health_report import health_report_command
 from proml_kedro.commands.init import init_command
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
@@ -61,6 +62,11 @@ def drift() -> None:
 
 
 @cli.group()
+def health() -> None:
+    """Look how good a model is from period to period."""
+
+
+@cli.group()
 def model() -> None:
     """Look at models, register them, and say which one is live."""
 
@@ -79,6 +85,7 @@ config.add_command(show_command())
 config.add_command(schema_command())
 data.add_command(check_command())
 drift.add_command(drift_check_command())
+health.add_command(health_report_command())
 model.add_command(effects_command())
 model.add_command(describe_command())
 for registry_command in registry_commands():

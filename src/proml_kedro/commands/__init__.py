@@ -7,6 +7,7 @@ __all__ = [
     "data_check",
     "drift_check",
     "features",
+    "health_report",
     "init",
     "model_describe",
     "model_effects",

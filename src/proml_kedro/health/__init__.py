@@ -6,6 +6,7 @@ __all__ = [
     "check_table",
     "drift",
     "evidently_report",
+    "over_time",
     "periods",
     "read_current",
     "reference",

@@ -52,6 +52,7 @@ __all__ = [
     "UnreadableError",
     "drift",
     "evaluation",
+    "health",
     "json_file",
     "live",
     "names",

@@ -37,6 +37,7 @@ __all__ = [
     "hardware",
     "inputs",
     "model",
+    "model_health",
     "moments",
     "monitoring",
     "on_demand",

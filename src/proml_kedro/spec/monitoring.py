@@ -11,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, drift_checks
 from proml_kedro.spec.base import Name, PositiveDuration, Spec
+from proml_kedro.spec.model_health import HealthSpec
 from proml_kedro.spec.split import TEST, SplitName
 
 STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "far", "range", "rest", "distribution")
@@ -150,7 +151,7 @@ class GateSpec(Spec):
 
 
 class MonitoringSpec(Spec):
-    """What is compared, and the gate.
+    """What is compared, the gate, and how predictions are judged once labels are known.
 
     Attributes:
         report_rows: Most rows of each side that Evidently's report is made from.
@@ -159,6 +160,7 @@ class MonitoringSpec(Spec):
     reference: ReferenceSpec = ReferenceSpec()
     current: CurrentSpec = CurrentSpec()
     gate: GateSpec = GateSpec()
+    health: HealthSpec = HealthSpec()
     report_rows: Annotated[int, Field(ge=100, le=200_000)] = 10_000
 
     @model_validator(mode="after")
