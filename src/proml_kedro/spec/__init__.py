@@ -23,6 +23,7 @@ __all__ = [
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "anomalies",
     "base",
     "credentials",
     "dtype",

@@ -207,11 +207,15 @@ def evaluation(run: RunSpec) -> Recipe:
     )
 
 
+NOT_IN_A_BUNDLE: Mapping[str, Any] = {"scoring": True, "monitoring": {"anomalies": True}}
+"""What of the configuration says nothing of a model."""
+
+
 def bundle(run: RunSpec) -> Recipe:
     """Recipe of the bundle, which holds the whole configuration."""
     return Recipe(
         "bundle",
-        {"config": run.model_dump(mode="json", exclude={"scoring"})},
+        {"config": run.model_dump(mode="json", exclude=NOT_IN_A_BUNDLE)},
         {
             "training_set": training_set(run),
             "trained_model": trained_model(run),
