@@ -16,6 +16,7 @@ import click
 
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError, masked, shortened, unknown
+from proml_kedro.hardware import in_words
 
 if TYPE_CHECKING:
     from proml_kedro.release.changes import Changes
@@ -187,5 +188,5 @@ def as_text(plain: dict[str, Any]) -> Iterator[str]:
 
 def _value(name: str, value: Any) -> str:
     if name == "peak_memory":
-        return f"{value / 1e6:,.0f} MB"
+        return in_words(value)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
