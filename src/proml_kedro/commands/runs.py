@@ -110,7 +110,8 @@ def _show(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None,
 
 
 def _meant(found: Sequence[tuple[Path, RunRecord, str]], name: str) -> tuple[Path, RunRecord, str]:
-    meant = [one for one in found if one[1].id.startswith(name) or one[0].name.startswith(name)]
+    meant = [one for one in found if one[1].id == name]  # the first trial's id begins that of the tenth
+    meant = meant or [one for one in found if one[1].id.startswith(name) or one[0].name.startswith(name)]
     if len(meant) != 1:
         ids = [record.id for _, record, _ in found]
         several = f"'{name}' begins the ids of {len(meant)} runs; write more of it"

@@ -24,6 +24,7 @@ __all__ = [
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "anomalies",
     "base",
     "credentials",
     "dtype",
