@@ -50,6 +50,7 @@ __all__ = [
     "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",
+    "anomalies",
     "drift",
     "evaluation",
     "health",
