@@ -123,7 +123,11 @@ def fit(config: dict[str, Any], training_set: Path) -> ModelGraph:
 
 
 def make_bundle(
-    folder: Path, rank: dict[str, Any] | None = None, components: dict[str, Any] | None = None, **serving: Any
+    folder: Path,
+    rank: dict[str, Any] | None = None,
+    components: dict[str, Any] | None = None,
+    version: str = "v1",
+    **serving: Any,
 ) -> Path:
     """A bundle of that problem below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,7 +150,7 @@ def make_bundle(
             lineage={"training_set": "0123456789abcdef"},
         ),
         name="sales-xgboost",
-        version="v1",
+        version=version,
         shown_at=Path("data/sales/xgboost/bundle"),
     )
     return bundle

@@ -1,6 +1,7 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "anomalies",
     "compare",
     "config_schema",
     "config_show",
@@ -18,5 +19,6 @@ __all__ = [
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]

@@ -15,9 +15,11 @@ from proml_kedro.evaluation.rates import Array, Ints, by_mass, means_of
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ScoredRows
 from proml_kedro.evaluation.svg import Line, bar_chart, line_chart
+from proml_kedro.models.component import Array as AnyArray
 from proml_kedro.models.component import Columns, Explanation
 from proml_kedro.spec.evaluation import CostsSpec
 from proml_kedro.spec.inputs import is_entity
+from proml_kedro.spec.problem import Task
 
 Cell = str | int | float | None
 
@@ -79,7 +81,7 @@ def sections_of(
         curve = curve_of(rows.label, rows.candidate.scores, clusters, costs, result.confidence)
         yield from _of_curve(curve, result, costs is not None)
     if not rows.classes:
-        yield _calibration(rows, clusters, result.confidence)
+        yield calibration(rows, clusters, result.confidence)
     importance = _importance(result, rows, sample, seed)
     yield importance
     yield from _contributions(sample, clusters, result.confidence)
@@ -135,7 +137,14 @@ def _of_curve(curve: Curve, result: Evaluation, costly: bool) -> Iterator[Sectio
     )
 
 
-def _calibration(rows: ScoredRows, clusters: Ints, confidence: float) -> Section:
+def calibration(rows: ScoredRows, clusters: Ints, confidence: float) -> Section:
+    """Show what happened against what was said; of truth values, numbers and counts.
+
+    Args:
+        rows: Labels and scores.
+        clusters: The cluster of each row, from 0, shape (n,).
+        confidence: Of the intervals.
+    """
     found = calibration_of(rows.label, rows.candidate.scores, clusters, confidence)
     seen = found.seen
     outside = int(((found.said < seen.low) | (found.said > seen.high)).sum())
@@ -204,28 +213,40 @@ def _by_feature(
 ) -> Iterator[Section]:
     """The mean label of each bucket of the inputs that matter most."""
     label, here = rows.label[sample.at], np.unique(clusters[sample.at], return_inverse=True)[1]
-    what = "share of positive rows" if rows.task == "binary" else "mean label"
     for name in names:
         values = sample.columns[name]
-        if values.ndim > 1 or is_entity(name):  # keys of single entities are nobody's business
-            continue
-        part, titles = _categories(values) if values.dtype == object else _buckets(values)
-        found = means_of(label, part, len(titles), here, confidence)
-        told = np.isfinite(found.mean)
-        most, least = (
-            titles[int(at(np.where(told, found.mean, other)))]
-            for at, other in ((np.argmax, -np.inf), (np.argmin, np.inf))
-        )
-        yield Section(
-            f"{what} by {name}",
-            f"The {what} is highest where {name} is {most}, and lowest where it is {least}.",
-            (name, "rows", what, "low", "high"),
-            [
-                (title, *row)
-                for title, row in zip(titles, _table(found.rows, found.mean, found.low, found.high), strict=True)
-            ],
-            bar_chart(titles, found.mean, found.low, found.high, what),
-        )
+        if values.ndim == 1 and not is_entity(name):  # keys of single entities are nobody's business
+            yield by_feature(name, values, label, here, (rows.task, confidence))
+
+
+def by_feature(name: str, values: AnyArray, label: Array, clusters: Ints, how: tuple[Task, float]) -> Section:
+    """Show the mean label of each bucket of a number, or of each category.
+
+    Args:
+        name: Of the input.
+        values: Numbers with NaN for missing, or objects with None for missing; shape (n,).
+        label: Shape (n,).
+        clusters: The cluster of each row, from 0, shape (n,).
+        how: Task of the label, and confidence of the intervals.
+    """
+    task, confidence = how
+    what = "share of positive rows" if task == "binary" else "mean label"
+    part, titles = _categories(values) if values.dtype == object else _buckets(values)
+    found = means_of(label, part, len(titles), clusters, confidence)
+    told = np.isfinite(found.mean)
+    most, least = (
+        titles[int(at(np.where(told, found.mean, other)))] for at, other in ((np.argmax, -np.inf), (np.argmin, np.inf))
+    )
+    return Section(
+        f"{what} by {name}",
+        f"The {what} is highest where {name} is {most}, and lowest where it is {least}.",
+        (name, "rows", what, "low", "high"),
+        [
+            (title, *row)
+            for title, row in zip(titles, _table(found.rows, found.mean, found.low, found.high), strict=True)
+        ],
+        bar_chart(titles, found.mean, found.low, found.high, what),
+    )
 
 
 def _buckets(values: Array) -> tuple[Ints, list[str]]:

@@ -207,11 +207,20 @@ def evaluation(run: RunSpec) -> Recipe:
     )
 
 
+NOT_IN_BUNDLES: dict[str, Any] = {
+    "scoring": True,
+    "search": True,
+    "serving": {"challenger"},
+    "monitoring": {"anomalies"},
+}
+"""Of a run's configuration: what concerns other bundles, or none."""
+
+
 def bundle(run: RunSpec) -> Recipe:
     """Recipe of the bundle, which holds the whole configuration."""
     return Recipe(
         "bundle",
-        {"config": run.model_dump(mode="json", exclude={"scoring"})},
+        {"config": run.model_dump(mode="json", exclude=NOT_IN_BUNDLES)},
         {
             "training_set": training_set(run),
             "trained_model": trained_model(run),

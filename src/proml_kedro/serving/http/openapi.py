@@ -187,6 +187,11 @@ def _scores(manifest: Manifest) -> dict[str, Any]:
             "missing": {**_COUNTS, "description": "how many features of each row were null or unknown"},
             "expired": {**_COUNTS, "description": "how many of those were older than their view's TTL"},
             "model": {"type": "string"},
+            "models": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "which model has scored each row, where a challenger answers for some",
+            },
         },
     }
 
