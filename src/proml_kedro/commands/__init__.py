@@ -19,5 +19,6 @@ __all__ = [
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]
