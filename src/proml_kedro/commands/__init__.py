@@ -20,5 +20,6 @@ __all__ = [
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]

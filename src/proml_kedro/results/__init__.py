@@ -60,4 +60,5 @@ __all__ = [
     "places",
     "read_model",
     "run_record",
+    "trial",
 ]

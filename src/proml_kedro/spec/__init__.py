@@ -48,6 +48,7 @@ __all__ = [
     "rank",
     "run",
     "scoring",
+    "search",
     "split",
     "table",
     "training_set",

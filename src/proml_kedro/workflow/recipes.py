@@ -207,7 +207,12 @@ def evaluation(run: RunSpec) -> Recipe:
     )
 
 
-NOT_IN_BUNDLES: dict[str, Any] = {"scoring": True, "serving": {"challenger"}, "monitoring": {"anomalies"}}
+NOT_IN_BUNDLES: dict[str, Any] = {
+    "scoring": True,
+    "search": True,
+    "serving": {"challenger"},
+    "monitoring": {"anomalies"},
+}
 """Of a run's configuration: what concerns other bundles, or none."""
 
 
