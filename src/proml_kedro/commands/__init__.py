@@ -2,6 +2,7 @@
 
 __all__ = [
     "anomalies",
+    "anomaly_labels",
     "compare",
     "config_schema",
     "config_show",
