@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
+from proml_kedro.commands.anomalies import make_group as make_anomalies
 from proml_kedro.commands.compare import compare_command
 from proml_kedro.commands.config_schema import schema_command
 from proml_kedro.commands.config_show import show_command
@@ -24,6 +25,7 @@ from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
 from proml_kedro.commands.serve import serve_command
 from proml_kedro.commands.store import make_group as make_store
+from proml_kedro.commands.sweep import sweep_command
 from proml_kedro.commands.workspace import make_command
 from proml_kedro.config.folders import shipped
 
@@ -73,10 +75,12 @@ def model() -> None:
 
 run = run_command()
 cli.add_command(run)
+cli.add_command(make_anomalies())
 cli.add_command(compare_command())
 cli.add_command(init_command())
 cli.add_command(predict_command())
 cli.add_command(serve_command())
+cli.add_command(sweep_command())
 cli.add_command(make_features())
 cli.add_command(make_runs())
 cli.add_command(make_store())

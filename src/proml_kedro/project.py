@@ -115,7 +115,11 @@ class Project:
 
     def with_overrides(self, *overrides: str) -> Self:
         """Open the same project with further overrides."""
-        project = type(self)(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+        return self.with_only(*self.overrides, *overrides)
+
+    def with_only(self, *overrides: str) -> Self:
+        """Open the same project with these overrides and no others."""
+        project = type(self)(self.conf_source, overrides, self.env, self._root)
         project.claims = self.claims
         return project
 

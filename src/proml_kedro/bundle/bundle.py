@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from proml_kedro.bundle.card import CardFigures, read_periods, write_card
+from proml_kedro.bundle.card import CardFigures, medians_of, read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.how_read import how_read
@@ -100,7 +100,9 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     figures = _without_nan(content.metrics)
     (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     notes = FitSummary.of(graph.summary()).notes()
-    told = CardFigures(read_periods(training_set, content.classes), figures, notes)
+    told = CardFigures(
+        read_periods(training_set, content.classes), figures, notes, medians_of(golden, manifest.rows.inputs)
+    )
     write_card(folder, manifest, told, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     if content.reference is not None:

@@ -1,6 +1,8 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "anomalies",
+    "anomaly_labels",
     "compare",
     "config_schema",
     "config_show",
@@ -18,5 +20,6 @@ __all__ = [
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]

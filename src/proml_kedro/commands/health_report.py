@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proml_kedro.commands.anomalies import moment_of
 from proml_kedro.commands.base import Command
 from proml_kedro.errors import Mistake, UserError
 
@@ -63,7 +64,9 @@ def _report(reference: Path, log: Path, labels: Path | None, at: str | None, out
     declared = health_of_bundle(reference).model_dump(mode="json")
     asked = {name: more[name] for name in ("every", "matures_after") if more[name] is not None}
     asked |= {"slices": list(more["slices"])} if more["slices"] else {}
-    report = report_health(Asked(reference, log, labels, _moment(at), _checked({**declared, **asked})))
+    report = report_health(
+        Asked(reference, log, labels, moment_of(at, "--at") or datetime.now(UTC), _checked({**declared, **asked}))
+    )
     _show(report, more["as_json"])
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -83,17 +86,6 @@ def _checked(content: dict[str, Any]) -> Any:
         one = error.errors(include_url=False)[0]
         option = f"option --{str(one['loc'][0]).replace('_', '-')}"
         raise UserError(Mistake("", one["msg"].removeprefix("Value error, "), option)) from error
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        message = f"'{text}' is no moment; write 2013-09-01, or 2013-09-01T12:00"
-        raise UserError(Mistake("", message, "option --at")) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _show(report: HealthReport, as_json: bool) -> None:

@@ -50,6 +50,7 @@ __all__ = [
     "TablesFacts",
     "TrainingSetFacts",
     "UnreadableError",
+    "anomalies",
     "drift",
     "evaluation",
     "health",
@@ -59,4 +60,5 @@ __all__ = [
     "places",
     "read_model",
     "run_record",
+    "trial",
 ]

@@ -23,6 +23,7 @@ from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.scoring import ScoringSpec
+from proml_kedro.spec.search import SearchSpec
 from proml_kedro.spec.serving import ServingSpec
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
@@ -54,6 +55,7 @@ class RunSpec(Spec):
             password of Redis is taken from ``PROML_REDIS_PASSWORD``.
         remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
+        search: What `kedro sweep` tries.
         scoring: What `kedro run --pipelines=score` scores.
     """
 
@@ -71,6 +73,7 @@ class RunSpec(Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
     serving: ServingSpec = ServingSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    search: SearchSpec = SearchSpec()
     scoring: ScoringSpec | None = None
 
 
@@ -209,6 +212,10 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]
+    known = [*run.evaluation.metrics_for(run.problem.label.task, run.problem.label.ordered)]
+    known += ranking.metrics if (ranking := run.evaluation.ranking_for(run.problem)) else []
+    if run.search.metric is not None and run.search.metric not in known:
+        yield Mistake("search.metric", unknown("metric", run.search.metric, known) + " Only what is computed decides.")
     for name in run.monitoring.gate.columns:
         if name not in watched:
             yield Mistake(f"monitoring.gate.columns.{name}", unknown("feature", name, watched))

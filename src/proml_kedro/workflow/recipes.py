@@ -207,8 +207,13 @@ def evaluation(run: RunSpec) -> Recipe:
     )
 
 
-NOT_IN_BUNDLES: dict[str, Any] = {"scoring": True, "serving": {"challenger"}}
-"""Of a run's configuration: what concerns other bundles."""
+NOT_IN_BUNDLES: dict[str, Any] = {
+    "scoring": True,
+    "search": True,
+    "serving": {"challenger"},
+    "monitoring": {"anomalies"},
+}
+"""Of a run's configuration: what concerns other bundles, or none."""
 
 
 def bundle(run: RunSpec) -> Recipe:

@@ -109,7 +109,8 @@ class GraphFit:
                 fit = partial(self._fit, step, learned.seen_by(step), chosen.seen_by(step), here, context.key)
                 if name in self.locked:
                     done[name] = self._locked(step, learned.seen_by(step), chosen.seen_by(step), context.key)
-                elif self.keeper is None:
+                elif self.keeper is None or here.final == self.plan.is_learned_from(name):
+                    # The last component of a model that is to be judged is neither final nor has outputs for others.
                     done[name] = fit(here.checkpoints)
                 else:
                     load = partial(type(self.components[name]).load, self.components[name].spec, step.reads)
@@ -133,7 +134,7 @@ class GraphFit:
         fit_one(component, step.component, rows, chooser, here)
         learned: Columns = {}
         chosen: Columns = {}
-        if not here.final:
+        if self.plan.is_learned_from(step.component):
             learned = self._said_of_learned(step, rows, chooser, here, key)
             chosen = InProcess(self.components).run(step, chooser.columns)
         return FittedStep(component, component.summary(), learned, chosen)
@@ -185,7 +186,8 @@ class GraphFit:
         return replace(
             context,
             key=f"{context.key}.components.{name}",
-            final=not self.plan.is_learned_from(name),
+            final=context.final and not self.plan.is_learned_from(name),
+            watch=context.watch if self.plan.step(name) == self.plan.maker(self.plan.score) else None,
             checkpoints=context.checkpoints and context.checkpoints / name,
             previous=self._same_component(name),
         )
@@ -214,7 +216,8 @@ class GraphFit:
         for fold in range(self.folds):
             held_out = folds == fold
             copy = self.create(step.component)
-            there = replace(here, checkpoints=here.checkpoints and here.checkpoints / f"fold_{fold + 1}", previous=None)
+            kept = here.checkpoints and here.checkpoints / f"fold_{fold + 1}"
+            there = replace(here, checkpoints=kept, previous=None, shared=None, watch=None)
             fit_one(copy, f"{step.component} (fold {fold + 1})", train.take(~held_out), validation, there)
             scores = InProcess({step.component: copy}).run(step, train.take(held_out).columns)
             for name, values in scores.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -37,6 +38,9 @@ _OWN: dict[Objective, str] = {
     "tweedie": "reg:tweedie",
 }
 """Objectives that stand whatever the task is."""
+
+_LARGE_IS_GOOD = ("auc", "aucpr", "ndcg", "map")
+"""Metrics of XGBoost of which more is better."""
 
 
 class XGBoost(Component):
@@ -71,7 +75,7 @@ class XGBoost(Component):
                     raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
-        self._vocabularies = vocabularies_of(train, self.inputs)
+        self._vocabularies = self._learn_vocabularies(train, context)
         params = self._params(context)
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
@@ -81,6 +85,14 @@ class XGBoost(Component):
             both = train.join(validation)
             self._vocabularies = vocabularies_of(both, self.inputs)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
+
+    def _learn_vocabularies(self, examples: Examples, context: FitContext) -> dict[str, Vocabulary]:
+        if context.shared is None or is_in_parts(examples, self.inputs):
+            return vocabularies_of(examples, self.inputs)
+        texts = [one.name for one in self.inputs if one.is_categorical]
+        arrays = [examples.columns[name] for name in texts]
+        make = partial(vocabularies_of, examples, self.inputs)
+        return context.shared.take(arrays, ("xgboost vocabularies", *texts), make)
 
     @property
     def _is_tweedie(self) -> bool:
@@ -116,12 +128,12 @@ class XGBoost(Component):
         self._origin = _origin_of(train) if context.task == "regression" and not self._is_tweedie else 0.0
         if self._origin and "base_score" in params:
             params = {**params, "base_score": params["base_score"] - self._origin}
-        data = self._quantiles(train, params)
-        watched = [(self._quantiles(validation, params, data), "validation")] if validation else []
+        data = self._quantiles(train, params, context)
+        watched = [(self._quantiles(validation, params, context, data), "validation")] if validation else []
         judged: dict[str, dict[str, list[float]]] = {}
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
             warnings.simplefilter("always")
-            callbacks = [_bar(advance)]
+            callbacks = [_bar(advance), *([_watcher(context.watch)] if context.watch and validation else [])]
             if validation and self.spec.early_stopping_rounds:
                 callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
             try:
@@ -139,13 +151,22 @@ class XGBoost(Component):
             self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
         return booster
 
-    def _quantiles(self, examples: Examples, params: dict[str, Any], reference: Any = None) -> Any:
+    def _quantiles(self, examples: Examples, params: dict[str, Any], context: FitContext, reference: Any = None) -> Any:
+        settings = {"max_bin": params.get("max_bin", 256), "nthread": params["nthread"], "enable_categorical": True}
+        label = examples.label - self._origin
+        if is_in_parts(examples, self.inputs):
+            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, ref=reference, **settings)
+        make = partial(self._matrix, examples, label, settings, reference)
+        if context.shared is None or self.spec.learns_order:  # rows are put in order anew each time
+            return make()
+        arrays = [examples.columns[one.name] for one in self.inputs]
+        made_from = [*arrays, examples.label, examples.weight, reference, self._vocabularies]
+        names = tuple((one.name, one.is_categorical) for one in self.inputs)
+        return context.shared.take(made_from, ("xgboost", names, self._origin, *settings.items()), make)
+
+    def _matrix(self, examples: Examples, label: Any, settings: dict[str, Any], reference: Any) -> Any:
         import xgboost
 
-        label, settings = examples.label - self._origin, {"max_bin": params.get("max_bin", 256), "ref": reference}
-        settings |= {"nthread": params["nthread"], "enable_categorical": True}
-        if is_in_parts(examples, self.inputs):
-            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, **settings)
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
             label,
@@ -153,6 +174,7 @@ class XGBoost(Component):
             qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            ref=reference,
             **settings,
         )
 
@@ -262,3 +284,16 @@ def _bar(advance: Callable[[], None]) -> Any:
             return False
 
     return Bar()
+
+
+def _watcher(watch: Callable[[str, float], None]) -> Any:
+    """Make an XGBoost callback that tells somebody the validation period's figure after each tree."""
+    import xgboost
+
+    class Watcher(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            ((name, figures),) = evals_log["validation"].items()
+            watch(f"xgboost {name}", -float(figures[-1]) if name in _LARGE_IS_GOOD else float(figures[-1]))
+            return False
+
+    return Watcher()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from proml_kedro.models.component import FitContext
+    from proml_kedro.models.component import Examples, FitContext, Input
     from proml_kedro.models.graph import ModelGraph
     from proml_kedro.models.graph.fitted_step import KeepsSteps
 
@@ -81,14 +83,43 @@ def fit_graph(
         previous: An earlier model to start from.
         keeper: Keeps fitted components for other runs.
     """
-    from proml_kedro.models.examples import read_examples
     from proml_kedro.models.graph import ModelGraph
 
-    problem, precision = run.spec.problem, run.spec.hardware.precision
-    graph = ModelGraph(model, run.input_types, problem.label.task)
-    train, validation = (read_examples(rows, split, graph.inputs, problem, precision) for split in (TRAIN, VALIDATION))
-    graph.fit(train, validation, context, _groups(rows, model.training.cross_fit.group), previous, keeper)
+    graph = ModelGraph(model, run.input_types, run.spec.problem.label.task)
+    parts = read_parts(run, rows, model, graph.inputs)
+    graph.fit(parts.train, parts.validation, context, parts.groups, previous, keeper)
     return graph
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a model is fitted to.
+
+    Attributes:
+        train: Examples to learn from.
+        validation: Examples to choose by.
+        groups: What keeps rows of ``train`` together in one fold, shape (n,); None when nothing does.
+    """
+
+    train: Examples
+    validation: Examples
+    groups: npt.NDArray[np.object_] | None
+
+
+def read_parts(run: Run, rows: Path, model: ModelSpec, inputs: Sequence[Input]) -> Parts:
+    """Read the training and validation part of a training set, inputs only once a component looks at them.
+
+    Args:
+        run: The run.
+        rows: The Parquet file of the training set.
+        model: What is to be fitted.
+        inputs: What it reads.
+    """
+    from proml_kedro.models.examples import read_examples
+
+    problem, precision = run.spec.problem, run.spec.hardware.precision
+    train, validation = (read_examples(rows, split, inputs, problem, precision) for split in (TRAIN, VALIDATION))
+    return Parts(train, validation, _groups(rows, model.training.cross_fit.group))
 
 
 def _groups(rows: Path, column: str | None) -> npt.NDArray[np.object_] | None:
