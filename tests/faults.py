@@ -121,13 +121,8 @@ def prepare() -> None:
     from kedro.framework.project import configure_project
 
     configure_project("proml_kedro")
-    import duckdb  # noqa: F401
-    import pandas  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
-    import xgboost  # noqa: F401
-
+    import preloaded  # noqa: F401
     import proml_kedro.cli  # noqa: F401
-    from proml_kedro.features.feast import history, offline_store, online_store, repository  # noqa: F401
 
 
 def main() -> None:

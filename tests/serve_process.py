@@ -28,6 +28,15 @@ class Server:
         connection.close()
         return status
 
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def wait_for(self, text: str, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not any(text in line for line in self.lines):

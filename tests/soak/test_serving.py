@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from malformed import hammer
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.prove import golden_rows
 from serve_process import Load, serving
 from small import make_bundle
 from soaked import note
 
-CHANGES, ENDS, MINUTES = 50, 20, 15
+CHANGES, ENDS, MINUTES, REQUESTS = 50, 20, 15, 10_000
+TOKEN = "a-token-for-this-test"
 
 
 @pytest.mark.soak
@@ -58,3 +60,16 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         assert {status for status, _ in load.answers} == {200}
         assert grown < 15
     note("A server under steady load", minutes=MINUTES, answers=len(load.answers), grown_mb=round(grown, 1))
+
+
+@pytest.mark.soak
+def test_malformed_requests_change_nothing(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    rows = golden_rows(bundle, Manifest.read(bundle))
+    with serving(bundle, "--no-online", PROML_API_TOKEN=TOKEN) as server:
+        assert hammer(server, rows, 1000, 1, TOKEN) == []
+        before = server.memory()
+        assert hammer(server, rows, REQUESTS, 2, TOKEN) == []
+        grown = server.memory() - before
+        assert grown < 15
+    note("A server that is sent malformed bodies, heads and paths", requests=REQUESTS, grown_mb=round(grown, 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.arrow_arrays import as_numbers
+from proml_kedro.arrow_arrays import as_numbers, without_infinite
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.component import Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
@@ -122,7 +122,7 @@ def _as_given(columns: Columns, precision: str) -> Columns:
         with np.errstate(over="ignore"):
             for position, name in enumerate(flat):
                 numbers[position] = columns[name]
-        together = dict(zip(flat, as_numbers(numbers, precision), strict=True))
+        together = dict(zip(flat, without_infinite(numbers), strict=True))
     return {
         name: together[name] if name in together else one if one.dtype == object else as_numbers(one, precision)
         for name, one in columns.items()

@@ -275,7 +275,8 @@ class _Table:
             check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
             if self.examples.timestamp is not None:
                 moment = quote(self.examples.timestamp)
-                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"})
+                zoned = {self.examples.timestamp: "TIMESTAMP WITH TIME ZONE"}
+                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"}, zoned)
         written = _storable(written)
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.serving.guard import OPEN_PATHS
 from proml_kedro.serving.http.decoder import Body
 from proml_kedro.serving.schema import answer_fields
+from proml_kedro.spec.dtype import Dtype
 
 _SCHEMAS = "#/components/schemas/{model}"
 _ERROR = {
@@ -72,12 +74,14 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
     schemas |= {
         "Scores": _scores(manifest),
         "Ranked": _ranked(manifest),
-        "Features": _features(),
+        "Features": _features(manifest),
         "Explanations": _EXPLANATIONS,
     }
     for path, words in _READ.items():
-        refusals = _refusals("401", "405", *(["503"] if path == "/readyz" else []))
-        paths[path] = {"get": {"summary": words, "responses": {"200": {"description": words}, **refusals}}}
+        is_open = path in OPEN_PATHS
+        refusals = _refusals("405", *([] if is_open else ["401"]), *(["503"] if path == "/readyz" else []))
+        described = {"summary": words, "responses": {"200": {"description": words}, **refusals}}
+        paths[path] = {"get": {**described, **({"security": []} if is_open else {})}}
     security = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if needs_token else {}
     return {
         "openapi": "3.1.0",
@@ -111,6 +115,9 @@ _READ = {
 }
 
 
+_JSON_TYPES: Mapping[Dtype, str] = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
+
+
 def _ranked(manifest: Manifest) -> dict[str, Any]:
     integer = {"type": "integer"}
     item = {
@@ -133,12 +140,14 @@ def _keys(manifest: Manifest) -> Iterable[tuple[str, str]]:
     return manifest.rows.entities.items()
 
 
-def _features() -> dict[str, Any]:
+def _features(manifest: Manifest) -> dict[str, Any]:
+    looked_up = [one for one in manifest.rows.inputs if not one.request]
+    values = {one.name: {"type": [_JSON_TYPES.get(one.dtype, "array"), "null"]} for one in looked_up}
     return {
         "type": "object",
         "required": ["features", "expired", "unknown"],
         "properties": {
-            "features": {"type": "array", "items": {"type": "object"}},
+            "features": {"type": "array", "items": {"type": "object", "properties": values, "required": [*values]}},
             "expired": {**_COUNTS, "description": "how many features of each row are older than their view's TTL"},
             "unknown": {**_COUNTS, "description": "how many are 0 since the store has nothing for the key"},
         },
@@ -178,6 +187,11 @@ def _scores(manifest: Manifest) -> dict[str, Any]:
             "missing": {**_COUNTS, "description": "how many features of each row were null or unknown"},
             "expired": {**_COUNTS, "description": "how many of those were older than their view's TTL"},
             "model": {"type": "string"},
+            "models": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "which model has scored each row, where a challenger answers for some",
+            },
         },
     }
 

@@ -53,6 +53,8 @@ class Service:
         serving: Limits for the workers, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
         log: Folder of the prediction log; as ``serving.predictions`` says when None.
+        challenger: Another model that scores too, with the keys of ``serving.challenger``; as ``serving`` says when
+            empty.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
@@ -64,6 +66,7 @@ class Service:
     online: bool = True
     log: str | None = None
     state: Callable[[], object] = lambda: None
+    challenger: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -188,6 +191,7 @@ class _Supervisor:
                 self._service.serving,
                 self._service.online,
                 self._service.log,
+                self._service.challenger,
             )
             process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
                 [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],

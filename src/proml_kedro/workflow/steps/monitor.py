@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from proml_kedro.artifacts import Artifact
@@ -69,5 +70,6 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     reference, current = past.sides(monitoring, given)
     movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
     result = check(reference, current, past.inputs, monitoring.gate, movements)
+    result = replace(result, notices=(*past.notices, *result.notices))
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
     write_report(folder / REPORTS["drift"], result, reference, current, past.inputs, monitoring.report_rows, spec.seed)
