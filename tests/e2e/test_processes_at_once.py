@@ -12,10 +12,11 @@ import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.request import urlopen
 
@@ -75,6 +76,7 @@ class Folder:
     def __init__(self, shop: Any) -> None:
         self.shop, self.data, self.template = shop, shop.data, shop.folder / "before"
         self.scratch = shop.folder / "scratch"
+        self.begun: list[Any] = []
         self.scratch.mkdir()
         (shop.folder / "fresh.csv").write_text(
             "customer,event_timestamp,spent_7d,spent_all,orders_7d\n" + ",".join((*PUSHED, "1", "2", "3")) + "\n"
@@ -87,7 +89,9 @@ class Folder:
     def start(self, command: str, *arguments: str) -> Started:
         first = command.split()
         where = ["--conf-source", str(self.shop.conf)]
-        return start_kedro([*first, *arguments, *where, f"data_dir={self.data}"], ROOT)
+        started = start_kedro([*first, *arguments, *where, f"data_dir={self.data}"], ROOT)
+        self.begun.append(started.process)
+        return started
 
     def begin(self, who: str) -> Started:
         """Start one of the processes that end by themselves."""
@@ -147,6 +151,7 @@ class Serving:
         self._asked, self._answers = folder.scratch / f"{name}.asked", folder.scratch / f"{name}.json"
         link = str(folder.data / "shop" / "xgboost" / "bundle")
         self._process = start_function(serve, link, CUSTOMERS, str(self._asked), str(self._answers))
+        folder.begun.append(self._process)
         wait_until(self._answers.exists, self._process.is_alive)
 
     def stop(self) -> dict[str, list[float]]:
@@ -257,8 +262,12 @@ def with_push(rows: tuple[Any, ...], alone: dict[str, Left]) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def folder(new_shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return Folder(new_shop(tmp_path_factory.mktemp("at_once")))
+def folder(new_shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    made = Folder(new_shop(tmp_path_factory.mktemp("at_once")))
+    yield made
+    for process in made.begun:  # whoever a failed test has left: Python would wait for them for ever
+        if isinstance(process, Popen) or process.is_alive():
+            process.kill()
 
 
 PAIRS = [("a run", "the same"), ("other values", "push"), ("other values", "serve"), ("materialize", "workspace")]
