@@ -2,6 +2,7 @@
 
 __all__ = [
     "anomalies",
+    "anomaly_labels",
     "compare",
     "config_schema",
     "config_show",
@@ -13,6 +14,7 @@ __all__ = [
     "model_describe",
     "model_effects",
     "model_registry",
+    "model_update",
     "new",
     "predict",
     "run",

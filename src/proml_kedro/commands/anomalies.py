@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proml_kedro.commands.anomaly_labels import label_command, labels_command, store_of, tune_command
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError
 
@@ -33,6 +34,9 @@ def make_group() -> click.Group:
     """Make the group `anomalies`."""
     group = click.Group("anomalies", help="Look at what is unusual of figures over time.")
     group.add_command(_detect_command())
+    group.add_command(label_command())
+    group.add_command(labels_command())
+    group.add_command(tune_command())
     return group
 
 
@@ -74,12 +78,15 @@ def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, outpu
 
 def find(project: Project, until: datetime) -> Anomalies:
     """Read the tables of a project's problem, and find the anomalies of its figures."""
-    from proml_kedro.health.anomalies.watch import watch
+    from proml_kedro.health.anomalies.watch import feedback_of, watch
 
-    spec = project.spec
+    spec, store = project.spec, store_of(project)
     tables = project.run(results=("tables",))["tables"].path if spec.monitoring.anomalies.monitors else Path()
     files = {name: tables / f"{name}.parquet" for name in spec.problem.tables}
-    return watch(spec.monitoring.anomalies, files, project.data_dir.parent, spec.hardware, until)
+    anomalies, base = spec.monitoring.anomalies, project.data_dir.parent
+    found = watch(anomalies, files, base, spec.hardware, until, feedback_of(store))
+    store.remember(found.anomalies)
+    return found
 
 
 def as_text(found: Anomalies) -> Iterator[str]:

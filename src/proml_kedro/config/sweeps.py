@@ -185,6 +185,7 @@ def is_there(path: tuple[str, ...], values: Mapping[str, Any]) -> bool:
 
 
 def roots(dimensions: Iterable[Dimension]) -> Iterator[tuple[Dimension, str]]:
-    """Yield each dimension with the first part of its key, or its group."""
+    """Yield each dimension with the first part of the key that it changes: of a group, where its content goes."""
     for one in dimensions:
-        yield one, one.path[0].partition("@")[0]
+        group, _, package = one.key.lstrip("+").partition("@")
+        yield one, (package or group).partition(".")[0]

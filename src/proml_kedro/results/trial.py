@@ -132,16 +132,25 @@ def _as_run(search: str, facts: SearchFacts, trial: Trial) -> RunRecord:
     )
 
 
-def read_trials(folder: Path) -> list[Trial]:
+def read_trials(folder: Path, ended: dict[str, Trial] | None = None) -> list[Trial]:
     """Read the trials of a search in their order.
+
+    Args:
+        folder: The search.
+        ended: Trials that have ended, by file, which are not read again; those that are read are added.
 
     Raises:
         UnreadableError: A file is no trial.
     """
+    ended = {} if ended is None else ended
     found = []
     for file in sorted((folder / "trials").glob("[!.]*.json")):
-        try:
-            found.append(Trial.of(json.loads(file.read_bytes())))
-        except (OSError, ValueError) as error:
-            raise UnreadableError(file, first_line(error)) from error
+        if (trial := ended.get(file.name)) is None:
+            try:
+                trial = Trial.of(json.loads(file.read_bytes()))
+            except (OSError, ValueError) as error:
+                raise UnreadableError(file, first_line(error)) from error
+            if trial.state != "running":
+                ended[file.name] = trial
+        found.append(trial)
     return found

@@ -5,7 +5,7 @@ Tables, features, training sets, decoded rows and the components' own forms of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -121,7 +121,7 @@ class Bench:
         value = validation_figure(run, rows, graph, held, self.metric, classes)
         if not isfinite(value):
             raise UserError(Mistake("", f"{self.metric} is not defined on the validation part"))
-        return value, graph.summary()
+        return value, {name: _plain(facts) for name, facts in graph.summary().items()}
 
     def _folds(self, run: Run, rows: Path) -> list[Path]:
         """List the files of examples by each of which a model is judged: one, but for a rolling origin."""
@@ -148,6 +148,11 @@ class Bench:
         while len(self._parts) > _KEPT:
             del self._parts[next(iter(self._parts))]
         return parts
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out lists and the like, and what JSON does not know."""
+    return {name: value for name, value in facts.items() if isinstance(value, bool | int | float | str)}
 
 
 def validation_figure(

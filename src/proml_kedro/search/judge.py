@@ -37,12 +37,16 @@ class Winner:
         """Say how good it is on the test period, and how sure that is."""
         facts = search.facts
         test = self.metrics.candidate.get(facts.metric)
-        if test is not None:
+        if test is None:
+            yield f"{facts.metric} is not defined on the test period"
+        else:
             yield from optimism(self.trial, test, facts, trials, self.judged)
+        yield from (f"fails the gate: {one.text}" for one in self.metrics.failed_gates)
         if self.metrics.verdict:
             yield self.metrics.verdict.text
         if self.challenge:
             yield self.challenge.text
+            yield from (f"fails the gate: {one.text}" for one in self.challenge.failed_gates)
 
 
 def judge(search: Search, trial: Trial) -> Winner:

@@ -43,6 +43,7 @@ class Study:
     def __init__(self, data_dir: Path, name: str, facts: SearchFacts) -> None:
         self.name, self.folder = name, data_dir / FOLDER / name
         self._claims = Claims()
+        self._ended: dict[str, Trial] = {}
         with cannot_write(self.folder / "trials"):
             (self.folder / "trials").mkdir(parents=True, exist_ok=True)
         with self._alone():
@@ -59,8 +60,8 @@ class Study:
         return SearchFacts.read(self.folder)
 
     def trials(self) -> list[Trial]:
-        """Read the trials in their order."""
-        return read_trials(self.folder)
+        """Read the trials in their order; those that have ended are read once."""
+        return read_trials(self.folder, self._ended)
 
     def begin(self, propose: Propose) -> Trial | None:
         """Take over a trial that a killed process has left, or begin another one.
@@ -112,6 +113,7 @@ class Study:
             try:
                 temporary.write_text(json.dumps(trial.as_dict(), ensure_ascii=False))
                 if trial.state == "running":
+                    self._claims = Claims()  # that of the trial before is let go, and its file closed
                     self._claims.hold(temporary, becomes=file)
                 temporary.replace(file)
             finally:

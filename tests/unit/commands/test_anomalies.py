@@ -75,3 +75,28 @@ def test_mistakes(project):
         assert message in str(done.exception)
     project.write("monitoring/default.yaml", "{}\n")
     assert "declares no monitors" in str(detect(project).exception)
+
+
+def run(project: Any, *words: str) -> Result:
+    words = (*words, f"data_dir={project.data}", "--conf-source", str(project.conf))
+    return CliRunner().invoke(make_group(), list(words), standalone_mode=False)
+
+
+def test_what_people_say_is_kept_and_shown(project, tmp_path):
+    assert run(project, "labels").stdout == "no answers\n"
+    assert "no answers" in run(project, "tune").stdout
+    found = json.loads(detect(project, "--json").stdout)["anomalies"]
+    first, second = found[0]["id"], found[1]["id"]
+    assert run(project, "label", first, "false-alarm", "--note", "a feast", "--who", "ann").stdout == "1 answers kept\n"
+    (tmp_path / "said.csv").write_text(f"id,answer,who\n{second},anomaly,bob\n")
+    assert run(project, "label", "--file", str(tmp_path / "said.csv")).exit_code == 0
+    shown = run(project, "labels").stdout.splitlines()
+    assert any(first in line and "false-alarm" in line and "ann" in line and "a feast" in line for line in shown)
+    assert {one["answer"] for one in json.loads(run(project, "labels", "--json").stdout)} == {"anomaly", "false-alarm"}
+    assert "takes 5 answers" in run(project, "tune").stdout
+    for words, message in (
+        (["label", "nope", "anomaly"], "no anomaly 'nope'"),
+        (["label", first, "maybe"], "no answer 'maybe'"),
+        (["label", first], "write ID and ANSWER"),
+    ):
+        assert message in str(run(project, *words).exception)

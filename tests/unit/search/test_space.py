@@ -113,6 +113,7 @@ def test_files_that_do_not_fit_are_left_out(folder: Path) -> None:
         ("data_dir=a,b", "'data_dir' cannot vary"),
         ("evaluation.metrics=[auc],[logloss]", "'evaluation' cannot vary"),
         ("problem.split.test_from=2024-02-10,2024-02-15", "'problem' cannot vary"),
+        ("model@evaluation.baseline=line,trees", "'evaluation' cannot vary"),
         ("search.trials=5,6", "'search' cannot vary"),
     ],
 )

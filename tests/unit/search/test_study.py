@@ -89,6 +89,15 @@ def test_processes_share_the_trials(tmp_path: Path) -> None:
     assert all(one.state == "done" and one.value == one.number / 100 for one in trials)
 
 
+def test_trials_that_have_ended_hold_no_file(tmp_path: Path) -> None:
+    study = Study(tmp_path, "s", FACTS)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    while (trial := study.begin(following)) is not None:
+        study.end(replace(trial, state="done", value=0.5))
+    assert len(study.trials()) == 30
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+
+
 @pytest.mark.parametrize(
     ("change", "answer"),
     [({"space": ("a=1,3",)}, "other space"), ({"made_from": "y"}, "other data, configuration or code")],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,8 +34,21 @@ class Event:
     name: str
 
 
+@dataclass(frozen=True)
+class Feedback:
+    """What people have said of a monitor.
+
+    Attributes:
+        factor: How much wider than declared bands are.
+        trends: When a new trend began, by dimension and value: from then on nothing before it is learned from.
+    """
+
+    factor: float = 1.0
+    trends: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
+
+
 def detect(
-    name: str, spec: MonitorSpec, figures: Figures, events: Sequence[Event] = ()
+    name: str, spec: MonitorSpec, figures: Figures, events: Sequence[Event] = (), feedback: Feedback | None = None
 ) -> tuple[list[Anomaly], Watched]:
     """Find what is unusual of a monitor.
 
@@ -43,12 +57,14 @@ def detect(
         spec: The monitor.
         figures: What it looks at.
         events: What happened.
+        feedback: What people have said of it; None for nothing.
 
     Returns:
         Anomalies, the newest first, and what was looked at.
     """
-    band = detector_of(spec.detector).band(figures.series)
-    outside = sides(figures.series.values, band)
+    feedback = feedback or Feedback()
+    band = _with_trends(figures, spec, feedback)
+    outside = sides(figures.series.values, band.widened(feedback.factor))
     found = [
         one
         for row in range(len(figures.names))
@@ -65,6 +81,21 @@ def detect(
         periods.begin(periods.count),
     )
     return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched
+
+
+def _with_trends(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:
+    """Compute bands; from a new trend on by what came since."""
+    detector = detector_of(spec.detector)
+    whole = detector.band(figures.series)
+    band = Band(*(np.array(one) for one in (whole.expected, whole.low, whole.high)))
+    begins = [figures.periods.begin(place) for place in range(figures.periods.count)]
+    for row, name in enumerate(figures.names):
+        for moment in sorted(feedback.trends.get(name, ())):
+            first = bisect_left(begins, moment)
+            since = detector.band(figures.series.of(row, first))
+            for into, found in ((band.expected, since.expected), (band.low, since.low), (band.high, since.high)):
+                into[row, first:] = found[0, first:]
+    return band
 
 
 def sides(values: Array, band: Band) -> npt.NDArray[np.int64]:

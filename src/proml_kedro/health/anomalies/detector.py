@@ -53,6 +53,12 @@ class Series:
             return np.nan_to_num(past_median(self.spread, _SPREAD_OVER, 1) / np.sqrt(rows))
         return np.full_like(expected, _OF_WHOLE if self.agg == "count" else 0.0)
 
+    def of(self, row: int, first: int) -> Series:
+        """Take one series, as if nothing were known of the periods before ``first``."""
+        known = np.arange(self.values.shape[1]) >= first
+        values, spread = (np.where(known, one[row : row + 1], np.nan) for one in (self.values, self.spread))
+        return Series(values, self.rows[row : row + 1], spread, self.every, self.agg)
+
     def periods(self, length: timedelta) -> int:
         """Count the periods of a time; at least one."""
         return max(1, round(length / self.every))
@@ -76,6 +82,13 @@ class Band:
     def around(cls, expected: Array, width: Array) -> Band:
         """Make a band of equal width on both sides."""
         return cls(expected, expected - width, expected + width)
+
+    def widened(self, factor: float) -> Band:
+        """Make a band whose edges are so many times as far from what is expected."""
+        if factor == 1:
+            return self
+        low, high = (self.expected + factor * (edge - self.expected) for edge in (self.low, self.high))
+        return Band(self.expected, low, high)
 
 
 class Detector(ABC, Generic[S]):

@@ -107,7 +107,8 @@ def noise_band(series: Series, expected: Array, settings: LevelSettings) -> Band
         np.min([settings.deviations * math.sqrt(run) - _sum_before(sign * apart, run) for run in _RUNS], axis=0)
         for sign in (1, -1)
     )
-    return Band(expected, expected - np.maximum(low, 0) * deviation, expected + np.maximum(high, 0) * deviation)
+    least = settings.deviations / _RUNS[1]  # what is hardly off is part of no shift
+    return Band(expected, expected - np.maximum(low, least) * deviation, expected + np.maximum(high, least) * deviation)
 
 
 def _sum_before(apart: Array, run: int) -> Array:

@@ -11,8 +11,9 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.given import file_rows, fits_sql, value_sql
-from proml_kedro.health.anomalies.detect import Event, detect
+from proml_kedro.health.anomalies.detect import Event, Feedback, detect
 from proml_kedro.health.anomalies.series import compute_figures
+from proml_kedro.health.anomalies.store import AnswerStore
 from proml_kedro.results.anomalies import Anomalies, Anomaly, Watched
 from proml_kedro.spec.anomalies import AnomaliesSpec, MonitorSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -22,7 +23,12 @@ _MOMENT = "TIMESTAMP WITH TIME ZONE"
 
 
 def watch(
-    spec: AnomaliesSpec, tables: Mapping[str, Path], base: Path, hardware: HardwareSpec, until: datetime
+    spec: AnomaliesSpec,
+    tables: Mapping[str, Path],
+    base: Path,
+    hardware: HardwareSpec,
+    until: datetime,
+    feedback: Mapping[str, Feedback] | None = None,
 ) -> Anomalies:
     """Look for anomalies in every figure.
 
@@ -32,6 +38,7 @@ def watch(
         base: What the path of events is relative to.
         hardware: Threads and memory to read with.
         until: Until when rows count; only periods that are over by then are looked at.
+        feedback: What people have said, by monitor.
 
     Raises:
         UserError: There are no monitors, or one does not fit its table.
@@ -51,7 +58,7 @@ def watch(
             except UserError as error:
                 mistakes += error.mistakes
                 continue
-            found, seen = detect(name, monitor, figures, events)
+            found, seen = detect(name, monitor, figures, events, (feedback or {}).get(name))
             anomalies += found
             watched.append(seen)
             notices += [f"{name}: {notice}" for notice in figures.notices]
@@ -59,6 +66,16 @@ def watch(
         raise UserError(*mistakes)
     newest = sorted(anomalies, key=lambda one: (one.begin, one.strength), reverse=True)
     return Anomalies(tuple(newest), tuple(watched), tuple(notices))
+
+
+def feedback_of(store: AnswerStore) -> dict[str, Feedback]:
+    """Return what people have said, by monitor."""
+    trends: dict[str, dict[tuple[str, str], list[datetime]]] = {}
+    for one in store.answered():
+        if one.answer == "new-trend":
+            trends.setdefault(one.monitor, {}).setdefault((one.dimension, one.value), []).append(one.begin)
+    widths = store.widths()
+    return {name: Feedback(widths.get(name, 1.0), trends.get(name, {})) for name in {*widths, *trends}}
 
 
 def _table(name: str, monitor: MonitorSpec, tables: Mapping[str, Path], session: Session) -> Relation:
