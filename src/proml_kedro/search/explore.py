@@ -117,7 +117,7 @@ class Search:
         except UserError as error:
             error.locate(project.loader.where)
             return replace(trial, state="failed", error=shortened(str(error).splitlines()[0], 500))
-        except (Exception, MemoryError) as error:
+        except Exception as error:
             text = masked(" ".join(f"{type(error).__name__}: {first_line(error)}".split()))
             logger.debug("trial %d", trial.number, exc_info=True)
             return replace(trial, state="failed", error=shortened(text, 500))
@@ -159,6 +159,7 @@ def open_search(project: Project) -> Search:
         space=tuple(one.written for one in space.dimensions),
         overrides=tuple(masked_setting(one) for one in base.overrides if not one.startswith("search")),
         sampler=sampler,
+        pruning=spec.pruning,
         seed=base.spec.seed,
         made_from=fingerprint({"configuration": rest, "training_set": made.fingerprint, "code": code}),
     )
