@@ -20,6 +20,7 @@ from proml_kedro.commands.init import init_command
 from proml_kedro.commands.model_describe import describe_command
 from proml_kedro.commands.model_effects import effects_command
 from proml_kedro.commands.model_registry import registry_commands
+from proml_kedro.commands.model_update import update_command
 from proml_kedro.commands.predict import predict_command
 from proml_kedro.commands.run import run_command
 from proml_kedro.commands.runs import make_group as make_runs
@@ -91,6 +92,7 @@ data.add_command(check_command())
 drift.add_command(drift_check_command())
 health.add_command(health_report_command())
 model.add_command(effects_command())
+model.add_command(update_command())
 model.add_command(describe_command())
 for registry_command in registry_commands():
     model.add_command(registry_command)

@@ -229,6 +229,15 @@ class Bundle:
         """
         return self._scorer.trace(columns)
 
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads of rows: features, and what the components before it say.
+
+        Args:
+            component: Name of the component.
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.inputs_of(component, columns)
+
     def explain(self, columns: Columns) -> Explanation | None:
         """Divide the margin of each row among the model's inputs; None when its last component has no way to.
 

@@ -78,6 +78,12 @@ class RowScorer:
         outputs = self._graph.outputs(_as_given(given, self._precision))
         return Trace(np.asarray(outputs[self._graph.plan.score], np.float64), known, outputs)
 
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads of rows."""
+        known = self.known(columns)
+        given = _as_given({one.name: known[one.name] for one in self._graph.inputs}, self._precision)
+        return self._graph.inputs_of(component, given)
+
     def explain(self, columns: Columns) -> Explanation | None:
         """Divide margins among the model's inputs, on-demand features too; None when the model has no way to."""
         known = self.known(columns)

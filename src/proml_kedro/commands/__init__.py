@@ -14,6 +14,7 @@ __all__ = [
     "model_describe",
     "model_effects",
     "model_registry",
+    "model_update",
     "new",
     "predict",
     "run",

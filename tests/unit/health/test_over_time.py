@@ -149,6 +149,17 @@ def test_the_newest_label_that_is_known_counts(report, labels):
     assert late.verdict == "worse"
 
 
+def test_a_day_is_its_end(report, labels):
+    """A label of the third of April was not known when that day began."""
+    days = {**labels, "known_at": [one.date() for one in labels["known_at"]]}
+    text = {**labels, "known_at": [one.date().isoformat() for one in labels["known_at"]]}
+    at = MONDAY + timedelta(days=9)
+    counted = [report(one, at, min_labels=10, min_coverage=0).periods for one in (days, text)]
+    assert counted[0] == counted[1]
+    over = sum(one + timedelta(days=1) <= at.date() for one in days["known_at"])
+    assert sum(one.labelled for one in counted[0]) == over
+
+
 def test_what_is_too_young_or_comes_too_late_does_not_count(report, log, labels):
     """Positives are known at once and the others after ten days: a young period would look better than it is."""
     slow = {**labels, "known_at": []}

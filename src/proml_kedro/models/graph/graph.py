@@ -100,6 +100,18 @@ class ModelGraph:
         """Compute every component's outputs, ``component.output`` to an array of n rows."""
         return run_plan(self.plan, columns, InProcess(self.components))
 
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads: features, and what the components before it say.
+
+        Args:
+            component: Name of the component.
+            columns: :attr:`inputs`.
+        """
+        reads = self.plan.step(component).reads
+        before = self.plan.until([one.name for one in reads if one.name not in columns])
+        known = {**columns, **run_plan(before, columns, InProcess(self.components))}
+        return {one.name: known[one.name] for one in reads}
+
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Compute the model's score, shape (n,): the probability, or for other tasks the mean of what is predicted.
 
