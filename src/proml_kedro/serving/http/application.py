@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
@@ -18,14 +19,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
+from proml_kedro.serving.guard import TOKEN_VARIABLE, App, Message, Receive, RequestGuard, Send
 from proml_kedro.serving.http import answers
 from proml_kedro.serving.http.challenger import Challenger
+from proml_kedro.serving.http.changes import Changes
 from proml_kedro.serving.http.decoder import RefusedError, bodies
 from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Answers, Asked, Direct, fault
 from proml_kedro.serving.http.duel import Duel
 from proml_kedro.serving.http.metrics import Metrics
-from proml_kedro.serving.http.openapi import page, specification
+from proml_kedro.serving.http.openapi import RELOAD, page, specification
 from proml_kedro.serving.log_records import Record
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
 from proml_kedro.serving.prediction_log import PredictionLog
@@ -42,6 +44,7 @@ PATHS = (
     "/rank",
     "/explain",
     "/features",
+    RELOAD,
     "/metadata",
     "/schema",
     "/openapi.json",
@@ -54,6 +57,9 @@ PATHS = (
 
 _WITH_FEATURES = ("/predict", "/explain")
 """Routes whose rows bring all features."""
+
+_RELOAD_SECONDS = 300.0
+"""How long a change may take."""
 
 T = TypeVar("T")
 Score = Callable[[list[Row]], Scored]
@@ -101,6 +107,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     """
     service = Service(scorer, spec, options)
     routes = [
+        Route(RELOAD, service.reload, methods=["POST"]),
         Route("/metadata", service.metadata),
         Route("/schema", service.schema),
         Route("/openapi.json", service.openapi),
@@ -241,6 +248,18 @@ class Service:
                 record, scores=found.scores, features=made.features, components=made.components, missing=found.missing
             )
         self._options.log.write(record)
+
+    async def reload(self, request: Request) -> Response:
+        """Let the supervisor serve what is live now, and say how that went."""
+        changes = Changes.of_worker()
+        if self._options.token is None or changes is None:
+            return Json({"error": f"only who has a token may: start the server with {TOKEN_VARIABLE}"}, 403)
+        change = await changes.ask(_RELOAD_SECONDS)
+        if change is None:
+            return Json({"error": f"nothing was changed within {_RELOAD_SECONDS:g} s; the server's log says more"}, 504)
+        if change.error is not None:
+            return Json({"error": "nothing is changed: the bundle cannot be served; the server's log says why"}, 409)
+        return Json({"status": "changed", "model": Manifest.read(Path(change.bundle)).tag})
 
     async def metadata(self, request: Request) -> Response:
         """Say what is served."""

@@ -37,8 +37,10 @@ _ERROR = {
 _REFUSALS = {
     "400": "The body is no JSON, or its length is none",
     "401": "The token is missing or wrong",
+    "403": "The server has no token, so nobody may",
     "404": "There is no such path",
     "405": "The path is not for this method",
+    "409": "The bundle that is live cannot be served, so nothing is changed",
     "408": "The body took too long",
     "413": "The body is too large",
     "415": "The body is not said to be JSON",
@@ -47,6 +49,7 @@ _REFUSALS = {
     "503": "The online feature store cannot be read",
     "504": "There was no answer in time",
 }
+_OF_BODIES = tuple(one for one in _REFUSALS if one not in ("403", "409"))
 
 
 def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: bool) -> dict[str, Any]:
@@ -68,7 +71,10 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
             "post": {
                 "summary": summary,
                 "requestBody": {"required": True, "content": _json(f"#/components/schemas/{schema['title']}")},
-                "responses": {"200": _answer(words, answer), **_refusals(*_REFUSALS)},
+                "responses": {
+                    "200": _answer(words, answer),
+                    **_refusals(*_OF_BODIES),
+                },
             }
         }
     schemas |= {
@@ -82,6 +88,7 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
         refusals = _refusals("405", *([] if is_open else ["401"]), *(["503"] if path == "/readyz" else []))
         described = {"summary": words, "responses": {"200": {"description": words}, **refusals}}
         paths[path] = {"get": {**described, **({"security": []} if is_open else {})}}
+    paths[RELOAD] = _RELOAD_ROUTE
     security = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if needs_token else {}
     return {
         "openapi": "3.1.0",
@@ -103,6 +110,8 @@ _BODIES = {
     "/explain": ("Divide scores among the features", "What each feature adds to the margin of a row", "Explanations"),
     "/features": ("Look features up by key", "Features of the rows, in order", "Features"),
 }
+
+RELOAD = "/admin/reload"
 
 _READ = {
     "/metadata": "What is served: name, version, digest, schema, metrics",
@@ -206,6 +215,17 @@ def _answer(words: str, schema: str) -> dict[str, Any]:
 
 def _refusals(*statuses: str) -> dict[str, Any]:
     return {status: _answer(_REFUSALS[status], "Error") for status in statuses}
+
+
+_RELOAD_ROUTE = {
+    "post": {
+        "summary": "Serve the bundle that is live now, without losing a request",
+        "responses": {
+            "200": {"description": "It is served"},
+            **_refusals("400", "401", "403", "405", "408", "409", "413", "504"),
+        },
+    }
+}
 
 
 def page(described: Mapping[str, Any]) -> str:

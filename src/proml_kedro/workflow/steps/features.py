@@ -59,7 +59,8 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
     Raises:
         _ChangedError: A source is not what it was before it was read.
     """
-    from proml_kedro.features.tables.read import read_tables, refuse_undecided
+    from proml_kedro.features.tables.read import read_tables
+    from proml_kedro.features.tables.undecided import refuse_undecided
 
     sources = _fingerprints(problem, run)
 
