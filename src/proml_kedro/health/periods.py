@@ -77,12 +77,20 @@ class History:
         return _take(columns, moments > moments.max() - np.timedelta64(last))
 
     def with_score(self, columns: Columns) -> Columns:
-        """Add the model's score to columns; no score when an input is missing or of another type."""
+        """Add the model's score to columns; no score when an input is missing or of another type.
+
+        A score that is there already stays: what was served is judged, and not what should have been.
+        """
         complete = all(
             one.name in columns and (columns[one.name].dtype == object) == one.is_categorical
             for one in self._graph.inputs
         )
-        return {**columns, **self._scored(columns)} if complete else columns
+        return {**self._scored(columns), **columns} if complete and SCORE not in columns else columns
+
+    @property
+    def given(self) -> list[Input]:
+        """What a file of current rows may have beside inputs: a score that is a number, and the label."""
+        return [] if self._classes else [Input(SCORE, "float"), Input(LABEL, "float")]
 
     def _scores(self) -> list[Input]:
         """The columns that the model's score is watched by."""

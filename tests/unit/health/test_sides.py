@@ -217,3 +217,17 @@ def test_of_many_rows_a_sample_is_held_and_said(tmp_path, monkeypatch):
     months = np.histogram(places, 4, (0, 8000))[0]
     assert months.min() > 400, "from everywhere"
     np.testing.assert_array_equal(History(file, graph)._split(None)[1], when)
+
+
+def test_a_score_that_a_file_has_is_the_one_that_is_judged(tmp_path):
+    """It is what was served; the model's own would hide that something else was."""
+    training_set = write_training_set(tmp_path / "training_set.parquet", 900)
+    past = History(training_set, fit(make_config(), training_set))
+    table = pq.read_table(training_set).append_column("score", pa.array(np.full(900, 0.25)))
+    pq.write_table(table, tmp_path / "now.parquet")
+    inputs = [one for one in past.inputs if one.name != SCORE]
+    columns = read_current(tmp_path / "now.parquet", [*inputs, *past.given], HARDWARE)
+    assert set(past.with_score(columns)[SCORE]) == {0.25}
+    assert LABEL in columns
+    own = past.with_score({name: values for name, values in columns.items() if name != SCORE})
+    assert len(set(own[SCORE])) > 100

@@ -74,7 +74,7 @@ class Reader:
             name: value_sql(called, rows.schema[_own(called, rows)], type_) for name, (called, type_) in ids.items()
         }
         value = value_sql(LABEL, rows.schema[_own(LABEL, rows)], label_type)
-        known = value_sql(KNOWN_AT, rows.schema[_own(KNOWN_AT, rows)], _MOMENT)
+        known = _end_of_day(rows, value_sql(KNOWN_AT, rows.schema[_own(KNOWN_AT, rows)], _MOMENT))
         columns = [f"{sql} AS {quote(name)}" for name, sql in read.items()]
         typed = labelled.select(", ".join([*columns, f"{self._number(value)} AS value", f"{known} AS {KNOWN_AT}"]))
         self._check_values(typed, list(ids))
@@ -157,6 +157,13 @@ class Reader:
 
     def _wrong(self, message: str) -> UserError:
         return UserError(Mistake("", message, self.key))
+
+
+def _end_of_day(rows: Relation, moment: str) -> str:
+    """A moment that is written as a day is the end of that day: at its begin the label was not known yet."""
+    given, cell = rows.schema[_own(KNOWN_AT, rows)], f"trim({quote(KNOWN_AT)})"
+    is_day = {"DATE": "true", "VARCHAR": f"NOT contains({cell}, ':')"}.get(given)
+    return f"{moment} + CASE WHEN {is_day} THEN INTERVAL 1 DAY ELSE INTERVAL 0 DAY END" if is_day else moment
 
 
 def _has_label(rows: Relation) -> str:
