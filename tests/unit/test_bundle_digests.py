@@ -17,7 +17,7 @@ WITHOUT_TENSORFLOW: Mapping[str, Mapping[str, Any]] = {
     "constant": {"kind": "constant"},
     "mixed": {"kind": "mixed", "inputs": ["visit.price", "visit.city"], "random_effects": [{"entity": "visit.city"}]},
 }
-GRAPH = {"all": {"block": "mlp", "of": ["categories", "numbers"], "units": [4]}}
+GRAPH = {"all": {"block": "mlp", "of": ["embeddings", "numbers"], "units": [4]}}
 DEEP = {"kind": "deep", "inputs": ["*"], "graph": GRAPH, "head": {"of": ["all"]}, "training": {"epochs": 2}}
 
 WRITE = """

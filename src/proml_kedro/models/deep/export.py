@@ -26,6 +26,7 @@ def export(scorer: Scorer, folder: Path) -> None:
     module.serve = _signature(scorer)
     logging.getLogger("absl").setLevel(logging.ERROR)  # it remarks that layers are no part of the signature
     tf.saved_model.save(module, str(folder), signatures={"serving_default": module.serve})
+    (folder / "fingerprint.pb").unlink(missing_ok=True)  # holds a random id: equal runs would write unequal bundles
 
 
 def argument(name: str) -> str:
