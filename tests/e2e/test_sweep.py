@@ -159,6 +159,64 @@ def test_rolling_folds_choose_by_all_their_validation_parts(tmp_path: Path) -> N
         assert trial.value == pytest.approx(sum(one[place] for one in figures) / 3, abs=1e-9)
 
 
+STACK = """\
+components:
+  trees: {kind: xgboost, inputs: ["*"], num_boost_round: 20, early_stopping_rounds: 5, params: {max_depth: 3}}
+  line: {kind: linear, inputs: ["*", trees.margin]}
+score: line
+"""
+
+
+def test_trials_of_a_stack_share_what_does_not_vary_and_change_no_run(tmp_path: Path) -> None:
+    """With the first component kept as a result, figures are those without; a run afterwards is that of no search."""
+    key = "model.components.line.penalty"
+    for name in ("first", "second"):
+        place = tmp_path / name
+        place.mkdir()
+        (write_project(place) / "conf" / "model" / "stack.yaml").write_text(STACK)
+    search = opened(tmp_path / "first", "model=stack", f"{key}=0.1,1,10,100", "hardware.threads=1")
+    figures = [one.value for one in search.run()]
+    kept = list((tmp_path / "first" / "data" / "store").rglob("*.made"))
+    assert sum("component" in str(one) for one in kept) == 1
+    for value, figure in zip((0.1, 1, 10, 100), figures, strict=True):
+        alone = opened(
+            tmp_path / "second", "model=stack", f"{key}=choice({value})", "hardware.threads=1", "reuse=false"
+        )
+        assert [one.value for one in alone.run()] == [figure]
+    assert len(set(figures)) > 1
+    metrics = [
+        open_project(tmp_path / name, "model=stack", f"{key}=10", "hardware.threads=1", *more)
+        .run(results=("evaluation",))["evaluation"]
+        .json("metrics.json")["candidate"]
+        for name, more in (("first", ()), ("second", ("reuse=false",)))
+    ]
+    assert metrics[0] == metrics[1]
+
+
+def test_orders_are_judged_as_scikit_learn_judges_them(folder: Path) -> None:
+    """Equal scores are put in order by the seed, where scikit-learn averages over orders: so does the mean of seeds."""
+    import numpy as np
+    import pyarrow.parquet as pq
+    from sklearn.metrics import ndcg_score
+
+    overrides = ("hardware.threads=1", "evaluation.ranking={within: day, metrics: [ndcg@10]}")
+    trials = opened(folder, "seed=range(0,20)", "search.metric=ndcg@10", *overrides).run()
+    run = open_project(folder, *overrides, "model.components.trees.refit=false")
+    scores = pq.read_table(run.run(results=("evaluation",))["evaluation"].path / "scores.parquet").to_pandas()
+    days = [day for _, day in scores[scores["split"] == "validation"].groupby("day") if day["label"].any()]
+    mean = np.mean([ndcg_score([day["label"]], [day["score"]], k=10) for day in days])
+    assert np.mean([one.value for one in trials]) == pytest.approx(mean, abs=1.5e-3)
+
+
+def test_trials_end_early_where_that_is_asked_for(folder: Path) -> None:
+    whole = opened(folder, f"{DEPTH}=range(1,8)", f"{RATE}=0.02,0.5", "hardware.threads=1")
+    early = opened(folder, f"{DEPTH}=range(1,8)", f"{RATE}=0.02,0.5", "hardware.threads=1", "search.pruning=asha")
+    values, trials = {one.overrides: one.value for one in whole.run()}, early.run()
+    assert {one.state for one in trials} == {"done", "pruned"}
+    assert all(one.value == values[one.overrides] for one in trials if one.state == "done")
+    assert all(len(one.steps) in (10, 30) for one in trials if one.state == "pruned")
+
+
 def begun(folder: Path, *overrides: str) -> int:
     """Search in another process, forked from this one, which has loaded all libraries; return its number."""
     child = os.fork()

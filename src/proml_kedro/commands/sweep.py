@@ -80,7 +80,9 @@ def sweep(
     winner = judge(search, search.best(trials))
     content = _as_json(search, trials, winner)
     (search.study.folder / "result.json").write_text(json.dumps(content, indent=1))
-    for line in () if as_json else _report(search, trials, winner):
+    lines = list(_report(search, trials, winner))
+    _write_page(search, trials, winner, lines)
+    for line in () if as_json else lines:
         click.echo(line)
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False))
@@ -118,7 +120,18 @@ def _report(search: Search, trials: list[Trial], winner: Any) -> Iterator[str]:
     yield from winner.lines(search, len(measured))
     yield f"its YAML, for a file of conf/experiment:\n{as_yaml(search.project, winner.trial)}"
     yield f"its bundle: {winner.bundle}"
+    yield f"all trials: {search.study.folder / 'report.html'}"
     yield f"register it: kedro model register {winner.bundle}"
+
+
+def _write_page(search: Search, trials: list[Trial], winner: Any, lines: list[str]) -> None:
+    from proml_kedro.search.page import FILE, as_page
+    from proml_kedro.search.report import as_yaml
+
+    measured = sum(one.value is not None for one in trials)
+    words = [lines[0], *(one for one in lines if one.startswith("share in")), *winner.lines(search, measured)]
+    page = as_page(search.space, search.facts, trials, words, as_yaml(search.project, winner.trial))
+    (search.study.folder / FILE).write_text(page, encoding="utf-8")
 
 
 def _as_json(search: Search, trials: list[Trial], winner: Any) -> dict[str, Any]:

@@ -123,8 +123,8 @@ def _parse_one(argument: str) -> Override | Mistake:
         return parsed
     if parsed.is_sweep_override():
         as_list = shlex.quote(f"{key}=[{value}]") if len(value) <= _LONGEST else "'KEY=[a,b]'"
-        message = f"a run takes one value, not several; write a list as {as_list}, text as {_quoted(argument)}"
-        return Mistake("", f"{message}; `kedro sweep` tries one after the other", where)
+        message = "a run takes one value, not several, which `kedro sweep` tries one after the other"
+        return Mistake("", f"{message}; write a list as {as_list}, text as {_quoted(argument)}", where)
     modes: dict[OverrideType, Mode] = {
         OverrideType.CHANGE: "set",
         OverrideType.ADD: "add",

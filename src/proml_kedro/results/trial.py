@@ -74,6 +74,7 @@ class SearchFacts(JsonFile):
         space: What varies, as it was written.
         overrides: What does not vary and was changed, as it was written.
         sampler: How combinations are chosen.
+        pruning: Whether trials end early.
         seed: Of the sampler.
         made_from: Digest of data, configuration and code.
         judged: Numbers of the trials whose models have been judged on the test period.
@@ -88,6 +89,7 @@ class SearchFacts(JsonFile):
     space: tuple[str, ...]
     overrides: tuple[str, ...]
     sampler: str
+    pruning: str = "none"
     seed: int
     made_from: str
     judged: tuple[int, ...] = ()

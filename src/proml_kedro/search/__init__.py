@@ -7,4 +7,4 @@
 
 from proml_kedro.search.explore import Search, open_search
 
-__all__ = ["Search", "importance", "judge", "open_search", "report", "space"]
+__all__ = ["Search", "importance", "judge", "open_search", "page", "report", "space"]

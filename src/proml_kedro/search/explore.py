@@ -64,6 +64,7 @@ class Search:
         return trials
 
     def _until_the_end(self) -> list[Trial]:
+        waited_for: list[int] = []
         while True:
             trial = self.study.begin(self._next)
             if trial is not None:
@@ -72,8 +73,12 @@ class Search:
                 logger.info("%s", in_one_line(ended, self._facts.metric))
                 continue
             trials = self.study.trials()
-            if not any(one.state == "running" for one in trials):
+            others = [one.number for one in trials if one.state == "running"]
+            if not others:
                 return trials
+            if others != waited_for:
+                logger.info("waiting for other processes, which measure trials %s", ", ".join(map(str, others)))
+                waited_for = others
             time.sleep(_WAIT)  # another process measures the last ones, or is killed
 
     def best(self, trials: Sequence[Trial]) -> Trial:
@@ -117,7 +122,7 @@ class Search:
         except UserError as error:
             error.locate(project.loader.where)
             return replace(trial, state="failed", error=shortened(str(error).splitlines()[0], 500))
-        except (Exception, MemoryError) as error:
+        except Exception as error:
             text = masked(" ".join(f"{type(error).__name__}: {first_line(error)}".split()))
             logger.debug("trial %d", trial.number, exc_info=True)
             return replace(trial, state="failed", error=shortened(text, 500))
@@ -159,6 +164,7 @@ def open_search(project: Project) -> Search:
         space=tuple(one.written for one in space.dimensions),
         overrides=tuple(masked_setting(one) for one in base.overrides if not one.startswith("search")),
         sampler=sampler,
+        pruning=spec.pruning,
         seed=base.spec.seed,
         made_from=fingerprint({"configuration": rest, "training_set": made.fingerprint, "code": code}),
     )

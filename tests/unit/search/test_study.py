@@ -100,7 +100,11 @@ def test_trials_that_have_ended_hold_no_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "answer"),
-    [({"space": ("a=1,3",)}, "other space"), ({"made_from": "y"}, "other data, configuration or code")],
+    [
+        ({"space": ("a=1,3",)}, "other space"),
+        ({"pruning": "asha"}, "other pruning"),
+        ({"made_from": "y"}, "other data, configuration or code"),
+    ],
 )
 def test_a_name_is_of_one_search(tmp_path: Path, change: dict[str, object], answer: str) -> None:
     Study(tmp_path, "s", FACTS)
