@@ -8,6 +8,7 @@ size of files that holds from the n-th operation on, as on a disk that is full.
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import logging
 import os
@@ -121,13 +122,8 @@ def prepare() -> None:
     from kedro.framework.project import configure_project
 
     configure_project("proml_kedro")
-    import duckdb  # noqa: F401
-    import pandas  # noqa: F401
-    import sklearn.linear_model  # noqa: F401
-    import xgboost  # noqa: F401
-
-    import proml_kedro.cli  # noqa: F401
-    from proml_kedro.features.feast import history, offline_store, online_store, repository  # noqa: F401
+    for name in ("preloaded", "duckdb"):
+        importlib.import_module(name)
 
 
 def main() -> None:
