@@ -7,7 +7,7 @@ export UV_NO_PROGRESS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast soak coverage check lint types layers figures docs benchmarks release lock clean
+.PHONY: help run test test-fast soak coverage check lint types layers figures docs docs-serve benchmarks release lock clean
 
 PYTEST = $(BIN)/python -m pytest -n logical --maxprocesses 4
 # The inner loop: what needs neither TensorFlow, Feast, XGBoost, compiled kernels, a server, a browser nor a whole run.
@@ -58,8 +58,12 @@ layers: $(VENV)/installed
 figures: $(VENV)/installed
 	@$(BIN)/python tools/figures.py
 
-docs: $(VENV)/installed ## Write what is generated: references, drawings, lists
+docs: $(VENV)/installed ## Write what is generated: references, drawings, lists; build the site into `site`
 	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write
+	@$(BIN)/python tools/site.py
+
+docs-serve: $(VENV)/installed ## Show the site on this machine while you write
+	@$(BIN)/python tools/site.py --serve
 
 benchmarks: $(VENV)/installed ## Measure (ARGS="NAME…" for some), and write benchmarks/README.md
 	@$(BIN)/python tools/benchmarks.py $(ARGS)
@@ -72,4 +76,4 @@ lock:                   ## Resolve the newest versions that fit into requirement
 	  --no-annotate --extra dev --output-file requirements.lock pyproject.toml
 
 clean:                  ## Remove the environment and everything that runs have made
-	@rm -rf $(VENV) data dist
+	@rm -rf $(VENV) data dist build site

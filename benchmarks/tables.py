@@ -1,6 +1,6 @@
 """What reading a source table costs, against DuckDB's own reader of the same file with the same types.
 
-Last, what many columns cost.
+Last, what many columns cost, and what scoring a table costs.
 
     python benchmarks/tables.py                                # 10 million rows of 10 columns; 10,000 columns
     python benchmarks/tables.py --rows 1e6 --columns 2000
@@ -11,8 +11,8 @@ cell and with the warnings of a check, over those of DuckDB's ``read_csv`` with 
 ``parquet_ratio`` is that of a Parquet file. Each is the median of three rounds, taken in turns.
 
 ``wide_cpu`` is the features pipeline over a table of many columns, imports included, ``training_cpu`` and ``wide_gb``
-CPU seconds and peak memory of a training set of 1,000 features: see wide.py. ``predict_ratio`` is null: nothing
-measures it here yet.
+CPU seconds and peak memory of a training set of 1,000 features: see wide.py. ``predict_ratio`` is scoring so many rows
+by trees into a file, over reading them and XGBoost's own prediction: see predict.py.
 
 Prints a table, and last one line of JSON.
 """
@@ -30,6 +30,7 @@ from typing import Any
 
 import duckdb
 
+from predict import predict_ratio
 from proml_kedro.features.tables.read import read_tables
 from proml_kedro.spec import FeaturesSpec, HardwareSpec, ProblemSpec
 from wide import many_views, wide_table
@@ -132,15 +133,15 @@ def main() -> None:
             lambda: ours(folder, source="ev.parquet"),
             lambda: plain(folder, f"'{folder / 'ev.parquet'}'"),
         )
-    figures: dict[str, float | None] = {"rows": rows}
+    figures: dict[str, float] = {"rows": rows}
     for place, what in enumerate(("csv", "guessed", "parquet")):
         own, other = seconds[2 * place : 2 * place + 2]
         print(f"{what:<8} {own:7.2f} CPU-s, DuckDB alone {other:7.2f}")
         figures |= {f"{what}_seconds": round(own, 2), f"{what}_ratio": round(own / other, 2)}
     figures |= many_columns(arguments.columns)
     print(f"{arguments.columns:,} columns {figures['wide_cpu']} CPU-s, 1,000 features {figures['training_cpu']} CPU-s")
-    print("predict_ratio is null: nothing here measures it yet")
-    print(json.dumps({**figures, "predict_ratio": None}))
+    scoring = predict_ratio(rows, flat=False)
+    print(json.dumps(figures | {name: round(value, 2) for name, value in scoring.items()}))
 
 
 if __name__ == "__main__":

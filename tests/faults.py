@@ -122,7 +122,7 @@ def prepare() -> None:
     from kedro.framework.project import configure_project
 
     configure_project("proml_kedro")
-    for name in ("preloaded", "duckdb"):
+    for name in ("preloaded", "duckdb", "proml_kedro.cli"):
         importlib.import_module(name)
 
 

@@ -7,7 +7,7 @@ from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
 
-TASKS = {"logistic": "binary", "linear": "regression"}
+TASKS = {"logistic": "binary", "linear": "regression", "poisson": "count"}
 
 
 def fitted(columns, label, loss="linear", **config):

@@ -28,6 +28,15 @@ class Server:
         connection.close()
         return status
 
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        try:
+            connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
     def wait_for(self, text: str, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while not any(text in line for line in self.lines):
@@ -93,6 +102,7 @@ class Load:
 
     port: int
     body: bytes
+    token: str = ""
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
@@ -113,6 +123,7 @@ class Load:
 
     def _ask(self, keeps: bool) -> None:
         connection: http.client.HTTPConnection | None = None
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         while not self.is_over:
             if connection is None:
                 connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -124,7 +135,7 @@ class Load:
                     time.sleep(0.05)
                     continue
             try:
-                connection.request("POST", "/predict", self.body, {"Content-Type": "application/json"})
+                connection.request("POST", "/predict", self.body, headers)
                 response = connection.getresponse()
                 self.answers.append((response.status, response.read()))
                 ends = response.will_close or not keeps

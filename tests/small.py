@@ -122,10 +122,16 @@ def fit(config: dict[str, Any], training_set: Path) -> ModelGraph:
     return graph
 
 
-def make_bundle(folder: Path, rank: dict[str, Any] | None = None, **serving: Any) -> Path:
+def make_bundle(
+    folder: Path,
+    rank: dict[str, Any] | None = None,
+    components: dict[str, Any] | None = None,
+    version: str = "v1",
+    **serving: Any,
+) -> Path:
     """A bundle of that problem below ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = make_config(rank=rank, **serving)
+    config = make_config(components, rank=rank, **serving)
     training_set = write_training_set(folder / "training_set.parquet")
     bundle = folder / "bundle"
     bundle.mkdir()
@@ -144,7 +150,7 @@ def make_bundle(folder: Path, rank: dict[str, Any] | None = None, **serving: Any
             lineage={"training_set": "0123456789abcdef"},
         ),
         name="sales-xgboost",
-        version="v1",
+        version=version,
         shown_at=Path("data/sales/xgboost/bundle"),
     )
     return bundle

@@ -27,6 +27,7 @@ FOLDER = ROOT / "benchmarks"
 FIGURES, SOAK, PAGE = FOLDER / "figures.json", FOLDER / "soak.json", FOLDER / "README.md"
 SHORT = {
     "tables": ["--rows", "1e6", "--columns", "2000"],
+    "predict": ["--rows", "1e6", "--no-flat"],
     "wide": ["--columns", "2000"],
     "mixed": ["--rounds", "1"],
     "mixed_streamed": ["--rows", "1e6"],

@@ -14,6 +14,7 @@ from proml_kedro.engine.duckdb import literal, quote
 from proml_kedro.evaluation.metric import Metric, RankingMetric
 from proml_kedro.extensions import (
     aggregates,
+    anomaly_detectors,
     blocks,
     drift_checks,
     heads,
@@ -26,10 +27,12 @@ from proml_kedro.extensions import (
 )
 from proml_kedro.features.tables.readers import TableReader
 from proml_kedro.features.views.aggregates import Aggregate, finite
+from proml_kedro.health.anomalies.detector import Band, Detector
 from proml_kedro.health.check import DriftCheck
 from proml_kedro.models.deep.blocks import Block, flat
 from proml_kedro.models.deep.heads import Head
 from proml_kedro.models.producers import Producer
+from proml_kedro.spec.anomalies import DetectorSpec
 from proml_kedro.spec.monitoring import DriftCheckSpec
 from proml_kedro.spec.split import SplitSpec
 
@@ -88,6 +91,21 @@ class Zeros(DriftCheck):
 
     def example(self):
         return np.linspace(0, 1, 1000), np.zeros(1000)
+
+
+@anomaly_detectors.register("record")
+class Record(Detector):
+    """What is above or below all earlier periods, by a factor."""
+
+    class Settings(DetectorSpec):
+        factor: float = 1.1
+
+    def band(self, series):
+        values = np.where(np.isnan(series.values), -np.inf, series.values)
+        highest = np.maximum.accumulate(values, axis=1)
+        before = np.concatenate([np.full((len(values), 1), np.nan), highest[:, :-1]], axis=1)
+        before = np.where(np.isinf(before), np.nan, before)
+        return Band(before, np.full_like(before, -np.inf), self.settings.factor * before)
 
 
 @aggregates.register("geometric_mean")

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proml_kedro.project import open_project
+    from proml_kedro.notebook import open_project
 
 __all__ = ["open_project"]
 
@@ -18,7 +18,7 @@ os.environ["BENTOML_DO_NOT_TRACK"] = "True"  # BentoML takes only this spelling
 
 def __getattr__(name: str) -> Any:  # on demand: `kedro --version` needs no project
     if name == "open_project":
-        from proml_kedro.project import open_project
+        from proml_kedro.notebook import open_project
 
         return open_project
     raise AttributeError(f"module 'proml_kedro' has no attribute '{name}'")

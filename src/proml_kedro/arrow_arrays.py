@@ -17,7 +17,14 @@ def as_numbers(values: Array, precision: str) -> Array:
     """Numbers as models are given them: floating point, NaN for what is missing, infinite, or too large for that."""
     with np.errstate(over="ignore"):
         numbers = np.array(values, dtype=precision)
-    numbers[np.isinf(numbers)] = np.nan
+    return without_infinite(numbers)
+
+
+def without_infinite(numbers: Array) -> Array:
+    """Put NaN for what is infinite, in place."""
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        numbers[infinite] = np.nan
     return numbers
 
 

@@ -16,6 +16,8 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -114,6 +116,19 @@ class Record:
 
 _RECORD = TypeAdapter(Record)
 
+_NESTED: ContextVar[list[Path] | None] = ContextVar("_NESTED", default=None)
+"""The results that were made or taken over since the one around them was begun."""
+
+
+@contextmanager
+def _nested(made: list[Path]) -> Iterator[None]:
+    """Note in a list what is made or taken over in the block."""
+    token = _NESTED.set(made)
+    try:
+        yield
+    finally:
+        _NESTED.reset(token)
+
 
 class ArtifactStore:
     """Store of results: the folder ``store`` below the data folder.
@@ -140,7 +155,8 @@ class ArtifactStore:
         Args:
             what: The recipe; or, for what no run starts from, only where it goes below the store, with slashes.
             inputs: What it depends on besides the recipe's configuration: artefacts, specs and plain values.
-            write: Fills the empty folder it is given.
+            write: Fills the empty folder it is given. What it makes or takes over itself by :meth:`build` is noted as
+                used, so that it stays as long as this result is needed.
             code: Modules below ``proml_kedro`` that ``write`` calls, and libraries; see
                 :func:`~proml_kedro.source_code.code_fingerprint`, which finds what these modules import.
 
@@ -158,10 +174,15 @@ class ArtifactStore:
                 if isinstance(one, Artifact):
                     self.verify(one)
             logger.info("%s: computing", recipe.title)
-            with replacing(folder, self._claims, keep=self.reuse) as temporary:
+            made: list[Path] = []
+            with replacing(folder, self._claims, keep=self.reuse) as temporary, _nested(made):
                 write(temporary)
             self._sound.add(folder)
+            inputs = {**inputs, **{str(one): Artifact(one, one.name) for one in made}}
         self._note(recipe, folder, inputs, leads=recipe is what)
+        outer = _NESTED.get()
+        if outer is not None:
+            outer.append(folder)
         return Artifact(folder, folder.name)
 
     def build_resumably(

@@ -142,7 +142,19 @@ def cannot_write(folder: Path) -> Iterator[None]:
     except OSError as error:
         if _is_disk_full(error):
             raise UserError(Mistake("data_dir", f"no space left on the disk for {folder.parent}")) from error
-        raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {error.strerror}")) from error
+        raise UserError(Mistake("data_dir", f"cannot write to {folder.parent}: {_reason(error)}")) from error
+
+
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP)
+
+
+def _reason(error: OSError) -> str:
+    """Say what keeps us from writing; what is in the way is named."""
+    place = error.filename2 or error.filename
+    if place is None or error.errno not in _IN_THE_WAY:
+        return str(error.strerror)
+    there = next(one for one in (Path(place), *Path(place).parents) if os.path.lexists(one))
+    return f"{error.strerror}; look at {there}, and move away what is in the way"
 
 
 def is_running(process: str) -> bool:

@@ -249,6 +249,9 @@ and test."""
 online_stores: Registry[Any] = Registry("online store", "proml_kedro.online_stores")
 """Classes that implement :class:`proml_kedro.features.online.kind.OnlineStoreKind`, by the scheme that names them."""
 
+anomaly_detectors: Registry[Any] = Registry("anomaly detector", "proml_kedro.anomaly_detectors")
+"""Classes that implement :class:`proml_kedro.health.anomalies.detector.Detector`: what is unusual over time."""
+
 drift_checks: Registry[Any] = Registry("drift check", "proml_kedro.drift_checks")
 """Classes that implement :class:`proml_kedro.health.check.DriftCheck`: current data against the reference."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,32 @@ def limit_environment(hardware: HardwareSpec) -> None:
 def duckdb_settings(hardware: HardwareSpec) -> dict[str, Any]:
     """Return what a DuckDB connection is opened with; otherwise it has eight threads more, for reading and writing."""
     return {"threads": hardware.threads, "async_threads": hardware.threads, "memory_limit": hardware.memory}
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds that this process has cost until now, with those of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in usages)
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held until now."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def in_words(size: float) -> str:
+    """Render an amount of bytes in its largest unit, which are those of ``hardware.memory``: thousands.
+
+    >>> in_words(1_234_567), in_words(12)
+    ('1.2 MB', '12 B')
+    """
+    amount, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def check_device(hardware: HardwareSpec) -> None:

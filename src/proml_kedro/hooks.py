@@ -47,7 +47,7 @@ class ProjectHooks:
     def after_context_created(self, context: Any) -> None:
         """Remember who knows the configuration, its files and its lines; say to whoever waits that a run begins."""
         self._loader, self._project_path = context.config_loader, Path(context.project_path)
-        if self._loader is not None and is_run() and sys.stderr.isatty():  # the libraries of its steps take seconds
+        if self._loader is not None and is_run():  # the libraries of its steps take seconds
             spec = self._loader.loaded.run
             logger.info("%s: a run of model %s begins", spec.problem.name, spec.model.name)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.command_line import typed
@@ -50,11 +50,7 @@ def open_project(path: str | Path = ".", *overrides: str, env: str | None = None
     Raises:
         UserError: There is no project.
     """
-    start = Path(path).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "conf" / MAIN).is_file():
-            return Project(str(folder / "conf"), overrides, env, folder)
-    raise UserError(Mistake("", f"there is no conf/{MAIN} in {start} or above; name the project's folder"))
+    return Project.at(path, *overrides, env=env)
 
 
 class Project:
@@ -89,6 +85,15 @@ class Project:
         self.loader = HydraConfigLoader(conf_source, self.env, {"overrides": self.overrides})
         self.claims = Claims()
 
+    @classmethod
+    def at(cls, path: str | Path, *overrides: str, env: str | None = None) -> Self:
+        """Open the project that a folder belongs to; see :func:`open_project`."""
+        start = Path(path).resolve()
+        for folder in (start, *start.parents):
+            if (folder / "conf" / MAIN).is_file():
+                return cls(str(folder / "conf"), overrides, env, folder)
+        raise UserError(Mistake("", f"there is no conf/{MAIN} in {start} or above; name the project's folder"))
+
     @cached_property
     def spec(self) -> RunSpec:
         """The checked configuration.
@@ -108,9 +113,13 @@ class Project:
         """Where the newest result of each name lies, as the catalog says."""
         return self.loader.places(self._root)
 
-    def with_overrides(self, *overrides: str) -> Project:
+    def with_overrides(self, *overrides: str) -> Self:
         """Open the same project with further overrides."""
-        project = Project(self.conf_source, [*self.overrides, *overrides], self.env, self._root)
+        return self.with_only(*self.overrides, *overrides)
+
+    def with_only(self, *overrides: str) -> Self:
+        """Open the same project with these overrides and no others."""
+        project = type(self)(self.conf_source, overrides, self.env, self._root)
         project.claims = self.claims
         return project
 
@@ -214,10 +223,8 @@ class Project:
     def _problem(self, name: str) -> Declared:
         from pydantic import ValidationError
 
-        from proml_kedro.config.interpolation import resolve
-
         composition = self._compose(f"problem={name}")
-        values, mistakes, _ = resolve(composition.config)
+        values, mistakes, _ = composition.resolved()
         if mistakes:
             raise UserError(*mistakes)
         try:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LISTED = ".files"
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
 """End of the name of the file that lists a result."""
 
 _NOTHING = "null"
@@ -107,12 +108,23 @@ def _listing(folder: Path) -> Path:
 
 
 def listed_folders(root: Path) -> list[Path]:
-    """Return the folders, there or not, of all results below a folder that a file beside them lists."""
-    return sorted(
-        file.with_suffix("")
-        for file in root.rglob(f"*{_LISTED}")
-        if re.fullmatch("[0-9a-f]{16}", file.stem) and file.is_file()
-    )
+    """Return the folders, there or not, of all results below a folder that a file beside them lists.
+
+    Raises:
+        OSError: A folder cannot be looked into: nobody can say what is in it.
+    """
+    found = []
+    for parent, folders, files in os.walk(root, onerror=raise_unless_gone):
+        folders[:] = [one for one in folders if not _FINGERPRINT.fullmatch(one)]
+        listings = (Path(parent, name) for name in files if name.endswith(_LISTED))
+        found += [one.with_suffix("") for one in listings if _FINGERPRINT.fullmatch(one.stem)]
+    return sorted(found)
+
+
+def raise_unless_gone(error: OSError) -> None:
+    """Raise what keeps :func:`os.walk` from a folder, which it would leave out; not where others have removed it."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def record_file(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, repeats, run_again, serve, workspace
+from proml_kedro.hardware import cpu_seconds, in_words, peak_memory
 from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
 from proml_kedro.spec import ModelSpec, RunSpec
@@ -183,7 +183,5 @@ def _next(results: Mapping[str, Artifact], places: Places, model: ModelSpec, wor
 
 
 def _cost(seconds: Mapping[str, float]) -> str:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = usage.ru_utime + usage.ru_stime
     steps = " · ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)
-    return f"CPU {cpu:.1f} s, peak memory {usage.ru_maxrss / 1024:.0f} MB; seconds: {steps or 'nothing to do'}"
+    return f"CPU {cpu_seconds():.1f} s, peak memory {in_words(peak_memory())}; seconds: {steps or 'nothing to do'}"

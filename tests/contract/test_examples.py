@@ -43,6 +43,14 @@ def test_a_drift_check():
 
 
 @pytest.mark.usefixtures("registered")
+def test_an_anomaly_detector():
+    testing.check_anomaly_detector("record", {"factor": 1.2})
+    monitor = {"table": "t", "moment": "at", "agg": "count", "detector": {"kind": "record", "factor": 1.2}}
+    spec = MonitoringSpec.model_validate({"anomalies": {"monitors": {"visits": monitor}}})
+    assert spec.anomalies.monitors["visits"].detector.factor == 1.2
+
+
+@pytest.mark.usefixtures("registered")
 def test_a_producer(tmp_path):
     testing.check_producer({"kind": "opposite"}, tmp_path)
 

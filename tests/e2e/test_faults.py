@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from soaked import note
+from soaked import Search, note
 
 pytestmark = pytest.mark.e2e
 
@@ -99,13 +99,15 @@ def test_faults_end_in_one_line_and_the_next_run_is_right(
     expected, operations = results(tmp_path / "whole"), whole["operations"]
     assert len(expected) > 15
     assert len(operations) > 100
-    trials = [(kind, at) for at in range(len(operations)) for kind in kinds]
+    trials = [f"{kind} {at}" for at in range(len(operations)) for kind in kinds]
     chosen = trials if count is None else random.Random(7).sample(trials, count)
-    ends: Counter[str] = Counter()
-    for kind, at in chosen:
-        data, what = tmp_path / f"{kind}_{at}", f"{kind} at {at}: {operations[at]}"
-        disturbed = runs(data, kind, at)
-        ends["killed" if kind == "kill" and disturbed["code"] == -9 else look_at(what, disturbed)] += 1
+    is_soak = len(chosen) >= 100
+    search = Search("-".join(kinds), chosen, is_soak)
+    for trial in search.pending():
+        kind, at = trial.split()
+        data, what = tmp_path / f"{kind}_{at}", f"{kind} at {at}: {operations[int(at)]}"
+        disturbed = runs(data, kind, int(at))
+        end = "killed" if kind == "kill" and disturbed["code"] == -9 else look_at(what, disturbed)
         if disturbed["code"] == 0:
             assert results(data) == expected, what
         after = runs(data)
@@ -113,7 +115,8 @@ def test_faults_end_in_one_line_and_the_next_run_is_right(
         assert results(data) == expected, what
         assert not list(data.rglob(".writing-*")) + list(data.rglob(".locked-*")), what
         shutil.rmtree(data)
-    if len(chosen) >= 100:
+        search.done(trial, end)
+    if is_soak and (ends := search.ends()):
         said = {how.replace(" ", "_"): number for how, number in ends.items()}
         note(NAMES[kinds], file_operations=len(operations), faults=len(chosen), wrong=0, **said)
 

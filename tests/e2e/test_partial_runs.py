@@ -33,7 +33,7 @@ def test_a_model_is_packaged_under_the_configuration_that_made_it(shop):
     for pipeline in ("evaluate", "monitor"):
         lacking = shop.run(*QUICK, f"{DEPTH}=3", f"--pipelines={pipeline}")
         assert lacking.returncode == 2, lacking.stdout + lacking.stderr
-        assert len(lacking.stderr.splitlines()) == 1
+        assert len(lacking.stderr.splitlines()) == 2, "that it begins, and why it ends"
         assert "there is no 'trained_model' for this configuration" in lacking.stderr
         assert f"the newest has {DEPTH}=2;" in lacking.stderr
         assert f" {DEPTH}=3 --pipelines=features,train`" in lacking.stderr
@@ -61,7 +61,7 @@ def test_values_go_online_as_their_own_configuration_declares_them(shop):
 def test_what_is_missing_is_made_by_a_command_to_copy(shop, pipeline, makes):
     done = shop.run("seed=3", "model.components.trees.inputs=[visit.pages,orders.*]", f"--pipelines={pipeline}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr.splitlines()) == 2, "that it begins, and why it ends"
     assert "yet for this problem and model" in done.stderr
     typed = f"data_dir={shop.data} seed=3 'model.components.trees.inputs=[visit.pages,orders.*]'"
     assert f"kedro run --conf-source {shop.conf} {typed} --pipelines={makes or 'features,train'}`" in done.stderr

@@ -12,10 +12,11 @@ import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 from urllib.request import urlopen
 
@@ -24,7 +25,7 @@ import pytest
 from kedro_process import Started, start_function, start_kedro
 from proml_kedro.result_folder import find_damage, listed_folders
 from serving_reader import serve
-from soaked import note
+from soaked import Search, note
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +45,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "other values": (*QUICK, "features.orders.features.spent.expression=amount*1000"),
     "other features": (*QUICK, "features.orders.features.spent.windows=[2d]", "remove_used_features=true"),
     "another model": ("model=logistic", *QUICK[1:]),
-    "another seed": (*QUICK, "seed=1", "model.components.trees.subsample=0.5"),
+    "another seed": (*QUICK, "seed=1", "model.components.trees.params.subsample=0.5"),
 }
 OTHERS = ("push", "materialize", "workspace", "serve", "gc")
 CUSTOMERS = [f"c{number}" for number in range(1, 9)]
@@ -75,6 +76,7 @@ class Folder:
     def __init__(self, shop: Any) -> None:
         self.shop, self.data, self.template = shop, shop.data, shop.folder / "before"
         self.scratch = shop.folder / "scratch"
+        self.begun: list[Any] = []
         self.scratch.mkdir()
         (shop.folder / "fresh.csv").write_text(
             "customer,event_timestamp,spent_7d,spent_all,orders_7d\n" + ",".join((*PUSHED, "1", "2", "3")) + "\n"
@@ -87,7 +89,9 @@ class Folder:
     def start(self, command: str, *arguments: str) -> Started:
         first = command.split()
         where = ["--conf-source", str(self.shop.conf)]
-        return start_kedro([*first, *arguments, *where, f"data_dir={self.data}"], ROOT)
+        started = start_kedro([*first, *arguments, *where, f"data_dir={self.data}"], ROOT)
+        self.begun.append(started.process)
+        return started
 
     def begin(self, who: str) -> Started:
         """Start one of the processes that end by themselves."""
@@ -147,6 +151,7 @@ class Serving:
         self._asked, self._answers = folder.scratch / f"{name}.asked", folder.scratch / f"{name}.json"
         link = str(folder.data / "shop" / "xgboost" / "bundle")
         self._process = start_function(serve, link, CUSTOMERS, str(self._asked), str(self._answers))
+        folder.begun.append(self._process)
         wait_until(self._answers.exists, self._process.is_alive)
 
     def stop(self) -> dict[str, list[float]]:
@@ -257,8 +262,12 @@ def with_push(rows: tuple[Any, ...], alone: dict[str, Left]) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def folder(new_shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    return Folder(new_shop(tmp_path_factory.mktemp("at_once")))
+def folder(new_shop: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+    made = Folder(new_shop(tmp_path_factory.mktemp("at_once")))
+    yield made
+    for process in made.begun:  # whoever a failed test has left: Python would wait for them for ever
+        if isinstance(process, Popen) or process.is_alive():
+            process.kill()
 
 
 PAIRS = [("a run", "the same"), ("other values", "push"), ("other values", "serve"), ("materialize", "workspace")]
@@ -272,10 +281,19 @@ def test_pairs(folder: Folder, who: tuple[str, ...]) -> None:
 
 @pytest.mark.soak
 def test_random_pairs_and_three_at_once(folder: Folder) -> None:
-    order, results = random.Random(13), 0
+    order = random.Random(13)
     chosen = [tuple(order.sample([*RUNS, *OTHERS], 2)) for _ in range(30)]
     chosen += [tuple(order.sample([*RUNS, *OTHERS], 3)) for _ in range(3)]
     chosen = [one if set(one) & {*RUNS, "push", "materialize"} else (*one[1:], "a run") for one in chosen]
-    for who in chosen:
-        results += at_once(folder, who)
-    note("Processes of random kinds at once leave what they leave alone", pairs=30, threes=3, results_compared=results)
+    trials = {f"{number}: {' and '.join(who)}": who for number, who in enumerate(chosen)}
+    search = Search("at-once", list(trials), keep=True)
+    for trial in search.pending():
+        search.done(trial, str(at_once(folder, trials[trial])))
+    if ends := search.ends():
+        compared = sum(int(results) * times for results, times in ends.items())
+        note(
+            "Processes of random kinds at once leave what they leave alone",
+            pairs=30,
+            threes=3,
+            results_compared=compared,
+        )

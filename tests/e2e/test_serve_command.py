@@ -19,7 +19,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from proml_kedro.bundle import Manifest
 from proml_kedro.serving.prove import golden_rows
+from proml_kedro.serving.scorer import BundleScorer
 from serve_process import Load, serving, start
 from small import make_bundle
 
@@ -56,6 +58,58 @@ def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> No
         assert len({content for _, content in load.answers}) == 1
         assert len(load.answers) > 50 * RELOADS
         assert len(seen) > RELOADS
+
+
+TOKEN = "a-token-for-this-test"
+
+
+def scored(bundle: Path, body: bytes) -> list[float]:
+    return BundleScorer(bundle).find(json.loads(body)["instances"]).scores
+
+
+@pytest.mark.slow
+def test_every_answer_is_of_one_bundle_or_the_other_and_reload_says_which(
+    bundle: Path, body: bytes, tmp_path: Path
+) -> None:
+    few = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 3}}
+    other, link = make_bundle(tmp_path / "other", components=few, version="v2"), tmp_path / "link"
+    link.symlink_to(bundle)
+    damaged = shutil.copytree(other, tmp_path / "damaged")
+    (damaged / "golden.parquet").write_bytes(b"no Parquet")
+
+    def reload(to: Path) -> tuple[int, dict[str, Any]]:
+        link.unlink()
+        link.symlink_to(to)
+        status, text = server.post("/admin/reload", b"", Authorization=f"Bearer {TOKEN}")
+        return status, json.loads(text)
+
+    def answer() -> tuple[str, list[float]]:
+        status, text = server.post("/predict", body, Authorization=f"Bearer {TOKEN}")
+        said = json.loads(text)
+        assert status == 200
+        return said["model"], said["probabilities"]
+
+    expected = {Manifest.read(one).tag: scored(one, body) for one in (bundle, other)}
+    with serving(link, "--no-online", "--workers", "2", PROML_API_TOKEN=TOKEN) as server:
+        load = Load(server.port, body, token=TOKEN)
+        with load.running():
+            for to in (other, bundle, other):
+                status, said = reload(to)
+                assert (status, said["model"]) == (200, Manifest.read(to).tag)
+            status, said = reload(damaged)
+            assert (status, "nothing is changed" in said["error"]) == (409, True)
+            assert "golden.parquet" not in said["error"], "what lies on this machine is for its log"
+            until_new = time.monotonic() + 30
+            while answer()[0] != Manifest.read(other).tag:
+                assert time.monotonic() < until_new
+        assert (load.lost, load.refused) == ([], 0)
+        assert {status for status, _ in load.answers} == {200}
+        assert len(load.answers) > 100
+        for said in (json.loads(text) for _, text in load.answers):
+            assert said["probabilities"] == expected[said["model"]]
+        assert server.post("/admin/reload", b"")[0] == 401
+    with serving(other, "--no-online", PROML_API_TOKEN="") as server:
+        assert server.post("/admin/reload", b"")[0] == 403
 
 
 def test_no_request_is_lost_when_the_server_is_told_to_end(bundle: Path, body: bytes) -> None:

@@ -3,33 +3,44 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from malformed import hammer
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.prove import golden_rows
+from proml_kedro.serving.scorer import BundleScorer
 from serve_process import Load, serving
 from small import make_bundle
 from soaked import note
 
-CHANGES, ENDS, MINUTES = 50, 20, 15
+CHANGES, ENDS, MINUTES, REQUESTS = 50, 20, 15, 10_000
+TOKEN = "a-token-for-this-test"
 
 
 @pytest.mark.soak
 def test_nothing_is_lost_over_many_changes_and_ends(tmp_path: Path) -> None:
-    bundle = make_bundle(tmp_path)
-    body = json.dumps({"instances": golden_rows(bundle, Manifest.read(bundle))[:2]}).encode()
+    bundle, link = make_bundle(tmp_path / "one"), tmp_path / "link"
+    few = {"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 3}}
+    both = [bundle, make_bundle(tmp_path / "other", components=few, version="v2")]
+    rows = golden_rows(bundle, Manifest.read(bundle))[:2]
+    body = json.dumps({"instances": rows}).encode()
+    expected = {Manifest.read(one).tag: BundleScorer(one).find(rows).scores for one in both}
+    link.symlink_to(bundle)
     answered = 0
-    with serving(bundle, "--no-online") as server:
-        load = Load(server.port, body)
+    with serving(link, "--no-online", PROML_API_TOKEN=TOKEN) as server:
+        load = Load(server.port, body, token=TOKEN)
         with load.running():
             for number in range(CHANGES):
-                server.process.send_signal(signal.SIGHUP)
-                server.wait_for_changes(number + 1)
+                link.unlink()
+                link.symlink_to(both[number % 2])
+                assert server.post("/admin/reload", b"", Authorization=f"Bearer {TOKEN}")[0] == 200
         assert (load.lost, load.refused) == ([], 0)
+        for status, text in load.answers:
+            said = json.loads(text)
+            assert (status, said["probabilities"]) == (200, expected[said["model"]])
         answered += len(load.answers)
     for _ in range(ENDS):
         with serving(bundle, "--no-online") as server:
@@ -58,3 +69,16 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         assert {status for status, _ in load.answers} == {200}
         assert grown < 15
     note("A server under steady load", minutes=MINUTES, answers=len(load.answers), grown_mb=round(grown, 1))
+
+
+@pytest.mark.soak
+def test_malformed_requests_change_nothing(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    rows = golden_rows(bundle, Manifest.read(bundle))
+    with serving(bundle, "--no-online", PROML_API_TOKEN=TOKEN) as server:
+        assert hammer(server, rows, 1000, 1, TOKEN) == []
+        before = server.memory()
+        assert hammer(server, rows, REQUESTS, 2, TOKEN) == []
+        grown = server.memory() - before
+        assert grown < 15
+    note("A server that is sent malformed bodies, heads and paths", requests=REQUESTS, grown_mb=round(grown, 1))

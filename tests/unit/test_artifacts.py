@@ -300,6 +300,11 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="data_dir: cannot write to"):
         ArtifactStore(tmp_path / "file").build("x", {}, write(""))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "x").write_text("somebody's")
+    way = f"; look at {tmp_path / 'store' / 'x'}, and move away what is in the way"
+    with pytest.raises(UserError, match=way):
+        ArtifactStore(tmp_path).build("x", {}, write(""))
 
 
 def test_a_stamp_forgets_when_its_place_is_gone(tmp_path):

@@ -203,11 +203,12 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_computed(hardware, t
         pytest.skip("there is a GPU")
     done = kedro("run", f"hardware={hardware}", f"data_dir={tmp_path / 'data'}")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"conf/hardware/{hardware}.yaml:1: hardware.device: no GPU is found;")
-    assert len(done.stderr.splitlines()) == 1
+    begun, why = done.stderr.splitlines()
+    assert begun == "flight_delays: a run of model xgboost begins"
+    assert why.startswith(f"conf/hardware/{hardware}.yaml:1: hardware.device: no GPU is found;")
     (record,) = [one for one in (tmp_path / "data").rglob("*") if one.is_file()]
     assert record.parent == tmp_path / "data" / "runs", "nothing is left but that it was tried"
-    assert json.loads(record.read_text())["error"]["text"] == done.stderr.strip()
+    assert json.loads(record.read_text())["error"]["text"] == why
 
 
 def test_a_command_of_another_package_is_there_by_kedros_plugins(tmp_path):

@@ -14,6 +14,7 @@ from proml_kedro.bundle.outline import BundleOutline, InputOutline
 if TYPE_CHECKING:
     from proml_kedro.bundle.bundle import Bundle, BundleContent, write_bundle
     from proml_kedro.bundle.manifest import InputField, Manifest, Schema
+    from proml_kedro.bundle.updated import write_updated
 
 __all__ = [
     "Bundle",
@@ -29,12 +30,14 @@ __all__ = [
     "places",
     "row_scorer",
     "write_bundle",
+    "write_updated",
 ]
 
 _HOMES = {
     "Bundle": "bundle",
     "BundleContent": "bundle",
     "write_bundle": "bundle",
+    "write_updated": "updated",
     "InputField": "manifest",
     "Manifest": "manifest",
     "Schema": "manifest",

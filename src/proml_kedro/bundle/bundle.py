@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import yaml
 
-from proml_kedro.bundle.card import CardFigures, read_periods, write_card
+from proml_kedro.bundle.card import CardFigures, medians_of, read_periods, write_card
 from proml_kedro.bundle.frame import read_frame
 from proml_kedro.bundle.golden import check_golden, choose_golden, write_golden
 from proml_kedro.bundle.how_read import how_read
@@ -34,6 +34,9 @@ from proml_kedro.spec.inputs import input_types
 from proml_kedro.spec.problem import ExamplesSpec
 from proml_kedro.spec.rank import RankSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, TIMESTAMP
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,9 @@ def write_bundle(folder: Path, content: BundleContent, *, name: str, version: st
     figures = _without_nan(content.metrics)
     (folder / BUNDLE_METRICS).write_text(json.dumps(figures, indent=2, allow_nan=False) + "\n")
     notes = FitSummary.of(graph.summary()).notes()
-    told = CardFigures(read_periods(training_set, content.classes), figures, notes)
+    told = CardFigures(
+        read_periods(training_set, content.classes), figures, notes, medians_of(golden, manifest.rows.inputs)
+    )
     write_card(folder, manifest, told, shown_at / "run.yml")
     (folder / "run.yml").write_text(yaml.safe_dump({"run": {"params": {"resolved": str(shown_at / MANIFEST)}}}))
     if content.reference is not None:
@@ -224,6 +229,15 @@ class Bundle:
         """
         return self._scorer.trace(columns)
 
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads of rows: features, and what the components before it say.
+
+        Args:
+            component: Name of the component.
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.inputs_of(component, columns)
+
     def explain(self, columns: Columns) -> Explanation | None:
         """Divide the margin of each row among the model's inputs; None when its last component has no way to.
 
@@ -246,6 +260,26 @@ class Bundle:
             columns: As for :meth:`score`; features with a neutral value may be absent.
         """
         return self._scorer.order_scores(columns)
+
+    def explain_frame(self, frame: Any) -> pa.Table:
+        """Divide the margins of a data frame's rows among what the model's last component reads.
+
+        Args:
+            frame: As for :meth:`score_frame`.
+
+        Returns:
+            A row for each row: ``base``, then what each input adds to it; together the margin, in float64.
+
+        Raises:
+            UserError: The model cannot be explained, or a column is missing or is not of its type.
+        """
+        import pyarrow as pa
+
+        found = self.explain(read_frame(frame, self.inputs))
+        if found is None:
+            kind = self.manifest.model.components[self.manifest.model.score].kind
+            raise UserError(Mistake("", f"a score by kind '{kind}' cannot be divided among inputs; that of trees can"))
+        return pa.table({"base": found.base, **found.contributions})
 
     def score_frame(self, frame: Any) -> npt.NDArray[np.float64]:
         """Score the rows of a data frame as :meth:`score` does, in the order of its rows.

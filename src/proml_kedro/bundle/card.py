@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proml_kedro.bundle.manifest import InputField, Manifest
 from proml_kedro.formulas import in_shares
@@ -17,6 +17,9 @@ from proml_kedro.spec.base import format_duration
 from proml_kedro.spec.problem import Task
 from proml_kedro.spec.split import SPLITS
 from proml_kedro.spec.training_set import LABEL, SPLIT, TIMESTAMP
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _PREDICTED: dict[Task, str] = {
     "binary": "The probability of",
@@ -85,11 +88,13 @@ class CardFigures:
         periods: What the model learned from and was judged on.
         metrics: ``candidate``, ``baseline`` and ``differences``, each by name of a metric.
         notes: What its fits cannot estimate, or only approximate, one line each.
+        medians: Of inputs that are numbers or truth values, as a request has them; a card holds no values of rows.
     """
 
     periods: list[Period]
     metrics: Mapping[str, Any]
     notes: Sequence[str] = ()
+    medians: Mapping[str, float | int | bool] = field(default_factory=dict)
 
 
 def write_card(folder: Path, manifest: Manifest, figures: CardFigures, run_file: Path) -> None:
@@ -108,7 +113,7 @@ def write_card(folder: Path, manifest: Manifest, figures: CardFigures, run_file:
         "## Quality on the test period\n\n" + "\n".join(_quality(figures.metrics)),
         "## Inputs\n\n" + "\n".join(_inputs(manifest.rows.inputs)),
         "## Limits\n\n" + "\n".join(_limits(manifest, figures)),
-        _serving(manifest),
+        _serving(manifest, figures.medians),
         f"## Repeat the run\n\n```console\n$ kedro run --config {run_file}\n```\n\n"
         "Stand in the project's folder; if the run had `--conf-source`, give it here too.",
     ]
@@ -191,15 +196,39 @@ def _limits(manifest: Manifest, figures: CardFigures) -> Iterator[str]:
         yield "- Features read later than the lead time allows make scores better here than they were in the test."
 
 
-def _serving(manifest: Manifest) -> str:
-    row = {one.name: None for one in manifest.rows.inputs}
+def _serving(manifest: Manifest, medians: Mapping[str, float | int | bool]) -> str:
+    row = {one.name: medians.get(one.name) for one in manifest.rows.inputs}
     body = json.dumps({"instances": [row]})
     return (
         "## Serve it\n\nFor another machine `kedro run --pipelines=materialize,package` makes a Bento of it.\n\n"
         "```console\n$ kedro serve THIS_FOLDER\n"
         f"$ curl localhost:3000/predict -H 'Content-Type: application/json' -d '{body}'\n```\n\n"
-        "Every feature has to be there; null says that its value is missing."
+        "Numbers are medians of rows of the test period. Every feature has to be there; null says that its value is "
+        "missing."
     )
+
+
+def medians_of(rows: pa.Table, inputs: Sequence[InputField]) -> dict[str, float | int | bool]:
+    """Compute the median of each input that is a number or truth value, in four digits; what has none is omitted.
+
+    Args:
+        rows: A column for each input.
+        inputs: The inputs.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    found: dict[str, float | int | bool] = {}
+    for one in inputs:
+        if one.is_key or one.dtype not in ("float", "int", "bool"):
+            continue
+        values = rows[one.name].cast(pa.float64()).drop_null().to_numpy()
+        values = values[np.isfinite(values)]
+        if len(values):
+            median = float(np.median(values))
+            whole = {"bool": median > 0.5, "int": round(median)}
+            found[one.name] = whole.get(one.dtype, float(f"{median:.4g}"))
+    return found
 
 
 def _minute(moment: datetime) -> str:

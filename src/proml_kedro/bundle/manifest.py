@@ -82,6 +82,9 @@ class Schema(Spec):
     plain_keys: list[str] = []
 
 
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 class Manifest(Spec):
     """The content of ``proml.yaml``.
 
@@ -117,7 +120,7 @@ class Manifest(Spec):
         """
         file = folder / MANIFEST
         try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 (a safe one)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise IntegrityError.of(folder, f"cannot read {MANIFEST}: {type(error).__name__}") from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.arrow_arrays import as_numbers
+from proml_kedro.arrow_arrays import as_numbers, without_infinite
 from proml_kedro.features.on_demand.evaluate import OnDemand
 from proml_kedro.models.component import Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
@@ -78,6 +78,12 @@ class RowScorer:
         outputs = self._graph.outputs(_as_given(given, self._precision))
         return Trace(np.asarray(outputs[self._graph.plan.score], np.float64), known, outputs)
 
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads of rows."""
+        known = self.known(columns)
+        given = _as_given({one.name: known[one.name] for one in self._graph.inputs}, self._precision)
+        return self._graph.inputs_of(component, given)
+
     def explain(self, columns: Columns) -> Explanation | None:
         """Divide margins among the model's inputs, on-demand features too; None when the model has no way to."""
         known = self.known(columns)
@@ -116,7 +122,7 @@ def _as_given(columns: Columns, precision: str) -> Columns:
         with np.errstate(over="ignore"):
             for position, name in enumerate(flat):
                 numbers[position] = columns[name]
-        together = dict(zip(flat, as_numbers(numbers, precision), strict=True))
+        together = dict(zip(flat, without_infinite(numbers), strict=True))
     return {
         name: together[name] if name in together else one if one.dtype == object else as_numbers(one, precision)
         for name, one in columns.items()

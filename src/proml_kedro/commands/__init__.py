@@ -1,21 +1,26 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "anomalies",
+    "anomaly_labels",
     "compare",
     "config_schema",
     "config_show",
     "data_check",
     "drift_check",
     "features",
+    "health_report",
     "init",
     "model_describe",
     "model_effects",
     "model_registry",
+    "model_update",
     "new",
     "predict",
     "run",
     "runs",
     "serve",
     "store",
+    "sweep",
     "workspace",
 ]

@@ -64,9 +64,9 @@ def _effects(
     as_json: bool,
 ) -> None:
     entity = _parse(words)
-    models = _models(_load(bundle, "BUNDLE"), component)
+    models = _models(load_bundle(bundle, "BUNDLE"), component)
     if other is not None:
-        compare_fits(models, _models(_load(other, "OTHER"), component), as_json)
+        compare_fits(models, _models(load_bundle(other, "OTHER"), component), as_json)
         return
     _check(models, entity)
     if contrasts:
@@ -87,7 +87,16 @@ def _effects(
         click.echo(line, err=True)
 
 
-def _load(path: Path, argument: str) -> Bundle:
+def load_bundle(path: Path, argument: str) -> Bundle:
+    """Load a bundle; what is wrong with it is a mistake of the argument.
+
+    Args:
+        path: Its folder.
+        argument: Name of the argument.
+
+    Raises:
+        UserError: It is none, or not what was written.
+    """
     from proml_kedro.bundle import Bundle, IntegrityError
 
     try:

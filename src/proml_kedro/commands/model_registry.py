@@ -16,6 +16,7 @@ from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
+    from proml_kedro.release.log import Event
     from proml_kedro.release.registry import Registered, Registry, Version
     from proml_kedro.release.scored import Shelf
 
@@ -154,16 +155,19 @@ def _list(overrides: tuple[str, ...], as_json: bool, env: str | None, conf_sourc
     registry = _registry(_project(overrides, env, conf_source))
     now = registry.read()
     versions = sorted(now.versions.values(), key=lambda one: -one.number)
+    last = {event.version: event for event in now.log.events}
     if not registry.is_said(now):
         click.echo(f"{registry.pointer} does not name the champion; `kedro model promote` of it mends that", err=True)
     if as_json:
-        click.echo(json.dumps([_plain(one) for one in versions], ensure_ascii=False))
+        plain = [{**_plain(one), "last": asdict(last[one.number])} for one in versions]
+        click.echo(json.dumps(plain, ensure_ascii=False))
     elif not versions:
         click.echo(
             f"no version of {registry.problem} is registered yet; `kedro model register` takes the newest bundle"
         )
     else:
-        rows = [("version", "stage", "model", "metric", "registered (UTC)", "by", "why"), *map(_row, versions)]
+        heading = ("version", "stage", "model", "metric", "registered (UTC)", "by", "why", "last")
+        rows = [heading, *(_row(one, last[one.number]) for one in versions)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
         for row in rows:
             click.echo("  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip())
@@ -206,12 +210,13 @@ def _plain(one: Version) -> dict[str, Any]:
     }
 
 
-def _row(one: Version) -> tuple[str, ...]:
+def _row(one: Version, last: Event) -> tuple[str, ...]:
     plain = _plain(one)
+    done = "" if last.action == "register" else f"{last.action} by {last.by}{f': {last.why}' if last.why else ''}"
     name, value = next(iter(plain["metrics"].items()), ("", None))
     metric = f"{name} undefined" if value is None else f"{name} {value:.4f}"
     at = plain["registered"][:19].replace("T", " ")
-    return str(one.number), one.stage, plain["bundle"], metric, at, plain["by"], plain["why"]
+    return str(one.number), one.stage, plain["bundle"], metric, at, plain["by"], plain["why"], done
 
 
 def _split(words: Sequence[str], what: str) -> tuple[str | None, list[str]]:

@@ -9,8 +9,9 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 
-from proml_kedro.commands.base import OVERRIDES, Command, overrides_argument
+from proml_kedro.commands.base import OVERRIDES, Command, conf_of_project, overrides_argument
 from proml_kedro.commands.boundary import explain
+from proml_kedro.commands.sweep import sweep
 from proml_kedro.config.yaml_size import check_size
 from proml_kedro.errors import Mistake, UserError, unknown
 
@@ -30,7 +31,8 @@ _HELP = """Run the pipelines, with the configuration changed by each KEY=VALUE.
 
 def run_command() -> click.Command:
     """Make the command `run`."""
-    return Command("run", callback=_run, params=[overrides_argument(), *_options_of_run()], help=_HELP)
+    multirun = click.Option(["--multirun", "-m"], is_flag=True, help="As `kedro sweep`, with a key of several values.")
+    return Command("run", callback=_run, params=[overrides_argument(), multirun, *_options_of_run()], help=_HELP)
 
 
 def _options_of_run() -> list[click.Parameter]:
@@ -43,7 +45,9 @@ def _options_of_run() -> list[click.Parameter]:
     return list(kedro_run.params)
 
 
-def _run(overrides: tuple[str, ...], params: dict[str, Any], **options: Any) -> Any:
+def _run(overrides: tuple[str, ...], multirun: bool, params: dict[str, Any], **options: Any) -> Any:
+    if multirun:
+        return _sweep(overrides, params, options)
     _check_selection(options)
     if overrides:
         params = {**params, OVERRIDES: [*params.get(OVERRIDES, []), *overrides]}
@@ -53,6 +57,20 @@ def _run(overrides: tuple[str, ...], params: dict[str, Any], **options: Any) -> 
         if recording := sys.modules.get("proml_kedro.workflow.recording"):  # otherwise no run has begun
             recording.fail_last(explain(error) or error)
         raise
+
+
+def _sweep(overrides: tuple[str, ...], params: dict[str, Any], options: dict[str, Any]) -> None:
+    """Search, with the options that a search has.
+
+    Raises:
+        UserError: There are others, which say what of one run is made.
+    """
+    given = {name for name, value in options.items() if value not in (None, False, "", [], (), {})}
+    others = sorted([*(given - {"env", "conf_source"}), *(["params"] if params else [])])
+    if others:
+        message = f"a search has no option --{others[0].replace('_', '-')}; leave it out"
+        raise UserError(Mistake("", message, "option --multirun"))
+    sweep(overrides, options["env"], options["conf_source"] or conf_of_project())
 
 
 def _check_selection(options: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import click
 
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError, masked, shortened, unknown
+from proml_kedro.hardware import in_words
 
 if TYPE_CHECKING:
     from proml_kedro.release.changes import Changes
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 _LIST = """List runs, the newest first: when, what came of it, how long, the first metric, and what was changed.
 
-    A file that is no record is named and left out.
+    Trials of searches are runs too; their figures are of the validation part. A file that is no record is named and
+    left out.
     """
 _DIFF = """Say what changed from run A to run B: configuration, data and code, versions, metrics.
 
@@ -39,31 +42,42 @@ def make_group() -> click.Group:
     """Make the group `runs`."""
     group = click.Group("runs", help="Look at the runs there were, how each ended and what it cost.")
     limit = click.Option(["--limit"], type=click.IntRange(1, 1000), default=20, show_default=True, help="At most.")
+    trials = click.Option(["--trials/--no-trials"], default=True, help="Trials of searches too.", show_default=True)
     as_json = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     name = click.Argument(["name"], metavar="ID")
     pair = [click.Argument(["before"], metavar="A"), click.Argument(["after"], metavar="B")]
     for title, callback, params, text in (
         ("diff", _diff, [*pair, overrides_argument(), as_json], _DIFF),
-        ("list", _list, [overrides_argument(), limit, as_json], _LIST),
+        ("list", _list, [overrides_argument(), limit, trials, as_json], _LIST),
         ("show", _show, [name, overrides_argument(), as_json], _SHOW),
     ):
         group.add_command(Command(title, callback=callback, params=[*params, *configuration_options()], help=text))
     return group
 
 
-def _records(overrides: Sequence[str], env: str | None, conf_source: str) -> Iterator[tuple[Path, RunRecord, str]]:
-    """Yield file, record and state of each run, the newest first."""
+def _records(
+    overrides: Sequence[str], env: str | None, conf_source: str, trials: bool = True
+) -> Iterator[tuple[Path, RunRecord, str]]:
+    """Yield file, record and state of each run, the newest first, with trials of searches or without."""
     from proml_kedro.project import Project
     from proml_kedro.results.run_record import read_records
+    from proml_kedro.results.trial import trial_records
     from proml_kedro.workflow.recording import state_of
 
     data_dir = Project(conf_source, overrides, env).data_dir
-    for file, record in read_records(data_dir, lambda line: click.echo(line, err=True)):
+    of_searches = trial_records(data_dir, _say) if trials else ()
+    for file, record in merge(read_records(data_dir, _say), of_searches, key=lambda one: one[1].started, reverse=True):
         yield file, record, state_of(file, record)
 
 
-def _list(overrides: tuple[str, ...], limit: int, as_json: bool, env: str | None, conf_source: str) -> None:
-    found = list(islice(_records(overrides, env, conf_source), limit))
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _list(
+    overrides: tuple[str, ...], limit: int, trials: bool, as_json: bool, env: str | None, conf_source: str
+) -> None:
+    found = list(islice(_records(overrides, env, conf_source, trials), limit))
     if as_json:
         click.echo(json.dumps([_plain(*one) for one in found], ensure_ascii=False))
     elif not found:
@@ -96,7 +110,8 @@ def _show(name: str, overrides: tuple[str, ...], as_json: bool, env: str | None,
 
 
 def _meant(found: Sequence[tuple[Path, RunRecord, str]], name: str) -> tuple[Path, RunRecord, str]:
-    meant = [one for one in found if one[1].id.startswith(name) or one[0].name.startswith(name)]
+    meant = [one for one in found if one[1].id == name]  # the first trial's id begins that of the tenth
+    meant = meant or [one for one in found if one[1].id.startswith(name) or one[0].name.startswith(name)]
     if len(meant) != 1:
         ids = [record.id for _, record, _ in found]
         several = f"'{name}' begins the ids of {len(meant)} runs; write more of it"
@@ -187,5 +202,5 @@ def as_text(plain: dict[str, Any]) -> Iterator[str]:
 
 def _value(name: str, value: Any) -> str:
     if name == "peak_memory":
-        return f"{value / 1e6:,.0f} MB"
+        return in_words(value)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -14,6 +14,9 @@ from proml_kedro.errors import Mistake, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
+    from proml_kedro.spec import ChallengerSpec
+
+_CHALLENGER = "serving.challenger."
 
 _HELP = """Serve a model over HTTP.
 
@@ -22,7 +25,8 @@ _HELP = """Serve a model over HTTP.
     where OVERRIDES such as model=logistic choose the model. http://HOST:PORT/ says what can be asked.
 
     The model is loaded and proved by its golden rows before anything is answered. SIGHUP loads it anew: requests are
-    answered by the old one until the new one is proved. Beyond this machine (--host) clients need a token, which the
+    answered by the old one until the new one is proved. serving.challenger.bundle=FOLDER lets a second model score
+    beside it, of a bundle too. Beyond this machine (--host) clients need a token, which the
     variable PROML_API_TOKEN holds. Exit code 2 when something is wrong.
     """
 
@@ -58,13 +62,25 @@ def _serve(
 ) -> None:
     from proml_kedro.bundle import Manifest
     from proml_kedro.serving.http.address import refuse_without_token
+    from proml_kedro.serving.http.match import matched
     from proml_kedro.serving.http.supervisor import Service, serve
 
     refuse_without_token(host)
     bundle = _bundle(target, overrides)
-    spec = Manifest.read(bundle()).serving
-    state = getattr(bundle, "state", lambda: None)
-    service = Service(bundle, host, port, workers or spec.workers, online=online, log=log, state=state)
+    champion = Manifest.read(bundle())
+    challenger = _challenger(target, overrides)
+    if challenger is not None:
+        matched(challenger, champion)
+    service = Service(
+        bundle,
+        host,
+        port,
+        workers or champion.serving.workers,
+        online=online,
+        log=log,
+        state=getattr(bundle, "state", lambda: None),
+        challenger=challenger.model_dump(mode="json") if challenger else {},
+    )
     serve(service, lambda line: click.echo(line, err=True))
 
 
@@ -78,8 +94,9 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
 
     folder = Path(target)
     if (folder / MANIFEST).is_file():
-        if overrides:
-            raise UserError(Mistake("", "a bundle is served as it is; leave out KEY=VALUE", overrides[0]))
+        if others := [one for one in overrides if not one.startswith(_CHALLENGER)]:
+            message = f"a bundle is served as it is, beside a challenger at most; leave out all but {_CHALLENGER}…"
+            raise UserError(Mistake("", message, others[0]))
         return lambda: folder
     if folder.is_dir() or os.sep in target:
         raise UserError(Mistake("", f"there is no bundle in '{target}': it has no {MANIFEST}", "argument TARGET"))
@@ -101,7 +118,35 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     if not pointer.exists() and not (place / MANIFEST).is_file():
         raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.
-    return Champion(None if overrides else pointer, place)
+    return Champion(None if any(not one.startswith(_CHALLENGER) for one in overrides) else pointer, place)
+
+
+def _challenger(target: str, overrides: Sequence[str]) -> ChallengerSpec | None:
+    """The challenger that overrides name, or that the configuration of a problem does; None for none.
+
+    Raises:
+        UserError: It is not configured as it can be.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    from proml_kedro.project import open_project
+    from proml_kedro.results.names import MANIFEST
+    from proml_kedro.spec import ChallengerSpec
+
+    if not (Path(target) / MANIFEST).is_file():
+        return open_project(".", f"problem={target}", *overrides).spec.serving.challenger
+    told = [one.removeprefix(_CHALLENGER).partition("=") for one in overrides]
+    if not told:
+        return None
+    try:
+        return ChallengerSpec.model_validate({key: yaml.safe_load(value) for key, _, value in told})
+    except ValidationError as error:
+        found = [
+            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
+            for one in error.errors(include_url=False)
+        ]
+        raise UserError(*(Mistake(f"{_CHALLENGER}{key}".rstrip("."), said) for key, said in found)) from error
 
 
 def _no_bundle(project: Project, problem: str, place: Path) -> str:

@@ -17,6 +17,7 @@ import click
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.commands.render import duration, table
 from proml_kedro.errors import Mistake, UserError, masked
+from proml_kedro.hardware import in_words
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
@@ -203,17 +204,3 @@ def _as_table(rows: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     total = (sum(count for count, _ in rows.values()), sum(size for _, size in rows.values()))
     cells = [(sort, f"{count:,}", in_words(size)) for sort, (count, size) in {**rows, "in all": total}.items()]
     yield from table([("sort", "how many", "size"), *cells]).splitlines()
-
-
-def in_words(size: int) -> str:
-    """Render an amount of bytes in its largest unit.
-
-    >>> in_words(1_234_567)
-    '1.2 MB'
-    """
-    amount, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"

@@ -14,5 +14,6 @@ __all__ = [
     "interpolation",
     "overrides",
     "show",
+    "sweeps",
     "yaml_size",
 ]

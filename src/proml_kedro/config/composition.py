@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.config.apply_overrides import apply_overrides
 from proml_kedro.config.catalog import KEY as CATALOG
 from proml_kedro.config.defaults import NEEDED, Main, check_defaults, chooses_none, read_main
 from proml_kedro.config.folders import MAIN, PERSONAL, Folders
+from proml_kedro.config.interpolation import resolve
 from proml_kedro.config.overrides import Override
+from proml_kedro.config.plain_parts import Place, PlainPart, are_alone, put_back
 from proml_kedro.config.provenance import Layer, Origins
 from proml_kedro.config.secrets import environment
 from proml_kedro.config.yaml_size import check_size
@@ -38,12 +40,26 @@ class Composition:
         mistakes: Overrides that could not be applied.
         doubtful: Groups whose chosen file does not exist, so that another one was taken: a mistake there may not be the
             user's.
+        parts: Large parts that are nothing but values, by the place of the word that stands for them in ``config``.
     """
 
     config: DictConfig
     origins: Origins
     mistakes: list[Mistake]
     doubtful: frozenset[str] = frozenset()
+    parts: Mapping[Place, PlainPart] = field(default_factory=dict)
+
+    def written(self) -> Any:
+        """Return all as plain values, interpolations as they were written."""
+        values = _written(self.config)
+        put_back(values, self.parts)
+        return values
+
+    def resolved(self) -> tuple[dict[str, Any], list[Mistake], list[Mistake]]:
+        """Return all as plain values, interpolations resolved, and mistakes: see :func:`interpolation.resolve`."""
+        values, mistakes, consequences = resolve(self.config)
+        put_back(values, self.parts)
+        return values, mistakes, consequences
 
 
 def compose(folders: Folders, overrides: Sequence[Override]) -> Composition:
@@ -64,13 +80,13 @@ def compose(folders: Folders, overrides: Sequence[Override]) -> Composition:
     if not any(choice.group == "env" for choice in right):
         right += _without_foreign_files(main, folders)
     right += _implied(main, folders, {choice.group for choice in choices})
-    config, layers = _run_hydra(folders, right, list(wrong.values()))
     doubtful = frozenset(group.partition("@")[0] for group in wrong)
     edits = [one for one in overrides if one not in choices and one.path[0] not in doubtful]
+    config, layers, parts = _run_hydra(folders, right, edits, list(wrong.values()))
     add_defaults(config)
     mistakes, applied = apply_overrides(config, edits, folders)
     origins = Origins(layers, applied, main=f"{folders.label(folders.own / MAIN)}:1")
-    return Composition(config, origins, [*wrong.values(), *mistakes], doubtful)
+    return Composition(config, origins, [*wrong.values(), *mistakes], doubtful, parts)
 
 
 def _is_choice(override: Override, folders: Folders) -> bool:
@@ -110,7 +126,9 @@ def _implied(main: Main, folders: Folders, chosen: set[str]) -> list[Override]:
     return [Override(CATALOG, "default", "", mode="add")]
 
 
-def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> tuple[DictConfig, list[Layer]]:
+def _run_hydra(
+    folders: Folders, choices: list[Override], edits: Sequence[Override], mistakes: list[Mistake]
+) -> tuple[DictConfig, list[Layer], dict[Place, PlainPart]]:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -118,14 +136,40 @@ def _run_hydra(folders: Folders, choices: list[Override], mistakes: list[Mistake
     from proml_kedro.config.hydra_errors import explain
     from proml_kedro.config.hydra_files import compose_files
 
+    arguments = list(map(_as_argument, choices))
     with _HYDRA:
         _restore_resolvers()
         try:
-            composed = compose_files(folders.own, folders.others, list(map(_as_argument, choices)))
+            composed = compose_files(folders.own, folders.others, arguments, whole=False)
+            layers = [layer for default in composed.files if (layer := _layer(default, folders))]
+            parts = _plain_parts(composed.config, layers, edits)
+            if parts is None:
+                parts, composed = {}, compose_files(folders.own, folders.others, arguments)
         except (HydraException, OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
             raise UserError(*mistakes, *explain(error, folders, choices)) from error
     _name(composed.config, composed.choices)
-    return composed.config, [layer for default in composed.files if (layer := _layer(default, folders))]
+    return composed.config, layers, parts
+
+
+def _plain_parts(
+    config: DictConfig, layers: Sequence[Layer], edits: Sequence[Override]
+) -> dict[Place, PlainPart] | None:
+    """Find the parts that were taken out of files; None when one of them may not have been."""
+    from proml_kedro.config.hydra_files import parsed
+
+    contents = [(layer.package, parsed(layer.file)) for layer in layers]
+    parts = {(*package, *part.path): part for package, one in contents for part in one.parts}
+    if not parts:
+        return parts
+    known = [(package, one.content) for package, one in contents]
+    changed = [(edit.path, edit.value) for edit in edits]
+    return parts if are_alone(parts, known, _written(config), changed) else None
+
+
+def _written(config: DictConfig) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=False)
 
 
 def _as_argument(choice: Override) -> str:
@@ -164,7 +208,7 @@ def _name(config: DictConfig, chosen: dict[str, str | None]) -> None:
 
 def add_defaults(config: DictConfig) -> None:
     """Fill in the specs' defaults of missing keys at the top, so that pipelines and catalog can refer to them."""
-    for name, field in RunSpec.model_fields.items():
-        if name not in config and not field.is_required():
-            default = field.get_default(call_default_factory=True)
+    for name, one in RunSpec.model_fields.items():
+        if name not in config and not one.is_required():
+            default = one.get_default(call_default_factory=True)
             config[name] = default.model_dump(mode="json") if hasattr(default, "model_dump") else default

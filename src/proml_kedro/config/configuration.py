@@ -45,16 +45,15 @@ def check_composition(
     """
     from proml_kedro.config.data_folder import check_data_dir
     from proml_kedro.config.expansion import check_expansion
-    from proml_kedro.config.interpolation import resolve
     from proml_kedro.config.secrets import refuse_secrets
     from proml_kedro.config.validation import import_extensions, refuse_targets, validate
 
     if endless := check_expansion(composition.config):
         raise _located(composition, [*mistakes, *composition.mistakes, *endless])
-    values, unresolved, consequences = resolve(composition.config)
+    values, unresolved, consequences = composition.resolved()
     found = [
         *unresolved,
-        *refuse_secrets(composition.config),
+        *refuse_secrets(composition.written()),
         *refuse_targets(values),
         *import_extensions(values.get("extensions"), base_path),
     ]

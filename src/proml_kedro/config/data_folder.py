@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from proml_kedro.errors import Mistake
 
 _KEY = "data_dir"
+_LONGEST, _LONGEST_NAME = 350, 200
+"""Bytes: SQLite opens no file whose path has more than 504, a name has 255, and ours come behind."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -43,6 +46,8 @@ def _misplaced(data_dir: str, base_path: Path, conf: Path) -> str | None:
         file = next((one for one in (folder, *folder.parents) if one.is_file()), None)
     except (OSError, RuntimeError) as error:
         return f"cannot be a folder: {getattr(error, 'strerror', None) or 'it leads back to itself'}"
+    if len(os.fsencode(folder)) > _LONGEST or any(len(os.fsencode(one)) > _LONGEST_NAME for one in folder.parts):
+        return f"the path is too long: {_LONGEST} bytes are the most, and {_LONGEST_NAME} of each folder's name"
     if file is not None:
         return f"{file} is a file; name a folder for results, such as data"
     code = next((one for one in (base_path.resolve(), root, _PACKAGE) if one.is_relative_to(folder)), None)

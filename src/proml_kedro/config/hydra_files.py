@@ -8,7 +8,6 @@ system says.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
@@ -28,12 +28,15 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
+
+from proml_kedro.config.plain_parts import PlainPart, take_out
 
 if TYPE_CHECKING:
     from hydra.core.default_element import ResultDefault
     from omegaconf import DictConfig
 
-_SCHEME = "parsed-once"
+_SCHEME, _WHOLE = "parsed-once", "parsed-whole"
 _HEADER = 512
 """Characters in which Hydra looks for ``# @package``."""
 
@@ -53,24 +56,27 @@ class Composed:
     files: Sequence[ResultDefault]
 
 
-def compose_files(own: Path, others: Sequence[Path], arguments: Sequence[str]) -> Composed:
+def compose_files(own: Path, others: Sequence[Path], arguments: Sequence[str], *, whole: bool = True) -> Composed:
     """Compose ``config.yaml`` by Hydra; not in two threads at once.
 
     Args:
         own: The folder with ``config.yaml``.
         others: Further folders, in the order in which they are asked.
         arguments: Choices of files, as Hydra writes them.
+        whole: Whether all is composed; otherwise words stand for plain parts of files, which :func:`parsed` has.
 
     Raises:
         hydra.errors.HydraException: The files do not fit together.
         omegaconf.errors.OmegaConfBaseException: A file has an interpolation that is none.
         yaml.YAMLError: A file is not YAML.
     """
-    SourcesRegistry.instance().register(_Files)
-    paths = [QuotedString(f"{_SCHEME}://{folder}", Quote.single).with_quotes() for folder in others]
+    for source in (_Files, _WholeFiles):
+        SourcesRegistry.instance().register(source)
+    scheme = _WHOLE if whole else _SCHEME
+    paths = [QuotedString(f"{scheme}://{folder}", Quote.single).with_quotes() for folder in others]
     arguments = [f"hydra.searchpath=[{','.join(paths)}]", *arguments]
     with initialize_config_dir(str(own), version_base="1.3", job_name="config"):
-        loader = _Loader(_parsed_once(GlobalHydra.instance().config_loader().get_search_path()))
+        loader = _Loader(_parsed_once(GlobalHydra.instance().config_loader().get_search_path(), scheme))
         try:
             composed = loader.compose(arguments, with_hydra=False)
         except HydraException:  # the files may speak of Hydra's own, as in `override hydra/job_logging: none`
@@ -79,11 +85,11 @@ def compose_files(own: Path, others: Sequence[Path], arguments: Sequence[str]) -
     return composed
 
 
-def _parsed_once(search_path: Any) -> ConfigSearchPathImpl:
+def _parsed_once(search_path: Any, scheme: str) -> ConfigSearchPathImpl:
     """Return a search path whose folder of the project is read by :class:`_Files`."""
     path = ConfigSearchPathImpl()
     for one in search_path.get_path():
-        path.append(one.provider, f"{_SCHEME}://{one.path.removeprefix('file://')}" if _is_main(one) else one.path)
+        path.append(one.provider, f"{scheme}://{one.path.removeprefix('file://')}" if _is_main(one) else one.path)
     return path
 
 
@@ -106,7 +112,7 @@ class _Loader(ConfigLoaderImpl):
 
 
 class _Files(FileConfigSource):
-    """Hydra's source of files in a folder, which parses each text once."""
+    """Hydra's source of files in a folder, which parses each text once, and leaves out plain parts."""
 
     @staticmethod
     def scheme() -> str:
@@ -115,9 +121,69 @@ class _Files(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         text = Path(self.path, self._normalize_file_name(config_path)).read_text(encoding="utf-8")
         header = self._get_header_dict(text[:_HEADER])
-        return ConfigResult(self.provider, self.full_path(), deepcopy(_parse(text)), header)
+        return ConfigResult(self.provider, self.full_path(), deepcopy(_parse(text, self.scheme()).config), header)
+
+
+class _WholeFiles(_Files):
+    """The same without leaving anything out."""
+
+    @staticmethod
+    def scheme() -> str:
+        return _WHOLE
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a file holds.
+
+    Attributes:
+        content: Its values, with words for its plain parts.
+        parts: Those parts.
+        config: The same content for Hydra.
+    """
+
+    content: Any
+    parts: Sequence[PlainPart]
+    config: Any
+
+
+def parsed(file: Path) -> Parsed:
+    """Return what a file holds, which is parsed but once."""
+    return _parse(file.read_text(encoding="utf-8"), _SCHEME)
 
 
 @lru_cache(maxsize=1024)
-def _parse(text: str) -> Any:
-    return OmegaConf.load(io.StringIO(text))
+def _parse(text: str, scheme: str) -> Parsed:
+    content = _load(text)
+    content = {} if content is None else content
+    content, parts = (content, []) if scheme == _WHOLE else take_out(content)
+    return Parsed(content, parts, OmegaConf.create(content))
+
+
+def _load(text: str) -> Any:
+    """Read YAML as OmegaConf does, by the parser in C; what that one refuses is left to OmegaConf's own."""
+    if _FastLoader is not None:
+        try:
+            return yaml.load(text, Loader=_FastLoader)  # noqa: S506 (OmegaConf's loader is a safe one)
+        except yaml.YAMLError:
+            pass
+    return yaml.load(text, Loader=get_yaml_loader())  # noqa: S506
+
+
+def _fast_loader() -> Any:
+    """Make OmegaConf's loader with libyaml's parser under it; None where PyYAML was built without."""
+    if not hasattr(yaml, "CSafeLoader"):
+        return None
+
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+
+    class Loader(CParser, get_yaml_loader()):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
+            CParser.__init__(self, stream)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    return Loader
+
+
+_FastLoader = _fast_loader()

@@ -9,9 +9,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from proml_kedro.errors import Mistake, masked_setting, shortened
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override as HydraOverride
 
 Mode = Literal["set", "add", "force", "delete"]
 
@@ -75,29 +78,53 @@ def parse(arguments: Iterable[str]) -> tuple[list[Override], list[Mistake]]:
     return overrides, mistakes
 
 
-def _parse_one(argument: str) -> Override | Mistake:
+def read_one(argument: str) -> HydraOverride | Mistake:
+    """Read one argument in Hydra's grammar, that of sweeps included."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.core.override_parser.types import OverrideType
     from hydra.errors import HydraException
 
     where = place_of(argument)
-    key, _, value = argument.partition("=")
+    _, _, value = argument.partition("=")
     if len(argument) > _MOST or sum(map(argument.count, "[{,:")) > _MOST_VALUES:
         return Mistake("", f"holds more than {_MOST_VALUES:,} values; write them into a file of conf", where)
     if "=" not in argument and not argument.startswith("~"):
         return Mistake("", "cannot read it; write KEY=VALUE, or GROUP=NAME", where)
     try:
-        parsed = OverridesParser.create().parse_override(argument)
+        return OverridesParser.create().parse_override(argument)
     except HydraException:
+        if call := _SWEEP.match(value):
+            return Mistake("", f"cannot read it; write {FORMS[call[1]]}", where)
         return Mistake(
             "", f"cannot read it; put text with spaces, commas or brackets in quotes: {_quoted(argument)}", where
         )
     except (RecursionError, ValueError):  # of numbers with thousands of digits too
         return Mistake("", "cannot read it; values are nested too deeply, or a number is too long", where)
+
+
+FORMS = {
+    "range": "range(START, STOP) or range(START, STOP, STEP), which ends before STOP",
+    "interval": "interval(LOW, HIGH), or int(interval(LOW, HIGH)) for whole numbers",
+    "choice": "choice(FIRST, SECOND, …)",
+    "tag": "tag(log, interval(LOW, HIGH))",
+    "glob": "glob(*) or glob([first*, second*], exclude=third*)",
+}
+"""How the calls of Hydra's grammar that mean several values are written."""
+
+_SWEEP = re.compile(rf"\s*({'|'.join(FORMS)})\s*\(")
+
+
+def _parse_one(argument: str) -> Override | Mistake:
+    from hydra.core.override_parser.types import OverrideType
+
+    where = place_of(argument)
+    key, _, value = argument.partition("=")
+    parsed = read_one(argument)
+    if isinstance(parsed, Mistake):
+        return parsed
     if parsed.is_sweep_override():
         as_list = shlex.quote(f"{key}=[{value}]") if len(value) <= _LONGEST else "'KEY=[a,b]'"
-        message = f"a run takes one value, not several; write a list as {as_list}, text as {_quoted(argument)}"
-        return Mistake("", message, where)
+        message = "a run takes one value, not several, which `kedro sweep` tries one after the other"
+        return Mistake("", f"{message}; write a list as {as_list}, text as {_quoted(argument)}", where)
     modes: dict[OverrideType, Mode] = {
         OverrideType.CHANGE: "set",
         OverrideType.ADD: "add",

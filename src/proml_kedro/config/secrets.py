@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proml_kedro.errors import NAMED_SECRET, Mistake, hide, masked
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 _NAMED = re.compile(rf"\$\{{\s*oc\.env\s*:\s*['\"]?({NAMED_SECRET})", re.IGNORECASE)
 """An interpolation of a variable whose name says that it is a secret."""
@@ -19,15 +16,13 @@ _OWN_MESSAGE = "online_store"
 """Its kind of store says in which variable the password belongs."""
 
 
-def refuse_secrets(config: DictConfig) -> Iterator[Mistake]:
+def refuse_secrets(values: Any) -> Iterator[Mistake]:
     """Find passwords in URLs, and variables of the environment that are called like secrets.
 
     Args:
-        config: The composed values, interpolations not yet resolved.
+        values: The composed values, interpolations as they were written.
     """
-    from omegaconf import OmegaConf
-
-    for key, text in _texts(OmegaConf.to_container(config, resolve=False), ""):
+    for key, text in _texts(values, ""):
         if named := _NAMED.search(text):
             message = (
                 f"${{oc.env:{named[1]}}} is a secret by its name; a configuration is printed and stored: {_INSTEAD}"

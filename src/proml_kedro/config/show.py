@@ -43,10 +43,8 @@ def _place(loaded: Configuration, path: str) -> str:
 
 
 def _content(loaded: Configuration, resolved: bool) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
     if not resolved:
-        written = OmegaConf.to_container(loaded.composition.config, resolve=False)
+        written = loaded.composition.written()
         return {str(name): value for name, value in written.items()} if isinstance(written, dict) else {}
     return {**loaded.run.model_dump(mode="json", by_alias=True), "catalog": loaded.values.get("catalog")}
 

@@ -62,7 +62,7 @@ class CalibrationError(Metric):
 
         return np.asarray(np.mean([_estimate_without_each(one) for one in rows.by_class()], axis=0))
 
-    def excess(self, rows: ClusteredRows, other: ClusteredRows) -> float:
+    def excess(self, rows: ClusteredRows, other: ClusteredRows | None) -> float:
         """Estimate what products of two clusters' noise add to the jackknife's variance; half of it is not there.
 
         The square is a sum over pairs of clusters. A jackknife counts the variance that pairs have of their own twice
@@ -70,7 +70,7 @@ class CalibrationError(Metric):
         """
         parts = []
         for side, sign in ((rows, 1.0), (other, -1.0)):
-            classes = side.by_class()
+            classes = side.by_class() if side else []
             for one in classes:
                 sums = _bin_sums(one)
                 if sums is None:

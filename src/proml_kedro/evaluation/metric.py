@@ -79,8 +79,13 @@ class Metric(ABC):
         """
         return None
 
-    def excess(self, rows: ClusteredRows, other: ClusteredRows) -> float:
-        """Estimate by how much a jackknife makes the variance of the difference of two models too large; 0 for most."""
+    def excess(self, rows: ClusteredRows, other: ClusteredRows | None) -> float:
+        """Estimate by how much a jackknife makes the variance of the difference of two models too large; 0 for most.
+
+        Args:
+            rows: Of the model.
+            other: Of the other one; None for the variance of the model's own figure.
+        """
         return 0.0
 
     def effective_clusters(self, rows: ClusteredRows) -> float:

@@ -69,7 +69,7 @@ class Predictions:
 
     def excess(self, name: str, other: Any) -> float:
         """Estimate by how much a jackknife makes the variance of the difference from another model too large."""
-        return find_metric(name).excess(self._rows, other._rows)
+        return find_metric(name).excess(self._rows, other._rows if isinstance(other, Predictions) else None)
 
     def shown(self, name: str, estimate: float) -> float:
         """Convert an estimate of a metric to the figure that people read."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from proml_kedro.evaluation.contributions import MOST_ROWS, contributions_of
 from proml_kedro.evaluation.curves import Curve, calibration_of, curve_of
 from proml_kedro.evaluation.metric import meaning
 from proml_kedro.evaluation.permutation import MOST_INPUTS, losses_of, rows_for
@@ -14,13 +15,15 @@ from proml_kedro.evaluation.rates import Array, Ints, by_mass, means_of
 from proml_kedro.evaluation.result import Evaluation
 from proml_kedro.evaluation.rows import ScoredRows
 from proml_kedro.evaluation.svg import Line, bar_chart, line_chart
-from proml_kedro.models.component import Columns
+from proml_kedro.models.component import Array as AnyArray
+from proml_kedro.models.component import Columns, Explanation
 from proml_kedro.spec.evaluation import CostsSpec
 from proml_kedro.spec.inputs import is_entity
+from proml_kedro.spec.problem import Task
 
 Cell = str | int | float | None
 
-_BUCKETS, _MOST_CATEGORIES, _MOST_FEATURES = 10, 12, 12
+_BUCKETS, _MOST_CATEGORIES, _MOST_FEATURES, _MOST_CONTRIBUTIONS = 10, 12, 12, 20
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Sample:
         at: Their places among the rows of the test period, shape (n,).
         score: The model.
         chosen: Names of the inputs, those that are worth most by the model's own account first.
+        explain: Divides the margins of rows among what the last component reads; gives None when it has no way to.
     """
 
     columns: Columns
     at: Ints
     score: Callable[[Columns], Array]
     chosen: Sequence[str]
+    explain: Callable[[Columns], Explanation | None] = lambda columns: None
 
 
 def sections_of(
@@ -76,9 +81,10 @@ def sections_of(
         curve = curve_of(rows.label, rows.candidate.scores, clusters, costs, result.confidence)
         yield from _of_curve(curve, result, costs is not None)
     if not rows.classes:
-        yield _calibration(rows, clusters, result.confidence)
+        yield calibration(rows, clusters, result.confidence)
     importance = _importance(result, rows, sample, seed)
     yield importance
+    yield from _contributions(sample, clusters, result.confidence)
     if not rows.classes:
         names = [str(row[0]) for row in importance.rows][:_MOST_FEATURES]
         yield from _by_feature(rows, sample, names, clusters, result.confidence)
@@ -131,7 +137,14 @@ def _of_curve(curve: Curve, result: Evaluation, costly: bool) -> Iterator[Sectio
     )
 
 
-def _calibration(rows: ScoredRows, clusters: Ints, confidence: float) -> Section:
+def calibration(rows: ScoredRows, clusters: Ints, confidence: float) -> Section:
+    """Show what happened against what was said; of truth values, numbers and counts.
+
+    Args:
+        rows: Labels and scores.
+        clusters: The cluster of each row, from 0, shape (n,).
+        confidence: Of the intervals.
+    """
     found = calibration_of(rows.label, rows.candidate.scores, clusters, confidence)
     seen = found.seen
     outside = int(((found.said < seen.low) | (found.said > seen.high)).sum())
@@ -168,33 +181,72 @@ def _importance(result: Evaluation, rows: ScoredRows, sample: Sample, seed: int)
     )
 
 
+def _contributions(sample: Sample, clusters: Ints, confidence: float) -> Iterator[Section]:
+    """What inputs add to margins, where the model can tell."""
+    some = np.unique(np.linspace(0, len(sample.at) - 1, min(MOST_ROWS, len(sample.at))).astype(np.int64))
+    columns = {name: values[some] for name, values in sample.columns.items()}
+    explained = sample.explain(columns)
+    if explained is None or not explained.contributions:
+        return
+    here = np.unique(clusters[sample.at[some]], return_inverse=True)[1]
+    found = contributions_of(explained, columns, here, confidence)
+    names = list(found)[:_MOST_CONTRIBUTIONS]
+    mean, low, high = (np.array([getattr(found[name], key) for name in names]) for key in ("mean", "low", "high"))
+    first, left = names[0], len(found) - len(names)
+    way = found[first].in_words
+    yield Section(
+        "Contributions",
+        f"What an input adds to the margin of a row, more or less than the average; by size {mean[0]:.3g} for {first}"
+        f"{f', of which {way}' if way else ''}{f'; {left} inputs add less than these' if left else ''}. Contributions "
+        "say what the model does, not what causes what.",
+        ("input", "rows", "mean size", "low", "high", "larger values"),
+        [
+            (name, len(some), *figures, found[name].in_words.removeprefix("larger values "))
+            for name, *figures in zip(names, *map(_plain, (mean, low, high)), strict=True)
+        ],
+        bar_chart(names, mean, low, high, "mean size of what is added to the margin"),
+    )
+
+
 def _by_feature(
     rows: ScoredRows, sample: Sample, names: Sequence[str], clusters: Ints, confidence: float
 ) -> Iterator[Section]:
     """The mean label of each bucket of the inputs that matter most."""
     label, here = rows.label[sample.at], np.unique(clusters[sample.at], return_inverse=True)[1]
-    what = "share of positive rows" if rows.task == "binary" else "mean label"
     for name in names:
         values = sample.columns[name]
-        if values.ndim > 1 or is_entity(name):  # keys of single entities are nobody's business
-            continue
-        part, titles = _categories(values) if values.dtype == object else _buckets(values)
-        found = means_of(label, part, len(titles), here, confidence)
-        told = np.isfinite(found.mean)
-        most, least = (
-            titles[int(at(np.where(told, found.mean, other)))]
-            for at, other in ((np.argmax, -np.inf), (np.argmin, np.inf))
-        )
-        yield Section(
-            f"{what} by {name}",
-            f"The {what} is highest where {name} is {most}, and lowest where it is {least}.",
-            (name, "rows", what, "low", "high"),
-            [
-                (title, *row)
-                for title, row in zip(titles, _table(found.rows, found.mean, found.low, found.high), strict=True)
-            ],
-            bar_chart(titles, found.mean, found.low, found.high, what),
-        )
+        if values.ndim == 1 and not is_entity(name):  # keys of single entities are nobody's business
+            yield by_feature(name, values, label, here, (rows.task, confidence))
+
+
+def by_feature(name: str, values: AnyArray, label: Array, clusters: Ints, how: tuple[Task, float]) -> Section:
+    """Show the mean label of each bucket of a number, or of each category.
+
+    Args:
+        name: Of the input.
+        values: Numbers with NaN for missing, or objects with None for missing; shape (n,).
+        label: Shape (n,).
+        clusters: The cluster of each row, from 0, shape (n,).
+        how: Task of the label, and confidence of the intervals.
+    """
+    task, confidence = how
+    what = "share of positive rows" if task == "binary" else "mean label"
+    part, titles = _categories(values) if values.dtype == object else _buckets(values)
+    found = means_of(label, part, len(titles), clusters, confidence)
+    told = np.isfinite(found.mean)
+    most, least = (
+        titles[int(at(np.where(told, found.mean, other)))] for at, other in ((np.argmax, -np.inf), (np.argmin, np.inf))
+    )
+    return Section(
+        f"{what} by {name}",
+        f"The {what} is highest where {name} is {most}, and lowest where it is {least}.",
+        (name, "rows", what, "low", "high"),
+        [
+            (title, *row)
+            for title, row in zip(titles, _table(found.rows, found.mean, found.low, found.high), strict=True)
+        ],
+        bar_chart(titles, found.mean, found.low, found.high, what),
+    )
 
 
 def _buckets(values: Array) -> tuple[Ints, list[str]]:

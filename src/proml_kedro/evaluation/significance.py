@@ -90,6 +90,43 @@ def difference(
     return Difference(middle, middle - half, middle + half, error / scale_of_error, p_value, clusters=effective)
 
 
+def alone(model: Measured, name: str, confidence: float, draws: tuple[int, int]) -> Difference:
+    """Tell how sure a metric of one model is: its difference from nothing.
+
+    Args:
+        model: The model.
+        name: The metric.
+        confidence: Of the interval.
+        draws: Number of bootstrap samples, where they are needed, and their seed.
+    """
+    return difference(model, _Nothing(len(model.masses(name))), name, confidence, draws)
+
+
+class _Nothing:
+    """A model whose every figure is 0, whichever clusters it is measured on."""
+
+    def __init__(self, clusters: int) -> None:
+        self._clusters = clusters
+
+    def masses(self, name: str) -> Array:
+        return np.zeros(self._clusters)
+
+    def effective_clusters(self, name: str) -> float:
+        return float("nan")
+
+    def estimate(self, name: str, times: Array | None = None) -> float:
+        return 0.0
+
+    def without_each(self, name: str) -> Array:
+        return np.zeros(self._clusters)
+
+    def excess(self, name: str, other: Any) -> float:
+        return 0.0
+
+    def shown(self, name: str, estimate: float) -> float:
+        return 0.0
+
+
 def _reason(number: int, effective: float, gap: float) -> str:
     """Say why nothing can be claimed from so many clusters, as good as ``effective`` ones; empty when it can.
 

@@ -38,18 +38,27 @@ def by_knowledge(training_set: Path, key: str) -> Iterator[Slice]:
 
 
 def by_value(training_set: Path, column: str) -> Iterator[Slice]:
-    """Yield the test rows of each value of a column: of the 20 most frequent ones, and of all others together.
-
-    A column of numbers with more values is cut into quarters of the test rows; equal numbers stay together.
+    """Yield the test rows of each value of a column, as :func:`of_values` does.
 
     Args:
         training_set: The Parquet file of the training set.
         column: The column.
     """
+    yield from of_values(column, _column(training_set, column, TEST))
+
+
+def of_values(column: str, values: Any) -> Iterator[Slice]:
+    """Yield the rows of each value: of the 20 most frequent ones, and of all others together.
+
+    A column of numbers with more values is cut into quarters of the rows; equal numbers stay together.
+
+    Args:
+        column: Name of the column.
+        values: Its values, a ``pyarrow.Array``.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = _column(training_set, column, TEST)
     missing = np.asarray(values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False), bool)
     is_number = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
     if is_number and pc.count_distinct(values).as_py() > MOST:

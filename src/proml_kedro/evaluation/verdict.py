@@ -13,8 +13,8 @@ from proml_kedro.results.evaluation import ComparisonKind
 _ADVICE: dict[ComparisonKind, str] = {
     "better": "",
     "unclear": "more test rows, or a larger change of the model, would tell",
-    "unclear worse": "keep the baseline, which is simpler, unless more test rows say otherwise",
-    "equal": "keep the baseline, which is simpler",
+    "unclear worse": "keep the baseline unless more test rows say otherwise",
+    "equal": "keep the baseline",
     "worse": "do not serve it: keep the baseline, or change the model",
     "alone": "set evaluation.baseline (+evaluation=default where config.yaml names no evaluation) to see its worth",
     "undefined": "the test period lacks what the metric needs",
@@ -35,6 +35,8 @@ def compare(result: Evaluation, candidate: str, baseline: str | None) -> Compari
     metric = next(iter(result.candidate))
     if result.baseline is None or baseline is None:
         return _words("alone", f"{candidate} was compared with nothing")
+    if baseline == candidate:
+        baseline = f"the baseline {baseline}"
     one = result.differences[metric]
     kind = _kind(one, higher_is_better(metric))
     text = {

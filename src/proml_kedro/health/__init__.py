@@ -1,11 +1,13 @@
 """Whether the data a model meets is the data it was made for."""
 
 __all__ = [
+    "anomalies",
     "calibrate",
     "check",
     "check_table",
     "drift",
     "evidently_report",
+    "over_time",
     "periods",
     "read_current",
     "reference",

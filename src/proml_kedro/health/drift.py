@@ -20,6 +20,7 @@ from proml_kedro.health.severity import (
     verdict_of,
     with_partly_lost,
 )
+from proml_kedro.health.standard_checks import Distribution
 from proml_kedro.health.statistics import benjamini_hochberg, scale_ratio
 from proml_kedro.models.component import Columns, Input
 from proml_kedro.results.drift import ColumnDrift, DriftResult, Measurement
@@ -27,6 +28,8 @@ from proml_kedro.spec.monitoring import STANDARD_CHECKS, DriftCheckSpec, GateSpe
 from proml_kedro.spec.training_set import LABEL, SCORE
 
 _SEVERITY = ("drift", "warn", "ok")
+
+_MOST_NAMED = 5
 
 Check = DriftCheck[DriftCheckSpec]
 
@@ -62,7 +65,7 @@ def check_drift(
         reference_rows=known.rows,
         current_rows=rows,
         flagged_share=_flagged_share(findings),
-        notices=tuple(_notices(known, current, inputs)),
+        notices=(*_notices(known, current, inputs), *_blunt(findings, gate, movements or {})),
         columns=columns,
         lost=tuple(lost),
         needed_rows=gate.min_rows,
@@ -77,6 +80,25 @@ def _notices(known: ReferenceProfile, current: Columns, inputs: Sequence[Input])
             yield f"{name}: only checked for presence, its values hardly repeat"
     expected = {one.name for one in inputs} | {LABEL}
     yield from (f"{name}: not checked, nothing reads it" for name in current if name not in expected)
+
+
+def _blunt(findings: Sequence[ColumnDrift], gate: GateSpec, movements: Movements) -> Iterator[str]:
+    """Name columns whose past was so restless that a difference that is large by any measure would not be told."""
+    calibrated = {
+        one.name: one.threshold
+        for one in findings
+        if one.threshold is not None and gate.psi == "calibrated" and one.name not in gate.columns
+    }
+    limits = {
+        name: limit
+        for name, limit in calibrated.items()
+        if limit > Distribution.severe and movements.get(name, {}).get("distribution", 0.0) > 0
+    }
+    named = sorted(limits, key=lambda name: -limits[name])
+    if named:
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        words = ", ".join(f"{name} (PSI from {limits[name]:.2f} on)" for name in named[:_MOST_NAMED])
+        yield f"only large shifts stand out, as earlier periods differed as much: {words}{more}"
 
 
 def _findings(

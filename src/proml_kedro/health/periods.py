@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from proml_kedro.models.columns import read_columns
+from proml_kedro.arrow_arrays import as_floats, as_texts
+from proml_kedro.models.columns import as_array
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.spec.monitoring import MonitoringSpec
@@ -21,6 +23,12 @@ MOST_CLASSES = 20
 """How many classes are watched by their probabilities too; of more the most probable one alone."""
 
 MOST_PERIODS = 16
+
+MOST_CELLS, LEAST_ROWS = 1 << 24, 20_000
+"""Of a training set with more values a sample of its rows is held, but no fewer rows than these. The same whatever the
+machine, and so is a verdict."""
+
+_CELLS = 1 << 22  # of rows that are read and scored at a time
 
 
 class History:
@@ -69,12 +77,20 @@ class History:
         return _take(columns, moments > moments.max() - np.timedelta64(last))
 
     def with_score(self, columns: Columns) -> Columns:
-        """Add the model's score to columns; no score when an input is missing or of another type."""
+        """Add the model's score to columns; no score when an input is missing or of another type.
+
+        A score that is there already stays: what was served is judged, and not what should have been.
+        """
         complete = all(
             one.name in columns and (columns[one.name].dtype == object) == one.is_categorical
             for one in self._graph.inputs
         )
-        return {**columns, **self._scored(columns)} if complete else columns
+        return {**self._scored(columns), **columns} if complete and SCORE not in columns else columns
+
+    @property
+    def given(self) -> list[Input]:
+        """What a file of current rows may have beside inputs: a score that is a number, and the label."""
+        return [] if self._classes else [Input(SCORE, "float"), Input(LABEL, "float")]
 
     def _scores(self) -> list[Input]:
         """The columns that the model's score is watched by."""
@@ -115,27 +131,67 @@ class History:
 
     def _part(self, split: SplitName | None) -> tuple[Columns, Array]:
         """The rows of a split, or all, with their moments; no moments where the training set has none."""
+        rows = self._rows
         if split is None:
-            return self._read()
+            return rows.columns, rows.moments
+        chosen = rows.splits == split
+        return _take(rows.columns, chosen), rows.moments[chosen] if len(rows.moments) else rows.moments
+
+    @cached_property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of how the past was read: that it is a sample."""
+        kept, rows = len(self._rows.splits), self._rows.of
+        return (f"of {rows:,} rows of the training set {kept:,} are compared, a sample",) if kept < rows else ()
+
+    @cached_property
+    def _rows(self) -> _Rows:
         import pyarrow.parquet as pq
 
-        columns, moments = self._split(None)
-        chosen = pq.read_table(self._file, columns=[SPLIT])[SPLIT].to_numpy() == split
-        return _take(columns, chosen), moments[chosen] if len(moments) else moments
+        with pq.ParquetFile(self._file) as file:
+            rows = file.metadata.num_rows
+            width = sum(one.size or 1 for one in self.inputs)
+            share = max(LEAST_ROWS, MOST_CELLS // width) / max(1, rows)
+            parts = list(self._parts(file, share)) or [self._as_part(file.schema_arrow.empty_table())]
+        names = list(parts[0][0])
+        columns = {name: np.concatenate([one.pop(name) for one, _, _ in parts]) for name in names}
+        moments, splits = (np.concatenate([one[place] for one in parts]) for place in (1, 2))
+        return _Rows(columns, moments, splits, rows)
 
-    def _read(self) -> tuple[Columns, Array]:
-        import pyarrow.parquet as pq
+    def _parts(self, file: Any, share: float) -> Iterator[tuple[dict[str, Array], Array, Array]]:
+        """Read rows some at a time, of more than are held a sample: the same one on each machine."""
+        import pyarrow as pa
 
-        names = pq.read_schema(self._file).names
-        columns = self.with_score(read_columns(self._file, self._graph.inputs))
-        if not self._classes and LABEL in names:
-            label = pq.read_table(self._file, columns=[LABEL])[LABEL]
-            columns = {**columns, LABEL: label.to_numpy().astype(np.float64)}
-        if TIMESTAMP not in names:
-            return columns, np.zeros(0, "datetime64[us]")
-        return columns, pq.read_table(self._file, columns=[TIMESTAMP])[TIMESTAMP].to_numpy()
+        random = np.random.default_rng(0)
+        names = [one.name for one in self._graph.inputs]
+        read = list(dict.fromkeys([*names, SPLIT, *({LABEL, TIMESTAMP} & set(file.schema_arrow.names))]))
+        for batch in file.iter_batches(max(1, _CELLS // len(read)), columns=read, use_threads=False):
+            if share < 1:
+                batch = batch.filter(pa.array(random.random(batch.num_rows) < share))
+            if batch.num_rows:
+                yield self._as_part(batch)
+
+    def _as_part(self, batch: Any) -> tuple[dict[str, Array], Array, Array]:
+        """Columns with score and label, moments and splits of a batch of Arrow."""
+        held = batch.schema.names
+        values = {one.name: as_array(batch.column(one.name), one, "float32") for one in self._graph.inputs}
+        columns = dict(self.with_score(values))
+        if not self._classes and LABEL in held:
+            columns[LABEL] = as_floats(batch.column(LABEL), "float64")
+        moments = batch.column(TIMESTAMP).to_numpy(zero_copy_only=False) if TIMESTAMP in held else _NO_MOMENTS
+        return columns, moments, as_texts(batch.column(SPLIT))
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that are held, with their moments and splits, out of so many."""
+
+    columns: Columns
+    moments: Array
+    splits: Array
+    of: int
+
+
+_NO_MOMENTS = np.zeros(0, "datetime64[us]")
 _TICK = np.timedelta64(1, "us")
 
 

@@ -15,4 +15,5 @@ __all__ = [
     "likelihoods",
     "producers",
     "progress",
+    "updates",
 ]

@@ -240,6 +240,21 @@ def row_count(columns: Columns) -> int:
     return lengths.pop() if lengths else 0
 
 
+_MANY_TEXTS = 1000
+"""Rows from which on it costs less to find equal texts first than to look up each of them."""
+
+
+def _different(values: Array) -> tuple[list[str], npt.NDArray[np.int64]] | None:
+    """Find the different texts among many, and the place of each row's; -1 for None. None for other than texts."""
+    import pyarrow as pa
+
+    try:
+        encoded = pa.array(values, pa.string()).dictionary_encode()
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError):  # half of a surrogate pair, or what is no text
+        return None
+    return encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+
+
 class Vocabulary:
     """The known categories of one input, numbered from 0 in sorted order."""
 
@@ -257,9 +272,14 @@ class Vocabulary:
 
     def encode(self, values: Array) -> npt.NDArray[np.float32]:
         """Number each category, NaN for missing and for unknown ones; float32 of shape (n,)."""
+        if len(values) > _MANY_TEXTS and (found := _different(values)):
+            texts, places = found
+            return self._numbered([*texts, None])[places]
+        return self._numbered(values)
+
+    def _numbered(self, values: Iterable[Any]) -> npt.NDArray[np.float32]:
         missing = float("nan")
-        codes = (self._codes.get(value, missing) for value in values)
-        return np.fromiter(codes, np.float32, len(values))
+        return np.fromiter((self._codes.get(value, missing) for value in values), np.float32)
 
 
 def learn_vocabularies(columns: Columns, inputs: Sequence[Input]) -> dict[str, Vocabulary]:
@@ -267,14 +287,22 @@ def learn_vocabularies(columns: Columns, inputs: Sequence[Input]) -> dict[str, V
     return {one.name: Vocabulary.of(columns[one.name]) for one in inputs if one.is_categorical}
 
 
+_CACHED_ROWS = 4096
+
+
 def to_matrix(
     columns: Columns, inputs: Sequence[Input], vocabularies: Mapping[str, Vocabulary]
 ) -> npt.NDArray[np.float32]:
     """Put the inputs side by side, categories by their numbers; float32 of shape (n, inputs)."""
     matrix = np.empty((row_count(columns), len(inputs)), np.float32)
-    for position, one in enumerate(inputs):
-        values = columns[one.name]
-        matrix[:, position] = vocabularies[one.name].encode(values) if one.is_categorical else values
+    values = [columns[one.name] for one in inputs]
+    numbers = [
+        vocabularies[one.name].encode(v) if one.is_categorical else v for one, v in zip(inputs, values, strict=True)
+    ]
+    for start in range(0, len(matrix), _CACHED_ROWS):  # a column at a time of all rows would fetch each row many times
+        rows = slice(start, start + _CACHED_ROWS)
+        for position, column in enumerate(numbers):
+            matrix[rows, position] = column[rows]
     return matrix
 
 

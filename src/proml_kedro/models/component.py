@@ -7,14 +7,15 @@ seeds, checks and error messages. :func:`proml_kedro.testing.check_component` pr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.models.curve import Curve
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.inputs import is_entity
@@ -22,6 +23,8 @@ from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import Task
 
 Array = npt.NDArray[Any]
+
+T = TypeVar("T")
 
 NUMBER = 4
 """Bytes of a number in float32, and of the number of a category in int32: nobody holds an input in less."""
@@ -205,6 +208,37 @@ def _next_number(group: npt.NDArray[np.int64] | None) -> int:
     return 0 if group is None or not len(group) else int(group.max()) + 1
 
 
+class Shared:
+    """What fits of the same examples need alike, such as an input in the form of a library: made once, then taken over.
+
+    Args:
+        most: How many things are kept; of more the ones that were used longest ago go.
+    """
+
+    def __init__(self, most: int = 8) -> None:
+        self._most = most
+        self._held: dict[Any, tuple[tuple[Any, ...], Any]] = {}
+
+    def take(self, made_from: Sequence[Any], settings: Hashable, make: Callable[[], T]) -> T:
+        """Return what was made from the same objects and settings, or make it.
+
+        Objects are told apart by their identity, so nobody may change one.
+
+        Args:
+            made_from: Arrays, and whatever else it is made from; they are kept as long as it is.
+            settings: What else it depends on.
+            make: Makes it.
+        """
+        key = (tuple(map(id, made_from)), settings)
+        _, found = self._held.pop(key, (None, None))
+        if found is None:
+            found = make()
+        self._held[key] = (tuple(made_from), found)
+        while len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
+        return cast("T", found)
+
+
 @dataclass(frozen=True)
 class FitContext:
     """What a component may use besides its data.
@@ -213,13 +247,17 @@ class FitContext:
         hardware: The machine; a component takes its thread count from here.
         seed: For every random choice.
         key: Where the component stands in the configuration, for errors.
-        final: Whether no other component learns from this one's outputs. Only then may it learn from the validation
-            period too, after that has chosen.
+        final: Whether no other component learns from this one's outputs, and the model is not to be judged by the
+            validation period. Only then may it learn from that period too, after that has chosen.
         task: What sort of label is predicted.
         checkpoints: A folder that outlives a run that is killed, and is there for the next one that fits the same
             component on the same examples; it may not exist yet. None when nothing is to be kept.
         previous: The same component as an earlier model has it, to start from; None to start afresh.
         classes: How many classes a label of task ``multiclass`` has; 0 for other tasks.
+        shared: What fits of the same examples may take over from each other; None when there is only one.
+        watch: Called after each step with the name of a figure and that figure on the validation period, of which less
+            is better, by the component that gives the model's score if it learns step by step; what it raises ends the
+            fit. None when nobody watches.
     """
 
     hardware: HardwareSpec
@@ -230,6 +268,8 @@ class FitContext:
     checkpoints: Path | None = None
     previous: Component | None = None
     classes: int = 0
+    shared: Shared | None = None
+    watch: Callable[[str, float], None] | None = None
 
 
 class Description(Protocol):
@@ -312,6 +352,10 @@ class Component(ABC):
         Raises:
             UserError: The configuration cannot be built.
         """
+        return None
+
+    def curve(self) -> Curve | None:
+        """Return how good it was on the validation period while it learned; None when it does not learn in steps."""
         return None
 
     def report(self, folder: Path, name: str) -> list[str]:

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+BOUND = "variational bound"
+"""Kind of a number that the log likelihood is never below: it says how good a fit is, and nothing of another fit."""
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -13,7 +16,7 @@ class Likelihood:
 
     Attributes:
         value: Logarithm of the likelihood.
-        kind: ``restricted`` or ``laplace``.
+        kind: ``restricted``, ``laplace``, ``quadrature of 25 points``, or :data:`BOUND`.
         maximised: Whether the estimates are where it has its maximum: not with a penalty, nor by another method.
         parameters: Number of fixed effects, variances, correlations and dispersions that are estimated.
         rows: Number of training rows.
@@ -61,11 +64,13 @@ class RatioTest:
 
 def obstacles(one: Likelihood, other: Likelihood) -> Iterator[str]:
     """Say why two log likelihoods cannot be compared; nothing where they can."""
-    if one.kind != other.kind:
+    if BOUND in (one.kind, other.kind):
+        yield "one is a variational bound, which may be far below: fit both with `method: laplace`"
+    elif one.kind != other.kind:
         yield f"one is {one.kind}, the other {other.kind}"
     if (one.rows, one.labels) != (other.rows, other.labels):
         yield "they are of other training rows, labels, weights or offsets"
-    if not (one.maximised and other.maximised):
+    if not all(each.maximised or each.kind == BOUND for each in (one, other)):
         yield "one is not at its maximum: fit both with `method: laplace`, `penalty: 0` and until they converge"
     if one.kind == other.kind == "restricted" and one.fixed != other.fixed:
         yield "restricted ones depend on the fixed effects, which differ"

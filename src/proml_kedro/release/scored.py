@@ -62,6 +62,14 @@ class Shelf:
             raise UserError(Mistake("", f"'{name}' has no scores of a test period"))
         return ScoredModel(name, scores.table, Metrics.read(folder))
 
+    def models(self) -> list[str]:
+        """Name the models of the problem that have an evaluation."""
+        placed = [model for _, model in self.places.find("evaluation", self.places.problem)]
+        return list(dict.fromkeys([*placed, *(one.model for one in self._evaluated())]))
+
+    def _evaluated(self) -> list[RunRecord]:
+        return [one for one in self.records if "evaluation" in one.results and one.problem == self.places.problem]
+
     def bundle(self, name: str) -> Path:
         """Return the folder of a bundle by a name that a user has written: that folder, or the beginning of a run's id.
 
@@ -94,7 +102,7 @@ class Shelf:
         if runs:
             raise UserError(Mistake("", f"'{name}' begins the ids of {len(runs)} runs; write more of it"))
         problem = self.places.problem
-        evaluated = [one for one in self.records if "evaluation" in one.results and one.problem == problem]
+        evaluated = self._evaluated()
         if of_model := [one for one in evaluated if one.model == name]:
             return self._of_run(of_model[0])
         models = {model: one for (_, model), one in self.places.find("evaluation", problem).items()}

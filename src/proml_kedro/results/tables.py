@@ -53,6 +53,7 @@ class TablesFacts(JsonFile):
         columns: Table → column of its source → how it was read. A query has none.
         keys: Entity → its key.
         warnings: What is odd, one line each.
+        local: Table → its columns, derived ones among them, with moments that have no time zone.
     """
 
     FILE = "tables.json"
@@ -62,3 +63,4 @@ class TablesFacts(JsonFile):
     columns: Mapping[str, Mapping[str, ColumnFacts]] = field(default_factory=dict)
     keys: Mapping[str, KeyFacts] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    local: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

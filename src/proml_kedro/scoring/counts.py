@@ -43,7 +43,7 @@ class Counts:
         """Count missing values."""
         for name, values in columns.items():
             if values.dtype == object:
-                missing = sum(value is None for value in values)
+                missing = values.tolist().count(None)
             else:
                 nothing = np.isnan(values)
                 missing = int(np.count_nonzero(nothing.any(axis=1) if values.ndim > 1 else nothing))

@@ -128,7 +128,7 @@ class Parts:
         temporary = temporary_beside(part)
         try:
             with self._writing():
-                write_parquet(tables, temporary)
+                write_parquet(tables, temporary, compression="none")  # it is read again soon
                 note = {"counts": vars(counts), "sha256": _digest(temporary)}
                 temporary.replace(part)
                 write_whole(part.with_suffix(".json"), json.dumps(note))
@@ -162,14 +162,16 @@ class Parts:
             first += len(table)
 
 
-def write_parquet(tables: Iterator[pa.Table], file: Path) -> None:
+def write_parquet(tables: Iterator[pa.Table], file: Path, compression: str = "zstd") -> None:
     """Write tables of one schema, at least one, into a Parquet file."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer = None
     try:
         for table in tables:
-            writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
+            texts = [one.name for one in table.schema if not pa.types.is_primitive(one.type)]  # few scores are equal
+            writer = writer or pq.ParquetWriter(file, table.schema, compression=compression, use_dictionary=texts)
             if len(table):
                 writer.write_table(table)
     finally:

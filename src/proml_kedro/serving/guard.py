@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -32,14 +32,21 @@ class RequestGuard:
         app: The application behind it.
         max_body_bytes: Largest request body that passes.
         body_seconds: How long a body may take to arrive.
+        json_paths: The paths that take bodies in JSON; all of them when None.
         token: What a client has to send as ``Authorization: Bearer TOKEN``. None when clients need no token. Probes of
             :data:`OPEN_PATHS` never need it.
     """
 
     def __init__(
-        self, app: App, max_body_bytes: int = 1 << 20, token: str | None = None, body_seconds: float = 30
+        self,
+        app: App,
+        max_body_bytes: int = 1 << 20,
+        token: str | None = None,
+        body_seconds: float = 30,
+        json_paths: Container[str] | None = None,
     ) -> None:
         self.app = app
+        self._json_paths = json_paths
         self._body_seconds = body_seconds
         self._max_body_bytes = max_body_bytes
         self._token = token.encode() if token else None
@@ -68,7 +75,7 @@ class RequestGuard:
             return 401, "send the header 'Authorization: Bearer TOKEN' with a valid token"
         if scope["method"] in ("GET", "HEAD"):
             return None
-        if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+        if self._takes_json(scope) and not _is_json(headers.get(b"content-type", b"")):
             return 415, "send JSON with the header 'Content-Type: application/json'"
         length = headers.get(b"content-length")
         if length is not None and not (length.isdigit() and len(length) < 19):
@@ -76,6 +83,10 @@ class RequestGuard:
         if length is not None and int(length) > self._max_body_bytes:
             return 413, self._too_large
         return None
+
+    def _takes_json(self, scope: Message) -> bool:
+        """Whether a body would be read: other methods and paths are answered with 405 or 404, whatever they send."""
+        return self._json_paths is None or (scope["method"] == "POST" and scope["path"] in self._json_paths)
 
     def _is_allowed(self, authorization: bytes) -> bool:
         if self._token is None:
@@ -121,6 +132,10 @@ class RequestGuard:
                 raise _TooLargeError
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+def _is_json(content_type: bytes) -> bool:
+    return content_type.split(b";")[0].strip().lower() == b"application/json"
 
 
 async def _answer(send: Send, status: int, error: str) -> None:

@@ -31,6 +31,7 @@ class Record:
         features: What the rows were scored by: features and keys, n values each.
         components: ``component.output`` of each component, n values each.
         missing: How many features of each row were missing.
+        numbers: Of its rows in the request, where it is a part of one; None where it is all of it.
     """
 
     request_id: str
@@ -41,6 +42,7 @@ class Record:
     features: Columns | None = None
     components: Columns | None = None
     missing: Sequence[int] | None = None
+    numbers: Sequence[int] | None = None
 
     @property
     def rows(self) -> int:
@@ -54,6 +56,7 @@ class Record:
         values |= {f"components.{name}": _plain(components[name]) for name in columns.components if name in components}
         return {
             "request_id": self.request_id,
+            **({"row": self.numbers} if self.numbers is not None else {}),
             "received_at": _micros(self.received_at),
             "as_of": [_micros(row.get(TIMESTAMP) or self.received_at) for row in self.asked],
             "status": self.status,
@@ -75,6 +78,7 @@ class LogColumns:
         features: Features that rows are scored by, on-demand ones too.
         components: Outputs of the components.
         places: Features that are keys, by the key: a row of ``/predict`` may have the key there only.
+        is_shadow: Whether nobody got the scores, since another model answered.
     """
 
     tag: str
@@ -83,15 +87,19 @@ class LogColumns:
     features: Mapping[str, Dtype]
     components: Mapping[str, Dtype]
     places: Mapping[str, str]
+    is_shadow: bool = False
 
     @classmethod
-    def of(cls, manifest: Manifest, features: Iterable[Input], components: Iterable[Input]) -> Self:
+    def of(
+        cls, manifest: Manifest, features: Iterable[Input], components: Iterable[Input], is_shadow: bool = False
+    ) -> Self:
         """Make the columns of a bundle.
 
         Args:
             manifest: The bundle's.
             features: What rows are scored by, keys too.
             components: Outputs of the components.
+            is_shadow: Whether nobody gets the scores.
         """
         keys = dict(manifest.rows.entities)
         return cls(
@@ -101,6 +109,7 @@ class LogColumns:
             {one.name: one.dtype for one in features if one.name not in keys},
             {one.name: one.dtype for one in components},
             {one.entity: one.name for one in manifest.rows.inputs if one.entity},
+            is_shadow,
         )
 
     def head(self) -> bytes:
@@ -133,8 +142,10 @@ class LogColumns:
         return pa.table({name: pa.array(values[name], schema.field(name).type) for name in schema.names}), broken
 
     def _of(self, name: str, content: Mapping[str, Any], rows: int) -> Iterable[Any]:
-        if name == "row":
+        if name == "row" and name not in content:
             return range(rows)
+        if name == "answered":
+            return [not self.is_shadow] * rows
         if name == "bundle":
             return [self.tag] * rows
         if name == "degraded":
@@ -155,6 +166,7 @@ class LogColumns:
                 "received_at": moment,
                 "as_of": moment,
                 "bundle": pa.string(),
+                "answered": pa.bool_(),
                 "status": pa.int16(),
                 "score": score,
                 **keys,

@@ -18,7 +18,7 @@ from proml_kedro.features.online.lookup import Found, OnlineFeatures
 from proml_kedro.features.online.open import SQLITE, kind_of, open_store
 from proml_kedro.models.component import Columns
 from proml_kedro.serving.request_log import RequestLog
-from proml_kedro.serving.schema import MAX_PROBLEMS, Row
+from proml_kedro.serving.schema import MAX_PROBLEMS, Row, count_problems
 from proml_kedro.spec.training_set import TIMESTAMP
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class MomentUnknownError(Exception):
     def content(self) -> dict[str, Any]:
         """Return the body of the answer."""
         problems = [{"row": row, "field": TIMESTAMP, "problem": str(self)} for row in self.rows[:MAX_PROBLEMS]]
-        return {"error": "nothing was scored", "problems": problems}
+        return {"error": f"{count_problems(len(self.rows))}; nothing was scored", "problems": problems}
 
 
 class OnlineLookup:

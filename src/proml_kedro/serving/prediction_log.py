@@ -182,14 +182,14 @@ class PredictionLog:
                     file.unlink()
 
 
-def open_log(spec: PredictionLogSpec, bundle: Bundle) -> PredictionLog:
-    """Open the log of a bundle's predictions.
+def open_log(spec: PredictionLogSpec, bundle: Bundle, is_shadow: bool = False) -> PredictionLog:
+    """Open the log of a bundle's predictions, which nobody gets where it is a shadow.
 
     Raises:
         UserError: Its folder cannot be made.
     """
     given = [one for step in bundle.graph.plan.steps for one in step.gives]
-    columns = LogColumns.of(bundle.manifest, bundle.traced, given)
+    columns = LogColumns.of(bundle.manifest, bundle.traced, given, is_shadow)
     try:
         return PredictionLog(Path(spec.folder), columns, spec.every, spec.keep)
     except OSError as error:

@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import Annotated, Any, NotRequired
 
 import numpy as np
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError, with_config
-from pydantic_core import ErrorDetails
+from pydantic import AwareDatetime, ConfigDict, Field, GetPydanticSchema, ValidationError, WithJsonSchema, with_config
+from pydantic_core import ErrorDetails, core_schema
 from typing_extensions import TypedDict
 
 from proml_kedro.bundle import InputField, Manifest, Schema
@@ -25,9 +25,27 @@ MAX_PROBLEMS = 20
 
 # The largest float32 number: a larger one would reach the model as infinity.
 _LARGEST = float(np.finfo(np.float32).max)
+# It may be written as 3.0. ``multiple_of`` has a tolerance, by which 1e9 + .5 is whole.
+_WHOLE = Annotated[
+    int,
+    GetPydanticSchema(
+        lambda source, handler: core_schema.union_schema(
+            [
+                core_schema.int_schema(strict=True, ge=-(2**63), lt=2**63),
+                core_schema.chain_schema(
+                    [core_schema.float_schema(strict=True, ge=-(2.0**63), lt=2.0**63), core_schema.int_schema()]
+                ),
+            ],
+            mode="left_to_right",
+            custom_error_type="whole_number",
+            custom_error_message="is not a whole number of 64 bits",
+        ),
+    ),
+    WithJsonSchema({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}),
+]
 _VALUES: dict[Dtype, Any] = {
     "float": Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST)],
-    "int": Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-_LARGEST, le=_LARGEST, multiple_of=1)],
+    "int": _WHOLE,
     "bool": Annotated[bool, Field(strict=True)],
     "str": Annotated[str, Field(strict=True, max_length=MAX_TEXT)],
 }
@@ -35,9 +53,16 @@ _KEYS = {
     "int": Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)],
     "str": Annotated[str, Field(strict=True, max_length=MAX_TEXT)],
 }
+# Without the pattern a number is taken for seconds or milliseconds since 1970, and so is text of digits.
+_DATED = core_schema.str_schema(pattern=r"^\d{4}-\d{2}-\d{2}[Tt ]", strict=True)
+_MOMENT = Annotated[
+    AwareDatetime,
+    GetPydanticSchema(lambda source, handler: core_schema.chain_schema([_DATED, handler(source)])),
+    Field(json_schema_extra={"format": "date-time"}),
+]
 _WORDS = {
+    "string_pattern_mismatch": "should be a moment such as 2026-01-31T12:00:00Z",
     "missing": "is missing; send null when there is no value",
-    "multiple_of": "is not a whole number",
     "finite_number": "is not a finite number",
 }
 
@@ -59,9 +84,7 @@ def online_row_type(name: str, rows: Schema) -> Any:
         name: The type's name in the service's documentation.
         rows: What a row consists of.
     """
-    moment = Annotated[
-        AwareDatetime | None, Field(description="moment of the prediction, with offset; now if left out")
-    ]
+    moment = Annotated[_MOMENT | None, Field(description="moment of the prediction, with offset; now if left out")]
     timed: dict[str, Any] = {TIMESTAMP: NotRequired[moment]} if rows.timestamp is not None else {}
     return _dict_type(
         name,
@@ -181,6 +204,12 @@ def _column(values: list[Any], one: InputField, precision: str) -> Array:
 def _take(row: Row, one: InputField) -> Any:
     value = row[one.name] if one.entity is None or one.name in row else row[one.entity]
     return str(value) if one.is_key and value is not None else value
+
+
+def count_problems(found: int) -> str:
+    """Return how many problems there are, and how many of those are listed."""
+    listed = f", {MAX_PROBLEMS} of which are listed" if found > MAX_PROBLEMS else ""
+    return f"{found:,} problem{'s' * (found > 1)}{listed}"
 
 
 def describe_problems(error: ValidationError, known: Sequence[str]) -> list[BodyProblem]:

@@ -8,9 +8,10 @@ from proml_kedro.spec.model import ComponentSpec, ModelSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.run import RunSpec
-from proml_kedro.spec.serving import PredictionLogSpec, ServingSpec
+from proml_kedro.spec.serving import ChallengerSpec, PredictionLogSpec, ServingSpec
 
 __all__ = [
+    "ChallengerSpec",
     "ComponentSpec",
     "EvaluationSpec",
     "FeatureViewSpec",
@@ -23,6 +24,7 @@ __all__ = [
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "anomalies",
     "base",
     "credentials",
     "dtype",
@@ -36,6 +38,7 @@ __all__ = [
     "hardware",
     "inputs",
     "model",
+    "model_health",
     "moments",
     "monitoring",
     "on_demand",
@@ -45,6 +48,7 @@ __all__ = [
     "rank",
     "run",
     "scoring",
+    "search",
     "split",
     "table",
     "training_set",

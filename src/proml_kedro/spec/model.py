@@ -176,11 +176,13 @@ class TrainingSpec(Spec):
         cross_fit: Out-of-fold outputs for components that others build on.
         warm_start: Folder of an earlier bundle, relative to the folder that holds ``conf``; components of the same name
             and kind start from what they had learned there.
+        locked: Components that stay as they are in that bundle, where they are declared alike; nothing is fitted.
     """
 
     objective: Literal["pointwise"] = "pointwise"
     cross_fit: CrossFitSpec = CrossFitSpec()
     warm_start: str | None = None
+    locked: list[Name] = []
 
 
 class ModelSpec(Spec):

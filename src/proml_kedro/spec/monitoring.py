@@ -10,7 +10,9 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from proml_kedro.errors import unknown
 from proml_kedro.extensions import Registry, drift_checks
+from proml_kedro.spec.anomalies import AnomaliesSpec
 from proml_kedro.spec.base import Name, PositiveDuration, Spec
+from proml_kedro.spec.model_health import HealthSpec
 from proml_kedro.spec.split import TEST, SplitName
 
 STANDARD_CHECKS = ("schema", "empty", "stuck", "nulls", "scale", "new_values", "far", "range", "rest", "distribution")
@@ -150,7 +152,7 @@ class GateSpec(Spec):
 
 
 class MonitoringSpec(Spec):
-    """What is compared, and the gate.
+    """What is compared, the gate, how predictions are judged once labels are known, and figures to watch over time.
 
     Attributes:
         report_rows: Most rows of each side that Evidently's report is made from.
@@ -159,6 +161,8 @@ class MonitoringSpec(Spec):
     reference: ReferenceSpec = ReferenceSpec()
     current: CurrentSpec = CurrentSpec()
     gate: GateSpec = GateSpec()
+    health: HealthSpec = HealthSpec()
+    anomalies: AnomaliesSpec = AnomaliesSpec()
     report_rows: Annotated[int, Field(ge=100, le=200_000)] = 10_000
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ from proml_kedro.spec.on_demand import check_on_demand
 from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.scoring import ScoringSpec
+from proml_kedro.spec.search import SearchSpec
 from proml_kedro.spec.serving import ServingSpec
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
@@ -54,6 +55,7 @@ class RunSpec(Spec):
             password of Redis is taken from ``PROML_REDIS_PASSWORD``.
         remove_used_features: Whether features may be removed that the newest bundle of a model still looks up.
         extensions: Modules to import first, for the components they register.
+        search: What `kedro sweep` tries.
         scoring: What `kedro run --pipelines=score` scores.
     """
 
@@ -71,6 +73,7 @@ class RunSpec(Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
     serving: ServingSpec = ServingSpec()
     monitoring: MonitoringSpec = MonitoringSpec()
+    search: SearchSpec = SearchSpec()
     scoring: ScoringSpec | None = None
 
 
@@ -141,12 +144,25 @@ def _check_model(key: str, model: ModelSpec, problem: ProblemSpec, features: Fea
         known_inputs = {name for one in model.components.values() for name in read_by(one, types, {})}
         found = model.rank.check(problem, sorted(known_inputs))
         yield from (replace(one, key=f"{key}.rank.{one.key}") for one in found)
-    if model.training.warm_start and not any(spec.warm_starts for spec in model.components.values()):
-        yield Mistake(f"{key}.training.warm_start", "no component of the model can start from an earlier one")
+    yield from _check_earlier(f"{key}.training", model)
     try:
         in_order({name: components_read(spec, types, outputs) for name, spec in model.components.items()})
     except CircleError as error:
         yield Mistake(f"{key}.components", f"components {error}")
+
+
+def _check_earlier(key: str, model: ModelSpec) -> Iterator[Mistake]:
+    """What is taken over from an earlier bundle."""
+    training, learners = model.training, [name for name, spec in model.components.items() if spec.learns]
+    if training.warm_start and not training.locked and not any(spec.warm_starts for spec in model.components.values()):
+        yield Mistake(f"{key}.warm_start", "no component of the model can start from an earlier one")
+    if training.locked and not training.warm_start:
+        yield Mistake(f"{key}.locked", "needs an earlier bundle: set training.warm_start")
+    for position, name in enumerate(training.locked):
+        if name not in learners:
+            place = f"{key}.locked.{position}"
+            is_producer = name in model.components
+            yield Mistake(place, f"'{name}' learns nothing" if is_producer else unknown("component", name, learners))
 
 
 def _check_score(key: str, model: ModelSpec, problem: ProblemSpec) -> Iterator[Mistake]:
@@ -196,6 +212,10 @@ def _check_columns(run: RunSpec) -> Iterator[Mistake]:
     if group is not None and group not in columns:
         yield Mistake("model.training.cross_fit.group", unknown("column", group, columns))
     watched = [*run.features.columns(), "score"]
+    known = [*run.evaluation.metrics_for(run.problem.label.task, run.problem.label.ordered)]
+    known += ranking.metrics if (ranking := run.evaluation.ranking_for(run.problem)) else []
+    if run.search.metric is not None and run.search.metric not in known:
+        yield Mistake("search.metric", unknown("metric", run.search.metric, known) + " Only what is computed decides.")
     for name in run.monitoring.gate.columns:
         if name not in watched:
             yield Mistake(f"monitoring.gate.columns.{name}", unknown("feature", name, watched))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from proml_kedro.spec.base import PositiveDuration, Spec
 
@@ -24,6 +24,32 @@ class PredictionLogSpec(Spec):
     keep: PositiveDuration | None = timedelta(days=30)
 
 
+class ChallengerSpec(Spec):
+    """A second model beside the one that is served, the champion: to be compared with it on what is really asked for.
+
+    Attributes:
+        bundle: Its folder; a path that is not absolute begins where the server is started.
+        mode: ``shadow``: it scores what the champion has answered, and nobody gets its answers. ``canary``: it answers,
+            for a share of the entities.
+        share: Of the entities that it scores. An entity is always scored by it or never, as long as it is the same
+            bundle.
+        by: The key that tells entities apart; the first one of the examples when left out.
+        timeout_ms: Milliseconds after which the champion answers in the place of a canary.
+    """
+
+    bundle: str
+    mode: Literal["shadow", "canary"] = "shadow"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    by: str | None = None
+    timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1000
+
+    @model_validator(mode="after")
+    def _canary_has_a_share(self) -> Self:
+        if self.mode == "canary" and "share" not in self.model_fields_set:
+            raise ValueError("a canary answers a share of the entities: say which, such as `share: 0.05`")
+        return self
+
+
 class ServingSpec(Spec):
     """The scoring service.
 
@@ -38,6 +64,7 @@ class ServingSpec(Spec):
         log: A file to which every row that features were looked up for is added, with keys, moment and those features;
             nothing is written when left out. It holds data about whoever the keys are about.
         predictions: Log of every row that was asked for, with its score, features and what the components say.
+        challenger: A second model beside the one that is served; null for none. It is no part of a bundle.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
             as a share of how far the golden rows' numbers lie apart.
     """
@@ -51,4 +78,5 @@ class ServingSpec(Spec):
     online: bool = True
     log: str | None = None
     predictions: PredictionLogSpec | None = None
+    challenger: ChallengerSpec | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, ClassVar, Final, Literal
 from zoneinfo import available_timezones
 
@@ -20,9 +21,12 @@ SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = SPLITS
 
 
+_timezones = cache(available_timezones)  # it reads six hundred files
+
+
 def _known_timezone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError(unknown("time zone", name, available_timezones()))
+    if name not in _timezones():
+        raise ValueError(unknown("time zone", name, _timezones()))
     return name
 
 

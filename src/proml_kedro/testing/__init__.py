@@ -13,6 +13,7 @@ In a test of your own::
 """
 
 from proml_kedro.testing.aggregates import check_aggregate
+from proml_kedro.testing.anomaly_detectors import check_anomaly_detector
 from proml_kedro.testing.blocks import BLOCK_INPUTS, check_block
 from proml_kedro.testing.components import INPUTS, TEXTS, VECTOR, check_component, make_examples
 from proml_kedro.testing.drift_checks import check_drift_check
@@ -30,6 +31,7 @@ __all__ = [
     "TEXTS",
     "VECTOR",
     "check_aggregate",
+    "check_anomaly_detector",
     "check_block",
     "check_component",
     "check_drift_check",

@@ -62,10 +62,10 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     """Prove the laws for one configured component.
 
     Outputs are those that the spec declares, of their dtypes and shapes; a row is scored by itself; missing, unknown
-    and huge values are scored; a saved component scores as before, and nothing is pickled. One that learns also learns
-    an easy problem, is the same model when it is fitted again with the same seed, leaves the examples as they are,
-    learns numbers far from 0 (where single precision is too coarse) like those near it, and counts examples by their
-    weights if its spec says ``takes_weights``. One that does not learn writes no state.
+    and huge values are scored; a saved component scores as before, and nothing is pickled; what inputs are said to add
+    sums to the margin. One that learns also learns an easy problem, is the same model when it is fitted again with the
+    same seed, leaves the examples as they are, learns numbers far from 0 (where single precision is too coarse) like
+    those near it, and counts examples by their weights if it ``takes_weights``. One that does not writes no state.
 
     One whose spec says ``reads_labels = False`` may give missing values, and need not learn the problem.
 
@@ -116,7 +116,19 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)
+    _check_explained(component, fresh.columns, scores)
     _check_saved(component, folder, fresh.columns, scores)
+
+
+def _check_explained(component: Component, columns: Columns, scores: Mapping[str, Array]) -> None:
+    """Prove that what inputs add to a margin sums to it, where the kind says what they add."""
+    found = component.explain(columns)
+    if found is None:
+        return
+    assert list(found.contributions) == [one.name for one in component.inputs], "an explanation names other inputs"
+    total = found.base + np.sum(list(found.contributions.values()), axis=0)
+    close = np.allclose(total, scores["margin"], rtol=1e-4, atol=1e-4 * (1 + float(np.abs(scores["margin"]).max())))
+    assert close, "what the inputs add does not sum to the margin"
 
 
 def _check_saved(component: Component, folder: Path, columns: Columns, scores: Mapping[str, Array]) -> None:
@@ -124,6 +136,8 @@ def _check_saved(component: Component, folder: Path, columns: Columns, scores: M
     loaded = type(component).load(component.spec, component.inputs, folder)
     loaded.task = component.task
     same("a saved component scores as before", scores, loaded.score(columns))
+    curve, again = component.curve(), loaded.curve()
+    assert (curve and curve.in_words) == (again and again.in_words), "a saved component forgets how it learned"
     assert component.spec.learns or not any(folder.iterdir()), "a component that does not learn writes no state"
     check_no_pickle(folder)
 

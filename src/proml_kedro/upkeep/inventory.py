@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from proml_kedro.artifacts import ArtifactStore
-from proml_kedro.result_folder import is_disowned, made_at
+from proml_kedro.result_folder import is_disowned, made_at, raise_unless_gone
 from proml_kedro.results.run_record import read_records
 
 UNFINISHED = ".unfinished"
@@ -72,7 +72,7 @@ def take_stock(store: ArtifactStore) -> dict[str, Stored]:
 
 def _folders(root: Path) -> Iterator[Path]:
     """Find the folders of results. Nothing inside of one is looked at."""
-    for parent, folders, _ in os.walk(root):
+    for parent, folders, _ in os.walk(root, onerror=raise_unless_gone):
         results = [one for one in folders if _FINGERPRINT.fullmatch(one)]
         folders[:] = [one for one in folders if one not in results and not one.startswith(".")]
         yield from (one for name in results if not (one := Path(parent, name)).is_symlink())
@@ -93,7 +93,8 @@ def size_of(folder: Path) -> int:
     """Return the bytes of all files below a folder, or of a file; what others remove meanwhile counts nothing."""
     if not folder.is_dir():
         return _size(folder)
-    return sum(_size(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)
+    walk = os.walk(folder, onerror=raise_unless_gone)
+    return sum(_size(Path(parent, name)) for parent, _, names in walk for name in names)
 
 
 def _size(file: Path) -> int:

@@ -6,7 +6,7 @@ Only parts of the configuration that change a result are in its recipe, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from proml_kedro.artifacts import Recipe
@@ -16,6 +16,7 @@ from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeatureViewSpec
 from proml_kedro.spec.inputs import read_by
+from proml_kedro.spec.model import CrossFitSpec
 from proml_kedro.spec.on_demand import bases
 from proml_kedro.workflow.code import own_code, own_code_of
 
@@ -146,6 +147,45 @@ def _trained(run: RunSpec, fitted: ModelSpec, key: str) -> Recipe:
     )
 
 
+def fitted_component(run: RunSpec, model: str, part: ModelSpec, final: bool) -> Recipe:
+    """Recipe of a fitted component of a model, and of what it says of the rows that it was fitted with.
+
+    Args:
+        run: The run.
+        model: Name of the model.
+        part: The part of the model that ends in the component, as :func:`part_of` gives it.
+        final: Whether no other component learns from it.
+    """
+    whole = _trained(run, part, "model")
+    return Recipe(
+        "fitted_component",
+        {**whole.configuration, "final": final},
+        whole.of,
+        said=f"{run.problem.name}/{model}/{part.score}",
+    )
+
+
+def part_of(model: ModelSpec, component: str, before: Collection[str], final: bool) -> ModelSpec:
+    """Return the part of a model that ends in one component, without anything that does not change its fit.
+
+    Args:
+        model: The model.
+        component: Name of the component.
+        before: Names of those from which what it reads is computed.
+        final: Whether no other component learns from it.
+    """
+    components = {name: one for name, one in model.components.items() if name == component or name in before}
+    locked = [name for name in model.training.locked if name in components]
+    training = model.training.model_copy(update={"locked": locked})
+    if not locked and not any(one.warm_starts for one in components.values()):
+        training = training.model_copy(update={"warm_start": None})
+    if final and not any(components[name].learns for name in before):
+        training = training.model_copy(update={"cross_fit": CrossFitSpec()})  # nothing is fitted to parts of the rows
+    return model.model_copy(
+        update={"components": components, "score": component, "training": training, "rank": None, "description": ""}
+    )
+
+
 def evaluation(run: RunSpec) -> Recipe:
     """Recipe of the evaluation."""
     return Recipe(
@@ -167,11 +207,20 @@ def evaluation(run: RunSpec) -> Recipe:
     )
 
 
+NOT_IN_BUNDLES: dict[str, Any] = {
+    "scoring": True,
+    "search": True,
+    "serving": {"challenger"},
+    "monitoring": {"anomalies"},
+}
+"""Of a run's configuration: what concerns other bundles, or none."""
+
+
 def bundle(run: RunSpec) -> Recipe:
     """Recipe of the bundle, which holds the whole configuration."""
     return Recipe(
         "bundle",
-        {"config": run.model_dump(mode="json", exclude={"scoring"})},
+        {"config": run.model_dump(mode="json", exclude=NOT_IN_BUNDLES)},
         {
             "training_set": training_set(run),
             "trained_model": trained_model(run),

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import platform
-import resource
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from proml_kedro.artifacts import Artifact
 from proml_kedro.atomic import is_running, temporary_beside, this_process
 from proml_kedro.digests import fingerprint
 from proml_kedro.errors import RetriableError, UserError, first_line, masked, masked_setting, shortened
+from proml_kedro.hardware import cpu_seconds, peak_memory
 from proml_kedro.locks import Claims, seize
 from proml_kedro.results import Consistency, DriftResult, Metrics, UnreadableError
 from proml_kedro.results.run_record import FOLDER, Failure, Machine, RunRecord, record_files
@@ -98,7 +98,7 @@ class Recording:
             machine=Machine(*place),
             versions=_versions(),
         )
-        begun = cls(record, run.store.data_dir, 0.0 if alone else _cpu_seconds())
+        begun = cls(record, run.store.data_dir, 0.0 if alone else cpu_seconds())
         begun._write()
         begun._rotate()
         _last = begun
@@ -148,8 +148,8 @@ class Recording:
             versions=_versions(),
             seconds=round(time.perf_counter() - self._began, 3),
             steps={name: round(seconds, 3) for name, seconds in self.steps.items()},
-            cpu_seconds=round(_cpu_seconds() - self._cpu_before, 3),
-            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            cpu_seconds=round(cpu_seconds() - self._cpu_before, 3),
+            peak_memory=peak_memory(),
             results={name: os.path.relpath(one.path.resolve(), store) for name, one in self.results.items()},
             verdicts=verdicts,
             metrics=metrics,
@@ -209,11 +209,6 @@ def _one_line(error: BaseException) -> str:
         first, *others = str(error).splitlines() or [""]
         return shortened(first + (f" (and {len(others)} more)" if others else ""), 500)
     return shortened(masked(" ".join(f"{type(error).__name__}: {first_line(error)}".split())), 500)
-
-
-def _cpu_seconds() -> float:
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in usages)
 
 
 def _commit(folder: Path) -> str | None:

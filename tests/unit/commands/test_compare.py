@@ -211,7 +211,8 @@ def test_runs_bundles_and_models_are_found_by_what_they_are_called(
         (["{one}", "{two}", "--metric", "acu"], "no metric 'acu'. Did you mean 'auc'"),
         (["{one}", "{two}", "--by", "users"], "has no column 'users'"),
         (["{one}", "{two}", "--margin", "-1"], "margin"),
-        (["{one}"], "MODELS"),
+        (["{one}"], "is compared with nothing: name other models, or write --all"),
+        (["{one}", "--all"], "there is no other model to compare"),
     ],
 )
 def test_mistakes_are_one_line(compare: Callable[..., Result], tmp_path: Path, words: list[str], message: str) -> None:
@@ -220,6 +221,33 @@ def test_mistakes_are_one_line(compare: Callable[..., Result], tmp_path: Path, w
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_all_models_of_a_problem_are_one_table_the_best_first(
+    make_project: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    project = make_project(tmp_path)
+    places = open_project(project.folder, f"data_dir={project.data}").places
+    noises = {"plain": 1.0, "sharp": 0.3, "blunt": 2.0}
+    for seed, (model, noise) in enumerate(noises.items()):
+        write_evaluation(places.at("evaluation", places.problem, model), noise, seed=seed)
+    other = {"label": np.zeros(ROWS)}
+    write_evaluation(places.at("evaluation", places.problem, "odd"), 0.5, **other)
+    options = ["--set", f"data_dir={project.data}", "--conf-source", str(project.conf)]
+    done = CliRunner().invoke(cli, ["compare", "plain", "--all", *options])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("odd is left out: ")
+    at = next(number for number, line in enumerate(lines) if line.startswith("model "))
+    rows = [line.split() for line in lines[at + 1 : at + 4]]
+    assert [(row[0], row[-1]) for row in rows] == [("sharp", "better"), ("plain", "baseline"), ("blunt", "worse")]
+    found = json.loads(CliRunner().invoke(cli, ["compare", "plain", "--all", "--json", *options]).stdout)
+    by_name = {one["candidate_name"]: one for one in found["comparisons"]}
+    assert set(by_name) == {"sharp", "blunt"}
+    for row in rows[::2]:
+        assert row[1:4] == [f"{one:.4f}" for one in by_name[row[0]]["candidate"].values()]
+        assert row[4] == f"{by_name[row[0]]['differences']['auc']['difference']:+.4f}"
+    assert "97.5% interval" in lines[at], "two are compared with one"
 
 
 def test_so_many_clusters_show_a_difference_in_four_of_five_tests() -> None:

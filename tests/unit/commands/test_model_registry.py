@@ -300,6 +300,8 @@ def test_commands_say_what_was_done_and_what_to_do_next(command: Callable[..., R
     (listed,) = json.loads(command("list", "--json").stdout)
     assert (listed["version"], listed["stage"], listed["metrics"]["auc"]) == (1, "champion", 0.8)
     assert command("list").stdout.splitlines()[1].startswith("1        champion  sales-xgboost:v1  auc 0.8000")
+    assert command("list").stdout.splitlines()[1].endswith("we know"), "the reason of what was done last"
+    assert (listed["last"]["action"], listed["last"]["why"]) == ("promote", "we know")
     for words, message in (
         (("promote", "7"), "version '7'"),
         (("promote", "best"), "'best' is no number"),

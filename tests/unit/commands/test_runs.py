@@ -72,6 +72,7 @@ def test_one_run_is_shown_by_the_beginning_of_its_id(recorded: Any) -> None:
     assert done.exit_code == 0, done.output
     assert "state: failed" in done.stdout
     assert f"overrides: {LONG} seed=3" in done.stdout
+    assert f"peak memory: {record.peak_memory / 1e6:.1f} MB" in done.stdout, "of a million bytes, as hardware.memory"
     assert json.loads(runs(recorded, "show", record.id, "--json").stdout)["overrides"] == [LONG, "seed=3"]
 
 

@@ -14,6 +14,7 @@ from proml_kedro import open_project
 from proml_kedro.artifacts import Artifact
 from proml_kedro.commands.store import make_group
 from read_only import read_only
+from without_rights import rights_hold
 
 
 class Stored:
@@ -82,6 +83,23 @@ def test_who_may_only_read_looks_all_the_same(stored: Stored) -> None:
     assert refused.exit_code == 2
     assert refused.stderr.splitlines()[0].startswith("data_dir: cannot write to ")
     assert stored.unneeded.path.exists()
+
+
+@pytest.mark.parametrize("place", ["store", "store/bundle"])
+def test_who_may_not_look_is_told_so_and_not_that_all_is_well(stored: Stored, place: str) -> None:
+    """Of a folder that nobody can look into nothing is known: neither that it is whole nor that it is empty."""
+    folder = stored.data / place
+    folder.chmod(0)
+    try:
+        with rights_hold():
+            answers = [stored(*one) for one in (["check"], ["size"], ["list"], ["gc", "--dry-run"], ["repair"])]
+    finally:
+        folder.chmod(0o755)
+    for one in answers:
+        assert one.exit_code == 2, one.output
+        (line,) = one.stderr.splitlines()
+        assert "Permission denied; give this user the right to it" in line
+        assert str(stored.data) in line
 
 
 def test_sizes_are_summed_by_sort(stored: Stored) -> None:

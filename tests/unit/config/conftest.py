@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,12 @@ def shared_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write(tmp_path_factory.mktemp("shared") / "project" / "conf", FILES)
     run_hydra, known = composition._run_hydra, {}
 
-    def once(folders: Folders, choices: list[Override], mistakes: list[Mistake]) -> Any:
+    def once(folders: Folders, choices: list[Override], edits: Sequence[Override], mistakes: list[Mistake]) -> Any:
         if folders.own != folder:
-            return run_hydra(folders, choices, mistakes)
+            return run_hydra(folders, choices, edits, mistakes)
         key = tuple(map(composition._as_argument, choices))
         if key not in known:
-            known[key] = run_hydra(folders, choices, mistakes)
+            known[key] = run_hydra(folders, choices, edits, mistakes)
         return deepcopy(known[key])
 
     with pytest.MonkeyPatch.context() as patch:

@@ -96,6 +96,8 @@ def test_the_catalog_holds_what_it_may_hold(lines, override, message):
         ("'s3://bucket/data'", "is not on this machine"),
         ('"a\nb"', "has characters in it"),
         ("x" * 5000, "cannot be a folder: File name too long"),
+        ("/".join(["x" * 50] * 8), "the path is too long: 350 bytes are the most"),
+        (f"'{'é' * 110}'", "and 200 of each folder's name"),
     ],
 )
 def test_results_are_never_kept_among_the_projects_own_files(lines, monkeypatch, folder, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from proml_kedro.evaluation.rates import by_mass, means_of
 from proml_kedro.evaluation.report import Insight, write_report
 from proml_kedro.evaluation.rows import ModelScores, ScoredRows, Slice
 from proml_kedro.evaluation.sections import Sample, sections_of
+from proml_kedro.models.component import Explanation
 from proml_kedro.spec import EvaluationSpec, RunSpec
 from proml_kedro.spec.evaluation import CostsSpec
 from small import make_config
@@ -205,6 +207,26 @@ def test_the_page_stands_alone_and_every_drawing_has_its_rows_and_a_sentence(tmp
                 mine.sum(),
                 pytest.approx(label[::2][mine].mean()),
             )
+
+
+def test_contributions_are_those_of_the_model_with_their_direction() -> None:
+    label, score, clusters, columns = make_rows()
+    rows = ScoredRows(label, ModelScores("ours", score), clusters=clusters)
+    few = {name: values[:1500] for name, values in columns.items()}
+    x = np.nan_to_num(few["a.x"])
+    added = {"a.x": -2 * x, "a.town": np.where(few["a.town"] == "Bern", 1.5, 0.0), "net.titles": np.full(1500, 0.1)}
+    explained = Explanation(np.zeros(1500), added)
+    sample = Sample(few, np.arange(1500), score_of, list(few), lambda columns: explained)
+    result = evaluate(rows, EvaluationSpec())
+    (found,) = (one for one in sections_of(result, rows, sample, None, 0) if one.title == "Contributions")
+    assert [row[0] for row in found.rows] == ["a.x", "a.town", "net.titles"]
+    for name, count, size, low, high, way in found.rows:
+        assert (count, way) == (1500, {"a.x": "push down"}.get(str(name), ""))
+        assert size == pytest.approx(np.abs(added[str(name)]).mean())
+        assert low <= size <= high  # type: ignore[operator]
+    assert "for a.x, of which larger values push down" in found.sentence
+    nothing = replace(sample, explain=lambda columns: None)
+    assert all(one.title != "Contributions" for one in sections_of(result, rows, nothing, None, 0))
 
 
 def test_costs_are_of_truth_values() -> None:

@@ -129,3 +129,9 @@ def test_what_an_earlier_run_has_judged_worse_is_packaged_but_not_proposed_for_s
     made = dict.fromkeys(("bundle", "bento"), Artifact(tmp_path, "0"))
     summary.show(made, RunSpec.model_validate(make_config()), Places("data", "sales", "xgboost"), {})
     assert "serve it" not in capsys.readouterr().out
+
+
+def test_a_model_and_a_baseline_of_one_name_are_told_apart() -> None:
+    found = compare(evaluation(auc=(0.0, 0.0, 0.0)), "linear", "linear")
+    assert found.text.startswith("linear is as good as the baseline linear, no better")
+    assert found.in_words.endswith("Keep the baseline.")

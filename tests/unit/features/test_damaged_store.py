@@ -11,6 +11,7 @@ import pytest
 
 from proml_kedro.features.online.sqlite import SQLiteStore
 from proml_kedro.features.online.store import NewRow, entity_key, to_microseconds
+from without_rights import rights_hold
 
 UNTIL = datetime(2024, 3, 1, tzinfo=UTC)
 LAYOUT = (("spent", "double_val"), ("items", "int64_val"))
@@ -59,3 +60,22 @@ def test_a_part_of_the_file_is_overwritten(tmp_path: Path, seed: int) -> None:
     with sqlite3.connect(file) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert not fill(SQLiteStore(file, "shop"))
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """SQLite says of it that it cannot open a file, and not which."""
+    file = tmp_path / "online.db"
+    fill(SQLiteStore(file, "shop"))
+    file.chmod(0)
+    with rights_hold(), pytest.raises(PermissionError, match=str(file)):
+        values(SQLiteStore(file, "shop"))
+    file.chmod(0o444)
+    with rights_hold():
+        store = SQLiteStore(file, "shop")
+        assert len(values(store)) == 400
+        with pytest.raises(PermissionError, match=str(file)):
+            store.write("orders", LAYOUT, ROWS)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(IsADirectoryError, match=str(file)):
+        fill(SQLiteStore(file, "shop"))

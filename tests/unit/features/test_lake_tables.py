@@ -51,6 +51,23 @@ def test_arrow_files_and_streams(name: str, compression: str, tmp_path: Path) ->
     assert found.schema.types == ROWS.schema.types
 
 
+@pytest.mark.parametrize("names", [("x", "x"), ("x", "X"), ("Ä", "ä")])
+@pytest.mark.parametrize("source", ["t.parquet", "rows", "t.feather", "t.arrows"])
+def test_two_columns_of_one_name_are_refused(source: str, names: tuple[str, str], tmp_path: Path) -> None:
+    rows = pa.table([pa.array([1, 2]), pa.array([3, 4]), pa.array([5, 6])], names=["id", *names])
+    if source == "rows":  # the second file of a folder has them
+        (tmp_path / "rows").mkdir()
+        pq.write_table(rows.select(["id"]), tmp_path / "rows" / "1.parquet")
+        pq.write_table(rows, tmp_path / "rows" / "2.parquet")
+    elif source == "t.parquet":
+        pq.write_table(rows, tmp_path / source)
+    elif source == "t.arrows":
+        stream(rows, tmp_path / source)
+    else:
+        feather.write_feather(rows, tmp_path / source)
+    assert f"two columns are called '{names[1]}'" in refused(tmp_path, source=source)
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_random_arrow_files_come_back(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:

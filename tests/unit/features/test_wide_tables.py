@@ -83,6 +83,32 @@ def test_two_thousand_columns_have_their_values(tmp_path: Path, queries: list[st
     assert not any("* REPLACE" in one for one in queries if len(one) > 10_000)
 
 
+def test_not_a_number_of_a_derived_column_is_missing_in_a_request_feature(tmp_path: Path) -> None:
+    """Columns of a source were read without it; those that are derived from them may have it again."""
+    moments = np.datetime64("2024-01-01", "us") + np.arange(ROWS) * np.timedelta64(1, "D")
+    own = {"k": np.arange(ROWS) % 5, "at": moments, "y": np.arange(ROWS) % 2 == 0, "x": np.arange(ROWS) % 3 * 1.0}
+    pq.write_table(pa.table({**own, "n": np.where(own["x"] > 0, own["x"], np.nan)}), tmp_path / "t.parquet")
+    problem = ProblemSpec.model_validate(
+        {
+            "name": "p",
+            "tables": {"t": {"source": "t.parquet", "columns": {"r": "x / x", "n": "n / x"}}},
+            "examples": {"table": "t", "entities": ["k"], "timestamp": "at"},
+            "label": {"expression": "y"},
+            "split": {"validation_from": "2024-02-15", "test_from": "2024-03-15"},
+        }
+    )
+    features = {name: {"dtype": "float"} for name in ("r", "n", "x")} | {"R2": {"dtype": "float", "expression": "r"}}
+    spec = FeaturesSpec.model_validate({"v": {"source": "request", "features": features}})
+    for name in ("tables", "target"):
+        (tmp_path / name).mkdir()
+    read_tables(problem, spec, tmp_path, HARDWARE, tmp_path / "tables")
+    build_training_set(problem, spec, spec.columns(), tmp_path / "tables", None, HARDWARE, tmp_path / "target")
+    made = pq.read_table(tmp_path / "target" / "training_set.parquet")
+    expected = [None if not x else 1.0 for x in own["x"]]
+    assert [made[f"v.{name}"].to_pylist() for name in ("r", "n", "R2")] == [expected] * 3
+    assert made["v.x"].to_pylist() == own["x"].tolist()
+
+
 def test_a_long_query_is_planned_without_what_is_quadratic_and_a_short_one_with_it(tmp_path: Path) -> None:
     setting = "current_setting('disabled_optimizers')"
     with connect(HARDWARE, tmp_path) as session:

@@ -154,7 +154,16 @@ def test_what_always_moves_is_no_drift():
     gate = GateSpec(fail_on=["distribution"])
     quiet = {"moody": generator.normal(levels[12] + 0.5, 1, 2000)}
     assert check_drift(weeks[12], quiet, inputs, gate).verdict == "drift"
-    assert check_drift(weeks[12], quiet, inputs, gate, movements).verdict == "ok"
+    blunt = check_drift(weeks[12], quiet, inputs, gate, movements)
+    assert blunt.verdict == "ok"
+    limit = movements["moody"]["distribution"]
+    assert blunt.notices == (
+        f"only large shifts stand out, as earlier periods differed as much: moody (PSI from {limit:.2f} on)",
+    )
+    for others in ({}, {"moody": {"distribution": 0.2}}):
+        assert not check_drift(weeks[12], quiet, inputs, gate, others).notices
+    for gate in (GateSpec(psi=3.0), GateSpec(columns={"moody": 3.0})):
+        assert not check_drift(weeks[12], quiet, inputs, gate, movements).notices, "somebody has set it so"
 
 
 def test_nulls_that_come_and_go_are_no_finding():

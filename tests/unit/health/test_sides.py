@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from proml_kedro.errors import UserError
+from proml_kedro.health import periods
 from proml_kedro.health.periods import History
 from proml_kedro.health.read_current import file_fingerprint, read_current
 from proml_kedro.models.component import Input
@@ -186,3 +187,47 @@ def test_on_demand_features_are_computed_from_what_a_file_has(tmp_path):
     np.testing.assert_array_equal(columns["o.y"], [3.0, np.nan])
     (tmp_path / "rows.csv").write_text("v.x\n1.5\n")
     assert set(read_current(tmp_path / "rows.csv", inputs, HARDWARE, features)) == {"v.x"}, "v.s is not there"
+
+
+def test_of_many_rows_a_sample_is_held_and_said(tmp_path, monkeypatch):
+    """Whatever is read in parts, and of whatever part: each row is one of the file, with its own score and moment."""
+    file = write_training_set(tmp_path / "rows.parquet", rows=8000)
+    graph = fit(make_config(), file)
+    whole = History(file, graph)
+    everything, moments = whole._split(None)
+    assert whole.notices == ()
+    monkeypatch.setattr(periods, "_CELLS", 3000)
+    parts, again = History(file, graph)._split(None)
+    for name, values in everything.items():
+        np.testing.assert_array_equal(values, parts[name])
+    np.testing.assert_array_equal(moments, again)
+    monkeypatch.setattr(periods, "MOST_CELLS", 2000 * len(whole.inputs))
+    monkeypatch.setattr(periods, "LEAST_ROWS", 10)
+    sample = History(file, graph)
+    held, when = sample._split(None)
+    kept = len(when)
+    assert kept == pytest.approx(2000, abs=200)
+    assert sample.notices == (f"of 8,000 rows of the training set {kept:,} are compared, a sample",)
+    places = np.searchsorted(moments, when)
+    assert len(np.unique(moments)) == len(moments), "a moment tells a row"
+    for name, values in held.items():
+        np.testing.assert_array_equal(values, everything[name][places])
+    shares = [np.isin(sample._split(one)[1], whole._split(one)[1]).mean() for one in ("train", "validation", "test")]
+    assert shares == [1, 1, 1]
+    months = np.histogram(places, 4, (0, 8000))[0]
+    assert months.min() > 400, "from everywhere"
+    np.testing.assert_array_equal(History(file, graph)._split(None)[1], when)
+
+
+def test_a_score_that_a_file_has_is_the_one_that_is_judged(tmp_path):
+    """It is what was served; the model's own would hide that something else was."""
+    training_set = write_training_set(tmp_path / "training_set.parquet", 900)
+    past = History(training_set, fit(make_config(), training_set))
+    table = pq.read_table(training_set).append_column("score", pa.array(np.full(900, 0.25)))
+    pq.write_table(table, tmp_path / "now.parquet")
+    inputs = [one for one in past.inputs if one.name != SCORE]
+    columns = read_current(tmp_path / "now.parquet", [*inputs, *past.given], HARDWARE)
+    assert set(past.with_score(columns)[SCORE]) == {0.25}
+    assert LABEL in columns
+    own = past.with_score({name: values for name, values in columns.items() if name != SCORE})
+    assert len(set(own[SCORE])) > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import combinations
 from math import factorial
@@ -104,3 +105,15 @@ def test_a_model_that_cannot_be_explained_says_so(
     monkeypatch.setattr(trees, "_task", "multiclass")
     answer = client.post("/explain", json={"instances": rows[:1]})
     assert (answer.status_code, "cannot be explained" in answer.text) == (422, True)
+
+
+def test_the_request_of_the_card_is_answered_as_it_is_pasted(scorer: BundleScorer, client: TestClient) -> None:
+    card = (scorer.bundle.path / "card.md").read_text()
+    (body,) = re.findall(r"^\$ curl localhost:3000/predict .* -d '(.*)'$", card, re.MULTILINE)
+    (row,) = json.loads(body)["instances"]
+    assert row["visit.price"] == pytest.approx(20, abs=2)
+    assert isinstance(row["visit.items"], int)
+    assert isinstance(row["visit.member"], bool)
+    answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200, answer.text
+    assert 0.05 < answer.json()["probabilities"][0] < 0.95

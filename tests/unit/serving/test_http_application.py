@@ -166,6 +166,18 @@ def test_malformed_bodies_are_refused_and_the_server_stays_right(
         assert right.status_code == 200
 
 
+def test_it_is_said_how_many_problems_are_not_listed(client: TestClient, rows: list[dict[str, Any]]) -> None:
+    answer = client.post("/predict", json={"instances": [{**rows[0], "visit.price": "x"}] * 33}).json()
+    assert answer["error"] == "33 problems, 20 of which are listed; nothing was scored"
+    assert len(answer["problems"]) == 20
+
+
+@pytest.mark.parametrize("path", ["/metadata", "/nothing"])
+def test_the_format_of_a_body_that_nobody_reads_does_not_matter(client: TestClient, path: str) -> None:
+    answer = client.post(path, content=b"x", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == (405 if path == "/metadata" else 404)
+
+
 def test_a_fault_of_ours_says_where_and_no_value(
     scorer: BundleScorer,
     rows: list[dict[str, Any]],

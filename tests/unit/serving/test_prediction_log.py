@@ -69,7 +69,7 @@ def test_columns_and_values(scorer: BundleScorer, tmp_path: Path) -> None:
     table = read(tmp_path / "log")
     inputs = [one.name for one in scorer.bundle.inputs]
     assert table.column_names == [
-        "request_id", "row", "received_at", "as_of", "bundle", "status", "score", "keys.shop",
+        "request_id", "row", "received_at", "as_of", "bundle", "answered", "status", "score", "keys.shop",
         *(f"features.{name}" for name in inputs),
         "components.trees.margin", "components.trees.probability", "missing", "degraded",
     ]  # fmt: skip

@@ -131,6 +131,19 @@ def test_a_row_that_is_no_object():
     assert problems('{"instances": [3]}') == [{"row": 0, "problem": "should be an object"}]
 
 
+@pytest.mark.parametrize("number", [1e9 + 0.5, 2.6e-42, 0.5, 2.0**63])
+def test_a_whole_number_is_whole_to_the_last_bit(number: float) -> None:
+    """A tolerance let 1,000,000,000.5 pass."""
+    (problem,) = of_row(**{"visit.items": number})
+    assert problem["field"] == "visit.items"
+
+
+@pytest.mark.parametrize("number", [3.0, -(2**63), 2**53, -0.0])
+def test_a_whole_number_may_have_a_point(number: float) -> None:
+    body = BODY.model_validate_json(json.dumps({"instances": [{**GOOD, "visit.items": number}]}))
+    assert body.instances[0]["visit.items"] == int(number)
+
+
 def test_not_more_problems_than_a_person_reads():
     row = {f"unknown_{number}": 1 for number in range(100)}
     assert len(problems(json.dumps({"instances": [row]}))) == MAX_PROBLEMS
@@ -157,7 +170,9 @@ def test_keys_and_request_features_are_asked_for_online():
     assert fields == {"user", "visit.items"}
 
 
-@pytest.mark.parametrize("moment", ["2024-05-01", "2024-05-01T10:00:00", "yesterday", 3.5e30])
+@pytest.mark.parametrize(
+    "moment", ["2024-05-01", "2024-05-01T10:00:00", "yesterday", 3.5e30, 0, 20240501, "20240501", "1714557600"]
+)
 def test_a_moment_has_an_offset(moment):
     (problem,) = problems(json.dumps({"instances": [{**KEYS, "timestamp": moment}]}), ONLINE)
     assert problem["field"] == "timestamp"

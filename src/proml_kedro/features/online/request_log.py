@@ -59,7 +59,7 @@ def read_log(file: Path, last: int) -> list[LoggedRow]:
         except (ValueError, KeyError, TypeError):
             mistakes.append(Mistake("", "no line of a request log", f"{file.name}:{number}"))
     if mistakes:
-        raise UserError(*mistakes[:20])
+        raise UserError(*mistakes)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -223,6 +224,7 @@ class SQLiteStore(OnlineStore):
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Open one transaction. The file and its tables are made if they do not exist."""
         connection = self._current() or self._begin()
+        self._check_right(os.W_OK)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -300,8 +302,22 @@ class SQLiteStore(OnlineStore):
             self._layouts = {}
         return opened[0]
 
+    def _check_right(self, right: int) -> None:
+        """Check that the file can be opened: SQLite names neither it nor the reason.
+
+        Raises:
+            OSError: It cannot.
+        """
+        if self._file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self._file))
+        # Not by opening it: to close a file again would let go of all locks that SQLite has on it.
+        effective = os.access in os.supports_effective_ids
+        if self._file.exists() and not os.access(self._file, right, effective_ids=effective):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._file))
+
     def _connect(self) -> sqlite3.Connection:
         """Open the file; in a folder that cannot be written to, which SQLite would write to, as one that stays."""
+        self._check_right(os.R_OK)
         log = self._file.with_name(f"{self._file.name}-wal")
         if os.access(self._file.parent, os.W_OK) or log.exists():
             return sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)

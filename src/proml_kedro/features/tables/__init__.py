@@ -17,4 +17,5 @@ __all__ = [
     "statistics",
     "stored",
     "text",
+    "undecided",
 ]

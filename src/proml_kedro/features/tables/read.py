@@ -80,34 +80,10 @@ def read_tables(
             raise (RetriableError if passes else UserError)(*mistakes)
         keys = key_facts(tables, reading.declared.keys)
         warnings = tuple(warnings_of(problem, features, tables, keys))
-        TablesFacts(rows=reading.rows, columns=reading.columns, keys=keys, warnings=warnings).write(folder)
-
-
-def refuse_undecided(problem: ProblemSpec, features: FeaturesSpec, folder: Path) -> None:
-    """Refuse dates that can be read in two ways, where features use them that came after the tables were read.
-
-    Args:
-        problem: The problem.
-        features: Its features.
-        folder: The tables.
-
-    Raises:
-        UserError: There are such columns.
-    """
-    words = words_used(problem, features)
-    mistakes = [
-        Mistake(f"problem.tables.{table}.date_format.{name}", _two_ways(name, one.undecided))
-        for table, columns in TablesFacts.read(folder).columns.items()
-        for name, one in columns.items()
-        if one.undecided and is_used(name, words)
-    ]
-    if mistakes:
-        raise UserError(*mistakes)
-
-
-def _two_ways(name: str, formats: Sequence[str]) -> str:
-    lines = " or ".join(f'date_format: {{{name}: "{one}"}}' for one in formats)
-    return f"every cell of '{name}' can be read in {len(formats)} ways; write {lines}"
+        facts = TablesFacts(
+            rows=reading.rows, columns=reading.columns, keys=keys, warnings=warnings, local=reading.local
+        )
+        facts.write(folder)
 
 
 def source_fingerprint(name: str, table: TableSpec, base_path: Path, credentials: Credentials = no_credentials) -> str:
@@ -128,6 +104,9 @@ def source_fingerprint(name: str, table: TableSpec, base_path: Path, credentials
     return choose_reader(table, source).fingerprint(source)
 
 
+_LOCAL = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S")
+
+
 class _GuessedWrongError(Exception):
     """What was guessed by the beginning of a file may be wrong for the rest; it has to be looked at whole."""
 
@@ -141,12 +120,14 @@ class _Reading:
         words: Those of all SQL and names of the problem and its features.
         rows: Table → how many rows it has.
         columns: Table → column of its source → how it was read.
+        local: Table → its columns with moments that have no time zone.
     """
 
     declared: Declared
     words: frozenset[str]
     rows: dict[str, int] = field(default_factory=dict)
     columns: dict[str, Mapping[str, ColumnFacts]] = field(default_factory=dict)
+    local: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -271,15 +252,18 @@ class _Table:
             no_rows = session.relation("__empty")
             self._derived.check(no_rows)
         written = self._derived.add(rows)
+        types = self._derived.add(no_rows).schema
+        local = tuple(name for name, type_ in types.items() if type_ in _LOCAL)
         if self.examples is not None:
-            check_examples(self.examples, self._derived.add(no_rows).schema, written, self._key)
+            check_examples(self.examples, types, written, self._key)
             if self.examples.timestamp is not None:
                 moment = quote(self.examples.timestamp)
-                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"})
+                zoned = {self.examples.timestamp: "TIMESTAMP WITH TIME ZONE"}
+                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"}, zoned)
         written = _storable(written)
         count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
-        self.reading.rows[self.name] = count
+        self.reading.rows[self.name], self.reading.local[self.name] = count, local
         logger.info("table %s: %s rows", self.name, f"{count:,}")
 
 

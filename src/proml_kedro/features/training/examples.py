@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from proml_kedro.engine.duckdb import is_moment, microseconds, quote
 from proml_kedro.engine.relation import Relation
@@ -77,16 +77,27 @@ def examples_sql(problem: ProblemSpec, requested: Sequence[RequestFeature], tabl
     """
     examples = problem.examples
     columns = tables.relation(examples.table).schema
+    derived = {one.lower() for one in problem.tables[examples.table].columns}
     selected = [
         f"row_number() OVER (ORDER BY file_row_number) - 1 AS {EXAMPLE_ID}",
         *(f"{sql} AS {quote(name)}" for name, sql in keys_sql(tables, examples.table, examples.entities).items()),
         *_moments(problem),
         f"{split_sql(problem, columns)} AS {SPLIT}",
         *(f"{expression} AS {quote(name)}" for name, expression in label_columns(problem).items()),
-        *(f"{one.sql} AS {quote(one.ref.column)}" for one in requested),
+        *(f"{_as_read(one, columns, derived) or one.sql} AS {quote(one.ref.column)}" for one in requested),
     ]
     table = tables.relation(examples.table, numbered=True)
     return f"SELECT {', '.join(selected)} FROM {table} WHERE {kept(problem)}"
+
+
+def _as_read(one: RequestFeature, columns: Mapping[str, str], derived: Container[str]) -> str | None:
+    """Return the column alone where it is the feature: a number of its source, which was read without not-a-number.
+
+    It is half of what the engine takes to plan for thousands of features.
+    """
+    name = one.ref.feature
+    as_it_is = one.dtype == "float" and one.expression == quote(name) and name.lower() not in derived
+    return one.expression if as_it_is and columns.get(name) == "DOUBLE" else None
 
 
 def _moments(problem: ProblemSpec) -> Iterator[str]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import batches_of
 from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.curve import Curve
 from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
 from proml_kedro.models.deep.fitted import FittedNetwork
@@ -26,6 +27,8 @@ from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
 from proml_kedro.models.deep.labels import begin_heads, check_validation, stopping_metric, weight_of
 from proml_kedro.models.deep.layout import lay_out
+from proml_kedro.models.deep.maps import FEWEST, draw
+from proml_kedro.models.deep.metrics import HIGHER
 from proml_kedro.models.deep.pack import pack
 from proml_kedro.models.deep.spec import DeepSpec
 from proml_kedro.models.deep.statistics import learn
@@ -33,6 +36,7 @@ from proml_kedro.models.deep.train import best_epoch
 from proml_kedro.models.deep.train import train as train_network
 from proml_kedro.models.deep.trainer import TrainingTask
 from proml_kedro.models.deep.unknown import Hiding
+from proml_kedro.spec.inputs import is_entity
 from proml_kedro.spec.model import ComponentSpec
 
 if TYPE_CHECKING:
@@ -63,6 +67,7 @@ class Deep(Component):
         self._layout = lay_out(self.spec.features, dtypes)
         self._heads: dict[str, Head] = self.spec.all_heads()
         self._epochs = 0
+        self._curve: Curve | None = None
         self._calibrated: dict[str, HeadState] = {}
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -81,9 +86,17 @@ class Deep(Component):
         training = self.spec.training
         history = self._fit([train], validation, training.epochs, context)
         self._epochs = best_epoch(history) if history else training.epochs
+        self._curve = self._curve_of(history) if history else None
         if training.refit and context.final:
             again = replace(context, checkpoints=context.checkpoints and context.checkpoints / "refit")
             self._fit([train, validation], None, self._epochs, again)
+
+    def _curve_of(self, history: Sequence[float]) -> Curve:
+        """The metric that early stopping goes by, as people read it: of a loss the smallest is the best."""
+        position, metric = stopping_metric(self.spec)
+        sign = 1.0 if metric in HIGHER else -1.0
+        name = metric if position is None or len(self._heads) == 1 else f"{metric} of {list(self._heads)[position]}"
+        return Curve(name, "epoch", [sign * one for one in history], self._epochs)
 
     def _fit(
         self,
@@ -157,7 +170,8 @@ class Deep(Component):
 
     def save(self, folder: Path) -> None:
         """Write weights, statistics and a SavedModel; see :meth:`FittedNetwork.save`."""
-        self._fitted.save(folder, epochs=self._epochs)
+        curve = {"curve": self._curve.as_text()} if self._curve else {}
+        self._fitted.save(folder, epochs=self._epochs, **curve)
 
     @classmethod
     def load(cls, spec: ComponentSpec, inputs: Sequence[Input], folder: Path) -> Self:
@@ -166,6 +180,7 @@ class Deep(Component):
         component = cls(spec, inputs)
         component._fitted, state = FittedNetwork.load(component.spec, component._layout, folder)
         component._epochs = state["epochs"]
+        component._curve = Curve.from_text(state.get("curve"))
         return component
 
     def describe(self, categories: int, key: str) -> NetworkDescription:
@@ -179,6 +194,16 @@ class Deep(Component):
 
         limit_tensorflow(1)
         return NetworkDescription(describe(self.spec, self.inputs, categories, key))
+
+    def curve(self) -> Curve | None:
+        """Return what early stopping goes by after each epoch; None when it does not stop early."""
+        return self._curve
+
+    def report(self, folder: Path, name: str) -> list[str]:
+        """Draw a map of each table of categories but those of keys: which ones the network treats alike."""
+        keys = {one.table for one in self._layout.categoricals if any(map(is_entity, one.of or (one.name,)))}
+        tables = [one for one in self._fitted.embeddings() if len(one.names) >= FEWEST and one.table not in keys]
+        return [line for one in tables for line in draw(folder, name, one)]
 
     def summary(self) -> dict[str, Any]:
         """Count the weights, and how often each example was seen."""

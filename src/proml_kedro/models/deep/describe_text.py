@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from proml_kedro.hardware import in_words
 from proml_kedro.models.deep.describe import NetworkFacts
 from proml_kedro.models.deep.diagram import as_svg, as_tree
-
-_UNITS = ((2**30, "GB"), (2**20, "MB"), (2**10, "kB"))
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,8 @@ class NetworkDescription:
         yield ""
         yield f"weights: {network.weights:,}, of which {network.embedding_weights:,} in embedding tables"
         yield (
-            f"memory to train: {_in_bytes(network.bytes_of_weights)} for weights and their gradients, about "
-            f"{_in_bytes(network.bytes_of_batch)} for a batch, {network.bytes_of_row:,} bytes for each example"
+            f"memory to train: {in_words(network.bytes_of_weights)} for weights and their gradients, about "
+            f"{in_words(network.bytes_of_batch)} for a batch, {network.bytes_of_row:,} bytes for each example"
         )
         if any(one.table for one in network.inputs):
             yield f"assumed: {network.categories:,} categories in each vocabulary; the training data decide"
-
-
-def _in_bytes(count: int) -> str:
-    """Write a number of bytes in the largest unit that it fills.
-
-    >>> _in_bytes(3 * 2**20), _in_bytes(12)
-    ('3.0 MB', '12 bytes')
-    """
-    for size, unit in _UNITS:
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,10 +16,11 @@ from proml_kedro.models.deep.export import export
 from proml_kedro.models.deep.heads import HeadState
 from proml_kedro.models.deep.labels import HeadStarts
 from proml_kedro.models.deep.layout import Layout
+from proml_kedro.models.deep.maps import Embedding
 from proml_kedro.models.deep.preprocess import Preprocess
 from proml_kedro.models.deep.scorer import Scorer
 from proml_kedro.models.deep.spec import DeepSpec
-from proml_kedro.models.deep.statistics import Statistics
+from proml_kedro.models.deep.statistics import FIRST, Statistics
 
 _MET = "met."  # before the names of tables, beside the numbers of weights
 
@@ -93,6 +94,21 @@ class FittedNetwork:
             model = build(self.spec, layout, self.statistics, _no_starts(self.spec), "model").model
             model.set_weights(self.model.get_weights())
         return self._assemble(self.spec, self.statistics, learned, self.preprocess, model)
+
+    def embeddings(self) -> Iterator[Embedding]:
+        """Yield the vectors of each table of categories that has a vocabulary and that the network reads."""
+        layout, statistics = self.preprocess.layout, self.statistics
+        sizes = [statistics.size_of(one) for one in layout.categoricals]
+        layers = {layer.name: layer for layer in self.model.layers}
+        seen = set()
+        for one in layout.categoricals:
+            layer = layers.get(f"embeddings{one.dimension}")
+            if layer is None or not one.has_vocabulary or one.table in seen:
+                continue
+            seen.add(one.table)
+            start = layout.table_starts(one.dimension, sizes)[0][one.table] + FIRST
+            names = statistics.vocabularies[one.table]
+            yield Embedding(one.table, names, np.asarray(layer.embeddings)[start : start + len(names)])
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Write ``weights.npz``, ``statistics.json`` and ``saved_model``.

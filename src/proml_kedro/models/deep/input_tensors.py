@@ -105,12 +105,7 @@ class InputTensors:
         import keras
 
         if dimension not in self._tables:
-            starts: dict[str, int] = {}
-            rows = 0
-            for one, size in zip(self._layout.categoricals, self._sizes, strict=True):
-                if one.dimension == dimension and one.table not in starts:
-                    starts[one.table] = rows
-                    rows += size
+            starts, rows = self._layout.table_starts(dimension, self._sizes)
             start = keras.initializers.RandomNormal(stddev=0.05)
             layer = keras.layers.Embedding(rows, dimension, embeddings_initializer=start, name=f"embeddings{dimension}")
             self._tables[dimension] = layer, starts

@@ -111,6 +111,24 @@ class Layout:
         numbers, vectors = [one.name for one in self.numbers], [one.name for one in self.vectors]
         return [*numbers, *vectors, *(one.name for one in self.categoricals)]
 
+    def table_starts(self, dimension: int, sizes: Sequence[int]) -> tuple[dict[str, int], int]:
+        """Lay the embedding tables of a dimension one below the other in one matrix.
+
+        Args:
+            dimension: Of the embeddings.
+            sizes: The number of ids of each categorical, in order.
+
+        Returns:
+            The row at which each table begins, and the number of rows.
+        """
+        starts: dict[str, int] = {}
+        rows = 0
+        for one, size in zip(self.categoricals, sizes, strict=True):
+            if one.dimension == dimension and one.table not in starts:
+                starts[one.table] = rows
+                rows += size
+        return starts, rows
+
     def width_of(self, numbers: int) -> int:
         """Count the columns that so many numbers take, indicators included."""
         return numbers * (2 if self.indicators else 1)

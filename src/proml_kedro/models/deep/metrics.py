@@ -65,3 +65,6 @@ METRICS: dict[str, tuple[Metric, str]] = {
     "ndcg": (ndcg, "margin"),
 }
 """By name: a function of label, output, weight and group that is higher the better, and the output it judges."""
+
+HIGHER = frozenset({"auc", "ndcg"})
+"""Those of :data:`METRICS` that people read as they are; of the others, which are losses, the negative."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.hardware import use
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, LazyColumns
+from proml_kedro.models.graph.fitted_step import FittedStep, KeepsSteps
 from proml_kedro.models.graph.plan import Plan, Step
 from proml_kedro.models.graph.score import InProcess, PlannedRows, run_plan
 from proml_kedro.spec.hardware import HardwareSpec
@@ -58,21 +61,25 @@ class GraphFit:
 
     Attributes:
         plan: The model's plan.
-        components: By name, as they are declared; fitted in place.
+        components: By name, as they are declared; each is fitted, or another one that is takes its place.
         create: Makes another component of a name, which is not fitted.
         folds: Into how many parts rows are divided for out-of-fold outputs.
         groups: Shape (n,); rows of the training set with equal values are never split between folds. None for none.
         previous: Components of an earlier model, by name.
+        keeper: Keeps components that are fitted for later fits; None when they are not kept.
+        locked: Components that stay as ``previous`` has them.
     """
 
     plan: Plan
-    components: Mapping[str, Component]
+    components: dict[str, Component]
     create: Callable[[str], Component]
     folds: int
     groups: Array | None = None
     previous: Mapping[str, Component] = field(default_factory=dict)
+    keeper: KeepsSteps | None = None
+    locked: Collection[str] = ()
 
-    def run(self, train: Examples, validation: Examples, context: FitContext) -> None:
+    def run(self, train: Examples, validation: Examples, context: FitContext) -> dict[str, FittedStep]:
         """Fit every component that learns.
 
         What a component learns from the outputs of another one that learns, it learns from out-of-fold outputs: each
@@ -84,22 +91,79 @@ class GraphFit:
             validation: To choose by.
             context: Hardware and seed; its ``key`` is the model's place in the configuration.
 
+        Returns:
+            Each component that learns, by name.
+
         Raises:
             UserError: A component needs more memory than the hardware has, or refuses its configuration or examples.
         """
         self._check_memory(len(train) + len(validation), context.hardware)
         executor = InProcess(self.components)
         learned, chosen = (KnownRows(one, self.plan, executor) for one in (train, validation))
+        done: dict[str, FittedStep] = {}
         with use(context.hardware):
             for step in self.plan.steps:
                 if not step.learns:
                     continue
-                here = self._context(step.component, context)
-                rows, chooser = learned.seen_by(step), chosen.seen_by(step)
-                fit_one(self.components[step.component], step.component, rows, chooser, here)
-                if not here.final:
-                    learned.held.update(self._said_of_learned(step, rows, chooser, here, context.key))
-                    chosen.held.update(executor.run(step, chooser.columns))
+                here, name = self._context(step.component, context), step.component
+                fit = partial(self._fit, step, learned.seen_by(step), chosen.seen_by(step), here, context.key)
+                if name in self.locked:
+                    done[name] = self._locked(step, learned.seen_by(step), chosen.seen_by(step), context.key)
+                elif self.keeper is None or here.final == self.plan.is_learned_from(name):
+                    # The last component of a model that is to be judged is neither final nor has outputs for others.
+                    done[name] = fit(here.checkpoints)
+                else:
+                    load = partial(type(self.components[name]).load, self.components[name].spec, step.reads)
+                    done[name] = self.keeper.keep(step, self._before(step), here.final, fit, load)
+                self.components[name] = done[name].component
+                learned.held.update(done[name].learned)
+                chosen.held.update(done[name].chosen)
+        return done
+
+    def _fit(
+        self,
+        step: Step,
+        rows: Examples,
+        chooser: Examples,
+        context: FitContext,
+        key: str,
+        checkpoints: Path | None,
+    ) -> FittedStep:
+        """Fit one component, and collect what those after it learn from it."""
+        here, component = replace(context, checkpoints=checkpoints), self.components[step.component]
+        fit_one(component, step.component, rows, chooser, here)
+        learned: Columns = {}
+        chosen: Columns = {}
+        if self.plan.is_learned_from(step.component):
+            learned = self._said_of_learned(step, rows, chooser, here, key)
+            chosen = InProcess(self.components).run(step, chooser.columns)
+        return FittedStep(component, component.summary(), learned, chosen)
+
+    def _locked(self, step: Step, rows: Examples, chooser: Examples, key: str) -> FittedStep:
+        """Take a component over from the earlier model, with what it says of rows that it may have learned from.
+
+        Raises:
+            UserError: The earlier model does not have it, or declares it otherwise.
+        """
+        name, mine = step.component, self.components[step.component]
+        earlier = self.previous.get(name)
+        if earlier is None or earlier.spec != mine.spec or earlier.inputs != mine.inputs:
+            what = "has no such component" if earlier is None else "declares it, or its inputs, otherwise"
+            message = f"'{name}' cannot be kept: the bundle of training.warm_start {what}; leave it out to train it"
+            raise UserError.at(f"{key}.training.locked", message)
+        logger.info("%s: locked, as the earlier model has it", name)
+        facts, final = earlier.summary(), not self.plan.is_learned_from(name)
+        if not final and mine.spec.reads_labels:
+            note = "locked: what it says of rows that the earlier model has learned from is not out of fold"
+            facts = {**facts, "notes": [*facts.get("notes", ()), note]}
+        executor = InProcess({name: earlier})
+        learned, chosen = ({} if final else executor.run(step, one.columns) for one in (rows, chooser))
+        return FittedStep(earlier, {**facts, "locked": True}, learned, chosen)
+
+    def _before(self, step: Step) -> list[str]:
+        """Name the components from which what a component reads is computed."""
+        plan = self.plan.until([one.name for one in step.reads])
+        return [one.component for one in plan.steps]
 
     def _check_memory(self, rows: int, hardware: HardwareSpec) -> None:
         """Check, before anything is read, that every component has the memory that it needs at the least.
@@ -122,7 +186,8 @@ class GraphFit:
         return replace(
             context,
             key=f"{context.key}.components.{name}",
-            final=not self.plan.is_learned_from(name),
+            final=context.final and not self.plan.is_learned_from(name),
+            watch=context.watch if self.plan.step(name) == self.plan.maker(self.plan.score) else None,
             checkpoints=context.checkpoints and context.checkpoints / name,
             previous=self._same_component(name),
         )
@@ -151,7 +216,8 @@ class GraphFit:
         for fold in range(self.folds):
             held_out = folds == fold
             copy = self.create(step.component)
-            there = replace(here, checkpoints=here.checkpoints and here.checkpoints / f"fold_{fold + 1}", previous=None)
+            kept = here.checkpoints and here.checkpoints / f"fold_{fold + 1}"
+            there = replace(here, checkpoints=kept, previous=None, shared=None, watch=None)
             fit_one(copy, f"{step.component} (fold {fold + 1})", train.take(~held_out), validation, there)
             scores = InProcess({step.component: copy}).run(step, train.take(held_out).columns)
             for name, values in scores.items():

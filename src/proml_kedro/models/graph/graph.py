@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Array, Columns, Component, Examples, Explanation, FitContext, Input, RowSource
 from proml_kedro.models.graph.fit import GraphFit
+from proml_kedro.models.graph.fitted_step import FittedStep, KeepsSteps
 from proml_kedro.models.graph.plan import Plan
 from proml_kedro.models.graph.score import InProcess, run_plan, score_rows
 from proml_kedro.models.kinds import component_of
@@ -47,6 +49,7 @@ class ModelGraph:
         self.plan = Plan.of(spec, dtypes, task)
         self.components: dict[str, Component] = {step.component: self._new(step.component) for step in self.plan.steps}
         self.inputs: tuple[Input, ...] = self.plan.inputs
+        self._fitted: Mapping[str, FittedStep] = {}
         self._scoring = self.plan.until([self.plan.score])
         self._before = self.plan.until([one.name for one in self.plan.step(spec.score).reads])
 
@@ -67,6 +70,7 @@ class ModelGraph:
         context: FitContext,
         groups: Array | None = None,
         previous: ModelGraph | None = None,
+        keeper: KeepsSteps | None = None,
     ) -> None:
         """Fit every component that learns; see :class:`~proml_kedro.models.graph.fit.GraphFit`.
 
@@ -76,16 +80,37 @@ class ModelGraph:
             context: Hardware and seed; its ``key`` is the model's place in the configuration.
             groups: Shape (n,); rows of ``train`` with equal values are never split between folds.
             previous: An earlier model; a component starts from the one of its name and kind.
+            keeper: Keeps components that are fitted for later fits.
         """
-        folds = self.spec.training.cross_fit.folds
+        training = self.spec.training
         earlier = previous.components if previous else {}
-        GraphFit(self.plan, self.components, self._new, folds, groups, earlier).run(
-            train, validation, replace(context, task=self.task)
+        fit = GraphFit(
+            self.plan,
+            self.components,
+            self._new,
+            training.cross_fit.folds,
+            groups,
+            earlier,
+            keeper,
+            training.locked,
         )
+        self._fitted = fit.run(train, validation, replace(context, task=self.task))
 
     def outputs(self, columns: Columns) -> dict[str, Array]:
         """Compute every component's outputs, ``component.output`` to an array of n rows."""
         return run_plan(self.plan, columns, InProcess(self.components))
+
+    def inputs_of(self, component: str, columns: Columns) -> Columns:
+        """Compute what a component reads: features, and what the components before it say.
+
+        Args:
+            component: Name of the component.
+            columns: :attr:`inputs`.
+        """
+        reads = self.plan.step(component).reads
+        before = self.plan.until([one.name for one in reads if one.name not in columns])
+        known = {**columns, **run_plan(before, columns, InProcess(self.components))}
+        return {one.name: known[one.name] for one in reads}
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
         """Compute the model's score, shape (n,): the probability, or for other tasks the mean of what is predicted.
@@ -110,17 +135,28 @@ class ModelGraph:
         return self.components[self.spec.score].importance()
 
     def report(self, folder: Path) -> list[str]:
-        """Plot what each component has learned, and return the lines of Markdown that show the plots."""
-        return [line for name, component in self.components.items() for line in component.report(folder, name)]
+        """Plot what each component has learned, and how; return the lines of Markdown that show the plots."""
+        lines = []
+        for name, component in self.components.items():
+            curve = component.curve()
+            lines += [*(curve.draw(folder, name) if curve else ()), *component.report(folder, name)]
+        return lines
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return facts about the fit of each component that learns."""
-        return {name: one.summary() for name, one in self.components.items() if one.spec.learns}
+        return {
+            name: dict(self._fitted[name].facts) if name in self._fitted else one.summary()
+            for name, one in self.components.items()
+            if one.spec.learns
+        }
 
     def save(self, folder: Path) -> None:
         """Write each component that learns into a folder of its name."""
         for name, component in self.components.items():
-            if component.spec.learns:
+            saved = self._fitted[name].folder if name in self._fitted else None
+            if saved is not None:  # the same bytes, whichever run has fitted it
+                shutil.copytree(saved, folder / name)
+            elif component.spec.learns:
                 (folder / name).mkdir(parents=True)
                 component.save(folder / name)
 

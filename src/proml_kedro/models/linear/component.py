@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.models.columns import Vocabulary, learn_vocabularies, mean_of, read_all, row_count
-from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import Array, Columns, Component, Examples, Explanation, FitContext, Input
 from proml_kedro.models.linear.spec import LinearSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
 from proml_kedro.spec.problem import Task
@@ -158,6 +158,24 @@ class Linear(Component):
         if self._task == "multiclass":
             return {score_output(self._task): mean_of(margin, self._task)}
         return {"margin": margin, score_output(self._task): mean_of(margin, self._task)}
+
+    def explain(self, columns: Columns) -> Explanation | None:
+        """Divide margins among the inputs: each has its own term, less that of a number's mean or an unknown category.
+
+        None where the label has several classes, each of which has a margin.
+        """
+        if self._task == "multiclass":
+            return None
+        numeric, *categorical = self._blocks()
+        terms = self._numeric(columns) * numeric
+        count = len(self._numbers)
+        added = {name: terms[:, at] + terms[:, count + at] for at, name in enumerate(self._numbers)}
+        known = zip(self._vocabularies, self._known(columns), categorical, strict=True)
+        for name, (rows, codes), coefficients in known:
+            added[name] = np.zeros(len(terms))
+            added[name][rows] = coefficients[codes]
+        base = np.full(len(terms), float(self._intercept))
+        return Explanation(base, {one.name: added[one.name] for one in self.inputs})
 
     def save(self, folder: Path) -> None:
         """Write ``coefficients.npy``, and ``encoding.json`` with scales, categories and intercept."""

@@ -19,6 +19,7 @@ from proml_kedro.models.mixed.losses import predict
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.models.mixed.warm_start import PreviousModel, check_previous
+from proml_kedro.models.updates import UpdateFacts
 from proml_kedro.spec.model import ComponentSpec
 
 
@@ -50,6 +51,12 @@ class Mixed(Component):
         streamed = is_streamed(spec, [*terms.numbers, *terms.categories], periods, context)
         self._model = _engine(streamed)(spec, terms, periods, self._previous(context), context)
         self._model.at_mode = spec.method == "pql" and self._model.loss != "linear" and not spec.factors
+
+    def update(self, examples: Examples, key: str) -> UpdateFacts:
+        """Learn from new rows: their entities, in every effect, from what was known of them on."""
+        from proml_kedro.models.mixed.update import update_model
+
+        return update_model(self.spec, self._terms, self._model, examples, key)
 
     def memory_needed(self, rows: int, precision: str) -> int:
         """Estimate what the columns need; rows that are streamed are never held."""

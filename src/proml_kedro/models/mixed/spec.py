@@ -34,6 +34,7 @@ LOSSES: dict[Task, tuple[Loss, ...]] = {
 NotNegative = Annotated[float, Field(ge=0)]
 
 _MOST_STREAMED_FEATURES = 5
+_FEWEST_POINTS = 15
 
 
 class MixedSpec(ComponentSpec):
@@ -53,6 +54,8 @@ class MixedSpec(ComponentSpec):
             ``laplace`` maximises Laplace's approximation of the marginal likelihood, as lme4's ``glmer`` does.
             ``pql`` takes the likelihood at the mode (penalised quasi-likelihood), and underestimates variances of
             entities with few rows. With ``linear`` they are the same.
+        nagq: Number of nodes of adaptive Gauss-Hermite quadrature by which ``method: laplace`` integrates over the one
+            random effect of one feature, as lme4's ``nAGQ``; 25 is exact in practice, 1 is Laplace's approximation.
         penalty: Half of it times the squared coefficients of ``fixed`` is added to the summed loss, per standard
             deviation of an input and, with ``linear``, of the label.
         l1: This times the absolute coefficients of ``fixed`` is added as well, which makes some of them zero (elastic
@@ -80,6 +83,7 @@ class MixedSpec(ComponentSpec):
     fixed: list[str] = []
     random_effects: Annotated[list[AnyEffect], Field(min_length=1)]
     method: Method = "variational"
+    nagq: Annotated[int, Field(ge=1, le=100)] = 1
     penalty: NotNegative = 1.0
     l1: NotNegative = 0.0
     locked: list[str] = []
@@ -109,6 +113,25 @@ class MixedSpec(ComponentSpec):
     def _laplace_has_no_factors(self) -> Self:
         if self.method == "laplace" and self.factors:
             raise ValueError("method: 'laplace' knows no factors; take 'variational' or leave out `kind: factors`")
+        return self
+
+    @model_validator(mode="after")
+    def _quadrature_is_of_one_effect(self) -> Self:
+        if self.nagq == 1:
+            return self
+        if self.nagq < _FEWEST_POINTS:  # its maximum and its gradient's zero then differ noticeably
+            raise ValueError(f"nagq: 1, or {_FEWEST_POINTS} to 100 points; {self.nagq} are not exact")
+        effect = self.coefficients[0]
+        conditions = {
+            "method: laplace": self.method == "laplace",
+            f"one random effect; there are {len(self.random_effects)}": len(self.random_effects) == 1,
+            f"one feature of it; {effect.title} has {len(effect.features)}": len(effect.features) == 1,
+            "l1: 0": self.l1 == 0,
+            "nothing locked, and update: all": not self.locked and self.update == "all",
+            "another loss: with linear the likelihood is exact without": self.loss != "linear",
+        }
+        if lacking := [condition for condition, met in conditions.items() if not met]:
+            raise ValueError(f"nagq: {self.nagq} points need {'; '.join(lacking)}")
         return self
 
     @model_validator(mode="after")
@@ -155,6 +178,8 @@ class MixedSpec(ComponentSpec):
         if self.loss_for(task) not in LOSSES[task]:
             able = " or ".join(LOSSES[task])
             mistakes.append(Mistake("loss", f"the problem's label is '{task}', for which it can be {able}"))
+        if self.nagq > 1 and self.loss is None and self.loss_for(task) == "linear":
+            mistakes.append(Mistake("nagq", "with loss linear, the default here, the likelihood is exact without"))
         if self.exposure is not None and self.loss_for(task) != "poisson":
             mistakes.append(Mistake("exposure", "is of counts; it needs `loss: poisson`"))
         if self.engine == "streamed":

@@ -74,7 +74,7 @@ class Terms:
         own = {name: Scale.of(columns[name], weight) for name in names}
         self._scales = {name: replace(known.get(name, one), constant=one.constant) for name, one in own.items()}
         self._category_levels = [Levels.of(self._names(columns, [name])) for name in self.categories]
-        self.effect_levels = [Levels.of(self._names(columns, one.entity), one.min_rows) for one in self.effects]
+        self.effect_levels = [self.entities(columns, one) for one in self.effects]
         self.factor_levels = [
             [Levels.of(self._names(columns, [name]), one.min_rows) for name in one.entity] for one in self.factors
         ]
@@ -221,6 +221,10 @@ class Terms:
             return None
         scale = self._scales[feature]
         return scale.deviation if INTERCEPT in effect.features else scale.size
+
+    def entities(self, columns: Columns, effect: RandomEffectSpec) -> Levels:
+        """Collect the entities of these rows, by the rows that an effect asks for."""
+        return Levels.of(self._names(columns, effect.entity), effect.min_rows)
 
     def number(self, columns: Columns, effect: RandomEffectSpec) -> npt.NDArray[np.int32]:
         """Number the entities of these rows alone, before levels are learned; int32 of shape (n,), -1 for none."""

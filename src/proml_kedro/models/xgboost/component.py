@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.hardware import xgboost_settings
 from proml_kedro.models.columns import Vocabulary, mean_of, to_matrix
 from proml_kedro.models.component import NUMBER, Columns, Component, Examples, Explanation, FitContext, Input
+from proml_kedro.models.curve import Curve
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
@@ -37,6 +39,9 @@ _OWN: dict[Objective, str] = {
 }
 """Objectives that stand whatever the task is."""
 
+_LARGE_IS_GOOD = ("auc", "aucpr", "ndcg", "map")
+"""Metrics of XGBoost of which more is better."""
+
 
 class XGBoost(Component):
     """Gradient-boosted trees over numbers and categories; missing values and unknown categories go their own way."""
@@ -51,6 +56,7 @@ class XGBoost(Component):
         self._dense: DenseMargin | None = None  # of trees that were loaded, to be asked for few rows at a time
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
+        self._curve: Curve | None = None
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -69,7 +75,7 @@ class XGBoost(Component):
                     raise UserError.at(f"{context.key}.objective", message)
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
-        self._vocabularies = vocabularies_of(train, self.inputs)
+        self._vocabularies = self._learn_vocabularies(train, context)
         params = self._params(context)
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
@@ -79,6 +85,14 @@ class XGBoost(Component):
             both = train.join(validation)
             self._vocabularies = vocabularies_of(both, self.inputs)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
+
+    def _learn_vocabularies(self, examples: Examples, context: FitContext) -> dict[str, Vocabulary]:
+        if context.shared is None or is_in_parts(examples, self.inputs):
+            return vocabularies_of(examples, self.inputs)
+        texts = [one.name for one in self.inputs if one.is_categorical]
+        arrays = [examples.columns[name] for name in texts]
+        make = partial(vocabularies_of, examples, self.inputs)
+        return context.shared.take(arrays, ("xgboost vocabularies", *texts), make)
 
     @property
     def _is_tweedie(self) -> bool:
@@ -114,30 +128,45 @@ class XGBoost(Component):
         self._origin = _origin_of(train) if context.task == "regression" and not self._is_tweedie else 0.0
         if self._origin and "base_score" in params:
             params = {**params, "base_score": params["base_score"] - self._origin}
-        data = self._quantiles(train, params)
-        watched = [(self._quantiles(validation, params, data), "validation")] if validation else []
+        data = self._quantiles(train, params, context)
+        watched = [(self._quantiles(validation, params, context, data), "validation")] if validation else []
+        judged: dict[str, dict[str, list[float]]] = {}
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
             warnings.simplefilter("always")
-            callbacks = [_bar(advance)]
+            callbacks = [_bar(advance), *([_watcher(context.watch)] if context.watch and validation else [])]
             if validation and self.spec.early_stopping_rounds:
                 callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
             try:
-                booster = xgboost.train(params, data, rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
+                booster = xgboost.train(
+                    params, data, rounds, watched, callbacks=callbacks, evals_result=judged, verbose_eval=False
+                )
             except (xgboost.core.XGBoostError, ValueError) as error:
                 reason = str(error).partition("Stack trace")[0].strip().splitlines()[-1]
                 raise UserError.at(f"{context.key}.params", f"XGBoost refuses them: {reason}") from error
         unused = [str(one.message) for one in caught if "are not used" in str(one.message)]
         if unused:  # XGBoost only warns of a parameter that it ignores
             raise UserError.at(f"{context.key}.params", " ".join(unused[0].split()))
+        if watched:
+            ((metric, values),) = judged["validation"].items()
+            self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
         return booster
 
-    def _quantiles(self, examples: Examples, params: dict[str, Any], reference: Any = None) -> Any:
+    def _quantiles(self, examples: Examples, params: dict[str, Any], context: FitContext, reference: Any = None) -> Any:
+        settings = {"max_bin": params.get("max_bin", 256), "nthread": params["nthread"], "enable_categorical": True}
+        label = examples.label - self._origin
+        if is_in_parts(examples, self.inputs):
+            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, ref=reference, **settings)
+        make = partial(self._matrix, examples, label, settings, reference)
+        if context.shared is None or self.spec.learns_order:  # rows are put in order anew each time
+            return make()
+        arrays = [examples.columns[one.name] for one in self.inputs]
+        made_from = [*arrays, examples.label, examples.weight, reference, self._vocabularies]
+        names = tuple((one.name, one.is_categorical) for one in self.inputs)
+        return context.shared.take(made_from, ("xgboost", names, self._origin, *settings.items()), make)
+
+    def _matrix(self, examples: Examples, label: Any, settings: dict[str, Any], reference: Any) -> Any:
         import xgboost
 
-        label, settings = examples.label - self._origin, {"max_bin": params.get("max_bin", 256), "ref": reference}
-        settings |= {"nthread": params["nthread"], "enable_categorical": True}
-        if is_in_parts(examples, self.inputs):
-            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, **settings)
         return xgboost.QuantileDMatrix(
             to_matrix(examples.columns, self.inputs, self._vocabularies),
             label,
@@ -145,6 +174,7 @@ class XGBoost(Component):
             qid=examples.group if self.spec.learns_order else None,
             feature_names=[one.name for one in self.inputs],
             feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            ref=reference,
             **settings,
         )
 
@@ -200,7 +230,8 @@ class XGBoost(Component):
     def save(self, folder: Path) -> None:
         """Write ``model.ubj`` in XGBoost's binary JSON, which holds the task too, and ``categories.json``."""
         learned = {**vars(self._calibration), "origin": self._origin}
-        self._booster.set_attr(task=self._task, **{name: repr(value) for name, value in learned.items()})
+        curve = {"curve": self._curve.as_text()} if self._curve else {}
+        self._booster.set_attr(task=self._task, **curve, **{name: repr(value) for name, value in learned.items()})
         # Written by Python, whose errors of a full disk are known as such.
         (folder / "model.ubj").write_bytes(self._booster.save_raw("ubj"))
         categories = {name: vocabulary.categories for name, vocabulary in self._vocabularies.items()}
@@ -217,6 +248,7 @@ class XGBoost(Component):
         component._task = component._booster.attr("task")
         slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
         component._calibration, component._origin = Calibration(slope, offset), origin
+        component._curve = Curve.from_text(component._booster.attr("curve"))
         categories = json.loads((folder / "categories.json").read_text())
         component._vocabularies = {name: Vocabulary(known) for name, known in categories.items()}
         return component
@@ -226,6 +258,10 @@ class XGBoost(Component):
         gain = self._booster.get_score(importance_type="total_gain")
         total = sum(gain.values()) or 1.0
         return {one.name: gain.get(one.name, 0.0) / total for one in self.inputs}
+
+    def curve(self) -> Curve | None:
+        """Return the metric of the validation period after each tree."""
+        return self._curve
 
     def summary(self) -> dict[str, Any]:
         """Count the trees."""
@@ -248,3 +284,16 @@ def _bar(advance: Callable[[], None]) -> Any:
             return False
 
     return Bar()
+
+
+def _watcher(watch: Callable[[str, float], None]) -> Any:
+    """Make an XGBoost callback that tells somebody the validation period's figure after each tree."""
+    import xgboost
+
+    class Watcher(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            ((name, figures),) = evals_log["validation"].items()
+            watch(f"xgboost {name}", -float(figures[-1]) if name in _LARGE_IS_GOOD else float(figures[-1]))
+            return False
+
+    return Watcher()

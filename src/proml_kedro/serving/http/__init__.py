@@ -1,3 +1,3 @@
 """The server of bundles: an ASGI application, workers that serve it, and a supervisor of those."""
 
-__all__ = ["address", "bento", "champion", "decoder", "openapi", "supervisor"]
+__all__ = ["address", "bento", "champion", "decoder", "match", "openapi", "supervisor"]

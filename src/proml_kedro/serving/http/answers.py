@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from proml_kedro.bundle import Manifest
@@ -10,6 +10,10 @@ from proml_kedro.features.online.lookup import Found
 from proml_kedro.models.component import Array, Explanation
 from proml_kedro.serving.schema import Row, answer
 from proml_kedro.serving.scorer import Scored
+from proml_kedro.spec.dtype import Dtype
+
+_TYPES: Mapping[Dtype, type] = {"int": int, "bool": bool}
+"""Of features whose columns are float64, since they may be missing."""
 
 
 def scores(manifest: Manifest, rows: Sequence[Row], found: Scored) -> dict[str, Any]:
@@ -41,9 +45,10 @@ def ranked(manifest: Manifest, rows: Sequence[Row], found: Scored) -> dict[str, 
     return {"items": items, "model": manifest.tag}
 
 
-def features(found: Found, rows: int) -> dict[str, Any]:
-    """Say the features of rows that were looked up; null for one that is missing."""
-    columns = {name: _plain(column) for name, column in found.columns.items()}
+def features(manifest: Manifest, found: Found, rows: int) -> dict[str, Any]:
+    """Say the features of rows that were looked up, in the types that ``/predict`` takes; null for a missing one."""
+    kinds = {one.name: _TYPES.get(one.dtype, float) for one in manifest.rows.inputs}
+    columns = {name: _plain(column, kinds[name]) for name, column in found.columns.items()}
     return {
         "features": [{name: values[row] for name, values in columns.items()} for row in range(rows)],
         "expired": found.expired.tolist(),
@@ -65,7 +70,9 @@ def explanations(manifest: Manifest, found: Explanation) -> dict[str, Any]:
     return {"explanations": rows, "model": manifest.tag}
 
 
-def _plain(column: Array) -> list[Any]:
+def _plain(column: Array, kind: type) -> list[Any]:
     if column.ndim > 1:
         return [None if any(one != one for one in vector) else vector for vector in column.tolist()]
-    return [None if one != one else one for one in column.tolist()]
+    if column.dtype == object:  # of text
+        kind = str
+    return [None if one is None or one != one else kind(one) for one in column.tolist()]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,12 +19,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from proml_kedro.bundle import Manifest
-from proml_kedro.serving.guard import App, Message, Receive, RequestGuard, Send
+from proml_kedro.serving.guard import TOKEN_VARIABLE, App, Message, Receive, RequestGuard, Send
 from proml_kedro.serving.http import answers
+from proml_kedro.serving.http.challenger import Challenger
+from proml_kedro.serving.http.changes import Changes
 from proml_kedro.serving.http.decoder import RefusedError, bodies
-from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Asked, Direct, fault
+from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Answers, Asked, Direct, fault
+from proml_kedro.serving.http.duel import Duel
 from proml_kedro.serving.http.metrics import Metrics
-from proml_kedro.serving.http.openapi import page, specification
+from proml_kedro.serving.http.openapi import RELOAD, page, specification
 from proml_kedro.serving.log_records import Record
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
 from proml_kedro.serving.prediction_log import PredictionLog
@@ -39,6 +44,7 @@ PATHS = (
     "/rank",
     "/explain",
     "/features",
+    RELOAD,
     "/metadata",
     "/schema",
     "/openapi.json",
@@ -51,6 +57,9 @@ PATHS = (
 
 _WITH_FEATURES = ("/predict", "/explain")
 """Routes whose rows bring all features."""
+
+_RELOAD_SECONDS = 300.0
+"""How long a change may take."""
 
 T = TypeVar("T")
 Score = Callable[[list[Row]], Scored]
@@ -67,11 +76,15 @@ class Options:
         token: What clients have to send; None when they need none.
         online: Whether features are looked up; the store is then part of readiness, where the model needs one.
         log: Of what is asked and answered; None for none.
+        challenger: Another model that scores, too; None for none.
+        registry: Where figures are kept; one of its own when None.
     """
 
     token: str | None = None
     online: bool = True
     log: PredictionLog | None = None
+    challenger: Challenger | None = None
+    registry: CollectorRegistry | None = None
 
 
 class Json(Response):
@@ -94,6 +107,7 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     """
     service = Service(scorer, spec, options)
     routes = [
+        Route(RELOAD, service.reload, methods=["POST"]),
         Route("/metadata", service.metadata),
         Route("/schema", service.schema),
         Route("/openapi.json", service.openapi),
@@ -104,15 +118,9 @@ def make_application(scorer: BundleScorer, spec: ServingSpec, options: Options) 
     ]
     inner = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
     inner.router.redirect_slashes = False
-    by_path = {
-        "/predict": service.predict,
-        "/predict_online": service.predict_online,
-        "/rank": service.rank,
-        "/explain": service.explain,
-        "/features": service.features,
-    }
+    by_path = service.answers()
     direct = Direct(by_path, inner)
-    guarded = RequestGuard(direct, spec.max_body_bytes, options.token)
+    guarded = RequestGuard(direct, spec.max_body_bytes, options.token, json_paths=frozenset(by_path))
     return _Counted(guarded, service.metrics)
 
 
@@ -126,11 +134,21 @@ class Service:
         self._bodies = bodies(manifest, spec)
         self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
         self._openapi = specification(manifest, self._bodies, needs_token=options.token is not None)
-        self.metrics = Metrics(PATHS, manifest.score_output == "probability")
+        self.metrics = Metrics(PATHS, manifest.score_output == "probability", options.registry)
         scorer.online.on_loss = self.metrics.lost
         scorer.keeps_trace = options.log is not None
         if options.log is not None:
             options.log.on_loss = self.metrics.lost
+
+    def answers(self) -> dict[str, Answers]:
+        """Return what answers bodies, by path."""
+        return {
+            "/predict": self.predict,
+            "/predict_online": self.predict_online,
+            "/rank": self.rank,
+            "/explain": self.explain,
+            "/features": self.features,
+        }
 
     async def predict(self, asked: Asked) -> Answer:
         """Score rows of feature values."""
@@ -154,7 +172,9 @@ class Service:
             return Answer(error.content(), error.status)
         found = await self._found(rows, self._scorer.explain, in_thread=True)
         if found is None:
-            return Answer({"error": f"{self._tag} cannot be explained: only the margins of trees can"}, 422)
+            return Answer(
+                {"error": f"{self._tag} cannot be explained: only the margins of trees and linear models can"}, 422
+            )
         return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
 
     async def features(self, asked: Asked) -> Answer:
@@ -164,7 +184,7 @@ class Service:
         except RefusedError as error:
             return Answer(error.content(), error.status)
         found = await self._found(rows, self._scorer.online.find, in_thread=True)
-        return found if isinstance(found, Answer) else Answer(answers.features(found, len(rows)))
+        return found if isinstance(found, Answer) else Answer(answers.features(self._manifest, found, len(rows)))
 
     def _rows(self, asked: Asked, route: str) -> list[Row]:
         """Read the rows of a body.
@@ -181,6 +201,18 @@ class Service:
             rows = self._rows(asked, route)
         except RefusedError as error:
             return Answer(error.content(), error.status)
+
+        async def own(numbers: Sequence[int] | None) -> Answer:
+            if numbers is None:
+                return await self._scored(asked, rows, route, score, say)
+            some = [rows[number] for number in numbers]
+            return await self._scored(replace(asked, rows=numbers), some, route, score, say)
+
+        if self._options.challenger is None:
+            return await own(None)
+        return await Duel(self._options.challenger, asked, route, rows).answer(own)
+
+    async def _scored(self, asked: Asked, rows: list[Row], route: str, score: Score, say: Say) -> Answer:
         found = await self._found(rows, score, in_thread=route != "/predict")
         self._log(asked, rows, found)
         if isinstance(found, Answer):
@@ -207,7 +239,7 @@ class Service:
     def _log(self, asked: Asked, rows: list[Row], found: Scored | Answer) -> None:
         if self._options.log is None:
             return
-        record = Record(asked.request_id, asked.received_at, 200, rows)
+        record = Record(asked.request_id, asked.received_at, 200, rows, numbers=asked.rows)
         if isinstance(found, Answer):
             record = replace(record, status=found.status)
         elif found.trace is not None:
@@ -216,6 +248,18 @@ class Service:
                 record, scores=found.scores, features=made.features, components=made.components, missing=found.missing
             )
         self._options.log.write(record)
+
+    async def reload(self, request: Request) -> Response:
+        """Let the supervisor serve what is live now, and say how that went."""
+        changes = Changes.of_worker()
+        if self._options.token is None or changes is None:
+            return Json({"error": f"only who has a token may: start the server with {TOKEN_VARIABLE}"}, 403)
+        change = await changes.ask(_RELOAD_SECONDS)
+        if change is None:
+            return Json({"error": f"nothing was changed within {_RELOAD_SECONDS:g} s; the server's log says more"}, 504)
+        if change.error is not None:
+            return Json({"error": "nothing is changed: the bundle cannot be served; the server's log says why"}, 409)
+        return Json({"status": "changed", "model": Manifest.read(Path(change.bundle)).tag})
 
     async def metadata(self, request: Request) -> Response:
         """Say what is served."""

@@ -15,6 +15,7 @@ from proml_kedro.serving.schema import (
     MAX_PROBLEMS,
     BodyProblem,
     Row,
+    count_problems,
     describe_problems,
     is_not_json,
     online_row_type,
@@ -109,7 +110,7 @@ class RankDecoder:
         if twice:
             problem = "stands in common, too; leave one of them out"
             found = [{"problem": problem, "row": row, "field": name[:100]} for row, name in twice[:MAX_PROBLEMS]]
-            raise RefusedError(422, "nothing was scored", found)
+            raise RefusedError(422, f"{count_problems(len(twice))}; nothing was scored", found)
         merged = {"instances": [{**common, **one} for one in candidates]}
         return self._rows.rows(to_json(merged, inf_nan_mode="constants"))  # which are refused, and not null
 
@@ -160,7 +161,6 @@ def _adapter(name: str, fields: dict[str, Any]) -> TypeAdapter[Any]:
 
 
 def _refused(error: ValidationError, known: Sequence[str]) -> RefusedError:
-    count = error.error_count()
     status = 400 if is_not_json(error) else 422
-    message = f"{count} problem{'s' * (count > 1)}; nothing was scored"
+    message = f"{count_problems(error.error_count())}; nothing was scored"
     return RefusedError(status, message, describe_problems(error, known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -31,11 +31,13 @@ class Asked:
         request_id: Its name: as the client says by ``X-Request-Id``, or by the trace of a ``traceparent``; else a new
             one.
         received_at: When its body was whole; aware.
+        rows: Numbers of its rows in the request that it is a part of; None where it is all of it.
     """
 
     body: bytes
     request_id: str
     received_at: datetime
+    rows: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

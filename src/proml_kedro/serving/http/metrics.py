@@ -14,8 +14,48 @@ OTHER: Final = "other"
 """The route of every path that is none of ours."""
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_DIFFERENCES = (0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _BANDS = 20
 """Of scores that are probabilities."""
+
+
+class ChallengerMetrics:
+    """Counters and histograms of a challenger, of one worker.
+
+    Args:
+        registry: Where they are kept.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._rows = Counter(
+            "proml_challenger_rows", "Rows passed to the challenger, by outcome", ["outcome"], registry=registry
+        )
+        self._fallbacks = Counter(
+            "proml_challenger_fallbacks", "Rows of a canary that the champion scored", registry=registry
+        )
+        self._seconds = Histogram(
+            "proml_challenger_seconds", "Seconds until the challenger answered", registry=registry, buckets=_SECONDS
+        )
+        self._differences = Histogram(
+            "proml_challenger_difference",
+            "Difference of a shadow's score from the champion's",
+            registry=registry,
+            buckets=_DIFFERENCES,
+        )
+
+    def answered(self, outcome: str, rows: int, seconds: float | None = None) -> None:
+        """Count rows by what became of them: scored, refused, failed, late or dropped."""
+        self._rows.labels(outcome).inc(rows)
+        if seconds is not None:
+            self._seconds.observe(seconds)
+
+    def fell_back(self, rows: int) -> None:
+        """Count rows that the champion scored since the challenger did not."""
+        self._fallbacks.inc(rows)
+
+    def differs(self, difference: float) -> None:
+        """Count a row by how far both scores are apart."""
+        self._differences.observe(difference)
 
 
 class Metrics:
@@ -24,10 +64,11 @@ class Metrics:
     Args:
         routes: The paths that are told apart.
         is_probability: Whether scores are probabilities, whose distribution is counted.
+        registry: Where they are kept, beside others; one of its own when None.
     """
 
-    def __init__(self, routes: Sequence[str], is_probability: bool) -> None:
-        self._own = CollectorRegistry()
+    def __init__(self, routes: Sequence[str], is_probability: bool, registry: CollectorRegistry | None = None) -> None:
+        self._own = registry or CollectorRegistry()
         self._routes = frozenset(routes)
         labels = ["route", "status"]
         self._requests = Counter("proml_requests", "Requests answered", labels, registry=self._own)

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from proml_kedro.bundle import Manifest
+from proml_kedro.serving.guard import OPEN_PATHS
 from proml_kedro.serving.http.decoder import Body
 from proml_kedro.serving.schema import answer_fields
+from proml_kedro.spec.dtype import Dtype
 
 _SCHEMAS = "#/components/schemas/{model}"
 _ERROR = {
@@ -35,8 +37,10 @@ _ERROR = {
 _REFUSALS = {
     "400": "The body is no JSON, or its length is none",
     "401": "The token is missing or wrong",
+    "403": "The server has no token, so nobody may",
     "404": "There is no such path",
     "405": "The path is not for this method",
+    "409": "The bundle that is live cannot be served, so nothing is changed",
     "408": "The body took too long",
     "413": "The body is too large",
     "415": "The body is not said to be JSON",
@@ -45,6 +49,7 @@ _REFUSALS = {
     "503": "The online feature store cannot be read",
     "504": "There was no answer in time",
 }
+_OF_BODIES = tuple(one for one in _REFUSALS if one not in ("403", "409"))
 
 
 def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: bool) -> dict[str, Any]:
@@ -66,18 +71,24 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
             "post": {
                 "summary": summary,
                 "requestBody": {"required": True, "content": _json(f"#/components/schemas/{schema['title']}")},
-                "responses": {"200": _answer(words, answer), **_refusals(*_REFUSALS)},
+                "responses": {
+                    "200": _answer(words, answer),
+                    **_refusals(*_OF_BODIES),
+                },
             }
         }
     schemas |= {
         "Scores": _scores(manifest),
         "Ranked": _ranked(manifest),
-        "Features": _features(),
+        "Features": _features(manifest),
         "Explanations": _EXPLANATIONS,
     }
     for path, words in _READ.items():
-        refusals = _refusals("401", "405", *(["503"] if path == "/readyz" else []))
-        paths[path] = {"get": {"summary": words, "responses": {"200": {"description": words}, **refusals}}}
+        is_open = path in OPEN_PATHS
+        refusals = _refusals("405", *([] if is_open else ["401"]), *(["503"] if path == "/readyz" else []))
+        described = {"summary": words, "responses": {"200": {"description": words}, **refusals}}
+        paths[path] = {"get": {**described, **({"security": []} if is_open else {})}}
+    paths[RELOAD] = _RELOAD_ROUTE
     security = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}} if needs_token else {}
     return {
         "openapi": "3.1.0",
@@ -100,6 +111,8 @@ _BODIES = {
     "/features": ("Look features up by key", "Features of the rows, in order", "Features"),
 }
 
+RELOAD = "/admin/reload"
+
 _READ = {
     "/metadata": "What is served: name, version, digest, schema, metrics",
     "/schema": "What a row consists of",
@@ -109,6 +122,9 @@ _READ = {
     "/readyz": "Whether everything that the model needs is there",
     "/metrics": "Figures for Prometheus",
 }
+
+
+_JSON_TYPES: Mapping[Dtype, str] = {"int": "integer", "float": "number", "bool": "boolean", "str": "string"}
 
 
 def _ranked(manifest: Manifest) -> dict[str, Any]:
@@ -133,12 +149,14 @@ def _keys(manifest: Manifest) -> Iterable[tuple[str, str]]:
     return manifest.rows.entities.items()
 
 
-def _features() -> dict[str, Any]:
+def _features(manifest: Manifest) -> dict[str, Any]:
+    looked_up = [one for one in manifest.rows.inputs if not one.request]
+    values = {one.name: {"type": [_JSON_TYPES.get(one.dtype, "array"), "null"]} for one in looked_up}
     return {
         "type": "object",
         "required": ["features", "expired", "unknown"],
         "properties": {
-            "features": {"type": "array", "items": {"type": "object"}},
+            "features": {"type": "array", "items": {"type": "object", "properties": values, "required": [*values]}},
             "expired": {**_COUNTS, "description": "how many features of each row are older than their view's TTL"},
             "unknown": {**_COUNTS, "description": "how many are 0 since the store has nothing for the key"},
         },
@@ -178,6 +196,11 @@ def _scores(manifest: Manifest) -> dict[str, Any]:
             "missing": {**_COUNTS, "description": "how many features of each row were null or unknown"},
             "expired": {**_COUNTS, "description": "how many of those were older than their view's TTL"},
             "model": {"type": "string"},
+            "models": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "which model has scored each row, where a challenger answers for some",
+            },
         },
     }
 
@@ -192,6 +215,17 @@ def _answer(words: str, schema: str) -> dict[str, Any]:
 
 def _refusals(*statuses: str) -> dict[str, Any]:
     return {status: _answer(_REFUSALS[status], "Error") for status in statuses}
+
+
+_RELOAD_ROUTE = {
+    "post": {
+        "summary": "Serve the bundle that is live now, without losing a request",
+        "responses": {
+            "200": {"description": "It is served"},
+            **_refusals("400", "401", "403", "405", "408", "409", "413", "504"),
+        },
+    }
+}
 
 
 def page(described: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
+from proml_kedro.serving.http.changes import Changes
 from proml_kedro.serving.http.worker import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Service:
         serving: Limits for the workers, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
         log: Folder of the prediction log; as ``serving.predictions`` says when None.
+        challenger: Another model that scores too, with the keys of ``serving.challenger``; as ``serving`` says when
+            empty.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
@@ -64,20 +67,30 @@ class Service:
     online: bool = True
     log: str | None = None
     state: Callable[[], object] = lambda: None
+    challenger: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
     ready: int
+    until: float | None = None
 
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def tell(self, number: int) -> None:
-        if self.is_alive:
-            self.process.send_signal(number)
+    def leave(self) -> None:
+        """Let it answer what has come, and end."""
+        if self.is_alive and self.until is None:
+            self.process.terminate()
+        self.until = self.until or time.monotonic() + Settings.drain + 35
+
+    def has_left(self) -> bool:
+        """Whether it has ended; it is ended where it takes too long."""
+        if self.is_alive and self.until is not None and time.monotonic() > self.until:
+            self.process.kill()
+        return not self.is_alive
 
 
 def serve(service: Service, said: Callable[[str], None]) -> None:
@@ -93,18 +106,23 @@ def serve(service: Service, said: Callable[[str], None]) -> None:
     Raises:
         UserError: The port is taken, or no worker becomes ready.
     """
-    with _listening(service) as listening, _shared_metrics():
-        _Supervisor(service, listening, said).run()
+    with _listening(service) as listening, _shared_metrics() as folder:
+        changes = Changes(folder / "changes.json")
+        _Supervisor(service, listening, said, changes).run()
 
 
 class _Supervisor:
-    def __init__(self, service: Service, listening: socket.socket, said: Callable[[str], None]) -> None:
-        self._service, self._listening, self._said = service, listening, said
+    def __init__(
+        self, service: Service, listening: socket.socket, said: Callable[[str], None], changes: Changes
+    ) -> None:
+        self._service, self._listening, self._said, self._changes = service, listening, said, changes
         self._workers: list[_Worker] = []
+        self._leaving: list[_Worker] = []
         self._ended: list[float] = []
         self._is_told = self._is_to_change = False
         self._state = service.state()
         self._bundle, self._claims = self._chosen()
+        self._last: Claims | None = None
 
     def _chosen(self) -> tuple[Path, Claims]:
         """The folder of the bundle to serve now: all workers serve the same, and nobody frees it meanwhile."""
@@ -123,7 +141,7 @@ class _Supervisor:
             finally:
                 _take_no_more(self._listening)
                 self._listening.close()  # workers alone decide when nobody listens any more
-                self._end(self._workers)
+                self._end([*self._workers, *self._leaving])
 
     def _note(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -132,6 +150,7 @@ class _Supervisor:
             self._is_told = True
 
     def _look(self) -> None:
+        self._leaving = [one for one in self._leaving if not one.has_left()]
         if (state := self._service.state()) != self._state:
             self._state, self._is_to_change = state, True
         if self._is_to_change:
@@ -153,15 +172,23 @@ class _Supervisor:
 
     def _change(self) -> None:
         """Put new workers in place of the old ones, unless the new ones do not become ready."""
+        self._changes.begin()
         try:
             bundle, claims = self._chosen()
             fresh = self._started(self._service.workers, bundle)
         except UserError as error:
             self._said(f"nothing is changed: {error}")
+            self._changes.end(self._bundle, str(error))
             return
-        old, self._workers, self._bundle, self._claims = self._workers, fresh, bundle, claims
+        old, self._workers = self._workers, fresh
+        if bundle != self._bundle:
+            self._last = self._claims  # nobody frees the last one, so that it can be gone back to
+        self._bundle, self._claims = bundle, claims
         self._said(f"changed to {bundle}")
-        self._end(old)
+        self._changes.end(bundle, None)
+        self._leaving += old  # nobody waits for them: one of them may ask for the next change
+        for worker in old:
+            worker.leave()
 
     def _started(self, count: int, bundle: Path) -> list[_Worker]:
         """Start workers, and wait until all of them are ready.
@@ -188,10 +215,12 @@ class _Supervisor:
                 self._service.serving,
                 self._service.online,
                 self._service.log,
+                self._service.challenger,
             )
             process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
                 [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],
                 pass_fds=(self._listening.fileno(), writing),
+                env={**os.environ, **self._changes.environment()},
                 start_new_session=True,  # Ctrl-C is the supervisor's to pass on
             )
         finally:
@@ -215,14 +244,9 @@ class _Supervisor:
 
     def _end(self, workers: Sequence[_Worker]) -> None:
         for worker in workers:
-            worker.tell(signal.SIGTERM)
-        deadline = time.monotonic() + Settings.drain + 35
-        for worker in workers:
-            try:
-                worker.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+            worker.leave()
+        while not all(worker.has_left() for worker in workers):
+            time.sleep(_STEP / 4)
 
 
 def _take_no_more(listening: socket.socket) -> None:
@@ -252,14 +276,14 @@ def _listening(service: Service) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _shared_metrics() -> Iterator[None]:
-    """Let workers add up their figures in a folder of this service."""
+def _shared_metrics() -> Iterator[Path]:
+    """Let workers add up their figures in a folder of this service, which is given."""
     name = "PROMETHEUS_MULTIPROC_DIR"
     before = os.environ.get(name)
     with tempfile.TemporaryDirectory(prefix="proml-metrics-") as folder:
         os.environ[name] = folder
         try:
-            yield
+            yield Path(folder)
         finally:
             os.environ.pop(name)
             if before is not None:

@@ -25,7 +25,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.guard import TOKEN_VARIABLE, App, Message, Receive, Send
-from proml_kedro.spec import PredictionLogSpec, ServingSpec
+from proml_kedro.spec import ChallengerSpec, PredictionLogSpec, ServingSpec
 
 _HEADER_SECONDS = 10.0
 """How long the head of a request may take."""
@@ -48,6 +48,8 @@ class Settings:
         serving: Limits, with the keys of ``conf/serving``; those of the bundle when empty.
         online: Whether features are looked up.
         log: Folder of the prediction log; as ``serving.predictions`` says when None.
+        challenger: Another model that scores too, with the keys of ``serving.challenger``; as ``serving`` says when
+            empty.
         drain: Seconds that open connections may stay after the worker was told to end.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     serving: dict[str, Any] = field(default_factory=dict)
     online: bool = True
     log: str | None = None
+    challenger: dict[str, Any] = field(default_factory=dict)
     drain: float = 10.0
 
     def line(self) -> str:
@@ -93,6 +96,13 @@ class _Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP as everything else is refused: in JSON; uvicorn says it in plain text."""
+        content = json.dumps({"error": "this is no request of HTTP/1.1"}).encode()
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(content)
+        self.transport.write(head + b"connection: close\r\n\r\n" + content)
+        self.transport.close()
 
     def _count(self, part: bytes) -> None:
         self._size += len(part)
@@ -172,7 +182,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _serve(settings: Settings) -> None:
+    from prometheus_client import CollectorRegistry
+
     from proml_kedro.serving.http.application import Options, make_application
+    from proml_kedro.serving.http.challenger import Beside, begin
     from proml_kedro.serving.prediction_log import open_log
     from proml_kedro.serving.scorer import BundleScorer
 
@@ -183,7 +196,11 @@ def _serve(settings: Settings) -> None:
     spec = spec or scorer.bundle.manifest.serving
     predictions = PredictionLogSpec(folder=settings.log) if settings.log else spec.predictions
     log = open_log(predictions, scorer.bundle) if predictions else None
-    options = Options(os.environ.get(TOKEN_VARIABLE) or None, settings.online and spec.online, log)
+    is_online, registry = settings.online and spec.online, CollectorRegistry()
+    wanted = ChallengerSpec.model_validate(settings.challenger) if settings.challenger else spec.challenger
+    beside = Beside(spec, is_online, settings.log)
+    challenger = begin(wanted, scorer.bundle.manifest, beside, registry) if wanted else None
+    options = Options(os.environ.get(TOKEN_VARIABLE) or None, is_online, log, challenger, registry)
     application = _Closing(make_application(scorer, spec, options))
     config = uvicorn.Config(
         application,
@@ -201,6 +218,8 @@ def _serve(settings: Settings) -> None:
     try:
         application.server.run([socket.socket(fileno=settings.socket)])
     finally:
+        if challenger is not None:
+            challenger.close()
         if log is not None:
             log.close()
 

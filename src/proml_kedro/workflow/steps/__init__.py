@@ -4,7 +4,7 @@ A step that is called again with the same configuration, data and code finds its
 """
 
 from proml_kedro.workflow.steps.evaluate import evaluate_model
-from proml_kedro.workflow.steps.features import build_training_set, compute_features, ingest_tables
+from proml_kedro.workflow.steps.features import build_training_set, compute_features, ingest_tables, join_training_set
 from proml_kedro.workflow.steps.materialize import check_online_values, materialize_features
 from proml_kedro.workflow.steps.monitor import check_drift
 from proml_kedro.workflow.steps.package import build_bento, write_bundle
@@ -18,10 +18,15 @@ __all__ = [
     "check_online_values",
     "compute_features",
     "evaluate_model",
+    "folds",
     "ingest_tables",
+    "join_training_set",
+    "kept_components",
     "materialize_features",
     "register",
     "score_table",
+    "scored",
+    "train",
     "train_baseline",
     "train_model",
     "write_bundle",

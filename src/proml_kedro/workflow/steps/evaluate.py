@@ -78,7 +78,7 @@ def _sample(run: Run, rows: Path, candidate: FittedModel) -> Sample:
     columns = {one.name: np.concatenate([part[one.name] for part in parts]) for one in inputs}
     worth = candidate.graph.importance()
     chosen = sorted(columns, key=lambda name: -worth.get(name, 0.0))
-    return Sample(columns, np.concatenate(at), candidate.graph.score, chosen)
+    return Sample(columns, np.concatenate(at), candidate.graph.score, chosen, candidate.graph.explain)
 
 
 _SAMPLED_ROWS, _SAMPLED_NUMBERS = 100_000, 5_000_000

@@ -59,7 +59,8 @@ def _ingest(run: Run, problem: ProblemSpec, generated: Artifact | None) -> Artif
     Raises:
         _ChangedError: A source is not what it was before it was read.
     """
-    from proml_kedro.features.tables.read import read_tables, refuse_undecided
+    from proml_kedro.features.tables.read import read_tables
+    from proml_kedro.features.tables.undecided import refuse_undecided
 
     sources = _fingerprints(problem, run)
 
@@ -142,6 +143,13 @@ def compute_features(run: Run, tables: Artifact) -> Artifact:
 
 def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
     """Join to each example what was known when it was to be predicted, and register the features with Feast."""
+    training_set = join_training_set(run, tables, feature_tables)
+    register_features(run, feature_tables)
+    return training_set
+
+
+def join_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
+    """Join to each example what was known when it was to be predicted; nothing is registered."""
     spec, columns = run.spec, run.columns
 
     def write(folder: Path) -> None:
@@ -151,11 +159,9 @@ def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> 
         history = TablesHistory(spec.problem, spec.features, feature_tables.path, run.store.data_dir, spec.hardware)
         build(spec.problem, spec.features, columns, tables.path, history, spec.hardware, folder)
 
-    training_set = run.store.build(
+    return run.store.build(
         recipes.training_set(spec),
         {"tables": tables, "feature_tables": feature_tables},
         write,
         code=TRAINING_SET,
     )
-    register_features(run, feature_tables)
-    return training_set

@@ -36,7 +36,7 @@ def evaluate_folds(run: Run, rows: Path, last: ScoredRows, folder: Path) -> list
     Returns:
         Lines of Markdown for the report; none where the split has no folds.
     """
-    folds = run.spec.problem.split.folds_until(_newest(rows)) if run.spec.problem.examples.timestamp else []
+    folds = run.spec.problem.split.folds_until(newest_moment(rows)) if run.spec.problem.examples.timestamp else []
     if not folds:
         return []
     scored: list[ScoredRows] = []
@@ -115,7 +115,8 @@ def _facts(result: Evaluation, period: Fold, learned: int | None) -> dict[str, A
     return {"from": start, "to": to, "learned": learned, **content}
 
 
-def _newest(rows: Path) -> datetime:
+def newest_moment(rows: Path) -> datetime:
+    """Return the moment of the last example of a training set."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 

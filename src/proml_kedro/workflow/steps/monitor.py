@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.errors import UserError
@@ -11,6 +14,11 @@ from proml_kedro.results.names import REPORTS, examples_file
 from proml_kedro.workflow.code import TRAINING_SET, model_code, own_code_of
 from proml_kedro.workflow.recipes import learned_from
 from proml_kedro.workflow.run import Run
+
+if TYPE_CHECKING:
+    from proml_kedro.health.periods import History
+    from proml_kedro.models.component import Columns, Input
+    from proml_kedro.spec import RunSpec
 
 
 def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Artifact:
@@ -54,7 +62,6 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     from proml_kedro.health.drift import check_drift as check
     from proml_kedro.health.evidently_report import write_report
     from proml_kedro.health.periods import History
-    from proml_kedro.health.read_current import read_current
     from proml_kedro.health.report import write_result
     from proml_kedro.models.graph import ModelGraph
     from proml_kedro.results import TrainingSetFacts
@@ -65,9 +72,21 @@ def _write(run: Run, training_set: Artifact, trained_model: Artifact, current_fi
     past = History(examples_file(training_set.path), graph, classes)
     given = None
     if current_file:
-        given = past.with_score(read_current(current_file, graph.inputs, spec.hardware, spec.features))
+        given = _current(current_file, graph.inputs, past, run.spec)
     reference, current = past.sides(monitoring, given)
     movements = calibrate(past.periods(monitoring), past.inputs, monitoring.gate)
     result = check(reference, current, past.inputs, monitoring.gate, movements)
+    result = replace(result, notices=(*past.notices, *result.notices))
     write_result(folder, result, f"{spec.problem.name} · {spec.model.name}")
     write_report(folder / REPORTS["drift"], result, reference, current, past.inputs, monitoring.report_rows, spec.seed)
+
+
+def _current(file: Path, inputs: Sequence[Input], past: History, spec: RunSpec) -> Columns:
+    """Read current rows of a file, with its own score where it has one, and with its label."""
+    from proml_kedro.health.read_current import read_current
+
+    found = read_current(file, [*inputs, *past.given], spec.hardware, spec.features)
+    if not found.keys() & {one.name for one in inputs}:
+        message = f"'{file}' has none of the model's features, such as '{inputs[0].name}'"
+        raise UserError.at("monitoring.current.path", message)
+    return past.with_score(found)

@@ -31,7 +31,7 @@ def write_bundle(run: Run, training_set: Artifact, trained_model: Artifact, eval
             folder,
             BundleContent(
                 graph=graph,
-                config=run.spec.model_dump(mode="json", exclude={"scoring"}),
+                config=run.spec.model_dump(mode="json", exclude=recipes.NOT_IN_BUNDLES),
                 training_set=examples_file(training_set.path),
                 metrics=Metrics.read(evaluation.path).as_dict(),
                 tables=_how_read(run, training_set),

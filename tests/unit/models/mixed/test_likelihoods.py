@@ -45,7 +45,8 @@ def test_parameters_are_counted_as_in_lme4(rows):
     ("change", "config", "reason"),
     [
         ({}, {"penalty": 1.0}, "not at its maximum"),
-        ({}, {"method": "variational"}, "not at its maximum"),
+        ({}, {"method": "variational"}, "one is a variational bound, which may be far below"),
+        ({}, {"nagq": 25}, "one is laplace, the other quadrature of 25 points"),
         ({}, {"method": "pql"}, "not at its maximum"),
         ({}, {"max_iterations": 2}, "not at its maximum"),
         ({"rows": slice(1, None)}, {}, "other training rows"),

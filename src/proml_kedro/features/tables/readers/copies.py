@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -50,14 +50,29 @@ def write_copy(rows: pa.RecordBatchReader, target: Path | IO[Any], key: str) -> 
             writer.write_batch(batch.replace_schema_metadata(None))
 
 
+def check_names(names: Iterable[str], key: str, where: str = "") -> None:
+    """Refuse names that two columns have; the engine takes ``A`` for ``a``, and would rename one.
+
+    Args:
+        names: Those of all columns.
+        key: Where the source stands in the configuration.
+        where: What has these columns, for the message.
+
+    Raises:
+        UserError: There are such.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise UserError.at(key, f"{where}two columns are called '{name}', in upper or lower case; rename one")
+        seen.add(name.lower())
+
+
 def _check(schema: pa.Schema, key: str) -> None:
     import pyarrow as pa
 
-    names: set[str] = set()
+    check_names(schema.names, key)
     for field in schema:
-        if field.name.lower() in names:
-            raise UserError.at(key, f"two columns are called '{field.name}', in upper or lower case; rename one")
-        names.add(field.name.lower())
         if pa.types.is_duration(field.type):
             raise UserError.at(key, f"'{field.name}' holds durations; write them as numbers, in seconds for example")
         if pa.types.is_decimal(field.type) and field.type.precision > MOST_DIGITS:

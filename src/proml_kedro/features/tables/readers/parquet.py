@@ -12,7 +12,7 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import UserError
 from proml_kedro.features.tables.readers.base import TableReader
-from proml_kedro.features.tables.readers.copies import MOST_DIGITS
+from proml_kedro.features.tables.readers.copies import MOST_DIGITS, check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,10 +29,12 @@ class ParquetReader(TableReader):
 
         Raises:
             UserError: Files do not agree on a column: a folder's name and its file, or a whole number that is in double
-                precision elsewhere and does not fit there. Or a column has more digits than are kept.
+                precision elsewhere and does not fit there. Or a column has more digits than are kept, or two have one
+                name.
         """
         # Writers leave not-a-number out of a column's statistics, from which DuckDB 2.0 concludes that there is none.
         session.disable("statistics_propagation")
+        _check_names(files)
         _check_folders(files, session)
         _check_whole_numbers(files, session)
         _check_digits(files, session)
@@ -58,9 +60,23 @@ class ParquetReader(TableReader):
         return {"source": "rows"}
 
 
+def _check_names(files: Sequence[Path]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        try:
+            names = pq.read_schema(file).names
+        except (pa.ArrowException, OSError):  # the engine says what is wrong with it
+            continue
+        check_names(names, "source", f"in '{file.name}' ")
+
+
 def _check_folders(files: Sequence[Path], session: Session) -> None:
     """Refuse a folder called ``column=value`` around files that hold the column themselves."""
     named = {part.partition("=")[0].lower() for file in files for part in file.parts[:-1] if "=" in part}
+    if not named:
+        return
     held = {
         name.lower() for name in session.columns(f"FROM {parquet(files[0], options=', hive_partitioning = false')}")
     }

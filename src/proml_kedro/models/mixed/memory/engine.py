@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import reduce
 
 import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
+from proml_kedro.models.likelihoods import BOUND
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
@@ -18,6 +19,7 @@ from proml_kedro.models.mixed.memory.fitted_model import fitted_model
 from proml_kedro.models.mixed.memory.likelihood_facts import likelihood_of
 from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
+from proml_kedro.models.mixed.memory.quadrature_fit import check_size, maximise_quadrature
 from proml_kedro.models.mixed.memory.separation import separation_notes
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.memory.structure import structure_notes
@@ -63,14 +65,7 @@ def fit_model(
         if previous is not None:
             terms.hold(spec, previous.terms)
         problem = FitProblem.of(spec, terms, (columns, label, weight), loss, previous)
-        result = fit(
-            problem.design(context.seed),
-            problem.covariances(),
-            settings_for(spec, loss, estimate_dispersion=not problem.plan.variances_locked),
-            context.hardware.threads,
-            problem.initial_coefficients(),
-            context.checkpoints,
-        )
+        result = _fit(problem, settings_for(spec, loss, not problem.plan.variances_locked), context)
         notes = [f"{name} is constant and says nothing" for name in constant]
         notes += [*structure_notes(problem), *separation_notes(problem, result), *_fit_notes(result, problem, spec)]
         for note in notes:
@@ -78,10 +73,23 @@ def fit_model(
         model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
     if (value := model.facts.get("log likelihood")) is not None:
         known = likelihood_of(problem, spec, value, result.converged)
-        model.facts["log likelihood is"] = known.kind if known.maximised else f"{known.kind}, not at its maximum"
+        here = known.maximised or known.kind == BOUND
+        model.facts["log likelihood is"] = known.kind if here else f"{known.kind}, not at its maximum"
         model.facts["likelihood"] = asdict(known)
     model.importance = input_shares(terms, model, columns)
     return model
+
+
+def _fit(problem: FitProblem, settings: FitSettings, context: FitContext) -> InMemoryFit:
+    """Fit, with quadrature from the variational fit on, which is near also where Laplace's approximation is not."""
+    design, covariances = problem.design(context.seed), problem.covariances()
+    exact = settings.points > 1
+    if exact:
+        check_size(design, settings.points, context.key)
+    first = replace(settings, method="variational") if exact else settings
+    start, threads = problem.initial_coefficients(), context.hardware.threads
+    found = fit(design, covariances, first, threads, start, context.checkpoints)
+    return maximise_quadrature(design, found, settings, covariances[0].is_estimated) if exact else found
 
 
 def settings_for(spec: MixedSpec, loss: Loss, estimate_dispersion: bool) -> FitSettings:
@@ -98,6 +106,7 @@ def settings_for(spec: MixedSpec, loss: Loss, estimate_dispersion: bool) -> FitS
         penalty=spec.penalty,
         l1=spec.l1,
         max_iterations=spec.max_iterations,
+        points=spec.nagq,
         estimate_dispersion=estimate_dispersion,
     )
 
@@ -133,6 +142,6 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
             if len(means) > 1:  # of one entity it has been said that there is no variance
                 yield from of_covariance(effect, covariance, 1.0)
     deviation = math.sqrt(max(float(np.diag(one).max()) for one in fit.covariances))
-    if spec.method == "laplace" and problem.loss == "logistic" and deviation > _WIDE:
-        known = "it is wrong where events are rare and entities have few rows; compare with method: variational"
+    if spec.method == "laplace" and spec.nagq == 1 and problem.loss == "logistic" and deviation > _WIDE:
+        known = "it is wrong where events are rare and entities have few rows; compare with nagq: 25 or variational"
         yield f"'laplace' finds a deviation of {deviation:.1f}: {known}"

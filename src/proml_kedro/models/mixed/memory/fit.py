@@ -24,6 +24,7 @@ from proml_kedro.models.mixed.memory.newton import NewtonStep, covariance_of_fix
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes, passes_over
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.memory.variances import by_effect, effects_of, update_variances
+from proml_kedro.models.mixed.memory.variational_bound import variational_bound
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,11 @@ def fit(
         # Reported are the covariances by which the effects were shrunk, not those of the update after the last step.
         fixed = covariance_of_fixed(passes, at, step, priors)
         found = replace(_result(passes, state, at, step, before, fixed), converged=converged)
-        if design.is_dense:
-            found.log_likelihood = log_marginal_likelihood(passes, state.now, step, priors, 1.0 / passes.scale)
+        if design.is_dense and not design.interactions:
+            if _averages(design, settings):
+                found.log_likelihood = variational_bound(passes, at, state.now, step, priors)
+            else:
+                found.log_likelihood = log_marginal_likelihood(passes, state.now, step, priors, 1.0 / passes.scale)
         if checkpoint:
             checkpoint.remove()
         return found
@@ -174,6 +178,17 @@ def _priors(design: Design, covariances: Sequence[Covariance], settings: FitSett
     penalty[:1] = _INTERCEPT_PENALTY
     least = max(settings.penalty, _INTERCEPT_PENALTY)
     return Priors(penalty, least, [one.precision for one in covariances], settings.l1)
+
+
+def fixed_precision(design: Design, settings: FitSettings) -> Array:
+    """Return the precision of the normal prior of each fixed coefficient, shape (first_random,).
+
+    Args:
+        design: The data.
+        settings: Settings of the fit.
+    """
+    priors = _priors(design, (), settings)
+    return np.append(priors.penalty, np.full(design.first_random - design.fixed, priors.category_penalty))
 
 
 def _line_search(

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from proml_kedro.models.likelihoods import Likelihood
+from proml_kedro.models.likelihoods import BOUND, Likelihood
 from proml_kedro.models.mixed.effect_spec import RandomEffectSpec
 from proml_kedro.models.mixed.memory.problem import FitProblem
 from proml_kedro.models.mixed.spec import MixedSpec
@@ -35,7 +35,7 @@ def likelihood_of(problem: FitProblem, spec: MixedSpec, value: float, converged:
     free = problem.previous is None and spec.penalty == 0 and spec.l1 == 0 and not spec.factors
     return Likelihood(
         value=value,
-        kind="restricted" if linear else "laplace",
+        kind=_kind(spec, linear),
         maximised=free and converged and (linear or spec.method == "laplace"),
         parameters=len(fixed) + len(random) + linear,
         rows=len(problem.label),
@@ -43,6 +43,14 @@ def likelihood_of(problem: FitProblem, spec: MixedSpec, value: float, converged:
         fixed=sorted(fixed),
         random=sorted(random),
     )
+
+
+def _kind(spec: MixedSpec, linear: bool) -> str:
+    if linear:
+        return "restricted"
+    if spec.method == "variational":
+        return BOUND
+    return "laplace" if spec.nagq == 1 else f"quadrature of {spec.nagq} points"
 
 
 def _estimated(effect: RandomEffectSpec) -> list[str]:

@@ -34,15 +34,15 @@ def log_marginal_likelihood(
     fit += constant(passes.loss, design.label, design.weight, dispersion)
     effects = [group for group in design.groups if group.effect is not None]
     spread = np.einsum("ea,ab,eb->", now.u, priors.precisions[design.eliminated], now.u) / 2
-    determinant = -_log_determinants(step.inverse[: design.entities])
-    determinant -= design.entities * _log_determinant(priors.precisions[design.eliminated])
+    determinant = -log_determinants(step.inverse[: design.entities])
+    determinant -= design.entities * log_determinant(priors.precisions[design.eliminated])
     for group in effects:
         part, precision = now.x[group.columns].reshape(group.levels, group.dimension), priors.of_group(group)
         spread += np.einsum("ea,ab,eb->", part, precision, part) / 2
-        determinant -= group.levels * _log_determinant(precision)
+        determinant -= group.levels * log_determinant(precision)
         if group.columns.stop > design.dense:
             own = step.variances[group.columns, : group.dimension].reshape(-1, group.dimension, group.dimension)
-            determinant -= _log_determinants(own)
+            determinant -= log_determinants(own)
     return -fit - float(spread) - determinant / 2 + _dense_part(passes, step)
 
 
@@ -52,16 +52,18 @@ def _dense_part(passes: Passes, step: NewtonStep) -> float:
     solved = np.diag(step.dense) > 0
     if not solved.any():
         return 0.0
-    determinant = _log_determinant(step.dense[np.ix_(solved, solved)])  # of the inverse of the curvature
+    determinant = log_determinant(step.dense[np.ix_(solved, solved)])  # of the inverse of the curvature
     fixed = np.flatnonzero(solved[: design.first_random])
     if passes.loss == "linear":
         return determinant / 2 + len(fixed) * math.log(2 * math.pi) / 2
-    return (determinant - _log_determinant(step.dense[np.ix_(fixed, fixed)])) / 2
+    return (determinant - log_determinant(step.dense[np.ix_(fixed, fixed)])) / 2
 
 
-def _log_determinant(matrix: Array) -> float:
+def log_determinant(matrix: Array) -> float:
+    """Compute the logarithm of the determinant of a positive definite matrix, 0 for an empty one."""
     return float(np.linalg.slogdet(matrix)[1])
 
 
-def _log_determinants(matrices: Array) -> float:
+def log_determinants(matrices: Array) -> float:
+    """Sum the same over matrices, shape (n, d, d)."""
     return float(np.linalg.slogdet(matrices)[1].sum())

@@ -6,19 +6,18 @@ matrix itself is never built, except for the dense columns, which the preconditi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
+from proml_kedro.models.mixed.conjugate_gradients import conjugate_gradients
 from proml_kedro.models.mixed.memory.coefficients import Priors
 from proml_kedro.models.mixed.memory.design import ColumnGroup, Design
 from proml_kedro.models.mixed.memory.inverse import given
 from proml_kedro.models.mixed.memory.inverse import inverse as inverse_of
 from proml_kedro.models.mixed.memory.passes import Floats, Linearisation, Passes
-
-_MOST_ITERATIONS = 200  # of conjugate gradients; with the preconditioner far fewer are needed
 
 
 class SchurSolver:
@@ -139,34 +138,3 @@ def diagonal_blocks(matrix: Floats, group: ColumnGroup) -> Floats:
     starts = np.arange(group.start, group.columns.stop, group.dimension)[:, None]
     within = starts + np.arange(group.dimension)
     return matrix[within[:, :, None], within[:, None, :]]
-
-
-def conjugate_gradients(
-    product: Callable[[Floats], Floats], precondition: Callable[[Floats], Floats], right: Floats, accuracy: float
-) -> tuple[Floats, int]:
-    """Solve A x = right for positive definite A (Hestenes and Stiefel, 1952).
-
-    Args:
-        product: Multiplies a vector by A.
-        precondition: Multiplies a vector by an approximate inverse of A.
-        right: Right side, shape (n,).
-        accuracy: Factor by which the residual falls in the norm of the preconditioner.
-
-    Returns:
-        The solution, shape (n,), and the number of products.
-    """
-    x, residual = np.zeros_like(right), right.copy()
-    solved = precondition(residual)
-    direction, size = solved, float(residual @ solved)
-    goal = accuracy**2 * size
-    count = 0
-    while size > goal and count < _MOST_ITERATIONS:
-        image = product(direction)
-        length = size / float(direction @ image)
-        x += length * direction
-        residual -= length * image
-        solved = precondition(residual)
-        before, size = size, float(residual @ solved)
-        direction = solved + (size / before) * direction
-        count += 1
-    return x, count

@@ -20,6 +20,7 @@ class FitSettings:
         covariance_tolerance: Converged when no covariance, nor the dispersion, changes more, relatively.
         interaction_tolerance: Converged when no interaction changes more in root mean square over rows.
         max_iterations: Largest number of Newton steps.
+        points: Nodes of adaptive Gauss-Hermite quadrature, 1 for none.
         estimate_dispersion: Whether the dispersion of the linear loss is estimated, or keeps its initial value.
     """
 
@@ -31,4 +32,5 @@ class FitSettings:
     covariance_tolerance: float = 5e-3
     interaction_tolerance: float = 3e-3
     max_iterations: int = 50
+    points: int = 1
     estimate_dispersion: bool = True

@@ -1,0 +1,102 @@
+"""`kedro anomalies`: what is printed of the anomalies of a problem's tables, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from proml_kedro.commands.anomalies import make_group
+from proml_kedro.errors import UserError
+
+PROBLEM = """\
+tables: {days: {source: days.csv}}
+examples: {table: days, entities: [k], timestamp: at}
+label: {expression: town = 'Bern'}
+split: {validation_from: 2024-02-20, test_from: 2024-03-10}
+"""
+FEATURES = "visit: {source: request, features: {k: {dtype: int}}}\n"
+MONITORING = """\
+anomalies:
+  monitors:
+    visits: {table: days, moment: at, agg: count, dimensions: [town]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Any, make_project: Any) -> Any:
+    """A hundred days of 40 visits, and a day of 10."""
+    made = make_project(tmp_path)
+    made.write("problem/shop.yaml", PROBLEM)
+    made.write("features/shop.yaml", FEATURES)
+    made.edit("model/trees.yaml", '[price.price, "spending.*", visit.hour]', "[visit.k]")
+    lines = [
+        f"{number},{date(2024, 1, 1) + timedelta(days=day)},{'Bern' if number % 4 else 'Oslo'}"
+        for day in range(100)
+        for number in range(10 if day == 90 else 40 + day % 3)
+    ]
+    (tmp_path / "days.csv").write_text("\n".join(["k,at,town", *lines]) + "\n")
+    made.write("monitoring/default.yaml", MONITORING)
+    return made
+
+
+def detect(project: Any, *words: str) -> Result:
+    words = ("detect", *words, f"data_dir={project.data}", "--conf-source", str(project.conf))
+    return CliRunner().invoke(make_group(), list(words), standalone_mode=False)
+
+
+def test_what_is_printed(project, tmp_path):
+    done = detect(project, "-o", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:4] == ["id", "metric", "dimension", "from"]
+    assert sum("2024-03-31" in line for line in lines) >= 2, "of all rows and of Bern"
+    assert any(line.startswith("visits: ") and "of 3 x 100 periods could be judged" in line for line in lines)
+    written = json.loads((tmp_path / "out" / "anomalies.json").read_text())
+    assert json.loads(detect(project, "--json").stdout) == written
+    assert written["anomalies"][0]["begin"].startswith("2024-03-31")
+    strict = detect(project, "--strict")
+    assert strict.exception.code == 1
+    assert detect(project, "--strict", "--since", "2024-05-01").exit_code == 0
+    assert "visits: 0 anomalies" in detect(project, "--until", "2024-03-31").output
+
+
+def test_mistakes(project):
+    for words, message in (
+        (["monitoring.anomalies.monitors.visits.moment=when"], "no column 'when'"),
+        (["monitoring.anomalies.monitors.visits.table=nights"], "no table 'nights'"),
+        (["--since", "soon"], "'soon' is no moment"),
+    ):
+        done = detect(project, *words)
+        assert isinstance(done.exception, UserError)
+        assert message in str(done.exception)
+    project.write("monitoring/default.yaml", "{}\n")
+    assert "declares no monitors" in str(detect(project).exception)
+
+
+def run(project: Any, *words: str) -> Result:
+    words = (*words, f"data_dir={project.data}", "--conf-source", str(project.conf))
+    return CliRunner().invoke(make_group(), list(words), standalone_mode=False)
+
+
+def test_what_people_say_is_kept_and_shown(project, tmp_path):
+    assert run(project, "labels").stdout == "no answers\n"
+    assert "no answers" in run(project, "tune").stdout
+    found = json.loads(detect(project, "--json").stdout)["anomalies"]
+    first, second = found[0]["id"], found[1]["id"]
+    assert run(project, "label", first, "false-alarm", "--note", "a feast", "--who", "ann").stdout == "1 answers kept\n"
+    (tmp_path / "said.csv").write_text(f"id,answer,who\n{second},anomaly,bob\n")
+    assert run(project, "label", "--file", str(tmp_path / "said.csv")).exit_code == 0
+    shown = run(project, "labels").stdout.splitlines()
+    assert any(first in line and "false-alarm" in line and "ann" in line and "a feast" in line for line in shown)
+    assert {one["answer"] for one in json.loads(run(project, "labels", "--json").stdout)} == {"anomaly", "false-alarm"}
+    assert "takes 5 answers" in run(project, "tune").stdout
+    for words, message in (
+        (["label", "nope", "anomaly"], "no anomaly 'nope'"),
+        (["label", first, "maybe"], "no answer 'maybe'"),
+        (["label", first], "write ID and ANSWER"),
+    ):
+        assert message in str(run(project, *words).exception)
