@@ -100,7 +100,7 @@ def bare(data: Path, trials: Sequence[Trial]) -> tuple[float, float]:
             train,
             spec.num_boost_round,  # type: ignore[attr-defined]
             evals=[(validation, "validation")],
-            callbacks=[xgboost.callback.EarlyStopping(spec.early_stopping_rounds, save_best=True)],  # type: ignore[attr-defined]
+            callbacks=[xgboost.callback.EarlyStopping(rounds=spec.early_stopping_rounds, save_best=True)],  # type: ignore[attr-defined]
             verbose_eval=False,
         )
         auc = roc_auc_score(parts.validation.label, booster.inplace_predict(matrices[1]))

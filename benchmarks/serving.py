@@ -8,37 +8,31 @@ nothing. `default` is the same booster as BentoML's documentation serves it, wit
     python benchmarks/serving.py                    # a small model that is trained here
     python benchmarks/serving.py --bundle FOLDER    # a bundle of yours, of trees alone
 
-Takes about a minute. Prints a table; the last line is the figures as JSON.
+Looked-up features, and rankings of 500 candidates at 20 a second, are measured on the small model (serving_online.py).
+
+Takes about two minutes. Prints a table; the last line is the figures as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import os
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import psutil
 
 from proml_kedro.bundle import Bundle
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import BundleScorer
+from served import Server, cost, started
+from serving_online import measure_online
 
 ROUNDS = 7
 REQUESTS = {1: 600, 100: 300}  # a round's requests, by rows in each
-READY_SECONDS = 90
 
 FLOOR = """
 import json, sys
@@ -111,92 +105,6 @@ def told(bundle: Bundle) -> dict[str, object]:
     return {"file": str((folder / "model.ubj").resolve()), "inputs": inputs}
 
 
-@dataclass
-class Server:
-    """A server process with its children."""
-
-    process: subprocess.Popen[bytes]
-    connection: http.client.HTTPConnection
-
-    def post(self, body: bytes) -> None:
-        """Send one request over the connection that is kept."""
-        try:
-            answer = self._asked(body)
-        except (OSError, http.client.HTTPException):  # it was idle while others were asked
-            self.connection.close()
-            answer = self._asked(body)
-        text = answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"status {answer.status}: {text[:300]!r}")
-
-    def _asked(self, body: bytes) -> http.client.HTTPResponse:
-        self.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-        return self.connection.getresponse()
-
-    def cpu_seconds(self) -> float:
-        """Processor time used so far, by the system on its behalf too."""
-        top = psutil.Process(self.process.pid)
-        times = [one.cpu_times() for one in (top, *top.children(recursive=True))]
-        ended = top.cpu_times()
-        return sum(one.user + one.system for one in times) + ended.children_user + ended.children_system
-
-    def memory(self) -> float:
-        """Resident memory in megabytes."""
-        top = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in (top, *top.children(recursive=True))) / 1e6
-
-    def is_ready(self) -> bool:
-        """Whether it answers its probe."""
-        try:
-            self.connection.request("GET", "/readyz")
-            answer = self.connection.getresponse()
-            answer.read()
-            return answer.status == 200
-        except (OSError, http.client.HTTPException):
-            self.connection.close()
-            return False
-
-
-@contextmanager
-def started(command: list[str], scratch: Path) -> Iterator[Server]:
-    """Run a server, its port as the last word of the command, until the block ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "BENTOML_HOME": str(scratch), "BENTOML_DO_NOT_TRACK": "True"}
-    environment.pop("PROML_API_TOKEN", None)
-    process = subprocess.Popen(
-        [*command, str(port)],
-        cwd=scratch,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    server = Server(process, http.client.HTTPConnection("127.0.0.1", port, timeout=30))
-    try:
-        end = time.monotonic() + READY_SECONDS
-        while not server.is_ready():
-            if time.monotonic() > end or process.poll() is not None:
-                raise SystemExit(f"not ready within {READY_SECONDS} s: {' '.join(command)}")
-            time.sleep(0.1)
-        yield server
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def cost(server: Server, body: bytes, requests: int) -> float:
-    """Processor time of one request, in microseconds."""
-    before = server.cpu_seconds()
-    for _ in range(requests):
-        server.post(body)
-    return (server.cpu_seconds() - before) / requests * 1e6
-
-
 def scoring_cost(scorer: BundleScorer, rows: list[Row], calls: int) -> float:
     """Processor time of scoring rows without any server, in microseconds."""
     scorer.score(rows)
@@ -263,10 +171,12 @@ def main() -> None:
             f"model {bundle.manifest.tag}, {len(bundle.inputs)} features, {bundle.manifest.serving.workers} worker(s)"
         )
         figures = measure(services, floor, scorer, golden_rows(bundle.path, bundle.manifest)[0])
+        online = measure_online(scratch)
     ratios = {
         "ratio_to_floor_one_row": figures["kedro_ratio_1"],
         "ratio_to_floor_100": figures["kedro_ratio_100"],
         "ratio_to_bentoml": round(figures["kedro_us_1"] / figures["default_us_1"], 2),
+        **online,
     }
     print(json.dumps({"features": len(bundle.inputs), **start_up, **figures, **ratios}))
 

@@ -14,14 +14,14 @@ from proml_kedro.spec.run import RunSpec
 from small import CITIES, fit, make_config
 
 
-def write_visits(folder: Path, rows: int = 1500) -> None:
+def write_visits(folder: Path, rows: int, shops: int) -> None:
     generator = np.random.default_rng(11)
     minutes = np.sort(generator.choice(90 * 1440, rows, replace=False))
     price = generator.normal(20, 5, rows)
     table = pa.table(
         {
             "visited_at": pa.array(np.datetime64("2024-01-01T00:00", "us") + minutes * np.timedelta64(1, "m")),
-            "shop": generator.integers(0, 5, rows),
+            "shop": generator.integers(0, shops, rows),
             "city": generator.choice(CITIES, rows),
             "price": price,
             "items": generator.poisson(3, rows),
@@ -30,10 +30,12 @@ def write_visits(folder: Path, rows: int = 1500) -> None:
         }
     )
     pq.write_table(table, folder / "visits.parquet")
-    pq.write_table(pa.table({"shop": np.arange(5)}), folder / "shops.parquet")
+    pq.write_table(pa.table({"shop": np.arange(shops)}), folder / "shops.parquet")
 
 
-def make_online(base: Path, **serving: Any) -> tuple[Path, Path, dict[str, Any], list[str]]:
+def make_online(
+    base: Path, rows: int = 1500, shops: int = 5, **serving: Any
+) -> tuple[Path, Path, dict[str, Any], list[str]]:
     """A data folder as a run leaves it, with values as of its newest example; its bundle, that example, features."""
     from proml_kedro.features.feast.history import FeastHistory
     from proml_kedro.features.feast.materialize import materialize
@@ -42,7 +44,7 @@ def make_online(base: Path, **serving: Any) -> tuple[Path, Path, dict[str, Any],
     from proml_kedro.features.training.training_set import build_training_set, newest_moment
     from proml_kedro.features.views.compute import compute_views
 
-    write_visits(base)
+    write_visits(base, rows, shops)
     config = make_config(**serving)
     run = RunSpec.model_validate(config)
     data = base / "data"

@@ -19,6 +19,7 @@ def test_every_drift_check_obeys_the_laws(kind):
     check_drift_check(kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nulls", "scale", "new_values", "distribution"])
 def test_a_standard_kind_may_be_asked_for_again_with_other_limits(kind):
     """With the defaults of its own limits it finds what the gate's finds."""

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from proml_kedro.health.anomalies.store import AnswerStore
     from proml_kedro.project import Project
 
-_LABEL = """Say what an anomaly was, by its id and one of
+_LABEL = """Say what an anomaly was.
 
-    anomaly (it was one), new-trend (it was one, and is the new normal: from its begin on nothing before it is learned
-    from), false-alarm, or undecided. Answers are kept with who said them and when; of several the newest counts.
+    ANSWER is anomaly (it was one), new-trend (it was one, and is the new normal: from its begin on nothing before it is
+    learned from), false-alarm, or undecided. Answers are kept with who and when; of several the newest counts.
     """
 _LABELS = "Show what was said of anomalies."
 _TUNE = """Widen bands by what was said of anomalies, monitor by monitor.

@@ -59,6 +59,7 @@ def _likelihood(models: Mapping[str, HasEffects], argument: str) -> Likelihood:
     ((name, model),) = models.items()
     known = model.summary().get("likelihood")
     if known is None:
-        message = f"{name} has no log likelihood: it was streamed, is of too many columns, or of an earlier version"
+        why = "it was streamed, updated, has factors, is of too many columns, or of an earlier version"
+        message = f"{name} has no log likelihood: {why}"
         raise UserError(Mistake("", message, f"argument {argument}"))
     return Likelihood(**known)

@@ -78,7 +78,7 @@ def _effects(
         return
     parts = []
     for name, one in models.items():
-        tables = [] if entity else [_fixed_table(one.fixed_effects(), top), _population_table(one.population())]
+        tables = [] if entity else list(_tables(one, top))
         parts.append(f"{name}\n" + "\n\n".join([*tables, _entity_table(found[name])]))
     # A name that is no UTF-8 is shown escaped, as on standard error.
     click.echo("\n\n".join(parts).encode(errors="backslashreplace"))
@@ -122,9 +122,10 @@ def _ratio(value: float, error: float) -> str:
     return f"{value / error:+.2f}" if error else "-"
 
 
-def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, list[Any]]:
+def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, Any]:
     return {
         "notes": model.summary().get("notes", []),
+        **{name: value for name, value in model.summary().items() if name.startswith("log likelihood")},
         "fixed": [asdict(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
         "entities": [asdict(one) for one in entities],
@@ -175,6 +176,16 @@ def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
     if entity and not any(one.effects_of(entity) for one in models.values()):
         message = f"no effect is of {', '.join(entity)} alone; give further ones of: {', '.join(sorted(known))}"
         raise UserError(Mistake("", message, "option --entity"))
+
+
+def _tables(model: HasEffects, top: int) -> Iterator[str]:
+    """What is the same for all entities: fixed effects, variances, and the log likelihood with its name."""
+    yield _fixed_table(model.fixed_effects(), top)
+    yield _population_table(model.population())
+    facts = model.summary()
+    if "log likelihood" in facts:
+        kind = facts.get("log likelihood is", "of an earlier version")
+        yield f"log likelihood {facts['log likelihood']:.2f} ({kind})"
 
 
 def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:

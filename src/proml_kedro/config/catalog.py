@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
+from proml_kedro.config.data_folder import unusable_place
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.results import NAMES
 from proml_kedro.spec.base import Spec
@@ -15,6 +17,9 @@ from proml_kedro.spec.run import RunSpec
 from proml_kedro.spec.table import CATALOG
 
 KEY = "catalog"
+
+_OURS = ("store", "feature_store", "features", "runs", "release")
+"""Folders of the data folder that hold what links lead to, and what goes on."""
 
 FilePath = Annotated[str, Field(min_length=1)]
 
@@ -106,7 +111,7 @@ def with_datasets(values: dict[str, Any]) -> tuple[dict[str, Any], list[Mistake]
 
 
 def check_places(catalog: Any, data_dir: str) -> Iterator[Mistake]:
-    """Find results that would lie in one place, and a store that is not in the data folder.
+    """Find results that would lie in one place, inside of each other or in what is ours, and a store elsewhere.
 
     Args:
         catalog: A catalog whose entries are sound.
@@ -116,11 +121,28 @@ def check_places(catalog: Any, data_dir: str) -> Iterator[Mistake]:
         yield Mistake(
             f"{KEY}.store.filepath", "must be ${data_dir}, where commands look for it; change data_dir instead"
         )
-    taken: dict[str, str] = {}
+    taken: dict[Path, str] = {}
     for name in NAMES:
-        place = os.path.normpath(getattr(catalog, name).filepath)
-        if place in taken:
-            yield Mistake(
-                f"{KEY}.{name}.filepath", f"is that of {taken[place]} too; each result has a place of its own"
-            )
-        taken.setdefault(place, name)
+        written = getattr(catalog, name).filepath
+        place = Path(os.path.abspath(written))  # noqa: PTH100 - links stay, a result's place may be one
+        message = unusable_place(written) or _in_what_is_ours(place, data_dir) or _taken(place, taken)
+        if message:
+            yield Mistake(f"{KEY}.{name}.filepath", message)
+        else:
+            taken[place] = name
+
+
+def _taken(place: Path, taken: Mapping[Path, str]) -> str | None:
+    if place in taken:
+        return f"is that of {taken[place]} too; each result has a place of its own"
+    around = next((name for other, name in taken.items() if place in other.parents or other in place.parents), None)
+    return around and f"one lies in the other, this and that of {around}; each result has a place of its own"
+
+
+def _in_what_is_ours(place: Path, data_dir: str) -> str | None:
+    """Say that a link would take the place of what a run keeps, or lie in it."""
+    folder = Path(os.path.abspath(data_dir))  # noqa: PTH100
+    if place == folder or place in folder.parents:
+        return "would take the place of the data folder; write ${data_dir}/NAME"
+    first = place.relative_to(folder).parts[0] if folder in place.parents else None
+    return f"'{first}' of the data folder is not for links; choose another name" if first in _OURS else None

@@ -21,11 +21,12 @@ def check_data_dir(data_dir: str, base_path: Path, conf: Path) -> list[Mistake]:
         base_path: The folder that holds ``conf``.
         conf: The configuration.
     """
-    message = _unusable(data_dir) or _misplaced(data_dir, base_path, conf)
+    message = unusable_place(data_dir) or _misplaced(data_dir, base_path, conf)
     return [Mistake(_KEY, message)] if message else []
 
 
-def _unusable(data_dir: str) -> str | None:
+def unusable_place(data_dir: str) -> str | None:
+    """Say why a text is no place of a folder on this machine; None when it is."""
     if not data_dir.strip():
         return "is empty; name a folder for results, such as data"
     if "://" in data_dir:

@@ -64,6 +64,7 @@ class Search:
         return trials
 
     def _until_the_end(self) -> list[Trial]:
+        waited_for: list[int] = []
         while True:
             trial = self.study.begin(self._next)
             if trial is not None:
@@ -72,8 +73,12 @@ class Search:
                 logger.info("%s", in_one_line(ended, self._facts.metric))
                 continue
             trials = self.study.trials()
-            if not any(one.state == "running" for one in trials):
+            others = [one.number for one in trials if one.state == "running"]
+            if not others:
                 return trials
+            if others != waited_for:
+                logger.info("waiting for other processes, which measure trials %s", ", ".join(map(str, others)))
+                waited_for = others
             time.sleep(_WAIT)  # another process measures the last ones, or is killed
 
     def best(self, trials: Sequence[Trial]) -> Trial:

@@ -82,6 +82,7 @@ def run(project: Any, *words: str) -> Result:
     return CliRunner().invoke(make_group(), list(words), standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_what_people_say_is_kept_and_shown(project, tmp_path):
     assert run(project, "labels").stdout == "no answers\n"
     assert "no answers" in run(project, "tune").stdout

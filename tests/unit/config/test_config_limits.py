@@ -71,6 +71,17 @@ CATALOG = [
     ("catalog.tables.filepath=''", "catalog.tables.filepath: must not be empty"),
     ("catalog.bundle.filepath=${catalog.tables.filepath}", "catalog.bundle.filepath: is that of tables too"),
     ("catalog.store.filepath=elsewhere", "catalog.store.filepath: must be ${data_dir}"),
+    ("catalog.tables.filepath='s3://bucket/x'", "catalog.tables.filepath: is not on this machine"),
+    ('catalog.tables.filepath="a\nb"', "catalog.tables.filepath: has characters in it"),
+    (
+        "catalog.bundle.filepath=${catalog.tables.filepath}/x",
+        "catalog.bundle.filepath: one lies in the other, this and",
+    ),
+    ("catalog.tables.filepath=${catalog.bundle.filepath}/x", "one lies in the other, this and that of tables"),
+    ("catalog.tables.filepath=${data_dir}", "catalog.tables.filepath: would take the place of the data folder"),
+    ("catalog.tables.filepath=${data_dir}/..", "catalog.tables.filepath: would take the place of the data folder"),
+    ("catalog.tables.filepath=${data_dir}/store/tables", "'store' of the data folder is not for links"),
+    ("catalog.tables.filepath=${data_dir}/x/../feature_store/registry.db", "'feature_store' of the data folder is not"),
 ]
 
 

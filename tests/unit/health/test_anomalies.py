@@ -143,6 +143,7 @@ def test_a_period_counts_once_it_is_over(visits, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_rows_that_come_late_mend_the_past(visits, tmp_path):
     """What is said of a day rests on days before it, and on all rows of these that are there by now."""
     day = np.array([(one - MONDAY) // DAY for one in visits["at"].to_pylist()])
@@ -154,6 +155,7 @@ def test_rows_that_come_late_mend_the_past(visits, tmp_path):
     assert look(tmp_path, mixed, **count) == whole
 
 
+@pytest.mark.slow
 def test_what_is_left_out(visits, tmp_path):
     plain = look(tmp_path, visits, dimensions=["town"])
     assert len(plain.anomalies) == 2

@@ -98,6 +98,7 @@ def write(folder: Path, name: str, answers: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_and_one_that_is_killed_lose_no_answer_that_was_acknowledged(tmp_path):
     store(tmp_path)
     writers = [write(tmp_path, "ann", 20), write(tmp_path, "bob", 20), write(tmp_path, "eve", 100_000)]
@@ -142,6 +143,7 @@ def answer(strength: float, is_true: bool, number: int) -> Answered:
     return Answered(f"{number}", "m", ALL, "", BEGIN, strength, said, "ann", BEGIN, "")
 
 
+@pytest.mark.slow
 def test_tuning_leaves_out_what_was_no_anomaly_and_helps_on_other_series():
     """Answers about the alarms of some series; others, which nobody has looked at, are better for it."""
     values, truth = broken(np.random.default_rng(11), 160, 6.0)

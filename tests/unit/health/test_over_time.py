@@ -121,7 +121,9 @@ def test_figures_are_those_of_scikit_learn(report, log, labels):
         assert not one.estimated
 
 
-@pytest.mark.parametrize("days", [9, 17, 26])
+@pytest.mark.parametrize(
+    "days", [pytest.param(9, marks=pytest.mark.slow), 17, pytest.param(26, marks=pytest.mark.slow)]
+)
 def test_a_label_counts_from_known_at_only(report, log, labels, days):
     """The report of a moment is the one that was made then, whatever is in the table by now."""
     at = MONDAY + timedelta(days=days, hours=5)
@@ -137,6 +139,7 @@ def test_a_label_counts_from_known_at_only(report, log, labels, days):
         assert (one.labelled, one.label_mean) == (len(label), pytest.approx(np.mean(label)) if label else None)
 
 
+@pytest.mark.slow
 def test_the_newest_label_that_is_known_counts(report, labels):
     turned = {name: [*values, *values] for name, values in labels.items()}
     turned["label"] = [*labels["label"], *(1 - one for one in labels["label"])]
@@ -149,6 +152,7 @@ def test_the_newest_label_that_is_known_counts(report, labels):
     assert late.verdict == "worse"
 
 
+@pytest.mark.slow
 def test_a_day_is_its_end(report, labels):
     """A label of the third of April was not known when that day began."""
     days = {**labels, "known_at": [one.date() for one in labels["known_at"]]}
@@ -178,6 +182,7 @@ def test_what_is_too_young_or_comes_too_late_does_not_count(report, log, labels)
     assert "labels of" in late.periods[0].not_judged, "coverage shows that the others are missing"
 
 
+@pytest.mark.slow
 def test_keys_and_moment_do_as_well_as_requests(report, log, labels):
     keyed = {
         "shop": log["keys.shop"].to_pylist(),
@@ -212,6 +217,7 @@ def test_an_estimate_is_near_what_labels_tell_and_withheld_from_broken_inputs(re
     assert withheld.missing["visit.price"][0] == pytest.approx(np.isnan(broken[week == 0]).mean())
 
 
+@pytest.mark.slow
 def test_worse_is_told_from_chance(report, log, labels):
     """The evaluation said .8; the scores are worth a little more, and .5 once they are mixed up."""
     assert report(labels).expected == {"auc": 0.8, "logloss": 0.5}
@@ -223,6 +229,7 @@ def test_worse_is_told_from_chance(report, log, labels):
     assert mixed.words.startswith("auc is worse than expected in")
 
 
+@pytest.mark.slow
 def test_slices_are_parts_of_all_labels(report, log, labels):
     from sklearn.metrics import roc_auc_score
 
@@ -235,6 +242,7 @@ def test_slices_are_parts_of_all_labels(report, log, labels):
         assert (one.rows, one.figure.value) == (rows.sum(), pytest.approx(truth))
 
 
+@pytest.mark.slow
 def test_what_is_logged_twice_or_by_others_counts_once_or_not(report, log, labels):
     plain = report(labels)
     position = log.column_names.index("bundle")
@@ -284,6 +292,7 @@ def test_labels_that_are_wrong_are_refused(report, labels, change, words):
     assert len(error.value.mistakes) == 1
 
 
+@pytest.mark.slow
 def test_numbers_text_and_truth_values_are_the_same_labels(report, labels):
     plain = report(labels)
     values = labels["label"]
@@ -294,6 +303,7 @@ def test_numbers_text_and_truth_values_are_the_same_labels(report, labels):
     assert sum(one.labelled for one in report({**labels, "label": some}).periods) == ROWS / 2
 
 
+@pytest.mark.slow
 def test_logs_that_cannot_be_judged(report, log, labels):
     with pytest.raises(UserError, match="it is no log of predictions"):
         report(labels, rows=log.drop_columns(["status"]))

@@ -24,7 +24,10 @@ SCORED = [Input(f"{view}.{name}", "float") for view in ("weather", "plane") for 
 ]
 
 
-@pytest.mark.parametrize(("rows", "repeats"), [(500, 60), (1000, 40), (5000, 8)])
+@pytest.mark.parametrize(
+    ("rows", "repeats"),
+    [pytest.param(500, 60, marks=pytest.mark.slow), pytest.param(1000, 40, marks=pytest.mark.slow), (5000, 8)],
+)
 def test_random_splits_are_like_the_reference(rows, repeats):
     """At most 1 % a column and 2 % a verdict; the bounds are what binomial samples of those rates hardly exceed."""
     generator = np.random.default_rng(rows + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from proml_kedro.features.online.store import OnlineStore, StoredRow, entity_key, to_microseconds, to_moment
+from proml_kedro.features.online.store import OnlineStore, StoredRow, key_encoder, to_microseconds, to_moment
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec, zero_when_empty
@@ -79,6 +79,8 @@ class OnlineFeatures:
                 self._views[ref.view] = features.views[ref.view]
                 self._columns.setdefault(ref.view, []).append((name, ref.feature, dtype))
         self._types: dict[str, dict[str, str]] = {}
+        self._encoders: dict[str, Callable[[Mapping[str, Any]], bytes]] = {}
+        self._ttls = {name: _ttl(view) for name, view in self._views.items()}
         self._zeros = {name: zero_when_empty(view) for name, view in self._views.items()}
 
     def read(self, entity_rows: Sequence[Mapping[str, Any]], as_of: Sequence[datetime] | datetime) -> dict[str, Array]:
@@ -156,21 +158,28 @@ class OnlineFeatures:
     def _state(self, view: str, moment: int, as_of: int) -> State:
         if moment > as_of:
             return "later"
-        source = self._views[view].source
-        ttl = None if isinstance(source, str) else source.ttl
-        return "expired" if ttl is not None and as_of - moment > ttl // _MICROSECOND else "good"
+        ttl = self._ttls[view]
+        return "expired" if ttl is not None and as_of - moment > ttl else "good"
 
     def _key(self, view: str, row: Mapping[str, Any]) -> bytes | None:
         """Return the row's key in a view; None when a part of it is missing."""
         if view not in self._types:
             self._types[view] = self._store.key_types(view)
+            self._encoders[view] = key_encoder(self._types[view])
         types = self._types[view]
-        values = {name: row.get(name) for name in types}
-        if any(one is None or one != one for one in values.values()):
-            return None
-        return entity_key(
-            types, {name: _whole(name, one) if types[name] == "int" else one for name, one in values.items()}
-        )
+        values: dict[str, Any] = {}
+        for name, kind in types.items():
+            one = row.get(name)
+            if one is None or one != one:
+                return None
+            values[name] = _whole(name, one) if kind == "int" else one
+        return self._encoders[view](values)
+
+
+def _ttl(view: FeatureViewSpec) -> int | None:
+    """Return a view's TTL in microseconds."""
+    ttl = None if isinstance(view.source, str) else view.source.ttl
+    return None if ttl is None else ttl // _MICROSECOND
 
 
 def _whole(name: str, value: Any) -> int:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from proml_kedro.atomic import lock_beside, temporary_beside
 from proml_kedro.features.online.store import (
@@ -142,7 +145,7 @@ class SQLiteStore(OnlineStore):
                 columns = f"SELECT entity, moment, layout, content FROM {self._table(view)}"
                 query = f"{columns} WHERE entity IN ({', '.join('?' * len(part))})"
                 for key, moment, number, content in connection.execute(query, part):
-                    found[key] = moment, self._layout(connection, number), json.loads(content)
+                    found[key] = moment, self._layout(connection, number), _values(content)
         return found
 
     def is_as_written(self, view: str) -> bool:
@@ -340,6 +343,14 @@ class SQLiteStore(OnlineStore):
 
     def _table(self, view: str) -> str:
         return _quote(f"{self._project}.{view}")
+
+
+def _values(content: str) -> Any:
+    """Read a row's values: JSON, which may have numbers that are none."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
 
 
 def _digest(key: bytes, moment: int, kinds: str, content: str) -> int:

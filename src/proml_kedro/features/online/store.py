@@ -11,7 +11,7 @@ import hashlib
 import json
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -169,6 +169,9 @@ def to_moment(microseconds: int) -> datetime:
 _STRING, _INT64 = 2, 4
 
 
+_INT_PART = struct.Struct("<IIq")
+
+
 def entity_key(types: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
     """Encode an entity key as Feast's version 3 does.
 
@@ -176,18 +179,29 @@ def entity_key(types: Mapping[str, str], values: Mapping[str, Any]) -> bytes:
         types: The key columns, each ``int`` or ``str``.
         values: Their values, of these types.
     """
+    return key_encoder(types)(values)
+
+
+def key_encoder(types: Mapping[str, str]) -> Callable[[Mapping[str, Any]], bytes]:
+    """Return what encodes entity keys of these types as :func:`entity_key` does; their names are encoded once."""
     names = sorted(types)
-    parts = [struct.pack("<I", len(names))]
+    head = struct.pack("<I", len(names))
     for name in names:
         encoded = name.encode()
-        parts += [struct.pack("<II", _STRING, len(encoded)), encoded]
-    for name in names:
-        if types[name] == "int":
-            parts.append(struct.pack("<IIq", _INT64, 8, values[name]))
-        else:
-            encoded = str(values[name]).encode()
-            parts += [struct.pack("<II", _STRING, len(encoded)), encoded]
-    return b"".join(parts)
+        head += struct.pack("<II", _STRING, len(encoded)) + encoded
+    kinds = [(name, types[name] == "int") for name in names]
+
+    def encode(values: Mapping[str, Any]) -> bytes:
+        parts = [head]
+        for name, is_int in kinds:
+            if is_int:
+                parts.append(_INT_PART.pack(_INT64, 8, values[name]))
+            else:
+                encoded = str(values[name]).encode()
+                parts += [struct.pack("<II", _STRING, len(encoded)), encoded]
+        return b"".join(parts)
+
+    return encode
 
 
 def row_digest(*parts: bytes) -> int:

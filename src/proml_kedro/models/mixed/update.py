@@ -212,4 +212,5 @@ def _note(model: FittedModel, facts: UpdateFacts) -> None:
     due = "; a whole refit is due" if facts.is_refit_due else ""
     times = f"{len(updates)} times" if len(updates) > 1 else "once"
     notes = [*kept, f"updated {times} by {rows:,} rows since the fit, in the effects of their entities alone{due}"]
-    model.facts = {**model.facts, "updates": updates, "notes": notes}
+    entities = sum(len(one) for one in model.effects)
+    model.facts = {**model.facts, "entities": entities, "updates": updates, "notes": notes}

@@ -143,5 +143,5 @@ def _fit_notes(fit: InMemoryFit, problem: FitProblem, spec: MixedSpec) -> Iterat
                 yield from of_covariance(effect, covariance, 1.0)
     deviation = math.sqrt(max(float(np.diag(one).max()) for one in fit.covariances))
     if spec.method == "laplace" and spec.nagq == 1 and problem.loss == "logistic" and deviation > _WIDE:
-        known = "it is wrong where events are rare and entities have few rows; compare with nagq: 25 or variational"
+        known = "it is wrong where events are rare and entities have few rows; compare with method: variational"
         yield f"'laplace' finds a deviation of {deviation:.1f}: {known}"

@@ -103,7 +103,7 @@ def _facts(problem: FitProblem, fit: InMemoryFit) -> dict[str, Any]:
         "converged": fit.converged,
         "entities": 0,
     }
-    if math.isfinite(fit.log_likelihood):
+    if math.isfinite(fit.log_likelihood) and not problem.plan.variances_locked:  # else it is of some rows alone
         facts["log likelihood"] = round(fit.log_likelihood, 4)
     for spec, population in zip(problem.terms.effects, fit.covariances, strict=True):
         for feature, variance in zip(spec.features, np.diag(population), strict=True):
