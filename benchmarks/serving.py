@@ -8,7 +8,8 @@ nothing. `default` is the same booster as BentoML's documentation serves it, wit
     python benchmarks/serving.py                    # a small model that is trained here
     python benchmarks/serving.py --bundle FOLDER    # a bundle of yours, of trees alone
 
-Looked-up features, and rankings of 500 candidates at 20 a second, are measured on the small model (serving_online.py).
+Looked-up features, rankings of 500 candidates at 20 a second, and a challenger that hangs are measured on the small
+model (serving_online.py, serving_challenger.py).
 
 Takes about two minutes. Prints a table; the last line is the figures as JSON.
 """
@@ -29,6 +30,7 @@ from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import BundleScorer
 from served import Server, cost, started
+from serving_challenger import measure_challenger
 from serving_online import measure_online
 
 ROUNDS = 7
@@ -171,12 +173,12 @@ def main() -> None:
             f"model {bundle.manifest.tag}, {len(bundle.inputs)} features, {bundle.manifest.serving.workers} worker(s)"
         )
         figures = measure(services, floor, scorer, golden_rows(bundle.path, bundle.manifest)[0])
-        online = measure_online(scratch)
+        others = {**measure_online(scratch / "online"), **measure_challenger(scratch)}
     ratios = {
         "ratio_to_floor_one_row": figures["kedro_ratio_1"],
         "ratio_to_floor_100": figures["kedro_ratio_100"],
         "ratio_to_bentoml": round(figures["kedro_us_1"] / figures["default_us_1"], 2),
-        **online,
+        **others,
     }
     print(json.dumps({"features": len(bundle.inputs), **start_up, **figures, **ratios}))
 

@@ -80,6 +80,7 @@ def measure_online(scratch: Path) -> dict[str, Any]:
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
     from online import make_online
 
+    scratch.mkdir()
     data, bundle, newest, _ = make_online(scratch, 20_000, SHOPS, max_rows=1000, max_body_bytes=1 << 20)
     (scratch / "online.json").write_text(json.dumps(_told(Bundle.load(bundle), data)))
     shared = {one: newest[one] for one in ("visit.city", "visit.price", "visit.items", "visit.member")}

@@ -115,7 +115,8 @@ _HIDDEN: dict[str, str] = {}
 
 _SHORTEST = 6
 
-NAMED_SECRET = r"\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE)\w*"  # noqa: S105 - a pattern
+_NAMES = "PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|(?:API|ACCESS|SIGNING|ENCRYPTION)_?KEY|PRIVATE"
+NAMED_SECRET = rf"(?:\w*(?:{_NAMES})\w*|(?:\w*_)?PASS(?:_\w*)?(?!\w)|\w+_PWD(?!\w))"
 """Pattern of names that say that a value is a secret, in letters of either case."""
 
 _SECRET_SETTING = re.compile(
@@ -148,6 +149,19 @@ def masked(text: str) -> str:
     """
     for value, instead in _HIDDEN.items():
         text = text.replace(value, instead)
+    return _without_passwords(text)
+
+
+def has_url_password(text: str) -> bool:
+    """Tell whether a text has a URL with a password in it.
+
+    >>> has_url_password("redis://me:hunter2@host"), has_url_password("redis://me@host")
+    (True, False)
+    """
+    return _without_passwords(text) != text
+
+
+def _without_passwords(text: str) -> str:
     if "://" not in text or "@" not in text:
         return text
     return _WORD.sub(lambda word: "://".join(_without_password(part) for part in word[0].split("://")), text)

@@ -7,10 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from proml_kedro.errors import NAMED_SECRET, Mistake, hide, masked
+from proml_kedro.errors import NAMED_SECRET, Mistake, has_url_password, hide, masked
 
 _NAMED = re.compile(rf"\$\{{\s*oc\.env\s*:\s*['\"]?({NAMED_SECRET})", re.IGNORECASE)
 """An interpolation of a variable whose name says that it is a secret."""
+
+_VARIABLE = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?(\w+)")
 
 _OWN_MESSAGE = "online_store"
 """Its kind of store says in which variable the password belongs."""
@@ -28,13 +30,23 @@ def refuse_secrets(values: Any) -> Iterator[Mistake]:
                 f"${{oc.env:{named[1]}}} is a secret by its name; a configuration is printed and stored: {_INSTEAD}"
             )
             yield Mistake(key, message)
-        elif key != _OWN_MESSAGE and masked(text) != text:
+        elif key == _OWN_MESSAGE:
+            continue
+        elif leaking := next(filter(_holds_password, _VARIABLE.findall(text)), None):
+            message = f"${{oc.env:{leaking}}} has a password in it; a configuration is printed and stored: {_INSTEAD}"
+            yield Mistake(key, message)
+        elif masked(text) != text:
             yield Mistake(
                 key, f"a password does not belong into a configuration, which is printed and stored: {_INSTEAD}"
             )
 
 
 _INSTEAD = "let the program that needs it read it from the environment, or from credentials.yml"
+
+
+def _holds_password(variable: str) -> bool:
+    """Tell whether the value of a variable of the environment is a URL with a password."""
+    return has_url_password(os.environ.get(variable, ""))
 
 
 def environment(*arguments: Any) -> Any:

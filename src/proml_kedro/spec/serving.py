@@ -64,7 +64,7 @@ class ServingSpec(Spec):
         log: A file to which every row that features were looked up for is added, with keys, moment and those features;
             nothing is written when left out. It holds data about whoever the keys are about.
         predictions: Log of every row that was asked for, with its score, features and what the components say.
-        challenger: A second model beside the one that is served; null for none. It is no part of a bundle.
+        challenger: A second model beside the one that is served; null for none. It is no part of a bundle or Bento.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
             as a share of how far the golden rows' numbers lie apart.
     """

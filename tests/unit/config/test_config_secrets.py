@@ -35,6 +35,28 @@ def test_a_variable_that_is_called_like_a_secret_is_refused(lines, monkeypatch, 
     assert "hunter" not in "".join(found)
 
 
+@pytest.mark.parametrize("name", ["DB_PASS", "PASS", "PASS_2", "db_pwd", "MY_PASSPHRASE", "SIGNING_KEY", "PGPASSWORD"])
+def test_names_of_secrets(lines, monkeypatch, name):
+    monkeypatch.setenv(name, "hunter-2-hunter")
+    (found,) = lines(f"problem.description=${{oc.env:{name}}}")
+    assert f"${{oc.env:{name}}} is a secret by its name" in found
+
+
+@pytest.mark.parametrize("name", ["PASSENGERS", "PWD", "COMPASS_HOME", "SHOP_PLACE"])
+def test_other_names_are_none(load, monkeypatch, name):
+    monkeypatch.setenv(name, "Bern")
+    assert load(f"problem.description=${{oc.env:{name}}}").loaded.run.problem.description == "Bern"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_variable_with_a_password_in_its_url_is_refused(lines, monkeypatch, place):
+    """Whatever it is called: a bundle, a recipe and Feast's registry would keep its value."""
+    monkeypatch.setenv("SHOP_URL", "postgresql://me:hunter-2-hunter@host/shop")
+    found = lines(f"++{place}=${{oc.env:SHOP_URL}}")
+    assert any(f"{place}: ${{oc.env:SHOP_URL}} has a password in it" in line for line in found)
+    assert "hunter" not in "".join(found)
+
+
 @pytest.mark.parametrize("place", [one for one in PLACES if one != "problem.split.test_from"])
 def test_a_password_in_a_url_is_refused_and_not_shown(lines, place):
     found = lines(f"++{place}='https://me:hunter2@host/x.csv'")

@@ -278,6 +278,13 @@ def test_one_mark_has_one_meaning(tmp_path: Path) -> None:
         (["NA", '"NA"', "-", '"-"'], {"null_words": ["-"]}, ["NA", "NA", None, None]),
         (["NA", '"NA"', "x", ""], {"null_words": []}, ["NA", "NA", "x", None]),
         (["1", "-", "?", ""], {"null_words": ["-", "?"]}, [1, None, None, None]),
+        (['""', "", '"-"', "x"], {"null_words": ["-"]}, [None, None, None, "x"]),
+        (['""', "", '"-"', "x"], {"null_words": []}, [None, None, "-", "x"]),
+        (["''", "", "'NA'", '""'], {"quote": "'"}, [None, None, "NA", '""']),
+        (["''", "", "'NA'", '""'], {"quote": ""}, ["''", None, "'NA'", '""']),
+        (["", '"a"', '" "', '"\n"'], {}, [None, "a", " ", "\n"]),
+        (['""', '""', '"a"', '""'], {}, [None, None, "a", None]),
+        (['""""', '"a""b"', "", '"NA"'], {}, ['"', 'a"b', None, "NA"]),
     ],
 )
 def test_null_words(tmp_path: Path, cells: list[str], keys: dict[str, Any], found: list[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import mmap
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Dialect:
         names = self._names(self._records(text, delimiter))
         self._refuse_ends(text, delimiter, len(names))
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        # Without quotes empty text is null already, and to ask each cell costs more than to look for quotes.
+        may_be_empty = bool(self.quote) and self.null_words is None and _holds(file, 2 * self.quote)
         words = ["", *self.null_words] if self.null_words is not None else ["", "NA"]
         options = (
             f"auto_detect = false, header = {str(self.header).lower()}, delim = {literal(delimiter)}, "
@@ -71,7 +74,9 @@ class Dialect:
             f"nullstr = [{', '.join(map(literal, words))}], "
             f"allow_quoted_nulls = {str(self.null_words is not None).lower()}, columns = {{{columns}}}"
         )
-        cells = ", ".join(f"nullif({quote(name)}, '') AS {quote(name)}" for name in names)
+        cells = ", ".join(
+            f"nullif({quote(name)}, '') AS {quote(name)}" if may_be_empty else quote(name) for name in names
+        )
         return f"(SELECT {cells} FROM read_csv({file_literal(file)}, {options}))"
 
     def _refuse_ends(self, text: str, delimiter: str, fields: int) -> None:
@@ -163,6 +168,12 @@ class Dialect:
                 raise DialectError("names", f"the header has {both}; give all columns names of their own: names: […]")
             seen[name.lower()] = name
         return names
+
+
+def _holds(file: Path, text: str) -> bool:
+    """Return whether a file in UTF-8 has a text anywhere."""
+    with file.open("rb") as content, mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as all_of_it:
+        return all_of_it.find(text.encode()) >= 0
 
 
 def head(file: Path) -> str:

@@ -132,13 +132,15 @@ class Challenger:
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._pending: dict[int, asyncio.Future[tuple[int, bytes]]] = {}
+        self._comparing: set[asyncio.Future[None]] = set()
         self._number = self._failures = 0
         self._rests_until = 0.0
 
     def shadow(self, asked: Asked, route: str, body: bytes, numbers: Sequence[int], scores: Sequence[Any]) -> None:
         """Pass rows on that the champion has scored; nobody waits for what becomes of them."""
         task = asyncio.ensure_future(self._compared(asked, route, body, numbers, scores))
-        task.add_done_callback(lambda done: done.exception())
+        self._comparing.add(task)
+        task.add_done_callback(self._comparing.discard)
 
     async def _compared(
         self, asked: Asked, route: str, body: bytes, numbers: Sequence[int], scores: Sequence[Any]
