@@ -61,7 +61,7 @@ class MonitorSpec(Spec):
         agg: What is computed: `rate` (share of rows for which a condition holds), `mean`, `sum`, or `count` of rows. A
             period without rows has a sum and a count of 0, and no rate and no mean.
         expression: SQL over columns of the table: the condition of a rate, or the number of a mean or sum. Rows for
-            which it is null do not count.
+            which it is null, or no finite number, do not count.
         where: SQL condition for the rows that count.
         dimensions: Columns by whose values the figure is looked at, too; the 50 most frequent ones of each.
         detector: What is unusual.

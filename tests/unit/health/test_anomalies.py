@@ -226,3 +226,10 @@ def test_a_count_is_a_whole_number():
     assert not sides(values, detector_of(spec).band(series)).any()
     values[0, 110] = 30
     assert np.flatnonzero(sides(values, detector_of(spec).band(series))).tolist() == [110]
+
+
+def test_what_is_no_finite_number_does_not_count(visits, tmp_path):
+    """A division by zero in one row would make the figure of its day, and the band of weeks, infinite."""
+    plain = look(tmp_path, visits, agg="mean", expression="spent")
+    odd = visits.slice(5000, 3).set_column(3, "spent", pa.array([float("inf"), float("nan"), float("-inf")]))
+    assert look(tmp_path, pa.concat_tables([visits, odd]), agg="mean", expression="spent") == plain

@@ -62,8 +62,9 @@ def compute_figures(rows: Relation, spec: MonitorSpec, until: datetime, key: str
     where = f" AND ({enclosed(spec.where)})" if spec.where else ""
     value = "CAST(1 AS DOUBLE)" if spec.expression is None else f"CAST({enclosed(spec.expression)} AS DOUBLE)"
     dimensions = "".join(f", CAST({quote(name)} AS VARCHAR) AS {quote(f'by {name}')}" for name in spec.dimensions)
+    finite = f"CASE WHEN isfinite({value}) THEN {value} END"
     query = (
-        f"SELECT {number} AS period, {value} AS value{dimensions} FROM {rows} WHERE {quote(spec.moment)} IS NOT NULL"
+        f"SELECT {number} AS period, {finite} AS value{dimensions} FROM {rows} WHERE {quote(spec.moment)} IS NOT NULL"
     )
     try:
         rows.engine.run(f"CREATE OR REPLACE TEMP TABLE watched AS {query}{where}")  # type: ignore[attr-defined]
