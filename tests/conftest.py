@@ -26,13 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell property-based tests which tier runs."""
-    if "not slow" not in config.option.markexpr:
+    if _slow_ones_run(config):
         os.environ[WHOLE] = "yes"
     if hasattr(config, "workerinput"):
         _limit_linear_algebra()
     importlib.import_module(
         "proml_kedro.features.feast"
     )  # before a test imports Feast itself, which then costs a quarter
+
+
+def _slow_ones_run(config: pytest.Config) -> bool:
+    return "not slow" not in config.option.markexpr
 
 
 def _limit_linear_algebra() -> None:
@@ -68,17 +72,33 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Together(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Ask for one worker more than processors when slow tests run too: they wait for servers and processes much."""
+    return (os.cpu_count() or 1) + 1 if _slow_ones_run(config) else None
+
+
 @lru_cache
 def _shares(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
     return next((what for what, words in _costly().items() if any(word in text for word in words)), str(file))
 
 
+@lru_cache
+def _turn(file: Path) -> int:
+    return 0 if _shares(file) in _costly() else 1 if "mark.slow" in file.read_text(encoding="utf-8") else 2
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shuffle files and the tests of each; tests of a file stay together, for the fixtures that they share."""
+    """Shuffle files and the tests of each; tests of a file stay together, for the fixtures that they share.
+
+    In no random order, what takes long comes first, so that no worker is left alone with it.
+    """
     seed = config.getoption("--shuffle")
     if seed is None:
+        if hasattr(config, "workerinput"):
+            items.sort(key=lambda one: _turn(one.path))
         return
     order = random.Random(seed)
     files = [list(tests) for _, tests in groupby(items, key=lambda one: one.path)]

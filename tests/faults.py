@@ -8,6 +8,7 @@ size of files that holds from the n-th operation on, as on a disk that is full.
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import logging
 import os
@@ -121,8 +122,8 @@ def prepare() -> None:
     from kedro.framework.project import configure_project
 
     configure_project("proml_kedro")
-    import preloaded  # noqa: F401
-    import proml_kedro.cli  # noqa: F401
+    for name in ("preloaded", "duckdb", "proml_kedro.cli"):
+        importlib.import_module(name)
 
 
 def main() -> None:

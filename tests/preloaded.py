@@ -1,6 +1,7 @@
 """What commands of the tests import, and read of imports: once, in the process that they are forked from.
 
-TensorFlow and Numba are not here: they start threads when they are loaded, which do not survive a fork.
+TensorFlow and Numba are not here: they start threads when they are loaded, which do not survive a fork; nor is DuckDB,
+which complains at the end of a fork of what was loaded before it.
 """
 
 from __future__ import annotations
@@ -18,15 +19,24 @@ from proml_kedro.imports import ImportIndex
 _LIBRARIES = (
     "proml_kedro.features.feast",  # before Feast itself, which then costs a quarter
     "evidently.presets",
+    "feast.infra.compute_engines.local.compute",
+    "feast.infra.passthrough_provider",
     "feast.infra.registry.registry",
+    "feast.repo_operations",
     "kedro.framework.cli",
     "kedro.framework.session",
     "kedro_viz.launchers.cli.lazy_default_group",
+    "matplotlib.backends.backend_agg",
     "matplotlib.pyplot",
+    "proml_kedro.models.linear.component",
+    "proml_kedro.models.xgboost.component",
+    "proml_kedro.pipelines",
+    "proml_kedro.summary",
     "sklearn.metrics",
     "xgboost",
 )
-_PACKAGES = ("commands", "config", "engine", "evaluation", "features", "health", "results", "spec", "workflow")
+_PACKAGES = ("bundle", "commands", "config", "engine", "evaluation", "features", "health", "release", "results",
+             "spec", "workflow")  # fmt: skip
 
 with warnings.catch_warnings():  # some libraries show all warnings from their import on
     for name in _LIBRARIES:

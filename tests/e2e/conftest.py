@@ -147,6 +147,13 @@ def new_shop() -> Callable[[Path], Shop]:
 
 
 @pytest.fixture(scope="session")
+def job_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of the search for jobs, the same for all workers: its tables and features are made once."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "jobs" / "data"
+
+
+@pytest.fixture(scope="session")
 def finished_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A shop on which everything was run once; tests read it and add to it, but change nothing in it."""
     shop = make_shop(tmp_path_factory.mktemp("finished") / "shop")

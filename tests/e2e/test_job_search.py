@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from kedro_process import run_kedro
 from proml_kedro.evaluation.predictions import Predictions
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-KEDRO = Path(sys.executable).with_name("kedro")
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("jobs") / "data"
+def data(job_data):
     for model in ("job_mixed", "xgboost"):
-        command = [KEDRO, "run", "--pipelines=features,train,evaluate", "problem=job_recommendations", f"model={model}"]
-        done = subprocess.run([*command, f"data_dir={folder}"], cwd=ROOT, capture_output=True, text=True, timeout=900)
+        command = ["run", "--pipelines=features,train,evaluate", "problem=job_recommendations", f"model={model}"]
+        done = run_kedro([*command, f"data_dir={job_data}"], ROOT)
         assert done.returncode == 0, done.stderr
-    return folder / "job_recommendations"
+    return job_data / "job_recommendations"
 
 
 def truth(data, name):

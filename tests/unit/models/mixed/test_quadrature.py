@@ -64,6 +64,7 @@ def test_likelihood_and_effects_are_the_integrals(loss):
     assert all(one.error**2 >= v - 1e-5 for one, v in zip(effects, moments[:, 1], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])
 def test_it_is_at_its_maximum(loss):
     columns, label = draw(loss, seed=1)
@@ -117,7 +118,7 @@ def test_what_quadrature_cannot_do_is_one_line(change, message):
 
 
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])
-@pytest.mark.parametrize("deviation", [0.3, 1.5, 4.0])
+@pytest.mark.parametrize("deviation", [1.5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.3, 4.0))])
 def test_a_variational_fit_gives_a_bound(loss, deviation):
     columns, label = draw(loss, seed=3, deviation=deviation if loss == "logistic" else deviation / 3)
     component = fitted(columns, label, loss, fixed=["x"], random_effects=EFFECT, method="variational")
@@ -128,6 +129,7 @@ def test_a_variational_fit_gives_a_bound(loss, deviation):
     assert exact - 0.1 * ENTITIES < facts["log likelihood"] <= exact + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["logistic", "poisson"])
 def test_it_is_a_bound_with_two_effects_and_slopes(loss):
     """Crossed effects, one with a slope: the integral over all of them by importance sampling around the bound's q."""

@@ -1,5 +1,7 @@
 """Learning from new rows alone: beside a fit to all rows, and what is refused."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,13 @@ def fit(examples, loss, previous=None, **config):
     return component
 
 
+@cache
+def old_rows():
+    """A logistic fit to the old rows, which several tests go on from, and all rows."""
+    examples, new = draw("logistic")
+    return fit(examples.take(~new), "logistic"), examples, new
+
+
 def loaded(component, folder):
     """As a bundle has it: memory-mapped."""
     folder.mkdir()
@@ -64,7 +73,12 @@ def margin(component, examples):
 
 @pytest.mark.parametrize(
     ("loss", "method"),
-    [("linear", "variational"), ("logistic", "variational"), ("logistic", "pql"), ("poisson", "laplace")],
+    [
+        ("logistic", "variational"),
+        pytest.param("linear", "variational", marks=pytest.mark.slow),
+        pytest.param("logistic", "pql", marks=pytest.mark.slow),
+        pytest.param("poisson", "laplace", marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_near_a_fit_to_all_rows(loss, method, tmp_path):
     examples, new = draw(loss)
@@ -103,8 +117,7 @@ def test_of_one_effect_a_linear_update_is_exact(tmp_path):
 
 
 def test_what_has_no_new_rows_stays(tmp_path):
-    examples, _ = draw("logistic")
-    old = fit(examples, "logistic")
+    old, examples, _ = old_rows()
     found = loaded(old, tmp_path / "old")
     some = np.isin(examples.columns["member"], ["m001", "m002"]) & (examples.columns["job"] == "j01")
     some[np.flatnonzero(examples.columns["member"] == "m001")[:1]] = True
@@ -119,8 +132,7 @@ def test_what_has_no_new_rows_stays(tmp_path):
 
 
 def test_changed_fixed_effects_make_a_refit_due(tmp_path):
-    examples, new = draw("logistic")
-    old = fit(examples.take(~new), "logistic")
+    old, _, _ = old_rows()
     same, other = (draw("logistic", seed=7, slope=slope)[0].take(slice(0, 1500)) for slope in (0.3, 1.2))
     assert not loaded(old, tmp_path / "same").update(same, "m").is_refit_due
     facts = loaded(old, tmp_path / "other").update(other, "m")
@@ -129,8 +141,8 @@ def test_changed_fixed_effects_make_a_refit_due(tmp_path):
 
 
 def test_rows_that_were_learned_from_are_refused(tmp_path):
-    examples, new = draw("logistic")
-    found = loaded(fit(examples.take(~new), "logistic"), tmp_path / "old")
+    old, examples, new = old_rows()
+    found = loaded(old, tmp_path / "old")
     rows = np.flatnonzero(new)
     found.update(examples.take(rows), "m")
     with pytest.raises(UserError, match="learned from these rows in update 1 already"):
@@ -139,8 +151,8 @@ def test_rows_that_were_learned_from_are_refused(tmp_path):
 
 
 def test_what_cannot_be_learned_from_is_one_line(tmp_path):
-    examples, new = draw("logistic")
-    found = loaded(fit(examples.take(~new), "logistic"), tmp_path / "old")
+    old, examples, _ = old_rows()
+    found = loaded(old, tmp_path / "old")
     some = examples.take(slice(0, 5))
     nobody = {**some.columns, **{name: np.full(5, None, object) for name in ("member", "job")}}
     for rows, message in [
@@ -153,8 +165,8 @@ def test_what_cannot_be_learned_from_is_one_line(tmp_path):
 
 
 def test_rows_without_one_of_the_entities(tmp_path):
-    examples, new = draw("poisson")
-    found = loaded(fit(examples.take(~new), "poisson"), tmp_path / "old")
+    old, examples, new = old_rows()
+    found = loaded(old, tmp_path / "old")
     some = examples.take(new)
     job = some.columns["job"].copy()
     job[::2] = None
