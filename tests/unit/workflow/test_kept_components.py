@@ -93,7 +93,9 @@ CHANGES = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "expected"), CHANGES, ids=lambda one: str(one)[:60])
+@pytest.mark.parametrize(
+    ("changes", "expected"), CHANGES, ids=lambda one: str(sorted(one) if isinstance(one, set) else one)[:60]
+)
 def test_what_depends_on_a_change_is_fitted_again(project, changes, expected):
     kept, fresh = project("kept"), project("fresh")
     assert kept.train()[0] == LEARNERS
