@@ -123,6 +123,10 @@ class Project:
         project.claims = self.claims
         return project
 
+    def as_written(self) -> Self:
+        """Open the same project without overrides."""
+        return type(self)(self.conf_source, [], self.env, self._root)
+
     def store(self) -> ArtifactStore:
         """Open the store of results, which looks anew at each result."""
         return ArtifactStore(self.data_dir, self.spec.reuse, self.claims)

@@ -67,7 +67,8 @@ def test_the_model_takes_no_more_than_25_lines():
 
 
 def test_the_run_stays_below_3_gb(flights):
-    assert int(re.search(r"peak memory (\d+) MB", flights[1])[1]) < 3000
+    amount, unit = re.search(r"peak memory ([\d.]+) (MB|GB)", flights[1]).groups()
+    assert float(amount) * {"MB": 1e6, "GB": 1e9}[unit] < 3e9
 
 
 def test_the_last_week_looks_like_those_before(result):

@@ -18,6 +18,7 @@ import proml_kedro
 from proml_kedro.cli import cli
 from proml_kedro.errors import UserError
 from proml_kedro.notebook import Frame, OpenedProject
+from proml_kedro.notebook.keys import as_keys, as_table
 
 pytestmark = pytest.mark.e2e
 
@@ -80,6 +81,46 @@ def test_features_as_of_a_moment_are_those_of_training(project: OpenedProject) -
         project.features.frame(keys, as_of=["2024-01-01"])  # type: ignore[list-item]
 
 
+def test_keys_are_of_the_types_of_the_feature_tables() -> None:
+    text, number = {"key": pa.string()}, {"key": pa.int64()}
+
+    def taken(values: list[Any], types: dict[str, pa.DataType]) -> list[Any]:
+        return as_keys(as_table({"key": values, "x": list(range(len(values)))}), types)["key"].to_pylist()
+
+    assert taken(["012", None], text) == ["012", None]
+    assert taken([1.0, float("nan"), 3.0], number) == [1, None, 3]
+    assert taken([None, None], text) == [None, None]
+    for values, types in (([12, 200], text), (["12"], number), ([1.5], number), ([True], text)):
+        with pytest.raises(UserError, match=r"the key 'key' is .* in the feature tables; here it is"):
+            taken(values, types)
+    with pytest.raises(UserError, match="'key' is one text; give a list of values"):
+        as_table({"key": "C0001"})
+    with pytest.raises(UserError, match="the columns are no table"):
+        as_table({"key": [1], "other": [1, 2]})
+    with pytest.raises(UserError, match="'list' is no data frame"):
+        as_table([1])
+
+
+def test_a_key_of_another_type_is_refused_and_a_missing_one_has_nothing(project: OpenedProject) -> None:
+    entity = project.spec.problem.examples.entities[0]
+    stored = [
+        name
+        for name in project.spec.features.columns()
+        if project.spec.features.views[name.partition(".")[0]].is_stored
+    ]
+    kind = (
+        project.features.frame({entity: project.training_set().arrow([entity])[entity].to_pylist()[:1]})
+        .arrow()[entity]
+        .type
+    )
+    wrong = ["x"] if pa.types.is_integer(kind) else [1]
+    with pytest.raises(UserError, match=f"the key '{entity}' is"):
+        project.features.frame({entity: wrong}, features=stored)
+    missing = [float("nan")] if pa.types.is_integer(kind) else [None]
+    found = project.features.frame({entity: missing}, features=stored)
+    assert [found[name] for name in stored] == [[None]] * len(stored)
+
+
 def test_a_search_finds_what_the_command_finds(project: OpenedProject, finished_shop: Any) -> None:
     found = project.features.search("orders")
     told = asked(finished_shop, "features", "search", "orders")
@@ -111,6 +152,10 @@ def test_runs_and_comparisons_are_those_of_the_commands(project: OpenedProject, 
         assert row["Lift"] == 0 or (row["Lift"] > 0) == better
     assert compared.verdicts == {"xgboost": theirs["verdict"]}
     assert theirs["text"] in compared.title
+    with pytest.raises(UserError, match="'logistic' is compared with nothing"):
+        project.compare("logistic")
+    with pytest.raises(UserError, match="a margin is above 0"):
+        project.compare("logistic", "xgboost", margin=-1)
 
 
 def test_label_rates_are_means_of_labels(project: OpenedProject) -> None:
@@ -127,6 +172,8 @@ def test_label_rates_are_means_of_labels(project: OpenedProject) -> None:
         )
     assert plot.svg.startswith("<svg")
     assert "<svg" in plot._repr_html_()
+    with pytest.raises(UserError, match="a confidence is between 0 and 1"):
+        project.plot.label_rate(numbers[0], confidence=95)
     with pytest.raises(UserError, match="no feature 'nothing'"):
         project.plot.label_rate("nothing")
     drawn = project.plot.calibration()
@@ -139,6 +186,8 @@ def test_scores_are_explained_and_sum_to_the_margin(project: OpenedProject, fini
     found = bundle.explain_frame(rows)
     margin = np.sum([found[name].to_numpy() for name in found.column_names], axis=0)
     np.testing.assert_allclose(1 / (1 + np.exp(-margin)), bundle.score_frame(rows), atol=1e-6)
+    nothing = bundle.explain_frame(rows.head(0))
+    assert (nothing.num_rows, nothing.column_names) == (0, found.column_names)
 
 
 def test_frames_show_themselves_without_markup_of_their_own() -> None:

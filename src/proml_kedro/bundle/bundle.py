@@ -24,6 +24,7 @@ from proml_kedro.bundle.places import Places, places_of
 from proml_kedro.bundle.row_scorer import RowScorer, Trace, with_neutral
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.locks import Claims
+from proml_kedro.models.columns import row_count
 from proml_kedro.models.component import Array, Columns, Explanation, Input
 from proml_kedro.models.graph import ModelGraph
 from proml_kedro.result_folder import claim_around
@@ -275,7 +276,10 @@ class Bundle:
         """
         import pyarrow as pa
 
-        found = self.explain(read_frame(frame, self.inputs))
+        columns = read_frame(frame, self.inputs, self._texts)
+        if not row_count(columns):
+            return pa.table({one: np.zeros(0) for one in ("base", *self._explained)})
+        found = self.explain(columns)
         if found is None:
             kind = self.manifest.model.components[self.manifest.model.score].kind
             raise UserError(Mistake("", f"a score by kind '{kind}' cannot be divided among inputs; that of trees can"))
@@ -292,7 +296,16 @@ class Bundle:
         Raises:
             UserError: A column is missing or is not of its type, one line each.
         """
-        return self.score(read_frame(frame, self.inputs))
+        return self.score(read_frame(frame, self.inputs, self._texts))
+
+    @property
+    def _texts(self) -> set[str]:
+        """The inputs that are text; of keys, which all are categories, those that are."""
+        return {one.name for one in self.manifest.rows.inputs if one.dtype == "str"}
+
+    @property
+    def _explained(self) -> list[str]:
+        return [one.name for one in self.graph.components[self.manifest.model.score].inputs]
 
     def places(self, columns: Columns, group: Array) -> Places:
         """Place each row in its group as the model's ``rank`` says, from 1; 0 for one that is not shown; shape (n,).

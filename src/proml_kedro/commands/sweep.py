@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
-from proml_kedro.errors import Mistake, UserError
+from proml_kedro.errors import Mistake, UserError, masked_setting
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
@@ -162,12 +163,18 @@ def _experiment_file(project: Project, name: str) -> Path:
 
 def _write_experiment(file: Path, search: Search, trial: Trial) -> None:
     from proml_kedro.atomic import cannot_write, write_whole
-    from proml_kedro.search.report import as_yaml
+    from proml_kedro.search.report import as_yaml, choice_of
 
     with cannot_write(file):
         file.parent.mkdir(exist_ok=True)
         write_whole(file, as_yaml(search.project, trial))
-    click.echo(f"written to {file}: kedro run experiment={file.stem}", err=True)
+    choice = choice_of(search.project, trial, file.stem)
+    if choice is None:
+        file.unlink()
+        words = shlex.join(["kedro", "run", *map(masked_setting, [*search.project.overrides, *trial.overrides])])
+        click.echo(f"no file can say what the best trial is; this makes the same model: {words}", err=True)
+    else:
+        click.echo(f"written to {file}: kedro run {choice}", err=True)
 
 
 def _register(search: Search, winner: Any) -> None:

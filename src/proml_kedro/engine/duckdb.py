@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from proml_kedro.engine.errors import DataError, EngineError
 from proml_kedro.errors import unknown
@@ -143,10 +142,3 @@ def reserved_columns(expression: str, columns: Iterable[str]) -> list[str]:
     bare = re.sub(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", " ", expression)
     words = {one.lower() for one in re.findall(r"\w+", bare)}
     return [one for one in columns if one.lower() in words and RESERVED_WORDS.fullmatch(one.lower())]
-
-
-def parquet_relation(file: Path) -> Any:
-    """Return a Parquet file as ``duckdb.DuckDBPyRelation``, of which only what is asked for is read."""
-    import duckdb
-
-    return duckdb.read_parquet(str(file))

@@ -177,3 +177,10 @@ def _translated() -> Iterator[None]:
         raise DataError(str(error)) from error
     except duckdb.Error as error:
         raise EngineError(str(error)) from error
+
+
+def parquet_relation(file: Path) -> Any:
+    """Return a Parquet file as ``duckdb.DuckDBPyRelation``, of which only what is asked for is read."""
+    import duckdb
+
+    return duckdb.read_parquet(str(file))

@@ -7,6 +7,7 @@ __all__ = [
     "compare",
     "gates",
     "groups",
+    "learning",
     "metric",
     "power",
     "predictions",

@@ -7,6 +7,7 @@ every other package is a kind of component.
 __all__ = [
     "columns",
     "component",
+    "curve",
     "deep",
     "effects",
     "examples",

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.notebook.frame import Frame
+from proml_kedro.notebook.keys import as_keys, as_table
+from proml_kedro.results.names import table_file
+from proml_kedro.spec import FeaturesSpec
 from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP
 
@@ -104,15 +108,25 @@ class Features:
             raise UserError(*(Mistake("", unknown("stored feature", one, stored)) for one in lost))
         tables = self._project.run(results=("feature_tables",))["feature_tables"].path
         reader = FeaturesAsOf(spec.features, chosen, tables, spec.hardware)
-        asked = pa.table(entities if hasattr(entities, "__arrow_c_stream__") else dict(entities))
+        asked = as_table(entities)
         missing = [one for one in reader.keys if one not in asked.column_names]
         if missing:
             raise UserError(*(Mistake("", f"the rows have no key '{one}'") for one in missing))
         rows = asked.select([*reader.keys, *([EVENT_TIMESTAMP] if EVENT_TIMESTAMP in asked.column_names else [])])
+        types = {key: _type_of(key, reader.views, spec.features, tables) for key in reader.keys}
+        rows = as_keys(rows, types)
         if as_of is not None or EVENT_TIMESTAMP not in rows.column_names:
             rows = _at(rows, as_of)
         found = reader.read(rows).select(list(chosen))
         return Frame(pa.table([*rows.columns, *found.columns], [*rows.column_names, *found.column_names]))
+
+
+def _type_of(key: str, views: Sequence[str], features: FeaturesSpec, tables: Path) -> pa.DataType:
+    """The type of a key in the feature tables, which is one in all of them."""
+    import pyarrow.parquet as pq
+
+    view = next(one for one in views if key in features.views[one].key)
+    return pq.read_schema(table_file(tables, view)).field(key).type
 
 
 _FILTERS = ("entity", "dtype", "owner", "feature_type", "problem")

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.notebook.features import Features
 from proml_kedro.notebook.runs import Compared, Runs
 from proml_kedro.notebook.training import TrainingSet
@@ -105,6 +106,10 @@ class OpenedProject(Project):
         from proml_kedro.release.aligned import align
         from proml_kedro.release.compare import Question, answer
 
+        if not models:
+            raise UserError(Mistake("", f"'{baseline}' is compared with nothing: name other models"))
+        if margin is not None and not margin > 0:
+            raise UserError(Mistake("", f"a margin is above 0, not {margin:g}"))
         shelf = self.shelf()
         aligned = align([shelf.read(str(one)) for one in (baseline, *models)])
         return Compared(answer(aligned, Question(tuple(metrics), by, margin)))
@@ -133,8 +138,6 @@ class OpenedProject(Project):
 
     def _check_features(self, patterns: Sequence[str]) -> None:
         from fnmatch import fnmatchcase
-
-        from proml_kedro.errors import Mistake, UserError, unknown
 
         known = self.spec.features.columns()
         lost = [one for one in patterns if not any(fnmatchcase(name, one) for name in known)]

@@ -81,6 +81,7 @@ class Plots:
         from proml_kedro.evaluation.sections import by_feature
         from proml_kedro.spec.dtype import vector_size
 
+        _check_confidence(confidence)
         types = self._project.spec.features.columns()
         if feature not in types:
             raise UserError(Mistake("", unknown("feature", feature, types)))
@@ -108,6 +109,7 @@ class Plots:
         from proml_kedro.evaluation.sections import calibration
         from proml_kedro.release.aligned import Aligned
 
+        _check_confidence(confidence)
         if model is None:
             model = str(self._project.run()["evaluation"].path)
         scored = self._project.shelf().read(model)
@@ -115,6 +117,11 @@ class Plots:
             raise UserError(Mistake("", "a label of several classes has a curve for each; the report shows them"))
         rows = Aligned([scored, scored], []).pair(1, scored.metrics.cluster_by, None)
         return Plot(calibration(rows, rows.cluster_codes(), confidence))
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise UserError(Mistake("", f"a confidence is between 0 and 1, such as 0.95, not {confidence:g}"))
 
 
 def _values(column: Any, dtype: str) -> np.ndarray[Any, Any]:

@@ -56,7 +56,7 @@ class TrainingSet:
         known = self.columns
         mistakes = [Mistake("", unknown("column", one, known)) for one in columns or () if one not in known]
         if split is not None and split not in SPLITS:
-            mistakes.append(Mistake("", unknown("split", split, SPLITS)))
+            mistakes.append(Mistake("", unknown(SPLIT, split, SPLITS)))
         if mistakes:
             raise UserError(*mistakes)
         rows = None if split is None else pc.field(SPLIT) == split
@@ -75,7 +75,7 @@ class TrainingSet:
 
     def relation(self) -> Any:
         """Return the file as a ``duckdb.DuckDBPyRelation``, of which only what is asked for is read."""
-        from proml_kedro.engine.duckdb import parquet_relation
+        from proml_kedro.engine.session import parquet_relation
 
         return parquet_relation(self.path)
 
@@ -86,11 +86,11 @@ class TrainingSet:
     def splits(self) -> Frame:
         """Say how many rows each split has, from when to when, and the mean of their labels."""
         rows: list[dict[str, Any]] = [
-            {"split": name, "rows": one.rows, "from": one.start, "to": one.to, "mean label": one.label_mean}
+            {SPLIT: name, "rows": one.rows, "from": one.start, "to": one.to, "mean label": one.label_mean}
             for name, one in self.facts.splits.items()
         ]
         title = f"{len(self):,} examples, {len(self.columns):,} columns"
-        return Frame.of(rows, ["split", "rows", "from", "to", "mean label"], title)
+        return Frame.of(rows, [SPLIT, "rows", "from", "to", "mean label"], title)
 
     def __repr__(self) -> str:
         return repr(self.splits())

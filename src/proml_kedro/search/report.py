@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from proml_kedro.config.overrides import Override, parse
+from proml_kedro.errors import UserError
 from proml_kedro.project import Project
 from proml_kedro.results.trial import SearchFacts, Trial
 from proml_kedro.search.explore import ranked
@@ -72,14 +73,29 @@ def optimism(trial: Trial, test: float, facts: SearchFacts, trials: int, judged:
         )
 
 
+_NOT_OF_A_MODEL = ("search", "data_dir", "reuse", "scoring")
+"""Keys at the top that say where and how a search works, not what its models are."""
+
+
 def as_yaml(project: Project, trial: Trial) -> str:
-    """Write what a trial changes as a file of ``conf/experiment``."""
+    """Write what a search and a trial of it change as a file of ``conf/experiment``.
+
+    Args:
+        project: The project, with the overrides of the whole search.
+        trial: The trial.
+    """
     import yaml
 
-    overrides, _ = parse(trial.overrides)
-    defaults = [{f"override /{one.group}": one.value} for one in overrides if _is_group(one, project)]
+    overrides, _ = parse([*project.overrides, *trial.overrides])
+    told = [one for one in overrides if one.path[0] not in (*_NOT_OF_A_MODEL, "env")]
+    groups = {one.group: one.value for one in told if _is_group(one, project)}
+    earlier = groups.pop("experiment", None)
+    defaults = [
+        *([earlier] if earlier else []),
+        *({f"override /{group}": value} for group, value in groups.items()),
+    ]
     content: dict[str, Any] = {"defaults": [*defaults, "_self_"]} if defaults else {}
-    for one in overrides:
+    for one in told:
         if not _is_group(one, project):
             node = content
             for part in one.path[:-1]:
@@ -87,6 +103,31 @@ def as_yaml(project: Project, trial: Trial) -> str:
             node[one.path[-1]] = one.value
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return f"# @package _global_\n{text}"
+
+
+def choice_of(project: Project, trial: Trial, name: str) -> str | None:
+    """Find the words by which a file of ``conf/experiment`` makes the very model of a trial; None where it does not.
+
+    A value that was deleted or replaced as a whole, say, cannot be written as such a file.
+
+    Args:
+        project: The project, with the overrides of the whole search.
+        trial: The trial.
+        name: Of the file, which is there.
+    """
+    wanted = _of_model(project.with_overrides(*trial.overrides))
+    for choice in (f"experiment={name}", f"+experiment={name}"):
+        try:
+            found = _of_model(project.as_written().with_overrides(choice))
+        except UserError:
+            continue
+        if found == wanted:
+            return choice
+    return None
+
+
+def _of_model(project: Project) -> Mapping[str, Any]:
+    return project.spec.model_dump(mode="json", exclude=set(_NOT_OF_A_MODEL))
 
 
 def _is_group(one: Override, project: Project) -> bool:

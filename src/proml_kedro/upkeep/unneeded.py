@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -66,7 +67,9 @@ def _remove(stored: Stored) -> bool:
 
 def _unlink_dangling(store: Path) -> None:
     """Remove the links to the newest results of configurations that lead nowhere any more."""
-    for link in store.rglob("for-*"):
-        if link.is_symlink() and not link.exists():
-            with cannot_write(link):
-                link.unlink(missing_ok=True)
+    for parent, folders, files in os.walk(store):  # passes over what other runs take away meanwhile
+        for name in (*folders, *files):
+            link = Path(parent, name)
+            if name.startswith("for-") and link.is_symlink() and not link.exists():
+                with cannot_write(link):
+                    link.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from proml_kedro import open_project
 from proml_kedro.artifacts import Recipe
 from proml_kedro.commands.runs import make_group
 from proml_kedro.errors import Mistake, RetriableError
+from proml_kedro.hardware import in_words
 from proml_kedro.workflow import Run
 from proml_kedro.workflow.recording import Recording
 
@@ -72,7 +73,7 @@ def test_one_run_is_shown_by_the_beginning_of_its_id(recorded: Any) -> None:
     assert done.exit_code == 0, done.output
     assert "state: failed" in done.stdout
     assert f"overrides: {LONG} seed=3" in done.stdout
-    assert f"peak memory: {record.peak_memory / 1e6:.1f} MB" in done.stdout, "of a million bytes, as hardware.memory"
+    assert f"peak memory: {in_words(record.peak_memory)}" in done.stdout, "in the units of hardware.memory"
     assert json.loads(runs(recorded, "show", record.id, "--json").stdout)["overrides"] == [LONG, "seed=3"]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from proml_kedro.evaluation.learning import draw_learning
 from proml_kedro.models.columns import in_split, read_columns
 from proml_kedro.models.component import Component, Input
 from proml_kedro.models.curve import Curve
@@ -70,7 +71,7 @@ def test_of_a_network_it_is_what_stops_it(rows: Path) -> None:
 def test_the_report_shows_it_and_says_whether_more_would_help(rows: Path, tmp_path: Path) -> None:
     config = make_config({"trees": {"kind": "xgboost", "inputs": ["*"], "num_boost_round": 4}})
     graph = fit(config, rows)
-    text = "\n".join(graph.report(tmp_path))
+    text = "\n".join(line for one in graph.curves().items() for line in draw_learning(tmp_path, *one))
     assert "after 4 trees, the last; none after it was tried: more may be better" in text
     assert (tmp_path / "learning_trees.png").stat().st_size > 5000
     assert "(learning_trees.png)" in text

@@ -15,6 +15,7 @@ NAMES = {*RESERVED, CREATED_TIMESTAMP, FILE}
 
 OTHER_MEANINGS = {
     "column_functions/dates.py": {"day"},  # a unit of time
+    "commands/anomaly_labels.py": {"label"},  # a command
     "config/composition.py": {"group"},  # of configuration files
     "config/defaults.py": {"group"},
     "evaluation/plots.py": {"label"},  # of an axis
@@ -23,6 +24,10 @@ OTHER_MEANINGS = {
     "features/training/classes.py": {"label"},  # a key of the problem's YAML
     "features/training/splits/random.py": {"group"},  # a key of its YAML
     "generators/job_search.py": {"event_timestamp"},  # a source table of the example
+    "health/over_time/join.py": {"day"},  # a unit of time
+    "health/over_time/labels.py": {"label"},  # a column of tables of labels
+    "health/over_time/report.py": {"day", "label"},  # a unit of time, an attribute
+    "health/over_time/write.py": {"label"},  # a column of a table for people
     "marketplace/entry.py": {"day"},  # a unit of time
     "spec/__init__.py": {"split"},  # a module
     "spec/moments.py": {"day"},  # a unit of time

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.component import Array, Columns, Component, Examples, Explanation, FitContext, Input, RowSource
+from proml_kedro.models.curve import Curve
 from proml_kedro.models.graph.fit import GraphFit
 from proml_kedro.models.graph.fitted_step import FittedStep, KeepsSteps
 from proml_kedro.models.graph.plan import Plan
@@ -135,12 +136,13 @@ class ModelGraph:
         return self.components[self.spec.score].importance()
 
     def report(self, folder: Path) -> list[str]:
-        """Plot what each component has learned, and how; return the lines of Markdown that show the plots."""
-        lines = []
-        for name, component in self.components.items():
-            curve = component.curve()
-            lines += [*(curve.draw(folder, name) if curve else ()), *component.report(folder, name)]
-        return lines
+        """Plot what each component has learned, and return the lines of Markdown that show the plots."""
+        return [line for name, component in self.components.items() for line in component.report(folder, name)]
+
+    def curves(self) -> dict[str, Curve]:
+        """Return how each component learned, of those that learn in steps."""
+        found = {name: component.curve() for name, component in self.components.items()}
+        return {name: curve for name, curve in found.items() if curve is not None}
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """Return facts about the fit of each component that learns."""

@@ -36,6 +36,7 @@ def evaluate_model(run: Run, training_set: Artifact, trained_model: Artifact, tr
 
 def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Artifact, folder: Path) -> None:
     from proml_kedro.evaluation.compare import evaluate
+    from proml_kedro.evaluation.learning import draw_learning
     from proml_kedro.evaluation.report import Insight, write_report
     from proml_kedro.evaluation.scores import write_scores
     from proml_kedro.evaluation.sections import sections_of
@@ -48,7 +49,8 @@ def _write(run: Run, rows: Path, trained_model: Artifact, trained_baseline: Arti
     scored = replace(score_test(run, rows, candidate, baseline, classes), slices=_slices(run, rows))
     latency = _latency_ms(run, rows, candidate) if LATENCY in evaluation.gates else None
     result = evaluate(scored, evaluation, evaluation.ranking_for(spec.problem), spec.seed, latency)
-    lines = [*candidate.graph.report(folder), *evaluate_folds(run, rows, scored, folder)]
+    learning = [line for one in candidate.graph.curves().items() for line in draw_learning(folder, *one)]
+    lines = [*learning, *candidate.graph.report(folder), *evaluate_folds(run, rows, scored, folder)]
     sections = list(sections_of(result, scored, _sample(run, rows, candidate), spec.evaluation.costs, spec.seed))
     write_report(folder, result, scored, Insight(candidate.graph.importance(), lines, sections))
     validation = candidate.scores(VALIDATION), baseline.scores(VALIDATION) if baseline else None
