@@ -11,6 +11,7 @@ from typing import Any
 from proml_kedro.bundle import Bundle
 from proml_kedro.bundle.row_scorer import with_neutral
 from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.readers.base import Source
@@ -19,7 +20,7 @@ from proml_kedro.features.training.labels import kept, label_columns
 from proml_kedro.models.columns import as_array
 from proml_kedro.models.component import Examples, Input
 from proml_kedro.scoring.job import StoredTables
-from proml_kedro.scoring.plan import Plan, Planner
+from proml_kedro.scoring.plan import Plan, Planner, failing
 from proml_kedro.scoring.rows import Rows, file_rows, stored_rows
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, LABEL, WEIGHT
@@ -57,7 +58,7 @@ class LabelledTable:
         try:
             with connect(self.hardware) as session, self._rows(session) as rows:
                 plan = Planner(self.bundle.manifest, rows, self.as_of).plan(self.bundle.inputs)
-                return self._examples(plan, self._table(session, rows, plan))
+                return self._examples(plan, self._told(session, rows, plan))
         except UserError as error:
             raise UserError(
                 *(one if one.where else replace(one, where=self.input) for one in error.mistakes)
@@ -68,6 +69,23 @@ class LabelledTable:
         if self.input in manifest.problem.tables and not (self.base_path / self.input).exists():
             return nullcontext(stored_rows(self.stored.table(self.input), session))
         return file_rows(Source("file", self.input, self.base_path), manifest, self.bundle.inputs, session)
+
+    def _told(self, session: Session, rows: Rows, plan: Plan) -> Any:
+        """Read the table; what is wrong with cells becomes a mistake of the file.
+
+        Raises:
+            UserError: Values are not of their type.
+        """
+        try:
+            return self._table(session, rows, plan)
+        except MachineError:
+            raise
+        except EngineError as error:
+            with connect(self.hardware) as anew, self._rows(anew) as again:
+                mistakes = again.wrong_cells() or list(failing(plan, again.relation, self.bundle.inputs))
+            if mistakes:
+                raise UserError(*mistakes) from error
+            raise
 
     def _table(self, session: Session, rows: Rows, plan: Plan) -> Any:
         """Read labels, weights, keys and what of the inputs the rows hold, as an Arrow table."""

@@ -116,13 +116,14 @@ def choice_of(project: Project, trial: Trial, name: str) -> str | None:
         name: Of the file, which is there.
     """
     wanted = _of_model(project.with_overrides(*trial.overrides))
+    where = [one for one in project.overrides if one.startswith("env=")]
     for choice in (f"experiment={name}", f"+experiment={name}"):
         try:
-            found = _of_model(project.as_written().with_overrides(choice))
+            found = _of_model(project.as_written().with_overrides(*where, choice))
         except UserError:
             continue
         if found == wanted:
-            return choice
+            return " ".join([*where, choice])
     return None
 
 

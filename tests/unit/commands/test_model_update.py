@@ -113,6 +113,11 @@ def test_what_cannot_be_learned_from_is_one_line(bundle, rows, tmp_path):
         assert message in result.stderr
         assert result.stderr.count("\n") <= 2
         assert not out.exists()
+    texts = tmp_path / "rows.csv"
+    texts.write_text("shop,amount,visit.city,visit.price\n3,1,Lima,20\n3,1,Lima,many\n")
+    result = run(bundle, "--rows", texts, "-o", out)
+    assert (result.exit_code, out.exists()) == (2, False)
+    assert "1 of 2 cells of 'visit.price' are no numbers" in result.stderr
     out.mkdir()
     assert "is there already; name a new folder" in run(bundle, "--rows", rows, "-o", out).stderr
 
