@@ -30,6 +30,10 @@ class Judgement:
     remarks: list[str]
 
 
+_SHOWN = 5
+"""Names of features that a message lists."""
+
+
 def judge(version: Version, champion: Version | None, features: FeaturesSpec, shelf: Shelf) -> Judgement:
     """Judge a version by what is known of it.
 
@@ -75,7 +79,8 @@ def of_features(version: Version, features: FeaturesSpec) -> Iterator[str]:
     """Say which features a version looks up that the project no longer declares as they were."""
     lost = [one.name for one in lost_features(version.bundle, features)]
     if lost:
-        yield f"features: it looks up what is no longer declared as it was: {', '.join(lost[:5])}"
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        yield f"features: it looks up what is no longer declared as it was: {', '.join(lost[:_SHOWN])}{more}"
 
 
 def _of_drift(problem: str, model: str, shelf: Shelf) -> Iterator[str]:
