@@ -51,6 +51,24 @@ def test_a_new_level_is_told_and_then_learned():
     assert all(end < 200 + 2 * 28 for _, end in found)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("noise", [0.0, 1.5])
+def test_nothing_is_unusual_before_the_pattern_is_known(noise, closed):
+    """Ordinary weekends of the first weeks were, and whoever is closed on Sundays never had a pattern at all."""
+    weeks = np.tile([60.0] * 5 + [28.0] * 2, 26)
+    values = weeks + noise * np.random.default_rng(0).normal(size=(20, len(weeks)))
+    if closed:
+        values[:, 6::7] = np.nan
+    (seasonal,) = settings(("seasonal",))
+    alarms = found_in(values, seasonal)
+    assert not [begin for one in alarms for begin, _ in one if begin < 28]
+    assert sum(map(len, alarms)) / 20 < 0.35, "in half a year"
+    values[:, 100] -= 20
+    values[:, 103] += 20
+    after = found_in(values, seasonal)
+    assert all({100, 103} <= {day for begin, end in one for day in range(begin, end + 1)} for one in after)
+
+
 @pytest.mark.slow
 def test_holt_and_winters_is_that_of_statsmodels():
     from statsmodels.tsa.holtwinters import ExponentialSmoothing

@@ -82,8 +82,11 @@ class Seasonal(Detector[SeasonalSettings]):
         apart = series.values - level - drift
         pattern = past_median(apart, self.settings.seasons, 2, season)
         noise = MAD * past_median(np.abs(apart - pattern), self.settings.seasons, 2, season)
-        kept = np.nan_to_num(_kept(pattern, noise, season, self.settings.seasons))
-        return noise_band(series, level + drift + kept * np.nan_to_num(pattern), self.settings)
+        kept = _kept(pattern, _OF_MEDIAN * noise**2 / self.settings.seasons, _met(series.values, season), season)
+        expected = level + drift + np.nan_to_num(kept) * np.nan_to_num(pattern)
+        # Until the pattern is known nothing is expected: the first weekends would be unusual.
+        is_known = np.maximum.accumulate(np.isfinite(kept), axis=1)
+        return noise_band(series, np.where(is_known, expected, np.nan), self.settings)
 
     def example(self) -> tuple[Array, int]:
         """Make a week's pattern of ±30 with a Sunday that is like a Monday."""
@@ -129,18 +132,37 @@ def _level(values: Array, window: int) -> tuple[Array, Array]:
     return level, drift * np.clip(1 - by_noise / np.maximum(drift**2, 1e-300), 0, 1)
 
 
-def _kept(pattern: Array, noise: Array, season: int, seasons: int) -> Array:
-    """How much of a pattern is more than noise, from 0 to 1: 1 less the share of its variance that noise makes."""
+def _met(values: Array, season: int) -> Array:
+    """Whether a figure of the same phase has been met before, 0 or 1; a shop that is closed on Sundays has none."""
+    met = np.zeros_like(values)
+    for phase in range(season):
+        found = np.maximum.accumulate(np.isfinite(values[:, phase::season]), axis=1)
+        met[:, phase::season][:, 1:] = found[:, :-1]
+    return met
+
+
+def _kept(pattern: Array, error: Array, met: Array, season: int) -> Array:
+    """How much of a pattern is more than noise, from 0 to 1: 1 less the share of its variance that noise makes.
+
+    NaN until the pattern of each phase that has been met is known.
+
+    Args:
+        pattern: What each phase is apart from the level, by earlier seasons.
+        error: Variance of that.
+        met: Whether the phase of a period has been met before.
+        season: Periods after which the pattern repeats.
+    """
     if season < 2:
         return np.zeros_like(pattern)
-    shifted = [np.roll(pattern, back, axis=1) for back in range(season)]
-    errors = [np.roll(_OF_MEDIAN * noise**2 / seasons, back, axis=1) for back in range(season)]
+    shifted, errors, phases = ([np.roll(one, back, axis=1) for back in range(season)] for one in (pattern, error, met))
     for back in range(season):
         shifted[back][:, :back] = errors[back][:, :back] = np.nan
+        phases[back][:, :back] = 0
     with np.errstate(all="ignore"):
         known = np.isfinite(shifted).sum(axis=0)
         mean = np.nansum(shifted, axis=0) / np.maximum(known, 1)
         variance = np.nansum((np.array(shifted) - mean) ** 2, axis=0) / np.maximum(known - 1, 1)
         by_noise = np.nansum(errors, axis=0) / np.maximum(known, 1)
         kept = np.where(variance > 0, 1 - by_noise / variance, 0.0)
-    return np.asarray(np.where(known == season, np.clip(kept, 0, 1), np.nan))
+    wanted = np.sum(phases, axis=0)
+    return np.asarray(np.where((known == wanted) & (wanted > 1), np.clip(kept, 0, 1), np.nan))
