@@ -39,20 +39,6 @@ class Declared:
     written: Mapping[str, Any]
 
 
-def open_project(path: str | Path = ".", *overrides: str, env: str | None = None) -> Project:
-    """Open the project that a folder belongs to.
-
-    Args:
-        path: The project's folder, which holds ``conf``, or one below it.
-        overrides: Changes in Hydra's grammar, as on the command line: ``model=logistic``, ``seed=3``.
-        env: Kedro environment: a file of ``conf/env``.
-
-    Raises:
-        UserError: There is no project.
-    """
-    return Project.at(path, *overrides, env=env)
-
-
 class Project:
     """A configuration with overrides, and the results that lie beside it.
 
@@ -87,7 +73,16 @@ class Project:
 
     @classmethod
     def at(cls, path: str | Path, *overrides: str, env: str | None = None) -> Self:
-        """Open the project that a folder belongs to; see :func:`open_project`."""
+        """Open the project that a folder belongs to.
+
+        Args:
+            path: The project's folder, which holds ``conf``, or one below it.
+            overrides: Changes in Hydra's grammar, as on the command line: ``model=logistic``, ``seed=3``.
+            env: Kedro environment: a file of ``conf/env``.
+
+        Raises:
+            UserError: There is no project.
+        """
         start = Path(path).resolve()
         for folder in (start, *start.parents):
             if (folder / "conf" / MAIN).is_file():

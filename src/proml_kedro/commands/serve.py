@@ -104,7 +104,7 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
 
 
 def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
-    from proml_kedro.project import open_project
+    from proml_kedro.project import Project
     from proml_kedro.results.live import live_file
     from proml_kedro.results.names import MANIFEST
     from proml_kedro.serving.http.champion import Champion
@@ -113,7 +113,7 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     if known and problem not in known:
         message = f"no bundle and no problem '{problem}'.{did_you_mean(problem, known)}"
         raise UserError(Mistake("", message, "argument TARGET"))
-    project = open_project(".", f"problem={problem}", *overrides)
+    project = Project.at(".", f"problem={problem}", *overrides)
     place, pointer = project.places.at("bundle"), live_file(project.data_dir, problem)
     if not pointer.exists() and not (place / MANIFEST).is_file():
         raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
@@ -130,12 +130,12 @@ def _challenger(target: str, overrides: Sequence[str]) -> ChallengerSpec | None:
     import yaml
     from pydantic import ValidationError
 
-    from proml_kedro.project import open_project
+    from proml_kedro.project import Project
     from proml_kedro.results.names import MANIFEST
     from proml_kedro.spec import ChallengerSpec
 
     if not (Path(target) / MANIFEST).is_file():
-        return open_project(".", f"problem={target}", *overrides).spec.serving.challenger
+        return Project.at(".", f"problem={target}", *overrides).spec.serving.challenger
     told = [one.removeprefix(_CHALLENGER).partition("=") for one in overrides]
     if not told:
         return None

@@ -20,16 +20,7 @@ if TYPE_CHECKING:
 
 
 def open_project(path: str | Path = ".", *overrides: str, env: str | None = None) -> OpenedProject:
-    """Open the project that a folder belongs to.
-
-    Args:
-        path: The project's folder, which holds ``conf``, or one below it.
-        overrides: Changes in Hydra's grammar, as on the command line: ``model=logistic``, ``seed=3``.
-        env: Kedro environment: a file of ``conf/env``.
-
-    Raises:
-        UserError: There is no project.
-    """
+    """Open the project that a folder belongs to, for a notebook or a script; see :meth:`Project.at`."""
     return OpenedProject.at(path, *overrides, env=env)
 
 
