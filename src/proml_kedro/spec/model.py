@@ -105,6 +105,11 @@ class ComponentSpec(Spec):
         return f"{self.inputs_key}.{position}"
 
     @property
+    def learns_order(self) -> bool:
+        """Tell whether rows are compared with others of their group, so that a weight is that of a whole group."""
+        return False
+
+    @property
     def said_quantile(self) -> float | None:
         """Return the quantile of a number that scores of the component are, where they are not its mean."""
         return None

@@ -66,6 +66,11 @@ class DeepSpec(ComponentSpec):
         """Return the heads by name, and the only one as ``head``."""
         return {"head": self.head} if self.head else dict(self.heads)
 
+    @property
+    def learns_order(self) -> bool:
+        """Tell whether a head compares rows with others of their group."""
+        return any(head.by_group for head in self.all_heads().values())
+
     def key_of(self, head: str) -> str:
         """Return the key of a head inside of the component: ``head``, or ``heads.NAME``."""
         return "head" if self.head else f"heads.{head}"

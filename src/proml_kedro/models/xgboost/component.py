@@ -73,6 +73,7 @@ class XGBoost(Component):
                     found = f"{negative:,} labels of the {part} part are"
                     message = f"'tweedie' learns numbers that are never negative, and {found}"
                     raise UserError.at(f"{context.key}.objective", message)
+        judged = validation
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
         self._vocabularies = self._learn_vocabularies(train, context)
@@ -80,7 +81,7 @@ class XGBoost(Component):
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
         if self.spec.learns_order:
-            self._calibration = Calibration.of(self._margin(validation.columns), validation.label)
+            self._calibration = Calibration.of(self._margin(judged.columns), judged.label, judged.weight)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
             self._vocabularies = vocabularies_of(both, self.inputs)
