@@ -57,6 +57,7 @@ class XGBoost(Component):
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
         self._curve: Curve | None = None
+        self._device: str | None = None  # where it was fitted, if that was to be a GPU
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -147,6 +148,8 @@ class XGBoost(Component):
         unused = [str(one.message) for one in caught if "are not used" in str(one.message)]
         if unused:  # XGBoost only warns of a parameter that it ignores
             raise UserError.at(f"{context.key}.params", " ".join(unused[0].split()))
+        if context.hardware.wants_gpu:
+            self._device = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
         if watched:
             ((metric, values),) = judged["validation"].items()
             self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
@@ -265,8 +268,9 @@ class XGBoost(Component):
         return self._curve
 
     def summary(self) -> dict[str, Any]:
-        """Count the trees."""
-        return {"trees": self._booster.num_boosted_rounds()}
+        """Count the trees; where a GPU was asked for, name the device that grew them."""
+        device = {"device": self._device} if self._device else {}
+        return {"trees": self._booster.num_boosted_rounds(), **device}
 
 
 def _origin_of(examples: Examples) -> float:
