@@ -1,8 +1,6 @@
 """Levels within others: what ``school/class`` means, and what is refused."""
 
 import json
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from proml_kedro.models.component import Examples, FitContext, Input
 from proml_kedro.models.mixed.component import Mixed
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.spec import HardwareSpec
+from r_language import run_r
 
 INPUTS = (Input("school", "str"), Input("class", "str"), Input("x", "float"))
 PASTES = """
@@ -100,12 +99,7 @@ def test_a_misspelt_level_is_named_once_at_its_place():
 
 @pytest.mark.slow
 def test_pastes_are_fitted_as_lmer_fits_batch_and_cask():
-    if not shutil.which("Rscript"):
-        pytest.skip("Rscript is not installed")
-    done = subprocess.run(["Rscript", "-e", PASTES], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip("R's lme4 and jsonlite are not installed")
-    theirs = json.loads(done.stdout)
+    theirs = json.loads(run_r(PASTES))
     columns = {name: np.array(theirs[name], dtype=object) for name in ("batch", "cask")}
     rows = Examples(columns, np.array(theirs["strength"], float))
     inputs = (Input("batch", "str"), Input("cask", "str"))
