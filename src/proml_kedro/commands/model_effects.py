@@ -182,10 +182,14 @@ def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
 
 
 def _tables(model: HasEffects, top: int) -> Iterator[str]:
-    """What is the same for all entities: fixed effects, variances, and the log likelihood with its name."""
+    """What is the same for all entities: fixed effects, variances, and figures of the whole fit."""
     yield _fixed_table(model.fixed_effects(), top)
     yield _population_table(model.population())
-    facts = model.summary()
+    if lines := list(_figures(model.summary())):
+        yield "\n".join(lines)
+
+
+def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     if "log likelihood" in facts:
         kind = facts.get("log likelihood is", "of an earlier version")
         yield f"log likelihood {facts['log likelihood']:.2f} ({kind})"
