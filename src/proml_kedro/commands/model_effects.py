@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
     from proml_kedro.models.effects import EntityEffect, FixedEffect, HasEffects, Population
 
+_FIGURES = ("log likelihood", "icc", "r2")
+"""How the names of the figures of a whole model begin."""
+
 
 def effects_command() -> click.Command:
     """Make the command `effects`."""
@@ -125,7 +128,7 @@ def _ratio(value: float, error: float) -> str:
 def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, Any]:
     return {
         "notes": model.summary().get("notes", []),
-        **{name: value for name, value in model.summary().items() if name.startswith("log likelihood")},
+        **{name: value for name, value in model.summary().items() if name.startswith(_FIGURES)},
         "fixed": [asdict(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
         "entities": [asdict(one) for one in entities],
@@ -179,13 +182,23 @@ def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
 
 
 def _tables(model: HasEffects, top: int) -> Iterator[str]:
-    """What is the same for all entities: fixed effects, variances, and the log likelihood with its name."""
+    """What is the same for all entities: fixed effects, variances, and figures of the whole fit."""
     yield _fixed_table(model.fixed_effects(), top)
     yield _population_table(model.population())
-    facts = model.summary()
+    if lines := list(_figures(model.summary())):
+        yield "\n".join(lines)
+
+
+def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     if "log likelihood" in facts:
         kind = facts.get("log likelihood is", "of an earlier version")
         yield f"log likelihood {facts['log likelihood']:.2f} ({kind})"
+    if "icc" in facts:
+        marginal, conditional = facts["r2 marginal"], facts["r2 conditional"]
+        yield (
+            f"of the variance of the margin fixed effects explain {marginal:.1%}, with random ones {conditional:.1%} "
+            f"(R2 of Nakagawa); of what fixed effects leave, rows of the same entities share {facts['icc']:.1%} (ICC)"
+        )
 
 
 def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.likelihoods import BOUND
+from proml_kedro.models.mixed.explained import explained_variance
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
@@ -77,6 +78,8 @@ def fit_model(
         model.facts["log likelihood is"] = known.kind if here else f"{known.kind}, not at its maximum"
         model.facts["likelihood"] = asdict(known)
     model.importance = input_shares(terms, model, columns)
+    if not problem.plan.variances_locked and (explained := explained_variance(terms, model, columns, label, weight)):
+        model.facts |= explained.as_facts()
     return model
 
 
