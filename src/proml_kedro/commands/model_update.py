@@ -56,9 +56,8 @@ def _update(
     output: Path,
     component: str | None,
     as_of: str | None,
-    late_labels: bool,
     data_dir: Path | None,
-    as_json: bool,
+    **how: bool,
 ) -> None:
     from proml_kedro.commands.entity import parse_moment
     from proml_kedro.commands.model_effects import load_bundle
@@ -78,8 +77,8 @@ def _update(
         hardware=hardware,
         as_of=parse_moment(as_of, "option --as-of") if as_of is not None else None,
     )
-    found = update_bundle(table, output, component, late_labels)
-    if as_json:
+    found = update_bundle(table, output, component, how["late_labels"])
+    if how["as_json"]:
         click.echo(json.dumps({name: _as_json(one, found) for name, one in found.components.items()}))
         return
     for line in told(found):
