@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,11 +92,11 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
     context = FitContext(HardwareSpec(threads=1), 7, task=task, classes=_CLASSES if task == "multiclass" else 0)
 
-    def fitted(examples: Examples = train, validation: Examples = check, here: FitContext = context) -> Component:
+    def fitted(examples: Examples = train, validation: Examples = check, final: bool = True) -> Component:
         component = kind(spec, inputs)
         component.task = task
         if spec.learns:
-            component.fit(examples, validation, here)
+            component.fit(examples, validation, replace(context, final=final))
         return component
 
     component = fitted()
@@ -113,12 +113,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     if learns_labels and task == "regression":
         _check_far_labels(scores, fitted(_moved(train), _moved(check)).score(fresh.columns), task)
     if learns_labels and spec.takes_weights:
-        equal = replace(check, weight=np.ones(len(check)))
-        some = _mostly_wrong(make_examples(900, 1, inputs, task), spec.learns_order)
-        weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
-        _check_weights(weighted, repeated, fresh.label, task)
-        some, alone = _mostly_wrong(check, spec.learns_order), replace(context, final=False)
-        _check_choice(*(fitted(train, one, alone).score(fresh.columns) for one in (some, _repeated(some))))
+        rows = _Periods(train, make_examples(900, 1, inputs, task), check)
+        _check_weighed(fitted, rows, fresh, task, spec.learns_order)
     check_rows_alone(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
@@ -191,6 +187,26 @@ def _repeated(examples: Examples) -> Examples:
     assert found.group is not None
     turn = np.concatenate([np.arange(one) for one in times])
     return replace(found, weight=None, group=found.group + (examples.label.size // _GROUP + 1) * turn)
+
+
+class _Periods(NamedTuple):
+    """Examples to fit with: to learn from, more of them, and to choose by."""
+
+    train: Examples
+    more: Examples
+    check: Examples
+
+
+def _check_weighed(
+    fitted: Callable[..., Component], rows: _Periods, fresh: Examples, task: Task, by_group: bool
+) -> None:
+    """Prove that weights count in the training period and in the validation period."""
+    equal = replace(rows.check, weight=np.ones(len(rows.check)))
+    some = _mostly_wrong(rows.more, by_group)
+    weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
+    _check_weights(weighted, repeated, fresh.label, task)
+    some = _mostly_wrong(rows.check, by_group)
+    _check_choice(*(fitted(rows.train, one, False).score(fresh.columns) for one in (some, _repeated(some))))
 
 
 def _check_choice(weighted: Mapping[str, Array], repeated: Mapping[str, Array]) -> None:
