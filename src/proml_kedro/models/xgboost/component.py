@@ -20,6 +20,7 @@ from proml_kedro.models.curve import Curve
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
+from proml_kedro.models.xgboost.pairs import PairObjective, weighs_pairs
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
 from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
@@ -133,6 +134,7 @@ class XGBoost(Component):
         data = self._quantiles(train, params, context)
         watched = [(self._quantiles(validation, params, context, data), "validation")] if validation else []
         judged: dict[str, dict[str, list[float]]] = {}
+        objective = self._objective_of(train, context.key)
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
             warnings.simplefilter("always")
             callbacks = [_bar(advance), *([_watcher(context.watch)] if context.watch and validation else [])]
@@ -140,7 +142,14 @@ class XGBoost(Component):
                 callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
             try:
                 booster = xgboost.train(
-                    params, data, rounds, watched, callbacks=callbacks, evals_result=judged, verbose_eval=False
+                    params,
+                    data,
+                    rounds,
+                    watched,
+                    obj=objective,
+                    callbacks=callbacks,
+                    evals_result=judged,
+                    verbose_eval=False,
                 )
             except (xgboost.core.XGBoostError, ValueError) as error:
                 reason = str(error).partition("Stack trace")[0].strip().splitlines()[-1]
@@ -154,6 +163,15 @@ class XGBoost(Component):
             ((metric, values),) = judged["validation"].items()
             self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
         return booster
+
+    def _objective_of(self, train: Examples, key: str) -> PairObjective | None:
+        """The objective where XGBoost's own would not do: of rows that count differently within a group."""
+        if not self.spec.learns_order or not weighs_pairs(train):
+            return None
+        try:
+            return PairObjective(train, self.spec.objective == "listwise")
+        except ValueError as error:
+            raise UserError.at(f"{key}.objective", str(error)) from error
 
     def _quantiles(self, examples: Examples, params: dict[str, Any], context: FitContext, reference: Any = None) -> Any:
         settings = {"max_bin": params.get("max_bin", 256), "nthread": params["nthread"], "enable_categorical": True}

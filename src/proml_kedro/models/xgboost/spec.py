@@ -105,10 +105,10 @@ class XGBoostSpec(ComponentSpec):
     Attributes:
         objective: What is learned. `pointwise`: each label for itself. `pairwise` and `listwise`: to put the positive
             rows of a group (the problem's `examples.group`) before the others, by comparing pairs of rows, or pairs
-            weighted by what they change in NDCG; a logistic regression on the validation period then makes a
-            probability of the margin. Of a number, `quantile`: what it stays below as often as `quantile` says, instead
-            of its mean; `tweedie`: the mean of a number that is often 0 and never negative, such as what an insured
-            claims.
+            weighted by what they change in NDCG; a pair has the weight of its positive row. A logistic regression on
+            the validation period then makes a probability of the margin. Of a number, `quantile`: what it stays below
+            as often as `quantile` says, instead of its mean; `tweedie`: the mean of a number that is often 0 and never
+            negative, such as what an insured claims.
         quantile: Of objective `quantile`; 0.5, the median, when left out. The output `mean` is then this quantile.
         tweedie_power: Of objective `tweedie`: the variance is the mean to that power, between 1 (counts) and 2 (sizes);
             1.5 when left out.
