@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Explore features
 #
-# Members of a site search for jobs; each search shows a list, and they click, dismiss or apply. Which features say that
-# a job will be dismissed? The data is generated, so that you can run this anywhere; without `experiment=notebooks` it is
-# eight times as much.
+# Members of a site search for jobs; each search shows a list, and they click, dismiss or apply. Which features say
+# that a job will be dismissed? The data is generated, so that you can run this anywhere; without
+# `experiment=notebooks` it is eight times as much.
 
 # %%
 import proml_kedro
@@ -25,8 +25,8 @@ p.features.search(entity="member_id", dtype="float")
 # %% [markdown]
 # ## How often a job is dismissed, by how alike its title is to the member's
 #
-# The same project with another label. Each bar is a tenth of the rows; its interval comes from whole lists, since jobs
-# of one list are not independent of each other.
+# The same project with another label. Each bar is a tenth of the rows; its interval comes from whole lists, since
+# jobs of one list are not independent of each other.
 
 # %%
 dismissals = p.with_overrides("problem.label.expression=dismiss")
@@ -39,14 +39,14 @@ dismissals.plot.label_rate("impression.title_overlap", by="group")
 dismissals.plot.label_rate("match.seniority_gap", by="group")
 
 # %% [markdown]
-# Where a bar's interval is far from the others the feature says something by itself. What it says beside the others a
-# model has to tell.
+# Where a bar's interval is far from the others the feature says something by itself. What it says beside the others
+# a model has to tell.
 #
 # ## Does a feature know too much?
 #
-# A feature that alone orders the rows nearly perfectly is seldom a good feature: it is usually the label in disguise, or
-# was known only afterwards. DuckDB reads the training set where it lies; the share of pairs in the right order (the AUC)
-# is computed from ranks.
+# A feature that alone orders the rows nearly perfectly is seldom a good feature: it is usually the label in
+# disguise, or was known only afterwards. DuckDB reads the training set where it lies; the share of pairs in the
+# right order (the AUC) is computed from ranks.
 
 # %%
 training = p.training_set(features=["*"])
@@ -70,7 +70,8 @@ suspicious = [name for name, value in auc.items() if max(value, 1 - value) > 0.9
 sorted(auc.items(), key=lambda one: -abs(one[1] - 0.5))[:5], suspicious
 
 # %% [markdown]
-# Nothing here knows too much. `kedro features validate` looks for more: values that change when later rows are taken away.
+# Nothing here knows too much. `kedro features validate` looks for more: values that change when later rows are
+# taken away.
 #
 # ## Has anything drifted?
 #

@@ -11,8 +11,8 @@ titles = p.plot.embedding("job.title_embedding", labels="title")
 titles
 
 # %% [markdown]
-# The sentence above the map says how much of the difference two dimensions can show. What is near in all twelve stands
-# in the rows.
+# The sentence above the map says how much of the difference two dimensions can show. What is near in all twelve
+# stands in the rows.
 
 # %%
 {row["job.title"]: row["nearest"] for row in list(titles)[:5]}
@@ -29,8 +29,8 @@ similarity
 # %% [markdown]
 # ## Two towers
 #
-# A network can learn such vectors itself: one of the member, one of the job, whose product is their affinity. Two epochs
-# are enough to look at; `model=two_tower` alone trains ten.
+# A network can learn such vectors itself: one of the member, one of the job, whose product is their affinity. Two
+# epochs are enough to look at; `model=two_tower` alone trains ten.
 
 # %%
 towers = p.run("model=two_tower", "model.components.towers.training.epochs=2", results=("trained_model", "bundle"))

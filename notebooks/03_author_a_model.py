@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Write a model
 #
-# A model is a YAML file. This one computes how alike member and job are in several ways, gives each pair of occupations
-# a weight of its own, and lets trees decide over all of it.
+# A model is a YAML file. This one computes how alike member and job are in several ways, gives each pair of
+# occupations a weight of its own, and lets trees decide over all of it.
 
 # %%
 from pathlib import Path

@@ -15,8 +15,8 @@ p.run("model=logistic")
 p.run("model=xgboost")
 
 # %% [markdown]
-# A lift is above 0 where the new model is better, whichever way is up, and its interval comes from whole days: rows of
-# one day resemble each other, so that 9,000 rows are worth far fewer.
+# A lift is above 0 where the new model is better, whichever way is up, and its interval comes from whole days: rows
+# of one day resemble each other, so that 9,000 rows are worth far fewer.
 
 # %%
 compared = p.compare("logistic", "xgboost")
@@ -34,8 +34,8 @@ by_list.title
 # %% [markdown]
 # ## Where it is better
 #
-# On parts of the test period. P-values are of all parts and metrics together, so that one good part among twenty is no
-# surprise.
+# On parts of the test period. P-values are of all parts and metrics together, so that one good part among twenty is
+# no surprise.
 
 # %%
 metrics = json.loads((p.run("model=xgboost")["evaluation"].path / "metrics.json").read_text())

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Members and jobs of their own
 #
-# A mixed model learns a coefficient for every member and every job, as large as their rows can support. Trees say what
-# is true of everybody.
+# A mixed model learns a coefficient for every member and every job, as large as their rows can support. Trees say
+# what is true of everybody.
 
 # %%
 import proml_kedro
@@ -16,8 +16,8 @@ bundle = p.bundle(made["bundle"].path)
 bundle.effects(member_id=42)
 
 # %% [markdown]
-# *value* is the member's own coefficient on the scale of the margin, *error* how unsure it is, *population* how much members differ,
-# *quantile* the share of members with a smaller one.
+# *value* is the member's own coefficient on the scale of the margin, *error* how unsure it is, *population* how
+# much members differ, *quantile* the share of members with a smaller one.
 #
 # ## Little is said of whom little is known
 #

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A component of your own, beside ours
 #
-# Which method wins is an experiment, not a belief. A component is one class in a module of yours: what its YAML may say,
-# how it learns, how it scores, how it is saved. This one is an additive model by scikit-learn: each number is cut into
-# parts of equally many rows, and each part has a weight.
+# Which method wins is an experiment, not a belief. A component is one class in a module of yours: what its YAML may
+# say, how it learns, how it scores, how it is saved. This one is an additive model by scikit-learn: each number is
+# cut into parts of equally many rows, and each part has a weight.
 
 # %%
 from pathlib import Path
@@ -69,8 +69,8 @@ Path("../conf/model/additive.yaml").write_text(MODEL)
 # %% [markdown]
 # ## Does it keep the laws?
 #
-# What every component has to hold: saved and loaded it scores the same, missing values are
-# scored, equal fits are equal.
+# What every component has to hold: saved and loaded it scores the same, missing values are scored, equal fits are
+# equal.
 
 # %%
 import os

@@ -59,7 +59,7 @@ def test_1_examples_left_out() -> None:
     code, text = check("200.1")
     assert code == 1
     assert "see label.drop_when" in text
-    for wrong in ("pages <= 2", "pages < 1", "pages <= 1 or ordered = 1"):
+    for wrong in ("pages <= 2", "pages < 1", "pages <= 1 or (pages = 2 and ordered = 1)"):
         write("conf/problem/shop.yaml", LINE, LABEL.replace("pages <= 1", wrong))
         assert check("200.1")[0] == 1, wrong
     Path("conf/problem/shop.yaml").write_text(before)
