@@ -21,6 +21,7 @@ from proml_kedro.features.tables.declared import declare
 from proml_kedro.features.tables.dirty import Dirty
 from proml_kedro.features.tables.read import without_nan
 from proml_kedro.features.tables.readers.base import Source, TableReader
+from proml_kedro.features.tables.readers.parquet import ParquetReader
 from proml_kedro.models.component import Input
 from proml_kedro.spec.table import TableSpec
 
@@ -38,6 +39,8 @@ class Rows:
         skipped: Derived columns that the file has no columns for → why.
         kept: Derived columns that the file has itself, and that cannot be derived from its others.
         wrong_cells: Finds cells that are not of their type; all rows are read for it.
+        file: The Parquet file that holds the rows, if it is one file.
+        unchanged: Columns of the rows that are columns of that file, but that not-a-number may be null in the rows.
     """
 
     relation: Relation
@@ -46,6 +49,8 @@ class Rows:
     skipped: Mapping[str, str] = field(default_factory=dict)
     kept: Sequence[str] = ()
     wrong_cells: Callable[[], list[Mistake]] = list
+    file: Path | None = None
+    unchanged: frozenset[str] = frozenset()
 
 
 def stored_rows(file: Path, session: Session) -> Rows:
@@ -56,7 +61,7 @@ def stored_rows(file: Path, session: Session) -> Rows:
         session: What reads it.
     """
     relation = session.parquet(file)
-    return Rows(relation, list(relation.schema))
+    return Rows(relation, list(relation.schema), file=file, unchanged=frozenset(relation.schema))
 
 
 def files_of(source: Source) -> list[Path]:
@@ -91,7 +96,8 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
         try:
             with _blaming(source):
                 rows = _typed_rows(reader.relation(files, session), reader, manifest, inputs)
-            yield rows
+            is_one = isinstance(reader, ParquetReader) and len(files) == 1
+            yield replace(rows, file=files[0]) if is_one else rows
         except MachineError:
             raise
         except EngineError as error:
@@ -117,7 +123,21 @@ def _typed_rows(rows: Relation, reader: TableReader, manifest: Manifest, inputs:
         raise UserError(*(replace(one, key="") for one in mistakes))
     relation, skipped, kept = _with_derived(without_nan(typed(rows, columns)), table)
     derived = " ".join(table.columns.values())
-    return Rows(relation, list(rows.schema), derived, skipped, kept, lambda: list(_wrong_cells(dirty, columns)))
+    replaced = {one.lower() for one in table.columns}
+    unchanged = frozenset(
+        column
+        for column, one in columns.items()
+        if one.sql(column, rows.schema[column]) is None and column.lower() not in replaced
+    )
+    return Rows(
+        relation,
+        list(rows.schema),
+        derived,
+        skipped,
+        kept,
+        lambda: list(_wrong_cells(dirty, columns)),
+        unchanged=unchanged,
+    )
 
 
 def _known_types(rows: Relation, table: TableSpec, manifest: Manifest, inputs: Sequence[Input]) -> TableSpec:
