@@ -253,7 +253,8 @@ def _different(values: Array) -> tuple[Array, npt.NDArray[np.int64]] | None:
     import pyarrow as pa
 
     cells = np.ascontiguousarray(values)
-    addresses = np.frombuffer((ctypes.c_ssize_t * len(cells)).from_address(cells.ctypes.data), np.intp)
+    memory = memoryview((ctypes.c_ssize_t * len(cells)).from_address(cells.ctypes.data)).cast("B")
+    addresses = np.frombuffer(memory, np.intp)
     encoded = pa.array(addresses).dictionary_encode()
     places = encoded.indices.cast(pa.int64()).to_numpy()
     if 2 * len(encoded.dictionary) > len(cells):
