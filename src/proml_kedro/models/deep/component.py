@@ -21,7 +21,13 @@ from proml_kedro.models.columns import batches_of
 from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.curve import Curve
 from proml_kedro.models.deep.data import ExampleParts
-from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
+from proml_kedro.models.deep.devices import (
+    devices_of,
+    limit_tensorflow,
+    placed,
+    tensorflow_strategy,
+    training_precision,
+)
 from proml_kedro.models.deep.fitted import FittedNetwork
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
@@ -72,6 +78,7 @@ class Deep(Component):
         self._heads: dict[str, Head] = self.spec.all_heads()
         self._epochs = 0
         self._curve: Curve | None = None
+        self._device: str | None = None  # where it was trained, if that was to be a GPU
         self._calibrated: dict[str, HeadState] = {}
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -83,7 +90,7 @@ class Deep(Component):
         """
         check_validation(self.spec, validation, context.key)
         limit_tensorflow(context.hardware.threads, context.hardware)
-        with _ONE_FIT:
+        with _ONE_FIT, placed(context.hardware):
             self._fit_whole(train, validation, context)
 
     def _fit_whole(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -136,6 +143,8 @@ class Deep(Component):
             if judge is not None:
                 self._calibrated = dict(self._calibrate(fitted.learned, judge))
             learned = {name: {**own, **self._calibrated.get(name, {})} for name, own in fitted.learned.items()}
+        if context.hardware.wants_gpu:
+            self._device = devices_of(fitted.model, strategy)
         rebuild = strategy.num_replicas_in_sync > 1 or context.hardware.mixed_precision
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
@@ -215,8 +224,9 @@ class Deep(Component):
         return [line for one in tables for line in draw(folder, name, one)]
 
     def summary(self) -> dict[str, Any]:
-        """Count the weights, and how often each example was seen."""
-        return {"weights": self._fitted.model.count_params(), "epochs": self._epochs}
+        """Count the weights, and how often each example was seen; where a GPU was asked for, name what trained them."""
+        device = {"device": self._device} if self._device else {}
+        return {"weights": self._fitted.model.count_params(), "epochs": self._epochs, **device}
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.freedom import covariance_gradients
 from proml_kedro.models.mixed.memory.likelihood_facts import likelihood_of
 from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
@@ -72,6 +73,8 @@ def fit_model(
         for note in notes:
             logger.warning("%s: %s", context.key, note)
         model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
+        if model.fixed.covariance is not None and result.is_exact:
+            model.fixed.gradients = covariance_gradients(problem, result, spec.penalty)
     if (value := model.facts.get("log likelihood")) is not None:
         known = likelihood_of(problem, spec, value, result.converged)
         here = known.maximised or known.kind == BOUND
