@@ -21,7 +21,6 @@ from proml_kedro.features.tables.declared import declare
 from proml_kedro.features.tables.dirty import Dirty
 from proml_kedro.features.tables.read import without_nan
 from proml_kedro.features.tables.readers.base import Source, TableReader
-from proml_kedro.features.tables.readers.parquet import ParquetReader
 from proml_kedro.models.component import Input
 from proml_kedro.spec.table import TableSpec
 
@@ -95,8 +94,9 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
             reader = reader.for_other_columns(files)
         try:
             with _blaming(source):
-                rows = _typed_rows(reader.relation(files, session), reader, manifest, inputs)
-            is_one = isinstance(reader, ParquetReader) and len(files) == 1
+                read = reader.relation(files, session)
+                rows = _typed_rows(read, reader, manifest, inputs)
+            is_one = len(files) == 1 and read.sql.startswith("read_parquet(")
             yield replace(rows, file=files[0]) if is_one else rows
         except MachineError:
             raise
