@@ -50,6 +50,8 @@ class FixedEffect:
         per_unit: Coefficient of a number for one unit of it, of the intercept where all numbers are 0; of a level as
             ``value``. None where no covariance of the fixed effects was kept, except of a number.
         per_unit_error: Standard error of that, or None.
+        df: Degrees of freedom of ``value`` over ``error``; None for a normal distribution.
+        per_unit_df: Degrees of freedom of ``per_unit`` over its error, or None.
     """
 
     name: str
@@ -58,6 +60,12 @@ class FixedEffect:
     error: float
     per_unit: float | None
     per_unit_error: float | None = None
+    df: float | None = None
+    per_unit_df: float | None = None
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Compute the interval of ``value`` by Student's t, or by the normal distribution."""
+        return interval_of(self.value, self.error, self.df, confidence)
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,30 @@ class Contrast:
         text: What was asked for.
         value: Its estimate.
         error: Standard error.
+        df: Degrees of freedom of their ratio; None for a normal distribution.
     """
 
     text: str
     value: float
     error: float
+    df: float | None = None
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Compute the interval of ``value`` by Student's t, or by the normal distribution."""
+        return interval_of(self.value, self.error, self.df, confidence)
+
+
+def interval_of(value: float, error: float, df: float | None, confidence: float) -> tuple[float, float]:
+    """Compute an interval by Student's t with these degrees of freedom, or by the normal distribution.
+
+    >>> [round(end, 3) for end in interval_of(0.0, 1.0, 4.0, 0.95)]
+    [-2.776, 2.776]
+    """
+    from scipy.special import ndtri, stdtrit
+
+    tail = (1 + confidence) / 2
+    reach = error * float(ndtri(tail) if df is None else stdtrit(df, tail))
+    return value - reach, value + reach
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class XGBoost(Component):
         self._task: Task = "binary"
         self._calibration = Calibration()  # of trees that learn an order
         self._curve: Curve | None = None
+        self._device: str | None = None  # where it was fitted, if that was to be a GPU
         self._origin = 0.0  # is taken off numbers, which XGBoost holds in float32: 1.7e9 has steps of 128 there
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -73,6 +74,7 @@ class XGBoost(Component):
                     found = f"{negative:,} labels of the {part} part are"
                     message = f"'tweedie' learns numbers that are never negative, and {found}"
                     raise UserError.at(f"{context.key}.objective", message)
+        judged = validation
         if self.spec.learns_order:
             train, validation = by_group(train), by_group(validation)
         self._vocabularies = self._learn_vocabularies(train, context)
@@ -80,7 +82,7 @@ class XGBoost(Component):
         rounds = self.spec.num_boost_round
         self._booster = self._train(params, train, validation, rounds, context)
         if self.spec.learns_order:
-            self._calibration = Calibration.of(self._margin(validation.columns), validation.label)
+            self._calibration = Calibration.of(self._margin(judged.columns), judged.label, judged.weight)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
             self._vocabularies = vocabularies_of(both, self.inputs)
@@ -146,6 +148,8 @@ class XGBoost(Component):
         unused = [str(one.message) for one in caught if "are not used" in str(one.message)]
         if unused:  # XGBoost only warns of a parameter that it ignores
             raise UserError.at(f"{context.key}.params", " ".join(unused[0].split()))
+        if context.hardware.wants_gpu:
+            self._device = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
         if watched:
             ((metric, values),) = judged["validation"].items()
             self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
@@ -264,8 +268,9 @@ class XGBoost(Component):
         return self._curve
 
     def summary(self) -> dict[str, Any]:
-        """Count the trees."""
-        return {"trees": self._booster.num_boosted_rounds()}
+        """Count the trees; where a GPU was asked for, name the device that grew them."""
+        device = {"device": self._device} if self._device else {}
+        return {"trees": self._booster.num_boosted_rounds(), **device}
 
 
 def _origin_of(examples: Examples) -> float:

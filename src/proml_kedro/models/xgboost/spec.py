@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, model_validator
 from proml_kedro.errors import Mistake
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.hardware import Device
 from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.problem import ProblemSpec, Task
 
@@ -126,6 +127,9 @@ class XGBoostSpec(ComponentSpec):
     requires: ClassVar[tuple[str, ...]] = ("xgboost", "numpy")
     example_change: ClassVar[str | None] = "params.max_depth=4"
     takes_weights: ClassVar[bool] = True
+    hardware_keys: ClassVar[frozenset[str]] = frozenset({"device", "allow_cpu", "threads"})
+    devices: ClassVar[tuple[Device, ...]] = ("cpu", "gpu")
+    one_at_a_time: ClassVar[bool] = True
 
     kind: Literal["xgboost"]
     objective: Objective = "pointwise"
