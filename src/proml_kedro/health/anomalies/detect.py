@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -63,7 +63,7 @@ def detect(
         Anomalies, the newest first, and what was looked at.
     """
     feedback = feedback or Feedback()
-    band = _with_trends(figures, spec, feedback)
+    band = band_of(figures, spec, replace(feedback, factor=1.0))
     outside = sides(figures.series.values, band.widened(feedback.factor))
     found = [
         one
@@ -83,8 +83,8 @@ def detect(
     return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched
 
 
-def _with_trends(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:
-    """Compute bands; from a new trend on by what came since."""
+def band_of(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:
+    """Compute bands as people have widened them; from a new trend on by what came since."""
     detector = detector_of(spec.detector)
     whole = detector.band(figures.series)
     band = Band(*(np.array(one) for one in (whole.expected, whole.low, whole.high)))
@@ -95,7 +95,7 @@ def _with_trends(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Ban
             since = detector.band(figures.series.of(row, first))
             for into, found in ((band.expected, since.expected), (band.low, since.low), (band.high, since.high)):
                 into[row, first:] = found[0, first:]
-    return band
+    return band.widened(feedback.factor)
 
 
 def sides(values: Array, band: Band) -> npt.NDArray[np.int64]:

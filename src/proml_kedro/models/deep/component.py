@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import batches_of
-from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.curve import Curve
 from proml_kedro.models.deep.data import ExampleParts
 from proml_kedro.models.deep.devices import (
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from proml_kedro.models.deep.describe_text import NetworkDescription
 
 logger = logging.getLogger(__name__)
+
+_BESIDE, _OF_ROW = 3, 100
+"""Numbers of an encoded example beside inputs and labels: its weight and its group. And the bytes of each example,
+encoded or not, that a fit was measured to hold: labels and weights as they are read, and where it belongs."""
 
 _ONE_FIT = Lock()
 """Keras' seed and precision are the process's: models that are fitted in threads would change each other's."""
@@ -146,8 +150,13 @@ class Deep(Component):
         return history
 
     def memory_needed(self, rows: int, precision: str) -> int:
-        """Estimate what encoded examples need, of which no more than ``rows_in_memory`` are held."""
-        return super().memory_needed(min(rows, self.spec.training.rows_in_memory), precision)
+        """Estimate what examples need: labels and weights of all, and the matrices of those that are held at once.
+
+        TensorFlow has a copy of the matrices of its own.
+        """
+        layout, held = self._layout, min(rows, self.spec.training.rows_in_memory)
+        numbers = layout.width + layout.id_count + len(self._heads) + _BESIDE
+        return 2 * NUMBER * numbers * held + _OF_ROW * rows
 
     def _warn_of_same(self, names: Sequence[str], key: str) -> None:
         if names:
