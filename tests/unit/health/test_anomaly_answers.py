@@ -133,7 +133,7 @@ def test_a_new_trend_is_the_new_normal_at_once(tmp_path):
     after, *_ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
     assert not [one for one in after if one.end > shift.begin]
     values[:, 300] += 15
-    spike, _ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
+    spike, *_ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
     assert [one.begin for one in spike if one.begin > shift.begin] == [BEGIN + 300 * timedelta(days=1)]
     assert [one for one in after if one.end <= shift.begin] == [one for one in before if one.end <= shift.begin]
 
