@@ -123,6 +123,9 @@ class Deep(Component):
         starts = begin_heads(self.spec, train, context.key)
         keras.utils.set_random_seed(context.seed)
         strategy = tensorflow_strategy(context.hardware)
+        if strategy.num_replicas_in_sync > 1 and self.spec.training.optimizer != "adam":
+            message = f"'{self.spec.training.optimizer}' trains on one device; write adam, or hardware: {{device: gpu}}"
+            raise UserError.at(f"{context.key}.training.optimizer", message)
         with strategy.scope(), training_precision(context.hardware):
             fitted = FittedNetwork.build(self.spec, self._layout, statistics, starts, context.key)
         heads = [(self._heads[name], starts.learned[name]) for name in self._heads]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.models.deep.blocks import Block, Categories, Items
+from proml_kedro.models.deep.blocks.table import table_layer
 from proml_kedro.models.deep.graph import Reference
 from proml_kedro.models.deep.layout import CategoricalInput, Layout
 from proml_kedro.models.deep.statistics import Statistics
@@ -107,7 +108,7 @@ class InputTensors:
         if dimension not in self._tables:
             starts, rows = self._layout.table_starts(dimension, self._sizes)
             start = keras.initializers.RandomNormal(stddev=0.05)
-            layer = keras.layers.Embedding(rows, dimension, embeddings_initializer=start, name=f"embeddings{dimension}")
+            layer = table_layer(rows, dimension, embeddings_initializer=start, name=f"embeddings{dimension}")
             self._tables[dimension] = layer, starts
         return self._tables[dimension]
 

@@ -15,6 +15,7 @@ from proml_kedro.models.deep.build import run as call
 from proml_kedro.models.deep.data import ExampleParts, PackedExamples
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.loss import total_loss
+from proml_kedro.models.deep.optimizers import Optimizer, optimizer_of
 from proml_kedro.models.deep.schedule import learning_rate
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.models.deep.unknown import Draw, Hiding
@@ -60,17 +61,14 @@ class Trainer:
         examples: To learn from.
 
     Attributes:
-        optimizer: Adam of Keras.
+        optimizer: That of the declaration.
     """
 
     def __init__(self, task: TrainingTask, examples: ExampleParts) -> None:
-        import keras
-
         self._task = task
         self._examples = examples
         with task.strategy.scope():
-            self.optimizer = keras.optimizers.Adam(1.0, weight_decay=task.spec.weight_decay or None)
-            self.optimizer.build(task.model.trainable_variables)
+            self.optimizer = optimizer_of(task.spec, task.model.trainable_variables)
         self._run = _steps(task, self.optimizer)
         self._kept = _as_tensors(examples[0]) if examples.are_kept else None
 
@@ -114,22 +112,7 @@ def _as_tensors(part: PackedExamples) -> tuple[Any, ...]:
     return tuple(tf.constant(one) for one in (part.numbers, part.ids, part.labels, part.weight))
 
 
-def summed(gradient: Any) -> Any:
-    """Add up the parts of a gradient that belong to one row of a table.
-
-    Keras squares them one by one for Adam, so that a category that is 400 times in a batch would move 20 steps at once.
-    Nothing is lost by a tensor as large as the table: Adam moves the means of every row, and Keras makes that tensor
-    twice.
-
-    Args:
-        gradient: Tensor, or ``tf.IndexedSlices`` in which rows may repeat.
-    """
-    import tensorflow as tf
-
-    return tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-
-
-def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., float]:
+def _steps(task: TrainingTask, optimizer: Optimizer) -> Callable[..., float]:
     """Make a function of a part's tensors, batches, learning rates and the draw of hidden ids: a step for each batch.
 
     It returns the loss of the last one.
@@ -154,7 +137,7 @@ def _steps(task: TrainingTask, optimizer: Any) -> Callable[..., float]:
             total = tf.add_n([loss, *model.losses]) if model.losses else loss
             total = total / replicas  # the optimiser sums the gradients of all devices
         weights = model.trainable_variables
-        optimizer.apply([summed(one) for one in tape.gradient(total, weights)], weights)
+        optimizer.apply(tape.gradient(total, weights), weights)
         return loss
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]

@@ -47,9 +47,12 @@ class ScheduleSpec(Spec):
 
 
 class DeepTrainingSpec(Spec):
-    """How the network is trained, by Adam (Kingma and Ba, ICLR 2015).
+    """How the network is trained.
 
     Attributes:
+        optimizer: ``adam`` (Kingma and Ba, ICLR 2015) moves every row of every table in each step. ``lazy_adam`` and
+            ``adagrad`` (with one sum for each row of a table) move those that the batch has met, so that a step costs
+            the same however large the tables are, unless a block has an ``l2`` of categories; on one device.
         epochs: Largest number of times that each example is seen.
         batch_size: Number of examples in a step; all of them when there are fewer. Heads that rank are given whole
             groups of about so many examples together.
@@ -66,6 +69,7 @@ class DeepTrainingSpec(Spec):
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 4096
     learning_rate: PositiveFloat | ScheduleSpec = 1e-3
+    optimizer: Literal["adam", "lazy_adam", "adagrad"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     early_stopping: EarlyStoppingSpec | None = None
     refit: bool = False
@@ -77,4 +81,11 @@ class DeepTrainingSpec(Spec):
         rate = self.learning_rate
         if isinstance(rate, ScheduleSpec) and rate.warmup >= self.epochs:
             raise ValueError(f"warmup, {rate.warmup:g}, has to be less than epochs, {self.epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _decays_as_a_whole(self) -> Self:
+        if self.weight_decay and self.optimizer != "adam":
+            message = f"weight_decay moves every row of a table, {self.optimizer} does not"
+            raise ValueError(f"{message}; write optimizer: adam")
         return self

@@ -254,9 +254,29 @@ def numpy_adam(weights, gradients, steps, rate=0.02):
     return weights
 
 
-def test_a_category_moves_by_its_summed_gradient_like_adam_of_numpy():
+def numpy_adagrad(weights, gradients, steps, rate=0.02):
+    """Adagrad of Duchi, Hazan and Singer; a table has one sum a row."""
+    weights = [one.astype(np.float64) for one in weights]
+    sums = [np.full_like(one[:, :1] if one.ndim == 2 else one, 0.1) for one in weights]
+    for _ in range(steps):
+        for at, gradient in enumerate(gradients(weights)):
+            sums[at] += np.mean(gradient**2, axis=1, keepdims=True) if gradient.ndim == 2 else gradient**2
+            weights[at] = weights[at] - rate * gradient / (np.sqrt(sums[at]) + 1e-7)
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reference"),
+    [
+        ("adam", numpy_adam),
+        pytest.param("lazy_adam", numpy_adam, marks=pytest.mark.slow),  # all rows are met in each step
+        pytest.param("adagrad", numpy_adagrad, marks=pytest.mark.slow),
+    ],
+)
+def test_a_category_moves_by_its_summed_gradient_like_that_of_numpy(optimizer, reference):
     """One batch of all rows, in which a category is hundreds of times; the table is embedded, then weighed."""
-    made = config({"head": {"of": "embeddings"}}, epochs=5, batch_size=5000, learning_rate=1e-30)
+    training = {"epochs": 5, "batch_size": 5000, "learning_rate": 1e-30, "optimizer": optimizer}
+    made = config({"head": {"of": "embeddings"}}, **training)
     made["features"]["unknown"] = 0.0
     made |= {"graph": {"wide": {"block": "linear", "of": "categories"}}, "head": {"of": ["embeddings", "wide"]}}
     city = [one for one in INPUTS if one.name == "shop.city"]
@@ -281,7 +301,7 @@ def test_a_category_moves_by_its_summed_gradient_like_adam_of_numpy():
         sums |= {"head_dense": table[ids].T @ loss, "head_bias": loss.sum(axis=0)}
         return [sums[one] for one in of]
 
-    expected = numpy_adam(start.get_weights(), gradients, 5)
+    expected = reference(start.get_weights(), gradients, 5)
     for name, one, other in zip(of, found._fitted.model.get_weights(), expected, strict=True):
         assert one == pytest.approx(other, abs=2e-5), name
 

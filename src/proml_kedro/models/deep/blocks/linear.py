@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from proml_kedro.models.deep.blocks.base import Block, Categories, Width
+from proml_kedro.models.deep.blocks.table import table_layer
 from proml_kedro.models.deep.blocks.tensors import flat
 
 
@@ -39,7 +40,7 @@ class Linear(Block):
             terms.append(layer(flat(dense)))
         categories = [value for value in values if isinstance(value, Categories)]
         for position, value in enumerate(categories):
-            table = keras.layers.Embedding(
+            table = table_layer(
                 sum(value.sizes),
                 1,
                 embeddings_initializer="zeros",
