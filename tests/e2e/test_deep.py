@@ -93,6 +93,24 @@ def test_a_model_without_names_of_features_reads_vectors_too(model, tmp_path_fac
     assert {"member.title_embedding", "job.title_embedding"} <= {one.name for one in bundle.inputs}
 
 
+@pytest.mark.parametrize(
+    ("problem", "model", "component"),
+    [
+        ("job_recommendations", "two_tower", "towers"),
+        ("job_recommendations", "multi_task", "tasks"),
+        ("job_histories", "sequence", "interest"),
+    ],
+)
+def test_a_shipped_model_of_the_search_for_jobs_runs_whole(problem, model, component, small_jobs):
+    """Vectors and several heads ended in a traceback after training; a bundle is proved by its golden rows."""
+    short = (f"model.components.{component}.training.epochs=1", "problem.generator.lists=3000", "~evaluation.baseline")
+    made = open_project(ROOT, f"problem={problem}", f"model={model}", f"data_dir={small_jobs}", *short).run(
+        results=("evaluation", "bundle", "drift")
+    )
+    assert Bundle.load(made["bundle"].path).inputs
+    assert (made["drift"].path / "drift.html").is_file()
+
+
 @pytest.fixture(scope="module")
 def small_jobs(tmp_path_factory):
     return tmp_path_factory.mktemp("small_jobs") / "data"

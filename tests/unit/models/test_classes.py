@@ -47,7 +47,8 @@ def test_a_linear_model_is_scikit_learns_logistic_regression(classes, weighted):
     weight = np.random.default_rng(9).integers(1, 4, 900).astype(np.float64) if weighted else None
     rows = clouds(classes=classes, weight=weight)
     found = fit({"kind": "linear", "penalty": 0.5}, rows, classes).score(rows.columns)["probabilities"]
-    numbers = StandardScaler().fit_transform(matrix(rows).astype(np.float64))
+    given = matrix(rows).astype(np.float64)
+    numbers = StandardScaler().fit(given, sample_weight=weight).transform(given)  # weight 2 is the row twice
     model = LogisticRegression(C=2.0, max_iter=500).fit(numbers, rows.label, weight)
     # Both stop when the gradient is below 1e-4; the columns for missing values, all 0, change the order of sums.
     assert np.abs(found - model.predict_proba(numbers)).max() < 1e-6

@@ -53,7 +53,10 @@ class Linear(Component):
         self._task = context.task
         label = examples.label
         weight = np.ones(len(label)) if examples.weight is None else examples.weight
-        self._coefficients, self._intercept = self._maximise(self._learn_design(examples), label, weight, context.seed)
+        design, counts = self._learn_design(examples), weight > 0
+        if counts.any() and not counts.all():  # far from all that counts, 0 times their loss may be no number
+            design, label, weight = design[counts], label[counts], weight[counts]
+        self._coefficients, self._intercept = self._maximise(design, label, weight, context.seed)
         if self._task == "multiclass" and len(self._coefficients) != context.classes:
             raise ValueError(f"{context.classes} classes, and examples of {len(self._coefficients)} alone")
 
@@ -83,11 +86,11 @@ class Linear(Component):
         """Learn scales and vocabularies, and make the design matrix."""
         columns = examples.columns if examples.source is None else read_all(examples.source, self.inputs)
         self._vocabularies = learn_vocabularies(columns, self.inputs)
-        self._learn_scale(columns)
+        self._learn_scale(columns, examples.weight)
         return self._design(columns)
 
-    def _learn_scale(self, columns: Columns) -> None:
-        found = [_mean_and_spread(columns[name]) for name in self._numbers]
+    def _learn_scale(self, columns: Columns, weight: Array | None) -> None:
+        found = [_mean_and_spread(columns[name], weight) for name in self._numbers]
         self._mean, scale = (np.array([one[place] for one in found]) for place in (0, 1))
         self._scale = np.where(scale > 0, scale, 1.0)
 
@@ -213,10 +216,14 @@ class Linear(Component):
         return {"coefficients": self._coefficients.size}
 
 
-def _mean_and_spread(values: Array) -> tuple[float, float]:
-    """Mean and standard deviation of what is known; 0 where nothing is."""
-    known = values[np.isfinite(values)].astype(np.float64)
-    return (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+def _mean_and_spread(values: Array, weight: Array | None) -> tuple[float, float]:
+    """Mean and standard deviation of what is known and counts; 0 where nothing is."""
+    rows = np.isfinite(values) if weight is None else np.isfinite(values) & (weight > 0)
+    known, counts = values[rows].astype(np.float64), None if weight is None else weight[rows]
+    if not len(known):
+        return 0.0, 0.0
+    mean = float(np.average(known, weights=counts))
+    return mean, float(np.sqrt(np.average(np.square(known - mean), weights=counts)))
 
 
 def _of_each_class(learned: Array) -> npt.NDArray[np.float64]:
