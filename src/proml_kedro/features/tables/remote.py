@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from proml_kedro.errors import RetriableError, UserError, first_line
-from proml_kedro.features.tables.readers.base import Source
+from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.spec.table import TableSpec
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def is_remote(text: str) -> bool:
 
 
 def remote_files(table: TableSpec, source: Source) -> RemoteFiles | None:
-    """Return the files of a table that lie elsewhere; None where they lie on this machine or are no files.
+    """Return the files of a table that lie elsewhere and are copied; None where its reader has another way to it.
 
     Raises:
         UserError: There are no credentials of the name.
     """
-    if not is_remote(source.text):
+    if not is_remote(source.text) or (isinstance(table, TableReader) and table.reads_urls):
         return None
     options = source.credentials(table.credentials) if table.credentials else {}
     return RemoteFiles(source.text, options, f"{source.key}.source")
@@ -188,7 +188,8 @@ class RemoteFiles:
             found = [one for one in every if one["path"].endswith(_PARQUET)]
             if marks := [one["path"] for one in every if "/_delta_log/" in one["path"] or "/.hoodie/" in one["path"]]:
                 message = f"'{self.url}' is no folder of Parquet files alone: it holds {PurePosixPath(marks[0]).name}"
-                raise UserError.at(self.key, f"{message}, a log that says which of them hold rows")
+                lake = "; write reader: delta" if "/_delta_log/" in marks[0] else ""
+                raise UserError.at(self.key, f"{message}, a log that says which of them hold rows{lake}")
         if not found:
             raise UserError.at(self.key, f"no file '{self.url}', and no {_PARQUET} file below it")
         return sorted(found, key=lambda one: one["path"])
