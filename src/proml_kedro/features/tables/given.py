@@ -63,7 +63,14 @@ def rows_like(table: TableSpec, file: Path, session: Session, key: str) -> Itera
 
 def as_file(table: TableSpec, text: str) -> TableSpec:
     """Return a table read from another file, by the same dialect where that is a file of the same sort."""
-    changes: dict[str, Any] = {"source": text, "query": None, "types": {}, "date_format": {}, "columns": {}}
+    changes: dict[str, Any] = {
+        "source": text,
+        "query": None,
+        "select": [],
+        "types": {},
+        "date_format": {},
+        "columns": {},
+    }
     if isinstance(table, TableReader) and table.suffixes and text.lower().endswith(table.suffixes):
         return table.model_copy(update=changes)
     return TableSpec(source=text)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from proml_kedro.errors import RetriableError, UserError, first_line
+from proml_kedro.features.tables.files import WEB, is_remote
 from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.spec.table import TableSpec
 
@@ -23,21 +24,9 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
-_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-_WEB = ("http", "https")
-_REMOTE = re.compile(rf"({'|'.join((*_STORES, *_WEB))})://", re.IGNORECASE)
 _PARQUET = ".parquet"
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 """How often a server that fails or does not answer is asked again."""
-
-
-def is_remote(text: str) -> bool:
-    """Return whether the text of a source is a URL of an object store or a web server.
-
-    >>> is_remote("s3://bucket/orders.csv"), is_remote("data/orders.csv"), is_remote("package:a/b.csv")
-    (True, False, False)
-    """
-    return _REMOTE.match(text) is not None
 
 
 def remote_files(table: TableSpec, source: Source) -> RemoteFiles | None:
@@ -148,7 +137,7 @@ class RemoteFiles:
         import obstore
 
         scheme, host = urlsplit(self.url).scheme.lower(), urlsplit(self.url).netloc
-        if scheme in _WEB:
+        if scheme in WEB:
             return self._web(scheme, host)
         options: Any = dict(self.options)
         store = obstore.store.from_url(

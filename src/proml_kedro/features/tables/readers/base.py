@@ -125,7 +125,7 @@ class TableReader(TableSpec):
 
         Args:
             files: What :meth:`fetch` gave.
-            readings: Column → how its text is read, for columns that are not to stay text.
+            readings: Column → how its text is read; other columns are left out.
 
         Returns:
             The rows; None where there is no such way.

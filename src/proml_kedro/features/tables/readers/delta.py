@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import UserError, first_line
+from proml_kedro.features.tables.files import is_remote
 from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.features.tables.readers.copies import parquet_copy
-from proml_kedro.features.tables.remote import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,8 @@ class DeltaReader(TableReader):
         key = f"{source.key}.source"
         table = self._table(source)
         with _explained(source):
-            rows = table.to_pyarrow_dataset().scanner().to_reader()
+            dataset = table.to_pyarrow_dataset()
+            rows = dataset.scanner(columns=self.selected(dataset.schema.names)).to_reader()
         with _explained(source), parquet_copy(rows, folder / f".{source.name}.delta.parquet", key) as files:
             yield files
 
