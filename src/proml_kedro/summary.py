@@ -10,6 +10,7 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, repeats, run_again, serve, workspace
+from proml_kedro.engine.spark.place import place_of
 from proml_kedro.hardware import cpu_seconds, in_words, peak_memory
 from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
@@ -71,6 +72,9 @@ def show(
     worse |= bool(against and against.failed_gates)
     for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
         console.print(text)
+    if engine := run.hardware.engine:
+        where = place_of(engine).in_words
+        console.print(f"Feature tables and joins in time were computed by {where}; all else by this process, with DuckDB")
     console.print(_cost(seconds), style="dim")
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from proml_kedro.spec.base import Spec
 
@@ -30,10 +30,40 @@ def _memory(value: Any) -> Any:
     return value
 
 
+class EngineSpec(Spec):
+    """What computes feature tables and joins in time, in place of DuckDB.
+
+    Attributes:
+        kind: ``sail``, which speaks Spark's protocol and runs inside of the run, without Java; or ``spark``, a server of
+            Spark Connect. ``SPARK_REMOTE`` of the environment takes the place of either, unless a ``url`` is given.
+        url: Where the server is, such as ``sc://host:15002/;use_ssl=true``. A token comes from the environment:
+            ``SPARK_CONNECT_AUTHENTICATE_TOKEN``.
+    """
+
+    kind: Literal["sail", "spark"] = "sail"
+    url: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_form(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"sc://[^/;\s]+", value):
+            raise ValueError("must be of the form sc://host:15002")
+        if value is not None and re.search(r";\s*(token|user_id)\s*=", value):
+            raise ValueError("must hold no token; put it into SPARK_CONNECT_AUTHENTICATE_TOKEN of the environment")
+        return value
+
+    @model_validator(mode="after")
+    def _sail_has_no_address(self) -> Self:
+        if self.kind == "sail" and self.url is not None:
+            raise ValueError("url: is for kind: spark; sail runs inside of the run")
+        return self
+
+
 class HardwareSpec(Spec):
     """The machine.
 
     Attributes:
+        engine: What computes feature tables and joins in time; DuckDB when left out.
         device: Where models are trained: on the processor, on one GPU, or on several, each taking a share of every
             batch of a deep component.
         devices: How many GPUs; all that there are when left out.
@@ -48,6 +78,7 @@ class HardwareSpec(Spec):
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
+    engine: EngineSpec | None = None
     device: Literal["cpu", "gpu", "multi_gpu"] = "cpu"
     devices: PositiveInt | None = None
     allow_cpu: bool = False
