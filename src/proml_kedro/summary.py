@@ -70,12 +70,16 @@ def show(
     judged = metrics.verdict if metrics else None
     worse = bool(judged and judged.forbids_serving) or bool(metrics and metrics.failed_gates)
     worse |= bool(against and against.failed_gates)
-    for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
+    for text in (*_reports(results, places), *_next(results, places, run.model, worse), *_engine(run)):
         console.print(text)
+    console.print(_cost(seconds), style="dim")
+
+
+def _engine(run: RunSpec) -> Iterator[str]:
+    """Say what an engine has computed, and what it has not."""
     if engine := run.hardware.engine:
         where = place_of(engine).in_words
-        console.print(f"Feature tables and joins in time were computed by {where}; all else by this process, with DuckDB")
-    console.print(_cost(seconds), style="dim")
+        yield f"Feature tables and joins in time: by {where}; tables, examples and all else: by this process"
 
 
 def _verdict(metrics: Metrics) -> Text:

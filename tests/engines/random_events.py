@@ -1,4 +1,4 @@
-"""Random tables of events, and views over them with every construct that engines carry."""
+"""Random tables of events and of examples, stacked: each table has keys of its own, so that one query computes many."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+from constructs import AGGREGATES, COLUMNS
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.problem import ProblemSpec
 
 HOUR = 3_600_000_000
-# Clocks go forward in New York on this day and back on the third; 1970 is where microseconds change their sign.
-STARTS = [datetime(2013, 3, 10, 5, tzinfo=UTC), datetime(1969, 12, 31, 22, tzinfo=UTC), datetime(2013, 11, 3, 4, tzinfo=UTC)]
+# Clocks go forward in New York on the first day and back on the last; microseconds change their sign in 1970.
+STARTS = [
+    datetime(2013, 3, 10, 5, tzinfo=UTC),
+    datetime(1969, 12, 31, 22, tzinfo=UTC),
+    datetime(2013, 11, 3, 4, tzinfo=UTC),
+]
 TEXTS = ["a", "b", "ä", "ß", "日本", "🚀", "", " ", "A", "a'b", 'q"q', "\u0301a", "line\nbreak", "back\\slash", "${x}"]
 SPECIAL = [0.0, -0.0, float("inf"), float("-inf"), float("nan"), 1e16, -1e16, 1.0, 0.1, 1e-9, 3.0, -7.5]
+
+Generator = np.random.Generator
 
 
 @dataclass(frozen=True)
 class Case:
-    """A problem with features, and its tables.
-
-    Attributes:
-        problem: The problem.
-        features: Its features.
-        tables: Its tables, by name.
-    """
+    """A problem with features, and its tables by name."""
 
     problem: ProblemSpec
     features: FeaturesSpec
     tables: dict[str, pa.Table]
 
 
-def _with_nulls(generator: np.random.Generator, values: Sequence[Any], share: float) -> list[Any]:
-    return [None if missing else one for one, missing in zip(values, generator.random(len(values)) < share, strict=True)]
+def _with_nulls(generator: Generator, values: Sequence[Any], share: float, type_: pa.DataType) -> pa.Array:
+    missing = generator.random(len(values)) < share
+    return pa.array([None if gone else one for one, gone in zip(values, missing, strict=True)], type_)
 
 
-def _moments(generator: np.random.Generator, rows: int, start: datetime) -> list[datetime]:
-    """Ties, points of the clock and its neighbours, out of order."""
+def _moments(generator: Generator, rows: int, start: datetime) -> list[datetime]:
+    """Ties, points of the clock and their neighbours, out of order."""
     steps = generator.integers(0, 60, rows) * generator.choice([HOUR // 2, HOUR, HOUR // 4])
     steps = steps + generator.choice([0, 0, 0, 1, -1, 12_345_678], rows)
     return [start + timedelta(microseconds=int(one)) for one in steps]
 
 
-def _numbers(generator: np.random.Generator, rows: int) -> np.ndarray:
+def _numbers(generator: Generator, rows: int) -> npt.NDArray[np.float64]:
     kind = generator.integers(0, 4)
     if kind == 0:
         return generator.integers(-50, 50, rows).astype(float)
@@ -57,90 +60,64 @@ def _numbers(generator: np.random.Generator, rows: int) -> np.ndarray:
     return np.where(generator.random(rows) < 0.1, 1e12, generator.normal(size=rows).round(2))
 
 
-def events_table(generator: np.random.Generator, rows: int, start: datetime) -> pa.Table:
-    """Events of two keys, with nulls, ties, infinities and not-a-number."""
-    texts = [TEXTS[one] for one in generator.integers(0, len(TEXTS), rows)]
-    names = [TEXTS[one] for one in generator.integers(0, generator.choice([2, len(TEXTS)]), rows)]
-    numbers = {"id": generator.integers(-2, 3, rows), "n": generator.integers(-1000, 1000, rows)}
-    return pa.table(
-        {
-            "id": pa.array(_with_nulls(generator, [int(one) for one in numbers["id"]], 0.05), pa.int64()),
-            "name": pa.array(_with_nulls(generator, names, 0.05), pa.string()),
-            "t": pa.array(_with_nulls(generator, _moments(generator, rows, start), 0.05), pa.timestamp("us", "UTC")),
-            "x": pa.array(_with_nulls(generator, [float(one) for one in _numbers(generator, rows)], 0.15), pa.float64()),
-            "n": pa.array(_with_nulls(generator, [int(one) for one in numbers["n"]], 0.15), pa.int64()),
-            "s": pa.array(_with_nulls(generator, texts, 0.15), pa.string()),
-            "b": pa.array(_with_nulls(generator, [bool(one) for one in generator.random(rows) < 0.4], 0.15), pa.bool_()),
-            "v": pa.array(
-                _with_nulls(generator, [[float(a), 0.5, float(b)] for a, b in generator.normal(size=(rows, 2))], 0.1),
-                pa.list_(pa.float32()),
-            ),
-            "My Column": pa.array([float(one) for one in generator.integers(0, 5, rows)], pa.float64()),
-        }
-    )
+def events(generator: Generator, table: int, rows: int) -> pa.Table:
+    """One table of events of two keys, with nulls, ties, infinities and not-a-number."""
+    few = generator.choice([2, len(TEXTS)])
+    moments = _moments(generator, rows, STARTS[table % len(STARTS)])
+    names = [f"{table}{TEXTS[one]}" for one in generator.integers(0, few, rows)]
+    vectors = [[float(one), 0.5, 1e-3] for one in generator.normal(size=rows)]
+    columns = {
+        "id": _with_nulls(generator, (generator.integers(-2, 3, rows) + 10 * table).tolist(), 0.05, pa.int64()),
+        "name": _with_nulls(generator, names, 0.05, pa.string()),
+        "t": _with_nulls(generator, moments, 0.05, pa.timestamp("us", "UTC")),
+        "x": _with_nulls(generator, _numbers(generator, rows).tolist(), 0.15, pa.float64()),
+        "n": _with_nulls(generator, generator.integers(-1000, 1000, rows).tolist(), 0.15, pa.int64()),
+        "s": _with_nulls(generator, [TEXTS[one] for one in generator.integers(0, few, rows)], 0.15, pa.string()),
+        "b": _with_nulls(generator, (generator.random(rows) < 0.4).tolist(), 0.15, pa.bool_()),
+        "v": _with_nulls(generator, vectors, 0.1, pa.list_(pa.float32())),
+        "My Column": pa.array(generator.integers(0, 5, rows).astype(float)),
+        "large": pa.array(generator.integers(2**61, 2**62, rows)),
+    }
+    return pa.table(columns)
 
 
-AGGREGATES: list[dict[str, Any]] = [
-    {"agg": "count"},
-    {"agg": "count", "expression": "x"},
-    {"agg": "count", "filter": "x > 0 and not coalesce(b, false)"},
-    {"agg": "sum", "expression": "x"},
-    {"agg": "sum", "expression": "x / nullif(n, 0)"},
-    {"agg": "sum", "expression": "n * 3 - 1"},
-    {"agg": "mean", "expression": "x", "filter": "s <> 'a'"},
-    {"agg": "mean", "expression": "n"},
-    {"agg": "mean", "expression": "case when b then x else 0.5 end"},
-    {"agg": "min", "expression": "x"},
-    {"agg": "max", "expression": "abs(x) - 1"},
-    {"agg": "max", "expression": '"My Column" * 2'},
-    {"agg": "rate", "expression": "b"},
-    {"agg": "rate", "expression": "n between -100 and 100 or s in ('a', '日本')", "filter": "n is not null"},
-    {"agg": "last", "expression": "s", "dtype": "str"},
-    {"agg": "last", "expression": "x", "dtype": "float"},
-    {"agg": "last", "expression": "n % 7", "dtype": "int"},
-    {"agg": "last", "expression": "n > 0", "dtype": "bool", "filter": "b"},
-    {"agg": "count_distinct", "expression": "s"},
-    {"agg": "count_distinct", "expression": "x"},
-    {"agg": "count_distinct", "expression": "n % 3"},
-]
-"""Every aggregate that is carried, over expressions of every sort."""
-
-COLUMNS: dict[str, dict[str, Any]] = {
-    "x": {"dtype": "float"},
-    "n": {"dtype": "int"},
-    "s": {"dtype": "str"},
-    "b": {"dtype": "bool"},
-    "v": {"dtype": "vector[3]"},
-    "ratio": {"dtype": "float", "expression": "x / 3"},
-    "text": {"dtype": "str", "expression": "CAST(n AS VARCHAR) || s"},
-    "sign": {"dtype": "int", "expression": "case when n > 0 then 1 when n < 0 then -1 else 0 end"},
-    "is_small": {"dtype": "bool", "expression": "x <= 1e0 and x is not null"},
-}
+def examples(generator: Generator, table: int, rows: int) -> pa.Table:
+    """One table of examples: keys of events and others, and moments, with labels of both sorts in each split."""
+    asked = events(generator, table, rows).select(["id", "name"])
+    moments = pa.array(_moments(generator, rows, STARTS[table % len(STARTS)]), pa.timestamp("us", "UTC"))
+    parts = [("train", "validation", "test")[one // 2 % 3] for one in range(rows)]
+    labels = [bool(one % 2) for one in range(rows)]
+    return asked.append_column("t", moments).append_column("label", [labels]).append_column("part", [parts])
 
 
-def make_case(seed: int) -> Case:
-    """Make a problem of one seed: two keys, a windowed view of either, and columns with and without a time to live."""
+def make_case(seed: int, tables: int, aggregates: Sequence[str]) -> Case:
+    """Make a problem over stacked random tables.
+
+    Args:
+        seed: Another one makes other tables.
+        tables: How many there are; some have no event at all, or one.
+        aggregates: Names of :data:`~constructs.AGGREGATES` for its windows.
+    """
     generator = np.random.default_rng(seed)
-    start = STARTS[seed % len(STARTS)]
-    rows = 1 if seed % 25 == 0 else int(generator.integers(2, 120))
-    windows = ["2h", "5h", "all"][int(generator.integers(0, 3)) :] or ["2h"]
-    chosen = generator.choice(len(AGGREGATES), 6, replace=False)
-    source = {"table": "events", "event_time": "t", "delay": str(generator.choice(["0s", "20m", "1h"]))}
-    hop = str(generator.choice(["15m", "1h"]))
-    windowed = {f"f{one}": {**AGGREGATES[one], "windows": windows} for one in chosen}
-    ttl = {"ttl": "3h"} if seed % 2 else {}
-    features = {
+    sizes = [(0, 1, 2)[one % 3] if one % 9 == 8 else int(generator.integers(3, 90)) for one in range(tables)]
+    sizes[0] = max(sizes[0], 3)
+    made = [events(generator, table, rows) for table, rows in enumerate(sizes)]
+    asked = [examples(generator, table, int(generator.integers(12, 30))) for table in range(tables)]
+    windows = [["2h", "5h", "all"], ["1h", "all"], ["3h", "24h"]][seed % 3]
+    hop = ["15m", "1h", "30m"][seed % 3]
+    source = {"table": "events", "event_time": "t", "delay": ["0s", "20m", "1h"][seed // 3 % 3]}
+    windowed = {f"f{list(AGGREGATES).index(one)}": {**AGGREGATES[one], "windows": windows} for one in aggregates}
+    plain = {f"c{place}": one for place, one in enumerate(COLUMNS.values())}
+    features: dict[str, Any] = {
         "by_id": {"key": "id", "source": source, "snapshot": hop, "features": windowed},
         "by_both": {"key": ["id", "name"], "source": source, "snapshot": hop, "features": windowed},
-        "columns": {"key": "name", "source": {**source, **ttl}, "features": COLUMNS},
-        "fixed": {"key": "id", "source": {"table": "events"}, "features": {"s": {"dtype": "str"}, "n": {"dtype": "int"}}},
+        "columns": {
+            "key": "name",
+            "source": {**source, **({"ttl": "3h"} if seed % 2 else {})},
+            "features": {**plain, "v": {"dtype": "vector[3]"}},
+        },
+        "fixed": {"key": "id", "source": {"table": "events"}, "features": plain},
     }
-    asked = int(generator.integers(8, 60))
-    examples = events_table(generator, asked, start).drop_columns(["v", "x", "n", "s", "b", "My Column"])
-    moments = _moments(generator, asked, start)
-    examples = examples.set_column(2, "t", pa.array(moments, pa.timestamp("us", "UTC")))
-    label = pa.array([bool(one) for one in np.arange(asked) % 2], pa.bool_())
-    part = pa.array([["train", "validation", "test"][one // 2 % 3] for one in range(asked)], pa.string())
     problem = {
         "name": "random",
         "tables": {name: {"source": f"{name}.parquet"} for name in ("examples", "events")},
@@ -148,11 +125,5 @@ def make_case(seed: int) -> Case:
         "label": {"expression": "label", "task": "binary"},
         "split": {"by": "column", "column": "part"},
     }
-    return Case(
-        ProblemSpec.model_validate(problem),
-        FeaturesSpec.model_validate(features),
-        {
-            "examples": examples.append_column("label", label).append_column("part", part),
-            "events": events_table(generator, rows, start),
-        },
-    )
+    specs = ProblemSpec.model_validate(problem), FeaturesSpec.model_validate(features)
+    return Case(*specs, {"examples": pa.concat_tables(asked), "events": pa.concat_tables(made)})

@@ -34,8 +34,8 @@ class EngineSpec(Spec):
     """What computes feature tables and joins in time, in place of DuckDB.
 
     Attributes:
-        kind: ``sail``, which speaks Spark's protocol and runs inside of the run, without Java; or ``spark``, a server of
-            Spark Connect. ``SPARK_REMOTE`` of the environment takes the place of either, unless a ``url`` is given.
+        kind: ``sail``, which speaks Spark's protocol and runs inside of the run, without Java; or ``spark``, a server
+            of Spark Connect. ``SPARK_REMOTE`` of the environment takes the place of either, unless a ``url`` is given.
         url: Where the server is, such as ``sc://host:15002/;use_ssl=true``. A token comes from the environment:
             ``SPARK_CONNECT_AUTHENTICATE_TOKEN``.
     """

@@ -156,8 +156,12 @@ class EngineJoin(PointInTimeJoin):
         view = self._features.views[name]
         engine.table(EVENTS, place / f"{name}.events.parquet")
         engine.table(ASKED, place / f"{name}.asked.parquet")
-        query = latest_query([f"k{number}" for number in range(len(view.key))], len(self._views[name]), source_of(view).ttl)
-        write_parquet(in_order(engine.batches(query), ["rid"], f"rows with features of '{name}'"), place / f"{name}.parquet")
+        query = latest_query(
+            [f"k{number}" for number in range(len(view.key))], len(self._views[name]), source_of(view).ttl
+        )
+        write_parquet(
+            in_order(engine.batches(query), ["rid"], f"rows with features of '{name}'"), place / f"{name}.parquet"
+        )
 
     def _together(self, place: Path) -> str:
         with connect(self._hardware) as session:

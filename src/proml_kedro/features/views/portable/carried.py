@@ -12,7 +12,7 @@ from proml_kedro.features.views.aggregates.count_distinct import CountDistinct
 from proml_kedro.features.views.aggregates.last import Last
 from proml_kedro.features.views.aggregates.simple import Count, Max, Mean, Min, Rate, Sum
 from proml_kedro.features.views.portable.events import Events, known_value, without_nan
-from proml_kedro.features.views.portable.exact_sums import Limbs
+from proml_kedro.features.views.portable.exact_sums import LARGEST, Limbs
 from proml_kedro.spec.features import FeaturesSpec, FeatureViewSpec
 
 RANK = "__rank"
@@ -115,10 +115,20 @@ class _Number(Carried):
 
 class _Extreme(_Number):
     def partials(self) -> Iterator[tuple[str, str]]:
-        yield "m", f"{self.feature.agg}({self.slot.value})"
+        yield "m", self._of(self.slot.value, "")
 
     def final(self, frame: str) -> str:
-        return f"{self.feature.agg}({self.slot.column('m')}) OVER {frame}"
+        return self._of(self.slot.column("m"), f" OVER {frame}")
+
+    def _of(self, value: str, over: str) -> str:
+        """The extreme of the values that are not its opposite: of infinity alone, Sail's ``min`` is 1.8e308."""
+        sign, opposite = ("<=", f"{LARGEST}") if self.feature.agg == "min" else (">=", f"-{LARGEST}")
+        usual = f"CASE WHEN {value} {sign} {opposite} THEN {value} END"
+        infinite = f"CAST('{'' if self.feature.agg == 'min' else '-'}inf' AS DOUBLE)"
+        return (
+            f"CASE WHEN count({usual}){over} > 0 THEN {self.feature.agg}({usual}){over} "
+            f"WHEN count({value}){over} > 0 THEN {infinite} END"
+        )
 
 
 class _Sum(_Number):

@@ -19,7 +19,7 @@ from proml_kedro.features.views.aggregates.base import TICK
 from proml_kedro.features.views.check import source_of
 from proml_kedro.features.views.keys import keys_sql
 from proml_kedro.features.views.portable.carried import Carried, carried, refusal
-from proml_kedro.features.views.portable.events import Events, hand_over
+from proml_kedro.features.views.portable.events import hand_over
 from proml_kedro.features.views.portable.exact_sums import Limbs, Sizes
 from proml_kedro.features.views.portable.query import (
     SOURCE,
@@ -144,7 +144,9 @@ def _prepare(views: Mapping[str, FeatureViewSpec], tables: Tables, handed: Path)
         for field, feature in view.features.items():
             try:
                 values[field] = (
-                    events.value(field, feature) if isinstance(feature, ColumnFeature) else features[field].filtered(events)
+                    events.value(field, feature)
+                    if isinstance(feature, ColumnFeature)
+                    else features[field].filtered(events)
                 )
             except NotPortableError as error:
                 mistakes.append(_refused(name, field, str(error)))

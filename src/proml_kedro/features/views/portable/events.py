@@ -143,7 +143,7 @@ def _with_sizes(session: Session, columns: Mapping[str, Column], file: Path) -> 
         return dict(columns)
     largest = ", ".join(f"max(abs(CAST({one.name} AS HUGEINT)))" for one in whole.values())
     found = session.row(f"SELECT {largest} FROM {session.parquet(file)}")
-    sized = {name: Column(one.name, one.kind, int(size or 0)) for (name, one), size in zip(whole.items(), found, strict=True)}
+    sized = {
+        name: Column(one.name, one.kind, int(size or 0)) for (name, one), size in zip(whole.items(), found, strict=True)
+    }
     return {**columns, **sized}
-
-
