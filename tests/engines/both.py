@@ -12,6 +12,7 @@ from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from random_events import Case
 
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.engine.spark.session import connect_engine
@@ -27,7 +28,6 @@ from proml_kedro.spec.feature_ref import FeatureRef
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.training_set import CREATED_TIMESTAMP, EVENT_TIMESTAMP, FILE
-from random_events import Case
 
 HERE = HardwareSpec(threads=1, memory="500MB")
 PROMISED = 1e-12
@@ -72,8 +72,9 @@ def engine(name: str) -> Iterator[HardwareSpec]:
         def already(_: HardwareSpec) -> Iterator[Any]:
             yield session
 
-        with mock.patch.object(compute, "connect_engine", already), mock.patch.object(
-            on_engine, "connect_engine", already
+        with (
+            mock.patch.object(compute, "connect_engine", already),
+            mock.patch.object(on_engine, "connect_engine", already),
         ):
             yield hardware
 

@@ -1,4 +1,4 @@
-"""Every construct that the suite of engines proves: aggregates, expressions, joins. docs/reference/engines.md lists it."""
+"""Every construct that the suite of engines proves, as docs/reference/engines.md lists them."""
 
 from __future__ import annotations
 

@@ -46,10 +46,17 @@ class SparkSession:
         """Give a name to a Parquet file, which its workers read.
 
         Raises:
-            EngineError: They cannot see it.
+            EngineError: They cannot see it: to Sail a file that is not there is an empty table.
         """
+        import pyarrow.parquet as pq
+
+        rows = pq.read_metadata(file).num_rows
         with _translated():
             self.client.read.parquet(str(file.resolve())).createOrReplaceTempView(name)
+        (found,) = self.rows(f"SELECT count(*) AS n FROM {name}")
+        if found["n"] != rows:
+            seen = f"its workers see {found['n']:,} of the {rows:,} rows of {file}"
+            raise EngineError(f"{seen}; data_dir has to be on a file system that they share")
 
     def batches(self, query: str) -> Iterator[pa.Table]:
         """Run a query and return its result in parts, in the order that the query asks for.
