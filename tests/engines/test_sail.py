@@ -52,6 +52,14 @@ def test_a_sort_at_the_end_of_a_query_holds(sail: SparkSession, tmp_path: Path) 
     assert pq.ParquetFile(tmp_path / "t.parquet").metadata.num_row_groups in (3, 4)
 
 
+def test_plain_sums_over_moving_frames_lose_digits_in_sail(sail: SparkSession) -> None:
+    """Why numbers are added up as whole numbers, and deviations are refused: 1 and 2 are 3, whatever came before."""
+    frame = "OVER (ORDER BY t RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)"
+    rows = "(VALUES (CAST(1 AS BIGINT), 1e16), (2, 1e0), (3, 2e0)) AS v(t, x)"
+    *_, last = sail.rows(f"SELECT sum(x) {frame} AS s, stddev_samp(x) {frame} AS d FROM {rows} ORDER BY t")
+    assert (last["s"], repr(last["d"])) == (2.0, "nan"), "Sail has mended this: the facts have changed"
+
+
 def _parts(*rows: list[tuple[str, int]]) -> list[pa.Table]:
     return [pa.table({"a": [one for one, _ in part], "b": [one for _, one in part]}) for part in rows]
 

@@ -197,7 +197,7 @@ _CARRIED: Mapping[type[Aggregate], type[Carried]] = {
 
 _WHY = {
     "quantile": "Spark has no quantile over a frame",
-    "std": "Sail takes deviations off a moving frame, which loses digits",
+    "std": "Sail takes squares off a moving frame, and loses all digits where large ones leave it",
     "decay": "sums over blocks of half-lives are beyond limbs of whole numbers",
 }
 
