@@ -87,6 +87,10 @@ class Run:
         check_engine(self.spec.hardware)
         if self.spec.hardware.engine is not None:
             self._check_carried()
+        for key, model in (("model", self.spec.model), ("evaluation.baseline", self.spec.evaluation.baseline)):
+            for name, one in model.components.items() if model else ():
+                if one.hardware is not None:
+                    check_device(one.hardware_of(self.spec.hardware), f"{key}.components.{name}.hardware")
         limit_environment(self.spec.hardware)
         if writes:
             self._prepare_store()
