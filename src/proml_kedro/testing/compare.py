@@ -40,6 +40,17 @@ def check_rows_alone(score: Score, columns: Columns, scores: Mapping[str, Array]
         same(f"a row's score does not depend on the rows beside it ({part} of {rows})", expected, score(some))
 
 
+def check_rows_exactly(score: Score, columns: Columns, scores: Mapping[str, Array]) -> None:
+    """Check that a row's outputs are the same to the last bit whichever rows are scored with it."""
+    rows = len(next(iter(columns.values())))
+    for part in (*(slice(at, at + 1) for at in range(0, rows, 17)), slice(3, 8), slice(1, 65), slice(None, None, -1)):
+        made = score({name: values[part] for name, values in columns.items()})
+        for name, values in made.items():
+            if values.dtype != object:
+                is_same = values.tobytes() == np.ascontiguousarray(scores[name][part]).tobytes()
+                assert is_same, f"scores_rows_exactly: '{name}' depends on the rows beside it ({part} of {rows})"
+
+
 def check_batches(score: Score, columns: Columns, scores: Mapping[str, Array], rows: int = 7) -> None:
     """Check that rows scored some at a time score as all together; also that no row scores to no row."""
     total = len(next(iter(columns.values())))

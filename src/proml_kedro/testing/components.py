@@ -15,7 +15,14 @@ from proml_kedro.models.kinds import component_of
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.model import score_output, spec_of
 from proml_kedro.spec.problem import Task
-from proml_kedro.testing.compare import check_no_pickle, check_rows_alone, check_types, check_untouched, same
+from proml_kedro.testing.compare import (
+    check_no_pickle,
+    check_rows_alone,
+    check_rows_exactly,
+    check_types,
+    check_untouched,
+    same,
+)
 
 INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
 """Two numbers and a category, with missing values in each."""
@@ -113,6 +120,8 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
         _check_weights(weighted, repeated, fresh.label, task)
     check_rows_alone(component.score, fresh.columns, scores)
+    if component.scores_rows_exactly:
+        check_rows_exactly(component.score, fresh.columns, scores)
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)

@@ -56,6 +56,8 @@ class Service:
         log: Folder of the prediction log; as ``serving.predictions`` says when None.
         challenger: Another model that scores too, with the keys of ``serving.challenger``; as ``serving`` says when
             empty.
+        places: Where parts of the scoring are done, with the keys of ``serving.places``.
+        place: The one of them that this is; None for the server that asks them.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
@@ -68,6 +70,8 @@ class Service:
     log: str | None = None
     state: Callable[[], object] = lambda: None
     challenger: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Any] = field(default_factory=dict)
+    place: str | None = None
 
 
 @dataclass
@@ -134,7 +138,8 @@ class _Supervisor:
             try:
                 self._workers = self._started(self._service.workers, self._bundle)
                 host, port = self._listening.getsockname()[:2]
-                self._said(f"serving {self._service.bundle()} at http://{_bracketed(host)}:{port}")
+                what = f"the place '{self._service.place}' of " if self._service.place else ""
+                self._said(f"serving {what}{self._service.bundle()} at http://{_bracketed(host)}:{port}")
                 while not self._is_told:
                     time.sleep(_STEP)
                     self._look()
@@ -168,7 +173,7 @@ class _Supervisor:
             message = f"{len(self._ended)} workers ended within {_WITHIN:.0f} s (exit codes {codes})"
             raise UserError(Mistake("", f"{message}; the lines above say why"))
         logger.error("a worker ended (exit code %s); another one is started", codes)
-        self._workers += self._started(len(gone), self._bundle)
+        self._workers += self._started(len(gone), self._bundle, insists=False)
 
     def _change(self) -> None:
         """Put new workers in place of the old ones, unless the new ones do not become ready."""
@@ -190,13 +195,18 @@ class _Supervisor:
         for worker in old:
             worker.leave()
 
-    def _started(self, count: int, bundle: Path) -> list[_Worker]:
+    def _started(self, count: int, bundle: Path, insists: bool = True) -> list[_Worker]:
         """Start workers, and wait until all of them are ready.
+
+        Args:
+            count: How many.
+            bundle: What they serve.
+            insists: Whether they are to end where a place does not answer that requests cannot do without.
 
         Raises:
             UserError: One ends before, or takes too long.
         """
-        workers = [self._start(bundle) for _ in range(count)]
+        workers = [self._start(bundle, insists) for _ in range(count)]
         try:
             for worker in workers:
                 self._wait(worker, bundle)
@@ -205,7 +215,7 @@ class _Supervisor:
             raise
         return workers
 
-    def _start(self, bundle: Path) -> _Worker:
+    def _start(self, bundle: Path, insists: bool) -> _Worker:
         reading, writing = os.pipe()
         try:
             settings = Settings(
@@ -216,6 +226,9 @@ class _Supervisor:
                 self._service.online,
                 self._service.log,
                 self._service.challenger,
+                self._service.places,
+                self._service.place,
+                Settings.places_seconds if insists else 0.0,
             )
             process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
                 [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],
