@@ -27,7 +27,7 @@ Answered = Callable[[dict[str, Any], bytes], bytes | None]
 """Answers a frame by bytes; None to say nothing and close."""
 
 
-class Cut(Exception):
+class CutError(Exception):
     """Raised by what answers: what it says at last, before it closes."""
 
     def __init__(self, content: bytes) -> None:
@@ -53,13 +53,16 @@ def placed(bundle: Path, spec: PlaceSpec, token: str | None = None, port: int = 
     work = Work(scorer, spec, 1000, registry)
     app = guarded(PlaceApp("here", spec, scorer, work, registry), token)
     protocol = make_protocol(work, scorer.bundle.digest, token)
-    config = uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(
+        uvicorn.Config(app, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False)
+    )
+    run = server.config.get_loop_factory() or asyncio.new_event_loop  # as a worker has it
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         listening.listen()
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
+        loop = run()
+        thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listening])), daemon=True)
         thread.start()
         try:
             while not server.started:
@@ -69,6 +72,7 @@ def placed(bundle: Path, spec: PlaceSpec, token: str | None = None, port: int = 
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
+            loop.close()
 
 
 @contextmanager
@@ -89,7 +93,7 @@ def rogue(answered: Answered, status: bytes = b"101 Switching Protocols") -> Ite
                     if (said := answered(asked, body)) is None:
                         return
                     connection.sendall(said)
-            except Cut as cut:
+            except CutError as cut:
                 connection.sendall(cut.content)
             except OSError:
                 return
@@ -127,4 +131,4 @@ def read(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
     return json.loads(exactly(head)), exactly(body)
 
 
-__all__ = ["MIXED", "Cut", "frame", "placed", "read", "rogue"]
+__all__ = ["MIXED", "CutError", "frame", "placed", "read", "rogue"]

@@ -85,7 +85,9 @@ def serving(bundle: Path, *options: str, folder: Path | None = None, **environme
     try:
         server = Server(process, 0, lines)
         server.wait_for("serving ")
-        (port,) = [found[1] for line in lines if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line))]
+        (port,) = [
+            found[1] for line in lines if (found := re.search(r"^serving .* at http://127\.0\.0\.1:(\d+)", line))
+        ]
         server.port = int(port)
         yield server
     finally:

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from places import MIXED, Answered, Cut, frame, placed, rogue
+from places import MIXED, Answered, CutError, frame, placed, rogue
 from proml_kedro.errors import UserError
 from proml_kedro.serving.http.application import Options, make_application
 from proml_kedro.serving.places.elsewhere import Elsewhere
@@ -156,7 +156,7 @@ def described(asked: dict[str, Any], columns: Any) -> bytes:
 
 
 def cut(asked: dict[str, Any], body: bytes) -> bytes:
-    raise Cut(scores(asked)[:-20])
+    raise CutError(scores(asked)[:-20])
 
 
 WRONG: dict[str, tuple[Answered, str]] = {

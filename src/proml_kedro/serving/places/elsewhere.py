@@ -91,9 +91,8 @@ class Elsewhere:
         self._local = threading.local()
         self._kept: dict[str, Component] = {}
         known = _known(scorer) if self._by_component else {}
-        self._outputs = {
-            name: _Output.of(known[name]) for step in bundle.graph.plan.steps for name in _names(step.gives)
-        }
+        given = [name for step in bundle.graph.plan.steps for name in _names(step.gives)]
+        self._outputs = {name: _Output.of(known[name]) for name in given} if known else {}
         for name, place in self._by_component.items():
             component, step = bundle.graph.components.pop(name), bundle.graph.plan.step(name)
             if place.spec.on_failure == "fallback":
