@@ -78,7 +78,7 @@ class PlaceSpec(Spec):
     """
 
     url: Annotated[str, AfterValidator(_http)]
-    components: tuple[str, ...] = ()
+    components: list[str] = []
     features: bool = False
     on_failure: Literal["fallback", "error"] = "error"
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 500

@@ -18,7 +18,6 @@ from proml_kedro.spec.problem import Task
 from proml_kedro.testing.compare import (
     check_no_pickle,
     check_rows_alone,
-    check_rows_exactly,
     check_types,
     check_untouched,
     same,
@@ -119,9 +118,7 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
         some = _mostly_wrong(make_examples(900, 1, inputs, task))
         weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
         _check_weights(weighted, repeated, fresh.label, task)
-    check_rows_alone(component.score, fresh.columns, scores)
-    if component.scores_rows_exactly:
-        check_rows_exactly(component.score, fresh.columns, scores)
+    check_rows_alone(component.score, fresh.columns, scores, component.scores_rows_exactly)
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)
