@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proml_kedro.project import Project
     from proml_kedro.spec import ServingSpec
 
-_BESIDE = ("serving.challenger", "serving.places")
+_BESIDE = ("serving.challenger", "serving.places", "serving.standby")
 """What may be said beside a bundle, which is served as it is."""
 
 _HELP = """Serve a model over HTTP.
@@ -97,6 +97,7 @@ def _serve(target: str, overrides: Sequence[str], **given: Any) -> None:
         challenger=beside["challenger"] or {},
         places=beside["places"],
         place=options.place,
+        standby=champion.serving.standby and serving.standby,
     )
     serve(service, lambda line: click.echo(line, err=True))
 

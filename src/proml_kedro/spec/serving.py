@@ -120,6 +120,8 @@ class ServingSpec(Spec):
         max_explained_rows: Most rows one request for explanations may hold: each costs as much as many scores.
         max_body_bytes: Largest request body that is read.
         workers: Processes; each scores with one thread.
+        standby: Whether as many processes stand by as serve, with their libraries loaded, so that a change of the model
+            takes about a second. Each needs as much memory as a worker.
         timeout: After which a request is given up.
         golden_rows: Test rows stored with their scores, to prove every copy of the model against.
         online: Whether features are looked up by key; the store is then part of readiness where a model needs it.
@@ -136,6 +138,7 @@ class ServingSpec(Spec):
     max_explained_rows: Annotated[int, Field(ge=1, le=1000)] = 50
     max_body_bytes: Annotated[int, Field(ge=1024)] = 1 << 20
     workers: Annotated[int, Field(ge=1, le=256)] = 1
+    standby: bool = True
     timeout: PositiveDuration = timedelta(seconds=30)
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     online: bool = True

@@ -1,6 +1,7 @@
 """A worker: one process that serves one bundle from a listening socket that it was given.
 
-Run by :mod:`proml_kedro.serving.http.supervisor` with one argument, its settings as JSON.
+Run by :mod:`proml_kedro.serving.http.supervisor`, which writes its settings, as JSON, into a pipe whose number is the
+first argument. With a bundle as the second one it loads that first, as practice, and stands by until it is told.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.hardware import name_process
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
 from proml_kedro.serving.guard import TOKEN_VARIABLE, App, Message, Receive, Send
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
     from proml_kedro.serving.places.elsewhere import Elsewhere
     from proml_kedro.serving.scorer import BundleScorer
+
+WORKER = "proml-worker"
+"""What a process is called from when on it serves."""
 
 _ACCEPT_SECONDS = 0.3
 """How long connections that wait already are still accepted by a worker that is to end."""
@@ -69,8 +75,8 @@ class Settings:
     drain: float = 10.0
 
     def line(self) -> str:
-        """Return the settings as the worker's argument."""
-        return json.dumps(asdict(self))
+        """Return the settings as the worker reads them."""
+        return json.dumps(asdict(self)) + "\n"
 
 
 class _Server(uvicorn.Server):
@@ -132,12 +138,33 @@ class _Closing:
 
 def main(arguments: Sequence[str]) -> None:
     """Serve until told to end; what is wrong with the bundle is said in one line, with exit code 2."""
-    settings = Settings(**json.loads(arguments[0]))
+    told, *practice = arguments
+    if practice:
+        _stand_by(Path(practice[0]))
+    with os.fdopen(int(told), encoding="utf-8") as pipe:
+        line = pipe.readline()
+    if not line:  # nobody needs it any more
+        return
+    settings = Settings(**json.loads(line))
+    name_process(WORKER)
     try:
         _serve(settings)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
+
+
+def _stand_by(bundle: Path) -> None:
+    """Load libraries, and all that they do but once, by loading a bundle that is let go again."""
+    import gc
+
+    from proml_kedro.serving.http.application import Service
+    from proml_kedro.serving.scorer import BundleScorer
+
+    assert Service.__module__ in sys.modules  # noqa: S101 (it is imported for its own sake)
+    with suppress(Exception):  # what is wrong with a bundle is said by who serves it
+        BundleScorer(bundle)
+    gc.collect()
 
 
 def _serve(settings: Settings) -> None:
