@@ -1,4 +1,4 @@
-"""A server under load whose model is promoted and rolled back, as `kedro model promote` does it: by its release file."""
+"""A server under load whose model is promoted and rolled back by its release file, as `kedro model promote` does it."""
 
 from __future__ import annotations
 
