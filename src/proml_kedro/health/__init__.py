@@ -5,6 +5,7 @@ __all__ = [
     "calibrate",
     "check",
     "check_table",
+    "diagnosis",
     "drift",
     "evidently_report",
     "over_time",

@@ -91,6 +91,14 @@ class MonitorSpec(Spec):
     holidays: list[date] = []
 
     @model_validator(mode="after")
+    def _has_whole_seasons(self) -> Self:
+        season = getattr(self.detector, "season", None)
+        if isinstance(season, timedelta) and season % self.every:
+            words = f"season is {season}, and periods of {self.every} do not fill it"
+            raise ValueError(f"detector: {words}; write a season of whole periods, or kind: level")
+        return self
+
+    @model_validator(mode="after")
     def _has_its_expression(self) -> Self:
         if (self.expression is None) != (self.agg == "count"):
             words = "counts rows; write where" if self.agg == "count" else f"of {self.agg} is missing"

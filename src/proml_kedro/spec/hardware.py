@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
@@ -30,6 +31,32 @@ def _memory(value: Any) -> Any:
     return value
 
 
+Device = Literal["cpu", "gpu", "multi_gpu"]
+
+DEVICES: tuple[Device, ...] = ("cpu", "gpu", "multi_gpu")
+"""From the least to the most."""
+
+
+class ComponentHardwareSpec(Spec):
+    """Where one component is fitted; what is left out is as ``hardware`` of the run says.
+
+    Attributes:
+        device: On the processor, on one GPU, or on several. Trees take one GPU, networks several, other kinds none.
+        devices: How many GPUs; of networks.
+        allow_cpu: Go on without, where a GPU is asked for and there is none.
+        mixed_precision: Whether a network computes in bfloat16 while it is trained.
+        threads: Threads of the fit, no more than the run has; all networks of a model have the same. Components that do
+            not need each other and have equally many are fitted at the same time while their threads and memory are
+            within the run's; of networks, and of trees, one at a time.
+    """
+
+    device: Device | None = None
+    devices: PositiveInt | None = None
+    allow_cpu: bool | None = None
+    mixed_precision: bool | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
 class HardwareSpec(Spec):
     """The machine.
 
@@ -48,7 +75,7 @@ class HardwareSpec(Spec):
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
-    device: Literal["cpu", "gpu", "multi_gpu"] = "cpu"
+    device: Device = "cpu"
     devices: PositiveInt | None = None
     allow_cpu: bool = False
     memory_growth: bool = True
@@ -74,3 +101,28 @@ class HardwareSpec(Spec):
     def wants_gpu(self) -> bool:
         """Whether models are to be trained on GPUs."""
         return self.device != "cpu"
+
+    def of_component(self, wanted: ComponentHardwareSpec | None, devices: Sequence[Device]) -> HardwareSpec:
+        """Return the machine as one component sees it.
+
+        Args:
+            wanted: What the component says.
+            devices: Where its kind can be fitted, the largest last; one that does not know the run's takes that one.
+        """
+        said = wanted.model_dump(exclude_none=True) if wanted else {}
+        if said.get("device", self.device) not in devices:
+            said["device"] = devices[-1]
+        return self.model_copy(update=said)
+
+    def joined(self, others: Iterable[HardwareSpec]) -> HardwareSpec:
+        """Return the machine that this and others need together, in one process.
+
+        Args:
+            others: What components need.
+        """
+        all_of_them = [self, *others]
+        device = max((one.device for one in all_of_them), key=DEVICES.index)
+        counts = [one.devices for one in all_of_them if one.wants_gpu]
+        devices = None if None in counts or not counts else max(count for count in counts if count)
+        allow = all(one.allow_cpu for one in all_of_them if one.wants_gpu)
+        return self.model_copy(update={"device": device, "devices": devices, "allow_cpu": allow})

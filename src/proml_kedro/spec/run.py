@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.extensions import online_stores
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.component_hardware import check_hardware
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
@@ -90,6 +91,7 @@ def check(run: RunSpec) -> list[Mistake]:
         ),
         *_check_columns(run),
         *check_places(run.serving.places, run.model.components),
+        *check_hardware(run.hardware, {"model": run.model, "evaluation.baseline": run.evaluation.baseline}),
     ]
 
 

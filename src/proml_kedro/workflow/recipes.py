@@ -127,11 +127,19 @@ def trained_baseline(run: RunSpec) -> Recipe:
     return _trained(run, run.evaluation.baseline, "evaluation.baseline")
 
 
+_NOT_LEARNED: dict[str, Any] = {
+    "name": True,
+    "rank": True,
+    "components": {"__all__": {"hardware": {"threads", "allow_cpu"}}},
+}
+"""Of a model: what changes nothing that is learned."""
+
+
 def _trained(run: RunSpec, fitted: ModelSpec, key: str) -> Recipe:
     return Recipe(
         "trained_model",
         {
-            "model": fitted.model_dump(mode="json", exclude={"name", "rank"}),
+            "model": fitted.model_dump(mode="json", exclude=_NOT_LEARNED),
             "columns": columns_read(run, fitted),
             "seed": run.seed,
             "hardware": run.hardware.model_dump(include={"precision", "device", "devices", "mixed_precision"}),

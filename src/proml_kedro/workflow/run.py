@@ -82,6 +82,10 @@ class Run:
             UserError: A device is missing, or nothing can be written to the data folder.
         """
         check_device(self.spec.hardware)
+        for key, model in (("model", self.spec.model), ("evaluation.baseline", self.spec.evaluation.baseline)):
+            for name, one in model.components.items() if model else ():
+                if one.hardware is not None:
+                    check_device(one.hardware_of(self.spec.hardware), f"{key}.components.{name}.hardware")
         limit_environment(self.spec.hardware)
         if writes:
             self._prepare_store()
