@@ -13,7 +13,7 @@ import click
 
 from proml_kedro.commands.base import Command
 from proml_kedro.commands.compare_fits import compare_fits
-from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
@@ -72,12 +72,14 @@ def _effects(
     component: str | None,
     as_json: bool,
 ) -> None:
+    from proml_kedro.models.effects import check_entity
+
     entity = _parse(words)
     models = _models(load_bundle(bundle, "BUNDLE"), component)
     if other is not None:
         compare_fits(models, _models(load_bundle(other, "OTHER"), component), as_json)
         return
-    _check(models, entity)
+    check_entity(models, entity, "option --entity")
     if contrasts:
         _show_contrasts(models, contrasts, as_json)
         return
@@ -183,33 +185,9 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
 
 
 def _models(bundle: Bundle, chosen: str | None) -> dict[str, HasEffects]:
-    from proml_kedro.models.effects import HasEffects
+    from proml_kedro.models.effects import with_effects
 
-    components = bundle.graph.components
-    models: dict[str, HasEffects] = {name: one for name, one in components.items() if isinstance(one, HasEffects)}
-    if not models:
-        message = "no component of this bundle has effects of entities, as those of kind 'mixed' have"
-        raise UserError(Mistake("", message, f"argument BUNDLE={bundle.path}"))
-    if chosen is None:
-        return models
-    if chosen not in models:
-        raise UserError(Mistake("", unknown("component with effects", chosen, models), "option --component"))
-    return {chosen: models[chosen]}
-
-
-def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
-    """Check that each name is an entity of some effect, and that some effect needs no further ones.
-
-    Raises:
-        UserError: A name is no entity, or every effect needs further entities.
-    """
-    known = {name for one in models.values() for name in one.entity_inputs}
-    mistakes = [Mistake("", unknown("entity", name, known), "option --entity") for name in entity if name not in known]
-    if mistakes:
-        raise UserError(*mistakes)
-    if entity and not any(one.effects_of(entity) for one in models.values()):
-        message = f"no effect is of {', '.join(entity)} alone; give further ones of: {', '.join(sorted(known))}"
-        raise UserError(Mistake("", message, "option --entity"))
+    return with_effects(bundle.graph.components, chosen, (f"argument BUNDLE={bundle.path}", "option --component"))
 
 
 def _tables(model: HasEffects, top: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ class Recording:
         steps: Seconds of each step that is finished.
         results: What was made or taken over, by name; to be added to.
         challenge: What came of a comparison with the champion; None where there was none.
+        watch: Called with the name of each step that begins.
     """
 
     def __init__(self, record: RunRecord, data_dir: Path, cpu_before: float) -> None:
@@ -66,6 +67,7 @@ class Recording:
         self.results: dict[str, Artifact] = {}
         self.challenge: Challenge | None = None
         self._said: set[str | None] = set()
+        self.watch: Callable[[str], None] = lambda name: None
         self._at_work: str | None = None
         self._step_began: dict[str, float] = {}
         self._store = data_dir / "store"
@@ -116,6 +118,7 @@ class Recording:
         """Record that a step is at work."""
         self._at_work = name
         self._step_began[name] = time.perf_counter()
+        self.watch(name)
 
     def end_step(self, name: str) -> None:
         """Record how long a step that was begun has taken."""
