@@ -24,6 +24,7 @@ __all__ = [
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "alerts",
     "anomalies",
     "base",
     "credentials",
