@@ -1,6 +1,7 @@
 """Declarative machine learning: a problem, its features and its model in YAML, then `kedro run`."""
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,3 +23,13 @@ def __getattr__(name: str) -> Any:  # on demand: `kedro --version` needs no proj
 
         return open_project
     raise AttributeError(f"module 'proml_kedro' has no attribute '{name}'")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Answer ``%load_ext proml_kedro``: the magic ``%proml``, and errors in one line."""
+    import_module("proml_kedro.commands.magic").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Answer ``%unload_ext proml_kedro``."""
+    import_module("proml_kedro.commands.magic").unload(shell)

@@ -70,4 +70,7 @@ def as_floats(column: Any, precision: str) -> Array:
 
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    return as_numbers(column.to_numpy(zero_copy_only=False), precision)
+    values = column.to_numpy(zero_copy_only=False)
+    if values.dtype == precision and values.flags.writeable:  # made for this column alone, since it has nulls
+        return without_infinite(values)
+    return as_numbers(values, precision)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 
+from proml_kedro.commands.academy import make_group as make_academy
 from proml_kedro.commands.anomalies import make_group as make_anomalies
 from proml_kedro.commands.compare import compare_command
 from proml_kedro.commands.config_schema import schema_command
@@ -76,6 +77,7 @@ def model() -> None:
 
 run = run_command()
 cli.add_command(run)
+cli.add_command(make_academy())
 cli.add_command(make_anomalies())
 cli.add_command(compare_command())
 cli.add_command(init_command())

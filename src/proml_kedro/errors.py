@@ -78,6 +78,10 @@ class UserError(click.ClickException):
         """Return the text that Click shows."""
         return str(self)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return str(self).split("\n")
+
     def show(self, file: IO[Any] | None = None) -> None:
         """Print one line a mistake to standard error, without Click's "Error:" in front."""
         click.echo(self.format_message(), file=file, err=file is None)

@@ -7,11 +7,14 @@ import os
 import resource
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from proml_kedro.errors import UserError
 from proml_kedro.spec.hardware import HardwareSpec
+
+_SET_NAME = 15
+"""``PR_SET_NAME`` of Linux."""
 
 _VARIABLES = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "ARROW_IO_THREADS"),
@@ -35,6 +38,34 @@ def use(hardware: HardwareSpec) -> Iterator[None]:
     finally:
         pa.set_cpu_count(before[0])
         pa.set_io_thread_count(before[1])
+
+
+def name_process(name: str) -> None:
+    """Call this process by another name in lists of processes, where the machine has a way to; 15 letters at most."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SET_NAME, name.encode(), 0, 0, 0)
+
+
+_SHARED: list[HardwareSpec] = []
+
+
+@contextmanager
+def share(machine: HardwareSpec) -> Iterator[None]:
+    """Say what all that is done in the block needs together, to libraries that are set up once a process.
+
+    Args:
+        machine: The most demanding device that is asked for, and the threads of such a library.
+    """
+    _SHARED.append(machine)
+    try:
+        yield
+    finally:
+        _SHARED.remove(machine)
+
+
+def shared_machine() -> HardwareSpec | None:
+    """Return what the innermost :func:`share` has said; None outside of any."""
+    return _SHARED[-1] if _SHARED else None
 
 
 def limit_environment(hardware: HardwareSpec) -> None:
@@ -77,8 +108,12 @@ def in_words(size: float) -> str:
     return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
-def check_device(hardware: HardwareSpec) -> None:
+def check_device(hardware: HardwareSpec, key: str = "hardware") -> None:
     """Check that the devices that are asked for exist.
+
+    Args:
+        hardware: The machine.
+        key: Where it is declared.
 
     Raises:
         UserError: A GPU is asked for and there is none, or there are fewer than asked for.
@@ -87,10 +122,11 @@ def check_device(hardware: HardwareSpec) -> None:
         return
     found, wanted = count_gpus(), hardware.devices or 1
     if not found:
-        message = "no GPU is found; choose hardware=cpu, or go on without one: hardware.allow_cpu=true"
-        raise UserError.at("hardware.device", message)
+        instead = "choose hardware=cpu" if key == "hardware" else "write device: cpu"
+        message = f"no GPU is found; {instead}, or go on without one: {key}.allow_cpu=true"
+        raise UserError.at(f"{key}.device", message)
     if found < wanted:
-        raise UserError.at("hardware.devices", f"{wanted} GPUs are asked for, and {found} found")
+        raise UserError.at(f"{key}.devices", f"{wanted} GPUs are asked for, and {found} found")
 
 
 def count_gpus() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from proml_kedro.results import Places
     from proml_kedro.workflow import Run
+    from proml_kedro.workflow.recording import Recording
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Project:
         command = typed(f"open_project().run(results={list(results)})")
         recording = Recording.begin(run, command, self.overrides, alone=False)
         try:
-            made = make(run, *results, recording=recording)
+            with self._watching(recording, results):
+                made = make(run, *results, recording=recording)
         except BaseException as error:
             if isinstance(error, UserError):
                 error.locate(self.loader.where)
@@ -168,6 +171,10 @@ class Project:
             raise
         recording.complete()
         return made
+
+    def _watching(self, recording: Recording, results: Sequence[str]) -> AbstractContextManager[None]:
+        """Around a run that :meth:`run` makes; a notebook shows there how far it is."""
+        return nullcontext()
 
     def files(self) -> Iterator[Path]:
         """List every configuration file."""

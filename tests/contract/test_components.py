@@ -35,6 +35,8 @@ CONFIGS = [
     {"kind": "xgboost", "num_boost_round": 20},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "refit": False},
     {"kind": "xgboost", "num_boost_round": 50, "early_stopping_rounds": 5, "params": {"subsample": 0.5, "eta": 0.2}},
+    {"kind": "xgboost", "objective": "pairwise", "num_boost_round": 20, "early_stopping_rounds": 5},
+    {"kind": "xgboost", "objective": "listwise", "num_boost_round": 20},
 ]
 
 EVERYTHING = ["numbers", "embeddings"]
@@ -127,7 +129,7 @@ CONFIGS += [
         },
         "heads": {"sale": {"of": ["experts.sale", "alike"]}, "order": {"of": "experts.order", "loss": "pairwise"}},
         "expose": {"town": "shop.city"},
-        "training": TRAINING,
+        "training": {**TRAINING, "epochs": 8},
     },
 ]
 

@@ -77,7 +77,11 @@ def test_it_is_built_strictly_and_asks_no_other_host(copy: Path) -> None:
         assert not [place for place in asked.found if re.match("[a-z]+:|//", place)], one
     home = (copy / "site" / "index.html").read_text()
     assert "make run" in home
-    assert 'href="how-to/rank.html"' in home or 'href="how-to/rank/"' in home
+    assert re.search(r'href="how-to/start-from-your-files(\.html|/)"', home)
+    assert 'src="run.svg"' in home
+    assert (copy / "site" / "run.svg").exists()
+    (answered,) = (copy / "site").glob("academy/200*/index.html")
+    assert "<code>" in answered.read_text().partition("<summary>Answer</summary>")[2].partition("</details>")[0]
     assert "cosine_similarity" in (copy / "site" / "search.json").read_text(), "what one can search for"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,9 @@ from proml_kedro.cli import cli
 from proml_kedro.errors import UserError
 from proml_kedro.notebook import Frame, OpenedProject
 from proml_kedro.notebook.keys import as_keys, as_table
+from proml_kedro.notebook.progress import Progress
+from proml_kedro.results import Metrics
+from proml_kedro.workflow.plan import STEPS, needed_for
 
 pytestmark = pytest.mark.e2e
 
@@ -158,6 +162,30 @@ def test_runs_and_comparisons_are_those_of_the_commands(project: OpenedProject, 
         project.compare("logistic", "xgboost", margin=-1)
 
 
+def test_a_run_says_how_far_it_is_and_what_it_came_to(project: OpenedProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(Progress, "_show", lambda self, last=False: shown.append(f"{self.done} {self._at}".strip()))
+    made = project.run("model=logistic", results=("evaluation",))
+    steps = [STEPS[one].name for one in needed_for(("evaluation",))]
+    assert shown == [*(f"{place} {name}" for place, name in enumerate(steps)), str(len(steps))]
+    metrics = json.loads((made["evaluation"].path / "metrics.json").read_text())
+    table = made.table()
+    assert table.title == Metrics.read(made["evaluation"].path).verdict.in_words  # type: ignore[union-attr]
+    assert f"{table['Lift'][0]:+.4f}" in table.title
+    assert table["NewModel"] == list(metrics["candidate"].values())
+    assert table["Baseline"] == list(metrics["baseline"].values())
+    for row in table:
+        found = metrics["differences"][row["metric"]]
+        way = 1 if row["metric"] in ("auc", "average_precision") else -1
+        assert row["Lift"] == pytest.approx(way * found["difference"])
+        assert [row["low"], row["high"]] == pytest.approx(sorted((way * found["low"], way * found["high"])))
+    assert repr(project.run(results=("tables",))).startswith("1 results")
+    shown.clear()
+    with pytest.raises(UserError, match="no result 'evaluatoin'"):
+        project.run(results=("evaluatoin",))
+    assert not shown
+
+
 def test_label_rates_are_means_of_labels(project: OpenedProject) -> None:
     numbers = [name for name, dtype in project.spec.features.columns().items() if dtype in ("float", "int")]
     rows = project.training_set(features=numbers[:1]).pandas(split="train")
@@ -172,6 +200,10 @@ def test_label_rates_are_means_of_labels(project: OpenedProject) -> None:
         )
     assert plot.svg.startswith("<svg")
     assert "<svg" in plot._repr_html_()
+    bars = go.Figure(dict(plot.figure)).data[0]
+    assert list(bars.y) == plot["share of positive rows"]
+    reached = [high - mean for high, mean in zip(plot["high"], bars.y, strict=True)]
+    assert list(bars.error_y.array) == pytest.approx(reached)
     with pytest.raises(UserError, match="a confidence is between 0 and 1"):
         project.plot.label_rate(numbers[0], confidence=95)
     with pytest.raises(UserError, match="no feature 'nothing'"):

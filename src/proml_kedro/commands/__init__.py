@@ -1,6 +1,7 @@
 """Groups of commands that `kedro` and `proml_kedro` offer beside `run`."""
 
 __all__ = [
+    "academy",
     "anomalies",
     "anomaly_labels",
     "compare",

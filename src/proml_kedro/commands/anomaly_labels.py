@@ -5,16 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from proml_kedro.commands.anomaly_watch import store_of
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.errors import Mistake, UserError
-
-if TYPE_CHECKING:
-    from proml_kedro.health.anomalies.store import AnswerStore
-    from proml_kedro.project import Project
 
 _LABEL = """Say what an anomaly was.
 
@@ -57,13 +53,6 @@ def tune_command() -> click.Command:
     """Make the command `tune`."""
     dry = click.Option(["--dry-run"], is_flag=True, help="Show what would be, and keep nothing.")
     return Command("tune", callback=_tune, params=[overrides_argument(), dry, *configuration_options()], help=_TUNE)
-
-
-def store_of(project: Project) -> AnswerStore:
-    """Return the answers about a project's anomalies."""
-    from proml_kedro.health.anomalies.store import AnswerStore
-
-    return AnswerStore(project.data_dir / "anomalies.sqlite", project.spec.problem.name)
 
 
 def _label(

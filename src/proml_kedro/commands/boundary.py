@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proml_kedro.errors import Mistake, RetriableError, UserError, first_line, masked
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What stands for a byte of a file's name that is no UTF-8."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PASSING = (errno.EAGAIN, errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.EINTR, errno.EDEADLK, errno.ENOLCK)
@@ -76,6 +80,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _explain_one(error: BaseException) -> UserError | None:
     if isinstance(error, MemoryError):
         return _say("there is not enough memory; set hardware.memory and hardware.threads lower, or read less")
+    if isinstance(error, UnicodeEncodeError) and _SURROGATE.search(error.object):
+        return _say(f"the name {error.object!a} is not text in UTF-8; rename it")
     if isinstance(error, UnicodeEncodeError):
         return _say(f"a text cannot be written as {error.encoding}; set PYTHONUTF8=1 in the environment")
     if isinstance(error, UnicodeError):
@@ -109,6 +115,10 @@ def _of_system(error: OSError) -> UserError | None:
     place = error.filename or error.filename2
     if error.errno is None:
         return _say(first_line(error)) if first_line(error) else None
+    if place is None and error.errno == errno.ENOENT and not _has_folder():
+        return _say("the working directory is gone; change into another one")
+    if place is None and error.errno == errno.EBADF:
+        return _say("standard output or standard error is closed; send it to a file or to /dev/null")
     what = f"{place}: {error.strerror}" if place else str(error.strerror)
     if error.errno in _DISK_FULL:
         return _say(f"no space left on the disk{f' for {place}' if place else ''}; free some, and run again")
@@ -119,6 +129,14 @@ def _of_system(error: OSError) -> UserError | None:
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return _say(f"{what}; give this user the right to it, or name another place")
     return _say(f"{what}; look whether it is there and can be read")
+
+
+def _has_folder() -> bool:
+    """Tell whether the working directory is still there."""
+    try:
+        return Path.cwd().is_dir()
+    except FileNotFoundError:
+        return False
 
 
 def _library_of(error: BaseException) -> str | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from proml_kedro.commands.anomalies import moment_of
 from proml_kedro.commands.base import Command
+from proml_kedro.commands.moments import moment_of
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:

@@ -13,11 +13,20 @@ import click
 
 from proml_kedro.commands.base import Command
 from proml_kedro.commands.compare_fits import compare_fits
-from proml_kedro.errors import Mistake, UserError, unknown
+from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
     from proml_kedro.bundle import Bundle
-    from proml_kedro.models.effects import EntityEffect, FixedEffect, HasEffects, Population
+    from proml_kedro.models.effects import Contrast, EntityEffect, FixedEffect, HasEffects, Population
+
+_FIGURES = ("log likelihood", "icc", "r2")
+"""How the names of the figures of a whole model begin."""
+
+_FEW = 20
+"""Entities of an effect below which normal intervals of fixed effects are too narrow."""
+
+_AS_NORMAL = 10_000
+"""Degrees of freedom from which on Student's t is said to be normal."""
 
 
 def effects_command() -> click.Command:
@@ -63,12 +72,14 @@ def _effects(
     component: str | None,
     as_json: bool,
 ) -> None:
+    from proml_kedro.models.effects import check_entity
+
     entity = _parse(words)
     models = _models(load_bundle(bundle, "BUNDLE"), component)
     if other is not None:
         compare_fits(models, _models(load_bundle(other, "OTHER"), component), as_json)
         return
-    _check(models, entity)
+    check_entity(models, entity, "option --entity")
     if contrasts:
         _show_contrasts(models, contrasts, as_json)
         return
@@ -110,11 +121,21 @@ def _show_contrasts(models: Mapping[str, HasEffects], texts: Sequence[str], as_j
 
     found = {name: [one.contrast(text) for text in texts] for name, one in models.items()}
     if as_json:
-        click.echo(json.dumps({name: [asdict(one) for one in those] for name, those in found.items()}))
+        click.echo(json.dumps({name: [_with_interval(one) for one in those] for name, those in found.items()}))
         return
     for name, those in found.items():
-        heading = ("contrast", "value", "error", "z")
-        rows = [(one.text, f"{one.value:+.4f}", f"{one.error:.4f}", _ratio(one.value, one.error)) for one in those]
+        heading = ("contrast", "value", "error", "ratio", "df", "95% interval")
+        rows = [
+            (
+                one.text,
+                f"{one.value:+.4f}",
+                f"{one.error:.4f}",
+                _ratio(one.value, one.error),
+                _freedom(one.df),
+                _interval(one),
+            )
+            for one in those
+        ]
         click.echo(f"{name}\n{table([heading, *rows])}".encode(errors="backslashreplace"))
 
 
@@ -122,11 +143,26 @@ def _ratio(value: float, error: float) -> str:
     return f"{value / error:+.2f}" if error else "-"
 
 
+def _freedom(df: float | None) -> str:
+    return "normal" if df is None or df > _AS_NORMAL else f"{df:.1f}"
+
+
+def _interval(one: FixedEffect | Contrast) -> str:
+    if not one.error:
+        return "-"
+    low, high = one.interval()
+    return f"{low:+.4f} … {high:+.4f}"
+
+
+def _with_interval(one: FixedEffect | Contrast) -> dict[str, Any]:
+    return {**asdict(one), "interval": one.interval() if one.error else None}
+
+
 def _as_plain(model: HasEffects, entities: Sequence[EntityEffect]) -> dict[str, Any]:
     return {
         "notes": model.summary().get("notes", []),
-        **{name: value for name, value in model.summary().items() if name.startswith("log likelihood")},
-        "fixed": [asdict(one) for one in model.fixed_effects()],
+        **{name: value for name, value in model.summary().items() if name.startswith(_FIGURES)},
+        "fixed": [_with_interval(one) for one in model.fixed_effects()],
         "population": [asdict(one) for one in model.population()],
         "entities": [asdict(one) for one in entities],
     }
@@ -149,50 +185,47 @@ def _parse(words: Sequence[str]) -> dict[str, str]:
 
 
 def _models(bundle: Bundle, chosen: str | None) -> dict[str, HasEffects]:
-    from proml_kedro.models.effects import HasEffects
+    from proml_kedro.models.effects import with_effects
 
-    components = bundle.graph.components
-    models: dict[str, HasEffects] = {name: one for name, one in components.items() if isinstance(one, HasEffects)}
-    if not models:
-        message = "no component of this bundle has effects of entities, as those of kind 'mixed' have"
-        raise UserError(Mistake("", message, f"argument BUNDLE={bundle.path}"))
-    if chosen is None:
-        return models
-    if chosen not in models:
-        raise UserError(Mistake("", unknown("component with effects", chosen, models), "option --component"))
-    return {chosen: models[chosen]}
-
-
-def _check(models: dict[str, HasEffects], entity: dict[str, str]) -> None:
-    """Check that each name is an entity of some effect, and that some effect needs no further ones.
-
-    Raises:
-        UserError: A name is no entity, or every effect needs further entities.
-    """
-    known = {name for one in models.values() for name in one.entity_inputs}
-    mistakes = [Mistake("", unknown("entity", name, known), "option --entity") for name in entity if name not in known]
-    if mistakes:
-        raise UserError(*mistakes)
-    if entity and not any(one.effects_of(entity) for one in models.values()):
-        message = f"no effect is of {', '.join(entity)} alone; give further ones of: {', '.join(sorted(known))}"
-        raise UserError(Mistake("", message, "option --entity"))
+    return with_effects(bundle.graph.components, chosen, (f"argument BUNDLE={bundle.path}", "option --component"))
 
 
 def _tables(model: HasEffects, top: int) -> Iterator[str]:
-    """What is the same for all entities: fixed effects, variances, and the log likelihood with its name."""
-    yield _fixed_table(model.fixed_effects(), top)
-    yield _population_table(model.population())
-    facts = model.summary()
+    """What is the same for all entities: fixed effects, variances, and figures of the whole fit."""
+    fixed, population = model.fixed_effects(), model.population()
+    yield "\n".join([_fixed_table(fixed, top), *_narrow(fixed, population)])
+    yield _population_table(population)
+    if lines := list(_figures(model.summary())):
+        yield "\n".join(lines)
+
+
+def _narrow(fixed: Sequence[FixedEffect], population: Sequence[Population]) -> Iterator[str]:
+    """Say where intervals are too narrow, because the variances that they rest on are hardly known."""
+    fewest = min(population, key=lambda one: one.entities, default=None)
+    if fewest and fewest.entities < _FEW and all(one.df is None for one in fixed):
+        yield (
+            f"intervals are normal and too narrow: the variance of {fewest.effect} is known from {fewest.entities:,} "
+            "entities"
+        )
+
+
+def _figures(facts: Mapping[str, Any]) -> Iterator[str]:
     if "log likelihood" in facts:
         kind = facts.get("log likelihood is", "of an earlier version")
         yield f"log likelihood {facts['log likelihood']:.2f} ({kind})"
+    if "icc" in facts:
+        marginal, conditional = facts["r2 marginal"], facts["r2 conditional"]
+        yield (
+            f"of the variance of the margin fixed effects explain {marginal:.1%}, with random ones {conditional:.1%} "
+            f"(R2 of Nakagawa); of what fixed effects leave, rows of the same entities share {facts['icc']:.1%} (ICC)"
+        )
 
 
 def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
     """A table of the fixed effects; of a categorical input the ``most`` levels with the largest coefficients."""
     from proml_kedro.commands.render import table
 
-    rows = [("fixed effect", "value", "error", "z", "per unit")]
+    rows = [("fixed effect", "value", "error", "ratio", "df", "95% interval", "per unit")]
     for name, group in groupby(effects, key=lambda one: one.name):
         those = list(group)
         kept = sorted(those, key=lambda one: -abs(one.value))[:most]
@@ -202,12 +235,14 @@ def _fixed_table(effects: Sequence[FixedEffect], most: int) -> str:
                 f"{one.value:+.4f}",
                 f"{one.error:.4f}",
                 _ratio(one.value, one.error),
+                _freedom(one.df),
+                _interval(one),
                 "-" if one.per_unit is None else f"{one.per_unit:+.4g}",
             )
             for one in kept
         ]
         if len(those) > len(kept):
-            rows.append((f"{name}: {len(those) - len(kept):,} smaller", "", "", "", ""))
+            rows.append((f"{name}: {len(those) - len(kept):,} smaller", "", "", "", "", "", ""))
     return table(rows)
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from proml_kedro.commands.base import Command
+
+if TYPE_CHECKING:
+    from proml_kedro.models.updates import UpdateFacts
+    from proml_kedro.scoring.update import Updated
 
 _HELP = """Let the mixed models of BUNDLE learn from labelled rows that it has not seen, and write another bundle.
 
@@ -17,7 +22,8 @@ _HELP = """Let the mixed models of BUNDLE learn from labelled rows that it has n
     components. The earlier rows are not needed. It says how far the fixed effects would move, and when a whole refit
     is due. The rows are a table as `kedro predict` takes it, with the columns that the label is made of.
 
-    Rows that were learned from by an update are refused a second time. Exit code 2 when something is wrong; nothing is
+    Rows of a time that the bundle was fitted to, or updated up to, would count double and are refused, as those of an
+    earlier update are. It says how many rows equal another one. Exit code 2 when something is wrong; nothing is
     written then.
     """
 
@@ -34,6 +40,9 @@ def update_command() -> click.Command:
             click.Option(["-o", "--output"], type=path, required=True, help="Folder of the new bundle."),
             click.Option(["--component"], help="Only this component of the model learns."),
             click.Option(["--as-of"], help="Look features up as of this moment, for example 2013-12-31T20:00Z."),
+            click.Option(
+                ["--late-labels"], is_flag=True, help="Rows of a time that was learned from are new: labels came late."
+            ),
             click.Option(["--data-dir"], type=path, help="Data folder with the feature tables; else around BUNDLE."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
         ],
@@ -48,7 +57,7 @@ def _update(
     component: str | None,
     as_of: str | None,
     data_dir: Path | None,
-    as_json: bool,
+    **how: bool,
 ) -> None:
     from proml_kedro.commands.entity import parse_moment
     from proml_kedro.commands.model_effects import load_bundle
@@ -68,10 +77,14 @@ def _update(
         hardware=hardware,
         as_of=parse_moment(as_of, "option --as-of") if as_of is not None else None,
     )
-    found = update_bundle(table, output, component)
-    if as_json:
-        click.echo(json.dumps({name: asdict(one) for name, one in found.items()}))
+    found = update_bundle(table, output, component, how["late_labels"])
+    if how["as_json"]:
+        click.echo(json.dumps({name: _as_json(one, found) for name, one in found.components.items()}))
         return
     for line in told(found):
         click.echo(line)
     click.echo(f"written to {output}")
+
+
+def _as_json(one: UpdateFacts, found: Updated) -> dict[str, Any]:
+    return {**asdict(one), "repeated_rows": found.rows.repeated, "rows_before_end": found.rows.before}

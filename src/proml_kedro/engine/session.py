@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +142,21 @@ class Session:
         """Give a name to an Arrow table or a pandas frame, which is read in place."""
         with _translated():
             self._connection.register(name, table)
+
+    @contextmanager
+    def once(self, batches: pa.RecordBatchReader, types: Mapping[str, str]) -> Iterator[Relation]:
+        """Give record batches as a relation that can be read once, while the block runs.
+
+        Args:
+            batches: The rows.
+            types: SQL types of the columns.
+        """
+        name = "__once"
+        self.register(name, batches)
+        try:
+            yield Relation(name, self, types)
+        finally:
+            self._connection.unregister(name)
 
     def relation(self, sql: str) -> Relation:
         """Return what stands after FROM as a relation. Nothing is read."""

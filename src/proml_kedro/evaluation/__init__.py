@@ -19,5 +19,6 @@ __all__ = [
     "sections",
     "significance",
     "slices",
+    "svg",
     "verdict",
 ]

@@ -99,6 +99,29 @@ def bar_chart(names: Sequence[str], mean: Array, low: Array, high: Array, label:
     return _svg(parts, height, label)
 
 
+def point_chart(names: Sequence[str], x: Array, y: Array, labels: tuple[str, str]) -> str:
+    """Draw a point with its name at each place.
+
+    Args:
+        names: Of the points.
+        x: Shape (points,).
+        y: Shape (points,).
+        labels: What is across, and what is up.
+    """
+    across, up = _ends(x), _ends(y)
+    places = _scaled(x, across, _LEFT, _WIDTH - _LEFT - _EDGE)
+    heights = _scaled(y, up, _HEIGHT - _BELOW, -(_HEIGHT - _BELOW - _EDGE))
+    parts = list(_axes(across, up, *labels))
+    for name, a, b in zip(names, places, heights, strict=True):
+        short = name if len(name) <= 28 else f"{name[:27]}…"
+        side, gap = ("end", -5) if a > _WIDTH / 2 else ("start", 5)
+        parts.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{_BLUE}"/>')
+        parts.append(
+            f'<text x="{a + gap:.1f}" y="{b + 3:.1f}" text-anchor="{side}" font-size="9">{escape(short)}</text>'
+        )
+    return _svg(parts, _HEIGHT, f"{labels[1]} by {labels[0]}")
+
+
 def _ends(*values: Array) -> tuple[float, float]:
     every = np.concatenate([one[np.isfinite(one)] for one in values])
     if not len(every):

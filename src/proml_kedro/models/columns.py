@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -244,15 +245,23 @@ _MANY_TEXTS = 1000
 """Rows from which on it costs less to find equal texts first than to look up each of them."""
 
 
-def _different(values: Array) -> tuple[list[str], npt.NDArray[np.int64]] | None:
-    """Find the different texts among many, and the place of each row's; -1 for None. None for other than texts."""
+def _different(values: Array) -> tuple[Array, npt.NDArray[np.int64]] | None:
+    """Find the different objects among many, and the place of each row's; None where most are different.
+
+    Objects are told apart by where they lie: columns that are read have one object for each different text.
+    """
     import pyarrow as pa
 
-    try:
-        encoded = pa.array(values, pa.string()).dictionary_encode()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeError):  # half of a surrogate pair, or what is no text
+    cells = np.ascontiguousarray(values)
+    memory = memoryview((ctypes.c_ssize_t * len(cells)).from_address(cells.ctypes.data)).cast("B")
+    addresses = np.frombuffer(memory, np.intp)
+    encoded = pa.array(addresses).dictionary_encode()
+    places = encoded.indices.cast(pa.int64()).to_numpy()
+    if 2 * len(encoded.dictionary) > len(cells):
         return None
-    return encoded.dictionary.to_pylist(), encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
+    first = np.empty(len(encoded.dictionary), np.int64)
+    first[places[::-1]] = np.arange(len(cells))[::-1]
+    return cells[first], places
 
 
 class Vocabulary:
@@ -274,7 +283,7 @@ class Vocabulary:
         """Number each category, NaN for missing and for unknown ones; float32 of shape (n,)."""
         if len(values) > _MANY_TEXTS and (found := _different(values)):
             texts, places = found
-            return self._numbered([*texts, None])[places]
+            return self._numbered(texts)[places]
         return self._numbered(values)
 
     def _numbered(self, values: Iterable[Any]) -> npt.NDArray[np.float32]:

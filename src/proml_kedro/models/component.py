@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import RLock
 from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
@@ -75,13 +76,15 @@ class LazyColumns(Mapping[str, Array]):
         self._names = dict.fromkeys(names)
         self._read = read
         self._found: Columns | None = None
+        self._lock = RLock()  # components that are fitted at the same time read the columns once
 
     def __getitem__(self, name: str) -> Array:
         if name not in self._names:
             raise KeyError(name)
-        if self._found is None:
-            self._found = self._read()
-        return self._found[name]
+        with self._lock:
+            if self._found is None:
+                self._found = self._read()
+            return self._found[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -218,6 +221,7 @@ class Shared:
     def __init__(self, most: int = 8) -> None:
         self._most = most
         self._held: dict[Any, tuple[tuple[Any, ...], Any]] = {}
+        self._lock = RLock()
 
     def take(self, made_from: Sequence[Any], settings: Hashable, make: Callable[[], T]) -> T:
         """Return what was made from the same objects and settings, or make it.
@@ -230,12 +234,13 @@ class Shared:
             make: Makes it.
         """
         key = (tuple(map(id, made_from)), settings)
-        _, found = self._held.pop(key, (None, None))
-        if found is None:
-            found = make()
-        self._held[key] = (tuple(made_from), found)
-        while len(self._held) > self._most:
-            del self._held[next(iter(self._held))]
+        with self._lock:
+            _, found = self._held.pop(key, (None, None))
+            if found is None:
+                found = make()
+            self._held[key] = (tuple(made_from), found)
+            while len(self._held) > self._most:
+                del self._held[next(iter(self._held))]
         return cast("T", found)
 
 
@@ -291,9 +296,12 @@ class Component(ABC):
     Attributes:
         Spec: What its YAML may say, and which outputs :meth:`score` gives.
         task: What sort of label is predicted; a graph says it to each of its components.
+        scores_rows_exactly: Whether a row's outputs are the same to the last bit whichever rows are scored with it.
+            Where that is not so, as in products of matrices, they may differ by rounding.
     """
 
     Spec: ClassVar[type[ComponentSpec]]
+    scores_rows_exactly: ClassVar[bool] = False
     task: Task = "binary"
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:

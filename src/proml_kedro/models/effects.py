@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from proml_kedro.errors import Mistake, UserError, unknown
+
 
 @dataclass(frozen=True)
 class EntityEffect:
@@ -48,6 +50,8 @@ class FixedEffect:
         per_unit: Coefficient of a number for one unit of it, of the intercept where all numbers are 0; of a level as
             ``value``. None where no covariance of the fixed effects was kept, except of a number.
         per_unit_error: Standard error of that, or None.
+        df: Degrees of freedom of ``value`` over ``error``; None for a normal distribution.
+        per_unit_df: Degrees of freedom of ``per_unit`` over its error, or None.
     """
 
     name: str
@@ -56,6 +60,12 @@ class FixedEffect:
     error: float
     per_unit: float | None
     per_unit_error: float | None = None
+    df: float | None = None
+    per_unit_df: float | None = None
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Compute the interval of ``value`` by Student's t, or by the normal distribution."""
+        return interval_of(self.value, self.error, self.df, confidence)
 
 
 @dataclass(frozen=True)
@@ -66,11 +76,30 @@ class Contrast:
         text: What was asked for.
         value: Its estimate.
         error: Standard error.
+        df: Degrees of freedom of their ratio; None for a normal distribution.
     """
 
     text: str
     value: float
     error: float
+    df: float | None = None
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Compute the interval of ``value`` by Student's t, or by the normal distribution."""
+        return interval_of(self.value, self.error, self.df, confidence)
+
+
+def interval_of(value: float, error: float, df: float | None, confidence: float) -> tuple[float, float]:
+    """Compute an interval by Student's t with these degrees of freedom, or by the normal distribution.
+
+    >>> [round(end, 3) for end in interval_of(0.0, 1.0, 4.0, 0.95)]
+    [-2.776, 2.776]
+    """
+    from scipy.special import ndtri, stdtrit
+
+    tail = (1 + confidence) / 2
+    reach = error * float(ndtri(tail) if df is None else stdtrit(df, tail))
+    return value - reach, value + reach
 
 
 @dataclass(frozen=True)
@@ -123,3 +152,45 @@ class HasEffects(Protocol):
 
     def population(self) -> list[Population]:
         """Describe how the coefficients of each random effect differ over the entities."""
+
+
+def with_effects(components: Mapping[str, Any], chosen: str | None, where: tuple[str, str]) -> dict[str, HasEffects]:
+    """Find the components that have learned effects of entities, by name.
+
+    Args:
+        components: Of a model, by name.
+        chosen: The only one that is wanted; all when None.
+        where: What is to be named as the place of a mistake: in the model, and in the choice.
+
+    Raises:
+        UserError: There is none, or not the chosen one.
+    """
+    models: dict[str, HasEffects] = {name: one for name, one in components.items() if isinstance(one, HasEffects)}
+    if not models:
+        message = "no component of this bundle has effects of entities, as those of kind 'mixed' have"
+        raise UserError(Mistake("", message, where[0]))
+    if chosen is None:
+        return models
+    if chosen not in models:
+        raise UserError(Mistake("", unknown("component with effects", chosen, models), where[1]))
+    return {chosen: models[chosen]}
+
+
+def check_entity(models: Mapping[str, HasEffects], entity: Mapping[str, str], where: str) -> None:
+    """Check that each name is an entity of some effect, and that some effect needs no further ones.
+
+    Args:
+        models: Components by name.
+        entity: Values by the names of inputs.
+        where: What is to be named as the place of a mistake.
+
+    Raises:
+        UserError: A name is no entity, or every effect needs further entities.
+    """
+    known = {name for one in models.values() for name in one.entity_inputs}
+    mistakes = [Mistake("", unknown("entity", name, known), where) for name in entity if name not in known]
+    if mistakes:
+        raise UserError(*mistakes)
+    if entity and not any(one.effects_of(entity) for one in models.values()):
+        message = f"no effect is of {', '.join(entity)} alone; give further ones of: {', '.join(sorted(known))}"
+        raise UserError(Mistake("", message, where))

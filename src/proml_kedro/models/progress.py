@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Protocol
+
+_SCREEN = RLock()
+"""Held by the thread that draws: of components that are fitted at the same time, one has a bar."""
 
 
 class Advance(Protocol):
@@ -18,9 +22,18 @@ class Advance(Protocol):
 @contextmanager
 def progress(description: str, total: int | None) -> Iterator[Advance]:
     """Show a bar while the block runs; the function it is given advances it by a step (of ``total``, if known)."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not _SCREEN.acquire(blocking=False):
         yield lambda note="": None
         return
+    try:
+        with _bar(description, total) as advance:
+            yield advance
+    finally:
+        _SCREEN.release()
+
+
+@contextmanager
+def _bar(description: str, total: int | None) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SHOWN = 40
-_STYLE = "text-align:left;padding:2px 10px;vertical-align:top"
+_STYLE = "padding:2px 10px;vertical-align:top;text-align:"
 
 
 class Frame:
@@ -82,15 +82,25 @@ class Frame:
         return "\n".join([*([self.title] if self.title else []), *lines, *self._more()])
 
     def _repr_html_(self) -> str:
-        """Show the rows in a notebook."""
-        head = "".join(f'<th style="{_STYLE}">{escape(one)}</th>' for one in self.columns)
+        """Show the rows in a notebook: numbers at the right, texts at the left."""
+        sides = {name: "right" if _is_number(self._table.schema.field(name).type) else "left" for name in self.columns}
+        head = "".join(f'<th scope="col" style="{_STYLE}{side}">{escape(name)}</th>' for name, side in sides.items())
         rows = (
-            "<tr>" + "".join(f'<td style="{_STYLE}">{escape(in_words(one))}</td>' for one in row.values()) + "</tr>"
+            "<tr>"
+            + "".join(
+                f'<td style="{_STYLE}{sides[name]};{self._style_of(name, row)}">{escape(in_words(value))}</td>'
+                for name, value in row.items()
+            )
+            + "</tr>"
             for row in self._first()
         )
-        title = f"<p><b>{escape(self.title)}</b></p>" if self.title else ""
+        title = f'<caption style="text-align:left;font-weight:700">{escape(self.title)}</caption>' if self.title else ""
         more = "".join(f"<p>{escape(one)}</p>" for one in self._more())
-        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+        return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+
+    def _style_of(self, column: str, row: Mapping[str, Any]) -> str:
+        """How a cell looks beyond its side; frames of one sort have looks of their own."""
+        return ""
 
     def _first(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._table.slice(0, _SHOWN).to_pylist()
@@ -107,3 +117,9 @@ def in_words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

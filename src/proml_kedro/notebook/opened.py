@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.notebook.features import Features
+from proml_kedro.notebook.made import Made
+from proml_kedro.notebook.progress import Progress
 from proml_kedro.notebook.runs import Compared, Runs
 from proml_kedro.notebook.training import TrainingSet
 from proml_kedro.project import Project
 
 if TYPE_CHECKING:
-    from proml_kedro.bundle import Bundle
+    from proml_kedro.notebook.opened_bundle import OpenedBundle
     from proml_kedro.notebook.plots import Plots
     from proml_kedro.release.scored import Shelf
+    from proml_kedro.workflow.recording import Recording
 
 
 def open_project(path: str | Path = ".", *overrides: str, env: str | None = None) -> OpenedProject:
@@ -105,7 +109,32 @@ class OpenedProject(Project):
         aligned = align([shelf.read(str(one)) for one in (baseline, *models)])
         return Compared(answer(aligned, Question(tuple(metrics), by, margin)))
 
-    def bundle(self, folder: str | Path | None = None) -> Bundle:
+    def run(self, *overrides: str, results: Sequence[str] = ("evaluation",)) -> Made:
+        """Make results as :meth:`Project.run` does, with a bar that says how far it is.
+
+        Returns:
+            All that was made or taken over, by name; it shows the verdict, and metrics beside the baseline's.
+
+        Raises:
+            UserError: With everything that is wrong, each with file and line.
+        """
+        return Made(super().run(*overrides, results=results))
+
+    @contextmanager
+    def _watching(self, recording: Recording, results: Sequence[str]) -> Iterator[None]:
+        from proml_kedro.workflow.plan import STEPS, needed_for
+
+        steps = [STEPS[one].name for one in needed_for(results)]
+        bar = Progress(steps, f"{self.spec.problem.name} · {self.spec.model.name}")
+        recording.watch = bar.begin
+        try:
+            yield
+        except BaseException:
+            bar.end(failed=True)
+            raise
+        bar.end()
+
+    def bundle(self, folder: str | Path | None = None) -> OpenedBundle:
         """Load and prove a bundle.
 
         Args:
@@ -115,9 +144,9 @@ class OpenedProject(Project):
         Raises:
             IntegrityError: It is not what was written.
         """
-        from proml_kedro.bundle import Bundle
+        from proml_kedro.notebook.opened_bundle import OpenedBundle
 
-        return Bundle.load(self.run(results=("bundle",))["bundle"].path if folder is None else folder)
+        return OpenedBundle.load(self.run(results=("bundle",))["bundle"].path if folder is None else folder)
 
     def shelf(self) -> Shelf:
         """Return where models with scores are found by their names."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from proml_kedro.notebook.frame import Frame
+from proml_kedro.notebook.lift import COLUMNS, Lifts, lift_rows
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
@@ -50,7 +51,7 @@ class Runs:
         return Frame.of(rows, columns, "; ".join([f"{len(rows):,} runs", *lost]))
 
 
-class Compared(Frame):
+class Compared(Lifts):
     """Models beside the first of them: a row for each metric and model, and the verdicts in words above them.
 
     Args:
@@ -58,33 +59,7 @@ class Compared(Frame):
     """
 
     def __init__(self, answers: Sequence[Answer]) -> None:
-        rows = [row for one in answers for row in _rows(one)]
-        columns = ["metric", "Baseline", "NewModel", "Lift", "low", "high", "p", "p of all", "model"]
-        frame = Frame.of(rows, columns if len(answers) > 1 else columns[:-1])
+        rows = [{**row, "model": one.name} for one in answers for row in lift_rows(one.evaluation)]
+        frame = Frame.of(rows, [*COLUMNS, "model"] if len(answers) > 1 else COLUMNS)
         super().__init__(frame.arrow(), " ".join(one.verdict.in_words for one in answers))
         self.verdicts = {one.name: one.verdict.kind for one in answers}
-
-
-def _rows(one: Answer) -> list[dict[str, Any]]:
-    """The lift is the difference, above 0 where the model is better, whichever way is up."""
-    from proml_kedro.evaluation.metric import higher_is_better
-
-    result, rows = one.evaluation, []
-    for name, value in result.candidate.items():
-        found = result.differences[name]
-        up = higher_is_better(name)
-        low, high = (found.low, found.high) if up else (-found.high, -found.low)
-        rows.append(
-            {
-                "metric": name,
-                "Baseline": (result.baseline or {})[name],
-                "NewModel": value,
-                "Lift": found.difference if up else -found.difference,
-                "low": None if found.reason else low,
-                "high": None if found.reason else high,
-                "p": found.p_value,
-                "p of all": found.p_adjusted,
-                "model": one.name,
-            }
-        )
-    return rows

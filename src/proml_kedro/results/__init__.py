@@ -51,6 +51,7 @@ __all__ = [
     "TrainingSetFacts",
     "UnreadableError",
     "anomalies",
+    "diagnosis",
     "drift",
     "evaluation",
     "health",

@@ -10,7 +10,7 @@ from typing import Any
 
 from proml_kedro.bundle import Bundle
 from proml_kedro.bundle.row_scorer import with_neutral
-from proml_kedro.engine.duckdb import quote
+from proml_kedro.engine.duckdb import enclosed, quote
 from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
@@ -20,10 +20,11 @@ from proml_kedro.features.training.labels import kept, label_columns
 from proml_kedro.models.columns import as_array
 from proml_kedro.models.component import Examples, Input
 from proml_kedro.scoring.job import StoredTables
+from proml_kedro.scoring.known_rows import Learned, RowFacts, count_rows
 from proml_kedro.scoring.plan import Plan, Planner, failing
 from proml_kedro.scoring.rows import Rows, file_rows, stored_rows
 from proml_kedro.spec import HardwareSpec
-from proml_kedro.spec.training_set import EVENT_TIMESTAMP, LABEL, WEIGHT
+from proml_kedro.spec.training_set import EVENT_TIMESTAMP, LABEL, TIMESTAMP, WEIGHT
 
 MOST_ROWS = 5_000_000
 """Rows that are read together; of more a model is fitted anew."""
@@ -49,8 +50,11 @@ class LabelledTable:
     hardware: HardwareSpec
     as_of: datetime | None = None
 
-    def read(self) -> Examples:
+    def read(self, learned: Learned) -> tuple[Examples, RowFacts]:
         """Read all rows that have a label; numbers are float64.
+
+        Args:
+            learned: Up to when the model that is to learn from them has learned.
 
         Raises:
             UserError: What is wrong with the table, one line each.
@@ -58,7 +62,11 @@ class LabelledTable:
         try:
             with connect(self.hardware) as session, self._rows(session) as rows:
                 plan = Planner(self.bundle.manifest, rows, self.as_of).plan(self.bundle.inputs)
-                return self._examples(plan, self._told(session, rows, plan))
+                table = self._told(session, rows, plan)
+                label = self.bundle.manifest.problem.label.expression
+                where = f"{kept(self.bundle.manifest.problem)} AND {enclosed(label)} IS NOT NULL"
+                facts = count_rows(session, rows.relation, where, plan.columns.get(TIMESTAMP), learned)
+                return self._examples(plan, table), facts
         except UserError as error:
             raise UserError(
                 *(one if one.where else replace(one, where=self.input) for one in error.mistakes)

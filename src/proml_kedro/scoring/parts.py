@@ -17,6 +17,7 @@ from proml_kedro.locks import take
 from proml_kedro.scoring.counts import Counts
 from proml_kedro.scoring.ranked import place_rows, with_places
 from proml_kedro.spec.rank import RankSpec
+from proml_kedro.spec.training_set import ROW
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -171,7 +172,13 @@ def write_parquet(tables: Iterator[pa.Table], file: Path, compression: str = "zs
     try:
         for table in tables:
             texts = [one.name for one in table.schema if not pa.types.is_primitive(one.type)]  # few scores are equal
-            writer = writer or pq.ParquetWriter(file, table.schema, compression=compression, use_dictionary=texts)
+            writer = writer or pq.ParquetWriter(
+                file,
+                table.schema,
+                compression=compression,
+                use_dictionary=texts,
+                column_encoding={ROW: "DELTA_BINARY_PACKED"} if ROW in table.column_names else None,
+            )
             if len(table):
                 writer.write_table(table)
     finally:

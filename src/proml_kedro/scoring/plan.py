@@ -9,6 +9,7 @@ from datetime import datetime
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.engine.duckdb import (
+    TYPES,
     enclosed,
     explain,
     is_moment,
@@ -102,7 +103,8 @@ class Planner:
             if given is not None:
                 plain = name in self._schema.plain_keys
                 facts = KeyFacts("BIGINT" if kind == "int" else "VARCHAR", {}, plain)
-                plan.columns[name] = key_sql(name, "", facts, given)
+                as_it_is = given == facts.type and not plain
+                plan.columns[name] = quote(name) if as_it_is else key_sql(name, "", facts, given)
                 plan.kept.append(name)
 
     def _add_moment(self, plan: Plan) -> None:
@@ -110,7 +112,8 @@ class Planner:
         given = self._relation.type_of(name) if name is not None else None
         if name is not None and given is not None:
             if is_moment(given) or self._is_empty(name):
-                plan.columns[TIMESTAMP] = f"CAST({quote(name)} AS TIMESTAMPTZ)"
+                zoned = given == "TIMESTAMP WITH TIME ZONE"
+                plan.columns[TIMESTAMP] = quote(name) if zoned else f"CAST({quote(name)} AS TIMESTAMPTZ)"
                 plan.kept.append(TIMESTAMP)
             else:
                 self._mistakes.append(Mistake(name, f"the column is {given}, not a timestamp"))
@@ -189,10 +192,10 @@ class Planner:
 def _value_sql(expression: str, given: str, dtype: Dtype) -> str:
     """Return a value as an input, in SQL that fails where it is none; whole numbers are never rounded."""
     wanted = sql_type(dtype)
+    if given == wanted and dtype in TYPES and _COLUMN.fullmatch(expression):  # rows have null for not-a-number
+        return expression
     if given == wanted and dtype in ("int", "bool", "str"):
         return enclosed(expression)
-    if given == wanted == "DOUBLE" and _COLUMN.fullmatch(expression):  # rows have null for not-a-number
-        return expression
     if dtype == "int" and given == "VARCHAR":
         return reading_of(wanted).sql(enclosed(expression))
     if dtype == "int":

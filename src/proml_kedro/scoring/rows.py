@@ -38,6 +38,8 @@ class Rows:
         skipped: Derived columns that the file has no columns for → why.
         kept: Derived columns that the file has itself, and that cannot be derived from its others.
         wrong_cells: Finds cells that are not of their type; all rows are read for it.
+        file: The Parquet file that holds the rows, if it is one file.
+        unchanged: Columns of the rows that are columns of that file, but that not-a-number may be null in the rows.
     """
 
     relation: Relation
@@ -46,6 +48,8 @@ class Rows:
     skipped: Mapping[str, str] = field(default_factory=dict)
     kept: Sequence[str] = ()
     wrong_cells: Callable[[], list[Mistake]] = list
+    file: Path | None = None
+    unchanged: frozenset[str] = frozenset()
 
 
 def stored_rows(file: Path, session: Session) -> Rows:
@@ -56,7 +60,7 @@ def stored_rows(file: Path, session: Session) -> Rows:
         session: What reads it.
     """
     relation = session.parquet(file)
-    return Rows(relation, list(relation.schema))
+    return Rows(relation, list(relation.schema), file=file, unchanged=frozenset(relation.schema))
 
 
 def files_of(source: Source) -> list[Path]:
@@ -90,8 +94,10 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
             reader = reader.for_other_columns(files)
         try:
             with _blaming(source):
-                rows = _typed_rows(reader.relation(files, session), reader, manifest, inputs)
-            yield rows
+                read = reader.relation(files, session)
+                rows = _typed_rows(read, reader, manifest, inputs)
+            is_one = len(files) == 1 and read.sql.startswith("read_parquet(")
+            yield replace(rows, file=files[0]) if is_one else rows
         except MachineError:
             raise
         except EngineError as error:
@@ -117,7 +123,21 @@ def _typed_rows(rows: Relation, reader: TableReader, manifest: Manifest, inputs:
         raise UserError(*(replace(one, key="") for one in mistakes))
     relation, skipped, kept = _with_derived(without_nan(typed(rows, columns)), table)
     derived = " ".join(table.columns.values())
-    return Rows(relation, list(rows.schema), derived, skipped, kept, lambda: list(_wrong_cells(dirty, columns)))
+    replaced = {one.lower() for one in table.columns}
+    unchanged = frozenset(
+        column
+        for column, one in columns.items()
+        if one.sql(column, rows.schema[column]) is None and column.lower() not in replaced
+    )
+    return Rows(
+        relation,
+        list(rows.schema),
+        derived,
+        skipped,
+        kept,
+        lambda: list(_wrong_cells(dirty, columns)),
+        unchanged=unchanged,
+    )
 
 
 def _known_types(rows: Relation, table: TableSpec, manifest: Manifest, inputs: Sequence[Input]) -> TableSpec:

@@ -22,7 +22,6 @@ from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.evaluation.class_scores import class_columns
 from proml_kedro.features.tables.declared import is_used
-from proml_kedro.features.tables.files import fingerprint_of
 from proml_kedro.features.tables.readers.base import Source
 from proml_kedro.features.training.as_of import FeaturesAsOf, known_since
 from proml_kedro.features.views.freshness import freshness
@@ -33,6 +32,7 @@ from proml_kedro.results.names import table_file
 from proml_kedro.scoring.counts import Counts
 from proml_kedro.scoring.job import ScoringJob
 from proml_kedro.scoring.parts import Parts
+from proml_kedro.scoring.plain import plain_batches, plain_columns
 from proml_kedro.scoring.plan import Plan, Planner, failing
 from proml_kedro.scoring.ranked import counted_columns, nothing_counted
 from proml_kedro.scoring.rows import Rows, file_rows, files_of, stored_rows
@@ -149,7 +149,7 @@ class _Scoring:
     def _made_from(self, files: list[Path]) -> dict[str, str]:
         as_of = self._job.as_of
         return {
-            "the input": fingerprint_of(files),
+            "the input": str(_state_of(files)),
             "the bundle": self._bundle.digest,
             "the feature tables": self._tables.resolve().name if self._tables else "",
             "the moment of --as-of": as_of.astimezone(UTC).isoformat() if as_of else "",
@@ -163,8 +163,12 @@ class _Scoring:
         with progress("rows", None if total is None else -(-total // size)) as advance:
             for _ in range(parts.rows // size):
                 advance()
-            query = f"SELECT {plan.sql} FROM {rows.relation}"
-            pieces = self._read(_in_pieces(session.batches(query, SCORED_ROWS), size, parts.rows), plan)
+            plain = plain_columns(plan.columns, rows.file, rows.unchanged)
+            if plain is not None and rows.file is not None:
+                batches = plain_batches(rows.file, plain, SCORED_ROWS)
+            else:
+                batches = session.batches(f"SELECT {plan.sql} FROM {rows.relation}", SCORED_ROWS)
+            pieces = self._read(_in_pieces(batches, size, parts.rows), plan)
             while True:
                 counts = Counts()
                 tables = self._part(pieces, plan, parts.rows, counts, advance)
@@ -334,6 +338,10 @@ def _known_count(session: Session, rows: Rows) -> int | None:
     return int(session.row(f"SELECT count(*) FROM {rows.relation}")[0])
 
 
-def _state_of(files: list[Path]) -> list[tuple[int, int, int]]:
-    """What changes when somebody writes one of the files."""
-    return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in (file.stat() for file in files)]
+def _state_of(files: list[Path]) -> list[tuple[int, int, int, int]]:
+    """What changes when somebody writes one of the files, or puts another one in its place.
+
+    The moment of the last change of state no program can set, so that the content need not be read for it.
+    """
+    states = [file.stat() for file in files]
+    return [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in states]

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from proml_kedro.bundle import Bundle, write_updated
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.models.updates import Updatable, UpdateFacts
+from proml_kedro.scoring.known_rows import UNTIL, RowFacts, learned_by
 from proml_kedro.scoring.labelled import LabelledTable
 
 
-def update_bundle(table: LabelledTable, output: Path, component: str | None = None) -> dict[str, UpdateFacts]:
+@dataclass(frozen=True)
+class Updated:
+    """What an update has done.
+
+    Attributes:
+        components: What each component has learned, by its name.
+        rows: What is known of the rows.
+    """
+
+    components: dict[str, UpdateFacts]
+    rows: RowFacts
+
+
+def update_bundle(
+    table: LabelledTable, output: Path, component: str | None = None, late_labels: bool = False
+) -> Updated:
     """Let the components that can learn from labelled rows do so, and write a bundle with them.
 
     Each is given what the components before it say of the rows, after these have learned.
@@ -21,9 +38,7 @@ def update_bundle(table: LabelledTable, output: Path, component: str | None = No
         table: The rows, and the bundle, whose components change in memory.
         output: Folder of the new bundle, which must not exist.
         component: The only component that is to learn; all that can when None.
-
-    Returns:
-        What each has learned, by its name.
+        late_labels: Whether rows of a time that was learned from are new all the same: their labels came later.
 
     Raises:
         UserError: Nothing can learn, or not from these rows; nothing is written then.
@@ -31,9 +46,13 @@ def update_bundle(table: LabelledTable, output: Path, component: str | None = No
     if output.exists():
         raise UserError(Mistake("", f"'{output}' is there already; name a new folder", "option -o"))
     models = _updatable(table.bundle, component)
-    examples = table.read()
+    examples, facts = table.read(learned_by(table.bundle, models))
     if not len(examples):
         raise UserError(Mistake("", "has no row with a label", table.input))
+    try:
+        facts.check(late_labels)
+    except UserError as error:
+        raise UserError(*(replace(one, where=table.input) for one in error.mistakes)) from error
     found = {}
     for name, model in models.items():
         columns = table.bundle.inputs_of(name, examples.columns)
@@ -42,8 +61,11 @@ def update_bundle(table: LabelledTable, output: Path, component: str | None = No
         except UserError as error:
             raise UserError(*(replace(one, where=table.input) for one in error.mistakes)) from error
     first = next(iter(found.values()))
-    write_updated(table.bundle, output, found, {"rows": first.rows, "digest": first.digest, "components": [*found]})
-    return found
+    update: dict[str, Any] = {"rows": first.rows, "digest": first.digest, "components": [*found]}
+    if facts.latest is not None:
+        update[UNTIL] = facts.latest.isoformat()
+    write_updated(table.bundle, output, found, update)
+    return Updated(found, facts)
 
 
 def _updatable(bundle: Bundle, component: str | None) -> dict[str, Updatable]:
@@ -60,9 +82,10 @@ def _updatable(bundle: Bundle, component: str | None) -> dict[str, Updatable]:
     return {component: models[component]}
 
 
-def told(found: dict[str, UpdateFacts]) -> Iterator[str]:
+def told(found: Updated) -> Iterator[str]:
     """Say what was learned, and whether a whole refit is due."""
-    for name, one in found.items():
+    yield from found.rows.told()
+    for name, one in found.components.items():
         yield f"{name}: learned from {one.rows:,} rows"
         for effect, count in one.changed.items():
             yield f"  {effect}: {count:,} entities, {one.added[effect]:,} of them new"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import Any
 
 from proml_kedro.config.sweeps import Dimension, is_there, read_sweeps, roots
 from proml_kedro.errors import Mistake, UserError
@@ -21,6 +20,9 @@ _VARIED = ("model", "features", "seed")
 
 _MOST_CHOICES = 100
 """Combinations of files whose configuration is looked at before anything runs."""
+
+_ODD = 0.381966
+"""Share of an interval where no number is round: it shows whether fractions are taken."""
 
 
 @dataclass(frozen=True)
@@ -166,16 +168,46 @@ def _look(base: Project, dimensions: Sequence[Dimension]) -> tuple[Space, list[s
 
 
 def _check_ends(project: Project, dimensions: Sequence[Dimension]) -> None:
-    """See that the first and the last value of each dimension can stand in the configuration.
+    """See that the first, the last and an odd value between can stand in the configuration, of each dimension.
 
     Raises:
         UserError: One cannot.
     """
-    for first in (True, False):
-        ends: list[Any] = []
-        for one in dimensions:
-            last = len(one.values) - 1 if one.values else one.high
-            start = 0 if one.values else one.low
-            ends.append(one.override(start if first else last))
-        if ends:
-            project.with_overrides(*ends).spec  # noqa: B018 - composing is what finds mistakes
+    for share in (0.0, 1.0):
+        _compose(project, [one.override(_value_at(one, share)) for one in dimensions])
+    between = [one for one in dimensions if not one.values and not one.whole]
+    mistakes = [_whole_number(one) for one in between if _takes_whole_numbers(project, one)]
+    if mistakes:
+        raise UserError(*mistakes)
+    _compose(project, [one.override(_value_at(one, _ODD)) for one in dimensions])
+
+
+def _compose(project: Project, chosen: Sequence[str]) -> None:
+    if chosen:
+        project.with_overrides(*chosen).spec  # noqa: B018 - composing is what finds mistakes
+
+
+def _value_at(dimension: Dimension, share: float) -> float:
+    if dimension.values:
+        return int(share * (len(dimension.values) - 1))
+    return dimension.low + share * (dimension.high - dimension.low)
+
+
+def _takes_whole_numbers(project: Project, dimension: Dimension) -> bool:
+    """Tell whether a key takes the whole number beside a value that it refuses."""
+    value = _value_at(dimension, _ODD)
+    try:
+        _compose(project, [dimension.override(value)])
+    except UserError:
+        try:
+            _compose(project, [f"{dimension.key}={int(value)}"])
+        except UserError:
+            return False
+        return True
+    return False
+
+
+def _whole_number(dimension: Dimension) -> Mistake:
+    written = f"int(interval({dimension.low:g},{dimension.high:g}))"
+    written = f"tag(log,{written})" if dimension.logarithmic else written
+    return Mistake("", f"takes whole numbers, not {_value_at(dimension, _ODD):g}; write {written}", dimension.where)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from proml_kedro.extensions import Registry, anomaly_detectors
+from proml_kedro.spec.alerts import AlertsSpec
 from proml_kedro.spec.base import Moment, Name, PositiveDuration, Spec, Sql
 
 
@@ -91,6 +92,14 @@ class MonitorSpec(Spec):
     holidays: list[date] = []
 
     @model_validator(mode="after")
+    def _has_whole_seasons(self) -> Self:
+        season = getattr(self.detector, "season", None)
+        if isinstance(season, timedelta) and season % self.every:
+            words = f"season is {season}, and periods of {self.every} do not fill it"
+            raise ValueError(f"detector: {words}; write a season of whole periods, or kind: level")
+        return self
+
+    @model_validator(mode="after")
     def _has_its_expression(self) -> Self:
         if (self.expression is None) != (self.agg == "count"):
             words = "counts rows; write where" if self.agg == "count" else f"of {self.agg} is missing"
@@ -104,7 +113,9 @@ class AnomaliesSpec(Spec):
     Attributes:
         monitors: The figures.
         events: A table with columns `moment` and `name`, such as deployments, that are shown beside anomalies.
+        alerts: Who is told of anomalies by `kedro anomalies detect --alert`.
     """
 
     monitors: dict[Name, MonitorSpec] = {}
     events: str | None = None
+    alerts: AlertsSpec = AlertsSpec()

@@ -11,6 +11,7 @@ from proml_kedro.errors import Mistake, unknown
 from proml_kedro.extensions import UnknownNameError, components
 from proml_kedro.spec.base import Name, Spec
 from proml_kedro.spec.dtype import Dtype, vector_size
+from proml_kedro.spec.hardware import ComponentHardwareSpec, Device, HardwareSpec
 from proml_kedro.spec.outputs import OF_CLASSES, Output, OutputRef
 from proml_kedro.spec.problem import ProblemSpec, Task
 from proml_kedro.spec.rank import RankSpec
@@ -23,6 +24,7 @@ class ComponentSpec(Spec):
         kind: Which kind of component it is.
         inputs: Features, as ``view.feature`` or with ``*`` (for those of a type that the kind can read), outputs of
             other components, as ``component.output``, and entities of the problem, by name; those are categories.
+        hardware: Where it is fitted, other than the run says: trees on the processor, a network on the GPU.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"binary"})
@@ -42,6 +44,15 @@ class ComponentSpec(Spec):
 
     takes_weights: ClassVar[bool] = False
     """Whether a component of this kind counts each example by its weight."""
+
+    hardware_keys: ClassVar[frozenset[str]] = frozenset({"device", "threads"})
+    """What ``hardware`` of a component of this kind may say."""
+
+    devices: ClassVar[tuple[Device, ...]] = ("cpu",)
+    """Where a component of this kind can be fitted. One of the processor alone stays there in any run."""
+
+    one_at_a_time: ClassVar[bool] = False
+    """Whether its library has settings of the whole process: components of this kind are fitted one after the other."""
 
     takes_numbers: ClassVar[bool] = True
     """Whether a component of this kind can read numbers and truth values; otherwise ``*`` omits them."""
@@ -63,6 +74,7 @@ class ComponentSpec(Spec):
 
     kind: str
     inputs: Annotated[list[str], Field(min_length=1)]
+    hardware: ComponentHardwareSpec | None = None
 
     @classmethod
     def for_value(cls, value: Any) -> type[Spec]:
@@ -103,6 +115,19 @@ class ComponentSpec(Spec):
             position: Of the input.
         """
         return f"{self.inputs_key}.{position}"
+
+    def hardware_of(self, run: HardwareSpec) -> HardwareSpec:
+        """Return the machine that the component is fitted on.
+
+        Args:
+            run: The run's.
+        """
+        return run.of_component(self.hardware, self.devices)
+
+    @property
+    def learns_order(self) -> bool:
+        """Tell whether rows are compared with others of their group, so that a weight is that of a whole group."""
+        return False
 
     @property
     def said_quantile(self) -> float | None:

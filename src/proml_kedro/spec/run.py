@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from proml_kedro.errors import Mistake, unknown
 from proml_kedro.extensions import online_stores
 from proml_kedro.spec.base import Spec
+from proml_kedro.spec.component_hardware import check_hardware
 from proml_kedro.spec.dtype import Dtype, vector_size
 from proml_kedro.spec.evaluation import EvaluationSpec
 from proml_kedro.spec.features import FeatureSource, FeaturesSpec
@@ -24,7 +25,7 @@ from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.scoring import ScoringSpec
 from proml_kedro.spec.search import SearchSpec
-from proml_kedro.spec.serving import ServingSpec
+from proml_kedro.spec.serving import ServingSpec, check_places
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
 
@@ -89,6 +90,8 @@ def check(run: RunSpec) -> list[Mistake]:
             else ()
         ),
         *_check_columns(run),
+        *check_places(run.serving.places, run.model.components),
+        *check_hardware(run.hardware, {"model": run.model, "evaluation.baseline": run.evaluation.baseline}),
     ]
 
 

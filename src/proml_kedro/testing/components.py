@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,13 @@ from proml_kedro.models.kinds import component_of
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.model import score_output, spec_of
 from proml_kedro.spec.problem import Task
-from proml_kedro.testing.compare import check_no_pickle, check_rows_alone, check_types, check_untouched, same
+from proml_kedro.testing.compare import (
+    check_no_pickle,
+    check_rows_alone,
+    check_types,
+    check_untouched,
+    same,
+)
 
 INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
 """Two numbers and a category, with missing values in each."""
@@ -42,8 +48,11 @@ def make_examples(rows: int, seed: int = 0, inputs: Sequence[Input] = INPUTS, ta
     columns["shop.embedding"] = embedding
     for one in TEXTS:
         columns[one.name] = generator.choice(np.array(_TEXTS, object), rows)
-    return Examples({one.name: columns[one.name] for one in inputs}, label)
+    return Examples({one.name: columns[one.name] for one in inputs}, label, group=np.arange(rows) // _GROUP)
 
+
+_GROUP = 10
+"""Rows of a group."""
 
 _TEXTS = ("fresh bread", "Fresh Bread and cake", "old cake, old bread", "Tea!", "?", "", None)
 
@@ -65,7 +74,9 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     and huge values are scored; a saved component scores as before, and nothing is pickled; what inputs are said to add
     sums to the margin. One that learns also learns an easy problem, is the same model when it is fitted again with the
     same seed, leaves the examples as they are, learns numbers far from 0 (where single precision is too coarse) like
-    those near it, and counts examples by their weights if it ``takes_weights``. One that does not writes no state.
+    those near it, and counts examples by their weights if it ``takes_weights``: weight 2 is the row twice, or the group
+    twice if it ``learns_order``, of the training period as of the validation period, by which it stops and calibrates.
+    One that does not writes no state.
 
     One whose spec says ``reads_labels = False`` may give missing values, and need not learn the problem.
 
@@ -87,11 +98,11 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     train, check, fresh = (make_examples(rows, seed, inputs, task) for seed, rows in enumerate((600, 300, 200), 1))
     context = FitContext(HardwareSpec(threads=1), 7, task=task, classes=_CLASSES if task == "multiclass" else 0)
 
-    def fitted(examples: Examples = train, validation: Examples = check) -> Component:
+    def fitted(examples: Examples = train, validation: Examples = check, final: bool = True) -> Component:
         component = kind(spec, inputs)
         component.task = task
         if spec.learns:
-            component.fit(examples, validation, context)
+            component.fit(examples, validation, replace(context, final=final))
         return component
 
     component = fitted()
@@ -108,11 +119,9 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     if learns_labels and task == "regression":
         _check_far_labels(scores, fitted(_moved(train), _moved(check)).score(fresh.columns), task)
     if learns_labels and spec.takes_weights:
-        equal = replace(check, weight=np.ones(len(check)))
-        some = _mostly_wrong(make_examples(900, 1, inputs, task))
-        weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
-        _check_weights(weighted, repeated, fresh.label, task)
-    check_rows_alone(component.score, fresh.columns, scores)
+        rows = _Periods(train, make_examples(900, 1, inputs, task), check)
+        _check_weighed(fitted, rows, fresh, task, spec.learns_order)
+    check_rows_alone(component.score, fresh.columns, scores, component.scores_rows_exactly)
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)
@@ -163,19 +172,55 @@ def _check_far_labels(scores: Mapping[str, Array], far: Mapping[str, Array], tas
         assert apart <= limit, f"labels far from 0 are not learned like those near it: {apart:.3g} apart in '{name}'"
 
 
-def _mostly_wrong(examples: Examples) -> Examples:
-    """Examples of which three of five have the opposite label and count nothing, and high ones count three times."""
-    wrong = np.arange(len(examples)) % 5 < 3
+def _mostly_wrong(examples: Examples, by_group: bool) -> Examples:
+    """Examples of which three of five have the opposite label and count nothing; of the others some count three times.
+
+    These are the ones of high labels, or every second group.
+    """
+    rows = np.arange(len(examples))
+    wrong = rows % 5 < 3
     opposite = examples.label.max() + examples.label.min() - examples.label
     label = np.where(wrong, opposite, examples.label)
-    high = label > np.median(examples.label)
-    return replace(examples, label=label, weight=np.where(wrong, 0.0, np.where(high, 3.0, 1.0)))
+    more = rows // _GROUP % 2 == 1 if by_group else label > np.median(examples.label)
+    return replace(examples, label=label, weight=np.where(wrong, 0.0, np.where(more, 3.0, 1.0)))
 
 
 def _repeated(examples: Examples) -> Examples:
-    """Examples as often as they count."""
+    """Examples as often as they count, each time in another group."""
     assert examples.weight is not None
-    return replace(examples.take(np.repeat(np.arange(len(examples)), examples.weight.astype(int))), weight=None)
+    times = examples.weight.astype(int)
+    found = examples.take(np.repeat(np.arange(len(examples)), times))
+    assert found.group is not None
+    turn = np.concatenate([np.arange(one) for one in times])
+    return replace(found, weight=None, group=found.group + (examples.label.size // _GROUP + 1) * turn)
+
+
+class _Periods(NamedTuple):
+    """Examples to fit with: to learn from, more of them, and to choose by."""
+
+    train: Examples
+    more: Examples
+    check: Examples
+
+
+def _check_weighed(
+    fitted: Callable[..., Component], rows: _Periods, fresh: Examples, task: Task, by_group: bool
+) -> None:
+    """Prove that weights count in the training period and in the validation period."""
+    equal = replace(rows.check, weight=np.ones(len(rows.check)))
+    some = _mostly_wrong(rows.more, by_group)
+    weighted, repeated = (fitted(one, equal).score(fresh.columns) for one in (some, _repeated(some)))
+    _check_weights(weighted, repeated, fresh.label, task)
+    some = _mostly_wrong(rows.check, by_group)
+    _check_choice(*(fitted(rows.train, one, False).score(fresh.columns) for one in (some, _repeated(some))))
+
+
+def _check_choice(weighted: Mapping[str, Array], repeated: Mapping[str, Array]) -> None:
+    """Prove that weights of the validation period count when it chooses: training was the same."""
+    for name, values in weighted.items():
+        if values.dtype != object:
+            apart, limit = float(np.abs(values - repeated[name]).max()), 1e-3 * float(repeated[name].std())
+            assert apart <= limit, f"weights of the validation period do not count: {apart:.3g} apart in '{name}'"
 
 
 def _check_weights(weighted: Mapping[str, Array], repeated: Mapping[str, Array], label: Array, task: Task) -> None:

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -58,6 +58,7 @@ class Recording:
         steps: Seconds of each step that is finished.
         results: What was made or taken over, by name; to be added to.
         challenge: What came of a comparison with the champion; None where there was none.
+        watch: Called with the name of each step that begins.
     """
 
     def __init__(self, record: RunRecord, data_dir: Path, cpu_before: float) -> None:
@@ -65,6 +66,8 @@ class Recording:
         self.steps: dict[str, float] = {}
         self.results: dict[str, Artifact] = {}
         self.challenge: Challenge | None = None
+        self._said: set[str | None] = set()
+        self.watch: Callable[[str], None] = lambda name: None
         self._at_work: str | None = None
         self._step_began: dict[str, float] = {}
         self._store = data_dir / "store"
@@ -115,6 +118,7 @@ class Recording:
         """Record that a step is at work."""
         self._at_work = name
         self._step_began[name] = time.perf_counter()
+        self.watch(name)
 
     def end_step(self, name: str) -> None:
         """Record how long a step that was begun has taken."""
@@ -166,7 +170,9 @@ class Recording:
                 self._claims.hold(temporary, becomes=self._file)
             temporary.replace(self._file)
         except OSError as error:
-            logger.warning("the run is not recorded in %s: %s", self._file.parent, error.strerror)
+            if error.strerror not in self._said:
+                logger.warning("the run is not recorded in %s: %s", self._file.parent, error.strerror)
+            self._said.add(error.strerror)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

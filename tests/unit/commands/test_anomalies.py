@@ -82,6 +82,49 @@ def run(project: Any, *words: str) -> Result:
     return CliRunner().invoke(make_group(), list(words), standalone_mode=False)
 
 
+def test_why_it_was_so(project, tmp_path):
+    """Of all towns a quarter came, which is told of an anomaly's id and of the same day alike."""
+    found = json.loads(detect(project, "--json").stdout)["anomalies"]
+    of_all = next(one["id"] for one in found if not one["value"])
+    done = run(project, "explain", of_all, "-o", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.output
+    first = done.stdout.splitlines()[0]
+    assert first.startswith("visits, 2024-03-31 00:00 to 2024-04-01 00:00: 10 for ")
+    assert "everybody fell; no value of town stands out" in first
+    written = json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    day = run(project, "explain", "visits", "--since", "2024-03-31", "--until", "2024-04-01", "--json")
+    assert {**json.loads(day.stdout), "anomaly": of_all} == written
+    assert (
+        "nothing happened" in run(project, "explain", "visits", "--since", "2024-03-29", "--until", "2024-03-30").stdout
+    )
+    for words, message in (
+        (["explain"], "write the ID of one anomaly"),
+        (["explain", "nope"], "no anomaly or metric 'nope'"),
+        (["explain", "visits"], "takes --since"),
+        (["explain", of_all, "--since", "2024-03-31"], "is none"),
+        (["detect", "--since", "2024-03-31", "--until", "2024-03-30"], "is not before --until 2024-03-30"),
+        (["detect", "--since", "2999-01-01"], "is not before now"),
+        (["detect", "monitoring.anomalies.monitors.visits.detector.season=36h"], "do not fill it"),
+    ):
+        assert message in str(run(project, *words).exception), words
+
+
+def test_who_is_told(project, tmp_path):
+    """The verdict is printed and decides the exit code, whatever became of a message."""
+    file, down = "log: {kind: file, path: out/alerts.jsonl}", "team: {kind: webhook, url: 'http://127.0.0.1:1/'}"
+    project.write("monitoring/default.yaml", MONITORING + f"  alerts: {{receivers: {{{file}, {down}}}}}\n")
+    first = detect(project, "--alert", "--until", "2024-04-02")
+    assert first.exception.code == 4
+    assert "visits: 3 anomalies" in first.stdout
+    assert first.stderr.endswith("log: told of 3\nteam: not told of 3: it cannot be reached: Connection refused\n")
+    (line,) = (project.data.parent / "out" / "alerts.jsonl").read_text().splitlines()
+    causes = {one["value"]: one["cause"] for one in json.loads(line)["anomalies"]}
+    assert "everybody fell" in causes[""]
+    assert detect(project, "--alert", "--strict", "--until", "2024-04-02").exception.code == 1
+    project.write("monitoring/default.yaml", MONITORING)
+    assert "declares no receivers" in str(detect(project, "--alert").exception)
+
+
 @pytest.mark.slow
 def test_what_people_say_is_kept_and_shown(project, tmp_path):
     assert run(project, "labels").stdout == "no answers\n"

@@ -91,6 +91,26 @@ def engine_error(folder: Path) -> None:
     raise MemoryShortageError("could not allocate block of size 1MB")
 
 
+def name_of_bytes(folder: Path) -> None:
+    """List a folder that holds a file whose name is no UTF-8, and write that name."""
+    (folder / os.fsdecode(b"\xff.parquet")).write_bytes(b"x")
+    next(folder.iterdir()).name.encode()
+
+
+def without_a_working_directory(folder: Path) -> None:
+    here = Path.cwd()
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    try:
+        (folder / "gone").rmdir()
+        with pytest.raises(FileNotFoundError) as caught:
+            Path.cwd()
+        explained = explain(caught.value)
+    finally:
+        os.chdir(here)
+    raise explained or AssertionError("a fault")
+
+
 def damaged_gzip(folder: Path) -> None:
     (folder / "e.gz").write_bytes(gzip.compress(b"a" * 10_000)[:-20])
     with gzip.open(folder / "e.gz") as stream:
@@ -129,6 +149,9 @@ USERS: list[tuple[Callable[[Path], object], int, str]] = [
     (raised(MemoryError()), 2, "there is not enough memory; set hardware.memory"),
     (lambda folder: b"\xff\xfe".decode(), 2, "a file is not text in UTF-8: 'utf-8' codec can't decode byte 0xff"),
     (lambda folder: "…".encode("ascii"), 2, "a text cannot be written as ascii; set PYTHONUTF8=1"),
+    (name_of_bytes, 2, "the name '\\udcff.parquet' is not text in UTF-8; rename it"),
+    (without_a_working_directory, 2, "the working directory is gone; change into another one"),
+    (raised(OSError(errno.EBADF, "Bad file descriptor")), 2, "standard output or standard error is closed; send it"),
     (raised(EOFError("No data left in file")), 2, "a file ends too early"),
     (damaged_gzip, 2, "a file ends too early"),
     (damaged_zip, 2, "an archive: File is not a zip file"),

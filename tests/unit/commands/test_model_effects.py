@@ -96,8 +96,10 @@ def test_without_an_entity_those_that_differ_most_are_shown(bundle):
 
 def test_without_an_entity_everybody_is_shown_first(bundle):
     text = run(bundle, "--top", 2).stdout
-    fixed, population, likelihood, entities = text.removeprefix("personal\n").split("\n\n")
+    fixed, population, figures, entities = text.removeprefix("personal\n").split("\n\n")
+    likelihood, explained = figures.splitlines()
     assert re.fullmatch(r"log likelihood -\d+\.\d\d \(variational bound\)", likelihood)
+    assert re.search(r"fixed effects explain \d+\.\d%, with random ones \d+\.\d% .* share \d+\.\d% \(ICC\)", explained)
     assert [line.split()[0] for line in fixed.splitlines()] == [
         "fixed",
         "intercept",

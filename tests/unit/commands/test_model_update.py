@@ -1,6 +1,7 @@
 """`kedro model update`: a bundle learns from labelled rows in a file."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,54 @@ def test_a_model_without_effects_of_entities_learns_nothing(rows, tmp_path):
     result = run(trees, "--rows", rows, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "no component of it learns from new rows" in result.stderr
+
+
+def dated(rows, moments, **columns):
+    """The rows, the first of them at the given moments, which is as many as stay."""
+    table = pq.read_table(rows).slice(0, len(moments))
+    for name, values in {"visited_at": pa.array(moments, pa.timestamp("us", "UTC")), **columns}.items():
+        table = table.append_column(name, values)
+    pq.write_table(table, rows)
+
+
+def test_rows_of_a_time_that_was_learned_from_are_refused(bundle, rows, tmp_path):
+    """The model of small.py is fitted up to 2024-03-01; rows without a moment say that nobody can tell."""
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    whole = pq.read_table(rows)
+    dated(rows, [datetime(2024, 2, 29, 23, 59), datetime(2024, 3, 1), datetime(2024, 3, 5)])
+    result = run(bundle, "--rows", rows, "-o", first)
+    assert (result.exit_code, first.exists()) == (2, False)
+    assert f"{rows}: 1 of 3 rows are of a time that the model has learned from (fitted to what came before " in (
+        result.stderr
+    )
+    assert "2024-03-01 00:00 UTC), and would count double; leave them out, or say" in result.stderr
+    late = run(bundle, "--rows", rows, "-o", first, "--late-labels", "--json")
+    assert late.exit_code == 0, late.output
+    assert json.loads(late.stdout)["personal"]["rows_before_end"] == 1
+
+    pq.write_table(whole, rows)
+    dated(rows, [datetime(2024, 3, 4), datetime(2024, 3, 5), datetime(2024, 3, 5, 1), datetime(2024, 3, 6)])
+    again = run(first, "--rows", rows, "-o", second)
+    assert again.exit_code == 2
+    assert "2 of 4 rows are of a time that the model has learned from" in again.stderr
+    assert "updated up to 2024-03-05 00:00 UTC" in again.stderr
+    pq.write_table(pq.read_table(rows).slice(2), rows)
+    after = run(first, "--rows", rows, "-o", second)
+    assert after.exit_code == 0, after.output
+    assert "nobody can tell" not in after.stdout
+
+    pq.write_table(whole, rows)
+    assert (
+        "nobody can tell whether the model was fitted to these rows" in run(bundle, "--rows", rows, "-o", third).stdout
+    )
+
+
+def test_rows_that_stand_there_twice_are_counted(bundle, rows, tmp_path):
+    dated(rows, [datetime(2024, 3, day) for day in (1, 2, 3, 4)])
+    table = pq.read_table(rows)
+    pq.write_table(pa.concat_tables([table, table.slice(1, 2)]), rows)
+    result = run(bundle, "--rows", rows, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "2 of 6 rows equal another one in every column, and count once more each" in result.stdout
+    pq.write_table(table, rows)
+    assert "equal another" not in run(bundle, "--rows", rows, "-o", tmp_path / "once").stdout

@@ -80,6 +80,30 @@ def test_both_readings_are_told_and_each_works_when_it_is_written(source: str, a
         assert pq.read_table(folder / "ex.parquet")[at].to_pylist() == [one.replace(tzinfo=zone) for one in TIMES]
 
 
+@pytest.mark.parametrize("later", ["2024-01-31 22:00:00+02", "2024-01-31T22:00Z", "2024-01-31 22:00:00 UTC"])
+@pytest.mark.parametrize("reading", [0, 1])
+def test_a_line_that_is_proposed_refuses_a_later_cell_with_a_zone(reading: int, later: str, tmp_path: Path) -> None:
+    write(tmp_path, "at", "ex.csv")
+    (mistake,) = read(tmp_path, problem_of(ZONE, "at"))[1]
+    line = re.split(r" or (?=columns: )", mistake.message.partition("; write ")[2])[reading]
+    with (tmp_path / "ex.csv").open("a") as file:
+        file.write(f"\n1,{later},1\n")
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, problem_of(ZONE, "at", **yaml.safe_load(line)))
+    assert [one.key for one in caught.value.mistakes] == ["problem.tables.ex.columns.at"]
+
+
+def test_a_line_that_is_proposed_refuses_a_later_file_with_a_zone(tmp_path: Path) -> None:
+    write(tmp_path, "at", "ex.parquet")
+    (mistake,) = read(tmp_path, problem_of(ZONE, "at", "ex.parquet"))[1]
+    line = mistake.message.partition("; write ")[2].partition(" or columns")[0]
+    table = pq.read_table(tmp_path / "ex.parquet")
+    zoned = table.set_column(1, "at", table["at"].cast(pa.timestamp("us", "UTC")))
+    pq.write_table(zoned, tmp_path / "ex.parquet")
+    with pytest.raises(UserError, match=r"columns\.at"):
+        read(tmp_path, problem_of(ZONE, "at", "ex.parquet", **yaml.safe_load(line)))
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Etc/UTC", "GMT"])
 def test_where_days_are_those_of_utc_times_without_a_zone_are_too(zone: str, tmp_path: Path) -> None:
     write(tmp_path, "at", "ex.csv", zoned=False)

@@ -18,7 +18,7 @@ from anomaly_data import broken, clean, f1, found_in, series_of, settings
 from proml_kedro.errors import UserError
 from proml_kedro.health.anomalies.detect import sides
 from proml_kedro.health.anomalies.detector import detector_of
-from proml_kedro.health.anomalies.watch import watch
+from proml_kedro.health.anomalies.watch import watching
 from proml_kedro.results.anomalies import ALL, Anomalies
 from proml_kedro.spec.anomalies import AnomaliesSpec, DetectorSpec
 from proml_kedro.spec.hardware import HardwareSpec
@@ -111,7 +111,9 @@ def look(folder: Path, visits: pa.Table, until: datetime = NOW, events: str | No
     spec = {"table": "visits", "moment": "at", "agg": "rate", "expression": "late", **monitor}
     spec = {name: value for name, value in spec.items() if value is not None}
     checked = AnomaliesSpec.model_validate({"monitors": {"lateness": spec}, "events": events})
-    return watch(checked, {"visits": folder / "visits.parquet"}, folder, HardwareSpec(threads=1), until)
+    tables = {"visits": folder / "visits.parquet"}
+    with watching(checked, tables, folder, HardwareSpec(threads=1), until) as opened:
+        return opened.run()
 
 
 def test_an_anomaly_is_dated_and_its_figures_are_those_of_counting(visits, tmp_path):

@@ -71,10 +71,13 @@ def test_a_group_of_no_weight_is_not_learned_from():
 
 def test_groups_are_brought_together_with_one_weight_each():
     values = np.array([0.0, 1.0, 2.0, 3.0], np.float32)
-    together = by_group(Examples({"x": values}, values, values, np.array([5, 3, 5, 3])))
+    together = by_group(Examples({"x": values}, values, values + 1, np.array([5, 3, 5, 3])))
     assert together.group.tolist() == [3, 3, 5, 5]
     assert together.columns["x"].tolist() == [1.0, 3.0, 0.0, 2.0]
-    assert weight_of_groups(together).tolist() == [2.0, 1.0]
+    assert weight_of_groups(together).tolist() == [3.0, 2.0]
+    kept = by_group(Examples({"x": values}, values, values, np.array([5, 3, 5, 3])))
+    assert kept.columns["x"].tolist() == [1.0, 3.0, 2.0], "a row of weight 0 is as if it were not there"
+    assert weight_of_groups(kept).tolist() == [2.0, 2.0]
     with pytest.raises(ValueError, match="the examples have none"):
         by_group(Examples({"x": values}, values))
 
@@ -85,6 +88,9 @@ def test_the_calibration_is_the_likeliest_one():
     label = (generator.random(20_000) < 1 / (1 + np.exp(4 - 0.5 * margin))).astype(float)
     found = Calibration.of(margin, label)
     assert (found.slope, found.offset) == pytest.approx((0.5, -4), rel=0.06)
+    weight = generator.integers(0, 4, len(label))
+    again = Calibration.of(np.repeat(margin, weight), np.repeat(label, weight))
+    assert vars(Calibration.of(margin, label, weight)) == pytest.approx(vars(again), rel=1e-9)
     assert np.isfinite(Calibration.of(margin, (margin > 5).astype(float)).slope)
     assert Calibration.of(margin, np.ones(20_000)) == Calibration()
 

@@ -29,3 +29,9 @@ def test_a_matrix_has_the_columns_side_by_side_however_many_rows() -> None:
     matrix = to_matrix(columns, [Input("b", "str"), Input("a", "float")], {"b": Vocabulary(KNOWN)})
     np.testing.assert_array_equal(matrix[:, 1], columns["a"].astype(np.float32))
     np.testing.assert_array_equal(matrix[:, 0], np.where(np.arange(rows) % 3, 1, np.nan).astype(np.float32))
+
+
+def test_equal_texts_in_objects_of_their_own_have_one_number() -> None:
+    values = np.array(["".join(("Be", "rn")) for _ in range(3000)] + [None] * 3000 + ["".join(("é", ""))], object)
+    expected = [1.0] * 3000 + [np.nan] * 3000 + [3.0]
+    np.testing.assert_array_equal(Vocabulary(sorted(KNOWN)).encode(values), np.array(expected, np.float32))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from proml_kedro.engine.duckdb import enclosed, explain, quote
@@ -13,7 +15,7 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.errors import Mistake, RetriableError, UserError
 from proml_kedro.features.tables.choose_reader import choose_reader
-from proml_kedro.features.tables.columns import Column, ColumnTypes, typed
+from proml_kedro.features.tables.columns import Batches, Column, ColumnTypes, no_batches, once_typed, typed
 from proml_kedro.features.tables.declared import Declared, declare, is_used, words_used
 from proml_kedro.features.tables.derived import DerivedColumns
 from proml_kedro.features.tables.dirty import Dirty
@@ -172,11 +174,8 @@ class _Table:
             try:
                 rows = self._relation(reader, files)
                 empty = ("source", f"'{source.text}' has no rows")
-                self._read(
-                    rows,
-                    ColumnTypes(self.name, self.table, self.reading.declared, reader.numbers(), reader.is_text),
-                    empty,
-                )
+                types = ColumnTypes(self.name, self.table, self.reading.declared, reader.numbers(), reader.is_text)
+                self._read(rows, types, empty, partial(reader.batches, files))
             except MachineError:
                 raise
             except EngineError as error:
@@ -192,21 +191,22 @@ class _Table:
     def _read_query(self, query: str) -> None:
         rows = self.tables.session.relation(enclosed(query))
         try:
-            self._read(rows, ColumnTypes(self.name, self.table, self.reading.declared), ("query", "gives no rows"))
+            types = ColumnTypes(self.name, self.table, self.reading.declared)
+            self._read(rows, types, ("query", "gives no rows"), no_batches)
         except MachineError:
             raise
         except EngineError as error:
             raise UserError.at(f"{self._key}.query", explain(error)) from error
 
-    def _read(self, rows: Relation, types: ColumnTypes, empty: tuple[str, str]) -> None:
+    def _read(self, rows: Relation, types: ColumnTypes, empty: tuple[str, str], batches: Batches) -> None:
         if not rows.has_rows():
             raise UserError.at(f"{self._key}.{empty[0]}", empty[1])
         try:
-            self._read_as(rows, types, types.decide(rows, surely=False))
+            self._read_as(rows, types, types.decide(rows, surely=False), batches)
         except _GuessedWrongError:
-            self._read_as(rows, types, types.decide(rows))
+            self._read_as(rows, types, types.decide(rows), batches)
 
-    def _read_as(self, rows: Relation, types: ColumnTypes, columns: Mapping[str, Column]) -> None:
+    def _read_as(self, rows: Relation, types: ColumnTypes, columns: Mapping[str, Column], batches: Batches) -> None:
         dirty = Dirty(self._key, rows, types.is_text)
         mistakes = list(dirty.moments(columns, [one for one in columns if is_used(one, self.reading.words)]))
         guessed = any(one.by_sample for one in columns.values())
@@ -216,7 +216,7 @@ class _Table:
             raise UserError(*mistakes, *dirty.cells(columns))
         source = typed(rows, columns)
         try:
-            self._write(without_nan(source))
+            self._write(source, lambda: once_typed(batches, columns, self.tables.session))
         except MachineError:
             raise
         except (EngineError, UserError) as error:
@@ -243,28 +243,44 @@ class _Table:
             if "%" in one.why:
                 logger.info("table %s: '%s' is %s (%s)", self.name, name, one.type, one.why)
 
-    def _write(self, rows: Relation) -> None:
+    def _write(self, rows: Relation, faster: Callable[[], AbstractContextManager[Relation | None]]) -> None:
         session = self.tables.session
         no_rows = rows
         if self.table.columns:
             # Expressions are checked on an empty copy, so that a file's types are worked out only once.
-            session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {rows} LIMIT 0")
+            session.run(f"CREATE OR REPLACE TEMP TABLE __empty AS SELECT * FROM {without_nan(rows)} LIMIT 0")
             no_rows = session.relation("__empty")
             self._derived.check(no_rows)
-        written = self._derived.add(rows)
         types = self._derived.add(no_rows).schema
         local = tuple(name for name, type_ in types.items() if type_ in _LOCAL)
         if self.examples is not None:
-            check_examples(self.examples, types, written, self._key)
-            if self.examples.timestamp is not None:
-                moment = quote(self.examples.timestamp)
-                zoned = {self.examples.timestamp: "TIMESTAMP WITH TIME ZONE"}
-                written = written.replace({self.examples.timestamp: f"CAST({moment} AS TIMESTAMPTZ)"}, zoned)
-        written = _storable(written)
-        count = session.write_parquet(f"SELECT * FROM {written}", self.tables.file(self.name))
+            check_examples(self.examples, types, self._derived.add(without_nan(rows)), self._key)
+        with faster() as other:
+            count = self._copied(other, types) if other else None
+        if count is None:
+            count = self._copy(rows, types)
         session.run(f"CREATE OR REPLACE TEMP VIEW {quote(self.name)} AS FROM {self.tables.relation(self.name)}")
         self.reading.rows[self.name], self.reading.local[self.name] = count, local
         logger.info("table %s: %s rows", self.name, f"{count:,}")
+
+    def _copied(self, rows: Relation, types: Mapping[str, str]) -> int | None:
+        """Write rows that are read in a faster way; None where that does not work, which says nothing of them."""
+        try:
+            return self._copy(rows, types)
+        except MachineError:
+            raise
+        except EngineError:
+            return None
+
+    def _copy(self, rows: Relation, types: Mapping[str, str]) -> int:
+        """Write rows with the derived columns, which then have these types."""
+        session = self.tables.session
+        written = Relation(self._derived.add(without_nan(rows)).sql, session, types)
+        if self.examples is not None and self.examples.timestamp is not None:
+            zoned = {self.examples.timestamp: "TIMESTAMP WITH TIME ZONE"}
+            moment = f"CAST({quote(self.examples.timestamp)} AS TIMESTAMPTZ)"
+            written = written.replace({self.examples.timestamp: moment}, zoned)
+        return session.write_parquet(f"SELECT * FROM {_storable(written)}", self.tables.file(self.name))
 
 
 def _storable(relation: Relation) -> Relation:

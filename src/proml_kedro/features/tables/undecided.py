@@ -56,7 +56,8 @@ def _of_two_zones(problem: ProblemSpec, features: FeaturesSpec | None, facts: Ta
             if name.lower() in derived:
                 remedy = f"put its expression into timezone('UTC', …), or timezone('{zone}', …)"
             else:
-                values = (json.dumps(f"timezone('{one}', {quote(name)}::timestamp)") for one in ("UTC", zone))
+                # The mark of a zone makes a later cell that has one of its own fail, whose zone would be dropped.
+                values = (json.dumps(f"timezone('{one}', ({quote(name)} || ' Z')::timestamp)") for one in ("UTC", zone))
                 lines = (f"columns: {{{name}: {one}}}" for one in values)
                 remedy = f"write {' or '.join(lines)}"
             message = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ class Feedback:
 
 def detect(
     name: str, spec: MonitorSpec, figures: Figures, events: Sequence[Event] = (), feedback: Feedback | None = None
-) -> tuple[list[Anomaly], Watched]:
+) -> tuple[list[Anomaly], Watched, Band]:
     """Find what is unusual of a monitor.
 
     Args:
@@ -60,11 +60,12 @@ def detect(
         feedback: What people have said of it; None for nothing.
 
     Returns:
-        Anomalies, the newest first, and what was looked at.
+        Anomalies, the newest first, what was looked at, and the bands.
     """
     feedback = feedback or Feedback()
-    band = _with_trends(figures, spec, feedback)
-    outside = sides(figures.series.values, band.widened(feedback.factor))
+    band = band_of(figures, spec, replace(feedback, factor=1.0))
+    widened = band.widened(feedback.factor)
+    outside = sides(figures.series.values, widened)
     found = [
         one
         for row in range(len(figures.names))
@@ -80,11 +81,11 @@ def detect(
         periods.begin(0),
         periods.begin(periods.count),
     )
-    return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched
+    return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched, widened
 
 
-def _with_trends(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:
-    """Compute bands; from a new trend on by what came since."""
+def band_of(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:
+    """Compute bands as people have widened them; from a new trend on by what came since."""
     detector = detector_of(spec.detector)
     whole = detector.band(figures.series)
     band = Band(*(np.array(one) for one in (whole.expected, whole.low, whole.high)))
@@ -95,7 +96,7 @@ def _with_trends(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Ban
             since = detector.band(figures.series.of(row, first))
             for into, found in ((band.expected, since.expected), (band.low, since.low), (band.high, since.high)):
                 into[row, first:] = found[0, first:]
-    return band
+    return band.widened(feedback.factor)
 
 
 def sides(values: Array, band: Band) -> npt.NDArray[np.int64]:

@@ -58,18 +58,7 @@ def compute_figures(rows: Relation, spec: MonitorSpec, until: datetime, key: str
         UserError: A column or an expression does not fit the table, or there are too many periods.
     """
     _check(rows, spec, key)
-    number = Periods.number_sql(f"CAST({quote(spec.moment)} AS TIMESTAMPTZ)", spec.every)
-    where = f" AND ({enclosed(spec.where)})" if spec.where else ""
-    value = "CAST(1 AS DOUBLE)" if spec.expression is None else f"CAST({enclosed(spec.expression)} AS DOUBLE)"
-    dimensions = "".join(f", CAST({quote(name)} AS VARCHAR) AS {quote(f'by {name}')}" for name in spec.dimensions)
-    finite = f"CASE WHEN isfinite({value}) THEN {value} END"
-    query = (
-        f"SELECT {number} AS period, {finite} AS value{dimensions} FROM {rows} WHERE {quote(spec.moment)} IS NOT NULL"
-    )
-    try:
-        rows.engine.run(f"CREATE OR REPLACE TEMP TABLE watched AS {query}{where}")  # type: ignore[attr-defined]
-    except EngineError as error:
-        raise UserError.at(key, explain(error, rows.schema)) from error
+    keep_rows(rows, spec, spec.dimensions, "watched", key)
     (over,) = rows.engine.row(f"SELECT {Periods.number_sql(moment_literal(until), spec.every)}")
     first, last = rows.engine.row(f"SELECT min(period), max(period) FROM watched WHERE period < {over}")
     if first is None:
@@ -92,6 +81,33 @@ def compute_figures(rows: Relation, spec: MonitorSpec, until: datetime, key: str
     count, total, squares = (np.concatenate([block[part] for block in blocks]) for part in range(3))
     series = _series(spec, count, total, squares)
     return Figures(names, replace(series, values=_suppressed(series.values, spec, periods)), periods, notices)
+
+
+def keep_rows(rows: Relation, spec: MonitorSpec, columns: Sequence[str], name: str, key: str) -> None:
+    """Keep the rows that a figure is of, as a table of the session.
+
+    It has the number of each row's ``period``, its ``value`` (null where it does not count), and ``by COLUMN`` as text.
+
+    Args:
+        rows: The table.
+        spec: Which figure.
+        columns: Columns to keep beside.
+        name: Name of the new table.
+        key: Where the monitor stands in the configuration.
+
+    Raises:
+        UserError: An expression cannot be computed.
+    """
+    number = Periods.number_sql(f"CAST({quote(spec.moment)} AS TIMESTAMPTZ)", spec.every)
+    where = f" AND ({enclosed(spec.where)})" if spec.where else ""
+    value = "CAST(1 AS DOUBLE)" if spec.expression is None else f"CAST({enclosed(spec.expression)} AS DOUBLE)"
+    texts = "".join(f", CAST({quote(one)} AS VARCHAR) AS {quote(f'by {one}')}" for one in columns)
+    finite = f"CASE WHEN isfinite({value}) THEN {value} END"
+    query = f"SELECT {number} AS period, {finite} AS value{texts} FROM {rows} WHERE {quote(spec.moment)} IS NOT NULL"
+    try:
+        rows.engine.run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}{where}")  # type: ignore[attr-defined]
+    except EngineError as error:
+        raise UserError.at(key, explain(error, rows.schema)) from error
 
 
 def _check(rows: Relation, spec: MonitorSpec, key: str) -> None:

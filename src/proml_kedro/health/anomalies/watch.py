@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from proml_kedro.engine.duckdb import parquet
@@ -11,10 +14,11 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.given import file_rows, fits_sql, value_sql
+from proml_kedro.health.anomalies.chart import charts_of
 from proml_kedro.health.anomalies.detect import Event, Feedback, detect
-from proml_kedro.health.anomalies.series import compute_figures
+from proml_kedro.health.anomalies.series import Figures, compute_figures
 from proml_kedro.health.anomalies.store import AnswerStore
-from proml_kedro.results.anomalies import Anomalies, Anomaly, Watched
+from proml_kedro.results.anomalies import Anomalies, Anomaly, Chart, Watched
 from proml_kedro.spec.anomalies import AnomaliesSpec, MonitorSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -22,50 +26,113 @@ _KEY = "monitoring.anomalies"
 _MOMENT = "TIMESTAMP WITH TIME ZONE"
 
 
-def watch(
+@dataclass(frozen=True)
+class Watch:
+    """The monitors of a configuration, with the tables that they are of.
+
+    Attributes:
+        spec: The monitors.
+        tables: The Parquet file of each table of the problem.
+        base: What the path of events is relative to.
+        until: Until when rows count; only periods that are over by then are looked at.
+        feedback: What people have said, by monitor.
+        session: What reads the tables.
+    """
+
+    spec: AnomaliesSpec
+    tables: Mapping[str, Path]
+    base: Path
+    until: datetime
+    feedback: Mapping[str, Feedback]
+    session: Session
+
+    def rows(self, name: str) -> Relation:
+        """Return the table of a monitor."""
+        return _table(name, self.spec.monitors[name], self.tables, self.session)
+
+    def figures(self, name: str) -> Figures:
+        """Compute the figures of a monitor.
+
+        Raises:
+            UserError: The monitor does not fit its table.
+        """
+        return compute_figures(self.rows(name), self.spec.monitors[name], self.until, self.key(name))
+
+    def key(self, name: str) -> str:
+        """Return where a monitor stands in the configuration."""
+        return f"{_KEY}.monitors.{name}"
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """What happened, the oldest first."""
+        return _events(self.spec.events, self.base, self.session)
+
+    def feedback_on(self, name: str) -> Feedback:
+        """Return what people have said of a monitor."""
+        return self.feedback.get(name, Feedback())
+
+    def run(self) -> Anomalies:
+        """Look for anomalies in every figure.
+
+        Raises:
+            UserError: A monitor does not fit its table.
+        """
+        return self.look()[0]
+
+    def look(self) -> tuple[Anomalies, tuple[Chart, ...]]:
+        """Look for anomalies in every figure, and draw those that have any.
+
+        Raises:
+            UserError: A monitor does not fit its table.
+        """
+        anomalies: list[Anomaly] = []
+        charts: list[Chart] = []
+        watched: list[Watched] = []
+        notices: list[str] = []
+        mistakes: list[Mistake] = []
+        for name, monitor in self.spec.monitors.items():
+            try:
+                figures = self.figures(name)
+            except UserError as error:
+                mistakes += error.mistakes
+                continue
+            found, seen, band = detect(name, monitor, figures, self.events, self.feedback_on(name))
+            anomalies += found
+            charts += charts_of(name, figures, band, found)
+            watched.append(seen)
+            notices += [f"{name}: {notice}" for notice in figures.notices]
+        if mistakes:
+            raise UserError(*mistakes)
+        newest = sorted(anomalies, key=lambda one: (one.begin, one.strength), reverse=True)
+        return Anomalies(tuple(newest), tuple(watched), tuple(notices)), tuple(charts)
+
+
+@contextmanager
+def watching(
     spec: AnomaliesSpec,
     tables: Mapping[str, Path],
     base: Path,
     hardware: HardwareSpec,
     until: datetime,
     feedback: Mapping[str, Feedback] | None = None,
-) -> Anomalies:
-    """Look for anomalies in every figure.
+) -> Iterator[Watch]:
+    """Open the monitors of a configuration.
 
     Args:
         spec: The monitors.
         tables: The Parquet file of each table of the problem.
         base: What the path of events is relative to.
         hardware: Threads and memory to read with.
-        until: Until when rows count; only periods that are over by then are looked at.
+        until: Until when rows count.
         feedback: What people have said, by monitor.
 
     Raises:
-        UserError: There are no monitors, or one does not fit its table.
+        UserError: There are no monitors.
     """
     if not spec.monitors:
         raise UserError.at(_KEY, "declares no monitors; write monitors: {NAME: {table: …, moment: …, agg: count}}")
-    anomalies: list[Anomaly] = []
-    watched: list[Watched] = []
-    notices: list[str] = []
-    mistakes: list[Mistake] = []
     with connect(hardware) as session:
-        events = _events(spec.events, base, session)
-        for name, monitor in spec.monitors.items():
-            try:
-                rows = _table(name, monitor, tables, session)
-                figures = compute_figures(rows, monitor, until, f"{_KEY}.monitors.{name}")
-            except UserError as error:
-                mistakes += error.mistakes
-                continue
-            found, seen = detect(name, monitor, figures, events, (feedback or {}).get(name))
-            anomalies += found
-            watched.append(seen)
-            notices += [f"{name}: {notice}" for notice in figures.notices]
-    if mistakes:
-        raise UserError(*mistakes)
-    newest = sorted(anomalies, key=lambda one: (one.begin, one.strength), reverse=True)
-    return Anomalies(tuple(newest), tuple(watched), tuple(notices))
+        yield Watch(spec, tables, base, until, feedback or {}, session)
 
 
 def feedback_of(store: AnswerStore) -> dict[str, Feedback]:

@@ -18,10 +18,16 @@ import numpy.typing as npt
 
 from proml_kedro.errors import UserError
 from proml_kedro.models.columns import batches_of
-from proml_kedro.models.component import Columns, Component, Examples, FitContext, Input
+from proml_kedro.models.component import NUMBER, Columns, Component, Examples, FitContext, Input
 from proml_kedro.models.curve import Curve
 from proml_kedro.models.deep.data import ExampleParts
-from proml_kedro.models.deep.devices import limit_tensorflow, tensorflow_strategy, training_precision
+from proml_kedro.models.deep.devices import (
+    devices_of,
+    limit_tensorflow,
+    placed,
+    tensorflow_strategy,
+    training_precision,
+)
 from proml_kedro.models.deep.fitted import FittedNetwork
 from proml_kedro.models.deep.heads import Head, HeadState
 from proml_kedro.models.deep.judge import Judge
@@ -43,6 +49,10 @@ if TYPE_CHECKING:
     from proml_kedro.models.deep.describe_text import NetworkDescription
 
 logger = logging.getLogger(__name__)
+
+_BESIDE, _OF_ROW = 3, 100
+"""Numbers of an encoded example beside inputs and labels: its weight and its group. And the bytes of each example,
+encoded or not, that a fit was measured to hold: labels and weights as they are read, and where it belongs."""
 
 _ONE_FIT = Lock()
 """Keras' seed and precision are the process's: models that are fitted in threads would change each other's."""
@@ -68,6 +78,7 @@ class Deep(Component):
         self._heads: dict[str, Head] = self.spec.all_heads()
         self._epochs = 0
         self._curve: Curve | None = None
+        self._device: str | None = None  # where it was trained, if that was to be a GPU
         self._calibrated: dict[str, HeadState] = {}
 
     def fit(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -79,7 +90,7 @@ class Deep(Component):
         """
         check_validation(self.spec, validation, context.key)
         limit_tensorflow(context.hardware.threads, context.hardware)
-        with _ONE_FIT:
+        with _ONE_FIT, placed(context.hardware):
             self._fit_whole(train, validation, context)
 
     def _fit_whole(self, train: Examples, validation: Examples, context: FitContext) -> None:
@@ -132,13 +143,20 @@ class Deep(Component):
             if judge is not None:
                 self._calibrated = dict(self._calibrate(fitted.learned, judge))
             learned = {name: {**own, **self._calibrated.get(name, {})} for name, own in fitted.learned.items()}
+        if context.hardware.wants_gpu:
+            self._device = devices_of(fitted.model, strategy)
         rebuild = strategy.num_replicas_in_sync > 1 or context.hardware.mixed_precision
         self._fitted = fitted.finished(learned, anew=rebuild)  # scores in single precision on one device
         return history
 
     def memory_needed(self, rows: int, precision: str) -> int:
-        """Estimate what encoded examples need, of which no more than ``rows_in_memory`` are held."""
-        return super().memory_needed(min(rows, self.spec.training.rows_in_memory), precision)
+        """Estimate what examples need: labels and weights of all, and the matrices of those that are held at once.
+
+        TensorFlow has a copy of the matrices of its own.
+        """
+        layout, held = self._layout, min(rows, self.spec.training.rows_in_memory)
+        numbers = layout.width + layout.id_count + len(self._heads) + _BESIDE
+        return 2 * NUMBER * numbers * held + _OF_ROW * rows
 
     def _warn_of_same(self, names: Sequence[str], key: str) -> None:
         if names:
@@ -206,8 +224,9 @@ class Deep(Component):
         return [line for one in tables for line in draw(folder, name, one)]
 
     def summary(self) -> dict[str, Any]:
-        """Count the weights, and how often each example was seen."""
-        return {"weights": self._fitted.model.count_params(), "epochs": self._epochs}
+        """Count the weights, and how often each example was seen; where a GPU was asked for, name what trained them."""
+        device = {"device": self._device} if self._device else {}
+        return {"weights": self._fitted.model.count_params(), "epochs": self._epochs, **device}
 
 
 @contextmanager

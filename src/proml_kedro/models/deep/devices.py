@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 from proml_kedro.errors import UserError
+from proml_kedro.hardware import shared_machine
 from proml_kedro.spec.hardware import HardwareSpec
 
 logger = logging.getLogger(__name__)
@@ -19,20 +20,21 @@ logger = logging.getLogger(__name__)
 def limit_tensorflow(threads: int, hardware: HardwareSpec | None = None) -> None:
     """Limit TensorFlow to threads and a device, and Keras to TensorFlow; before either is used.
 
-    This works once a process: later calls change nothing.
+    This works once a process: later calls change nothing. So what the components of a graph need together comes first.
 
     Args:
         threads: Number of threads of each operation, and of operations at once.
         hardware: On which devices it trains; the processor when left out.
     """
+    machine = shared_machine() or hardware or HardwareSpec(threads=threads)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # a user's keras.json may name another one
     with _quiet_import("tensorflow"):
         import tensorflow as tf
     try:
-        _choose_devices(hardware or HardwareSpec())
+        _choose_devices(machine)
         tf.config.experimental.enable_op_determinism()  # one seed, one model, also with several threads
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        tf.config.threading.set_intra_op_parallelism_threads(machine.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(machine.threads)
     except RuntimeError:
         logger.debug("TensorFlow runs already; it keeps the devices and threads it has")
 
@@ -69,8 +71,26 @@ def tensorflow_strategy(hardware: HardwareSpec) -> Any:
     if hardware.wants_gpu and not gpus:
         logger.warning("there is no GPU; training goes on without one")
     if hardware.device == "multi_gpu":
-        return _mirrored(tuple(one.name for one in gpus or tf.config.list_logical_devices("CPU")))
+        found = (gpus or tf.config.list_logical_devices("CPU"))[: hardware.devices]
+        return _mirrored(tuple(one.name for one in found))
     return tf.distribute.get_strategy()
+
+
+def devices_of(model: Any, strategy: Any) -> str:
+    """Name the devices that hold the weights of a model, as TensorFlow says: ``GPU:0``."""
+    import tensorflow as tf
+
+    several = strategy.num_replicas_in_sync > 1
+    names = strategy.extended.worker_devices if several else [tf.convert_to_tensor(model.weights[0]).device]
+    return ", ".join(name.rpartition("device:")[2] for name in names)
+
+
+def placed(hardware: HardwareSpec) -> AbstractContextManager[Any]:
+    """Return a scope in which a component of the processor leaves alone the GPUs that others of its graph have."""
+    import tensorflow as tf
+
+    others = not hardware.wants_gpu and tf.config.list_logical_devices("GPU")
+    return tf.device("/CPU:0") if others else nullcontext()
 
 
 @cache  # TensorFlow mixes up the messages of the devices of two strategies in one process

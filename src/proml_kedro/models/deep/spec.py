@@ -25,6 +25,7 @@ from proml_kedro.models.deep.layout import lay_out
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 from proml_kedro.spec.base import Name
 from proml_kedro.spec.dtype import Dtype
+from proml_kedro.spec.hardware import DEVICES, Device
 from proml_kedro.spec.model import ComponentSpec
 from proml_kedro.spec.outputs import Output
 from proml_kedro.spec.problem import ProblemSpec, Task
@@ -47,6 +48,11 @@ class DeepSpec(ComponentSpec):
     takes_vectors: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "scipy", "numpy")
     takes_weights: ClassVar[bool] = True
+    hardware_keys: ClassVar[frozenset[str]] = frozenset(
+        {"device", "devices", "allow_cpu", "mixed_precision", "threads"}
+    )
+    devices: ClassVar[tuple[Device, ...]] = DEVICES
+    one_at_a_time: ClassVar[bool] = True
 
     kind: Literal["deep"]
     features: DeepFeaturesSpec = DeepFeaturesSpec()
@@ -65,6 +71,11 @@ class DeepSpec(ComponentSpec):
     def all_heads(self) -> dict[str, Head]:
         """Return the heads by name, and the only one as ``head``."""
         return {"head": self.head} if self.head else dict(self.heads)
+
+    @property
+    def learns_order(self) -> bool:
+        """Tell whether a head compares rows with others of their group."""
+        return any(head.by_group for head in self.all_heads().values())
 
     def key_of(self, head: str) -> str:
         """Return the key of a head inside of the component: ``head``, or ``heads.NAME``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from proml_kedro.errors import UserError
-from proml_kedro.hardware import use
+from proml_kedro.hardware import share
 from proml_kedro.models.component import Array, Columns, Component, Examples, FitContext, LazyColumns
 from proml_kedro.models.graph.fitted_step import FittedStep, KeepsSteps
 from proml_kedro.models.graph.plan import Plan, Step
+from proml_kedro.models.graph.schedule import Job, run_jobs
 from proml_kedro.models.graph.score import InProcess, PlannedRows, run_plan
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -43,15 +44,15 @@ class KnownRows:
 
     def seen_by(self, step: Step) -> Examples:
         """Select what a component reads of the examples; nothing is read or computed before it looks."""
-        names = [one.name for one in step.reads]
+        names, held = [one.name for one in step.reads], dict(self.held)  # which grows while components are fitted
         source = self.examples.source
         if source is not None and any(self.plan.maker(name) for name in names):
-            source = PlannedRows(source, self.plan, self.executor, self.held)
-        return replace(self.examples, columns=LazyColumns(names, lambda: self._read(names)), source=source)
+            source = PlannedRows(source, self.plan, self.executor, held)
+        return replace(self.examples, columns=LazyColumns(names, lambda: self._read(names, held)), source=source)
 
-    def _read(self, names: Iterable[str]) -> Columns:
-        columns = ChainMap[str, Array](self.held, self.examples.columns)  # type: ignore[arg-type]
-        made = run_plan(self.plan.until(names, self.held), columns, self.executor)
+    def _read(self, names: Iterable[str], held: dict[str, Array]) -> Columns:
+        columns = ChainMap[str, Array](held, self.examples.columns)  # type: ignore[arg-type]
+        made = run_plan(self.plan.until(names, held), columns, self.executor)
         return {name: made[name] if name in made else columns[name] for name in names}
 
 
@@ -97,28 +98,52 @@ class GraphFit:
         Raises:
             UserError: A component needs more memory than the hardware has, or refuses its configuration or examples.
         """
-        self._check_memory(len(train) + len(validation), context.hardware)
+        rows = len(train) + len(validation)
+        jobs = [self._job(step, rows, context.hardware) for step in self.plan.steps if step.learns]
+        self._check_memory(jobs, rows)
         executor = InProcess(self.components)
         learned, chosen = (KnownRows(one, self.plan, executor) for one in (train, validation))
         done: dict[str, FittedStep] = {}
-        with use(context.hardware):
-            for step in self.plan.steps:
-                if not step.learns:
-                    continue
-                here, name = self._context(step.component, context), step.component
-                fit = partial(self._fit, step, learned.seen_by(step), chosen.seen_by(step), here, context.key)
-                if name in self.locked:
-                    done[name] = self._locked(step, learned.seen_by(step), chosen.seen_by(step), context.key)
-                elif self.keeper is None or here.final == self.plan.is_learned_from(name):
-                    # The last component of a model that is to be judged is neither final nor has outputs for others.
-                    done[name] = fit(here.checkpoints)
-                else:
-                    load = partial(type(self.components[name]).load, self.components[name].spec, step.reads)
-                    done[name] = self.keeper.keep(step, self._before(step), here.final, fit, load)
-                self.components[name] = done[name].component
-                learned.held.update(done[name].learned)
-                chosen.held.update(done[name].chosen)
-        return done
+
+        def begin(job: Job) -> Callable[[], FittedStep]:
+            step = self.plan.step(job.name)
+            here = self._context(job, context)
+            return partial(self._fit_or_take, step, learned.seen_by(step), chosen.seen_by(step), here, context.key)
+
+        def end(job: Job, found: FittedStep) -> None:
+            done[job.name], self.components[job.name] = found, found.component
+            learned.held.update(found.learned)
+            chosen.held.update(found.chosen)
+
+        with share(self._machine(jobs, context.hardware)):
+            run_jobs(jobs, context.hardware, begin, end)
+        return {job.name: done[job.name] for job in jobs}
+
+    def _job(self, step: Step, rows: int, hardware: HardwareSpec) -> Job:
+        """What a component needs to be fitted."""
+        component = self.components[step.component]
+        before = [name for name in self._before(step) if self.plan.step(name).learns]
+        alone = step.kind if component.spec.one_at_a_time else None
+        memory = component.memory_needed(rows, hardware.precision)
+        return Job(step.component, frozenset(before), component.spec.hardware_of(hardware), memory, alone)
+
+    def _machine(self, jobs: Sequence[Job], hardware: HardwareSpec) -> HardwareSpec:
+        """What a library that is set up once a process has to be given: all devices, and the threads of networks."""
+        networks = [job for job in jobs if "mixed_precision" in self.components[job.name].spec.hardware_keys]
+        threads = next((job.hardware.threads for job in networks), hardware.threads)
+        return hardware.model_copy(update={"threads": threads}).joined(job.hardware for job in jobs)
+
+    def _fit_or_take(self, step: Step, rows: Examples, chooser: Examples, here: FitContext, key: str) -> FittedStep:
+        """Fit one component, or take it over from an earlier model or run."""
+        name = step.component
+        if name in self.locked:
+            return self._locked(step, rows, chooser, key)
+        fit = partial(self._fit, step, rows, chooser, here, key)
+        if self.keeper is None or here.final == self.plan.is_learned_from(name):
+            # The last component of a model that is to be judged is neither final nor has outputs for others.
+            return fit(here.checkpoints)
+        load = partial(type(self.components[name]).load, self.components[name].spec, step.reads)
+        return self.keeper.keep(step, self._before(step), here.final, fit, load)
 
     def _fit(
         self,
@@ -147,7 +172,7 @@ class GraphFit:
         """
         name, mine = step.component, self.components[step.component]
         earlier = self.previous.get(name)
-        if earlier is None or earlier.spec != mine.spec or earlier.inputs != mine.inputs:
+        if earlier is None or not _same_spec(earlier, mine) or earlier.inputs != mine.inputs:
             what = "has no such component" if earlier is None else "declares it, or its inputs, otherwise"
             message = f"'{name}' cannot be kept: the bundle of training.warm_start {what}; leave it out to train it"
             raise UserError.at(f"{key}.training.locked", message)
@@ -165,26 +190,27 @@ class GraphFit:
         plan = self.plan.until([one.name for one in step.reads])
         return [one.component for one in plan.steps]
 
-    def _check_memory(self, rows: int, hardware: HardwareSpec) -> None:
+    def _check_memory(self, jobs: Iterable[Job], rows: int) -> None:
         """Check, before anything is read, that every component has the memory that it needs at the least.
 
         Raises:
             UserError: One has not.
         """
-        for step in self.plan.steps:
-            component = self.components[step.component]
-            needed = component.memory_needed(rows, hardware.precision) if step.learns else 0
-            if needed > hardware.memory_bytes:
-                least = f"{-(-needed // 1_000_000)}MB"
+        for job in jobs:
+            if job.memory > job.hardware.memory_bytes:
+                least = f"{-(-job.memory // 1_000_000)}MB"
                 raise UserError.at(
                     "hardware.memory",
-                    f"component '{step.component}' needs at least {least} to learn from {rows:,} rows of "
-                    f"{len(component.inputs):,} inputs, more than {hardware.memory}; write hardware.memory={least}",
+                    f"component '{job.name}' needs at least {least} to learn from {rows:,} rows of "
+                    f"{len(self.components[job.name].inputs):,} inputs, more than {job.hardware.memory}; write "
+                    f"hardware.memory={least}",
                 )
 
-    def _context(self, name: str, context: FitContext) -> FitContext:
+    def _context(self, job: Job, context: FitContext) -> FitContext:
+        name = job.name
         return replace(
             context,
+            hardware=job.hardware,
             key=f"{context.key}.components.{name}",
             final=context.final and not self.plan.is_learned_from(name),
             watch=context.watch if self.plan.step(name) == self.plan.maker(self.plan.score) else None,
@@ -224,6 +250,11 @@ class GraphFit:
                 whole = outputs.setdefault(name, np.empty((len(train), *values.shape[1:]), values.dtype))
                 whole[held_out] = values
         return outputs
+
+
+def _same_spec(one: Component, other: Component) -> bool:
+    """Tell whether two components are declared alike, whatever machine they are fitted on."""
+    return one.spec == other.spec.model_copy(update={"hardware": one.spec.hardware})
 
 
 def fit_one(component: Component, name: str, train: Examples, validation: Examples, context: FitContext) -> None:

@@ -32,7 +32,7 @@ def check_terms(
     yield from _check_offsets(inputs, offset, exposure)
     yield from _check_fixed(inputs, fixed, (offset, exposure))
     for position, effect in enumerate(effects):
-        for name in effect.entity:
+        for name in effect.inputs:
             yield from _check_text(f"random_effects.{position}.entity", name, inputs)
         if isinstance(effect, RandomEffectSpec):
             yield from _check_features(f"random_effects.{position}.features", effect, inputs)

@@ -90,6 +90,27 @@ class Coding:
         values = np.concatenate([fixed.numbers, *fixed.categories])
         return self.matrix @ values, self.matrix @ np.asarray(fixed.covariance) @ self.matrix.T
 
+    def freedom(self, fixed: FittedFixed) -> list[float | None]:
+        """Compute the degrees of freedom of each reported coefficient over its error; None for a normal one."""
+        return [degrees_of_freedom(row, fixed) for row in self.matrix]
+
+
+def degrees_of_freedom(combination: Array, fixed: FittedFixed) -> float | None:
+    """Compute the degrees of freedom of a combination c of the fitted fixed effects (Satterthwaite, 1946).
+
+    Args:
+        combination: Shape (fitted,).
+        fixed: Fitted fixed effects.
+
+    Returns:
+        Twice the square of c'Vc over the variance of c'Vc; None where that is not known, or nothing.
+    """
+    if fixed.gradients is None or fixed.covariance is None:
+        return None
+    variance = float(combination @ fixed.covariance @ combination)
+    uncertain = float((np.einsum("a,rab,b->r", combination, fixed.gradients, combination) ** 2).sum())
+    return 2 * variance**2 / uncertain if uncertain > 0 else None
+
 
 def restricted_shift(coding: Coding, covariance: Array) -> float:
     """Compute what the coding adds to a restricted log likelihood, which depends on that of the fixed effects.
@@ -134,7 +155,8 @@ def contrast(coding: Coding, fixed: FittedFixed, text: str) -> Contrast:
         weights[position] += factor
     values, covariance = coding.apply(fixed)
     variance = max(float(weights @ covariance @ weights), 0.0)
-    return Contrast(text, float(weights @ values), math.sqrt(variance))
+    df = degrees_of_freedom(weights @ coding.matrix, fixed)
+    return Contrast(text, float(weights @ values), math.sqrt(variance), df)
 
 
 _TERM = re.compile(r"\s*([+-]?)\s*(?:(\d+(?:\.\d+)?)\s*\*\s*)?")

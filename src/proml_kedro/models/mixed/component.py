@@ -22,6 +22,10 @@ from proml_kedro.models.mixed.warm_start import PreviousModel, check_previous
 from proml_kedro.models.updates import UpdateFacts
 from proml_kedro.spec.model import ComponentSpec
 
+_OF_ROW, _OF_NUMBER, _OF_CATEGORY, _OF_SLOPE = 180, 26, 25, 20
+"""Bytes that a fit in memory was measured to hold of each row, and in it of each fixed number, each fixed category and
+each feature of a random effect; beside them there is each input in single precision."""
+
 
 class Mixed(Component):
     """Generalized linear mixed model: fixed effects, an offset, and coefficients for each entity.
@@ -59,8 +63,14 @@ class Mixed(Component):
         return update_model(self.spec, self._terms, self._model, examples, key)
 
     def memory_needed(self, rows: int, precision: str) -> int:
-        """Estimate what the columns need; rows that are streamed are never held."""
-        return 0 if would_stream(self.spec, rows) else super().memory_needed(rows, precision)
+        """Estimate what columns, names, and the rows sorted by entity need; rows that are streamed are never held."""
+        spec, terms = self.spec, self._terms
+        fixed = [*terms.numbers, *terms.categories]
+        if would_stream(spec, rows) and not spec.streaming_obstacles(fixed):
+            return 0
+        slopes = sum(len(one.features) for one in terms.effects)
+        of_terms = _OF_NUMBER * len(terms.numbers) + _OF_CATEGORY * len(terms.categories) + _OF_SLOPE * slopes
+        return rows * (_OF_ROW + of_terms) + super().memory_needed(rows, precision)
 
     def _previous(self, context: FitContext) -> PreviousModel | None:
         """Return the previous model if it can be continued."""

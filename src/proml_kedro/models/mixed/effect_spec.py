@@ -12,6 +12,9 @@ from proml_kedro.spec.base import Spec
 INTERCEPT = "intercept"
 """Name of the constant feature among ``features``."""
 
+NESTED = "/"
+"""Stands between a level and the one within it."""
+
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -31,7 +34,9 @@ class RandomEffectSpec(_EntitySpec):
 
     Attributes:
         kind: Kind of the random effect.
-        entity: A categorical input; or several, whose combinations are then the entities.
+        entity: A categorical input; or several, whose combinations are then the entities. ``school/class`` is written
+            for classes within schools: an effect of ``school``, and one of ``[school, class]``, with all other keys the
+            same.
         features: What the coefficients multiply: ``intercept`` and numeric inputs.
         covariance: Whether the coefficients of an entity may be correlated with each other (``full``).
         variance: Variance of the coefficients over entities, in the squared unit of the margin, for each standard
@@ -68,10 +73,34 @@ class RandomEffectSpec(_EntitySpec):
             raise ValueError(f"max_rows: {self.max_rows} is less than min_rows, {self.min_rows}")
         return self
 
+    @field_validator("entity")
+    @classmethod
+    def _nested_alone(cls, value: list[str]) -> list[str]:
+        for one in value:
+            parts = one.split(NESTED)
+            if len(parts) == 1:
+                continue
+            if len(value) > 1:
+                raise ValueError(f"'{one}' stands alone, as `entity: {one}`; combinations are written [a, b]")
+            if not all(parts) or len(set(parts)) < len(parts):
+                raise ValueError(f"'{one}': a level within another is written as in school/class")
+        return value
+
     @property
     def title(self) -> str:
         """Name of the effect in reports: ``a x b`` for combinations."""
         return " x ".join(self.entity)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The categorical inputs that are named, each once."""
+        return [name for one in self.entity for name in one.split(NESTED)]
+
+    def levels(self) -> list[RandomEffectSpec]:
+        """Write ``a/b`` out as an effect of a and one of the combinations of a and b, as lme4's formulas mean it."""
+        if len(self.inputs) == len(self.entity):
+            return [self]
+        return [self.model_copy(update={"entity": self.inputs[: depth + 1]}) for depth in range(len(self.inputs))]
 
 
 class FactorsSpec(_EntitySpec):
@@ -93,6 +122,15 @@ class FactorsSpec(_EntitySpec):
     def title(self) -> str:
         """Name of the effect in reports: ``a * b``."""
         return " * ".join(self.entity)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The categorical inputs that are named."""
+        return self.entity
+
+    def levels(self) -> list[FactorsSpec]:
+        """Return the effect alone."""
+        return [self]
 
 
 kinds: Registry[type[Spec]] = Registry("kind of effect")

@@ -24,9 +24,11 @@ def fixed_effects(terms: Terms, model: FittedModel) -> Iterator[FixedEffect]:
     if fixed.covariance is not None:
         coding = Coding.of(terms, fixed.lacking, raw=False)
         values, covariance = coding.apply(fixed)
-        raw, raw_covariance = Coding.of(terms, fixed.lacking, raw=True).apply(fixed)
+        in_units = Coding.of(terms, fixed.lacking, raw=True)
+        raw, raw_covariance = in_units.apply(fixed)
         errors, raw_errors = (np.sqrt(np.maximum(np.diag(one), 0.0)) for one in (covariance, raw_covariance))
-        figures = zip(*(one.tolist() for one in (values, errors, raw, raw_errors)), strict=True)
+        freedom = coding.freedom(fixed), in_units.freedom(fixed)
+        figures = zip(*(one.tolist() for one in (values, errors, raw, raw_errors)), *freedom, strict=True)
         for one, known in zip(coding.names, figures, strict=True):
             yield FixedEffect(*one, *known)
         return

@@ -138,6 +138,8 @@ class FittedFixed:
         covariance: Posterior covariance of all, numbers first, float64 of shape (fitted, fitted); None where it was not
             computed, or an ``l1`` holds coefficients.
         lacking: For each categorical input whether training rows lacked it.
+        gradients: Gradients of the covariance by independent variance parameters of standard deviation 1, shape
+            (parameters, fitted, fitted); None where coefficients over errors are taken as normal.
     """
 
     numbers: Array = field(default_factory=lambda: np.zeros(1))
@@ -146,6 +148,7 @@ class FittedFixed:
     category_errors: list[Array] = field(default_factory=list)
     covariance: Array | None = None
     lacking: list[bool] = field(default_factory=list)
+    gradients: Array | None = None
 
 
 @dataclass
@@ -180,6 +183,8 @@ class FittedModel:
                 np.save(folder / f"category_{k}.{kind}.npy", values, allow_pickle=False)
         if self.fixed.covariance is not None:
             np.save(folder / "fixed_covariance.npy", self.fixed.covariance, allow_pickle=False)
+        if self.fixed.gradients is not None:
+            np.save(folder / "fixed_gradients.npy", self.fixed.gradients, allow_pickle=False)
         kinds: dict[str, Sequence[FittedEffect | FittedFactors]] = {"effect": self.effects, "factors": self.factors}
         for kind, terms in kinds.items():
             for k, term in enumerate(terms):
@@ -211,11 +216,13 @@ class FittedModel:
             for kind in ("coefficients", "errors")
         )
         numbers, number_errors = np.array(model["fixed"]), np.array(model["fixed_errors"])
-        kept = folder / "fixed_covariance.npy"
-        covariance = map_array(kept) if kept.exists() else None
+        covariance, gradients = (
+            map_array(kept) if (kept := folder / f"fixed_{name}.npy").exists() else None
+            for name in ("covariance", "gradients")
+        )
         return cls(
             model["loss"],
-            FittedFixed(numbers, number_errors, coefficients, errors, covariance, model.get("lacking", [])),
+            FittedFixed(numbers, number_errors, coefficients, errors, covariance, model.get("lacking", []), gradients),
             [FittedEffect.load(folder, k, np.array(one)) for k, one in enumerate(model["covariances"])],
             [FittedFactors.load(folder, k, starts) for k, starts in enumerate(model["factors"])],
             model["dispersion"],

@@ -95,7 +95,7 @@ class MixedSpec(ComponentSpec):
     @field_validator("random_effects")
     @classmethod
     def _are_apart(cls, value: list[AnyEffect]) -> list[AnyEffect]:
-        own = [one for one in value if isinstance(one, RandomEffectSpec)]
+        own = [level for one in value if isinstance(one, RandomEffectSpec) for level in one.levels()]
         if not own:
             raise ValueError("at least one effect needs coefficients, such as an intercept, beside the factors")
         features = Counter((_in_any_order(one), feature) for one in own for feature in one.features)
@@ -124,7 +124,7 @@ class MixedSpec(ComponentSpec):
         effect = self.coefficients[0]
         conditions = {
             "method: laplace": self.method == "laplace",
-            f"one random effect; there are {len(self.random_effects)}": len(self.random_effects) == 1,
+            f"one random effect; there are {len(self.effects)}": len(self.effects) == 1,
             f"one feature of it; {effect.title} has {len(effect.features)}": len(effect.features) == 1,
             "l1: 0": self.l1 == 0,
             "nothing locked, and update: all": not self.locked and self.update == "all",
@@ -136,7 +136,7 @@ class MixedSpec(ComponentSpec):
 
     @model_validator(mode="after")
     def _locked_exist(self) -> Self:
-        titles = {FIXED, *(one.title for one in self.random_effects)}
+        titles = {FIXED, *(one.title for one in self.effects)}
         for name in self.locked:
             if name not in titles:
                 raise ValueError(f"locked: {unknown('effect', name, titles)}")
@@ -153,14 +153,19 @@ class MixedSpec(ComponentSpec):
         return FIXED in self.locked or self.update != "all"
 
     @property
+    def effects(self) -> list[RandomEffectSpec | FactorsSpec]:
+        """The random effects, those of levels within others written out."""
+        return [level for one in self.random_effects for level in one.levels()]
+
+    @property
     def coefficients(self) -> list[RandomEffectSpec]:
         """Random effects with coefficients."""
-        return [one for one in self.random_effects if isinstance(one, RandomEffectSpec)]
+        return [one for one in self.effects if isinstance(one, RandomEffectSpec)]
 
     @property
     def factors(self) -> list[FactorsSpec]:
         """Interactions of low rank."""
-        return [one for one in self.random_effects if isinstance(one, FactorsSpec)]
+        return [one for one in self.effects if isinstance(one, FactorsSpec)]
 
     def loss_for(self, task: Task) -> Loss:
         """Return the loss that is minimised for this type of label."""
@@ -201,7 +206,7 @@ class MixedSpec(ComponentSpec):
         Args:
             fixed: Inputs that have fixed effects.
         """
-        if len(self.random_effects) != 1 or len(self.coefficients) != 1:
+        if len(self.effects) != 1 or len(self.coefficients) != 1:
             return ["there is one random effect, of coefficients"]
         effect = self.coefficients[0]
         conditions = {
@@ -221,7 +226,7 @@ class MixedSpec(ComponentSpec):
             known: Names of all inputs.
         """
         known = list(known)
-        taken = {self.offset, self.exposure, *(name for one in self.random_effects for name in one.entity)}
+        taken = {self.offset, self.exposure, *(name for one in self.random_effects for name in one.inputs)}
         found: dict[str, None] = {}
         for pattern in self.fixed:
             exact = pattern in known

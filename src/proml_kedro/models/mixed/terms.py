@@ -115,6 +115,11 @@ class Terms:
         return self._scales
 
     @property
+    def has_exposure(self) -> bool:
+        """Whether counts are of exposures of different length."""
+        return self._exposure is not None
+
+    @property
     def offset_names(self) -> list[str]:
         """Inputs that :meth:`offset` reads."""
         return [name for name in (self._offset, self._exposure) if name is not None]

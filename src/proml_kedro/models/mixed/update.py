@@ -22,7 +22,7 @@ from proml_kedro.models.updates import UpdateFacts
 _MOST_SOLVED = 64  # fixed effects of which each costs a solution of the equations
 _SURPRISING = 1e-3  # probability of a change below which the fixed effects are taken to have changed
 _FAR = 1.0  # change of a fixed effect, in standard errors, that makes a refit due however likely it is
-_STALE = ("likelihood", "log likelihood", "log likelihood is")
+_STALE = ("likelihood", "log likelihood", "log likelihood is", "icc", "r2 marginal", "r2 conditional")
 
 
 def update_model(spec: MixedSpec, terms: Terms, model: FittedModel, examples: Examples, key: str) -> UpdateFacts:
@@ -203,7 +203,7 @@ def _fixed(terms: Terms, model: FittedModel, columns: Columns) -> tuple[list[str
 
 
 def _note(model: FittedModel, facts: UpdateFacts) -> None:
-    """Keep what was learned from, and drop what is no longer so: the log likelihood is of the rows before."""
+    """Keep what was learned from, and drop what is no longer so: figures of the rows before."""
     for name in _STALE:
         model.facts.pop(name, None)
     updates = [*model.facts.get("updates", ()), {"rows": facts.rows, "digest": facts.digest}]

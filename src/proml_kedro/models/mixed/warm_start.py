@@ -179,7 +179,7 @@ def _find_problem(spec: MixedSpec, terms: Terms, previous: PreviousModel | None,
 
 def _locked_titles(spec: MixedSpec) -> Iterator[str]:
     if spec.update != "all":
-        yield from (one.title for one in spec.random_effects)
+        yield from (one.title for one in spec.effects)
     else:
         yield from (one for one in spec.locked if one != FIXED)
 

@@ -1,7 +1,6 @@
 """Published data sets of R's lme4 and mlmRev, fitted beside lme4 itself: crossed and nested effects of every shape."""
 
 import json
-import shutil
 import subprocess
 
 import numpy as np
@@ -12,6 +11,7 @@ from proml_kedro.models.mixed.memory.design import lay_out
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.observations import DesignTerms, Observations, RandomEffectTerm
 from proml_kedro.models.mixed.memory.settings import FitSettings
+from r_language import has_r
 
 pytestmark = pytest.mark.slow
 
@@ -80,11 +80,6 @@ DATA = {
     },
 }
 LOSSES = {"linear": "linear", "binomial": "logistic", "poisson": "poisson"}
-
-
-def has_r(*packages):
-    command = ["Rscript", "-e", "; ".join(f"library({one})" for one in packages)]
-    return shutil.which("Rscript") and not subprocess.run(command, capture_output=True, check=False).returncode
 
 
 @pytest.fixture(scope="module")

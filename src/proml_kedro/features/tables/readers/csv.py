@@ -17,7 +17,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.features.tables.csv import Dialect, DialectError, explain_csv
 from proml_kedro.features.tables.plain import PACKED, PlainText, not_utf8
 from proml_kedro.features.tables.readers.base import Source, TableReader
-from proml_kedro.features.tables.text import Numbers
+from proml_kedro.features.tables.text import Numbers, Reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,6 +75,10 @@ class CsvReader(TableReader):
         """Return the rows, all of them text."""
         with self._explained(files[0]):
             return session.relation(self._dialect.sql(files[0]))
+
+    def batches(self, files: Sequence[Path], readings: Mapping[str, Reading]) -> pa.RecordBatchReader | None:
+        """Return the rows of a plain file by Arrow's parser."""
+        return self._dialect.plain(files[0]).batches(readings)
 
     @property
     def _dialect(self) -> Dialect:

@@ -12,10 +12,12 @@ import numpy as np
 
 from proml_kedro.models.component import Examples, FitContext
 from proml_kedro.models.likelihoods import BOUND
+from proml_kedro.models.mixed.explained import explained_variance
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.memory.fit import fit
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.fitted_model import fitted_model
+from proml_kedro.models.mixed.memory.freedom import covariance_gradients
 from proml_kedro.models.mixed.memory.likelihood_facts import likelihood_of
 from proml_kedro.models.mixed.memory.probes import PROBES
 from proml_kedro.models.mixed.memory.problem import FitProblem
@@ -71,12 +73,16 @@ def fit_model(
         for note in notes:
             logger.warning("%s: %s", context.key, note)
         model = fitted_model(problem, result.restored(problem.unit), notes, spec.l1 > 0)
+        if model.fixed.covariance is not None and result.is_exact:
+            model.fixed.gradients = covariance_gradients(problem, result, spec.penalty)
     if (value := model.facts.get("log likelihood")) is not None:
         known = likelihood_of(problem, spec, value, result.converged)
         here = known.maximised or known.kind == BOUND
         model.facts["log likelihood is"] = known.kind if here else f"{known.kind}, not at its maximum"
         model.facts["likelihood"] = asdict(known)
     model.importance = input_shares(terms, model, columns)
+    if not problem.plan.variances_locked and (explained := explained_variance(terms, model, columns, label, weight)):
+        model.facts |= explained.as_facts()
     return model
 
 

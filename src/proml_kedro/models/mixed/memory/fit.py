@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 _WARM_UP = 1  # Newton steps before covariances are estimated: after fewer, coefficients are far from posterior means
 _SETTLED_STEP, _SETTLED_CHANGE = 0.05, 0.1
-_INTERCEPT_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and changes no other
+LEAST_PENALTY = 1e-4  # keeps the intercept finite when all labels are equal, and changes no other
 
 
 def fit(
@@ -174,9 +174,9 @@ def _is_near(entry: dict[str, Any]) -> bool:
 
 
 def _priors(design: Design, covariances: Sequence[Covariance], settings: FitSettings) -> Priors:
-    penalty = np.full(design.fixed, max(settings.penalty, _INTERCEPT_PENALTY))
-    penalty[:1] = _INTERCEPT_PENALTY
-    least = max(settings.penalty, _INTERCEPT_PENALTY)
+    penalty = np.full(design.fixed, max(settings.penalty, LEAST_PENALTY))
+    penalty[:1] = LEAST_PENALTY
+    least = max(settings.penalty, LEAST_PENALTY)
     return Priors(penalty, least, [one.precision for one in covariances], settings.l1)
 
 
