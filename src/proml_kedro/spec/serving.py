@@ -131,8 +131,8 @@ class ServingSpec(Spec):
         challenger: A second model beside the one that is served; null for none. It is no part of a bundle or Bento.
         places: Parts of the scoring that processes or hosts of their own do, by name. They are no part of a bundle.
         verify_key: File of a public key of Ed25519, in PEM: bundles are served only if their ``SHA256SUMS`` is signed
-            by it, in ``SHA256SUMS.sig``. A path that is not absolute begins where the server is started. It is no part of
-            a bundle, which must not say itself whom to trust.
+            by it, in ``SHA256SUMS.sig``. A path that is not absolute begins where the server is started. It is no part
+            of a bundle, which must not say itself whom to trust.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
             as a share of how far the golden rows' numbers lie apart.
     """
