@@ -115,3 +115,22 @@ def test_the_page_of_python_describes_every_method_of_what_it_shows():
             assert f"\n## `{name}`\n" in text
             for method in api.public_methods(thing) if inspect.isclass(thing) else ():
                 assert re.search(rf"\n### `{name}\.{method}(\(\))?`\n\n", text), f"{name}.{method}"
+
+
+def test_every_message_that_is_explained_is_one_of_ours():
+    """Each fixed part of a quoted message is in the text of the source."""
+    source = " ".join(
+        part
+        for file in (ROOT / "src" / "proml_kedro").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        for part in [node.value]
+    )
+    quoted = re.findall(r"^### `(.+)`$", (ROOT / "docs/how-to/understand-errors.md").read_text(), re.MULTILINE)
+    assert len(quoted) >= 10
+    for message in quoted:
+        for part in re.split(
+            r"…|\. Did you mean|; make it with|text|int64|conf/config.yaml|kedro run \S+ fills", message
+        ):
+            words = part.strip(" '`;:.?")
+            assert words in source, f"{message}: '{words}'"
