@@ -58,6 +58,10 @@ class Server:
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def workers(self) -> list[int]:
+        """The processes that serve; others stand by."""
+        return [one for one in self.children() if _name(one) == "proml-worker"]
+
+    def children(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(one) for one in children.split()]
 
@@ -79,13 +83,26 @@ def start(*arguments: str, folder: Path | None = None, **environment: str) -> tu
     return process, lines
 
 
+def _name(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 @contextmanager
-def serving(bundle: Path, *options: str, folder: Path | None = None, **environment: str) -> Iterator[Server]:
-    process, lines = start(str(bundle), "--port", "0", *options, folder=folder, **environment)
+def serving(
+    bundle: Path, *options: str, folder: Path | None = None, standby: bool = False, **environment: str
+) -> Iterator[Server]:
+    """Serve a bundle; no process stands by unless a test wants one, since each costs seconds."""
+    waiting = [] if standby else ["serving.standby=false"]
+    process, lines = start(str(bundle), "--port", "0", *options, *waiting, folder=folder, **environment)
     try:
         server = Server(process, 0, lines)
         server.wait_for("serving ")
-        (port,) = [found[1] for line in lines if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line))]
+        (port,) = [
+            found[1] for line in lines if (found := re.search(r"^serving .* at http://127\.0\.0\.1:(\d+)", line))
+        ]
         server.port = int(port)
         yield server
     finally:

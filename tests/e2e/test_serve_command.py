@@ -22,6 +22,7 @@ import pytest
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import BundleScorer
+from promoted import promote
 from serve_process import Load, serving, start
 from small import make_bundle
 
@@ -184,6 +185,32 @@ def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, t
             server.wait_for("is not what says which bundle is live")
         assert (load.lost, load.refused) == ([], 0)
         assert {status for status, _ in load.answers} == {200}
+
+
+def test_a_model_is_promoted_and_rolled_back_under_load(tmp_path: Path) -> None:
+    seconds, answers = promote(tmp_path, 4, rest=1.0)
+    assert len(seconds) == 4
+    assert answers > 100
+
+
+def test_processes_stand_by_and_take_over(bundle: Path, body: bytes) -> None:
+    with serving(bundle, "--no-online", standby=True) as server:
+        deadline = time.monotonic() + 60
+        while len(server.children()) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (first,) = server.workers()
+        (waiting,) = set(server.children()) - {first}
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_changes(1)
+        assert waiting in server.workers()
+        waiting = (set(server.children()) - set(server.workers())).pop()
+        os.kill(waiting, signal.SIGKILL)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_changes(2)
+        assert server.post("/predict", body)[0] == 200
+        seen = server.children()
+    assert all(not Path(f"/proc/{one}").exists() for one in seen)
 
 
 def test_memory_is_flat_once_it_is_warm(bundle: Path, body: bytes) -> None:

@@ -230,6 +230,14 @@ class Bundle:
         """
         return self._scorer.trace(columns)
 
+    def all_columns(self, columns: Columns) -> Columns:
+        """Compute all that components read and say of rows, as they are given it: inputs, and ``component.output``.
+
+        Args:
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.all_columns(columns)
+
     def inputs_of(self, component: str, columns: Columns) -> Columns:
         """Compute what a component reads of rows: features, and what the components before it say.
 

@@ -78,6 +78,12 @@ class RowScorer:
         outputs = self._graph.outputs(_as_given(given, self._precision))
         return Trace(np.asarray(outputs[self._graph.plan.score], np.float64), known, outputs)
 
+    def all_columns(self, columns: Columns) -> Columns:
+        """Compute all that components read and say of rows, as they are given it."""
+        known = self.known(columns)
+        given = _as_given({one.name: known[one.name] for one in self._graph.inputs}, self._precision)
+        return {**given, **self._graph.outputs(given)}
+
     def inputs_of(self, component: str, columns: Columns) -> Columns:
         """Compute what a component reads of rows."""
         known = self.known(columns)

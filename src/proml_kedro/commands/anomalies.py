@@ -13,7 +13,7 @@ import click
 
 from proml_kedro.commands.anomaly_explain import explain_command
 from proml_kedro.commands.anomaly_labels import label_command, labels_command, tune_command
-from proml_kedro.commands.anomaly_watch import find
+from proml_kedro.commands.anomaly_watch import find, store_of
 from proml_kedro.commands.base import Command, configuration_options, overrides_argument
 from proml_kedro.commands.moments import moment_of
 from proml_kedro.errors import Mistake, UserError
@@ -51,7 +51,11 @@ def _detect_command() -> click.Command:
             overrides_argument(),
             click.Option(["--since"], help="Show anomalies that end after this day or moment."),
             click.Option(["--until"], help="Look at periods that are over by then; now when left out."),
-            click.Option(["-o", "--output"], type=click.Path(path_type=Path), help="Folder for anomalies.json."),
+            click.Option(
+                ["-o", "--output"],
+                type=click.Path(path_type=Path),
+                help="Folder for anomalies.json and anomalies.html.",
+            ),
             click.Option(["--strict"], is_flag=True, help="Exit with 1 when there are anomalies."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
             *configuration_options(),
@@ -63,6 +67,8 @@ def _detect_command() -> click.Command:
 def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, output: Path | None, **more: Any) -> None:
     from dataclasses import replace
 
+    from proml_kedro.atomic import write_whole
+    from proml_kedro.health.anomalies.page import PAGE, page_of
     from proml_kedro.project import Project
 
     begin, end = moment_of(more["since"], "--since"), moment_of(more["until"], "--until") or datetime.now(UTC)
@@ -70,11 +76,15 @@ def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, outpu
         until = f"--until {more['until']}" if more["until"] else f"now, {end:%Y-%m-%d %H:%M}"
         message = f"{more['since']} is not before {until}: no anomaly could be shown"
         raise UserError(Mistake("", message, "option --since"))
-    found = find(Project(conf_source, overrides, env), end)
-    found = replace(found, anomalies=tuple(one for one in found.anomalies if begin is None or one.end > begin))
+    project = Project(conf_source, overrides, env)
+    board = find(project, end)
+    shown = tuple(one for one in board.found.anomalies if begin is None or one.end > begin)
+    board = replace(board, found=replace(board.found, anomalies=shown))
+    found = board.found
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         found.write(output)
+        write_whole(output / PAGE, page_of(board, store_of(project).answered()))
     if more["as_json"]:
         click.echo(json.dumps(found.as_dict()))
     else:
@@ -86,17 +96,13 @@ def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, outpu
 def as_text(found: Anomalies) -> Iterator[str]:
     """Lay anomalies out, as lines."""
     from proml_kedro.commands.render import table
+    from proml_kedro.health.anomalies.page import watched_lines
 
     if found.anomalies:
         heading = ("id", "metric", "dimension", "from", "until", "current", "baseline", "change", "strength", "events")
         yield table([heading, *(_row(one) for one in found.anomalies)])
         yield ""
-    for one in found.watched:
-        span = f"{one.begin:%Y-%m-%d %H:%M} to {one.end:%Y-%m-%d %H:%M}"
-        number = sum(each.monitor == one.monitor for each in found.anomalies)
-        told = f"{one.judged:.0%} of {one.series} x {one.periods} periods could be judged"
-        yield f"{one.monitor}: {number} anomalies, {span}; {told}"
-    yield from found.notices
+    yield from watched_lines(found)
 
 
 def _row(one: Anomaly) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from proml_kedro.health.anomalies.store import AnswerStore
     from proml_kedro.health.anomalies.watch import Watch
     from proml_kedro.project import Project
-    from proml_kedro.results.anomalies import Anomalies
+    from proml_kedro.results.anomalies import Board
 
 
 def store_of(project: Project) -> AnswerStore:
     """Return the answers about a project's anomalies."""
-    from proml_kedro.health.anomalies.store import AnswerStore
+    from proml_kedro.health.anomalies.boards import answers_of
 
-    return AnswerStore(project.data_dir / "anomalies.sqlite", project.spec.problem.name)
+    return answers_of(project.data_dir, project.spec.problem.name)
 
 
 @contextmanager
@@ -35,9 +35,13 @@ def opened(project: Project, until: datetime) -> Iterator[Watch]:
         yield watch
 
 
-def find(project: Project, until: datetime) -> Anomalies:
-    """Find the anomalies of a project's figures, and remember them, so that they can be answered."""
+def find(project: Project, until: datetime) -> Board:
+    """Find the anomalies of a project's figures, and keep them, so that they can be shown and answered."""
+    from proml_kedro.health.anomalies.boards import keep_board
+    from proml_kedro.results.anomalies import Board
+
     with opened(project, until) as watch:
-        found = watch.run()
-    store_of(project).remember(found.anomalies)
-    return found
+        board = Board(project.spec.problem.name, until, *watch.look())
+    store_of(project).remember(board.found.anomalies)
+    keep_board(project.data_dir, board)
+    return board

@@ -37,7 +37,8 @@ def make_command() -> click.Command:
         help="""Show features, models and health on a local page.
 
         The page reads the configuration and the results in data_dir, follows them while it is open, and changes
-        nothing. It can be opened on this machine only, and needs no network. Ctrl-C stops it.
+        nothing but what you say of anomalies. It can be opened on this machine only, and needs no network. Ctrl-C
+        stops it.
         """,
     )
 
@@ -98,11 +99,13 @@ class ProjectSource:
         return fingerprint([hour, *map(_written_at, self._project.files()), *map(_written_at, self._results())])
 
     def _results(self) -> Iterator[Path]:
+        from proml_kedro.health.anomalies.boards import board_files
         from proml_kedro.workspace.results import result_folders
 
         for folders in result_folders(self._project.places).values():
             yield from folders.values()
         yield from self._project.places.find("feature_tables").values()
+        yield from board_files(self._project.data_dir)
 
     def load(self) -> Snapshot:
         """Make a snapshot of what is there now.

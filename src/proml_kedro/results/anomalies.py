@@ -86,3 +86,49 @@ class Anomalies(JsonFile):
     anomalies: tuple[Anomaly, ...]
     watched: tuple[Watched, ...]
     notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure over time beside its band; lists have a number for each period, or None.
+
+    Attributes:
+        monitor: Name of the figure.
+        dimension: Its dimension; ``all rows`` for none.
+        value: Value of the dimension.
+        begin: When the first period begins.
+        every_seconds: Length of a period.
+        values: The figure.
+        expected: What was to be expected.
+        low: Below it is unusual.
+        high: Above it is unusual.
+    """
+
+    monitor: str
+    dimension: str
+    value: str
+    begin: datetime
+    every_seconds: float
+    values: tuple[float | None, ...]
+    expected: tuple[float | None, ...]
+    low: tuple[float | None, ...]
+    high: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Board(JsonFile):
+    """What is shown of a problem's anomalies: ``board.json``.
+
+    Attributes:
+        problem: Name of the problem.
+        until: Until when rows count.
+        found: The anomalies, and what was looked at.
+        charts: Figures of which there are anomalies, and of all rows.
+    """
+
+    FILE = "board.json"
+
+    problem: str
+    until: datetime
+    found: Anomalies
+    charts: tuple[Chart, ...]

@@ -1,4 +1,4 @@
-"""The page as a web application: its files and its endpoints. Nothing can be changed through it."""
+"""The page as a web application: its files and its endpoints. Answers about anomalies are all that it can change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from proml_kedro.workspace import api, model_api
+from proml_kedro.workspace import anomalies, api, model_api
 from proml_kedro.workspace.guard import HostGuard
 from proml_kedro.workspace.results import REPORTS, report_file
 from proml_kedro.workspace.sketches import Sketches
@@ -45,6 +45,8 @@ def make_app(live: LiveSnapshot, hosts: frozenset[str]) -> HostGuard:
         Route("/api/similar", endpoints.similar),
         Route("/api/models", endpoints.models),
         Route("/api/health", endpoints.health),
+        Route("/api/anomalies", endpoints.anomalies),
+        Route("/api/answer", endpoints.answer, methods=["POST"]),
         Route("/reports/{problem}/{model}/{result}/{name}", endpoints.report),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -63,6 +65,11 @@ def _answer(content: Any, status: int = 200) -> Response:
 
 def _refuse(status: int, message: str) -> Response:
     return _answer({"message": message}, status)
+
+
+def _is_own(request: Request) -> bool:
+    """Tell whether a request comes from a page of this server; browsers name the page's origin, and nobody can else."""
+    return request.headers.get("origin", "").lower() == f"http://{request.headers.get('host', '').lower()}"
 
 
 class _Endpoints:
@@ -115,6 +122,24 @@ class _Endpoints:
     async def health(self, request: Request) -> Response:
         """Answer what the last checks have found."""
         return _answer(model_api.health(self._live.snapshot))
+
+    async def anomalies(self, request: Request) -> Response:
+        """Answer what was unusual of figures over time."""
+        return _answer(await run_in_threadpool(anomalies.anomalies, self._live.snapshot))
+
+    async def answer(self, request: Request) -> Response:
+        """Keep what somebody said of an anomaly.
+
+        Only this page may: a form elsewhere cannot send JSON, and a script elsewhere would have to ask first, which is
+        never allowed.
+        """
+        if request.headers.get("content-type") != "application/json" or not _is_own(request):
+            return _refuse(403, "only the page itself may answer")
+        body = await request.body()
+        try:
+            return _answer(await run_in_threadpool(anomalies.keep_answer, self._live.snapshot, body))
+        except anomalies.RefusedError as error:
+            return _refuse(400, str(error))
 
     async def report(self, request: Request) -> Response:
         """Answer a file of a result."""

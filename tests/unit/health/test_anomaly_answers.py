@@ -123,17 +123,17 @@ def test_a_new_trend_is_the_new_normal_at_once(tmp_path):
     """Eight units more from day 200 on: learned over weeks by itself, over days once somebody has said so."""
     values = clean(np.random.default_rng(2), 1)
     values[:, 200:] += 8
-    before, _ = detect("m", SPEC, figures(values))
+    before, *_ = detect("m", SPEC, figures(values))
     shift = next(one for one in before if one.begin == BEGIN + 200 * timedelta(days=1))
     later = [one for one in before if one.end > shift.begin]
     assert sum(one.periods for one in later) > 8
     ours = AnswerStore(tmp_path / "anomalies.sqlite", "p")
     ours.remember(before)
     ours.add([Said(shift.id, "new-trend", "ann")], "")
-    after, _ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
+    after, *_ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
     assert not [one for one in after if one.end > shift.begin]
     values[:, 300] += 15
-    spike, _ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
+    spike, *_ = detect("m", SPEC, figures(values), feedback=feedback_of(ours)["m"])
     assert [one.begin for one in spike if one.begin > shift.begin] == [BEGIN + 300 * timedelta(days=1)]
     assert [one for one in after if one.end <= shift.begin] == [one for one in before if one.end <= shift.begin]
 

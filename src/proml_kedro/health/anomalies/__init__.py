@@ -1,3 +1,3 @@
 """Figures over time: what is usual of them, and what is not."""
 
-__all__ = ["detect", "detector", "series", "store", "tune", "watch"]
+__all__ = ["boards", "detect", "detector", "page", "series", "store", "tune", "watch"]

@@ -49,7 +49,7 @@ class Feedback:
 
 def detect(
     name: str, spec: MonitorSpec, figures: Figures, events: Sequence[Event] = (), feedback: Feedback | None = None
-) -> tuple[list[Anomaly], Watched]:
+) -> tuple[list[Anomaly], Watched, Band]:
     """Find what is unusual of a monitor.
 
     Args:
@@ -60,11 +60,12 @@ def detect(
         feedback: What people have said of it; None for nothing.
 
     Returns:
-        Anomalies, the newest first, and what was looked at.
+        Anomalies, the newest first, what was looked at, and the bands.
     """
     feedback = feedback or Feedback()
     band = band_of(figures, spec, replace(feedback, factor=1.0))
-    outside = sides(figures.series.values, band.widened(feedback.factor))
+    widened = band.widened(feedback.factor)
+    outside = sides(figures.series.values, widened)
     found = [
         one
         for row in range(len(figures.names))
@@ -80,7 +81,7 @@ def detect(
         periods.begin(0),
         periods.begin(periods.count),
     )
-    return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched
+    return sorted(found, key=lambda one: (one.begin, one.strength), reverse=True), watched, widened
 
 
 def band_of(figures: Figures, spec: MonitorSpec, feedback: Feedback) -> Band:

@@ -14,10 +14,11 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.features.tables.given import file_rows, fits_sql, value_sql
+from proml_kedro.health.anomalies.chart import charts_of
 from proml_kedro.health.anomalies.detect import Event, Feedback, detect
 from proml_kedro.health.anomalies.series import Figures, compute_figures
 from proml_kedro.health.anomalies.store import AnswerStore
-from proml_kedro.results.anomalies import Anomalies, Anomaly, Watched
+from proml_kedro.results.anomalies import Anomalies, Anomaly, Chart, Watched
 from proml_kedro.spec.anomalies import AnomaliesSpec, MonitorSpec
 from proml_kedro.spec.hardware import HardwareSpec
 
@@ -76,7 +77,16 @@ class Watch:
         Raises:
             UserError: A monitor does not fit its table.
         """
+        return self.look()[0]
+
+    def look(self) -> tuple[Anomalies, tuple[Chart, ...]]:
+        """Look for anomalies in every figure, and draw those that have any.
+
+        Raises:
+            UserError: A monitor does not fit its table.
+        """
         anomalies: list[Anomaly] = []
+        charts: list[Chart] = []
         watched: list[Watched] = []
         notices: list[str] = []
         mistakes: list[Mistake] = []
@@ -86,14 +96,15 @@ class Watch:
             except UserError as error:
                 mistakes += error.mistakes
                 continue
-            found, seen = detect(name, monitor, figures, self.events, self.feedback_on(name))
+            found, seen, band = detect(name, monitor, figures, self.events, self.feedback_on(name))
             anomalies += found
+            charts += charts_of(name, figures, band, found)
             watched.append(seen)
             notices += [f"{name}: {notice}" for notice in figures.notices]
         if mistakes:
             raise UserError(*mistakes)
         newest = sorted(anomalies, key=lambda one: (one.begin, one.strength), reverse=True)
-        return Anomalies(tuple(newest), tuple(watched), tuple(notices))
+        return Anomalies(tuple(newest), tuple(watched), tuple(notices)), tuple(charts)
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from proml_kedro.models.curve import Curve
 from proml_kedro.models.progress import progress
 from proml_kedro.models.xgboost.dense import DenseMargin, fast_margin
 from proml_kedro.models.xgboost.matrices import is_in_parts, memory_of_quantiles, quantiles_in_parts, vocabularies_of
+from proml_kedro.models.xgboost.pairs import PairObjective, weighs_pairs
+from proml_kedro.models.xgboost.propensity import PlaceError, Propensity
 from proml_kedro.models.xgboost.ranking import Calibration, by_group, weight_of_groups
 from proml_kedro.models.xgboost.spec import Objective, XGBoostSpec
 from proml_kedro.spec.model import ComponentSpec, score_output
@@ -47,10 +49,14 @@ class XGBoost(Component):
     """Gradient-boosted trees over numbers and categories; missing values and unknown categories go their own way."""
 
     Spec: ClassVar[type[ComponentSpec]] = XGBoostSpec
+    scores_rows_exactly: ClassVar[bool] = True
     spec: XGBoostSpec
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:
         super().__init__(spec, inputs)
+        place = self.spec.propensity.position if self.spec.propensity else None
+        self._features = tuple(one for one in self.inputs if one.name != place)
+        self._propensity: Propensity | None = None  # of the last fit
         self._vocabularies: dict[str, Vocabulary] = {}
         self._booster: Any = None
         self._dense: DenseMargin | None = None  # of trees that were loaded, to be asked for few rows at a time
@@ -85,15 +91,15 @@ class XGBoost(Component):
             self._calibration = Calibration.of(self._margin(judged.columns), judged.label, judged.weight)
         if self.spec.refit and context.final and self.spec.early_stopping_rounds:
             both = train.join(validation)
-            self._vocabularies = vocabularies_of(both, self.inputs)
+            self._vocabularies = vocabularies_of(both, self._features)
             self._booster = self._train(params, both, None, self._booster.num_boosted_rounds(), context)
 
     def _learn_vocabularies(self, examples: Examples, context: FitContext) -> dict[str, Vocabulary]:
-        if context.shared is None or is_in_parts(examples, self.inputs):
-            return vocabularies_of(examples, self.inputs)
-        texts = [one.name for one in self.inputs if one.is_categorical]
+        if context.shared is None or is_in_parts(examples, self._features):
+            return vocabularies_of(examples, self._features)
+        texts = [one.name for one in self._features if one.is_categorical]
         arrays = [examples.columns[name] for name in texts]
-        make = partial(vocabularies_of, examples, self.inputs)
+        make = partial(vocabularies_of, examples, self._features)
         return context.shared.take(arrays, ("xgboost vocabularies", *texts), make)
 
     @property
@@ -133,6 +139,7 @@ class XGBoost(Component):
         data = self._quantiles(train, params, context)
         watched = [(self._quantiles(validation, params, context, data), "validation")] if validation else []
         judged: dict[str, dict[str, list[float]]] = {}
+        objective = self._objective_of(train, context)
         with warnings.catch_warnings(record=True) as caught, progress("trees", rounds) as advance:
             warnings.simplefilter("always")
             callbacks = [_bar(advance), *([_watcher(context.watch)] if context.watch and validation else [])]
@@ -140,7 +147,14 @@ class XGBoost(Component):
                 callbacks.append(xgboost.callback.EarlyStopping(self.spec.early_stopping_rounds, save_best=True))
             try:
                 booster = xgboost.train(
-                    params, data, rounds, watched, callbacks=callbacks, evals_result=judged, verbose_eval=False
+                    params,
+                    data,
+                    rounds,
+                    watched,
+                    obj=objective,
+                    callbacks=callbacks,
+                    evals_result=judged,
+                    verbose_eval=False,
                 )
             except (xgboost.core.XGBoostError, ValueError) as error:
                 reason = str(error).partition("Stack trace")[0].strip().splitlines()[-1]
@@ -155,29 +169,47 @@ class XGBoost(Component):
             self._curve = Curve(metric, "tree", values, booster.num_boosted_rounds())
         return booster
 
+    def _objective_of(self, train: Examples, context: FitContext) -> PairObjective | None:
+        """The objective where XGBoost's own would not do: of rows that count differently within a group.
+
+        Raises:
+            UserError: There are too many pairs, or a place is not known.
+        """
+        wanted = self.spec.propensity
+        try:
+            if wanted is not None:
+                self._propensity = Propensity.of(wanted, train, self._features, context)
+                train = self._propensity.weighed(train)
+            if not self.spec.learns_order or not weighs_pairs(train):
+                return None
+            return PairObjective(train, self.spec.objective == "listwise")
+        except ValueError as error:
+            place = "propensity.position" if isinstance(error, PlaceError) else "objective"
+            raise UserError.at(f"{context.key}.{place}", str(error)) from error
+
     def _quantiles(self, examples: Examples, params: dict[str, Any], context: FitContext, reference: Any = None) -> Any:
         settings = {"max_bin": params.get("max_bin", 256), "nthread": params["nthread"], "enable_categorical": True}
         label = examples.label - self._origin
-        if is_in_parts(examples, self.inputs):
-            return quantiles_in_parts(examples, self.inputs, self._vocabularies, label, ref=reference, **settings)
+        if is_in_parts(examples, self._features):
+            return quantiles_in_parts(examples, self._features, self._vocabularies, label, ref=reference, **settings)
         make = partial(self._matrix, examples, label, settings, reference)
         if context.shared is None or self.spec.learns_order:  # rows are put in order anew each time
             return make()
-        arrays = [examples.columns[one.name] for one in self.inputs]
+        arrays = [examples.columns[one.name] for one in self._features]
         made_from = [*arrays, examples.label, examples.weight, reference, self._vocabularies]
-        names = tuple((one.name, one.is_categorical) for one in self.inputs)
+        names = tuple((one.name, one.is_categorical) for one in self._features)
         return context.shared.take(made_from, ("xgboost", names, self._origin, *settings.items()), make)
 
     def _matrix(self, examples: Examples, label: Any, settings: dict[str, Any], reference: Any) -> Any:
         import xgboost
 
         return xgboost.QuantileDMatrix(
-            to_matrix(examples.columns, self.inputs, self._vocabularies),
+            to_matrix(examples.columns, self._features, self._vocabularies),
             label,
             weight=weight_of_groups(examples) if self.spec.learns_order else examples.weight,
             qid=examples.group if self.spec.learns_order else None,
-            feature_names=[one.name for one in self.inputs],
-            feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            feature_names=[one.name for one in self._features],
+            feature_types=["c" if one.is_categorical else "q" for one in self._features],
             ref=reference,
             **settings,
         )
@@ -185,7 +217,7 @@ class XGBoost(Component):
     def memory_needed(self, rows: int, precision: str) -> int:
         """Estimate what XGBoost holds; rows that have an order are held as columns and side by side too."""
         held = NUMBER + np.dtype(precision).itemsize if self.spec.learns_order else 0
-        return memory_of_quantiles(rows, len(self.inputs)) + rows * len(self.inputs) * held
+        return memory_of_quantiles(rows, len(self._features)) + rows * len(self._features) * held
 
     def score(self, columns: Columns) -> dict[str, npt.NDArray[np.float64]]:
         """Compute margin (log-odds, a number, the logarithm of a mean, or what to order by) and probability or mean.
@@ -204,7 +236,7 @@ class XGBoost(Component):
         }
 
     def _margin(self, columns: Columns) -> npt.NDArray[np.float64]:
-        matrix = to_matrix(columns, self.inputs, self._vocabularies)
+        matrix = to_matrix(columns, self._features, self._vocabularies)
         if self._dense is not None and len(matrix):
             margin = self._dense(matrix)
         else:
@@ -221,14 +253,15 @@ class XGBoost(Component):
         import xgboost
 
         matrix = xgboost.DMatrix(
-            to_matrix(columns, self.inputs, self._vocabularies),
-            feature_names=[one.name for one in self.inputs],
-            feature_types=["c" if one.is_categorical else "q" for one in self.inputs],
+            to_matrix(columns, self._features, self._vocabularies),
+            feature_names=[one.name for one in self._features],
+            feature_types=["c" if one.is_categorical else "q" for one in self._features],
             enable_categorical=True,
             nthread=1,
         )
         found = np.asarray(self._booster.predict(matrix, pred_contribs=True), np.float64)
-        contributions = {one.name: found[:, position] for position, one in enumerate(self.inputs)}
+        contributions = {one.name: np.zeros(len(found)) for one in self.inputs}  # of places nothing is added
+        contributions |= {one.name: found[:, position] for position, one in enumerate(self._features)}
         return Explanation(found[:, -1] + self._origin, contributions)
 
     def save(self, folder: Path) -> None:
@@ -248,7 +281,7 @@ class XGBoost(Component):
 
         component = cls(spec, inputs)
         component._booster = xgboost.Booster({"nthread": 1}, model_file=folder / "model.ubj")
-        component._dense = fast_margin(component._booster, xgboost.core._LIB, len(inputs))
+        component._dense = fast_margin(component._booster, xgboost.core._LIB, len(component._features))
         component._task = component._booster.attr("task")
         slope, offset, origin = (float(component._booster.attr(name)) for name in ("slope", "offset", "origin"))
         component._calibration, component._origin = Calibration(slope, offset), origin
@@ -270,7 +303,8 @@ class XGBoost(Component):
     def summary(self) -> dict[str, Any]:
         """Count the trees; where a GPU was asked for, name the device that grew them."""
         device = {"device": self._device} if self._device else {}
-        return {"trees": self._booster.num_boosted_rounds(), **device}
+        propensity = self._propensity.facts() if self._propensity else {}
+        return {"trees": self._booster.num_boosted_rounds(), **propensity, **device}
 
 
 def _origin_of(examples: Examples) -> float:

@@ -15,9 +15,7 @@ _RIDGE = 1e-6  # keeps the slope finite when the margin separates the classes
 
 
 def by_group(examples: Examples) -> Examples:
-    """Sort rows by group, as XGBoost requires it; every row of a group has the group's mean weight.
-
-    Rows of weight 0 are omitted: XGBoost weighs groups alone, and would compare the others with them.
+    """Sort rows by group, as XGBoost requires it; rows of weight 0 are omitted, or others would be compared with them.
 
     Raises:
         ValueError: There are no groups.
@@ -27,19 +25,15 @@ def by_group(examples: Examples) -> Examples:
     order = np.argsort(examples.group, kind="stable")
     if examples.weight is not None and examples.weight.any():
         order = order[examples.weight[order] > 0]
-    together = examples.take(order)
-    if together.weight is None or together.group is None:
-        return together
-    _, codes = np.unique(together.group, return_inverse=True)
-    mean = np.bincount(codes, together.weight) / np.bincount(codes)
-    return Examples(together.columns, together.label, mean[codes], together.group, together.labels)
+    return examples.take(order)
 
 
 def weight_of_groups(examples: Examples) -> npt.NDArray[np.float64] | None:
-    """Weight of each group, for rows in the order of :func:`by_group`; None when all count 1."""
+    """Mean weight of each group, for rows in the order of :func:`by_group`; None when all count 1."""
     if examples.weight is None or examples.group is None:
         return None
-    return examples.weight[np.flatnonzero(np.diff(examples.group, prepend=-1))]
+    _, codes = np.unique(examples.group, return_inverse=True)
+    return np.asarray(np.bincount(codes, examples.weight) / np.bincount(codes), np.float64)
 
 
 def _mean_and_deviation(values: Array, weight: Array) -> tuple[float, float]:

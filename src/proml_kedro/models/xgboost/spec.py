@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from proml_kedro.errors import Mistake
+from proml_kedro.errors import Mistake, unknown
 from proml_kedro.spec.base import Spec
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.hardware import Device
@@ -61,6 +61,20 @@ class XGBoostParams(Spec):
         return {_ALIASES.get(key, key): one for key, one in value.items()}
 
 
+class PropensitySpec(Spec):
+    """How likely a place in a list is looked at, by which clicks that were unlikely to be seen count more.
+
+    Attributes:
+        position: The input that holds the place, from 1. It is no feature of the trees then.
+        curve: ``power``: places are looked at like place^-e; ``each`` place for itself.
+        at_most: Largest weight of a click.
+    """
+
+    position: str
+    curve: Literal["power", "each"] = "power"
+    at_most: Annotated[float, Field(ge=1)] = 20.0
+
+
 _METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("logloss", "auc", "aucpr", "error"),
     "multiclass": ("mlogloss", "merror", "auc"),
@@ -105,10 +119,10 @@ class XGBoostSpec(ComponentSpec):
     Attributes:
         objective: What is learned. `pointwise`: each label for itself. `pairwise` and `listwise`: to put the positive
             rows of a group (the problem's `examples.group`) before the others, by comparing pairs of rows, or pairs
-            weighted by what they change in NDCG; a logistic regression on the validation period then makes a
-            probability of the margin. Of a number, `quantile`: what it stays below as often as `quantile` says, instead
-            of its mean; `tweedie`: the mean of a number that is often 0 and never negative, such as what an insured
-            claims.
+            weighted by what they change in NDCG; a pair has the weight of its positive row. A logistic regression on
+            the validation period then makes a probability of the margin. Of a number, `quantile`: what it stays below
+            as often as `quantile` says, instead of its mean; `tweedie`: the mean of a number that is often 0 and never
+            negative, such as what an insured claims.
         quantile: Of objective `quantile`; 0.5, the median, when left out. The output `mean` is then this quantile.
         tweedie_power: Of objective `tweedie`: the variance is the mean to that power, between 1 (counts) and 2 (sizes);
             1.5 when left out.
@@ -120,6 +134,8 @@ class XGBoostSpec(ComponentSpec):
             `poisson-nloglik`, `rmse` or `mae` of a count; `ndcg`, `map` or `auc` (within groups) of an order. The first
             one when left out.
         refit: Train again on training and validation period together, with the number of trees that was found.
+        propensity: Of an order: weigh the pairs of a clicked row by one over the probability that its place was looked
+            at, which is learned from the other inputs and the logged places.
         params: XGBoost's own parameters.
     """
 
@@ -139,6 +155,7 @@ class XGBoostSpec(ComponentSpec):
     early_stopping_rounds: Annotated[int, Field(ge=0)] = 0
     eval_metric: EvalMetric | None = None
     refit: bool = True
+    propensity: PropensitySpec | None = None
     params: XGBoostParams = XGBoostParams()
 
     @property
@@ -170,6 +187,7 @@ class XGBoostSpec(ComponentSpec):
                 Mistake("objective", f"'{self.objective}' learns the order within groups and needs {lacks}")
             )
         mistakes += self._check_numbers(task)
+        mistakes += self._check_propensity(inputs)
         if self.metric(task) not in self._metrics(task):
             what = f"objective '{self.objective}'" if self.objective in _METRICS_OF else f"a label of task '{task}'"
             message = f"'{self.eval_metric}' is not for {what}; there are {', '.join(self._metrics(task))}"
@@ -186,6 +204,19 @@ class XGBoostSpec(ComponentSpec):
             wanted = "between 0 and 1, a probability" if task == "binary" else positive
             mistakes.append(Mistake("params.base_score", f"must be {wanted}, not {params.base_score:g}"))
         return mistakes
+
+    def _check_propensity(self, inputs: Mapping[str, Dtype]) -> Iterator[Mistake]:
+        if self.propensity is None:
+            return
+        if not self.learns_order:
+            yield Mistake("propensity", "weighs pairs of rows; write objective: pairwise or listwise")
+        place = self.propensity.position
+        if place not in inputs:
+            yield Mistake("propensity.position", unknown("input", place, inputs) + " It has to be one of inputs.")
+        elif inputs[place] not in ("int", "float"):
+            yield Mistake("propensity.position", f"'{place}' is no number; places are counted from 1")
+        elif len(inputs) == 1:
+            yield Mistake("inputs", f"there is no input but '{place}', which is no feature of the trees")
 
     def _check_numbers(self, task: Task) -> Iterator[Mistake]:
         """Find objectives of numbers where the label is none, and their keys under another objective."""

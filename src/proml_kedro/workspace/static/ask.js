@@ -20,4 +20,17 @@ export async function ask(what, params = {}, sort = what) {
   throw new Refused(answer.message ?? `${response.status} ${response.statusText}`);
 }
 
+/**
+ * Tell the server something, and return its answer.
+ *
+ * @throws {Refused} when it does not take it; with what it says.
+ */
+export async function tell(what, content) {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`/api/${what}`, { method: "POST", headers, body: JSON.stringify(content) });
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw new Refused(answer.message ?? `${response.status} ${response.statusText}`);
+}
+
 export const isAborted = (error) => error.name === "AbortError";

@@ -1,5 +1,6 @@
 // Whether the data still is what the models were made for.
 
+import { anomalies } from "./anomalies.js";
 import { ask, isAborted } from "./ask.js";
 import { h } from "./dom.js";
 import { empty, featureLink, fold, report, time, unreadable, verdict } from "./parts.js";
@@ -8,12 +9,19 @@ import { measured, number, percent, plural } from "./words.js";
 /** Fill the page. */
 export async function health(main) {
   try {
-    const found = await ask("health", {}, "page");
+    const [found, unusual] = await Promise.all([ask("health", {}, "page"), ask("anomalies", {}, "anomalies")]);
     const nothing = empty("Nothing was checked yet", "A run compares the newest rows with those that the model learned from.", "kedro run");
-    main.replaceChildren(h("div", { class: "cards" }, h("h1", {}, "Health"), found.length ? found.map(card) : nothing));
+    main.replaceChildren(h("div", { class: "cards" }, h("h1", {}, "Health"), glance(found), anomalies(unusual), found.length ? found.map(card) : nothing));
   } catch (error) {
     if (!isAborted(error)) main.replaceChildren(empty("Health cannot be shown", error.message));
   }
+}
+
+/** All models at a glance. */
+function glance(found) {
+  if (found.length < 2) return null;
+  return h("ul", { class: "glance", "aria-label": "All models" }, found.map((one) => h("li", {},
+    one.drift ? verdict(one.drift.verdict, one.drift.verdict) : h("span", { class: "dim" }, "not checked"), " ", one.model, h("span", { class: "dim" }, ` ${one.problem}`))));
 }
 
 function card(one) {
