@@ -56,7 +56,7 @@ layers: $(VENV)/installed
 	@$(BIN)/lint-imports
 
 figures: $(VENV)/installed
-	@$(BIN)/python tools/figures.py
+	@$(BIN)/python tools/figures.py && $(BIN)/python tools/repeats.py
 
 docs: $(VENV)/installed ## Write what is generated: references, drawings, lists; build the site into `site`
 	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write

@@ -45,7 +45,7 @@ def body(bundle: Path) -> bytes:
 
 def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> None:
     with serving(bundle, "--no-online") as server:
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         seen = set(server.workers())
         with load.running():
             for number in range(RELOADS):
@@ -92,7 +92,7 @@ def test_every_answer_is_of_one_bundle_or_the_other_and_reload_says_which(
 
     expected = {Manifest.read(one).tag: scored(one, body) for one in (bundle, other)}
     with serving(link, "--no-online", "--workers", "2", PROML_API_TOKEN=TOKEN) as server:
-        load = Load(server.port, body, token=TOKEN)
+        load = Load(server.port, body, token=TOKEN, pause=0.02)
         with load.running():
             for to in (other, bundle, other):
                 status, said = reload(to)
@@ -151,7 +151,7 @@ def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: byte
     with serving(link, "--no-online") as server:
         link.unlink()
         link.symlink_to(bad)
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         with load.running(keeping=1):
             server.process.send_signal(signal.SIGHUP)
             server.wait_for("nothing is changed")
@@ -174,7 +174,7 @@ def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, t
     name('{"champion": "bundles/one"}')
     with serving(Path("flight_delays"), "--no-online", folder=project) as server:
         assert any("bundles/one" in line for line in server.lines)
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         with load.running(keeping=2):
             name('{"champion": "bundles/two"}')
             server.wait_for("changed to")
