@@ -80,7 +80,7 @@ def of_function(function: Any, name: str) -> Iterator[str]:
     """Describe a function: how it is called, and its docstring."""
     shown = inspect.signature(function)
     kept = [one.replace(annotation=inspect.Parameter.empty) for one in shown.parameters.values() if one.name != "self"]
-    yield f"```python\n{name}{shown.replace(parameters=kept, return_annotation=inspect.Signature.empty)}\n```"
+    yield f"```text\n{name}{shown.replace(parameters=kept, return_annotation=inspect.Signature.empty)}\n```"
     yield from text_of(function, name)
 
 
