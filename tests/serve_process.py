@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import subprocess
 import sys
@@ -115,11 +116,17 @@ def serving(
 
 @dataclass
 class Load:
-    """Clients that ask all the time, over connections they keep and over new ones."""
+    """Clients that ask all the time, over connections they keep and over new ones.
+
+    Attributes:
+        pause: Seconds of which each client waits a random part before it asks again: where a test waits for a server
+            to change, clients that never wait only take the processors that it needs, and no connection is ever idle.
+    """
 
     port: int
     body: bytes
     token: str = ""
+    pause: float = 0.0
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
@@ -162,5 +169,7 @@ class Load:
             if ends:
                 connection.close()
                 connection = None
+            if self.pause:
+                time.sleep(random.uniform(0, self.pause))
         if connection is not None:
             connection.close()
