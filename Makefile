@@ -60,7 +60,7 @@ figures: $(VENV)/installed
 
 docs: $(VENV)/installed ## Write what is generated: references, drawings, lists; build the site into `site`
 	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write
-	@$(BIN)/python tools/site.py
+	@$(BIN)/python tools/api.py && $(BIN)/python tools/recording.py && $(BIN)/python tools/site.py
 
 docs-serve: $(VENV)/installed ## Show the site on this machine while you write
 	@$(BIN)/python tools/site.py --serve
