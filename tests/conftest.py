@@ -20,8 +20,10 @@ from tiers import WHOLE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--shuffle``."""
+    """Add ``--shuffle`` and ``--engines``."""
     parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests of each, in a random order")
+    engines = "engines that tests/engines is run on: duckdb, sail, and spark, which is at SPARK_REMOTE"
+    parser.addoption("--engines", default="duckdb,sail", metavar="NAMES", help=engines)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import subprocess
 import sys
@@ -58,6 +59,10 @@ class Server:
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def workers(self) -> list[int]:
+        """The processes that serve; others stand by."""
+        return [one for one in self.children() if _name(one) == "proml-worker"]
+
+    def children(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(one) for one in children.split()]
 
@@ -79,13 +84,26 @@ def start(*arguments: str, folder: Path | None = None, **environment: str) -> tu
     return process, lines
 
 
+def _name(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 @contextmanager
-def serving(bundle: Path, *options: str, folder: Path | None = None, **environment: str) -> Iterator[Server]:
-    process, lines = start(str(bundle), "--port", "0", *options, folder=folder, **environment)
+def serving(
+    bundle: Path, *options: str, folder: Path | None = None, standby: bool = False, **environment: str
+) -> Iterator[Server]:
+    """Serve a bundle; no process stands by unless a test wants one, since each costs seconds."""
+    waiting = [] if standby else ["serving.standby=false"]
+    process, lines = start(str(bundle), "--port", "0", *options, *waiting, folder=folder, **environment)
     try:
         server = Server(process, 0, lines)
         server.wait_for("serving ")
-        (port,) = [found[1] for line in lines if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line))]
+        (port,) = [
+            found[1] for line in lines if (found := re.search(r"^serving .* at http://127\.0\.0\.1:(\d+)", line))
+        ]
         server.port = int(port)
         yield server
     finally:
@@ -98,11 +116,17 @@ def serving(bundle: Path, *options: str, folder: Path | None = None, **environme
 
 @dataclass
 class Load:
-    """Clients that ask all the time, over connections they keep and over new ones."""
+    """Clients that ask all the time, over connections they keep and over new ones.
+
+    Attributes:
+        pause: Seconds of which each client waits a random part before it asks again: where a test waits for a server
+            to change, clients that never wait only take the processors that it needs, and no connection is ever idle.
+    """
 
     port: int
     body: bytes
     token: str = ""
+    pause: float = 0.0
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
@@ -145,5 +169,7 @@ class Load:
             if ends:
                 connection.close()
                 connection = None
+            if self.pause:
+                time.sleep(random.uniform(0, self.pause))
         if connection is not None:
             connection.close()

@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
+from engines import engines_page
 from proml_kedro import extensions, testing
 from proml_kedro.authoring.descriptions import described, summary
 from proml_kedro.authoring.schema import FILE, as_text, make_schema
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     table = "\n".join(["| registry | look at | prove |", "|---|---|---|", *map(row, registries())])
     documents = {
         HERE / "configuration.md": "\n".join(configuration()) + "\n",
+        HERE / "engines.md": "\n".join(engines_page()) + "\n",
         HERE / "extensions.md": "\n".join(extensions_page()) + "\n",
         HERE / FILE: as_text(make_schema()),
         contributing: between_markers(contributing.read_text(encoding="utf-8"), table),

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.command_line import is_set, repeats, run_again, serve, workspace
+from proml_kedro.engine.spark.place import place_of
 from proml_kedro.hardware import cpu_seconds, in_words, peak_memory
 from proml_kedro.results import Consistency, DriftResult, FitSummary, Metrics, Places, TablesFacts
 from proml_kedro.results.names import REPORTS
@@ -69,9 +70,16 @@ def show(
     judged = metrics.verdict if metrics else None
     worse = bool(judged and judged.forbids_serving) or bool(metrics and metrics.failed_gates)
     worse |= bool(against and against.failed_gates)
-    for text in (*_reports(results, places), *_next(results, places, run.model, worse)):
+    for text in (*_reports(results, places), *_next(results, places, run.model, worse), *_engine(run)):
         console.print(text)
     console.print(_cost(seconds), style="dim")
+
+
+def _engine(run: RunSpec) -> Iterator[str]:
+    """Say what an engine has computed, and what it has not."""
+    if engine := run.hardware.engine:
+        where = place_of(engine).in_words
+        yield f"Feature tables and joins in time: by {where}; tables, examples and all else: by this process"
 
 
 def _verdict(metrics: Metrics) -> Text:

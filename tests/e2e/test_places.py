@@ -1,103 +1,141 @@
-"""Results that the catalog moves: who makes them, and everybody who reads them, follows."""
+"""Places as processes: `kedro serve --place` beside `kedro serve`, killed, changed and ended under load."""
 
 from __future__ import annotations
 
-import subprocess
+import json
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from kedro_process import run_kedro
-from proml_kedro import open_project
-from proml_kedro.marketplace.build import open_market
-from proml_kedro.results import NAMES, PER_MODEL
-from proml_kedro.results.names import table_file
-from proml_kedro.workspace.results import read_results, report_file
+from places import MIXED
+from proml_kedro.bundle import Manifest
+from proml_kedro.serving.prove import golden_rows
+from proml_kedro.serving.scorer import BundleScorer
+from serve_process import Load, Server, serving, start
+from small import make_bundle
 
-pytestmark = pytest.mark.e2e
-
-EVERYTHING = "--pipelines=features,train,evaluate,bundle,monitor,materialize,package"
-MOVED = [f"catalog.{name}.filepath=${{data_dir}}/elsewhere/{name}" for name in NAMES]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-def features(shop: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`kedro features …` on the shop, with its results moved."""
-    options = ["--conf-source", str(shop.conf), f"data_dir={shop.data}", *MOVED]
-    return run_kedro(["features", *arguments, *options], Path(__file__).parents[2], shop.environment)
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    base = tmp_path_factory.mktemp("made")
+    fewer = {**MIXED, "trees": {**MIXED["trees"], "num_boost_round": 5}}
+    return make_bundle(base / "one", components=MIXED), make_bundle(base / "two", components=fewer, version="v2")
 
 
-def registered(shop: Any) -> dict[str, str]:
-    """The file of each registered source."""
-    from feast.protos.feast.core.Registry_pb2 import Registry
-
-    registry = Registry()
-    registry.ParseFromString((shop.data / "feature_store" / "registry.db").read_bytes())
-    return {one.name: one.file_options.uri for one in registry.data_sources if one.file_options.uri}
+@pytest.fixture(scope="module")
+def body(bundles: tuple[Path, Path]) -> bytes:
+    return json.dumps({"instances": golden_rows(bundles[0], Manifest.read(bundles[0]))[:2]}).encode()
 
 
-@pytest.mark.slow
-def test_an_older_link_at_the_default_place_is_not_registered(shop: Any) -> None:
-    older = shop.run("--pipelines=features")
-    assert older.returncode == 0, older.stderr
-    default = shop.data / "shop" / "feature_tables"
-    before = default.resolve()
-    shop.edit("conf/features/shop.yaml", "windows: [7d, all]", "windows: [3d, all]")
-    moved = shop.run("--pipelines=features", *MOVED)
-    assert moved.returncode == 0, moved.stderr
-    made = (shop.data / "elsewhere" / "feature_tables").resolve()
-    assert registered(shop) == {"orders_table": str(table_file(made, "orders"))}
-    assert default.resolve() == before, "the older one stays what it was"
-    assert made != before
+def expected(bundle: Path, body: bytes) -> dict[bool, list[float]]:
+    """The scores, and those without the keys of the rows, which are degraded."""
+    rows = json.loads(body)["instances"]
+    scorer = BundleScorer(bundle)
+    return {False: scorer.find(rows).scores, True: scorer.find([{**row, "shop": None} for row in rows]).scores}
 
 
-@pytest.mark.slow
-def test_every_result_can_be_moved_and_every_reader_finds_it(shop: Any) -> None:
-    done = shop.run(*MOVED, EVERYTHING)
-    assert done.returncode == 0, done.stderr
-    elsewhere = shop.data / "elsewhere"
-    assert sorted(one.name for one in elsewhere.iterdir()) == sorted(NAMES)
-    assert not (shop.data / "shop").exists(), "nothing lies at the default places"
-    for name, file in (("evaluation", "report.md"), ("bundle", "card.md"), ("drift", "drift.html")):
-        assert f"{elsewhere / name / file}\n" in done.stdout
-    assert f"kedro serve {elsewhere / 'bundle'}\n" in done.stdout
-    assert registered(shop) == {"orders_table": str(table_file((elsewhere / "feature_tables").resolve(), "orders"))}
-    run_yml = yaml.safe_load((elsewhere / "bundle" / "run.yml").read_text())
-    assert run_yml["run"]["params"]["resolved"] == str(elsewhere / "bundle" / "proml.yaml")
-
-    project = open_project(shop.folder, f"data_dir={shop.data}", *MOVED)
-    assert {name: project.places.at(name) for name in NAMES} == {name: elsewhere / name for name in NAMES}
-    [found] = read_results(project.places)
-    assert (found.problem, found.model, found.unreadable) == ("shop", "xgboost", ())
-    assert None not in (found.metrics, found.training_set, found.drift, found.consistency)
-    assert found.bundle
-    report = report_file(project.places, "shop", "xgboost", "evaluation", "report.md")
-    assert report == elsewhere / "evaluation" / "report.md"
-    market, notices = open_market(project)
-    [entry] = market.get("orders.spent_7d")
-    assert notices == []
-    assert (entry.null_share, bool(entry.importance), bool(entry.bundles)) != (None, False, False)
-
-    described = features(shop, "describe", "orders.spent_7d")
-    assert described.returncode == 0, described.stderr
-    assert "not computed" not in described.stdout
-    checked = features(shop, "check")
-    assert checked.returncode == 0, checked.stderr + checked.stdout
-    assert "has no value" not in features(shop, "validate").stdout
-
-    later = shop.run("--pipelines=evaluate", *MOVED)
-    assert later.returncode == 0, later.stderr
-    shop.edit("conf/features/shop.yaml", "windows: [7d, all]", "windows: [3d, all]")
-    refused = shop.run("--pipelines=features", *MOVED)
-    assert refused.returncode == 2
-    assert f"and the bundle {elsewhere / 'bundle'} (shop-xgboost:" in refused.stderr
+def options(on_failure: str, port: int | None = None) -> list[str]:
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+    there = f"{{components: [personal], url: 'http://127.0.0.1:{port}', on_failure: {on_failure}}}"
+    return [f"serving.places.entities={there}"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_catalog_with_names_in_another_order(shop: Any, name: str) -> None:
-    model = "/${model.name}" if name in PER_MODEL else ""
-    override = f"catalog.{name}.filepath=${{data_dir}}/by_result/{name}{model}/${{problem.name}}"
-    places = open_project(shop.folder, f"data_dir={shop.data}", override).places
-    assert places.at(name) == Path(shop.data, "by_result", name, *(["xgboost"] if model else []), "shop")
-    assert places.at(name, "other") == Path(shop.data, "by_result", name, *(["xgboost"] if model else []), "other")
+@contextmanager
+def both(bundle: Path, on_failure: str) -> Iterator[tuple[Server, Server]]:
+    """A server and its place."""
+    told = options(on_failure)
+    (port,) = map(int, re.findall(r":(\d+)'", told[0]))
+    with ExitStack() as servers:
+        place = servers.enter_context(serving(bundle, "--place", "entities", *told, "--port", str(port)))
+        assert any("the place 'entities' of" in line for line in place.lines)
+        server = servers.enter_context(serving(bundle, "--no-online", *told))
+        assert not any("the place" in line for line in server.lines), server.lines
+        yield server, place
+
+
+def check(load: Load, known: dict[str, dict[bool, list[float]]]) -> set[bool]:
+    """Prove that each answer is one that it may be; return whether some, or others, were degraded."""
+    assert (load.lost, load.refused) == ([], 0)
+    seen = set()
+    for status, text in load.answers:
+        said = json.loads(text)
+        assert status == 200, text
+        is_degraded = said.get("degraded", []) == ["entities"]
+        assert said["probabilities"] == known[said["model"]][is_degraded]
+        seen.add(is_degraded)
+    return seen
+
+
+def until_answers(load: Load, is_degraded: bool, tag: str | None = None) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline
+        said = json.loads(load.answers[-1][1]) if load.answers else {}
+        if said and ("degraded" in said) == is_degraded and said["model"] == (tag or said["model"]):
+            return
+        time.sleep(0.05)
+
+
+def test_a_place_that_is_killed_costs_no_request(bundles: tuple[Path, Path], body: bytes) -> None:
+    known = {Manifest.read(bundles[0]).tag: expected(bundles[0], body)}
+    with both(bundles[0], "fallback") as (server, place):
+        load = Load(server.port, body)
+        with load.running(keeping=3):
+            until_answers(load, is_degraded=False)
+            for pid in place.workers():
+                os.kill(pid, signal.SIGSTOP)  # it takes connections, and says nothing
+            until_answers(load, is_degraded=True)
+            for pid in place.workers():
+                os.kill(pid, signal.SIGKILL)
+            place.wait_for("another one is started")
+            until_answers(load, is_degraded=False)
+        assert check(load, known) == {False, True}
+
+
+def test_both_change_to_another_bundle_and_nothing_is_mixed(
+    bundles: tuple[Path, Path], body: bytes, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(bundles[0])
+    known = {Manifest.read(one).tag: expected(one, body) for one in bundles}
+    with both(link, "fallback") as (server, place):
+        load = Load(server.port, body)
+        with load.running(keeping=3):
+            for number, to in enumerate((bundles[1], bundles[0]), 1):
+                link.unlink()
+                link.symlink_to(to)
+                for one in (place, server):
+                    one.process.send_signal(signal.SIGHUP)
+                for one in (place, server):
+                    one.wait_for_changes(number)
+                until_answers(load, False, Manifest.read(to).tag)
+        check(load, known)
+        models = {json.loads(text)["model"] for _, text in load.answers}
+        assert models == set(known)
+
+
+def test_what_cannot_be_done_without_a_place_is_not_served(bundles: tuple[Path, Path], body: bytes) -> None:
+    told = options("error", port=1)
+    process, lines = start(str(bundles[0]), "--port", "0", "--no-online", *told)
+    assert process.wait(90) == 2
+    assert "start it with `kedro serve TARGET --place entities`" in "".join(lines)
+    for wrong, said in (
+        (["--place", "entity", *told], "Did you mean 'entities'?"),
+        (["serving.places.a.components=[personal]"], "serving.places.a.url: Field required"),
+        (["serving.places.a={url: 'http://127.0.0.1:1'}"], "say what is done there"),
+    ):
+        process, lines = start(str(bundles[0]), "--port", "0", *wrong)
+        assert process.wait(90) == 2
+        assert said in "".join(lines), lines

@@ -6,17 +6,19 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from malformed import hammer
 from proml_kedro.bundle import Manifest
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import BundleScorer
+from promoted import promote
 from serve_process import Load, serving
 from small import make_bundle
 from soaked import note
 
-CHANGES, ENDS, MINUTES, REQUESTS = 50, 20, 15, 10_000
+CHANGES, ENDS, MINUTES, REQUESTS, PROMOTIONS = 50, 20, 15, 10_000, 200
 TOKEN = "a-token-for-this-test"
 
 
@@ -52,6 +54,18 @@ def test_nothing_is_lost_over_many_changes_and_ends(tmp_path: Path) -> None:
             assert load.lost == []
             answered += len(load.answers)
     note("No request is lost while a server is changed and ended", changes=CHANGES, ends=ENDS, answers=answered)
+
+
+@pytest.mark.soak
+def test_nothing_is_lost_over_many_promotions_and_rollbacks(tmp_path: Path) -> None:
+    seconds, answered = promote(tmp_path, PROMOTIONS, rest=2.0)
+    note(
+        "A model is promoted and rolled back under load",
+        changes=PROMOTIONS,
+        answers=answered,
+        median_s=round(float(np.median(seconds)), 2),
+        most_s=round(max(seconds), 2),
+    )
 
 
 @pytest.mark.soak

@@ -206,6 +206,10 @@ class Bundle:
         """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
 
+    def precision_of(self, one: Input) -> str:
+        """Return the floating point type in which :meth:`score` needs an input: ``float32`` or ``float64``."""
+        return self._scorer.precision_of(one)
+
     @property
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""
@@ -229,6 +233,14 @@ class Bundle:
             columns: As for :meth:`score`.
         """
         return self._scorer.trace(columns)
+
+    def all_columns(self, columns: Columns) -> Columns:
+        """Compute all that components read and say of rows, as they are given it: inputs, and ``component.output``.
+
+        Args:
+            columns: As for :meth:`score`.
+        """
+        return self._scorer.all_columns(columns)
 
     def inputs_of(self, component: str, columns: Columns) -> Columns:
         """Compute what a component reads of rows: features, and what the components before it say.

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
 from proml_kedro.commands.base import OVERRIDES, Command
-from proml_kedro.errors import Mistake, UserError, did_you_mean
+from proml_kedro.errors import Mistake, UserError, did_you_mean, unknown
 
 if TYPE_CHECKING:
     from proml_kedro.project import Project
-    from proml_kedro.spec import ChallengerSpec
+    from proml_kedro.spec import ServingSpec
 
-_CHALLENGER = "serving.challenger."
+_BESIDE = ("serving.challenger", "serving.places", "serving.standby", "serving.verify_key")
+"""What may be said beside a bundle, which is served as it is."""
 
 _HELP = """Serve a model over HTTP.
 
@@ -26,8 +29,9 @@ _HELP = """Serve a model over HTTP.
 
     The model is loaded and proved by its golden rows before anything is answered. SIGHUP loads it anew: requests are
     answered by the old one until the new one is proved. serving.challenger.bundle=FOLDER lets a second model score
-    beside it, of a bundle too. Beyond this machine (--host) clients need a token, which the
-    variable PROML_API_TOKEN holds. Exit code 2 when something is wrong.
+    beside it, of a bundle too. serving.places puts parts of the scoring into processes of their own, each of which is
+    started with --place NAME and the same TARGET and OVERRIDES. Beyond this machine (--host) clients need a token,
+    which the variable PROML_API_TOKEN holds. Exit code 2 when something is wrong.
     """
 
 
@@ -39,10 +43,13 @@ def serve_command() -> click.Command:
         params=[
             click.Argument(["target"]),
             click.Argument([OVERRIDES], nargs=-1),
-            click.Option(["--host"], default="127.0.0.1", show_default=True, help="Address to listen at."),
+            click.Option(["--host"], help="Address to listen at; 127.0.0.1 if left out."),
             click.Option(
-                ["--port"], type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 for a free one."
+                ["--port"],
+                type=click.IntRange(0, 65535),
+                help="3000 if left out, or that of the place's URL; 0 for a free one.",
             ),
+            click.Option(["--place"], help="Do what this place of serving.places does, and answer no requests."),
             click.Option(["--workers"], type=click.IntRange(1, 256), help="Processes; as the bundle says if left out."),
             click.Option(["--online/--no-online"], default=True, help="Whether features are looked up by key."),
             click.Option(["--log"], help="Folder of the prediction log; as serving.predictions says if left out."),
@@ -51,37 +58,69 @@ def serve_command() -> click.Command:
     )
 
 
-def _serve(
-    target: str,
-    overrides: Sequence[str],
-    host: str,
-    port: int,
-    workers: int | None,
-    online: bool,
-    log: str | None,
-) -> None:
+@dataclass(frozen=True)
+class _Options:
+    host: str | None
+    port: int | None
+    place: str | None
+    workers: int | None
+    online: bool
+    log: str | None
+
+
+def _serve(target: str, overrides: Sequence[str], **given: Any) -> None:
     from proml_kedro.bundle import Manifest
     from proml_kedro.serving.http.address import refuse_without_token
     from proml_kedro.serving.http.match import matched
     from proml_kedro.serving.http.supervisor import Service, serve
+    from proml_kedro.spec import check_places
 
-    refuse_without_token(host)
+    options = _Options(**given)
     bundle = _bundle(target, overrides)
     champion = Manifest.read(bundle())
-    challenger = _challenger(target, overrides)
-    if challenger is not None:
-        matched(challenger, champion)
+    serving = _beside(target, overrides)
+    if mistakes := [*check_places(serving.places, champion.model.components)]:
+        raise UserError(*mistakes)
+    host, port = _address(options, serving)
+    refuse_without_token(host)
+    if serving.challenger is not None and options.place is None:
+        matched(serving.challenger, champion)
+    beside = serving.model_dump(mode="json", include={"challenger", "places"})
     service = Service(
         bundle,
         host,
         port,
-        workers or champion.serving.workers,
-        online=online,
-        log=log,
+        options.workers or champion.serving.workers,
+        online=options.online,
+        log=options.log,
         state=getattr(bundle, "state", lambda: None),
-        challenger=challenger.model_dump(mode="json") if challenger else {},
+        challenger=beside["challenger"] or {},
+        places=beside["places"],
+        place=options.place,
+        standby=champion.serving.standby and serving.standby,
+        verify_key=str(Path(serving.verify_key).resolve()) if serving.verify_key else None,
     )
     serve(service, lambda line: click.echo(line, err=True))
+
+
+def _address(options: _Options, serving: ServingSpec) -> tuple[str, int]:
+    """Where to listen: as options say, or the URL of the place.
+
+    Raises:
+        UserError: There is no such place, or others have to know where it is.
+    """
+    from proml_kedro.serving.http.address import is_this_machine
+
+    port = 3000
+    if options.place is not None:
+        if options.place not in serving.places:
+            raise UserError(Mistake("", unknown("place", options.place, serving.places), "option --place"))
+        parts = urlsplit(serving.places[options.place].url)
+        port = parts.port or port
+        if options.host is None and not is_this_machine(parts.hostname or ""):
+            message = f"the place is asked at {parts.hostname}: say at which address of this machine it listens"
+            raise UserError(Mistake("", f"{message}, such as --host 0.0.0.0", f"option --place={options.place}"))
+    return options.host or "127.0.0.1", port if options.port is None else options.port
 
 
 def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
@@ -94,8 +133,8 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
 
     folder = Path(target)
     if (folder / MANIFEST).is_file():
-        if others := [one for one in overrides if not one.startswith(_CHALLENGER)]:
-            message = f"a bundle is served as it is, beside a challenger at most; leave out all but {_CHALLENGER}…"
+        if others := [one for one in overrides if not _is_beside(one)]:
+            message = f"a bundle is served as it is; leave out all but {'… and '.join(_BESIDE)}…"
             raise UserError(Mistake("", message, others[0]))
         return lambda: folder
     if folder.is_dir() or os.sep in target:
@@ -118,35 +157,55 @@ def _newest(problem: str, overrides: Sequence[str]) -> Callable[[], Path]:
     if not pointer.exists() and not (place / MANIFEST).is_file():
         raise UserError(Mistake("", _no_bundle(project, problem, place), "argument TARGET"))
     # Who chooses a model by overrides wants that one, whichever is live.
-    return Champion(None if any(not one.startswith(_CHALLENGER) for one in overrides) else pointer, place)
+    return Champion(None if any(not _is_beside(one) for one in overrides) else pointer, place)
 
 
-def _challenger(target: str, overrides: Sequence[str]) -> ChallengerSpec | None:
-    """The challenger that overrides name, or that the configuration of a problem does; None for none.
+def _is_beside(override: str) -> bool:
+    return override.partition("=")[0].startswith(_BESIDE)
+
+
+def _beside(target: str, overrides: Sequence[str]) -> ServingSpec:
+    """What is served beside a bundle, as overrides say, or as the configuration of a problem does.
 
     Raises:
         UserError: It is not configured as it can be.
     """
-    import yaml
     from pydantic import ValidationError
 
     from proml_kedro.project import Project
     from proml_kedro.results.names import MANIFEST
-    from proml_kedro.spec import ChallengerSpec
+    from proml_kedro.spec import ServingSpec
 
     if not (Path(target) / MANIFEST).is_file():
-        return Project.at(".", f"problem={target}", *overrides).spec.serving.challenger
-    told = [one.removeprefix(_CHALLENGER).partition("=") for one in overrides]
-    if not told:
-        return None
+        return Project.at(".", f"problem={target}", *overrides).spec.serving
     try:
-        return ChallengerSpec.model_validate({key: yaml.safe_load(value) for key, _, value in told})
+        return ServingSpec.model_validate(_nested(overrides))
     except ValidationError as error:
         found = [
             (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
             for one in error.errors(include_url=False)
         ]
-        raise UserError(*(Mistake(f"{_CHALLENGER}{key}".rstrip("."), said) for key, said in found)) from error
+        raise UserError(*(Mistake(f"serving.{key}", said) for key, said in found)) from error
+
+
+def _nested(overrides: Sequence[str]) -> dict[str, Any]:
+    """Read KEY=VALUE, whose keys begin with ``serving.``, into dictionaries."""
+    import yaml
+
+    told: dict[str, Any] = {}
+    for one in overrides:
+        key, _, value = one.partition("=")
+        *path, last = key.split(".")[1:]
+        inner = told
+        try:
+            for name in path:
+                inner = inner.setdefault(name, {})
+            inner[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(Mistake(key, "is no YAML")) from error
+        except (AttributeError, TypeError) as error:
+            raise UserError(Mistake(key, "is said in two ways; leave one of them out")) from error
+    return told
 
 
 def _no_bundle(project: Project, problem: str, place: Path) -> str:

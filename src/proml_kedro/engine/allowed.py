@@ -41,7 +41,7 @@ def tables_read(engine: Parser, query: str) -> list[str]:
     Raises:
         NotAllowedError: It is not one query, or calls a function that reads files or the environment.
     """
-    tree = _tree(engine, query)
+    tree = tree_of(engine, query)
     if tree["error"]:
         raise NotAllowedError(f"is no query: {tree['error_message']}")
     if len(tree["statements"]) != 1:
@@ -69,14 +69,15 @@ def check_expression(engine: Parser, expression: str, tables: Collection[str] = 
     if not _SUSPECT.search(expression):
         return
     query = f"SELECT ({expression}\n)"
-    if _tree(engine, query)["error"] and "Only SELECT" not in _tree(engine, query)["error_message"]:
+    if tree_of(engine, query)["error"] and "Only SELECT" not in tree_of(engine, query)["error_message"]:
         return  # whoever runs it says what is wrong, and where
     for name in tables_read(engine, query):
         if name.lower() not in tables:
             raise NotAllowedError(f"reads '{name}', which an expression cannot; join tables in a query")
 
 
-def _tree(engine: Parser, query: str) -> dict[str, Any]:
+def tree_of(engine: Parser, query: str) -> dict[str, Any]:
+    """Return the syntax tree of a query; under ``error`` it says whether it is none."""
     tree: dict[str, Any] = json.loads(engine.rows("SELECT json_serialize_sql(?)", [query])[0][0])
     return tree
 

@@ -296,9 +296,12 @@ class Component(ABC):
     Attributes:
         Spec: What its YAML may say, and which outputs :meth:`score` gives.
         task: What sort of label is predicted; a graph says it to each of its components.
+        scores_rows_exactly: Whether a row's outputs are the same to the last bit whichever rows are scored with it.
+            Where that is not so, as in products of matrices, they may differ by rounding.
     """
 
     Spec: ClassVar[type[ComponentSpec]]
+    scores_rows_exactly: ClassVar[bool] = False
     task: Task = "binary"
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:

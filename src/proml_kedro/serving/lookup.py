@@ -58,6 +58,10 @@ class OnlineLookup:
         manifest: The bundle's manifest.
         beside: The bundle's folder.
         log: File to log what is looked up; None for no log.
+
+    Attributes:
+        on_loss: Told how many rows could not be logged.
+        is_elsewhere: Whether another reader looks features up, as :meth:`put_elsewhere` says.
     """
 
     def __init__(self, manifest: Manifest, beside: Path, log: str | None = None) -> None:
@@ -66,6 +70,7 @@ class OnlineLookup:
         self._beside = beside
         self._columns = {one.name: one.dtype for one in manifest.rows.inputs if not one.request}
         self._reader: Any = None
+        self.is_elsewhere = False
         self._log = RequestLog(Path(log), manifest.tag) if log else None
         self.on_loss: Callable[[int], None] = lambda rows: None
 
@@ -73,6 +78,10 @@ class OnlineLookup:
     def is_needed(self) -> bool:
         """Whether the model reads features that requests do not contain."""
         return bool(self._columns)
+
+    def put_elsewhere(self, reader: Any) -> None:
+        """Let another reader look features up, and open no store here."""
+        self._reader, self.is_elsewhere = reader, True
 
     def check(self) -> None:
         """Look whether the store can be read, with a key that nobody has.
@@ -117,6 +126,14 @@ class OnlineLookup:
         if self._log and not self._log.write(keys, moments, found.columns):
             self.on_loss(len(rows))
         return found
+
+    def look_up(self, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime]) -> Found:
+        """Look features up for somebody else, who has to look at ``later``; nothing is logged.
+
+        Raises:
+            StoreUnavailableError: There is no store, or it cannot be read.
+        """
+        return self._find(self.open(), keys, moments)
 
     def _find(self, reader: Any, keys: Sequence[Mapping[str, Any]], moments: Sequence[datetime]) -> Found:
         try:

@@ -70,6 +70,10 @@ class BundleScorer:
         self.online = OnlineLookup(self.bundle.manifest, self.bundle.path, log)
         _limit_loaded_libraries()
 
+    def columns(self, rows: Sequence[Row]) -> Columns:
+        """Read the columns of rows of feature values."""
+        return self._all(rows)
+
     def score(self, rows: Sequence[Row]) -> list[Any]:
         """Score rows of feature values: a probability or mean each, or a list with a probability of each class."""
         return self._score(self._all(rows))

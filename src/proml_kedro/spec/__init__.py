@@ -8,7 +8,7 @@ from proml_kedro.spec.model import ComponentSpec, ModelSpec
 from proml_kedro.spec.monitoring import MonitoringSpec
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.run import RunSpec
-from proml_kedro.spec.serving import ChallengerSpec, PredictionLogSpec, ServingSpec
+from proml_kedro.spec.serving import ChallengerSpec, PlaceSpec, PredictionLogSpec, ServingSpec, check_places
 
 __all__ = [
     "ChallengerSpec",
@@ -19,13 +19,16 @@ __all__ = [
     "HardwareSpec",
     "ModelSpec",
     "MonitoringSpec",
+    "PlaceSpec",
     "PredictionLogSpec",
     "ProblemSpec",
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "alerts",
     "anomalies",
     "base",
+    "check_places",
     "credentials",
     "dtype",
     "evaluation",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator, model_validator
 
 from proml_kedro.spec.base import Spec
 
@@ -29,6 +29,35 @@ def _memory(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?\s*[MG]B", value):
         raise ValueError(f"cannot read '{value}' as an amount of memory; write 800MB or 4GB")
     return value
+
+
+class EngineSpec(Spec):
+    """What computes feature tables and joins in time, in place of DuckDB.
+
+    Attributes:
+        kind: ``sail``, which speaks Spark's protocol and runs inside of the run, without Java; or ``spark``, a server
+            of Spark Connect. ``SPARK_REMOTE`` of the environment takes the place of either, unless a ``url`` is given.
+        url: Where the server is, such as ``sc://host:15002/;use_ssl=true``. A token comes from the environment:
+            ``SPARK_CONNECT_AUTHENTICATE_TOKEN``.
+    """
+
+    kind: Literal["sail", "spark"] = "sail"
+    url: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_form(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"sc://[^/;\s]+", value):
+            raise ValueError("must be of the form sc://host:15002")
+        if value is not None and re.search(r";\s*(token|user_id)\s*=", value):
+            raise ValueError("must hold no token; put it into SPARK_CONNECT_AUTHENTICATE_TOKEN of the environment")
+        return value
+
+    @model_validator(mode="after")
+    def _sail_has_no_address(self) -> Self:
+        if self.kind == "sail" and self.url is not None:
+            raise ValueError("url: is for kind: spark; sail runs inside of the run")
+        return self
 
 
 Device = Literal["cpu", "gpu", "multi_gpu"]
@@ -61,6 +90,7 @@ class HardwareSpec(Spec):
     """The machine.
 
     Attributes:
+        engine: What computes feature tables and joins in time; DuckDB when left out.
         device: Where models are trained: on the processor, on one GPU, or on several, each taking a share of every
             batch of a deep component.
         devices: How many GPUs; all that there are when left out.
@@ -75,6 +105,7 @@ class HardwareSpec(Spec):
         precision: Floating point type of the numbers that models are given; XGBoost takes float32 in any case.
     """
 
+    engine: EngineSpec | None = None
     device: Device = "cpu"
     devices: PositiveInt | None = None
     allow_cpu: bool = False

@@ -25,7 +25,7 @@ from proml_kedro.spec.order import CircleError, in_order
 from proml_kedro.spec.problem import ProblemSpec
 from proml_kedro.spec.scoring import ScoringSpec
 from proml_kedro.spec.search import SearchSpec
-from proml_kedro.spec.serving import ServingSpec
+from proml_kedro.spec.serving import ServingSpec, check_places
 from proml_kedro.spec.training_set import LABEL, cluster_columns
 
 
@@ -90,6 +90,7 @@ def check(run: RunSpec) -> list[Mistake]:
             else ()
         ),
         *_check_columns(run),
+        *check_places(run.serving.places, run.model.components),
         *check_hardware(run.hardware, {"model": run.model, "evaluation.baseline": run.evaluation.baseline}),
     ]
 

@@ -15,7 +15,13 @@ from proml_kedro.models.kinds import component_of
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.model import score_output, spec_of
 from proml_kedro.spec.problem import Task
-from proml_kedro.testing.compare import check_no_pickle, check_rows_alone, check_types, check_untouched, same
+from proml_kedro.testing.compare import (
+    check_no_pickle,
+    check_rows_alone,
+    check_types,
+    check_untouched,
+    same,
+)
 
 INPUTS = (Input("shop.price", "float"), Input("shop.visits", "int"), Input("shop.city", "str"))
 """Two numbers and a category, with missing values in each."""
@@ -115,7 +121,7 @@ def check_component(config: Mapping[str, Any], folder: Path, task: Task = "binar
     if learns_labels and spec.takes_weights:
         rows = _Periods(train, make_examples(900, 1, inputs, task), check)
         _check_weighed(fitted, rows, fresh, task, spec.learns_order)
-    check_rows_alone(component.score, fresh.columns, scores)
+    check_rows_alone(component.score, fresh.columns, scores, component.scores_rows_exactly)
     _check_unknown_values(component, fresh.columns)
     if every_input:
         _check_every_input(component, fresh.columns, scores)

@@ -24,6 +24,13 @@ _WORDS = {"description", "owner", "tags"}
 
 _OWN_CODE = {"own_code": "code of extensions of your own"}
 
+_ENGINE = {"engine": "hardware.engine"}
+
+
+def _by_engine(run: RunSpec) -> dict[str, bool]:
+    """Whether an engine computes a result: whichever it is, its queries are the same; DuckDB has others."""
+    return {"engine": True} if run.hardware.engine is not None else {}
+
 
 def recipes_of(run: RunSpec) -> dict[str, Recipe]:
     """Write the recipe of each result that a run can start from, by its name in the catalog, before what needs it."""
@@ -64,9 +71,9 @@ def feature_tables(run: RunSpec) -> Recipe:
     stored = {name: _computed(view) for name, view in run.features.views.items() if view.is_stored}
     return Recipe(
         "feature_tables",
-        {"features": stored, **own_code_of(run.features)},
+        {"features": stored, **own_code_of(run.features), **_by_engine(run)},
         {"tables": tables(run)},
-        called=_OWN_CODE,
+        called={**_OWN_CODE, **_ENGINE},
         said=f"{run.problem.name}/feature_tables",
     )
 
@@ -108,9 +115,10 @@ def learned_from(run: RunSpec, *models: ModelSpec | None) -> Recipe:
             "columns": columns,
             "unstored": unstored,
             **own_code_of(problem, run.features),
+            **_by_engine(run),
         },
         {"tables": tables(run), "feature_tables": feature_tables(run)},
-        called={"columns": "features that are read", "unstored": "features", **_OWN_CODE},
+        called={"columns": "features that are read", "unstored": "features", **_OWN_CODE, **_ENGINE},
         said=f"{problem.name}/training_set",
     )
 
@@ -218,7 +226,7 @@ def evaluation(run: RunSpec) -> Recipe:
 NOT_IN_BUNDLES: dict[str, Any] = {
     "scoring": True,
     "search": True,
-    "serving": {"challenger"},
+    "serving": {"challenger", "places", "verify_key"},
     "monitoring": {"anomalies"},
 }
 """Of a run's configuration: what concerns other bundles, or none."""

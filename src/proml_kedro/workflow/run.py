@@ -10,7 +10,8 @@ from typing import Self
 
 from proml_kedro.artifacts import ArtifactStore
 from proml_kedro.atomic import remove_abandoned
-from proml_kedro.errors import UserError
+from proml_kedro.engine.spark.place import check_engine
+from proml_kedro.errors import Mistake, UserError
 from proml_kedro.hardware import check_device, limit_environment
 from proml_kedro.results import NAMES, Places
 from proml_kedro.spec import RunSpec
@@ -79,9 +80,13 @@ class Run:
             writes: Whether results are made; a pipeline of a user's own may make none.
 
         Raises:
-            UserError: A device is missing, or nothing can be written to the data folder.
+            UserError: A device or the engine is missing, the engine does not compute what is declared, or nothing can
+                be written to the data folder.
         """
         check_device(self.spec.hardware)
+        check_engine(self.spec.hardware)
+        if self.spec.hardware.engine is not None:
+            self._check_carried()
         for key, model in (("model", self.spec.model), ("evaluation.baseline", self.spec.evaluation.baseline)):
             for name, one in model.components.items() if model else ():
                 if one.hardware is not None:
@@ -89,6 +94,14 @@ class Run:
         limit_environment(self.spec.hardware)
         if writes:
             self._prepare_store()
+
+    def _check_carried(self) -> None:
+        """Refuse aggregates that an engine does not compute, before anything is read."""
+        from proml_kedro.features.views.portable.carried import refusals
+
+        mistakes = [Mistake(key, why) for key, why in refusals(self.spec.features)]
+        if mistakes:
+            raise UserError(*mistakes)
 
     def _prepare_store(self) -> None:
         """Check that results can be written, and remove what killed runs have left."""

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from proml_kedro.serving.http.metrics import Metrics
+from proml_kedro.serving.metrics import Metrics
 from small import make_bundle, write_training_set
 
 FOLDER = Path(__file__).parents[3] / "monitoring"

@@ -8,12 +8,16 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from online import make_online
+from places import placed
 from proml_kedro.serving.http.application import Options, make_application
 from proml_kedro.serving.lookup import STORE_VARIABLE
+from proml_kedro.serving.places.elsewhere import Elsewhere
+from proml_kedro.serving.places.place import PlaceMetrics
 from proml_kedro.serving.scorer import BundleScorer
-from proml_kedro.spec import ServingSpec
+from proml_kedro.spec import PlaceSpec, ServingSpec
 from proml_kedro.spec.run import RunSpec
 from redis_server import redis_server
 from small import make_config
@@ -36,6 +40,19 @@ def answering(bundle, online=True, **spec):
     scorer = BundleScorer(bundle, spec.get("log"))
     with TestClient(make_application(scorer, ServingSpec(**spec), Options(online=online))) as client:
         yield client
+
+
+@contextmanager
+def asking(bundle, url, on_failure):
+    """The same, whose features a place looks up."""
+    from starlette.testclient import TestClient
+
+    scorer, registry = BundleScorer(bundle), CollectorRegistry()
+    place = PlaceSpec(url=url, features=True, on_failure=on_failure, timeout_ms=5000)
+    elsewhere = Elsewhere(scorer, {"lookups": place}, PlaceMetrics(registry))
+    with TestClient(make_application(scorer, ServingSpec(), Options(elsewhere=elsewhere, registry=registry))) as client:
+        yield client
+    elsewhere.close()
 
 
 def post(client, path, row):
@@ -70,6 +87,35 @@ def test_a_looked_up_row_scores_like_the_row_that_training_saw(made, monkeypatch
         empty = {**sent, "visit.shop": 999, "traffic.visits_3h": 0, "traffic.visits_all": 0}
         assert scores(post(client, "/predict_online", nowhere)) == scores(post(client, "/predict", empty))
         assert post(client, "/predict_online", {**asked, "shop": None}).status_code == 200
+
+
+def test_a_place_looks_features_up_as_it_is_done_here(made, monkeypatch):
+    data, bundle, newest, _ = made
+    asked = {name: newest[name] for name in ("shop", *REQUEST) if name != "visit.shop"}
+    asked["timestamp"] = newest["event_timestamp"].isoformat()
+    rows = [asked, {**asked, "shop": 999}, {**asked, "shop": None}, {**asked, "timestamp": "2034-01-01T00:00:00Z"}]
+    body = {"instances": rows}
+    monkeypatch.setenv(STORE_VARIABLE, os.fspath(data))
+    there = PlaceSpec(url="http://127.0.0.1:1", features=True)
+    keys = {"instances": [{"shop": row["shop"], "timestamp": row["timestamp"]} for row in rows]}
+    with placed(bundle, there) as url, answering(bundle) as own, asking(bundle, url, "error") as client:
+        for path, said in (("/predict_online", body), ("/features", keys)):
+            answer = client.post(path, json=said)
+            assert answer.status_code == 200, answer.text
+            assert answer.json() == own.post(path, json=said).json()
+        past = post(client, "/predict_online", {**asked, "timestamp": "2023-01-01T00:00:00Z"})
+        assert (past.status_code, past.json()["problems"][0]["row"]) == (422, 0)
+        monkeypatch.setenv(STORE_VARIABLE, os.fspath(bundle))
+    with placed(bundle, there) as url, asking(bundle, url, "error") as client:  # which has no store
+        assert (client.get("/readyz").status_code, "lookups" in client.get("/readyz").json()["error"]) == (503, True)
+        assert post(client, "/predict_online", asked).status_code == 503
+    with asking(bundle, url, "fallback") as client:
+        answer = post(client, "/predict_online", asked).json()
+        assert (answer["degraded"], answer["missing"], answer["expired"]) == (["lookups"], [2], [0])
+        sent = {**{name: newest[name] for name in REQUEST}, "traffic.visits_3h": None, "traffic.visits_all": None}
+        assert answer["probabilities"] == post(client, "/predict", sent).json()["probabilities"]
+        assert "degraded" not in post(client, "/predict", sent).json()
+        assert client.get("/readyz").json()["degraded"] == ["lookups"]
 
 
 def test_an_answer_says_what_the_store_did_not_have(made, monkeypatch, tmp_path):

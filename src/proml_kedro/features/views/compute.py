@@ -52,6 +52,11 @@ def compute_views(
         mistakes = [one for name, view in views.items() for one in check_view(name, view, sources[name])]
         if mistakes:
             raise UserError(*mistakes)
+        if hardware.engine is not None:
+            from proml_kedro.features.views.portable.compute import compute_on_engine
+
+            compute_on_engine(views, read, hardware, folder)
+            return
         for name, view in views.items():
             keys = keys_sql(read, source_of(view).table, view.key)
             _View(name, view, keys).write(read, Tables(session, folder))

@@ -34,7 +34,7 @@ def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) 
         each feature, with the SQL type of its dtype. At most one row for each key and tick.
         Events without a time or without a key take no part.
     """
-    features = _windowed(view)
+    features = windowed(view)
     by = ", ".join(quote(name) for name in keys)
     slots = {name: Slot(i, by) for i, name in enumerate(features)}
     partials = [by, "__tick", *_partials(features, slots)]
@@ -44,7 +44,7 @@ def snapshot_sql(view: FeatureViewSpec, relation: str, keys: Mapping[str, str]) 
         f"ticks AS ({_ticks_sql(view, features, by)})",
     ]
     rows = f"SELECT *, true AS __is_tick FROM ticks LEFT JOIN partials USING ({by}, __tick)"
-    frames = _frames(features)
+    frames = frames_of(features)
     for name, feature in features.items():
         used = dict.fromkeys((frames[feature.reach(one)], feature.reach(one)) for one in feature.windows)
         changes = feature.changes(slots[name], list(used))
@@ -59,11 +59,12 @@ WITH {", ".join(parts)}
 SELECT {by}, make_timestamptz(__tick) AS {EVENT_TIMESTAMP}, make_timestamptz(__tick) AS {CREATED_TIMESTAMP},
 {", ".join(_values(features, slots))}
 FROM ({rows})
-WINDOW {", ".join(_windows(features, view.snapshot, by))}
+WINDOW {", ".join(window_clauses(features, view.snapshot, by))}
 QUALIFY __is_tick"""
 
 
-def _windowed(view: FeatureViewSpec) -> dict[str, Aggregate]:
+def windowed(view: FeatureViewSpec) -> dict[str, Aggregate]:
+    """Return the aggregates of a view by name."""
     return {name: feature for name, feature in view.features.items() if isinstance(feature, Aggregate)}
 
 
@@ -82,7 +83,7 @@ def known_at(source: FeatureSource) -> str:
 
 def needs_order(view: FeatureViewSpec) -> bool:
     """Return whether the order of the table's rows matters to a view."""
-    return any(feature.reads_position for feature in _windowed(view).values())
+    return any(feature.reads_position for feature in windowed(view).values())
 
 
 def _events_sql(
@@ -132,21 +133,28 @@ def _renewals(features: Mapping[str, Aggregate], snapshot: timedelta) -> dict[ti
     return result
 
 
-def _frames(features: Mapping[str, Aggregate]) -> dict[timedelta | None, str]:
-    """The length of each frame once, with its name; None for the one that reaches back to the beginning."""
+def frames_of(features: Mapping[str, Aggregate]) -> dict[timedelta | None, str]:
+    """Return the length of each frame once, with its name; None for the one that reaches back to the beginning."""
     lengths = dict.fromkeys(feature.reach(window) for feature in features.values() for window in feature.windows)
     return {length: f"w{position}" for position, length in enumerate([None, *(one for one in lengths if one)])}
 
 
 def _values(features: Mapping[str, Aggregate], slots: Mapping[str, Slot]) -> Iterator[str]:
-    frames = _frames(features)
+    frames = frames_of(features)
     for name, feature in features.items():
         for window in dict.fromkeys(feature.windows):
             yield f"{feature.final(slots[name], frames[feature.reach(window)])} AS {quote(f'{name}_{window}')}"
 
 
-def _windows(features: Mapping[str, Aggregate], hop: timedelta, by: str) -> Iterator[str]:
-    for length, name in _frames(features).items():
+def window_clauses(features: Mapping[str, Aggregate], hop: timedelta, by: str) -> Iterator[str]:
+    """Yield what stands after WINDOW.
+
+    Args:
+        features: The aggregates of a view.
+        hop: Step of its clock.
+        by: Its keys, as they stand after PARTITION BY.
+    """
+    for length, name in frames_of(features).items():
         # Ticks g - window + hop to g hold the events known from g - window up to, but not at, g.
         start = "UNBOUNDED" if length is None else str(microseconds(length - hop))
         yield f"{name} AS (PARTITION BY {by} ORDER BY __tick RANGE BETWEEN {start} PRECEDING AND CURRENT ROW)"

@@ -17,7 +17,7 @@ from proml_kedro.models.curve import Curve
 from proml_kedro.models.graph.fit import GraphFit
 from proml_kedro.models.graph.fitted_step import FittedStep, KeepsSteps
 from proml_kedro.models.graph.plan import Plan
-from proml_kedro.models.graph.score import InProcess, run_plan, score_rows
+from proml_kedro.models.graph.score import Executor, InProcess, run_plan, score_rows
 from proml_kedro.models.kinds import component_of
 from proml_kedro.spec.dtype import Dtype
 from proml_kedro.spec.model import ModelSpec, score_output
@@ -37,6 +37,7 @@ class ModelGraph:
         components: By name, in the order of the steps.
         inputs: The features and entities that the model reads.
         score_output: The output of :attr:`spec`'s ``score`` that is the model's.
+        executor: Runs the steps of a fitted model: in this process, unless somebody puts another one here.
 
     Raises:
         UserError: The component that gives the model's score does not have that output, or a component refuses its
@@ -50,6 +51,7 @@ class ModelGraph:
         self.plan = Plan.of(spec, dtypes, task)
         self.components: dict[str, Component] = {step.component: self._new(step.component) for step in self.plan.steps}
         self.inputs: tuple[Input, ...] = self.plan.inputs
+        self.executor: Executor = InProcess(self.components)
         self._fitted: Mapping[str, FittedStep] = {}
         self._scoring = self.plan.until([self.plan.score])
         self._before = self.plan.until([one.name for one in self.plan.step(spec.score).reads])
@@ -99,7 +101,7 @@ class ModelGraph:
 
     def outputs(self, columns: Columns) -> dict[str, Array]:
         """Compute every component's outputs, ``component.output`` to an array of n rows."""
-        return run_plan(self.plan, columns, InProcess(self.components))
+        return run_plan(self.plan, columns, self.executor)
 
     def inputs_of(self, component: str, columns: Columns) -> Columns:
         """Compute what a component reads: features, and what the components before it say.
@@ -110,7 +112,7 @@ class ModelGraph:
         """
         reads = self.plan.step(component).reads
         before = self.plan.until([one.name for one in reads if one.name not in columns])
-        known = {**columns, **run_plan(before, columns, InProcess(self.components))}
+        known = {**columns, **run_plan(before, columns, self.executor)}
         return {one.name: known[one.name] for one in reads}
 
     def score(self, columns: Columns) -> npt.NDArray[np.float64]:
@@ -118,18 +120,18 @@ class ModelGraph:
 
         Where the label has several classes it is the probability of each; shape (n, classes).
         """
-        made = run_plan(self._scoring, columns, InProcess(self.components))
+        made = run_plan(self._scoring, columns, self.executor)
         return np.asarray(made[self.plan.score], np.float64)
 
     def explain(self, columns: Columns) -> Explanation | None:
         """Divide the margin of the component that gives the score among what it reads; None when it has no way to."""
         component = self.components[self.spec.score]
-        known = {**columns, **run_plan(self._before, columns, InProcess(self.components))}
+        known = {**columns, **run_plan(self._before, columns, self.executor)}
         return component.explain({one.name: known[one.name] for one in component.inputs})
 
     def score_rows(self, source: RowSource) -> npt.NDArray[np.float64]:
         """Compute the model's score for all rows of a source, as :meth:`score`; some rows are in memory at a time."""
-        return np.asarray(score_rows(self._scoring, source, InProcess(self.components)), np.float64)
+        return np.asarray(score_rows(self._scoring, source, self.executor), np.float64)
 
     def importance(self) -> dict[str, float]:
         """Return the share of each input in what the component that gives the score has learned."""

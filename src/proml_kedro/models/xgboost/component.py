@@ -49,6 +49,7 @@ class XGBoost(Component):
     """Gradient-boosted trees over numbers and categories; missing values and unknown categories go their own way."""
 
     Spec: ClassVar[type[ComponentSpec]] = XGBoostSpec
+    scores_rows_exactly: ClassVar[bool] = True
     spec: XGBoostSpec
 
     def __init__(self, spec: ComponentSpec, inputs: Sequence[Input]) -> None:

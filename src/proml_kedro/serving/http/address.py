@@ -18,16 +18,20 @@ def refuse_without_token(host: str) -> None:
     Raises:
         UserError: There is no token, or it is no address.
     """
-    if not _is_this_machine(host) and not os.environ.get(TOKEN_VARIABLE):
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            message = f"'{host}' is no address; write one such as 127.0.0.1 or 0.0.0.0"
+            raise UserError(Mistake("", message, "option --host")) from error
+    if not is_this_machine(host) and not os.environ.get(TOKEN_VARIABLE):
         message = f"other machines can ask there, so set {TOKEN_VARIABLE} to a token that clients have to send"
         raise UserError(Mistake("", message, f"option --host={host}"))
 
 
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
+def is_this_machine(host: str) -> bool:
+    """Tell whether a name or address is of this machine alone."""
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError as error:
-        message = f"'{host}' is no address; write one such as 127.0.0.1 or 0.0.0.0"
-        raise UserError(Mistake("", message, "option --host")) from error
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

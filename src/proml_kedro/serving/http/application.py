@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,11 @@ from proml_kedro.serving.http.changes import Changes
 from proml_kedro.serving.http.decoder import RefusedError, bodies
 from proml_kedro.serving.http.direct import NOT_FOR_THIS_METHOD, Answer, Answers, Asked, Direct, fault
 from proml_kedro.serving.http.duel import Duel
-from proml_kedro.serving.http.metrics import Metrics
 from proml_kedro.serving.http.openapi import RELOAD, page, specification
 from proml_kedro.serving.log_records import Record
 from proml_kedro.serving.lookup import MomentUnknownError, StoreUnavailableError
+from proml_kedro.serving.metrics import Metrics
+from proml_kedro.serving.places.elsewhere import Elsewhere, PlaceUnavailableError
 from proml_kedro.serving.prediction_log import PredictionLog
 from proml_kedro.serving.schema import Row
 from proml_kedro.serving.scorer import BundleScorer, Scored
@@ -58,6 +60,9 @@ PATHS = (
 _WITH_FEATURES = ("/predict", "/explain")
 """Routes whose rows bring all features."""
 
+_AT_ONCE = 32
+"""Requests that wait for places at once; one of them computes."""
+
 _RELOAD_SECONDS = 300.0
 """How long a change may take."""
 
@@ -77,6 +82,7 @@ class Options:
         online: Whether features are looked up; the store is then part of readiness, where the model needs one.
         log: Of what is asked and answered; None for none.
         challenger: Another model that scores, too; None for none.
+        elsewhere: Asks places for parts of the scoring; None where all of it is done here.
         registry: Where figures are kept; one of its own when None.
     """
 
@@ -84,6 +90,7 @@ class Options:
     online: bool = True
     log: PredictionLog | None = None
     challenger: Challenger | None = None
+    elsewhere: Elsewhere | None = None
     registry: CollectorRegistry | None = None
 
 
@@ -132,7 +139,8 @@ class Service:
         self._scorer, self._spec, self._options = scorer, spec, options
         self._manifest, self._tag = manifest, manifest.tag
         self._bodies = bodies(manifest, spec)
-        self._thread = ThreadPoolExecutor(1, "scorer")  # one: a worker computes with one thread
+        # One: a worker computes with one thread. Of several one computes, and the others wait for places.
+        self._thread = ThreadPoolExecutor(_AT_ONCE if options.elsewhere else 1, "scorer")
         self._openapi = specification(manifest, self._bodies, needs_token=options.token is not None)
         self.metrics = Metrics(PATHS, manifest.score_output == "probability", options.registry)
         scorer.online.on_loss = self.metrics.lost
@@ -170,12 +178,17 @@ class Service:
             rows = self._rows(asked, "/explain")
         except RefusedError as error:
             return Answer(error.content(), error.status)
-        found = await self._found(rows, self._scorer.explain, in_thread=True)
+        elsewhere = self._options.elsewhere
+        if elsewhere is not None and elsewhere.has(self._manifest.model.score):
+            return Answer({"error": f"{self._tag} cannot be explained here: its last component is at a place"}, 422)
+        found, degraded = await self._found(rows, self._scorer.explain, in_thread=True)
         if found is None:
             return Answer(
                 {"error": f"{self._tag} cannot be explained: only the margins of trees and linear models can"}, 422
             )
-        return found if isinstance(found, Answer) else Answer(answers.explanations(self._manifest, found))
+        if isinstance(found, Answer):
+            return found
+        return Answer(_with(answers.explanations(self._manifest, found), degraded))
 
     async def features(self, asked: Asked) -> Answer:
         """Look features up by key."""
@@ -183,8 +196,10 @@ class Service:
             rows = self._rows(asked, "/features")
         except RefusedError as error:
             return Answer(error.content(), error.status)
-        found = await self._found(rows, self._scorer.online.find, in_thread=True)
-        return found if isinstance(found, Answer) else Answer(answers.features(self._manifest, found, len(rows)))
+        found, degraded = await self._found(rows, self._scorer.online.find, in_thread=True)
+        if isinstance(found, Answer):
+            return found
+        return Answer(_with(answers.features(self._manifest, found, len(rows)), degraded))
 
     def _rows(self, asked: Asked, route: str) -> list[Row]:
         """Read the rows of a body.
@@ -213,33 +228,41 @@ class Service:
         return await Duel(self._options.challenger, asked, route, rows).answer(own)
 
     async def _scored(self, asked: Asked, rows: list[Row], route: str, score: Score, say: Say) -> Answer:
-        found = await self._found(rows, score, in_thread=route != "/predict")
-        self._log(asked, rows, found)
+        found, degraded = await self._found(rows, score, in_thread=route != "/predict")
+        self._log(asked, rows, found, degraded)
         if isinstance(found, Answer):
             return found
         self.metrics.scored(route, found.scores, sum(found.missing), sum(found.expired))
-        return Answer(say(self._manifest, rows, found))
+        return Answer(_with(say(self._manifest, rows, found), degraded))
 
-    async def _found(self, rows: list[Row], find: Callable[[list[Row]], T], in_thread: bool) -> T | Answer:
-        """Score rows or look them up, or say why not."""
+    async def _found(
+        self, rows: list[Row], find: Callable[[list[Row]], T], in_thread: bool
+    ) -> tuple[T | Answer, Sequence[str]]:
+        """Score rows or look them up, or say why not; also name the places that this was done without."""
+        elsewhere, seconds = self._options.elsewhere, self._spec.timeout.total_seconds()
         try:
-            if not in_thread and len(rows) <= _INLINE_ROWS:
-                return find(rows)
-            work = asyncio.get_running_loop().run_in_executor(self._thread, find, rows)
-            return await asyncio.wait_for(asyncio.shield(work), self._spec.timeout.total_seconds())
+            if elsewhere is None and not in_thread and len(rows) <= _INLINE_ROWS:
+                return find(rows), ()
+            until = time.monotonic() + seconds
+            work = asyncio.get_running_loop().run_in_executor(self._thread, _scored_by, elsewhere, until, find, rows)
+            return await asyncio.wait_for(asyncio.shield(work), seconds)
         except MomentUnknownError as error:
-            return Answer(error.content(), 422)
-        except StoreUnavailableError as error:
-            return Answer({"error": str(error)}, 503)
+            return Answer(error.content(), 422), ()
+        except (StoreUnavailableError, PlaceUnavailableError) as error:
+            return Answer({"error": str(error)}, 503), ()
         except TimeoutError:
-            return Answer({"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504)
+            return Answer(
+                {"error": f"no answer within {_seconds(self._spec.timeout)}; send fewer rows at once"}, 504
+            ), ()
         except Exception as error:  # noqa: BLE001 (raised further, its message, which may hold values, would be logged)
-            return fault(error)
+            return fault(error), ()
 
-    def _log(self, asked: Asked, rows: list[Row], found: Scored | Answer) -> None:
+    def _log(self, asked: Asked, rows: list[Row], found: Scored | Answer, degraded: Sequence[str]) -> None:
         if self._options.log is None:
             return
-        record = Record(asked.request_id, asked.received_at, 200, rows, numbers=asked.rows)
+        record = Record(asked.request_id, asked.received_at, 200, rows, numbers=asked.rows, degraded=degraded)
+        took = (datetime.now(UTC) - asked.received_at).total_seconds()
+        record = replace(record, seconds=took if took >= 0 else None)  # a clock that was put back measures nothing
         if isinstance(found, Answer):
             record = replace(record, status=found.status)
         elif found.trace is not None:
@@ -283,15 +306,19 @@ class Service:
 
     async def readyz(self, request: Request) -> Response:
         """Say whether everything that the model needs is there: the bundle was proved before anything was served."""
-        if self._options.online and self._scorer.online.is_needed:
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        places = await loop.run_in_executor(None, self._options.elsewhere.check) if self._options.elsewhere else {}
+        if self._options.elsewhere is not None and (lost := self._options.elsewhere.fails_without(places)):
+            error = f"the place '{lost[0]}' does not answer: {places[lost[0]]}"
+            return Json(_with({"status": "not ready", "error": error}, [*places]), 503)
+        if self._options.online and self._scorer.online.is_needed and not self._scorer.online.is_elsewhere:
             try:
                 await asyncio.wait_for(loop.run_in_executor(self._thread, self._scorer.online.check), 5)
             except StoreUnavailableError as error:
                 return Json({"status": "not ready", "error": str(error)}, 503)
             except TimeoutError:
                 return Json({"status": "not ready", "error": "the online feature store does not answer"}, 503)
-        return Json({"status": "ready", "model": self._tag})
+        return Json(_with({"status": "ready", "model": self._tag}, [*places]))
 
     async def figures(self, request: Request) -> Response:
         """Give figures to Prometheus."""
@@ -322,6 +349,20 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = getattr(error, "headers", None)
     return Json({"error": _KNOWN.get(status, "the request cannot be answered")}, status, headers)
+
+
+def _scored_by(
+    elsewhere: Elsewhere | None, until: float, find: Callable[[list[Row]], T], rows: list[Row]
+) -> tuple[T, Sequence[str]]:
+    if elsewhere is None:
+        return find(rows), ()
+    with elsewhere.request(until) as ticket:
+        return find(rows), [*ticket.degraded]
+
+
+def _with(content: dict[str, Any], degraded: Sequence[str]) -> dict[str, Any]:
+    """Name the places that an answer was made without, where there are any."""
+    return {**content, "degraded": list(degraded)} if degraded else content
 
 
 def _seconds(duration: timedelta) -> str:

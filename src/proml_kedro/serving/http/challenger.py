@@ -24,11 +24,11 @@ from prometheus_client import CollectorRegistry
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.serving.frames import frame, read_frame
 from proml_kedro.serving.http.direct import Answer, Asked
-from proml_kedro.serving.http.frames import frame, read_frame
 from proml_kedro.serving.http.match import matched
-from proml_kedro.serving.http.metrics import ChallengerMetrics
 from proml_kedro.serving.http.share import Share
+from proml_kedro.serving.metrics import ChallengerMetrics
 from proml_kedro.spec import ChallengerSpec, ServingSpec
 
 logger = logging.getLogger(__name__)

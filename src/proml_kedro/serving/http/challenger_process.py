@@ -21,9 +21,9 @@ import orjson
 from proml_kedro.errors import UserError
 from proml_kedro.locks import Claims
 from proml_kedro.result_folder import claim_around
+from proml_kedro.serving.frames import frame, read_frame
 from proml_kedro.serving.http.challenger import Settings
 from proml_kedro.serving.http.direct import Answer, Answers, Asked
-from proml_kedro.serving.http.frames import frame, read_frame
 from proml_kedro.spec import PredictionLogSpec, ServingSpec
 
 

@@ -68,17 +68,21 @@ def _merged(parts: Sequence[tuple[Sequence[int], Answer]]) -> Answer:
     """Put answers for parts of the rows together; ``models`` says which model has scored each."""
     whole: dict[str, Any] = {}
     models: dict[int, Any] = {}
+    degraded: dict[str, None] = {}
     for numbers, one in parts:
         if one.status != 200:
             return one
         models |= dict.fromkeys(numbers, one.content["model"])
         for name, value in one.content.items():
-            if isinstance(value, list):
+            if name == "degraded":
+                degraded |= dict.fromkeys(value)
+            elif isinstance(value, list):
                 whole.setdefault(name, {}).update(zip(numbers, value, strict=True))
             else:
                 whole.setdefault(name, value)
     whole["models"] = models
-    return Answer({name: _in_order(value) if isinstance(value, dict) else value for name, value in whole.items()})
+    content = {name: _in_order(value) if isinstance(value, dict) else value for name, value in whole.items()}
+    return Answer({**content, "degraded": [*degraded]} if degraded else content)
 
 
 def _in_order(values: Mapping[int, Any]) -> list[Any]:

@@ -46,7 +46,7 @@ _REFUSALS = {
     "415": "The body is not said to be JSON",
     "422": "The body does not fit, or the store cannot know the features of that moment",
     "500": "A fault of the server",
-    "503": "The online feature store cannot be read",
+    "503": "The online feature store cannot be read, or a place does not answer",
     "504": "There was no answer in time",
 }
 _OF_BODIES = tuple(one for one in _REFUSALS if one not in ("403", "409"))
@@ -77,12 +77,14 @@ def specification(manifest: Manifest, bodies: Mapping[str, Body], needs_token: b
                 },
             }
         }
-    schemas |= {
+    answers = {
         "Scores": _scores(manifest),
         "Ranked": _ranked(manifest),
         "Features": _features(manifest),
         "Explanations": _EXPLANATIONS,
     }
+    for name, one in answers.items():
+        schemas[name] = {**one, "properties": {**one["properties"], "degraded": _DEGRADED}}
     for path, words in _READ.items():
         is_open = path in OPEN_PATHS
         refusals = _refusals("405", *([] if is_open else ["401"]), *(["503"] if path == "/readyz" else []))
@@ -184,6 +186,11 @@ _EXPLANATIONS = {
 }
 
 _COUNTS = {"type": "array", "items": {"type": "integer"}}
+_DEGRADED = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "places that did not answer, so that it is without what they would have said",
+}
 
 
 def _scores(manifest: Manifest) -> dict[str, Any]:

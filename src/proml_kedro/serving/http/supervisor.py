@@ -33,7 +33,7 @@ _READY_SECONDS = 300.0
 _RESTARTS, _WITHIN = 5, 60.0
 """How many workers may end by themselves within so many seconds before all of it ends."""
 
-_STEP = 0.2
+_STEP = 0.05
 
 _ATTACH_FILTER = 26
 """``SO_ATTACH_FILTER`` of Linux, which Python does not name."""
@@ -56,6 +56,10 @@ class Service:
         log: Folder of the prediction log; as ``serving.predictions`` says when None.
         challenger: Another model that scores too, with the keys of ``serving.challenger``; as ``serving`` says when
             empty.
+        places: Where parts of the scoring are done, with the keys of ``serving.places``.
+        place: The one of them that this is; None for the server that asks them.
+        verify_key: File of the key that bundles have to be signed by; None where they need not be.
+        standby: Whether as many processes stand by as serve, with their libraries loaded.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
 
@@ -68,17 +72,49 @@ class Service:
     log: str | None = None
     state: Callable[[], object] = lambda: None
     challenger: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Any] = field(default_factory=dict)
+    place: str | None = None
+    standby: bool = False
+    verify_key: str | None = None
 
 
 @dataclass
 class _Worker:
+    """A process that serves, or stands by.
+
+    Attributes:
+        process: The process.
+        told: Number of the file that its settings are written into.
+        ready: Number of the file that it writes a line into once it serves.
+        its_ready: Number of the same in the process.
+        until: When it is killed, once it was told to end.
+    """
+
     process: subprocess.Popen[bytes]
+    told: int
     ready: int
+    its_ready: int
     until: float | None = None
 
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    def tell(self, settings: Settings) -> bool:
+        """Let it serve; return whether it can still be told."""
+        try:
+            os.write(self.told, settings.line().encode())
+        except OSError:
+            return False
+        finally:
+            os.close(self.told)
+        return True
+
+    def dismiss(self) -> None:
+        """Let it end, which stands by."""
+        os.close(self.told)
+        os.close(self.ready)
+        self.leave()
 
     def leave(self) -> None:
         """Let it answer what has come, and end."""
@@ -118,6 +154,7 @@ class _Supervisor:
         self._service, self._listening, self._said, self._changes = service, listening, said, changes
         self._workers: list[_Worker] = []
         self._leaving: list[_Worker] = []
+        self._standing_by: list[_Worker] = []
         self._ended: list[float] = []
         self._is_told = self._is_to_change = False
         self._state = service.state()
@@ -134,14 +171,18 @@ class _Supervisor:
             try:
                 self._workers = self._started(self._service.workers, self._bundle)
                 host, port = self._listening.getsockname()[:2]
-                self._said(f"serving {self._service.bundle()} at http://{_bracketed(host)}:{port}")
+                what = f"the place '{self._service.place}' of " if self._service.place else ""
+                self._said(f"serving {what}{self._service.bundle()} at http://{_bracketed(host)}:{port}")
                 while not self._is_told:
+                    self._fill()
                     time.sleep(_STEP)
                     self._look()
             finally:
                 _take_no_more(self._listening)
                 self._listening.close()  # workers alone decide when nobody listens any more
-                self._end([*self._workers, *self._leaving])
+                for worker in self._standing_by:
+                    worker.dismiss()
+                self._end([*self._workers, *self._leaving, *self._standing_by])
 
     def _note(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -168,7 +209,7 @@ class _Supervisor:
             message = f"{len(self._ended)} workers ended within {_WITHIN:.0f} s (exit codes {codes})"
             raise UserError(Mistake("", f"{message}; the lines above say why"))
         logger.error("a worker ended (exit code %s); another one is started", codes)
-        self._workers += self._started(len(gone), self._bundle)
+        self._workers += self._started(len(gone), self._bundle, insists=False)
 
     def _change(self) -> None:
         """Put new workers in place of the old ones, unless the new ones do not become ready."""
@@ -190,13 +231,18 @@ class _Supervisor:
         for worker in old:
             worker.leave()
 
-    def _started(self, count: int, bundle: Path) -> list[_Worker]:
+    def _started(self, count: int, bundle: Path, insists: bool = True) -> list[_Worker]:
         """Start workers, and wait until all of them are ready.
+
+        Args:
+            count: How many.
+            bundle: What they serve.
+            insists: Whether they are to end where a place does not answer that requests cannot do without.
 
         Raises:
             UserError: One ends before, or takes too long.
         """
-        workers = [self._start(bundle) for _ in range(count)]
+        workers = [self._start(bundle, insists) for _ in range(count)]
         try:
             for worker in workers:
                 self._wait(worker, bundle)
@@ -205,27 +251,47 @@ class _Supervisor:
             raise
         return workers
 
-    def _start(self, bundle: Path) -> _Worker:
-        reading, writing = os.pipe()
-        try:
+    def _start(self, bundle: Path, insists: bool) -> _Worker:
+        while True:
+            worker = self._standing_by.pop() if self._standing_by else self._made(None)
             settings = Settings(
                 str(bundle),
                 self._listening.fileno(),
-                writing,
+                worker.its_ready,
                 self._service.serving,
                 self._service.online,
                 self._service.log,
                 self._service.challenger,
+                self._service.places,
+                self._service.place,
+                Settings.places_seconds if insists else 0.0,
+                self._service.verify_key,
             )
+            if worker.tell(settings):
+                return worker
+            os.close(worker.ready)  # it stood by, and was ended by somebody
+
+    def _fill(self) -> None:
+        """Let as many processes stand by as serve, once those serve."""
+        missing = self._service.workers - len(self._standing_by) if self._service.standby else 0
+        self._standing_by += [self._made(self._bundle) for _ in range(missing)]
+
+    def _made(self, practice: Path | None) -> _Worker:
+        """Start a process that serves as soon as it is told; with a bundle to practise on it stands by."""
+        its_told, told = os.pipe()
+        ready, its_ready = os.pipe()
+        try:
+            module = [sys.executable, "-m", "proml_kedro.serving.http.worker", str(its_told)]
             process = subprocess.Popen(  # noqa: S603 (our own module, no shell)
-                [sys.executable, "-m", "proml_kedro.serving.http.worker", settings.line()],
-                pass_fds=(self._listening.fileno(), writing),
+                [*module, *([str(practice)] if practice else [])],
+                pass_fds=(self._listening.fileno(), its_told, its_ready),
                 env={**os.environ, **self._changes.environment()},
                 start_new_session=True,  # Ctrl-C is the supervisor's to pass on
             )
         finally:
-            os.close(writing)
-        return _Worker(process, reading)
+            os.close(its_told)
+            os.close(its_ready)
+        return _Worker(process, told, ready, its_ready)
 
     def _wait(self, worker: _Worker, bundle: Path) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -246,7 +312,7 @@ class _Supervisor:
         for worker in workers:
             worker.leave()
         while not all(worker.has_left() for worker in workers):
-            time.sleep(_STEP / 4)
+            time.sleep(_STEP)
 
 
 def _take_no_more(listening: socket.socket) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from shutil import copy2, copytree
+from typing import TYPE_CHECKING
 
 from proml_kedro.artifacts import Artifact
 from proml_kedro.errors import UserError
@@ -17,6 +18,9 @@ from proml_kedro.workflow import recipes
 from proml_kedro.workflow.code import TRAINING_SET
 from proml_kedro.workflow.run import Run
 from proml_kedro.workflow.steps.register import register_features
+
+if TYPE_CHECKING:
+    from proml_kedro.features.training.join import FeatureHistory
 
 logger = logging.getLogger(__name__)
 
@@ -148,15 +152,26 @@ def build_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> 
     return training_set
 
 
+def _history(run: Run, feature_tables: Path) -> FeatureHistory:
+    """What joins features in time: the engine of the hardware, or DuckDB."""
+    spec = run.spec
+    if spec.hardware.engine is not None:
+        from proml_kedro.features.training.on_engine import EngineHistory
+
+        return EngineHistory(spec.features, feature_tables, spec.hardware)
+    from proml_kedro.features.feast.history import TablesHistory
+
+    return TablesHistory(spec.problem, spec.features, feature_tables, run.store.data_dir, spec.hardware)
+
+
 def join_training_set(run: Run, tables: Artifact, feature_tables: Artifact) -> Artifact:
     """Join to each example what was known when it was to be predicted; nothing is registered."""
     spec, columns = run.spec, run.columns
 
     def write(folder: Path) -> None:
-        from proml_kedro.features.feast.history import TablesHistory
         from proml_kedro.features.training.training_set import build_training_set as build
 
-        history = TablesHistory(spec.problem, spec.features, feature_tables.path, run.store.data_dir, spec.hardware)
+        history = _history(run, feature_tables.path)
         build(spec.problem, spec.features, columns, tables.path, history, spec.hardware, folder)
 
     return run.store.build(

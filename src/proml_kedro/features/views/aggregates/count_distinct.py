@@ -42,12 +42,12 @@ class CountDistinct(Aggregate):
         news |= {
             one: f"(__last IS NULL OR __last + {microseconds(length)} < __tick)" for one, length in frames if length
         }
-        come = ", ".join(f"{sql}::TINYINT AS {one}" for one, sql in news.items())
+        come = ", ".join(f"CAST({sql} AS TINYINT) AS {one}" for one, sql in news.items())
         parts = [f"SELECT {by}, __tick, {come} FROM seen{i}"]
         for name, length in frames:
             if length:
                 gone = f"__tick + {microseconds(length)}"
-                changes = ", ".join(f"{-1 if one == name else 0}::TINYINT AS {one}" for one in names)
+                changes = ", ".join(f"CAST({-1 if one == name else 0} AS TINYINT) AS {one}" for one in names)
                 alone = f"__next IS NULL OR {gone} < __next"
                 parts.append(f"SELECT {by}, {gone} AS __tick, {changes} FROM seen{i} WHERE {alone}")
         sums = ", ".join(f"sum({name}) AS __d{i}_{name}" for name in names)

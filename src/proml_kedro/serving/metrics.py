@@ -118,8 +118,17 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all figures as Prometheus reads them."""
-        if values.ValueClass is values.MutexValue:  # no folder was there when the library was imported
-            return generate_latest(self._own)
-        every = CollectorRegistry()
-        multiprocess.MultiProcessCollector(every)  # type: ignore[no-untyped-call]
-        return generate_latest(every)
+        return exposition(self._own)
+
+
+def exposition(own: CollectorRegistry) -> bytes:
+    """Return all figures as Prometheus reads them: of all workers, where they share a folder.
+
+    Args:
+        own: Where those of this process are kept.
+    """
+    if values.ValueClass is values.MutexValue:  # no folder was there when the library was imported
+        return generate_latest(own)
+    every = CollectorRegistry()
+    multiprocess.MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+    return generate_latest(every)
