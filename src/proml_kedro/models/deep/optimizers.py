@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from proml_kedro.models.deep.training_spec import DeepTrainingSpec
 
+_TABLE = "embeddings"  # what Keras calls the weights of a table
 _START = 0.1  # of Adagrad's sums, as Keras and TensorFlow begin them
 _EPSILON = 1e-7
 _KEEP_MEAN, _KEEP_SQUARE = 0.9, 0.999
@@ -98,7 +99,7 @@ class _ByRow:
         import tensorflow as tf
 
         self.learning_rate = tf.Variable(0.0, trainable=False)
-        self._rules: list[_Rule] = [rule(one.value) for one in weights]
+        self._rules: list[_Rule] = [rule(one.value, one.name == _TABLE) for one in weights]
 
     @property
     def variables(self) -> Sequence[Any]:
@@ -109,6 +110,8 @@ class _ByRow:
 
         for gradient, weight, rule in zip(gradients, weights, self._rules, strict=True):
             table = weight.value
+            if gradient is None:  # nothing that is learned depends on it
+                continue
             if isinstance(gradient, tf.IndexedSlices):
                 rows, places = tf.unique(gradient.indices)
                 sums = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
@@ -121,9 +124,9 @@ class _ByRow:
 class _LazyAdam:
     """Adam whose means of a row move when the row is met; they are corrected by how often that was."""
 
-    def __init__(self, weight: Any) -> None:
-        self._mean, self._square = _zeros(weight.shape), _zeros(weight.shape)
-        self._times = _zeros(_by_row(weight.shape))
+    def __init__(self, weight: Any, is_table: bool) -> None:
+        self._mean, self._square = _filled(weight.shape, 0.0), _filled(weight.shape, 0.0)
+        self._times = _filled([weight.shape[0], 1] if is_table else [1] * weight.shape.rank, 0.0)
 
     @property
     def state(self) -> Sequence[Any]:
@@ -147,10 +150,9 @@ class _Adagrad:
     learning recommendation models", ISCA 2022.
     """
 
-    def __init__(self, weight: Any) -> None:
-        self._is_table = weight.shape.rank == 2
-        shape = _by_row(weight.shape) if self._is_table else weight.shape
-        self._sum = _filled(shape, _START)
+    def __init__(self, weight: Any, is_table: bool) -> None:
+        self._is_table = is_table
+        self._sum = _filled([weight.shape[0], 1] if is_table else weight.shape, _START)
 
     @property
     def state(self) -> Sequence[Any]:
@@ -164,15 +166,6 @@ class _Adagrad:
             square = tf.reduce_mean(square, axis=1, keepdims=True)
         total = _put(self._sum, rows, _of(self._sum, rows) + square)
         return gradient / (tf.sqrt(total) + _EPSILON)
-
-
-def _by_row(shape: Any) -> list[int]:
-    """One value for each row of a table; a shape of one value otherwise."""
-    return [shape[0], 1] if shape.rank == 2 else [1] * shape.rank
-
-
-def _zeros(shape: Any) -> Any:
-    return _filled(shape, 0.0)
 
 
 def _filled(shape: Any, value: float) -> Any:

@@ -16,7 +16,7 @@ from proml_kedro.spec import HardwareSpec
 from proml_kedro.testing import INPUTS, make_examples
 
 ROWS, WIDTH, RATE = 50, 3, 0.05
-Weight = namedtuple("Weight", ["value"])
+Weight = namedtuple("Weight", ["value", "name"])
 
 
 def steps(count=6):
@@ -24,7 +24,11 @@ def steps(count=6):
     generator = np.random.default_rng(4)
     for _ in range(count):
         rows = generator.choice(20, 12)
-        yield rows, generator.normal(size=(12, WIDTH)).astype(np.float32), generator.normal(size=4).astype(np.float32)
+        yield (
+            rows,
+            generator.normal(size=(12, WIDTH)).astype(np.float32),
+            generator.normal(size=(2, 2)).astype(np.float32),
+        )
 
 
 def lazy_adam(table, dense):
@@ -46,7 +50,7 @@ def lazy_adam(table, dense):
 
 
 def adagrad(table, dense):
-    sums, of_dense = np.full(ROWS, 0.1), np.full(4, 0.1)
+    sums, of_dense = np.full(ROWS, 0.1), np.full((2, 2), 0.1)
     for rows, parts, whole in steps():
         for row in np.unique(rows):
             gradient = parts[rows == row].astype(float).sum(axis=0)
@@ -62,8 +66,8 @@ def test_rows_move_as_those_of_numpy_and_others_stay(name, reference):
     import tensorflow as tf
 
     start = np.random.default_rng(5).normal(size=(ROWS, WIDTH)).astype(np.float32)
-    table, dense = tf.Variable(start), tf.Variable(np.zeros(4, np.float32))
-    weights = [Weight(table), Weight(dense)]
+    table, dense = tf.Variable(start), tf.Variable(np.zeros((2, 2), np.float32))
+    weights = [Weight(table, "embeddings"), Weight(dense, "kernel")]
     optimizer = optimizer_of(DeepTrainingSpec(optimizer=name), weights)
     optimizer.learning_rate.assign(RATE)
     before = [one.numpy() for one in optimizer.variables[1:]]
@@ -72,7 +76,7 @@ def test_rows_move_as_those_of_numpy_and_others_stay(name, reference):
     )
     for rows, parts, whole in steps():
         step(tf.constant(rows), tf.constant(parts), tf.constant(whole))
-    expected = reference(start.astype(float), np.zeros(4))
+    expected = reference(start.astype(float), np.zeros((2, 2)))
     assert table.numpy() == pytest.approx(expected[0], abs=2e-6)
     assert dense.numpy() == pytest.approx(expected[1], abs=2e-6)
     assert (table.numpy()[20:] == start[20:]).all()
