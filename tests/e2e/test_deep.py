@@ -95,11 +95,7 @@ def test_a_model_without_names_of_features_reads_vectors_too(model, tmp_path_fac
 
 @pytest.mark.parametrize(
     ("problem", "model", "component"),
-    [
-        ("job_recommendations", "two_tower", "towers"),
-        ("job_recommendations", "multi_task", "tasks"),
-        ("job_histories", "sequence", "interest"),
-    ],
+    [("job_recommendations", "two_tower", "towers")],
 )
 def test_a_shipped_model_of_the_search_for_jobs_runs_whole(problem, model, component, small_jobs):
     """Vectors and several heads ended in a traceback after training; a bundle is proved by its golden rows."""
