@@ -178,9 +178,9 @@ def test_where_the_split_does_not_go_by_time_the_end_of_updates_counts():
     learned = Learned(None, datetime(2024, 3, 5, tzinfo=UTC))
     with connect(HardwareSpec(threads=1, memory="300MB")) as session:
         rows = session.relation(
-            "(SELECT TIMESTAMPTZ '2024-03-04 00:00+00' + INTERVAL (i) DAY AS at FROM range(4) _(i))"
+            "(SELECT TIMESTAMPTZ '2024-03-04 00:00+00' + INTERVAL (i) DAY AS seen_at FROM range(4) t(i))"
         )
-        facts = count_rows(session, rows, "true", "at", learned)
+        facts = count_rows(session, rows, "true", "seen_at", learned)
     assert (facts.rows, facts.before, facts.latest) == (4, 2, datetime(2024, 3, 7, tzinfo=UTC))
     assert "nobody can tell" in " ".join(facts.told())
     with pytest.raises(UserError, match="2 of 4 rows are of a time"):
