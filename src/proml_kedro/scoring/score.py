@@ -242,8 +242,13 @@ class _Scoring:
         return table
 
     def _columns(self, rows: pa.Table, found: Any, plan: Plan) -> Columns:
+        counted = self._bundle.graph.spec.rank is not None  # whose values tell groups apart, so that none is rounded
         return {
-            one.name: as_array((found if one.name in plan.looked_up else rows)[one.name], one, "float64")
+            one.name: as_array(
+                (found if one.name in plan.looked_up else rows)[one.name],
+                one,
+                "float64" if counted else self._bundle.precision_of(one),
+            )
             for one in self._bundle.inputs
             if one.name not in plan.neutral
         }
