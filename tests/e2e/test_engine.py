@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from kedro_process import run_kedro
-
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 PROBLEM = ["problem=job_recommendations", "problem.generator.lists=3000", "problem.generator.members=500"]
 
 
 def _run(data: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = ["run", "--pipelines=features", f"data_dir={data}", *PROBLEM, *arguments]
-    return run_kedro(command, ROOT, {"SPARK_REMOTE": "", **environment})
+    # A process of its own: what loads Sail cannot be forked from one that has loaded everything else.
+    command = [BIN / "kedro", "run", "--pipelines=features", f"data_dir={data}", *PROBLEM, *arguments]
+    variables = {**os.environ, "SPARK_REMOTE": "", **environment}
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")
