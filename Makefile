@@ -56,11 +56,11 @@ layers: $(VENV)/installed
 	@$(BIN)/lint-imports
 
 figures: $(VENV)/installed
-	@$(BIN)/python tools/figures.py
+	@$(BIN)/python tools/figures.py && $(BIN)/python tools/repeats.py
 
 docs: $(VENV)/installed ## Write what is generated: references, drawings, lists; build the site into `site`
 	@$(BIN)/python docs/reference/generate.py && $(BIN)/python tools/architecture.py && $(BIN)/python tools/benchmarks.py --write
-	@$(BIN)/python tools/site.py
+	@$(BIN)/python tools/api.py && $(BIN)/python tools/recording.py && $(BIN)/python tools/site.py
 
 docs-serve: $(VENV)/installed ## Show the site on this machine while you write
 	@$(BIN)/python tools/site.py --serve

@@ -69,10 +69,10 @@ class Server:
 
 
 @contextmanager
-def started(command: list[str], scratch: Path, **variables: str) -> Iterator[Server]:
-    """Run a server, its port as the last word of the command, until the block ends."""
+def started(command: list[str], scratch: Path, port: int | None = None, **variables: str) -> Iterator[Server]:
+    """Run a server, its port as the last word of the command, until the block ends; at a free port if none is given."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind(("127.0.0.1", port or 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "BENTOML_HOME": str(scratch), "BENTOML_DO_NOT_TRACK": "True", **variables}
     environment.pop("PROML_API_TOKEN", None)

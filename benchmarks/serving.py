@@ -32,6 +32,7 @@ from proml_kedro.serving.scorer import BundleScorer
 from served import Server, cost, started
 from serving_challenger import measure_challenger
 from serving_online import measure_online
+from serving_places import measure_places
 
 ROUNDS = 7
 REQUESTS = {1: 600, 100: 300}  # a round's requests, by rows in each
@@ -159,7 +160,16 @@ def main() -> None:
         scratch = Path(temporary)
         scorer = BundleScorer(parser.parse_args().bundle or small_bundle(scratch))
         bundle = scorer.bundle
-        own = [sys.executable, "-m", "proml_kedro", "serve", str(bundle.path.resolve()), "--no-online", "--port"]
+        own = [
+            sys.executable,
+            "-m",
+            "proml_kedro",
+            "serve",
+            str(bundle.path.resolve()),
+            "serving.standby=false",
+            "--no-online",
+            "--port",
+        ]
         (scratch / "model.json").write_text(json.dumps(told(bundle)))
         (scratch / "default.py").write_text(DEFAULT)
         default = [sys.executable, "-m", "bentoml", "serve", "default:Default", "--host", "127.0.0.1", "--port"]
@@ -174,6 +184,7 @@ def main() -> None:
         )
         figures = measure(services, floor, scorer, golden_rows(bundle.path, bundle.manifest)[0])
         others = {**measure_online(scratch / "online"), **measure_challenger(scratch)}
+        others |= measure_places(scratch / "places")
     ratios = {
         "ratio_to_floor_one_row": figures["kedro_ratio_1"],
         "ratio_to_floor_100": figures["kedro_ratio_100"],

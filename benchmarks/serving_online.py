@@ -87,7 +87,7 @@ def measure_online(scratch: Path) -> dict[str, Any]:
     shared["timestamp"] = newest["event_timestamp"].isoformat()
     one_row = json.dumps({"instances": [{**shared, "shop": 7}]}).encode()
     ranking = json.dumps({"common": shared, "candidates": [{"shop": one} for one in range(CANDIDATES)]}).encode()
-    own = [sys.executable, "-m", "proml_kedro", "serve", str(bundle)]
+    own = [sys.executable, "-m", "proml_kedro", "serve", str(bundle), "serving.standby=false"]
     with ExitStack() as servers:
         store = {"PROML_FEATURE_STORE": os.fspath(data)}
         mine = servers.enter_context(started([*own, "--port"], scratch, **store))

@@ -31,6 +31,9 @@ made = p.run(results=("evaluation", "bundle"))
 made
 
 # %% [markdown]
+# The verdict is honest: it knows nothing of what members and jobs did before, and the baseline, which reads every
+# feature, is better. `inputs: ["*", titles, words, pairs.margin]` of the trees would give them both.
+#
 # ## A mistake is a line
 #
 # Everything that is wrong is said at once, before anything is computed.

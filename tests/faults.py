@@ -124,6 +124,14 @@ def prepare() -> None:
     configure_project("proml_kedro")
     for name in ("preloaded", "duckdb", "proml_kedro.cli"):
         importlib.import_module(name)
+    draw_coarsely()
+
+
+def draw_coarsely() -> None:
+    """Draw plots from now on with few pixels and no layout: what happens to their files is asked, not how they look."""
+    from proml_kedro import plots
+
+    plots._STYLE.update({"figure.constrained_layout.use": False, "figure.dpi": 20})
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import random
 import re
 import subprocess
 import sys
@@ -61,6 +62,10 @@ class Server:
         """The processes that serve; others stand by."""
         return [one for one in self.children() if _name(one) == "proml-worker"]
 
+    def standing_by(self) -> list[int]:
+        """The processes that have loaded what they need, and wait."""
+        return [one for one in self.children() if _name(one) == "proml-standby"]
+
     def children(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(one) for one in children.split()]
@@ -115,11 +120,17 @@ def serving(
 
 @dataclass
 class Load:
-    """Clients that ask all the time, over connections they keep and over new ones."""
+    """Clients that ask all the time, over connections they keep and over new ones.
+
+    Attributes:
+        pause: Seconds of which each client waits a random part before it asks again: where a test waits for a server
+            to change, clients that never wait only take the processors that it needs, and no connection is ever idle.
+    """
 
     port: int
     body: bytes
     token: str = ""
+    pause: float = 0.0
     answers: list[tuple[int, bytes]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     refused: int = 0
@@ -162,5 +173,7 @@ class Load:
             if ends:
                 connection.close()
                 connection = None
+            if self.pause:
+                time.sleep(random.uniform(0, self.pause))
         if connection is not None:
             connection.close()

@@ -246,7 +246,7 @@ class ArtifactStore:
             return True
         damaged = find_damage(folder, file)
         if damaged is not None:
-            logger.warning("'%s' of %s is not what was written: the result is made again", damaged, folder)
+            logger.warning("'%s' of %s is not what was written; a run makes the result again", damaged, folder)
             disown(folder)
             return False
         if file is None:

@@ -8,6 +8,7 @@ import pytest
 import architecture
 import behaviours
 import figures
+import repeats
 from source_code import MovedError, Symbol
 
 
@@ -49,6 +50,44 @@ def test_figures_of_the_whole_have_limits(tmp_path):
         "median of functions: 21 lines; at most 7",
         "90th percentile of functions: 21 lines; at most 20",
     ]
+
+
+BLOCK = "\n".join(f"    {{0}}.append({{1}} + {number})" for number in range(10))
+
+
+def repeated(tmp_path, *sources):
+    files = [tmp_path / f"{number}.py" for number in range(len(sources))]
+    for file, source in zip(files, sources, strict=True):
+        file.write_text(source)
+    return repeats.repeats(files, tmp_path)
+
+
+def test_a_block_of_ten_lines_under_other_names_is_found(tmp_path):
+    one, other = (f"def {name}(a, b):\n{BLOCK.format(*names)}\n" for name, names in (("f", "ab"), ("longer", "xy")))
+    with_words = other.replace(":\n", ':\n    """Do it."""\n\n', 1).replace(" + 3)", " + 3)  # why")
+    assert repeated(tmp_path, one, with_words) == ["0.py:2-11: stands in 1.py:4-13 too"]
+
+
+def test_nine_lines_another_number_and_names_in_another_order_are_no_repeat(tmp_path):
+    block = BLOCK.format("a", "b")
+    nine = "\n".join(block.splitlines()[1:])
+    for other in (nine, block.replace("+ 4", "+ 40"), block.replace("a.append(b + 5)", "b.append(a + 5)")):
+        assert repeated(tmp_path, f"if a:\n{block}\n", f"while b and c:\n{other}\n") == []
+
+
+def test_imports_and_fields_are_no_block(tmp_path):
+    fields = "class C:\n" + "".join(f"    {name}: int = 0\n" for name in "abcdefghijkl")
+    imports = "".join(f"from os import {name}\n" for name in "abcdefghijkl")
+    assert repeated(tmp_path, fields, fields, imports, imports) == []
+
+
+def test_a_list_of_like_lines_is_no_block(tmp_path):
+    calls = "\n".join(f"    cli.add({name})" for name in "abcdefghijklmnopqrstuvwxyz")
+    assert repeated(tmp_path, f"def f(cli):\n{calls}\n") == []
+
+
+def test_no_block_of_src_stands_twice():
+    assert repeats.repeats(sorted((repeats.ROOT / "src").rglob("*.py")), repeats.ROOT) == []
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.1, 1), (0.5, 5), (0.9, 9), (1.0, 10)])

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import proml_kedro
+from kedro_process import run_kedro
 from proml_kedro.cli import cli
 from proml_kedro.commands.new import make_project
 
@@ -27,8 +28,8 @@ def check(number: str, *answer: str) -> tuple[int, str]:
 
 
 def command(*words: str) -> str:
-    done = CliRunner().invoke(cli, [*words, "--conf-source", "conf"])
-    assert done.exit_code == 0, done.output
+    done = run_kedro(list(words), Path.cwd(), {}, 600)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from proml_kedro import open_project
+from faults import draw_coarsely
+from proml_kedro import open_project, plots
 from proml_kedro.artifacts import Artifact
 from proml_kedro.project import Project
 
@@ -40,7 +41,9 @@ DAMAGES = {
 
 
 @pytest.fixture
-def project(shop: Any) -> Project:
+def project(shop: Any, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setattr(plots, "_STYLE", {**plots._STYLE})
+    draw_coarsely()
     return open_project(shop.folder, f"data_dir={shop.data}", *QUICK)
 
 

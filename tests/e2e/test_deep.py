@@ -87,7 +87,7 @@ def test_near_means_likely(job_data):
 
 @pytest.mark.parametrize("model", ["deep_mlp", "deep_cross", "deep_wide", "deepfm", "dlrm"])
 def test_a_model_without_names_of_features_reads_vectors_too(model, tmp_path_factory, small_jobs):
-    short = ("model.components.tower.training.epochs=1", "problem.generator.lists=3000", "~evaluation.baseline")
+    short = ("model.components.tower.training.epochs=1", "problem.generator.lists=400", "~evaluation.baseline")
     chosen = ("problem=job_recommendations", f"model={model}", f"data_dir={small_jobs}", *short)
     bundle = Bundle.load(open_project(ROOT, *chosen).run(results=("bundle",))["bundle"].path)
     assert {"member.title_embedding", "job.title_embedding"} <= {one.name for one in bundle.inputs}

@@ -11,7 +11,9 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from kedro_process import run_feast
@@ -119,6 +121,42 @@ def test_a_run_registers_the_same(computed: Path) -> None:
     tables = run.places.at("feature_tables")
     register(store, run.spec.problem, run.spec.features, run.service_name, run.columns, tables)
     assert "No changes to registry" in feast(computed, "plan").stdout
+
+
+VERBS = """
+configuration; data-sources list; features list; feature-views list-versions plane; feature-views disable plane
+feature-views enable plane; permissions check; projects describe flight_delays; registry-dump; saved-datasets list
+delete nothing; materialize-incremental 2013-12-31T00:00:00 -v plane
+"""
+
+
+def test_every_verb_works(computed: Path) -> None:
+    assert feast(computed, "apply").returncode == 0
+    for verb in VERBS.replace("\n", ";").split(";"):
+        if words := verb.split():
+            done = feast(computed, *words)
+            assert (done.returncode, "Traceback" in done.stdout + done.stderr) == (0, False), (
+                f"{verb}: {done.stdout[-300:]} {done.stderr[-300:]}"
+            )
+
+
+def test_values_are_those_of_the_feature_table(computed: Path) -> None:
+    """Both stores, asked by Feast's own commands, against DuckDB over the file."""
+    assert feast(computed, "apply").returncode == 0
+    period = ("2013-01-01T00:00:00", "2014-01-01T00:00:00")
+    assert feast(computed, "materialize", *period, "-v", "origin_delays").returncode == 0
+    file = computed / "data" / "flight_delays" / "feature_tables" / "origin_delays.parquet"
+
+    def known(until: str) -> Any:
+        query = f"FROM '{file}' SELECT delay_24h WHERE origin = 'JFK' AND event_timestamp <= '{until}+00'"
+        return duckdb.sql(f"{query} ORDER BY event_timestamp DESC LIMIT 1").fetchall()[0][0]
+
+    asked = ("-f", "origin_delays:delay_24h")
+    online = json.loads(feast(computed, "get-online-features", "-e", "origin=JFK", *asked).stdout)
+    assert online["delay_24h"] == [pytest.approx(known("2014-01-01 00:00:00"))]
+    rows = json.dumps([{"event_timestamp": "2013-05-01T12:00:00", "origin": "JFK"}])
+    past = json.loads(feast(computed, "get-historical-features", "-d", rows, *asked).stdout)
+    assert past[0]["delay_24h"] == pytest.approx(known("2013-05-01 12:00:00"))
 
 
 def test_monitoring_measures_and_marks_a_baseline(computed: Path) -> None:

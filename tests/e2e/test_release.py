@@ -36,7 +36,7 @@ def test_models_go_live_and_back_without_a_lost_request(shop: Any, tmp_path: Pat
     folders = {number: shop.data / "release" / "shop" / str(number) / "bundle" for number in (1, 2)}
     rows = golden_rows(folders[1], Manifest.read(folders[1]))[:2]
     with serving(Path("shop"), "--no-online", folder=shop.folder) as server:
-        load = Load(server.port, json.dumps({"instances": rows}).encode())
+        load = Load(server.port, json.dumps({"instances": rows}).encode(), pause=0.02)
         with load.running():
             for turn in range(TURNS):
                 back = turn % 2 == 0

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kedro_process import start_kedro
 from proml_kedro import open_project
 from proml_kedro.artifacts import Artifact, ArtifactStore
 from proml_kedro.features.feast.history import TablesHistory
@@ -137,19 +136,12 @@ def test_another_run_inside_of_a_step(
 def test_pairs_of_commands_at_once(shop: Any, alone: Any, other: str) -> None:
     pipelines = "--pipelines=features,materialize"
     pair = [
-        subprocess.Popen(
-            shop.command(*overrides, pipelines),
-            cwd=Path(__file__).parents[2],
-            env=os.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start_kedro(shop.command(*overrides, pipelines)[1:], Path(__file__).parents[2])
         for overrides in (OURS, OTHERS[other])
     ]
     for one in pair:
-        _, said = one.communicate(timeout=600)
-        assert one.returncode == 0, said
+        done = one.wait(600)
+        assert done.returncode == 0, done.stderr
     for overrides in (OURS, OTHERS[other]):
         project = open_project(shop.folder, f"data_dir={shop.data}", *overrides)
         made = finish(walk(project))
@@ -173,20 +165,14 @@ def test_what_a_run_needs_is_not_freed_at_any_step(shop: Any, alone: Any) -> Non
 @pytest.mark.slow
 def test_freeing_over_and_over_during_a_command(shop: Any, alone: Any) -> None:
     free_all = open_project(shop.folder, f"data_dir={shop.data}")
-    run = subprocess.Popen(
-        shop.command("--pipelines=features,materialize"),
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = start_kedro(shop.command("--pipelines=features,materialize")[1:], Path(__file__).parents[2])
     times = 0
-    while run.poll() is None:
+    while run.running:
         if (shop.data / "store").is_dir():
             free(free_all.as_run(), ())
             times += 1
-    _, said = run.communicate()
-    assert run.returncode == 0, said
+    done = run.wait()
+    assert done.returncode == 0, done.stderr
     assert times > 10
     free(free_all.as_run(), ())
     made = finish(walk(free_all))

@@ -45,7 +45,7 @@ def body(bundle: Path) -> bytes:
 
 def test_no_request_is_lost_when_workers_change(bundle: Path, body: bytes) -> None:
     with serving(bundle, "--no-online") as server:
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         seen = set(server.workers())
         with load.running():
             for number in range(RELOADS):
@@ -92,7 +92,7 @@ def test_every_answer_is_of_one_bundle_or_the_other_and_reload_says_which(
 
     expected = {Manifest.read(one).tag: scored(one, body) for one in (bundle, other)}
     with serving(link, "--no-online", "--workers", "2", PROML_API_TOKEN=TOKEN) as server:
-        load = Load(server.port, body, token=TOKEN)
+        load = Load(server.port, body, token=TOKEN, pause=0.02)
         with load.running():
             for to in (other, bundle, other):
                 status, said = reload(to)
@@ -142,6 +142,26 @@ def test_a_damaged_bundle_is_never_served(file: str, bundle: Path, tmp_path: Pat
     assert not any("Traceback" in line or "serving " in line for line in lines)
 
 
+def test_only_what_is_signed_is_served(bundle: Path, body: bytes, tmp_path: Path) -> None:
+    signed, private, public = shutil.copytree(bundle, tmp_path / "one"), tmp_path / "private", tmp_path / "public"
+    made = f"openssl genpkey -algorithm ed25519 -out {private} && openssl pkey -in {private} -pubout -out {public}"
+    sign = f"openssl pkeyutl -sign -rawin -inkey {private} -in SHA256SUMS -out SHA256SUMS.sig"
+    subprocess.run(["bash", "-c", f"{made} && {sign}"], cwd=signed, check=True, capture_output=True)
+    link, wanted = tmp_path / "link", f"serving.verify_key={public}"
+    link.symlink_to(signed)
+    with serving(link, "--no-online", wanted) as server:
+        assert server.post("/predict", body)[0] == 200
+        link.unlink()
+        link.symlink_to(bundle)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("nothing is changed")
+        assert any("it is not signed" in line for line in server.lines)
+        assert server.post("/predict", body)[0] == 200
+    process, lines = start(str(bundle), "--port", "0", wanted)
+    assert process.wait(60) == 2
+    assert "it is not signed" in "".join(lines)
+
+
 def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: bytes, tmp_path: Path) -> None:
     good, bad, link = tmp_path / "good", tmp_path / "bad", tmp_path / "link"
     shutil.copytree(bundle, good)
@@ -151,7 +171,7 @@ def test_a_bundle_that_is_damaged_later_changes_nothing(bundle: Path, body: byte
     with serving(link, "--no-online") as server:
         link.unlink()
         link.symlink_to(bad)
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         with load.running(keeping=1):
             server.process.send_signal(signal.SIGHUP)
             server.wait_for("nothing is changed")
@@ -174,7 +194,7 @@ def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, t
     name('{"champion": "bundles/one"}')
     with serving(Path("flight_delays"), "--no-online", folder=project) as server:
         assert any("bundles/one" in line for line in server.lines)
-        load = Load(server.port, body)
+        load = Load(server.port, body, pause=0.02)
         with load.running(keeping=2):
             name('{"champion": "bundles/two"}')
             server.wait_for("changed to")
@@ -188,7 +208,7 @@ def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, t
 
 
 def test_a_model_is_promoted_and_rolled_back_under_load(tmp_path: Path) -> None:
-    seconds, answers = promote(tmp_path, 4, rest=1.0)
+    seconds, answers = promote(tmp_path, 4)
     assert len(seconds) == 4
     assert answers > 100
 

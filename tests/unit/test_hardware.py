@@ -48,34 +48,76 @@ def test_too_little_memory_is_refused_before_anything_runs(threads, memory, leas
     assert HardwareSpec(threads=2, memory="0.04GB").memory_bytes == 40_000_000
 
 
+COUNTED = """
+import os, threading
+from proml_kedro.hardware import limit_environment, use
+from proml_kedro.spec import HardwareSpec
+hardware = HardwareSpec(threads=1, memory="300MB")
+limit_environment(hardware)
+most, ended = [0], threading.Event()
+def count():
+    while not ended.wait(0.0005):
+        most[0] = max(most[0], len(os.listdir("/proc/self/task")))
+counting = threading.Thread(target=count)
+counting.start()
+{work}
+ended.set()
+counting.join()
+print(most[0])
+"""
+TABLES = """
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq, tempfile
+from proml_kedro.engine.session import connect
+table = pa.table({"a": np.arange(1_000_000), "b": np.ones(1_000_000)})
+with tempfile.TemporaryDirectory() as folder, connect(hardware) as session:
+    pq.write_table(table, folder + "/a.parquet")
+    pq.read_table(folder + "/a.parquet")
+    session.rows(f"SELECT sum(a) FROM read_parquet('{folder}/a.parquet')")
+    np.ones((300, 300)) @ np.ones((300, 300))
+"""
+FITS = """
+from proml_kedro.models.component import FitContext
+from proml_kedro.models.kinds import component_of
+from proml_kedro.testing import INPUTS, make_examples
+made = component_of(SPEC["kind"])
+component = made(made.Spec.model_validate(SPEC), INPUTS)
+with use(hardware):
+    component.fit(make_examples(500), make_examples(200, seed=1), FitContext(hardware, seed=0))
+    component.score(make_examples(200).columns)
+"""
+KINDS = [
+    ({"kind": "xgboost", "inputs": ["*"], "num_boost_round": 3}, 5),
+    ({"kind": "mixed", "inputs": ["*"], "fixed": ["shop.price"], "random_effects": [{"entity": "shop.city"}]}, 5),
+    (
+        {
+            "kind": "deep",
+            "inputs": ["*"],
+            "graph": {"body": {"block": "mlp", "of": ["embeddings", "numbers"], "units": [8]}},
+            "head": {"of": ["body"]},
+            "training": {"epochs": 2},
+        },
+        8,
+    ),
+]
+
+
+def most_threads(work: str) -> int:
+    """The most threads of the operating system at any moment of a new process: the program, and who counts, too."""
+    code = COUNTED.replace("{work}", work)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout.splitlines()[-1])
+
+
 def test_one_thread_means_one_thread_in_each_pool():
-    """Of a new process, at any moment: Arrow's two pools, DuckDB's, the allocator's, the program, and who counts."""
-    code = (
-        "import os, threading\n"
-        "from proml_kedro.hardware import limit_environment, use\n"
-        "from proml_kedro.spec import HardwareSpec\n"
-        "hardware = HardwareSpec(threads=1, memory='300MB')\n"
-        "limit_environment(hardware)\n"
-        "import numpy as np, pyarrow as pa, pyarrow.parquet as pq, tempfile\n"
-        "from proml_kedro.engine.session import connect\n"
-        "most, ended = [0], threading.Event()\n"
-        "def count():\n"
-        "    while not ended.wait(0.0005):\n"
-        "        most[0] = max(most[0], len(os.listdir('/proc/self/task')))\n"
-        "counting = threading.Thread(target=count)\n"
-        "counting.start()\n"
-        "table = pa.table({'a': np.arange(1_000_000), 'b': np.ones(1_000_000)})\n"
-        "with tempfile.TemporaryDirectory() as folder, connect(hardware) as session:\n"
-        "    pq.write_table(table, folder + '/a.parquet')\n"
-        "    pq.read_table(folder + '/a.parquet')\n"
-        "    session.rows(f\"SELECT sum(a) FROM read_parquet('{folder}/a.parquet')\")\n"
-        "    np.ones((300, 300)) @ np.ones((300, 300))\n"
-        "ended.set()\n"
-        "counting.join()\n"
-        "print(most[0])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 1 < int(done.stdout) <= 6, "thirteen, while DuckDB began eight more to read and write, if for a moment"
+    """Of Arrow's two pools, DuckDB's, the allocator's, the program, and who counts."""
+    assert 1 < most_threads(TABLES) <= 6, "thirteen, while DuckDB began eight more to read and write, if for a moment"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "most"), KINDS, ids=[one["kind"] for one, _ in KINDS])
+def test_one_thread_means_one_thread_in_each_pool_of_a_fit(spec, most):
+    """A network has two of TensorFlow's beside Arrow's two, the allocator's, the program, and who counts."""
+    assert 1 < most_threads(f"SPEC = {spec!r}{FITS}") <= most
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -18,6 +18,7 @@ from proml_kedro.errors import UserError
 from proml_kedro.models.columns import as_array
 from proml_kedro.scoring import score
 from proml_kedro.scoring.job import ScoringJob
+from proml_kedro.scoring.plan import Plan
 from proml_kedro.spec.hardware import HardwareSpec
 from proml_kedro.spec.rank import RankSpec
 from proml_kedro.spec.run import RunSpec, check
@@ -161,3 +162,16 @@ def test_a_bundle_that_says_no_order_ranks_nothing(ranked: tuple[Path, pa.Table]
     bundle.graph.spec = bundle.graph.spec.model_copy(update={"rank": None})
     with pytest.raises(UserError, match="says no rank"):
         bundle.rank_frame(table)
+
+
+def test_numbers_that_tell_groups_apart_are_not_rounded(ranked: tuple[Path, pa.Table], tmp_path: Path) -> None:
+    """Other models are given numbers in their own precision at once, but for what on-demand features are made of."""
+    folder, table = ranked
+    bundle = Bundle.load(folder)
+    job = ScoringJob(folder, "t", tmp_path / "o", tmp_path, None, HardwareSpec(threads=1))  # type: ignore[arg-type]
+    scoring = score._Scoring(job, bundle, lambda _: None)
+    exact = {name: one.dtype for name, one in scoring._columns(table, None, Plan()).items() if one.dtype != object}
+    assert set(exact.values()) == {np.dtype("float64")}
+    bundle.graph.spec = bundle.graph.spec.model_copy(update={"rank": None})
+    given = {name: one.dtype for name, one in scoring._columns(table, None, Plan()).items() if one.dtype != object}
+    assert given == {name: np.dtype("float64" if name == "visit.price" else "float32") for name in exact}

@@ -29,6 +29,7 @@ __all__ = [
     "integrity",
     "places",
     "row_scorer",
+    "signature",
     "write_bundle",
     "write_updated",
 ]

@@ -206,6 +206,10 @@ class Bundle:
         """List what a row consists of: the features that are read, on-demand ones replaced by what they are made of."""
         return self._scorer.inputs
 
+    def precision_of(self, one: Input) -> str:
+        """Return the floating point type in which :meth:`score` needs an input: ``float32`` or ``float64``."""
+        return self._scorer.precision_of(one)
+
     @property
     def metrics(self) -> dict[str, Any]:
         """Read ``metrics.json``."""

@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from proml_kedro.errors import Mistake, UserError
 
 CHECKSUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"
+"""Of the checksums; it comes later, so it is not listed in them."""
 
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -105,7 +107,7 @@ def _contents(folder: Path) -> tuple[set[str], list[str]]:
             files.add(name)
         elif not entry.is_dir(follow_symlinks=False):
             strange.append(f"{name} is a link or a device, not a file")
-    return files - {CHECKSUMS}, strange
+    return files - {CHECKSUMS, SIGNATURE}, strange
 
 
 def _walk(folder: Path | str) -> Iterator[os.DirEntry[str]]:

@@ -97,6 +97,10 @@ class RowScorer:
             _as_given({one.name: known[one.name] for one in self._graph.inputs}, self._precision)
         )
 
+    def precision_of(self, one: Input) -> str:
+        """Return the floating point type that suffices for an input: that of the model, if nothing is made of it."""
+        return "float64" if one.name in self._on_demand.needs else self._precision
+
     @property
     def traced(self) -> tuple[Input, ...]:
         """List the features of :attr:`Trace.features`."""
@@ -122,6 +126,8 @@ def _as_given(columns: Columns, precision: str) -> Columns:
     """Columns as the model is given them; numbers are converted together, which for few rows costs as much as one."""
     flat = [name for name, one in columns.items() if one.dtype != object and one.ndim == 1]
     together: Columns = {}
+    if all(columns[name].dtype == precision and not np.isinf(columns[name]).any() for name in flat):
+        together, flat = {name: columns[name] for name in flat}, []
     if flat:
         rows = len(columns[flat[0]])
         numbers = np.empty((len(flat), rows), precision)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from proml_kedro.commands.anomaly_alert import UNDELIVERED, tell
 from proml_kedro.commands.anomaly_explain import explain_command
 from proml_kedro.commands.anomaly_labels import label_command, labels_command, tune_command
 from proml_kedro.commands.anomaly_watch import find, store_of
@@ -28,7 +29,7 @@ _HELP = """Find what is unusual of the figures that `monitoring.anomalies` decla
 
     Each figure is looked at over time, of all rows and of each frequent value of its dimensions; what a detector says
     of a period rests on earlier ones alone. Only periods that are over are looked at. Prints the anomalies, the newest
-    first; exit code 0, or with --strict 1 when there are any.
+    first; exit code 0, or with --strict 1 when there are any. With --alert, 4 when a message was not delivered.
     """
 
 
@@ -57,6 +58,7 @@ def _detect_command() -> click.Command:
                 help="Folder for anomalies.json and anomalies.html.",
             ),
             click.Option(["--strict"], is_flag=True, help="Exit with 1 when there are anomalies."),
+            click.Option(["--alert"], is_flag=True, help="Tell the receivers of monitoring.anomalies.alerts."),
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
             *configuration_options(),
         ],
@@ -77,7 +79,7 @@ def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, outpu
         message = f"{more['since']} is not before {until}: no anomaly could be shown"
         raise UserError(Mistake("", message, "option --since"))
     project = Project(conf_source, overrides, env)
-    board = find(project, end)
+    board = whole = find(project, end)
     shown = tuple(one for one in board.found.anomalies if begin is None or one.end > begin)
     board = replace(board, found=replace(board.found, anomalies=shown))
     found = board.found
@@ -89,8 +91,11 @@ def _detect(overrides: tuple[str, ...], env: str | None, conf_source: str, outpu
         click.echo(json.dumps(found.as_dict()))
     else:
         click.echo("\n".join(as_text(found)).encode(errors="backslashreplace"))
+    undelivered = tell(project, whole) if more["alert"] else False
     if more["strict"] and found.anomalies:
         sys.exit(FOUND)
+    if undelivered:
+        sys.exit(UNDELIVERED)
 
 
 def as_text(found: Anomalies) -> Iterator[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from proml_kedro.project import Project
     from proml_kedro.spec import ServingSpec
 
-_BESIDE = ("serving.challenger", "serving.places", "serving.standby")
+_BESIDE = ("serving.challenger", "serving.places", "serving.standby", "serving.verify_key")
 """What may be said beside a bundle, which is served as it is."""
 
 _HELP = """Serve a model over HTTP.
@@ -98,6 +98,7 @@ def _serve(target: str, overrides: Sequence[str], **given: Any) -> None:
         places=beside["places"],
         place=options.place,
         standby=champion.serving.standby and serving.standby,
+        verify_key=str(Path(serving.verify_key).resolve()) if serving.verify_key else None,
     )
     serve(service, lambda line: click.echo(line, err=True))
 

@@ -1,6 +1,7 @@
 """Whether the data a model meets is the data it was made for."""
 
 __all__ = [
+    "alerts",
     "anomalies",
     "calibrate",
     "check",

@@ -15,11 +15,13 @@ from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
 from proml_kedro.errors import UserError
 from proml_kedro.features.on_demand.evaluate import OnDemand
-from proml_kedro.features.tables.given import file_rows, typed_where_it_fits
+from proml_kedro.features.tables.given import rows_like, typed_where_it_fits
+from proml_kedro.features.tables.text import PLAIN, Numbers
 from proml_kedro.models.columns import as_vectors
 from proml_kedro.models.component import Array, Columns, Input
 from proml_kedro.spec.features import FeaturesSpec
 from proml_kedro.spec.hardware import HardwareSpec
+from proml_kedro.spec.table import TableSpec
 
 _KEY = "monitoring.current.path"
 
@@ -37,7 +39,11 @@ def file_fingerprint(path: Path) -> str:
 
 
 def read_current(
-    path: Path, inputs: Sequence[Input], hardware: HardwareSpec, features: FeaturesSpec | None = None
+    path: Path,
+    inputs: Sequence[Input],
+    hardware: HardwareSpec,
+    features: FeaturesSpec | None = None,
+    like: TableSpec | None = None,
 ) -> Columns:
     """Read the inputs that a file has, and compute on-demand ones from what it has.
 
@@ -47,13 +53,15 @@ def read_current(
         inputs: What to read. A column of another type than expected keeps its own.
         hardware: Threads and memory to read with.
         features: The problem's features, for on-demand ones.
+        like: The table whose dialect the file has, if it is a file of the same sort.
 
     Raises:
         UserError: It cannot be read, or has none of the inputs.
     """
     try:
-        with connect(hardware) as session, file_rows(path, session, _KEY) as rows:
-            found = columns_of(rows, inputs, features)
+        table = _with_header(like) if like else TableSpec(source=str(path))
+        with connect(hardware) as session, rows_like(table, path, session, _KEY) as (rows, numbers):
+            found = columns_of(rows, inputs, features, numbers=numbers)
     except EngineError as error:
         raise UserError.at(_KEY, f"cannot read '{path}': {str(error).splitlines()[0]}") from error
     if not found:
@@ -61,8 +69,18 @@ def read_current(
     return found
 
 
+def _with_header(table: TableSpec) -> TableSpec:
+    """The table, if it has a header or names for its columns, with a header: columns are called like inputs here."""
+    own = {name: value for name, value in {"header": True, "names": None}.items() if name in type(table).model_fields}
+    return table.model_copy(update=own)
+
+
 def columns_of(
-    rows: Relation, inputs: Sequence[Input], features: FeaturesSpec | None = None, most_rows: int | None = None
+    rows: Relation,
+    inputs: Sequence[Input],
+    features: FeaturesSpec | None = None,
+    most_rows: int | None = None,
+    numbers: Numbers = PLAIN,
 ) -> Columns:
     """Read the inputs that rows have, and compute on-demand ones; empty where they have none.
 
@@ -71,6 +89,7 @@ def columns_of(
         inputs: What to read.
         features: The problem's features, for on-demand ones.
         most_rows: Of more rows a uniform sample is read, the same one each time by one thread.
+        numbers: How numbers are written in columns of text.
 
     Raises:
         EngineError: They cannot be read.
@@ -81,7 +100,8 @@ def columns_of(
     if not present:
         return {}
     sample = f" USING SAMPLE reservoir({most_rows} ROWS) REPEATABLE (0)" if most_rows else ""
-    table: Any = rows.engine.arrow(f"SELECT {', '.join(_selected(rows, present))} FROM {_typed(rows, present)}{sample}")
+    typed = _typed(rows, present, numbers)
+    table: Any = rows.engine.arrow(f"SELECT {', '.join(_selected(rows, present))} FROM {typed}{sample}")
     columns = {one.name: _values(table[one.name], one) for one in present}
     sound = all(one.name in columns and (columns[one.name].dtype == object) == one.is_categorical for one in more)
     if on_demand and more and sound:
@@ -89,9 +109,9 @@ def columns_of(
     return {one.name: columns[one.name] for one in inputs if one.name in columns}
 
 
-def _typed(rows: Relation, inputs: Sequence[Input]) -> Relation:
+def _typed(rows: Relation, inputs: Sequence[Input], numbers: Numbers) -> Relation:
     """Text as the types of inputs, read as it is for training; a column with other text stays text."""
-    return typed_where_it_fits(rows, {one.name: sql_type(one.dtype) for one in inputs if one.size is None})
+    return typed_where_it_fits(rows, {one.name: sql_type(one.dtype) for one in inputs if one.size is None}, numbers)
 
 
 def _selected(rows: Relation, inputs: Sequence[Input]) -> Iterator[str]:

@@ -52,6 +52,8 @@ class PeriodHealth:
         not_estimated: Why nothing is estimated; empty where it is, and where labels tell.
         inputs: The verdict on inputs and scores beside the bundle's reference.
         inputs_words: The same in words.
+        latency: Seconds from a request to its answer that half, 95 % and 99 % of the requests took at most (`p50`,
+            `p95`, `p99`); empty where the log does not hold them.
     """
 
     begin: datetime
@@ -67,6 +69,7 @@ class PeriodHealth:
     not_estimated: str = ""
     inputs: Verdict = "insufficient"
     inputs_words: str = ""
+    latency: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def scored(self) -> int:

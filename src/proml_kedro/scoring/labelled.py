@@ -11,7 +11,6 @@ from typing import Any
 from proml_kedro.bundle import Bundle
 from proml_kedro.bundle.row_scorer import with_neutral
 from proml_kedro.engine.duckdb import enclosed, quote
-from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.features.tables.readers.base import Source
@@ -21,8 +20,9 @@ from proml_kedro.models.columns import as_array
 from proml_kedro.models.component import Examples, Input
 from proml_kedro.scoring.job import StoredTables
 from proml_kedro.scoring.known_rows import Learned, RowFacts, count_rows
-from proml_kedro.scoring.plan import Plan, Planner, failing
+from proml_kedro.scoring.plan import Plan, Planner
 from proml_kedro.scoring.rows import Rows, file_rows, stored_rows
+from proml_kedro.scoring.wrong_cells import WrongCells
 from proml_kedro.spec import HardwareSpec
 from proml_kedro.spec.training_set import EVENT_TIMESTAMP, LABEL, TIMESTAMP, WEIGHT
 
@@ -84,16 +84,8 @@ class LabelledTable:
         Raises:
             UserError: Values are not of their type.
         """
-        try:
+        with WrongCells(plan, self.bundle.inputs, self.hardware, self._rows, self.input).named():
             return self._table(session, rows, plan)
-        except MachineError:
-            raise
-        except EngineError as error:
-            with connect(self.hardware) as anew, self._rows(anew) as again:
-                mistakes = again.wrong_cells() or list(failing(plan, again.relation, self.bundle.inputs))
-            if mistakes:
-                raise UserError(*mistakes) from error
-            raise
 
     def _table(self, session: Session, rows: Rows, plan: Plan) -> Any:
         """Read labels, weights, keys and what of the inputs the rows hold, as an Arrow table."""

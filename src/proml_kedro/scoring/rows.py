@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from proml_kedro.bundle import Manifest
 from proml_kedro.engine.duckdb import enclosed, explain, find, quote, sql_type
@@ -19,6 +18,7 @@ from proml_kedro.features.tables.choose_reader import choose_reader
 from proml_kedro.features.tables.columns import Column, ColumnTypes, typed
 from proml_kedro.features.tables.declared import declare
 from proml_kedro.features.tables.dirty import Dirty
+from proml_kedro.features.tables.given import as_file
 from proml_kedro.features.tables.read import without_nan
 from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.models.component import Input
@@ -89,7 +89,7 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
     table = manifest.problem.tables[manifest.problem.examples.table]
     with tempfile.TemporaryDirectory() as folder, ExitStack() as until_read:
         with _blaming(source):
-            reader = choose_reader(_as_file(table, source.text), source)
+            reader = choose_reader(as_file(table, source.text), source)
             files = until_read.enter_context(reader.fetch(source, Path(folder)))
             reader = reader.for_other_columns(files)
         try:
@@ -103,14 +103,6 @@ def file_rows(source: Source, manifest: Manifest, inputs: Sequence[Input], sessi
         except EngineError as error:
             _, message = reader.blame(error, files, session) or ("", explain(error))
             raise UserError(Mistake("", message, source.text)) from error
-
-
-def _as_file(table: TableSpec, text: str) -> TableSpec:
-    """The examples' table read from another file, by the same dialect where that is a file of the same sort."""
-    changes: dict[str, Any] = {"source": text, "query": None, "types": {}, "date_format": {}, "columns": {}}
-    if isinstance(table, TableReader) and table.suffixes and text.lower().endswith(table.suffixes):
-        return table.model_copy(update=changes)
-    return TableSpec(source=text)
 
 
 def _typed_rows(rows: Relation, reader: TableReader, manifest: Manifest, inputs: Sequence[Input]) -> Rows:

@@ -17,7 +17,6 @@ import numpy as np
 from proml_kedro import __version__
 from proml_kedro.bundle import Bundle, IntegrityError
 from proml_kedro.bundle.row_scorer import with_neutral
-from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.errors import Mistake, UserError
 from proml_kedro.evaluation.class_scores import class_columns
@@ -33,10 +32,11 @@ from proml_kedro.scoring.counts import Counts
 from proml_kedro.scoring.job import ScoringJob
 from proml_kedro.scoring.parts import Parts
 from proml_kedro.scoring.plain import plain_batches, plain_columns
-from proml_kedro.scoring.plan import Plan, Planner, failing
+from proml_kedro.scoring.plan import Plan, Planner
 from proml_kedro.scoring.ranked import counted_columns, nothing_counted
 from proml_kedro.scoring.rows import Rows, file_rows, files_of, stored_rows
 from proml_kedro.scoring.summary import ScoringSummary
+from proml_kedro.scoring.wrong_cells import WrongCells
 from proml_kedro.spec.training_set import CLASS, EVENT_TIMESTAMP, ORDER, ROW, SCORE
 
 if TYPE_CHECKING:
@@ -185,16 +185,9 @@ class _Scoring:
         Raises:
             UserError: Values are not of their type.
         """
-        try:
+        job = self._job
+        with WrongCells(plan, self._bundle.inputs, job.hardware, self._rows, job.input).named():
             yield from pieces
-        except MachineError:
-            raise
-        except EngineError as error:
-            with connect(self._job.hardware) as session, self._rows(session) as again:
-                mistakes = again.wrong_cells() or list(failing(plan, again.relation, self._bundle.inputs))
-            if mistakes:
-                raise UserError(*(replace(one, where=self._job.input) for one in mistakes)) from error
-            raise
 
     def _part(
         self, pieces: Iterator[pa.Table], plan: Plan, first: int, counts: Counts, advance: Callable[[], None]
@@ -249,8 +242,13 @@ class _Scoring:
         return table
 
     def _columns(self, rows: pa.Table, found: Any, plan: Plan) -> Columns:
+        counted = self._bundle.graph.spec.rank is not None  # whose values tell groups apart, so that none is rounded
         return {
-            one.name: as_array((found if one.name in plan.looked_up else rows)[one.name], one, "float64")
+            one.name: as_array(
+                (found if one.name in plan.looked_up else rows)[one.name],
+                one,
+                "float64" if counted else self._bundle.precision_of(one),
+            )
             for one in self._bundle.inputs
             if one.name not in plan.neutral
         }

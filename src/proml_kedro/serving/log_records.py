@@ -33,6 +33,7 @@ class Record:
         missing: How many features of each row were missing.
         numbers: Of its rows in the request, where it is a part of one; None where it is all of it.
         degraded: Places that could not be asked.
+        seconds: From when its body was whole until its answer was made; None where that is not known.
     """
 
     request_id: str
@@ -45,6 +46,7 @@ class Record:
     missing: Sequence[int] | None = None
     numbers: Sequence[int] | None = None
     degraded: Sequence[str] = ()
+    seconds: float | None = None
 
     @property
     def rows(self) -> int:
@@ -64,6 +66,7 @@ class Record:
             "status": self.status,
             "score": self.scores,
             "missing": self.missing,
+            "seconds": self.seconds,
             **({"degraded": [list(self.degraded)] * self.rows} if self.degraded else {}),
             **values,
             **{f"keys.{name}": [columns.key(name, row) for row in self.asked] for name in columns.keys},
@@ -176,6 +179,7 @@ class LogColumns:
                 **{f"features.{name}": _arrow(dtype) for name, dtype in self.features.items()},
                 **{f"components.{name}": _arrow(dtype) for name, dtype in self.components.items()},
                 "missing": pa.int32(),
+                "seconds": pa.float64(),
                 "degraded": pa.list_(pa.string()),
             }
         )

@@ -25,6 +25,7 @@ __all__ = [
     "RunSpec",
     "ServingSpec",
     "Spec",
+    "alerts",
     "anomalies",
     "base",
     "check_places",

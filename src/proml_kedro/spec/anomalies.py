@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from proml_kedro.extensions import Registry, anomaly_detectors
+from proml_kedro.spec.alerts import AlertsSpec
 from proml_kedro.spec.base import Moment, Name, PositiveDuration, Spec, Sql
 
 
@@ -112,7 +113,9 @@ class AnomaliesSpec(Spec):
     Attributes:
         monitors: The figures.
         events: A table with columns `moment` and `name`, such as deployments, that are shown beside anomalies.
+        alerts: Who is told of anomalies by `kedro anomalies detect --alert`.
     """
 
     monitors: dict[Name, MonitorSpec] = {}
     events: str | None = None
+    alerts: AlertsSpec = AlertsSpec()

@@ -76,7 +76,8 @@ class CurrentSpec(Spec):
     Attributes:
         split: Part of the training set.
         last: Only the end of it, of this length.
-        path: A Parquet or CSV file with a column for each feature, instead of a split.
+        path: A Parquet or CSV file with a column for each feature, instead of a split. A file of the same sort as the
+            source of the examples' table is read in the dialect of that: `delimiter`, `decimal`, `null_words`, ….
     """
 
     split: SplitName = TEST

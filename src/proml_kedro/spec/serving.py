@@ -130,6 +130,9 @@ class ServingSpec(Spec):
         predictions: Log of every row that was asked for, with its score, features and what the components say.
         challenger: A second model beside the one that is served; null for none. It is no part of a bundle or Bento.
         places: Parts of the scoring that processes or hosts of their own do, by name. They are no part of a bundle.
+        verify_key: File of a public key of Ed25519, in PEM: bundles are served only if their ``SHA256SUMS`` is signed
+            by it, in ``SHA256SUMS.sig``. A path that is not absolute begins where the server is started. It is no part
+            of a bundle, which must not say itself whom to trust.
         tolerance: Largest difference of a golden row's score, as a share of it where that is more than 1; of a number
             as a share of how far the golden rows' numbers lie apart.
     """
@@ -146,4 +149,5 @@ class ServingSpec(Spec):
     predictions: PredictionLogSpec | None = None
     challenger: ChallengerSpec | None = None
     places: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")], PlaceSpec] = {}
+    verify_key: str | None = None
     tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
@@ -29,6 +29,8 @@ class TableSpec(Spec):
         credentials: A name in ``credentials.yml``, whose values are options of an object store, or headers of
             requests to a web server.
         query: SQL over other tables of the problem, by their names, in place of ``source``.
+        select: Columns of the source that are read, all when left out. Of Parquet, CSV, Delta and PostgreSQL no others
+            are read from where they lie.
         types: SQL type of columns where the one read from the file is not wanted, for example ``TIMESTAMPTZ``.
         date_format: Format of columns of text that hold dates or moments, such as ``%d/%m/%Y``, in the directives of
             ``strptime``.
@@ -42,6 +44,7 @@ class TableSpec(Spec):
     reader: str | None = None
     credentials: str | None = None
     query: Sql | None = None
+    select: list[str] = []
     types: dict[str, str] = {}
     date_format: dict[str, str] = {}
     columns: dict[Name, Sql] = {}
@@ -62,7 +65,19 @@ class TableSpec(Spec):
             raise ValueError("a table has a source, which is a file, or a query over other tables: one of the two")
         if self.reader is not None and self.source is None:
             raise ValueError("reader says how to read a source, and a query has none")
+        if self.select and self.source is None:
+            raise ValueError("select names columns of a source; a query names those that it reads itself")
         return self
+
+    def selected(self, columns: Sequence[str]) -> list[str]:
+        """List the columns that are read, in the order of the source; all of them where one of ``select`` is not there.
+
+        Args:
+            columns: Those of the source.
+        """
+        wanted = {one.lower() for one in self.select}
+        found = [one for one in columns if one.lower() in wanted]
+        return found if wanted and len(found) == len(wanted) else list(columns)
 
 
 def reader_of(table: Mapping[str, Any]) -> str | None:

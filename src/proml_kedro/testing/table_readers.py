@@ -34,8 +34,8 @@ def check_table_reader(name: str, folder: Path) -> None:
         def test_my_reader(tmp_path):
             check_table_reader("fixed_width", tmp_path)
 
-    What is read is what was written, nulls and order included; declared types apply; a column or a source that is not
-    there is a mistake with its key; the fingerprint follows the content; no temporary file is left.
+    What is read is what was written, nulls and order included; declared types and ``select`` apply; a column or a
+    source that is not there is a mistake with its key; the fingerprint follows the content; no temporary file is left.
 
     Args:
         name: The reader's name.
@@ -56,6 +56,8 @@ def check_table_reader(name: str, folder: Path) -> None:
     typed = _read({**config, "types": {**types, "n": "VARCHAR"}}, base, folder / "typed")
     assert typed["n"].type == pa.string(), "types do not apply: n is declared VARCHAR"
     _check_rows(typed.set_column(0, "n", typed["n"].cast(pa.int64())), _ROWS, "read with types")
+    selected = {**config, "select": ["s", "x"], "types": {name: one for name, one in types.items() if name != "n"}}
+    _check_rows(_read(selected, base, folder / "selected"), _ROWS.select(["x", "s"]), "read with select")
     _refused({**config, "types": {**types, "nothing": "VARCHAR"}}, "problem.tables.t.types.nothing", base, folder)
     if kind.reads_files:
         _refused({**config, "source": "not/there.file", "reader": name}, "problem.tables.t.source", base, folder)

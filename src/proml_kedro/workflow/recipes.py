@@ -226,7 +226,7 @@ def evaluation(run: RunSpec) -> Recipe:
 NOT_IN_BUNDLES: dict[str, Any] = {
     "scoring": True,
     "search": True,
-    "serving": {"challenger", "places"},
+    "serving": {"challenger", "places", "verify_key"},
     "monitoring": {"anomalies"},
 }
 """Of a run's configuration: what concerns other bundles, or none."""

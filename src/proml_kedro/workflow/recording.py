@@ -66,6 +66,7 @@ class Recording:
         self.steps: dict[str, float] = {}
         self.results: dict[str, Artifact] = {}
         self.challenge: Challenge | None = None
+        self._said: set[str | None] = set()
         self.watch: Callable[[str], None] = lambda name: None
         self._at_work: str | None = None
         self._step_began: dict[str, float] = {}
@@ -169,7 +170,9 @@ class Recording:
                 self._claims.hold(temporary, becomes=self._file)
             temporary.replace(self._file)
         except OSError as error:
-            logger.warning("the run is not recorded in %s: %s", self._file.parent, error.strerror)
+            if error.strerror not in self._said:
+                logger.warning("the run is not recorded in %s: %s", self._file.parent, error.strerror)
+            self._said.add(error.strerror)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

@@ -109,6 +109,22 @@ def test_why_it_was_so(project, tmp_path):
         assert message in str(run(project, *words).exception), words
 
 
+def test_who_is_told(project, tmp_path):
+    """The verdict is printed and decides the exit code, whatever became of a message."""
+    file, down = "log: {kind: file, path: out/alerts.jsonl}", "team: {kind: webhook, url: 'http://127.0.0.1:1/'}"
+    project.write("monitoring/default.yaml", MONITORING + f"  alerts: {{receivers: {{{file}, {down}}}}}\n")
+    first = detect(project, "--alert", "--until", "2024-04-02")
+    assert first.exception.code == 4
+    assert "visits: 3 anomalies" in first.stdout
+    assert first.stderr.endswith("log: told of 3\nteam: not told of 3: it cannot be reached: Connection refused\n")
+    (line,) = (project.data.parent / "out" / "alerts.jsonl").read_text().splitlines()
+    causes = {one["value"]: one["cause"] for one in json.loads(line)["anomalies"]}
+    assert "everybody fell" in causes[""]
+    assert detect(project, "--alert", "--strict", "--until", "2024-04-02").exception.code == 1
+    project.write("monitoring/default.yaml", MONITORING)
+    assert "declares no receivers" in str(detect(project, "--alert").exception)
+
+
 @pytest.mark.slow
 def test_what_people_say_is_kept_and_shown(project, tmp_path):
     assert run(project, "labels").stdout == "no answers\n"

@@ -185,3 +185,15 @@ def test_the_facts_name_neither_password_nor_server_settings(server: str, tmp_pa
     read(server, tmp_path, table="f")
     assert json.loads((tmp_path / "out" / "tables.json").read_text())["rows"]["t"] == 1
     assert read(server, tmp_path, table="g")["r"].to_pylist() == ['["2024-01-01 00:00:00+00",)']
+
+
+def test_columns_that_are_not_selected_are_not_asked_for(server: str, tmp_path: Path) -> None:
+    run(
+        server,
+        'CREATE TABLE some_of_it (id int, until date, "X" text)',
+        "INSERT INTO some_of_it VALUES (1, 'infinity', 'a')",
+    )
+    assert "'until' is infinite" in refused(server, tmp_path, table="some_of_it")
+    assert read(server, tmp_path, table="some_of_it", select=["x", "id"]).to_pydict() == {"id": [1], "X": ["a"]}
+    run(server, "CREATE TABLE all_of_it (id int)", "INSERT INTO all_of_it VALUES (1)")
+    assert "no column 'idd'" in refused(server, tmp_path, table="all_of_it", select=["idd"])

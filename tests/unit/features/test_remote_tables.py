@@ -14,6 +14,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from obstore.store import S3Store
 
 from one_table import problem_of
@@ -212,3 +213,25 @@ def test_what_s3_does_not_give(s3: tuple[S3Store, dict[str, str]], tmp_path: Pat
     said = str(wrong.refused("one/t.csv"))
     assert "credentials of 's3://shop/one/t.csv'" in said
     assert options["secret_access_key"] not in said
+
+
+@pytest.mark.slow
+def test_delta_tables_of_s3(s3: tuple[S3Store, dict[str, str]], tmp_path: Path) -> None:
+    _, options = s3
+    place = Place(tmp_path, "s3://shop", options)
+    written = {**options, "allow_http": "true", "aws_s3_allow_unsafe_rename": "true"}
+    write_deltalake("s3://shop/lakes/one", pa.table({"id": ["8"], "x": [0.5]}), storage_options=written)
+    first = place.fingerprint("lakes/one", reader="delta")
+    assert place.fingerprint("lakes/one", reader="delta") == first
+    write_deltalake("s3://shop/lakes/one", ROWS, mode="overwrite", storage_options=written)
+    assert place.fingerprint("lakes/one", reader="delta") != first
+    assert place.fingerprint("lakes/one", reader="delta", version=0) == first
+    assert place.read("lakes/one", reader="delta").to_pydict() == ROWS.to_pydict()
+    assert place.read("lakes/one", reader="delta", version=0).to_pydict() == {"id": ["8"], "x": [0.5]}
+    (tmp_path / "other" / "out").mkdir(parents=True)
+    place = Place(tmp_path / "other", "s3://shop", options)
+    assert "a log that says which of them hold rows; write reader: delta" in str(place.refused("lakes/one"))
+    for source, keys in (("lakes/two", {}), ("lakes/one", {"version": 9})):
+        said = str(place.refused(source, reader="delta", **keys))
+        assert f"'s3://shop/{source}' cannot be read as a Delta table" in said
+        assert options["secret_access_key"] not in said

@@ -20,6 +20,7 @@ from proml_kedro.bundle import Bundle
 from proml_kedro.commands.health_report import health_report_command
 from proml_kedro.errors import UserError
 from proml_kedro.health.over_time.report import Asked, report_health
+from proml_kedro.health.over_time.write import sections
 from proml_kedro.models.columns import read_columns
 from proml_kedro.results.health import HealthReport
 from proml_kedro.spec.model_health import HealthSpec
@@ -261,7 +262,42 @@ def test_what_is_logged_twice_or_by_others_counts_once_or_not(report, log, label
     strange = {name: [*values, *values[:5]] for name, values in labels.items()}
     strange["request_id"][-5:] = ["nobody's"] * 5
     strange["row"][-5:] = range(5)
-    assert "5 labels are of no prediction in the log" in report(strange).notices
+    assert "5 labels are of no scored prediction of the model in the log" in report(strange).notices
+
+
+def test_labels_of_later_are_not_strange_and_empty_ones_are_said(report, log, labels):
+    """A label that is not known yet is of a prediction that is not looked at yet, rather than of none."""
+    at = MONDAY + 2 * WEEK
+    notices = report(labels, at=at).notices
+    assert not any("of no scored prediction" in notice for notice in notices)
+    later = sum(one > at for one in labels["known_at"])
+    assert any(notice.startswith(f"{later:,} labels become known after") for notice in notices)
+    empty = {**labels, "label": [None] * 7 + labels["label"][7:]}
+    assert "7 rows of the labels have no label, and say nothing" in report(empty).notices
+
+
+def test_latency_is_of_requests(report, log, labels):
+    """A request counts once; shadows do not, nor does a log of before that holds no times."""
+    generator = np.random.default_rng(1)
+    names = log["request_id"].to_pylist()
+    took = dict(zip(dict.fromkeys(names), generator.exponential(0.02, len(set(names))).tolist(), strict=True))
+    timed = log.append_column("seconds", pa.array([took[name] for name in names]))
+    timed = timed.append_column("answered", pa.array([True] * len(names)))
+    shadow = timed.slice(0, 200).set_column(timed.column_names.index("answered"), "answered", pa.array([False] * 200))
+    shadow = shadow.set_column(0, "request_id", pa.array([f"s{number}" for number in range(200)]))
+    shadow = shadow.set_column(shadow.column_names.index("seconds"), "seconds", pa.array([9.0] * 200))
+    found = report(labels, rows=pa.concat_tables([timed, shadow]))
+    for number, one in enumerate(found.periods):
+        week = {
+            name: took[name]
+            for name, at in zip(names, log["received_at"].to_pylist(), strict=True)
+            if (at - MONDAY) // WEEK == number
+        }
+        expected = np.quantile(list(week.values()), [0.5, 0.95, 0.99])
+        assert list(one.latency.values()) == pytest.approx(expected.tolist())
+    assert "milliseconds from request to answer" in [heading for heading, _ in sections(found)]
+    plain = report(labels)
+    assert [one.latency for one in plain.periods] == [{}] * WEEKS
 
 
 def contradict(labels: dict[str, Any]) -> None:

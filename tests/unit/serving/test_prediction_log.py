@@ -71,7 +71,7 @@ def test_columns_and_values(scorer: BundleScorer, tmp_path: Path) -> None:
     assert table.column_names == [
         "request_id", "row", "received_at", "as_of", "bundle", "answered", "status", "score", "keys.shop",
         *(f"features.{name}" for name in inputs),
-        "components.trees.margin", "components.trees.probability", "missing", "degraded",
+        "components.trees.margin", "components.trees.probability", "missing", "seconds", "degraded",
     ]  # fmt: skip
     logged = table.to_pylist()
     assert [one["request_id"] for one in logged] == ["mine-1"] * 3 + [other.headers["x-request-id"]]
@@ -81,6 +81,7 @@ def test_columns_and_values(scorer: BundleScorer, tmp_path: Path) -> None:
     assert {one["bundle"] for one in logged} == {scorer.bundle.manifest.tag}
     assert all(one["status"] == 200 and one["degraded"] == [] for one in logged)
     assert all(before <= one["received_at"] == one["as_of"] <= datetime.now(UTC) for one in logged)
+    assert all(0 <= one["seconds"] <= (datetime.now(UTC) - before).total_seconds() for one in logged)
     assert logged[0]["keys.shop"] == 7
     for sent, one in zip(rows, logged, strict=False):
         assert {name: sent[name] for name in inputs} == {name: one[f"features.{name}"] for name in inputs}

@@ -23,6 +23,7 @@ from feast.repo_config import FeastConfigBaseModel
 
 from proml_kedro.engine.duckdb import is_moment, literal, quote
 from proml_kedro.features.feast.monitoring import MonitoredStore
+from proml_kedro.features.feast.registry_dump import let_python_views_be_dumped
 from proml_kedro.features.feast.retrieval_job import AsofRetrievalJob
 from proml_kedro.features.training.join import ENTITIES, PointInTimeJoin, open_with_entities
 from proml_kedro.features.training.point_in_time import ENTITY_ORDER, AsofView, join_sql, latest_sql, pull_sql
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from feast.data_source import DataSource
     from feast.feature_view import FeatureView
     from feast.repo_config import RepoConfig
+
+let_python_views_be_dumped()  # Feast loads this module with the configuration, whichever command it is asked for
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):

@@ -71,7 +71,7 @@ class PlainCsv:
         Reading fails with an error of Arrow, or with :class:`NotAlikeError`, where the engine is needed in the end.
 
         Args:
-            readings: Column → how its text is read; others are text.
+            readings: Column → how its text is read; other columns are left out.
 
         Returns:
             The rows; None for a file that has to be read by the engine.
@@ -79,12 +79,13 @@ class PlainCsv:
         import pyarrow as pa
         import pyarrow.csv as pc
 
-        types = {name: _arrow_type(readings.get(name)) for name in self.names}
+        types = {name: _arrow_type(readings[name]) for name in self.names if name in readings}
         if not self._is_plain(any(one.startswith(("int", "uint")) for one in types.values())):
             return None
         reading = pc.ReadOptions(column_names=list(self.names), skip_rows=int(self.header), block_size=_BLOCK)
         parsing = pc.ParseOptions(delimiter=self.delimiter, quote_char=False)
         converting = pc.ConvertOptions(
+            include_columns=list(types),
             column_types={name: pa.type_for_alias(one) for name, one in types.items()},
             null_values=list(self.null_words),
             strings_can_be_null=True,
@@ -112,10 +113,10 @@ class PlainCsv:
             return not (has_whole and any(text.find(one[1:]) >= 0 <= text.find(one) for one in (b"0x", b"0X")))
 
 
-def _arrow_type(reading: Reading | None) -> str:
+def _arrow_type(reading: Reading) -> str:
     """Arrow's name of a type that it reads as the engine does; that of text elsewhere, as for what is guessed."""
-    known = reading is not None and reading.type in _ARROW and reading == reading_of(reading.type)
-    return _ARROW[reading.type] if reading is not None and known else "string"
+    known = reading.type in _ARROW and reading == reading_of(reading.type)
+    return _ARROW[reading.type] if known else "string"
 
 
 def _ends_alike(text: mmap.mmap) -> bool:

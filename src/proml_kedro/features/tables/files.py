@@ -29,8 +29,22 @@ _URLS = (
     "and a path for files of this machine, SQLite's among them"
 )
 
+_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+WEB = ("http", "https")
+"""Schemes of files of web servers."""
+_REMOTE = re.compile(rf"({'|'.join((*_STORES, *WEB))})://", re.IGNORECASE)
+
 _KNOWN: ContextVar[dict[str, str] | None] = ContextVar("digests", default=None)
 """State of a file → digest of its content, while :func:`remembering`."""
+
+
+def is_remote(text: str) -> bool:
+    """Return whether the text of a source is a URL of an object store or a web server.
+
+    >>> is_remote("s3://bucket/orders.csv"), is_remote("data/orders.csv"), is_remote("package:a/b.csv")
+    (True, False, False)
+    """
+    return _REMOTE.match(text) is not None
 
 
 def locate(key: str, source: str, base_path: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from proml_kedro.engine.duckdb import enclosed, explain, quote
 from proml_kedro.engine.errors import EngineError, MachineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import connect
-from proml_kedro.errors import Mistake, RetriableError, UserError
+from proml_kedro.errors import Mistake, RetriableError, UserError, unknown
 from proml_kedro.features.tables.choose_reader import choose_reader
 from proml_kedro.features.tables.columns import Batches, Column, ColumnTypes, no_batches, once_typed, typed
 from proml_kedro.features.tables.declared import Declared, declare, is_used, words_used
@@ -184,9 +184,22 @@ class _Table:
 
     def _relation(self, reader: TableReader, files: Sequence[Path]) -> Relation:
         try:
-            return reader.relation(files, self.tables.session)
+            return self._selected(reader.relation(files, self.tables.session))
         except UserError as error:
             raise UserError(*(replace(one, key=f"{self._key}.{one.key}") for one in error.mistakes)) from error
+
+    def _selected(self, rows: Relation) -> Relation:
+        if not self.table.select:
+            return rows
+        unknown_ = [
+            Mistake(f"select.{position}", unknown("column", name, rows.schema))
+            for position, name in enumerate(self.table.select)
+            if rows.type_of(name) is None
+        ]
+        if unknown_:
+            raise UserError(*unknown_)
+        types = {name: rows.schema[name] for name in self.table.selected(list(rows.schema))}
+        return Relation(f"(SELECT {', '.join(map(quote, types))} FROM {rows})", self.tables.session, types)
 
     def _read_query(self, query: str) -> None:
         rows = self.tables.session.relation(enclosed(query))

@@ -16,37 +16,26 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from proml_kedro.errors import RetriableError, UserError, first_line
-from proml_kedro.features.tables.readers.base import Source
+from proml_kedro.features.tables.files import WEB, is_remote
+from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.spec.table import TableSpec
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
-_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
-_WEB = ("http", "https")
-_REMOTE = re.compile(rf"({'|'.join((*_STORES, *_WEB))})://", re.IGNORECASE)
 _PARQUET = ".parquet"
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 """How often a server that fails or does not answer is asked again."""
 
 
-def is_remote(text: str) -> bool:
-    """Return whether the text of a source is a URL of an object store or a web server.
-
-    >>> is_remote("s3://bucket/orders.csv"), is_remote("data/orders.csv"), is_remote("package:a/b.csv")
-    (True, False, False)
-    """
-    return _REMOTE.match(text) is not None
-
-
 def remote_files(table: TableSpec, source: Source) -> RemoteFiles | None:
-    """Return the files of a table that lie elsewhere; None where they lie on this machine or are no files.
+    """Return the files of a table that lie elsewhere and are copied; None where its reader has another way to it.
 
     Raises:
         UserError: There are no credentials of the name.
     """
-    if not is_remote(source.text):
+    if not is_remote(source.text) or (isinstance(table, TableReader) and table.reads_urls):
         return None
     options = source.credentials(table.credentials) if table.credentials else {}
     return RemoteFiles(source.text, options, f"{source.key}.source")
@@ -148,7 +137,7 @@ class RemoteFiles:
         import obstore
 
         scheme, host = urlsplit(self.url).scheme.lower(), urlsplit(self.url).netloc
-        if scheme in _WEB:
+        if scheme in WEB:
             return self._web(scheme, host)
         options: Any = dict(self.options)
         store = obstore.store.from_url(
@@ -188,7 +177,8 @@ class RemoteFiles:
             found = [one for one in every if one["path"].endswith(_PARQUET)]
             if marks := [one["path"] for one in every if "/_delta_log/" in one["path"] or "/.hoodie/" in one["path"]]:
                 message = f"'{self.url}' is no folder of Parquet files alone: it holds {PurePosixPath(marks[0]).name}"
-                raise UserError.at(self.key, f"{message}, a log that says which of them hold rows")
+                lake = "; write reader: delta" if "/_delta_log/" in marks[0] else ""
+                raise UserError.at(self.key, f"{message}, a log that says which of them hold rows{lake}")
         if not found:
             raise UserError.at(self.key, f"no file '{self.url}', and no {_PARQUET} file below it")
         return sorted(found, key=lambda one: one["path"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -69,6 +69,8 @@ def explain(watch: Watch, question: Question, anomalies: Sequence[Anomaly]) -> D
     unusual = [one for one in anomalies if (one.monitor, one.dimension, one.value) == (name, *figures.names[row])]
     now, before = _periods(spec, figures, row, question, unusual)
     only = None if question.dimension == ALL else (question.dimension, question.value)
+    # What is told is of whole periods that are over, whatever was asked.
+    question = replace(question, begin=figures.periods.begin(now[0]), end=figures.periods.begin(now[-1] + 1))
     first = figures.periods.first
     asked = Asked([first + place for place in now], [first + place for place in before], only)
     others = other_columns(rows, spec, [])

@@ -17,6 +17,9 @@ from proml_kedro.results.drift import DriftResult
 MOST_ROWS = 20_000
 """Rows of a period that drift is judged by."""
 
+LATENCIES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""Shares of requests that took at most so long."""
+
 _PREFIX = "features."
 _COLUMNS_AT_ONCE = 500
 
@@ -39,6 +42,26 @@ def missing_shares(scored: Relation, periods: int) -> dict[str, tuple[float | No
             shares = tuple(by_period[one][position] if one in by_period else None for one in range(periods))
             found[name.removeprefix(_PREFIX)] = shares
     return found
+
+
+def latencies(rows: Relation) -> dict[int, dict[str, float]]:
+    """Compute how long requests took, by period; periods of which the log does not hold it are left out.
+
+    A request counts once, however many rows it has. Requests that nobody got the answer of are not counted.
+
+    Args:
+        rows: Rows of a log, with ``period``.
+    """
+    if rows.type_of("seconds") is None:
+        return {}
+    answered = " AND answered" if rows.type_of("answered") is not None else ""
+    once = (
+        f"SELECT period, max(seconds) AS took FROM {rows} WHERE seconds IS NOT NULL{answered} "
+        "GROUP BY period, request_id, received_at"
+    )
+    shares = ", ".join(f"quantile_cont(took, {share})" for share in LATENCIES.values())
+    found = rows.engine.rows(f"SELECT period, {shares} FROM ({once}) GROUP BY period")
+    return {int(period): dict(zip(LATENCIES, map(float, seconds), strict=True)) for period, *seconds in found}
 
 
 def _is_missing(name: str, rows: Relation) -> str:

@@ -117,11 +117,13 @@ class Join:
         logged = ", ".join(f"{_logged(name)} AS {quote(name)}" for name in labels.ids)
         engine, at = scored.engine, moment_literal(self.at)
         (strange,) = engine.row(
-            f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {labels.rows}) "
+            f"SELECT count(*) FROM (SELECT DISTINCT {listed} FROM {labels.rows} WHERE {KNOWN_AT} <= {at}) "
             f"ANTI JOIN (SELECT {logged} FROM {scored}) USING ({listed})"
         )
         if strange:
-            yield f"{strange:,} labels are of no prediction in the log"
+            yield f"{strange:,} labels are of no scored prediction of the model in the log"
+        if labels.empty:
+            yield f"{labels.empty:,} rows of the labels have no label, and say nothing"
         (future,) = engine.row(f"SELECT count(*) FROM {labels.rows} WHERE {KNOWN_AT} > {at}")
         if future:
             yield f"{future:,} labels become known after {self.at.isoformat()} and do not count"

@@ -23,10 +23,12 @@ class Labels:
     Attributes:
         rows: Columns ``ids``, ``value`` (a number; of classes, from 0) and ``known_at``.
         ids: Columns by which a label finds its predictions, all of which have a value in each row.
+        empty: Number of rows without a label, which are left out.
     """
 
     rows: Relation
     ids: tuple[str, ...]
+    empty: int = 0
 
     @property
     def by_request(self) -> bool:
@@ -78,7 +80,8 @@ class Reader:
         columns = [f"{sql} AS {quote(name)}" for name, sql in read.items()]
         typed = labelled.select(", ".join([*columns, f"{self._number(value)} AS value", f"{known} AS {KNOWN_AT}"]))
         self._check_values(typed, list(ids))
-        return Labels(typed, tuple(ids))
+        (empty,) = rows.engine.row(f"SELECT count(*) FILTER (NOT ({_has_label(rows)})) FROM {rows}")
+        return Labels(typed, tuple(ids), empty)
 
     def _ids(self, rows: Relation) -> dict[str, tuple[str, str]]:
         """Find the columns that say which predictions a label is of: what they are, how they are called, their type."""

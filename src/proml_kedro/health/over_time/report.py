@@ -21,7 +21,7 @@ from proml_kedro.errors import Mistake, UserError, unknown
 from proml_kedro.evaluation.slices import of_values
 from proml_kedro.features.tables.given import file_rows
 from proml_kedro.health.over_time.estimate import LEAST, Calibration, estimate
-from proml_kedro.health.over_time.inputs import drift_of, missing_shares, reference_shares
+from proml_kedro.health.over_time.inputs import drift_of, latencies, missing_shares, reference_shares
 from proml_kedro.health.over_time.join import Join, Judged
 from proml_kedro.health.over_time.labels import Labels, Reader
 from proml_kedro.health.over_time.log import Log, column_sql, read_log
@@ -199,7 +199,7 @@ class _Reporter:
         drifts: Sequence[DriftResult],
         before: tuple[Mapping[str, float], int],
     ) -> list[PeriodHealth]:
-        counts = self._counts(log)
+        counts, took = self._counts(log), latencies(log.rows)
         parts = [_Part.of(judged, judged.period == number) for number in range(log.periods.count)]
         reasons = [self._not_judged(one) for one in parts]
         measured = {number: measure.run(*one.labelled) for number, one in enumerate(parts) if not reasons[number]}
@@ -224,6 +224,7 @@ class _Reporter:
                     not_estimated=reason,
                     inputs=drifts[number].verdict,
                     inputs_words=drifts[number].words,
+                    latency=took.get(number, {}),
                 )
             )
         return found

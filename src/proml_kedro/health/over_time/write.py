@@ -26,6 +26,8 @@ def sections(report: HealthReport) -> Iterator[tuple[str, list[Cells]]]:
     if report.slices:
         rows = [(one.column, one.value, f"{one.rows:,}", shown(one.figure)) for one in report.slices]
         yield f"{report.metrics[0]} by slice", [("column", "value", "labels", report.metrics[0]), *rows]
+    if names := next((tuple(one.latency) for one in report.periods if one.latency), ()):
+        yield "milliseconds from request to answer", [("from", *names), *_latencies(report, names)]
     if missing := list(_missing(report)):
         heading = ("feature", "reference", "newest period", "most")
         yield "missing more or less than in the reference", [heading, *missing]
@@ -74,6 +76,12 @@ def _inputs(one: PeriodHealth) -> str:
     reasons = [one.not_judged, one.not_estimated.partition(":")[0]]
     why = "; ".join(reason for reason in dict.fromkeys(reasons) if reason)
     return f"{one.inputs_words}{f' ({why})' if why else ''}"
+
+
+def _latencies(report: HealthReport, names: Cells) -> Iterator[Cells]:
+    for one in report.periods:
+        took = (f"{1000 * one.latency[name]:,.1f}" if one.latency else "-" for name in names)
+        yield f"{one.begin:%Y-%m-%d %H:%M}", *took
 
 
 def _missing(report: HealthReport) -> Iterator[Cells]:

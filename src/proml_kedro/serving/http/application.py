@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -261,6 +261,8 @@ class Service:
         if self._options.log is None:
             return
         record = Record(asked.request_id, asked.received_at, 200, rows, numbers=asked.rows, degraded=degraded)
+        took = (datetime.now(UTC) - asked.received_at).total_seconds()
+        record = replace(record, seconds=took if took >= 0 else None)  # a clock that was put back measures nothing
         if isinstance(found, Answer):
             record = replace(record, status=found.status)
         elif found.trace is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,11 +11,14 @@ from pathlib import Path
 
 import yaml
 
+from proml_kedro.bundle.signature import verify_signature
 from proml_kedro.errors import UserError
 from proml_kedro.serving.http.address import refuse_without_token
 from proml_kedro.serving.http.supervisor import Service, serve
 from proml_kedro.serving.whole import prove_whole
 from proml_kedro.spec import ServingSpec
+
+_KEY_VARIABLE = "PROML_VERIFY_KEY"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ def main(arguments: Sequence[str]) -> None:
 def _serve(settings: Settings) -> None:
     refuse_without_token(settings.host)
     source = Path(settings.source).resolve()
+    if key := os.environ.get(_KEY_VARIABLE):  # not from the Bento, which must not say itself whom to trust
+        verify_signature(source.parent, Path(key), f"the variable {_KEY_VARIABLE}")
     prove_whole(source.parent)
     serving = yaml.safe_load((source / "serving.yaml").read_text(encoding="utf-8"))
     workers = settings.workers or ServingSpec.model_validate(serving).workers

@@ -58,6 +58,7 @@ class Service:
             empty.
         places: Where parts of the scoring are done, with the keys of ``serving.places``.
         place: The one of them that this is; None for the server that asks them.
+        verify_key: File of the key that bundles have to be signed by; None where they need not be.
         standby: Whether as many processes stand by as serve, with their libraries loaded.
         state: Gives what changes when another bundle is to be served, which then happens by itself.
     """
@@ -74,6 +75,7 @@ class Service:
     places: dict[str, Any] = field(default_factory=dict)
     place: str | None = None
     standby: bool = False
+    verify_key: str | None = None
 
 
 @dataclass
@@ -263,6 +265,7 @@ class _Supervisor:
                 self._service.places,
                 self._service.place,
                 Settings.places_seconds if insists else 0.0,
+                self._service.verify_key,
             )
             if worker.tell(settings):
                 return worker

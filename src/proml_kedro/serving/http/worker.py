@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from proml_kedro.serving.places.elsewhere import Elsewhere
     from proml_kedro.serving.scorer import BundleScorer
 
-WORKER = "proml-worker"
-"""What a process is called from when on it serves."""
+STANDBY, WORKER = "proml-standby", "proml-worker"
+"""What a process is called once it stands by, and from when on it serves."""
 
 _ACCEPT_SECONDS = 0.3
 """How long connections that wait already are still accepted by a worker that is to end."""
@@ -59,6 +59,7 @@ class Settings:
         places: Where parts of the scoring are done, with the keys of ``serving.places``.
         place: The one of them that this is; None for the server that asks them.
         places_seconds: How long to wait for places; 0 to serve without those that do not answer.
+        verify_key: File of the key that the bundle has to be signed by; None where it need not be.
         drain: Seconds that open connections may stay after the worker was told to end.
     """
 
@@ -72,6 +73,7 @@ class Settings:
     places: dict[str, Any] = field(default_factory=dict)
     place: str | None = None
     places_seconds: float = 10.0
+    verify_key: str | None = None
     drain: float = 10.0
 
     def line(self) -> str:
@@ -165,14 +167,18 @@ def _stand_by(bundle: Path) -> None:
     with suppress(Exception):  # what is wrong with a bundle is said by who serves it
         BundleScorer(bundle)
     gc.collect()
+    name_process(STANDBY)
 
 
 def _serve(settings: Settings) -> None:
+    from proml_kedro.bundle.signature import verify_signature
     from proml_kedro.serving.scorer import BundleScorer
 
     claims = Claims()  # nobody frees the bundle while this process serves it
     bundle = claim_around(Path(settings.bundle), claims)
     spec = ServingSpec.model_validate(settings.serving) if settings.serving else None
+    if settings.verify_key is not None:
+        verify_signature(bundle, Path(settings.verify_key), "serving.verify_key")
     scorer = BundleScorer(bundle, spec.log if spec else None)
     spec = spec or scorer.bundle.manifest.serving
     if settings.place is not None:

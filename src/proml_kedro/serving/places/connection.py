@@ -19,6 +19,7 @@ _MOST = 256 << 20
 """Bytes of the largest answer that is read."""
 
 _HEAD_BYTES = 16 << 10
+_AT_ONCE = 1 << 18
 
 
 class RefusedError(Exception):
@@ -73,30 +74,36 @@ class Connection:
         """
         self._socket.settimeout(_left(until))
         self._socket.sendall(frame(head, body))
-        lengths = self._exactly(_LENGTHS.size, until)
-        head_size, body_size = _LENGTHS.unpack(lengths)
-        if head_size + body_size > _MOST:
+        said = self._socket.recv(_AT_ONCE)  # most answers come as one piece
+        if not said:
+            raise ConnectionResetError
+        said = self._until(said, _LENGTHS.size, until)
+        head_size, body_size = _LENGTHS.unpack_from(said)
+        start, end = _LENGTHS.size + head_size, _LENGTHS.size + head_size + body_size
+        if end > _MOST:
             raise WireError("its answer is too large")
+        said = self._until(said, end, until)
+        if len(said) > end:
+            raise WireError("it says more than an answer")
         try:
-            said = orjson.loads(self._exactly(head_size, until, lengths))
+            answer = orjson.loads(said[_LENGTHS.size : start])
         except ValueError as error:
             raise WireError("its answer has no head") from error
-        if not isinstance(said, dict):
+        if not isinstance(answer, dict):
             raise WireError("its answer has no head")
-        return said, self._exactly(body_size, until, lengths)
+        return answer, said[start:]
 
-    def _exactly(self, size: int, until: float, before: bytes = b"") -> bytes:
-        parts: list[bytes] = []
-        while size:
+    def _until(self, said: bytes, size: int, until: float) -> bytes:
+        """Read on until so many bytes are there."""
+        parts, there = [said], len(said)
+        while there < size:
             self._socket.settimeout(_left(until))
-            part = self._socket.recv(size)
+            part = self._socket.recv(_AT_ONCE)
             if not part:
-                if before or parts:
-                    raise WireError("its answer is cut off")
-                raise ConnectionResetError
+                raise WireError("its answer is cut off")
             parts.append(part)
-            size -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            there += len(part)
+        return said if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """Close it."""

@@ -48,6 +48,7 @@ class PlaceMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         outcomes = "Questions to a place, by outcome: answered, late, failed, refused, wrong or resting"
         self._asked = Counter("proml_place_requests", outcomes, ["place", "outcome"], registry=registry)
         self._seconds = Histogram(
@@ -59,9 +60,13 @@ class PlaceMetrics:
 
     def asked(self, place: str, outcome: str, seconds: float | None = None) -> None:
         """Count a question."""
-        self._asked.labels(place, outcome).inc()
+        key = place, outcome
+        if key not in self._known:
+            self._known[key] = self._asked.labels(*key), self._seconds.labels(place)
+        count, taken = self._known[key]
+        count.inc()
         if seconds is not None:
-            self._seconds.labels(place).observe(seconds)
+            taken.observe(seconds)
 
     def degraded(self, place: str, rows: int) -> None:
         """Count rows that were scored without a place."""

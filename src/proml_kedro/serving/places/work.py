@@ -90,6 +90,7 @@ class Work:
         self._thread = ThreadPoolExecutor(1, "place")
         self._is_busy = False
         outcomes = "Questions, by what was asked for and status"
+        self._counted: dict[str, Counter] = {}
         self._answered = Counter("proml_place_questions", outcomes, ["asked", "status"], registry=registry)
         self._together = Histogram(
             "proml_place_together", "Questions answered in one turn", registry=registry, buckets=_TOGETHER
@@ -218,7 +219,10 @@ class Work:
 
     def _answer(self, one: Question, columns: Columns) -> bytes:
         described, body = pack(columns)
-        self._answered.labels(_asked_for(one), 200).inc()
+        asked = _asked_for(one)
+        if asked not in self._counted:
+            self._counted[asked] = self._answered.labels(asked, 200)
+        self._counted[asked].inc()
         return frame({"status": 200, "rows": one.rows, "columns": described}, body)
 
     def _failed(self, one: Question, error: Exception) -> bytes:

@@ -27,6 +27,7 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
     Raises:
         UserError: The file of current rows changed while it was read.
     """
+    from proml_kedro.features.tables.given import as_file
     from proml_kedro.health.read_current import file_fingerprint
     from proml_kedro.health.report import show_in_ci
 
@@ -46,6 +47,7 @@ def check_drift(run: Run, training_set: Artifact, trained_model: Artifact) -> Ar
             "model": trained_model,
             "monitoring": monitoring,
             "current": current,
+            "dialect": as_file(spec.problem.tables[spec.problem.examples.table], str(path)) if path else None,
             "on_demand": {name: view for name, view in spec.features.views.items() if view.is_on_demand},
             "seed": spec.seed,
             **own_code_of(monitoring),
@@ -85,7 +87,8 @@ def _current(file: Path, inputs: Sequence[Input], past: History, spec: RunSpec) 
     """Read current rows of a file, with its own score where it has one, and with its label."""
     from proml_kedro.health.read_current import read_current
 
-    found = read_current(file, [*inputs, *past.given], spec.hardware, spec.features)
+    like = spec.problem.tables[spec.problem.examples.table]
+    found = read_current(file, [*inputs, *past.given], spec.hardware, spec.features, like)
     if not found.keys() & {one.name for one in inputs}:
         message = f"'{file}' has none of the model's features, such as '{inputs[0].name}'"
         raise UserError.at("monitoring.current.path", message)

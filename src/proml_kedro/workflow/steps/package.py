@@ -60,7 +60,9 @@ def _how_read(run: Run, training_set: Artifact) -> TablesFacts | None:
 
 def build_bento(run: Run, bundle: Artifact) -> Artifact:
     """Build the Bento, then serve it on a free port and prove that it scores the golden rows as they were scored."""
-    serving = run.spec.serving.model_copy(update={"challenger": None, "places": {}})  # both are where it is served
+    serving = run.spec.serving.model_copy(
+        update={"challenger": None, "places": {}, "verify_key": None}
+    )  # of where it is served
 
     def write(folder: Path) -> None:
         from proml_kedro.serving.bento import build_bento as build

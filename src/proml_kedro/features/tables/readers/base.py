@@ -65,6 +65,8 @@ class TableReader(TableSpec):
     """Whether several files can be one table."""
     reads_files: ClassVar[bool] = True
     """Whether sources are files; if not, :meth:`fetch` and :meth:`fingerprint` are to be overridden."""
+    reads_urls: ClassVar[bool] = False
+    """Whether it reads from object stores itself; otherwise files that lie there are copied before."""
     is_text: ClassVar[bool] = False
     """Whether all columns of :meth:`relation` are text whose types the source does not say. They are then declared, or
     guessed by all cells; from a reader that knows types, text stays text where nothing else is declared."""
@@ -123,7 +125,7 @@ class TableReader(TableSpec):
 
         Args:
             files: What :meth:`fetch` gave.
-            readings: Column → how its text is read, for columns that are not to stay text.
+            readings: Column → how its text is read; other columns are left out.
 
         Returns:
             The rows; None where there is no such way.

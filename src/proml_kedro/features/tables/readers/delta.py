@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
 from proml_kedro.errors import UserError, first_line
+from proml_kedro.features.tables.files import is_remote
 from proml_kedro.features.tables.readers.base import Source, TableReader
 from proml_kedro.features.tables.readers.copies import parquet_copy
 
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 class DeltaReader(TableReader):
     """A Delta table: its folder, whose log says which files are rows of it. Needs the extra ``proml-kedro[delta]``.
 
+    In an object store it is read where it lies, with ``reader: delta``.
+
     Attributes:
         version: The state to read; the newest when left out.
     """
 
     reads_files: ClassVar[bool] = False
+    reads_urls: ClassVar[bool] = True
 
     version: int | None = None
 
@@ -46,7 +50,8 @@ class DeltaReader(TableReader):
         key = f"{source.key}.source"
         table = self._table(source)
         with _explained(source):
-            rows = table.to_pyarrow_dataset().scanner().to_reader()
+            dataset = table.to_pyarrow_dataset()
+            rows = dataset.scanner(columns=self.selected(dataset.schema.names)).to_reader()
         with _explained(source), parquet_copy(rows, folder / f".{source.name}.delta.parquet", key) as files:
             yield files
 
@@ -70,10 +75,14 @@ class DeltaReader(TableReader):
         except ImportError as error:
             message = "Delta tables need a library of their own: pip install 'proml-kedro[delta]'"
             raise UserError.at(f"{source.key}.source", message) from error
-        path = source.base_path / source.text
-        if not self.claims_folder(path):
-            raise UserError.at(f"{source.key}.source", f"'{source.text}' is no folder of a Delta table: it has no log")
         with _explained(source):
+            if is_remote(source.text):
+                options = source.credentials(self.credentials) if self.credentials else {}
+                return DeltaTable(source.text, version=self.version, storage_options=_options(options))
+            path = source.base_path / source.text
+            if not self.claims_folder(path):
+                message = f"'{source.text}' is no folder of a Delta table: it has no log"
+                raise UserError.at(f"{source.key}.source", message)
             return DeltaTable(path, version=self.version)
 
     @classmethod
@@ -84,6 +93,13 @@ class DeltaReader(TableReader):
         write_deltalake(folder / "rows", rows.slice(0, 2))
         write_deltalake(folder / "rows", rows, mode="overwrite")
         return {"source": "rows", "reader": "delta"}
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, str]:
+    """Options of an object store; a server that does not answer is given up after half a minute, not three."""
+    options = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+    plain = any(value.startswith("http://") for name, value in options.items() if "endpoint" in name.lower())
+    return {"max_retries": "4", "retry_timeout": "30s", **({"allow_http": "true"} if plain else {}), **options}
 
 
 @contextmanager

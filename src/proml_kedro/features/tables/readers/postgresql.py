@@ -78,6 +78,8 @@ class PostgreSQLReader(TableReader):
         try:
             with _connected(source) as connection:
                 table = _Table(connection, self.table, source)
+                wanted = self.selected([one.name for one in table.columns])
+                table.columns = [one for one in table.columns if one.name in wanted]
                 with connection.cursor() as cursor:
                     cursor.execute(table.query())
                     rows = cursor.fetch_record_batch()

@@ -54,10 +54,12 @@ from proml_kedro.models.mixed.streamed.kernels.lanes import (
     move,
     multiply,
     reach_of,
+    read_state,
     shorten,
     transform,
     unwhiten,
     whiten,
+    write_state,
 )
 from proml_kedro.models.mixed.streamed.kernels.variants import Function, name_variant
 from proml_kedro.models.mixed.streamed.row_format import LINEAR, POISSON, floats_of, lanes_of, triangle
@@ -138,7 +140,7 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
         reach, deviance = np.zeros((d, lanes), f), np.zeros(lanes, f)
         visited = source - source  # the checksum becomes part of the key under which the compiled function is kept
         for block in range(used.size):
-            c[:], v[:] = state[block, :d], state[block, d:]
+            read_state(d, lanes, state, block, c, v)
             transform(d, lanes, inverse, c, nothing, w)
             last[:], promised[:] = 0, 0
             patience = _PATIENCE if v[0, 0] == 0 else _ONE  # in the first sweep V starts at zero
@@ -165,7 +167,7 @@ def _sweep_of(d: int, form: int) -> Callable[..., int]:
                 if largest(d, lanes, root, step) < tolerance:
                     break
             transform(d, lanes, root, w, nothing, c)
-            state[block, :d], state[block, d:] = c, v
+            write_state(d, lanes, c, v, state, block)
             add_sums(d, w, h, told, deviance, max(used[block], 1), sums)
         return visited
 

@@ -266,6 +266,26 @@ def add_up_lanes(lanes, values):
 
 
 @_inlined
+def read_state(d, lanes, state, block, u, v):
+    """Read u and V of a block. Numba compiles an assignment of slices in seconds, with words for shapes that differ."""
+    for lane in range(lanes):
+        for a in range(d):
+            u[a, lane] = state[block, a, lane]
+        for at in range(d * (d + 1) // 2):
+            v[at, lane] = state[block, d + at, lane]
+
+
+@_inlined
+def write_state(d, lanes, u, v, state, block):
+    """Write u and V of a block."""
+    for lane in range(lanes):
+        for a in range(d):
+            state[block, a, lane] = u[a, lane]
+        for at in range(d * (d + 1) // 2):
+            state[block, d + at, lane] = v[at, lane]
+
+
+@_inlined
 def transform(d, lanes, matrix, x, shift, y):
     """Set y to shift + matrix x in every lane, for a lower triangular matrix."""
     for lane in range(lanes):

@@ -1,0 +1,3 @@
+"""Messages about anomalies: to whom, how often, and what became of them."""
+
+__all__ = ["alert"]
