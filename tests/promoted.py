@@ -16,13 +16,12 @@ from small import make_bundle
 _PROBLEM = "flight_delays"
 
 
-def promote(folder: Path, times: int, rest: float) -> tuple[list[float], int]:
+def promote(folder: Path, times: int) -> tuple[list[float], int]:
     """Promote and roll back under load, and prove that no request is lost and each answer is of a model that was live.
 
     Args:
         folder: An empty folder.
-        times: How often.
-        rest: Seconds between two changes.
+        times: How often; each time once a process stands by, as it does a few seconds after the last change.
 
     Returns:
         The seconds from each change of the file to the first answer of the new model, and how many answers there were.
@@ -50,7 +49,7 @@ def promote(folder: Path, times: int, rest: float) -> tuple[list[float], int]:
         load = Load(server.port, body)
         with load.running(keeping=2):
             for number in range(1, times + 1):
-                time.sleep(rest)
+                _wait_until_ready(server)
                 begun = time.monotonic()
                 name(number)
                 _wait_for(server, body, tags[number % 2])
@@ -61,6 +60,13 @@ def promote(folder: Path, times: int, rest: float) -> tuple[list[float], int]:
         assert (status, said["probabilities"]) == (200, expected[said["model"]])
     assert {json.loads(text)["model"] for _, text in load.answers} == set(tags)
     return seconds, len(load.answers)
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + 120
+    while not server.standing_by():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _wait_for(server: Server, body: bytes, tag: str) -> None:

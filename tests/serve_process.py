@@ -62,6 +62,10 @@ class Server:
         """The processes that serve; others stand by."""
         return [one for one in self.children() if _name(one) == "proml-worker"]
 
+    def standing_by(self) -> list[int]:
+        """The processes that have loaded what they need, and wait."""
+        return [one for one in self.children() if _name(one) == "proml-standby"]
+
     def children(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(one) for one in children.split()]

@@ -4,7 +4,7 @@
 
 Lines that hold code count: no comments, docstrings, imports, blank lines or declarations of fields. Names are numbered
 in the order in which they come within a block, so that a copy with other names is one; numbers and texts have to be
-equal.
+equal. Ten lines of which each is like the next, such as calls that register commands, are a list and no block.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ def repeats(files: Sequence[Path], root: Path) -> list[str]:
         lines = code_lines(file.read_text(encoding="utf-8"))
         for start in range(len(lines) - LENGTH + 1):
             block = lines[start : start + LENGTH]
+            if len({_shape([one]) for one in block}) == 1:
+                continue
             places[_shape(block)].append(f"{file.relative_to(root)}:{block[0][0]}-{block[-1][0]}")
     return [f"{one[0]}: stands in {', '.join(one[1:])} too" for one in places.values() if len(one) > 1]
 

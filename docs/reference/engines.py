@@ -32,7 +32,8 @@ _BEFORE = """# Engines
 What `hardware=spark` computes elsewhere, and how equal it is. Written by `docs/reference/generate.py` from the suite
 `tests/engines`, which runs each construct marked ✔ on random tables against DuckDB's own queries:
 `python -m pytest -m slow tests/engines --engines duckdb,sail,spark`. CI runs it on `duckdb` (the portable text on
-DuckDB) and `sail`; `spark` is a server at `SPARK_REMOTE`. [Compute on Sail or Spark](../how-to/compute-on-an-engine.md)
+DuckDB) and `sail`; `spark` is a server at `SPARK_REMOTE`, last run by hand on Spark 4.3.0.
+[Compute on Sail or Spark](../how-to/compute-on-an-engine.md)
 says how to use one.
 
 ## The contract

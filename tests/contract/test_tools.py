@@ -81,6 +81,11 @@ def test_imports_and_fields_are_no_block(tmp_path):
     assert repeated(tmp_path, fields, fields, imports, imports) == []
 
 
+def test_a_list_of_like_lines_is_no_block(tmp_path):
+    calls = "\n".join(f"    cli.add({name})" for name in "abcdefghijklmnopqrstuvwxyz")
+    assert repeated(tmp_path, f"def f(cli):\n{calls}\n") == []
+
+
 def test_no_block_of_src_stands_twice():
     assert repeats.repeats(sorted((repeats.ROOT / "src").rglob("*.py")), repeats.ROOT) == []
 

@@ -91,13 +91,17 @@ def test_1_features_are_explored(project: Path) -> None:
     assert {"application/vnd.plotly.v1+json", "text/html"} <= ran.kinds
 
 
+TITLES = "str(p.training_set(features=['job.title_embedding', 'job.title']).path)"
+
+
 def test_2_embeddings_are_mapped(project: Path) -> None:
     ran = Ran(
-        *(project / "notebooks", "02_embeddings", "list(titles)", "titles.title", "list(similarity)"),
+        *(project / "notebooks", "02_embeddings", "list(titles)", "titles.title", "list(similarity)", TITLES),
         *("list(bundle.score_frame(some))", "list(bundle.score_frame(some.assign(**{'job.is_remote': None})))"),
     )
-    rows = joined_titles(project)
-    means = np.stack([np.mean(np.stack(one.to_list()), axis=0) for _, one in rows.groupby("title")["vector"]])
+    rows = pd.read_parquet(ran.values[TITLES], columns=["job.title", "job.title_embedding"])
+    groups = rows.groupby("job.title")["job.title_embedding"]
+    means = np.stack([np.stack(one.to_list()).astype(float).mean(axis=0) for _, one in groups])
     theirs = PCA(2).fit(means)
     assert f"{theirs.explained_variance_ratio_.sum():.0%} of how they differ" in ran.values["titles.title"]
     ours = np.array([[row["first component"], row["second component"]] for row in ran.values["list(titles)"]])
@@ -108,14 +112,6 @@ def test_2_embeddings_are_mapped(project: Path) -> None:
     scores = ran.values["list(bundle.score_frame(some))"]
     assert all(0 < one < 1 for one in scores)
     assert scores != ran.values["list(bundle.score_frame(some.assign(**{'job.is_remote': None})))"]
-
-
-def joined_titles(project: Path) -> pd.DataFrame:
-    """The occupation and the vector of each shown job, from the tables alone."""
-    return duckdb.sql(f"""
-        SELECT jobs.job_title_id AS title, jobs.title_embedding AS vector
-        FROM '{tables(project)}/impressions.parquet' JOIN '{tables(project)}/jobs.parquet' AS jobs USING (job_id)
-    """).df()  # fmt: skip
 
 
 def test_3_a_model_is_written(project: Path) -> None:

@@ -208,7 +208,7 @@ def test_it_follows_the_file_that_says_what_is_live(bundle: Path, body: bytes, t
 
 
 def test_a_model_is_promoted_and_rolled_back_under_load(tmp_path: Path) -> None:
-    seconds, answers = promote(tmp_path, 4, rest=1.0)
+    seconds, answers = promote(tmp_path, 4)
     assert len(seconds) == 4
     assert answers > 100
 

@@ -57,26 +57,42 @@ def _duckdb(hardware: HardwareSpec) -> Iterator[TextOnDuckDB]:
         yield TextOnDuckDB(session)
 
 
-@contextmanager
-def engine(name: str) -> Iterator[HardwareSpec]:
-    """Hardware with an engine: ``duckdb``, ``sail``, or ``spark`` at ``SPARK_REMOTE``.
+@dataclass(frozen=True)
+class Opened:
+    """An engine whose session is opened once: what is proved is queries."""
 
-    Its session is opened once: what is proved is queries.
-    """
-    kind = "spark" if name == "spark" else "sail"
-    hardware = HERE.model_validate({**HERE.model_dump(), "engine": {"kind": kind}})
-    opened = _duckdb(hardware) if name == "duckdb" else connect_engine(hardware)
-    with opened as session:
+    hardware: HardwareSpec
+    session: Any
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Have features and joins use the session."""
 
         @contextmanager
         def already(_: HardwareSpec) -> Iterator[Any]:
-            yield session
+            yield self.session
 
         with (
             mock.patch.object(compute, "connect_engine", already),
             mock.patch.object(on_engine, "connect_engine", already),
         ):
-            yield hardware
+            yield
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Opened]:
+    """Open an engine: ``duckdb``, ``sail``, or ``spark`` at ``SPARK_REMOTE``."""
+    kind = "spark" if name == "spark" else "sail"
+    hardware = HERE.model_validate({**HERE.model_dump(), "engine": {"kind": kind}})
+    with (_duckdb if name == "duckdb" else connect_engine)(hardware) as session:
+        yield Opened(hardware, session)
+
+
+@contextmanager
+def engine(name: str) -> Iterator[HardwareSpec]:
+    """Open an engine and have features and joins use it."""
+    with opened(name) as one, one.used():
+        yield one.hardware
 
 
 @dataclass(frozen=True)

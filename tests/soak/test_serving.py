@@ -58,7 +58,7 @@ def test_nothing_is_lost_over_many_changes_and_ends(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_nothing_is_lost_over_many_promotions_and_rollbacks(tmp_path: Path) -> None:
-    seconds, answered = promote(tmp_path, PROMOTIONS, rest=2.0)
+    seconds, answered = promote(tmp_path, PROMOTIONS)
     note(
         "A model is promoted and rolled back under load",
         changes=PROMOTIONS,

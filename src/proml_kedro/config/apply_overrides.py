@@ -47,7 +47,7 @@ def _apply_one(config: DictConfig, edit: Override, folders: Folders) -> str | No
     """Override one value; the problem in words when that is impossible."""
     from omegaconf import OmegaConf
 
-    if edit.path[0] == "hydra":
+    if str(edit.path[0]).partition("/")[0] == "hydra":
         return "Hydra's own settings are not part of the configuration"
     missing = _missing_part(config, edit.path)
     if edit.mode == "delete":

@@ -59,7 +59,7 @@ def read_current(
         UserError: It cannot be read, or has none of the inputs.
     """
     try:
-        table = like or TableSpec(source=str(path))
+        table = _with_header(like) if like else TableSpec(source=str(path))
         with connect(hardware) as session, rows_like(table, path, session, _KEY) as (rows, numbers):
             found = columns_of(rows, inputs, features, numbers=numbers)
     except EngineError as error:
@@ -67,6 +67,12 @@ def read_current(
     if not found:
         raise UserError.at(_KEY, f"'{path}' has none of the model's features, such as '{inputs[0].name}'")
     return found
+
+
+def _with_header(table: TableSpec) -> TableSpec:
+    """The table, if it has a header or names for its columns, with a header: columns are called like inputs here."""
+    own = {name: value for name, value in {"header": True, "names": None}.items() if name in type(table).model_fields}
+    return table.model_copy(update=own)
 
 
 def columns_of(

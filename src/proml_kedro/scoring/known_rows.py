@@ -70,7 +70,7 @@ class RowFacts:
         """Say what a reader of the figures has to know."""
         if self.repeated:
             yield f"{self.repeated:,} of {self.rows:,} rows equal another one in every column, and count once more each"
-        if self.before is None:
+        if self.before is None or self.learned.fitted is None:
             yield "nobody can tell whether the model was fitted to these rows: they, or its split, have no moments"
 
 
@@ -105,7 +105,7 @@ def count_rows(session: Session, relation: Relation, where: str, moment: str | N
     """
     ends = (("<", learned.fitted), ("<=", learned.updated))
     known = [f"{moment} {sign} {moment_literal(end)}" for sign, end in ends if end]
-    before = f"count(*) FILTER ({' OR '.join(known)})" if moment and learned.fitted else "NULL"
+    before = f"count(*) FILTER ({' OR '.join(known)})" if moment and known else "NULL"
     latest = f"CAST(max({moment}) FILTER (isfinite({moment})) AS VARCHAR)" if moment else "NULL"
     distinct = f"(SELECT count(*) FROM (SELECT DISTINCT * FROM {relation} WHERE {where}))"
     found = session.row(f"SELECT count(*), {distinct}, {before}, {latest} FROM {relation} WHERE {where}")

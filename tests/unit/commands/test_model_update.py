@@ -1,7 +1,7 @@
 """`kedro model update`: a bundle learns from labelled rows in a file."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,10 @@ from click.testing import CliRunner
 
 from proml_kedro.bundle import Bundle, BundleContent, write_bundle
 from proml_kedro.cli import cli
+from proml_kedro.engine.session import connect
+from proml_kedro.errors import UserError
+from proml_kedro.scoring.known_rows import Learned, count_rows
+from proml_kedro.spec import HardwareSpec
 from small import METRICS, fit, make_bundle, make_config, write_training_set
 
 MIXED = {
@@ -168,6 +172,19 @@ def test_rows_of_a_time_that_was_learned_from_are_refused(bundle, rows, tmp_path
     assert (
         "nobody can tell whether the model was fitted to these rows" in run(bundle, "--rows", rows, "-o", third).stdout
     )
+
+
+def test_where_the_split_does_not_go_by_time_the_end_of_updates_counts():
+    learned = Learned(None, datetime(2024, 3, 5, tzinfo=UTC))
+    with connect(HardwareSpec(threads=1, memory="300MB")) as session:
+        rows = session.relation(
+            "(SELECT TIMESTAMPTZ '2024-03-04 00:00+00' + INTERVAL (i) DAY AS seen_at FROM range(4) t(i))"
+        )
+        facts = count_rows(session, rows, "true", "seen_at", learned)
+    assert (facts.rows, facts.before, facts.latest) == (4, 2, datetime(2024, 3, 7, tzinfo=UTC))
+    assert "nobody can tell" in " ".join(facts.told())
+    with pytest.raises(UserError, match="2 of 4 rows are of a time"):
+        facts.check(late_labels=False)
 
 
 def test_rows_that_stand_there_twice_are_counted(bundle, rows, tmp_path):

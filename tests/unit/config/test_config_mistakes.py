@@ -85,6 +85,8 @@ OVERRIDES = [
     ("problem.description='${'", "problem.description: cannot be set to this value"),
     ("problem.description=???", "problem.description: must be given; nothing sets it yet"),
     ("problem.description=${problem.description}", "problem.description: leads back to itself"),
+    ("hydra/launcher=joblib", "hydra/launcher: Hydra's own settings are not part of the configuration"),
+    ("hydra.job.chdir=true", "hydra.job.chdir: Hydra's own settings are not part of the configuration"),
 ]
 
 

@@ -172,6 +172,13 @@ def test_d20_in_the_dialect_of_the_examples(tmp_path: Path) -> None:
     check_current(tmp_path, "ex.csv", "now.csv", text.encode(), named(text, ";").encode(), **keys)
 
 
+def test_d20_names_of_the_examples_are_not_those_of_the_inputs(tmp_path: Path) -> None:
+    text = csv(RAW, ";")
+    header, _, rest = text.partition("\n")
+    keys: dict[str, Any] = {"delimiter": ";", "header": False, "names": header.split(";")}
+    check_current(tmp_path, "ex.csv", "now.csv", rest.encode(), named(text, ";").encode(), **keys)
+
+
 def test_d20_packed_and_in_another_encoding(tmp_path: Path) -> None:
     text = csv({**RAW, "code": ["é", "ß", "1.0", "1.10"] * (ROWS // 4)})
     first, second = (gzip.compress(one.encode("latin-1")) for one in (text, named(text)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
@@ -22,9 +23,10 @@ from proml_kedro.serving.http.application import Options, make_application
 from proml_kedro.serving.places.elsewhere import Elsewhere
 from proml_kedro.serving.places.place import PlaceMetrics
 from proml_kedro.serving.places.wire import WireError, pack, unpack
+from proml_kedro.serving.prediction_log import open_log
 from proml_kedro.serving.prove import golden_rows
 from proml_kedro.serving.scorer import BundleScorer
-from proml_kedro.spec import PlaceSpec
+from proml_kedro.spec import PlaceSpec, PredictionLogSpec
 from small import make_bundle
 
 Rows = list[dict[str, Any]]
@@ -125,6 +127,22 @@ def test_a_place_that_is_down_degrades_as_declared(bundle: Path, scorer: BundleS
         assert "the place 'one' does not answer" in answer.json()["error"]
         ready = client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+
+
+def test_the_log_says_which_rows_were_scored_without_a_place(bundle: Path, rows: Rows, tmp_path: Path) -> None:
+    own, registry = BundleScorer(bundle), CollectorRegistry()
+    log = open_log(PredictionLogSpec(folder=str(tmp_path)), own.bundle)
+    places = {"one": spec("http://127.0.0.1:1", on_failure="fallback")}
+    options = Options(
+        elsewhere=Elsewhere(own, places, PlaceMetrics(registry)), registry=registry, online=False, log=log
+    )
+    with TestClient(make_application(own, own.bundle.manifest.serving, options)) as client:
+        scores = predict(client, rows)["probabilities"]
+    log.close()
+    (file,) = tmp_path.glob("predictions-*.parquet")
+    logged = pq.read_table(file)
+    assert logged["degraded"].to_pylist() == [["one"]] * len(rows)
+    assert logged["score"].to_pylist() == logged["components.personal.probability"].to_pylist() == scores
 
 
 def test_a_component_without_keys_falls_back_to_what_it_says_of_nothing(

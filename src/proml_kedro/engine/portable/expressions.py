@@ -60,7 +60,7 @@ def columns_read(engine: Parser, expression: str) -> set[str]:
         node = waiting.pop()
         if isinstance(node, dict):
             if node.get("class") == "COLUMN_REF":
-                found.add(".".join(node["column_names"]).lower())
+                found.add(node["column_names"][-1].lower())
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
@@ -119,7 +119,7 @@ class _Writer:
     def _column(self, node: dict[str, Any]) -> Part:
         name = ".".join(node["column_names"])
         column = self._columns.get(name.lower())
-        if column is None or column.kind == "other":
+        if column is None or column.kind == "other" or len(node["column_names"]) > 1:
             raise NotPortableError(f"reads '{name}', whose type is not carried")
         return Part(column.name, column.kind, column.most)
 

@@ -20,8 +20,8 @@ from proml_kedro.spec.hardware import HardwareSpec
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SECONDS = 20
-"""Within which a server must answer a first question."""
+_SECONDS = 60
+"""Within which a server must answer a first question; a busy machine's JVM takes half of it."""
 
 _LEAST_SPARK = (4, 2)
 
@@ -192,12 +192,12 @@ def _name(place: Place, client: Any) -> str:
 def _asked(place: Place, question: Callable[[], Any]) -> Any:
     """Ask something that a server answers at once; the client would try for ten minutes."""
     answers: list[Any] = []
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
 
     def ask() -> None:
         try:
             answers.append(question())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is said on one line
+        except BaseException as error:  # noqa: BLE001 - whatever it is, an exit too, it is said on one line
             errors.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)
@@ -206,6 +206,7 @@ def _asked(place: Place, question: Callable[[], Any]) -> Any:
     if answers:
         return answers[0]
     reason = str(errors[0]).splitlines()[0] if errors and str(errors[0]) else f"no answer within {_SECONDS} s"
+    reason = re.sub(r"token=[^;\s]+", "token=…", reason)
     raise UserError.at(place.key, f"{place.in_words} is no Spark Connect server that can be used: {reason}")
 
 

@@ -18,7 +18,7 @@ from proml_kedro.engine.duckdb import microseconds, quote
 from proml_kedro.engine.session import Session, connect
 from proml_kedro.engine.spark.ordered import in_order, write_parquet
 from proml_kedro.engine.spark.session import SparkSession, blaming, connect_engine
-from proml_kedro.features.tables.stored import Tables
+from proml_kedro.errors import UserError
 from proml_kedro.features.training.join import PointInTimeJoin
 from proml_kedro.features.views.check import source_of
 from proml_kedro.results.names import table_file
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EVENTS, ASKED = "handed_events", "handed_asked"
 """Names under which an engine knows the rows of a feature table and those that ask for them."""
 
-_ROW = "file_row_number"
+_ROW, _ROWS = "file_row_number", "rows.parquet"
 
 
 def latest_query(keys: Sequence[str], values: int, ttl: timedelta | None) -> str:
@@ -130,45 +130,49 @@ class EngineJoin(PointInTimeJoin):
         place = Path(tempfile.mkdtemp(prefix=".joined-", dir=folder))
         try:
             with connect(self._hardware, place) as session:
-                session.write_parquet(self.sql, place / "rows.parquet")
+                session.write_parquet(self.sql, place / _ROWS)
                 self._hand_over(session, place)
             with connect_engine(self._hardware) as engine, blaming(engine):
-                for view in self._views:
-                    self._find(engine, view, place)
+                for number, view in enumerate(self._views):
+                    self._find(engine, number, view, place)
             yield PointInTimeJoin(self._together(place), self._hardware)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
     def _hand_over(self, session: Session, place: Path) -> None:
-        for name, refs in self._views.items():
+        rows = session.parquet(place / _ROWS, numbered=True)
+        (infinite,) = session.row(f"SELECT count(*) FROM {rows} WHERE NOT isfinite({quote(EVENT_TIMESTAMP)})")
+        if infinite:
+            message = (
+                f"is infinite in {infinite:,} examples, which an engine does not join; leave them out with drop_when"
+            )
+            raise UserError.at("problem.examples.timestamp", message)
+        for number, (name, refs) in enumerate(self._views.items()):
             view = self._features.views[name]
-            keys = [f"{quote(key)} AS k{number}" for number, key in enumerate(view.key)]
-            values = [f"{quote(one.feature)} AS f{number}" for number, one in enumerate(refs)]
+            keys = [f"{quote(key)} AS k{column}" for column, key in enumerate(view.key)]
+            values = [f"{quote(one.feature)} AS f{column}" for column, one in enumerate(refs)]
             moment = f"epoch_us({quote(EVENT_TIMESTAMP)}) AS t"
             events = session.parquet(table_file(self._tables, name), numbered=True)
             query = f"SELECT {', '.join([*keys, moment, f'{_ROW} AS e', *values])} FROM {events}"
-            session.write_parquet(query, place / f"{name}.events.parquet")
-            rows = session.parquet(place / "rows.parquet", numbered=True)
+            session.write_parquet(query, place / f"events{number}.parquet")
             query = f"SELECT {', '.join([*keys, moment, f'{_ROW} AS rid'])} FROM {rows}"
-            session.write_parquet(query, place / f"{name}.asked.parquet")
+            session.write_parquet(query, place / f"asked{number}.parquet")
 
-    def _find(self, engine: SparkSession, name: str, place: Path) -> None:
+    def _find(self, engine: SparkSession, number: int, name: str, place: Path) -> None:
         view = self._features.views[name]
-        engine.table(EVENTS, place / f"{name}.events.parquet")
-        engine.table(ASKED, place / f"{name}.asked.parquet")
-        query = latest_query(
-            [f"k{number}" for number in range(len(view.key))], len(self._views[name]), source_of(view).ttl
-        )
-        write_parquet(
-            in_order(engine.batches(query), ["rid"], f"rows with features of '{name}'"), place / f"{name}.parquet"
-        )
+        engine.table(EVENTS, place / f"events{number}.parquet")
+        engine.table(ASKED, place / f"asked{number}.parquet")
+        keys = [f"k{column}" for column in range(len(view.key))]
+        query = latest_query(keys, len(self._views[name]), source_of(view).ttl)
+        rows = in_order(engine.batches(query), ["rid"], f"rows with features of '{name}'")
+        write_parquet(rows, place / f"found{number}.parquet")
 
     def _together(self, place: Path) -> str:
         with connect(self._hardware) as session:
-            found = Tables(session, place)
             joins, selected = "", ["rows.* EXCLUDE (file_row_number)"]
-            for number, (name, refs) in enumerate(self._views.items()):
+            for number, refs in enumerate(self._views.values()):
                 # A row that the engine has lost is lost here too, and missed where rows are counted.
-                joins += f" JOIN {found.relation(name)} AS found{number} ON rows.{_ROW} = found{number}.rid"
+                found = session.parquet(place / f"found{number}.parquet")
+                joins += f" JOIN {found} AS found{number} ON rows.{_ROW} = found{number}.rid"
                 selected += [f"found{number}.f{column} AS {quote(one.column)}" for column, one in enumerate(refs)]
-            return f"SELECT {', '.join(selected)} FROM {found.relation('rows', numbered=True)} AS rows{joins}"
+            return f"SELECT {', '.join(selected)} FROM {session.parquet(place / _ROWS, numbered=True)} AS rows{joins}"

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from proml_kedro.serving.places.elsewhere import Elsewhere
     from proml_kedro.serving.scorer import BundleScorer
 
-WORKER = "proml-worker"
-"""What a process is called from when on it serves."""
+STANDBY, WORKER = "proml-standby", "proml-worker"
+"""What a process is called once it stands by, and from when on it serves."""
 
 _ACCEPT_SECONDS = 0.3
 """How long connections that wait already are still accepted by a worker that is to end."""
@@ -167,6 +167,7 @@ def _stand_by(bundle: Path) -> None:
     with suppress(Exception):  # what is wrong with a bundle is said by who serves it
         BundleScorer(bundle)
     gc.collect()
+    name_process(STANDBY)
 
 
 def _serve(settings: Settings) -> None:

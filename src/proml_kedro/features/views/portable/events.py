@@ -69,7 +69,7 @@ def known_value(part: Part, dtype: Dtype) -> str:
 
 def without_nan(part: Part) -> str:
     """Return values with null for not-a-number; minus zero becomes zero."""
-    if part.kind != "number":
+    if part.kind not in ("number", "single"):
         return part.sql
     return f"CASE WHEN isnan({part.sql}) THEN NULL ELSE {part.sql} + 0e0 END"
 
