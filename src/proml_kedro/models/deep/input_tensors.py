@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from proml_kedro.models.deep.blocks import Block, Categories, Items
-from proml_kedro.models.deep.blocks.table import table_layer
 from proml_kedro.models.deep.graph import Reference
 from proml_kedro.models.deep.layout import CategoricalInput, Layout
 from proml_kedro.models.deep.statistics import Statistics
+from proml_kedro.models.deep.table_layer import table_layer
 
 
 class InputTensors:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from proml_kedro.models.deep.blocks.base import Block, Categories, Width
-from proml_kedro.models.deep.blocks.table import table_layer
 from proml_kedro.models.deep.blocks.tensors import flat
+from proml_kedro.models.deep.table_layer import table_layer
 
 
 class Linear(Block):
