@@ -134,7 +134,7 @@ def _bundle(target: str, overrides: Sequence[str]) -> Callable[[], Path]:
     folder = Path(target)
     if (folder / MANIFEST).is_file():
         if others := [one for one in overrides if not _is_beside(one)]:
-            message = f"a bundle is served as it is; leave out all but {'… and '.join(_BESIDE)}…"
+            message = f"a bundle is served as it is; leave out all but {_BESIDE[0]}.…, {', '.join(_BESIDE[1:])}"
             raise UserError(Mistake("", message, others[0]))
         return lambda: folder
     if folder.is_dir() or os.sep in target:
