@@ -214,6 +214,7 @@ def test_errors_of_users_are_a_line_a_mistake(shell: Any) -> None:
     assert "Traceback" in said(shell, "open('nothing')")
 
 
+@pytest.mark.slow
 def test_the_magic_runs_commands_and_says_what_they_say(shell: Any) -> None:
     said(shell, "%load_ext proml_kedro")
     assert "made shop" in said(shell, "name = 'shop'\n%proml new {name}")
