@@ -176,9 +176,9 @@ def test_random_cells(session: Session, file: Path, cells: list[str], type_: str
 
 
 @pytest.mark.slow
-@settings(SETTINGS, max_examples=1500, derandomize=False)
+@settings(SETTINGS, max_examples=1500)
 @given(cells=st.lists(CELLS, min_size=1, max_size=3), type_=st.sampled_from(TYPES), end=ENDS)
-def test_other_cells_each_time(session: Session, file: Path, cells: list[str], type_: str, end: str) -> None:
+def test_many_random_cells(session: Session, file: Path, cells: list[str], type_: str, end: str) -> None:
     check_random(session, file, cells, type_, end)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,11 +17,14 @@ from proml_kedro.models.mixed import effects, score
 from proml_kedro.models.mixed.choose_engine import is_streamed, would_stream
 from proml_kedro.models.mixed.fitted import FittedModel
 from proml_kedro.models.mixed.losses import predict
+from proml_kedro.models.mixed.notes import listed
 from proml_kedro.models.mixed.spec import MixedSpec
 from proml_kedro.models.mixed.terms import Terms
 from proml_kedro.models.mixed.warm_start import PreviousModel, check_previous
 from proml_kedro.models.updates import UpdateFacts
 from proml_kedro.spec.model import ComponentSpec
+
+logger = logging.getLogger(__name__)
 
 _OF_ROW, _OF_NUMBER, _OF_CATEGORY, _OF_SLOPE = 180, 26, 25, 20
 """Bytes that a fit in memory was measured to hold of each row, and in it of each fixed number, each fixed category and
@@ -54,6 +58,10 @@ class Mixed(Component):
         periods = [train, validation] if context.final and spec.refit else [train]
         streamed = is_streamed(spec, [*terms.numbers, *terms.categories], periods, context)
         self._model = _engine(streamed)(spec, terms, periods, self._previous(context), context)
+        if unread := spec.unread_inputs(terms.inputs):
+            note = f"{listed(unread)}: in no term of the model, and change nothing; name them under `fixed`"
+            logger.warning("%s: %s", context.key, note)
+            self._model.facts["notes"] = [note, *self._model.facts.get("notes", ())]
         self._model.at_mode = spec.method == "pql" and self._model.loss != "linear" and not spec.factors
 
     def update(self, examples: Examples, key: str) -> UpdateFacts:

@@ -219,6 +219,18 @@ class MixedSpec(ComponentSpec):
         }
         return [condition for condition, met in conditions.items() if not met]
 
+    def unread_inputs(self, known: Iterable[str]) -> list[str]:
+        """List the inputs that no term reads, so that they change nothing.
+
+        Args:
+            known: Names of all inputs.
+        """
+        known = list(known)
+        read = {*self.fixed_inputs(known), self.offset, self.exposure}
+        read.update(name for one in self.random_effects for name in one.inputs)
+        read.update(name for one in self.coefficients for name in one.features)
+        return [name for name in known if name not in read]
+
     def fixed_inputs(self, known: Iterable[str]) -> list[str]:
         """List the inputs that ``fixed`` names, each once.
 

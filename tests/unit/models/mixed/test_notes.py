@@ -31,13 +31,15 @@ def rows_of(loss, seed=0, deviation=0.8, groups=30, rows=ROWS):
     return found | {"y": draw(generator, loss, margin).astype(np.float32)}
 
 
-def fitted(data, loss, **config):
+def fitted(data, loss, said_unread=False, **config):
     columns = {name: data[name].astype(np.float32) for name in NUMBERS}
     columns |= {name: np.array([f"{name}{one}" for one in data[name]], object) for name in TEXTS}
     examples = Examples(columns, data["y"].astype(np.float32))
     config = {"fixed": ["x"], "random_effects": [{"entity": "g"}], "method": "laplace", **config}
-    spec = MixedSpec.model_validate({"kind": "mixed", "inputs": [one.name for one in INPUTS], "loss": loss, **config})
-    component = Mixed(spec, INPUTS)
+    names = [one.name for one in INPUTS]
+    spec = MixedSpec.model_validate({"kind": "mixed", "inputs": names, "loss": loss, **config})
+    unread = () if said_unread else spec.unread_inputs(names)
+    component = Mixed(spec, [one for one in INPUTS if one.name not in unread])
     component.fit(examples, examples.take(slice(0, 0)), FitContext(HardwareSpec(threads=1), 0, "m", True, TASKS[loss]))
     return component
 
@@ -95,6 +97,13 @@ def test_what_the_design_cannot_tell_is_said(case, loss, caplog):
     assert all(note.startswith(start) for note, start in zip(said, expected, strict=True)), notes
     logged = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert logged == [f"m: {note}" for note in notes]
+
+
+def test_inputs_that_no_term_reads_are_said():
+    effects = [{"entity": ["g", "h"], "features": ["intercept", "x2"]}]
+    notes = fitted(rows_of("linear"), "linear", said_unread=True, random_effects=effects).summary()["notes"]
+    assert notes[0] == "x3, c: in no term of the model, and change nothing; name them under `fixed`"
+    assert not [note for note in notes[1:] if "in no term" in note]
 
 
 @pytest.mark.parametrize(("loss", "said"), [("linear", 1), ("logistic", 1), ("poisson", 0)])
