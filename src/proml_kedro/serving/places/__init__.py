@@ -1,3 +1,3 @@
 """Places: parts of the scoring in processes or hosts of their own, and what a server asks them."""
 
-__all__ = ["compose", "elsewhere", "listener", "place", "place_app", "work"]
+__all__ = ["elsewhere", "listener", "place", "place_app", "work"]
