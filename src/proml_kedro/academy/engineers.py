@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proml_kedro.academy.exercise import Exercise, as_number
+from proml_kedro.academy.exercise import Exercise, is_near
 from proml_kedro.errors import Mistake, UserError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class ScoreOfRow(OfProject):
         asked = project.features.frame({"customer": ["c042"]}, "2024-04-20T12:00Z", stored) if stored else None
         table = pa.table({name: [row[name]] if name in row else asked[name] for name in names})  # type: ignore[index]
         right = float(bundle.score_frame(table)[0])
-        if abs(as_number(answer) - right) > 0.002:
+        if not is_near(answer, right, 0.002):
             yield "that is not what the bundle says of customer c042 with 7 pages at 2024-04-20 12:00 UTC"
 
 

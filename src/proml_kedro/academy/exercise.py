@@ -56,7 +56,7 @@ class Number(Exercise):
 
     def judge(self, answer: str, project: OpenedProject | None) -> Iterator[str]:
         """Say the hint where the number is another one."""
-        if abs(as_number(answer) - self.value) > self.within:
+        if not is_near(answer, self.value, self.within):
             yield self.hint
 
 
@@ -75,11 +75,22 @@ class Choice(Exercise):
     def judge(self, answer: str, project: OpenedProject | None) -> Iterator[str]:
         """Say the hint of another letter."""
         known = sorted([self.letter, *self.hints])
-        chosen = answer.strip().lower()
+        chosen = answer.strip().lower().strip("()")
         if chosen not in known:
             raise UserError(Mistake("", unknown("answer", answer, known)))
         if chosen != self.letter:
             yield self.hints[chosen]
+
+
+def is_near(answer: str, value: float, within: float) -> bool:
+    """Tell whether an answer is a number near another one; of a share per cents are right too.
+
+    >>> is_near("7%", 0.0697, 0.002), is_near("7", 0.0697, 0.002), is_near("95 %", 95.0, 0.5)
+    (True, False, True)
+    """
+    number = as_number(answer)
+    told = [number, number / 100] if answer.strip().endswith("%") else [number]
+    return any(abs(one - value) <= within for one in told)
 
 
 def as_number(answer: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from proml_kedro.commands.boundary import explain
-from proml_kedro.errors import UserError
+from proml_kedro.errors import Mistake, UserError
 
 
 class CommandError(UserError):
@@ -42,7 +42,10 @@ def proml(line: str) -> None:
     Raises:
         CommandError: It ended with another exit code than 0.
     """
-    words = shlex.split(line)
+    try:
+        words = shlex.split(line)
+    except ValueError as error:  # a quote that is not closed
+        raise UserError(Mistake("", f"{str(error).lower()} in `{line}`; close it, or put \\ before it")) from error
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(  # noqa: S603 - what somebody types into a notebook of theirs
         [sys.executable, "-m", "proml_kedro", *words],

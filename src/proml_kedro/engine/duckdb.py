@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -74,15 +74,30 @@ def file_literal(file: Path) -> str:
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(file)))
 
 
-def parquet(*files: Path, options: str = "") -> str:
-    """Return a Parquet file, or several as one, as a table in SQL."""
-    names = ", ".join(file_literal(file) for file in files)
-    return f"read_parquet([{names}]{options})"
+NO_PARTITIONS = "hive_partitioning = false"
+"""Option of DuckDB's readers: a folder that is called ``name=value`` is a folder, and no column of what lies in it."""
+
+
+def files_literal(files: Sequence[Path]) -> str:
+    """Return the names of files in SQL."""
+    return f"[{', '.join(map(file_literal, files))}]"
+
+
+def parquet(*files: Path, options: str = "", partitioned: bool = False) -> str:
+    """Return a Parquet file, or several as one, as a table in SQL.
+
+    Args:
+        files: The files.
+        options: Further options of the reader, each with a comma before it.
+        partitioned: Whether folders that are called ``name=value``, up to the root, are columns.
+    """
+    return f"read_parquet({files_literal(files)}{options}, hive_partitioning = {str(partitioned).lower()})"
 
 
 def parquet_glob(path: str) -> str:
     """Return a Parquet file, or a glob of such where there is no file of that very name, as a table in SQL."""
-    return f"read_parquet({file_literal(Path(path)) if Path(path).is_file() else literal(path)})"
+    name = file_literal(Path(path)) if Path(path).is_file() else literal(path)
+    return f"read_parquet({name}, {NO_PARTITIONS})"
 
 
 def microseconds(duration: timedelta) -> int:

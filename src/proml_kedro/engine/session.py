@@ -130,8 +130,11 @@ class Session:
         """
         with self._planning(query):
             reader = self._connection.sql(query).to_arrow_reader(size)
-        with _translated():
-            yield from reader
+        try:
+            with _translated():
+                yield from reader
+        except OSError as error:  # which Arrow makes of an error of DuckDB once the first batch is out
+            raise DataError(str(error)) from error
 
     def write_parquet(self, query: str, file: Path) -> int:
         """Run a query, write its result to a Parquet file and return the number of rows."""
@@ -162,16 +165,20 @@ class Session:
         """Return what stands after FROM as a relation. Nothing is read."""
         return Relation(sql, self)
 
-    def parquet(self, *files: Path, numbered: bool = False, union_by_name: bool = False) -> Relation:
+    def parquet(
+        self, *files: Path, numbered: bool = False, union_by_name: bool = False, partitioned: bool = False
+    ) -> Relation:
         """Return Parquet files as one relation. Nothing is read.
 
         Args:
             files: The files.
+            partitioned: Whether folders that are called ``name=value``, up to the root, are columns.
             numbered: Whether to add a column ``file_row_number``, the place of a row in its file, from 0.
             union_by_name: Whether files may lack columns that others have.
         """
         options = ", file_row_number = true" if numbered else ""
-        return self.relation(parquet(*files, options=options + (", union_by_name = true" if union_by_name else "")))
+        options += ", union_by_name = true" if union_by_name else ""
+        return self.relation(parquet(*files, options=options, partitioned=partitioned))
 
     def columns(self, query: str) -> dict[str, str]:
         """Return names and SQL types of a query's columns. No row is read."""
@@ -198,4 +205,4 @@ def parquet_relation(file: Path) -> Any:
     """Return a Parquet file as ``duckdb.DuckDBPyRelation``, of which only what is asked for is read."""
     import duckdb
 
-    return duckdb.read_parquet(str(file))
+    return duckdb.read_parquet(str(file), hive_partitioning=False)

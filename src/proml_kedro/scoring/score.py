@@ -336,10 +336,10 @@ def _known_count(session: Session, rows: Rows) -> int | None:
     return int(session.row(f"SELECT count(*) FROM {rows.relation}")[0])
 
 
-def _state_of(files: list[Path]) -> list[tuple[int, int, int, int]]:
+def _state_of(files: list[Path]) -> list[tuple[str, int, int, int, int]]:
     """What changes when somebody writes one of the files, or puts another one in its place.
 
     The moment of the last change of state no program can set, so that the content need not be read for it.
     """
-    states = [file.stat() for file in files]
-    return [(one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in states]
+    states = [(str(file), file.stat()) for file in files]  # folders may be columns
+    return [(name, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for name, one in states]

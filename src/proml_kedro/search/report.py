@@ -65,7 +65,8 @@ def optimism(trial: Trial, test: float, facts: SearchFacts, trials: int, judged:
     # The model that was judged may have learned from the validation part too, which makes it a little better.
     yield f"{facts.metric} on validation {value:.4f}, on test {test:.4f}: {apart:+.4f} of optimism"
     if trials > 1:
-        yield f"the best of {trials} looks better on validation than it is; the test period has chosen nothing"
+        chosen = "looks better on validation than it is" if apart > 0 else "was chosen on validation"
+        yield f"the best of {trials} {chosen}; the test period has chosen nothing"
     if judged > 1:
         yield (
             f"the test period has judged {judged} models of this search: whoever goes on until one looks good there "

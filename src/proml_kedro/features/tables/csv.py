@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proml_kedro.engine.duckdb import file_literal, literal, quote
+from proml_kedro.engine.duckdb import NO_PARTITIONS, file_literal, literal, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.features.tables.csv_values import PlainCsv
 
@@ -66,7 +66,7 @@ class Dialect:
             f"auto_detect = false, header = {str(self.header).lower()}, delim = {literal(delimiter)}, "
             f"quote = {literal(self.quote)}, escape = {literal(self.quote)}, comment = '', skip = 0, "
             f"nullstr = [{', '.join(map(literal, self._null_words))}], "
-            f"allow_quoted_nulls = {str(self.null_words is not None).lower()}, columns = {{{columns}}}"
+            f"allow_quoted_nulls = {str(self.null_words is not None).lower()}, columns = {{{columns}}}, {NO_PARTITIONS}"
         )
         cells = ", ".join(
             f"nullif({quote(name)}, '') AS {quote(name)}" if may_be_empty else quote(name) for name in names

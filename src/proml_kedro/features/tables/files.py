@@ -113,10 +113,11 @@ def _nearby(path: Path) -> str:
 
 
 def fingerprint_of(files: Sequence[Path]) -> str:
-    """Return a digest of the names and the content of files."""
+    """Return a digest of the content of files, of their names, and of the folders around them that may be columns."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        partitions = [part for part in file.parent.parts if "=" in part]
+        digest.update(f"{'/'.join([*partitions, file.name])}\0{file.stat().st_size}\0".encode())
         digest.update(bytes.fromhex(_content_digest(file)))
     return digest.hexdigest()
 

@@ -46,4 +46,7 @@ def _nulls(parts: list[Any]) -> int | None:
 
 def _bounds(parts: list[Any]) -> frozenset[Any]:
     told = [one for one in parts if one and one.has_min_max]
-    return frozenset(bound for one in told for bound in (one.min, one.max))
+    try:
+        return frozenset(bound for one in told for bound in (one.min, one.max))
+    except (OverflowError, ValueError):  # a moment that Python does not know, such as the year 0
+        return frozenset()

@@ -32,7 +32,7 @@ def in_words(found: Found, dimensions: Sequence[str]) -> str:
     of = f" of {', '.join(dimensions)}" if dimensions else ""
     sets = [one for one in found.parts if one.kind == found.verdict and one.values]
     if found.verdict == "nothing":
-        return f"nothing happened: {change} is within chance, and no value{of} stands out"
+        return f"nothing happened that can be told from chance: {change}, and no value{of} stands out"
     if found.verdict == "mix":
         return f"{change}: other rows came, and behaved as before"
     if found.verdict == "everybody":

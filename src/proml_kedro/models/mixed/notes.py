@@ -16,6 +16,7 @@ NEGLIGIBLE = 0.02
 
 _FEW = 5  # entities up to which a variance is hardly known
 _SHOWN = 3  # names in one line
+_LIGHT = 4  # rows for each that their weights add up to, from which on it is said
 
 
 def listed(names: Sequence[str]) -> str:
@@ -26,6 +27,23 @@ def listed(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
+
+
+def of_weights(rows: int, total: float) -> Iterator[str]:
+    """Say that weights add up to far fewer rows than there are: they count rows, and errors are as large as of so few.
+
+    >>> list(of_weights(240, 1.0))
+    ['weights of 240 rows add up to 1: a row of weight 2 counts as two rows, so errors are those of so few rows']
+
+    Args:
+        rows: Number of rows.
+        total: Sum of their weights.
+    """
+    if total < rows / _LIGHT:
+        yield (
+            f"weights of {rows:,} rows add up to {total:.3g}: a row of weight 2 counts as two rows, so errors are "
+            "those of so few rows"
+        )
 
 
 def of_no_convergence(done: str, what: str, last: Mapping[str, float]) -> str:

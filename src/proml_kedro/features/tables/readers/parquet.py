@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from proml_kedro.engine.duckdb import parquet, quote
+from proml_kedro.engine.duckdb import files_literal, parquet, quote
 from proml_kedro.engine.errors import EngineError
 from proml_kedro.engine.relation import Relation
 from proml_kedro.engine.session import Session
@@ -35,10 +37,31 @@ class ParquetReader(TableReader):
         # Writers leave not-a-number out of a column's statistics, from which DuckDB 2.0 concludes that there is none.
         session.disable("statistics_propagation")
         _check_names(files)
-        _check_folders(files, session)
+        partitioned = self._is_partitioned(files)
+        if partitioned:
+            _check_folders(files, session)
         _check_whole_numbers(files, session)
         _check_digits(files, session)
-        return session.parquet(*files, union_by_name=True)
+        return session.parquet(*files, union_by_name=True, partitioned=partitioned)
+
+    def _is_partitioned(self, files: Sequence[Path]) -> bool:
+        """Tell whether folders below the source are called ``name=value``, which makes columns of them.
+
+        Raises:
+            UserError: So is one around the source, which the engine would take for a column too.
+        """
+        below = [_folders_below(self.source or "", file) for file in files]
+        inside = {part for folders in below for part in folders if "=" in part}
+        around = [
+            part
+            for file, folders in zip(files, below, strict=True)
+            for part in file.parent.parts[: len(file.parent.parts) - len(folders)]
+            if "=" in part
+        ]
+        if inside and around:
+            message = f"lies in a folder '{around[0]}', which would be a column as '{min(inside)}' is; rename it"
+            raise UserError.at("source", message)
+        return bool(inside)
 
     def blame(self, error: EngineError, files: Sequence[Path], session: Session) -> tuple[str, str] | None:
         """Find the file that is damaged."""
@@ -60,6 +83,21 @@ class ParquetReader(TableReader):
         return {"source": "rows"}
 
 
+def _folders_below(source: str, file: Path) -> tuple[str, ...]:
+    """Return the folders between a source and one of its files; of a copy, those at its end that may be columns."""
+    path = Path(source.partition(":")[2] or source)
+    named = [
+        part for part in takewhile(lambda part: not has_magic(part), path.parts) if part not in ("..", path.anchor)
+    ]
+    if named[-1:] == [file.name]:
+        return ()
+    parts = file.parent.parts
+    ends = [end for end in range(len(named), len(parts) + 1) if list(parts[end - len(named) : end]) == named]
+    if named and ends:
+        return parts[ends[-1] :]
+    return tuple(reversed(list(takewhile(lambda part: "=" in part, reversed(parts)))))
+
+
 def _check_names(files: Sequence[Path]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -77,9 +115,7 @@ def _check_folders(files: Sequence[Path], session: Session) -> None:
     named = {part.partition("=")[0].lower() for file in files for part in file.parts[:-1] if "=" in part}
     if not named:
         return
-    held = {
-        name.lower() for name in session.columns(f"FROM {parquet(files[0], options=', hive_partitioning = false')}")
-    }
+    held = {name.lower() for name in session.columns(f"FROM {parquet(files[0])}")}
     for name in sorted(named & held):
         message = f"'{name}' is a column of the files, and of their folders' names too; rename the folders"
         raise UserError.at("source", message)
@@ -91,7 +127,7 @@ def _check_whole_numbers(files: Sequence[Path], session: Session) -> None:
         return
     found = session.rows(
         "SELECT name, list(file_name) FILTER (type = 'INT64') "
-        f"FROM {parquet(*files).replace('read_parquet', 'parquet_schema', 1)} "
+        f"FROM parquet_schema({files_literal(files)}) "
         "GROUP BY name HAVING bool_or(type = 'INT64') AND bool_or(type IN ('DOUBLE', 'FLOAT'))"
     )
     for name, whole in found:
@@ -107,7 +143,7 @@ def _check_whole_numbers(files: Sequence[Path], session: Session) -> None:
 
 def _check_digits(files: Sequence[Path], session: Session) -> None:
     """Refuse decimals that the engine would read in double precision."""
-    schema = parquet(*files).replace("read_parquet", "parquet_schema", 1)
+    schema = f"parquet_schema({files_literal(files)})"
     for name, digits in session.rows(f"SELECT DISTINCT name, precision FROM {schema} WHERE precision > {MOST_DIGITS}"):
         message = f"'{name}' has numbers of {digits} digits and at most {MOST_DIGITS} are kept"
         raise UserError.at("source", f"{message}; write it as text, or with fewer")

@@ -25,7 +25,7 @@ from proml_kedro.models.mixed.memory.quadrature_fit import check_size, maximise_
 from proml_kedro.models.mixed.memory.separation import separation_notes
 from proml_kedro.models.mixed.memory.settings import FitSettings
 from proml_kedro.models.mixed.memory.structure import structure_notes
-from proml_kedro.models.mixed.notes import of_covariance, of_no_convergence
+from proml_kedro.models.mixed.notes import of_covariance, of_no_convergence, of_weights
 from proml_kedro.models.mixed.rows import check_label, sample, usable, weights
 from proml_kedro.models.mixed.score import input_shares
 from proml_kedro.models.mixed.spec import Loss, MixedSpec
@@ -69,6 +69,7 @@ def fit_model(
         problem = FitProblem.of(spec, terms, (columns, label, weight), loss, previous)
         result = _fit(problem, settings_for(spec, loss, not problem.plan.variances_locked), context)
         notes = [f"{name} is constant and says nothing" for name in constant]
+        notes += of_weights(len(weight), float(weight.sum()))
         notes += [*structure_notes(problem), *separation_notes(problem, result), *_fit_notes(result, problem, spec)]
         for note in notes:
             logger.warning("%s: %s", context.key, note)

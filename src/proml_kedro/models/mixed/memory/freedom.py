@@ -19,6 +19,7 @@ from proml_kedro.models.component import Array
 from proml_kedro.models.mixed.memory.fit import LEAST_PENALTY
 from proml_kedro.models.mixed.memory.fit_result import InMemoryFit
 from proml_kedro.models.mixed.memory.problem import FitProblem
+from proml_kedro.models.mixed.notes import NEGLIGIBLE
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +43,8 @@ class _Products:
         penalty: Penalty of each fixed column, shape (fixed,).
         sizes: For each random effect its levels and its coefficients a level.
         diagonal: For each random effect whether the coefficients of a level are independent.
-        given: For each random effect its covariance where that is not estimated.
+        given: For each random effect its covariance where that is not estimated, or practically zero: the likelihood
+            is flat there, which says nothing of what the errors rest on.
     """
 
     rows: float
@@ -109,7 +111,10 @@ def _products(problem: FitProblem, fit: InMemoryFit, penalty: float) -> _Product
         penalty=penalties,
         sizes=sizes,
         diagonal=[spec.covariance == "diagonal" for spec in terms.effects],
-        given=[None if one.is_estimated else one.value for one in problem.covariances()],
+        given=[
+            None if one.is_estimated and np.diag(found).max() > NEGLIGIBLE**2 else found
+            for one, found in zip(problem.covariances(), fit.covariances, strict=True)
+        ],
     )
 
 
