@@ -18,10 +18,11 @@ PROBLEMS = {
     "job_mixed": "job_recommendations",
     "job_ranker": "job_recommendations",
     "multi_task": "job_recommendations",
+    "notebooks": "job_recommendations",
     "sequence": "job_histories",
     "two_tower": "job_recommendations",
 }
-"""Models of another problem than the one that `kedro run` takes when none is named."""
+"""Models and experiments of another problem than the one that `kedro run` takes when none is named."""
 
 
 def of_model(name: str) -> list[str]:
@@ -45,6 +46,8 @@ def test_every_file_composes(choice):
     overrides = [choice, *(of_model(name) if group == "model" else [])]
     if group == "features":  # features belong to the problem of their name
         overrides.append(f"problem={name}")
+    if group == "experiment" and name in PROBLEMS:
+        overrides.append(f"problem={PROBLEMS[name]}")
     if group == "problem":
         overrides.append(f"features={name}")
     loader = HydraConfigLoader(CONF, runtime_params={"overrides": overrides})

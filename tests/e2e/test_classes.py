@@ -150,7 +150,7 @@ def test_a_service_names_classes(flowers: Mapping[str, Path]) -> None:
         answer = client.post("/predict", json={"instances": rows}).json()
         assert client.get("/metadata").json()["classes"] == list(bundle.classes)
         described = client.get("/openapi.json").json()["components"]["schemas"]["Scores"]["properties"]
-    assert set(described) == {"predictions", "probabilities", "missing", "expired", "model", "models"}
+    assert set(described) == {"predictions", "probabilities", "missing", "expired", "degraded", "model", "models"}
     assert answer["predictions"][0] == "setosa"
     found = np.array([[one[name] for name in bundle.classes] for one in answer["probabilities"]])
     assert np.array_equal(found, bundle.score_frame(frame))

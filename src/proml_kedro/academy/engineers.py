@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proml_kedro.academy.exercise import Exercise, is_near
 from proml_kedro.errors import Mistake, UserError
+from proml_kedro.spec.training_set import DAY, LABEL
 
 if TYPE_CHECKING:
     from proml_kedro.notebook import OpenedProject
@@ -62,7 +63,7 @@ class ExamplesLeftOut(OfProject):
         for one in visits:
             if int(one["pages"]) > 1:
                 expected["t" if one["ordered"] == "1" else "f"] += 1
-        labels = project.training_set().arrow(["label"])["label"].to_pylist()
+        labels = project.training_set().arrow([LABEL])[LABEL].to_pylist()
         found = {"t": sum(one == 1 for one in labels), "f": sum(one == 0 for one in labels)}
         if found != expected:
             yield (
@@ -218,4 +219,4 @@ def _made_up(lift: float) -> Any:
     from proml_kedro.evaluation.result import Difference, Evaluation
 
     one = Difference(lift, lift - 0.001, lift + 0.001, 0.0005, 0.001, 0.001, 30.0)
-    return Evaluation(*(1000, "binary", 0.4, 0.4, {"auc": 0.7 + lift}, {"auc": 0.7}, {"auc": one}, "day", 30, 0.95))
+    return Evaluation(*(1000, "binary", 0.4, 0.4, {"auc": 0.7 + lift}, {"auc": 0.7}, {"auc": one}, DAY, 30, 0.95))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -171,11 +172,29 @@ def _silence() -> None:
 
 
 def _open(url: str) -> Any:
-    from pyspark.sql.connect.session import SparkSession as Client
+    with _with_main_file():
+        from pyspark.sql.connect.session import SparkSession as Client
 
-    client = Client.builder.remote(url).create()
-    client.conf.set("spark.sql.session.timeZone", "UTC")
+        client = Client.builder.remote(url).create()
+        client.conf.set("spark.sql.session.timeZone", "UTC")
     return client
+
+
+@contextmanager
+def _with_main_file() -> Iterator[None]:
+    """Let a process whose main module is no file import the client, which would take it for its own doctests and exit.
+
+    Such are ``python -c``, and workers that are started so.
+    """
+    main = sys.modules["__main__"]
+    if main.__spec__ is not None or hasattr(main, "__file__"):
+        yield
+        return
+    main.__file__ = "<string>"
+    try:
+        yield
+    finally:
+        del main.__file__
 
 
 def _name(place: Place, client: Any) -> str:
