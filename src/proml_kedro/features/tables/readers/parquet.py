@@ -84,17 +84,23 @@ class ParquetReader(TableReader):
 
 
 def _folders_below(source: str, file: Path) -> tuple[str, ...]:
-    """Return the folders between a source and one of its files; of a copy, those at its end that may be columns."""
+    """Return the folders between a source and one of its files, and those that the source itself names as columns.
+
+    Of a copy, whose folders are others, those at its end that may be columns.
+    """
     path = Path(source.partition(":")[2] or source)
     named = [
         part for part in takewhile(lambda part: not has_magic(part), path.parts) if part not in ("..", path.anchor)
     ]
-    if named[-1:] == [file.name]:
+    is_file = named[-1:] == [file.name]
+    named = named[:-1] if is_file else named
+    if is_file and not named:
         return ()
+    first = next((place for place, part in enumerate(named) if "=" in part), len(named))
     parts = file.parent.parts
-    ends = [end for end in range(len(named), len(parts) + 1) if list(parts[end - len(named) : end]) == named]
-    if named and ends:
-        return parts[ends[-1] :]
+    starts = [one for one in range(len(parts) - len(named) + 1) if list(parts[one : one + len(named)]) == named]
+    if named and starts:
+        return parts[starts[-1] + first :]
     return tuple(reversed(list(takewhile(lambda part: "=" in part, reversed(parts)))))
 
 
